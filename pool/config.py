@@ -1,0 +1,207 @@
+"""The configuration: ``pool.toml``, and the only place that reads files and the environment.
+
+``load`` answers with a value that is complete and checked: paths are absolute, ids unique, every
+directory and credential variable that is named exists. Whatever is wrong is a ``ConfigError`` that
+names the field and the remedy, before anything is started.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from pool.admission import AdmissionLimits
+from pool.errors import ConfigError
+from pool.execution import MAX_TIMEOUT_SECONDS, ModelId
+from pool.health import HealthWeights
+from pool.subscription import Credential, EnvironmentName, SubscriptionSpec
+from pool.value import Value
+
+Scope = Literal["execute", "read", "admin"]
+
+
+class PoolSettings(Value):
+    data_dir: Path = Path("data")
+    """Stores and spools live here."""
+    store: Literal["sqlite"] = "sqlite"
+    retention_days: Annotated[int, Field(ge=8, le=3650)] = 35
+    """How long records are kept; never less than the week that budgets look back on."""
+
+
+class ServerSettings(Value):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8600
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class RaySettings(Value):
+    address: str = "local"
+    """``local`` starts a Ray of its own; ``auto`` or an address joins a running cluster."""
+    namespace: str = "claude-pool"
+
+
+class ClaudeSettings(Value):
+    path: str | None = None
+    """Default: ``claude`` on PATH, then the binary inside claude-agent-sdk."""
+    model: ModelId = "claude-sonnet-4-5"
+    models: tuple[str, ...] = (
+        "claude-sonnet-*",
+        "claude-opus-*",
+        "claude-haiku-*",
+        "claude-3-*",
+    )
+    """Patterns of the models that callers may name; another one is refused before a spawn."""
+    system_prompt: str = "You are a helpful assistant."
+    """Used where a request brings none."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] = 600
+    max_retries: Annotated[int, Field(ge=0, le=10)] = 1
+    """The CLI's own retries of an API call; it would make ten, which takes three minutes."""
+    max_output_bytes: Annotated[int, Field(ge=100_000)] = 64_000_000
+    env: dict[EnvironmentName, str] = Field(default_factory=dict)
+    """Extra variables for every attempt."""
+
+    def knows(self, model: str) -> bool:
+        """Whether a request may name this model."""
+        plain = model.removesuffix("[1m]")
+        return plain == self.model or any(fnmatchcase(plain, pattern) for pattern in self.models)
+
+
+class ApiKeySpec(Value):
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    key_env: EnvironmentName
+    scopes: tuple[Scope, ...] = ("execute", "read")
+
+
+def _unique(values: list[str], what: str) -> None:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"{what} {', '.join(map(repr, repeated))} appears more than once")
+
+
+class Config(Value):
+    """Everything that ``pool.toml`` says, with the defaults filled in."""
+
+    pool: PoolSettings = PoolSettings()
+    server: ServerSettings = ServerSettings()
+    ray: RaySettings = RaySettings()
+    claude: ClaudeSettings = ClaudeSettings()
+    limits: AdmissionLimits = AdmissionLimits()
+    health: HealthWeights = HealthWeights()
+    subscriptions: tuple[SubscriptionSpec, ...] = ()
+    api_keys: tuple[ApiKeySpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Config:
+        _unique([spec.id for spec in self.subscriptions], "subscription id")
+        _unique([key.name for key in self.api_keys], "api key name")
+        return self
+
+    @model_validator(mode="after")
+    def _open_doors_have_keys(self) -> Config:
+        if not self.server.is_loopback and not self.api_keys:
+            raise ValueError(
+                f"server.host {self.server.host!r} is reachable from other machines, which needs "
+                "at least one [[api_keys]]: add one, or listen on 127.0.0.1"
+            )
+        return self
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    name = ""
+    for part in location:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
+    return name
+
+
+def config_error(error: ValidationError) -> ConfigError:
+    """The first problem of a validation, named by its field."""
+    first = error.errors()[0]
+    problem = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        problem = "is not a known setting: remove it or mend its name"
+    return ConfigError(_field(first["loc"]) or "pool.toml", problem)
+
+
+def parse(document: Mapping[str, Any]) -> Config:
+    """A configuration from parsed TOML; nothing on disk is looked at."""
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        raise config_error(error) from None
+
+
+def environment() -> dict[str, str]:
+    """A copy of this process's environment."""
+    return dict(os.environ)
+
+
+def secret(environ: Mapping[str, str], name: str, field: str) -> str:
+    """The value of a variable that must be set."""
+    value = environ.get(name, "").strip()
+    if not value:
+        raise ConfigError(
+            field, f"the environment variable {name} is not set: export it and start again"
+        )
+    return value
+
+
+def _located(spec: SubscriptionSpec, base: Path) -> SubscriptionSpec:
+    if spec.config_dir is None:
+        return spec
+    return spec.model_copy(update={"config_dir": base / spec.config_dir.expanduser()})
+
+
+def check_subscription(spec: SubscriptionSpec, environ: Mapping[str, str], field: str) -> None:
+    """Raise ``ConfigError`` for a directory or a credential variable that is missing."""
+    if spec.config_dir is not None and not spec.config_dir.is_dir():
+        raise ConfigError(
+            f"{field}.config_dir",
+            f"{spec.config_dir} is no directory: create it, or sign in with "
+            f"CLAUDE_CONFIG_DIR={spec.config_dir} claude /login",
+        )
+    if spec.config_dir is None and spec.credential is None:
+        raise ConfigError(
+            f"{field}.credential", "is missing: name a credential, or a config_dir with a login"
+        )
+    credential: Credential | None = spec.credential
+    if credential is not None:
+        secret(environ, credential.environment_name, f"{field}.credential")
+
+
+def check(config: Config, environ: Mapping[str, str]) -> None:
+    """Raise ``ConfigError`` for the first thing named that is not there."""
+    for index, spec in enumerate(config.subscriptions):
+        check_subscription(spec, environ, f"subscriptions[{index}]")
+    for index, key in enumerate(config.api_keys):
+        secret(environ, key.key_env, f"api_keys[{index}].key_env")
+
+
+def load(path: Path) -> Config:
+    """Read ``pool.toml``. Relative paths in it are relative to its own folder."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            str(path), "there is no such file: copy deploy/pool.example.toml, or pass --config"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(str(path), f"cannot be read: {error}") from None
+    config, base = parse(document), path.resolve().parent
+    located = tuple(_located(spec, base) for spec in config.subscriptions)
+    settings = config.pool.model_copy(update={"data_dir": base / config.pool.data_dir.expanduser()})
+    return config.model_copy(update={"pool": settings, "subscriptions": located})

@@ -1,0 +1,140 @@
+"""The one tree of errors of the project.
+
+Every error stores its arguments and formats in ``__str__``: Ray rebuilds an exception as
+``cls(*exc.args)``, so all arguments go to ``super().__init__``. A message says what happened, to
+what, and what to do next. HTTP statuses for these stand in ``api/problems.py``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class PoolError(Exception):
+    """Anything the pool tells a caller it could not do."""
+
+
+class ConfigError(PoolError):
+    """A configuration that cannot be used; names the field and the remedy."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field, problem)
+        self.field = field
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+class InvalidRequest(PoolError):
+    """A request whose ``field`` cannot be accepted as it is."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field, problem)
+        self.field = field
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+class NotFound(PoolError):
+    """Something named by id that the pool does not know. ``kind`` is the noun."""
+
+    def __init__(self, kind: str, id_: str) -> None:
+        super().__init__(kind, id_)
+        self.kind = kind
+        self.id = id_
+
+    def __str__(self) -> str:
+        return f"no {self.kind} {self.id!r} is known to this pool"
+
+
+class Conflict(PoolError):
+    """The thing exists, but what was asked does not fit its state."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class KeyReused(PoolError):
+    """An idempotency key that was used before for another body."""
+
+    def __init__(self, key: str, execution_id: str) -> None:
+        super().__init__(key, execution_id)
+        self.key = key
+        self.execution_id = execution_id
+
+    def __str__(self) -> str:
+        return (
+            f"Idempotency-Key {self.key!r} was used before for another request "
+            f"(execution {self.execution_id}): send a new key with a new body"
+        )
+
+
+class Exhausted(PoolError):
+    """Every candidate is out of headroom; ``retry_at`` is the earliest known relief."""
+
+    def __init__(self, execution_id: str, reason: str, retry_at: datetime | None) -> None:
+        super().__init__(execution_id, reason, retry_at)
+        self.execution_id = execution_id
+        self.reason = reason
+        self.retry_at = retry_at
+
+    def __str__(self) -> str:
+        return f"no subscription has headroom for this request: {self.reason}"
+
+
+class Unavailable(PoolError):
+    """No candidate is usable, for a reason other than headroom."""
+
+    def __init__(self, execution_id: str, reason: str) -> None:
+        super().__init__(execution_id, reason)
+        self.execution_id = execution_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no subscription can serve this request: {self.reason}"
+
+
+class StoreError(PoolError):
+    """A durable store that cannot do what it was asked; nothing of it was kept."""
+
+    def __init__(self, store: str, problem: str) -> None:
+        super().__init__(store, problem)
+        self.store = store
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"store {self.store}: {self.problem}"
+
+
+class StoreBusy(StoreError):
+    """Another activation holds the store."""
+
+
+class Fenced(StoreError):
+    """A newer activation has taken the store over: this one must leave at once."""
+
+
+class CommitUnknown(StoreError):
+    """A commit whose fate is not known: close the store and ask again by id after reopening."""
+
+
+class PeerLost(PoolError):
+    """A part of the pool that does not answer: what was asked of it may or may not have run.
+
+    Asking again with the same id is safe.
+    """
+
+    def __init__(self, peer: str, problem: str) -> None:
+        super().__init__(peer, problem)
+        self.peer = peer
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.peer} does not answer ({self.problem}); ask again with the same id"

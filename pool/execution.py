@@ -1,0 +1,267 @@
+"""What a caller asks for, and what becomes of it.
+
+``ExecutionRequest`` is the body of a request; its validation is the one door through which a
+prompt enters. ``Intent`` is what the owner makes durable before anything is spawned (T1), and
+``ExecutionRow`` what it keeps: intent, progress, outcome. ``Execution`` is the row as it is shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from pool.money import Usd, usd
+from pool.outcome import Completed, Failed, FailureKind, Outcome
+from pool.usage import Usage, UsageReport, usage_report
+from pool.value import Instant, Value
+
+MAX_PROMPT_BYTES = 1_000_000
+MAX_SYSTEM_PROMPT_BYTES = 100_000
+MAX_JSON_SCHEMA_BYTES = 50_000
+MAX_METADATA = 16
+MAX_TIMEOUT_SECONDS = 24 * 3600
+
+
+def _verbatim_text(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("holds a NUL character, which no prompt can carry: remove it")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds a lone surrogate: send valid Unicode text") from None
+    return text
+
+
+def _bounded(text: str, limit: int) -> str:
+    size = len(text.encode())
+    if size > limit:
+        raise ValueError(f"is {size} bytes long; the limit is {limit}")
+    return text
+
+
+def _prompt(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty: write what the model should do")
+    return _bounded(_verbatim_text(text), MAX_PROMPT_BYTES)
+
+
+def _system_prompt(text: str) -> str:
+    return _bounded(_verbatim_text(text), MAX_SYSTEM_PROMPT_BYTES)
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise ValueError("is no UUID, such as 634fbb1e-4256-459f-9794-14ea9ca8dac8") from None
+
+
+def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    _bounded(json.dumps(schema), MAX_JSON_SCHEMA_BYTES)
+    return schema
+
+
+SessionId = Annotated[str, AfterValidator(_uuid)]
+SubscriptionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+ModelId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}(\[1m\])?$")
+]
+MetadataText = Annotated[str, StringConstraints(max_length=500), AfterValidator(_verbatim_text)]
+
+
+class ExecutionRequest(Value):
+    """What to run. Unknown fields are refused; ``background`` and ``stream`` say how to wait."""
+
+    prompt: Annotated[str, AfterValidator(_prompt)]
+    """Delivered to the model verbatim; at most 1 MB of UTF-8."""
+    session_id: SessionId | None = None
+    """The session to go on with; without it a new one begins."""
+    subscription_id: SubscriptionId | None = None
+    """Run there or nowhere; without it the healthiest is taken."""
+    model: ModelId | None = None
+    system_prompt: Annotated[str, AfterValidator(_system_prompt)] | None = None
+    max_turns: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max_budget_usd: Annotated[Decimal, Field(gt=0, le=10_000, decimal_places=9)] | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] | None = None
+    json_schema: Annotated[dict[str, Any], AfterValidator(_json_schema)] | None = None
+    tools: tuple[str, ...] = ()
+    metadata: Annotated[dict[str, MetadataText], Field(max_length=MAX_METADATA)] = Field(
+        default_factory=dict
+    )
+    background: bool = False
+    stream: bool = False
+
+
+def request_digest(request: ExecutionRequest) -> str:
+    """SHA-256 of what is asked for, however it is waited for."""
+    body = request.model_dump_json(exclude={"background", "stream"})
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def new_execution_id(now: datetime) -> str:
+    """A new id that sorts by the time it was made."""
+    return f"exec_{int(now.timestamp() * 1000):012x}{os.urandom(8).hex()}"
+
+
+class ExecutionStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    UNCERTAIN = "uncertain"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in {ExecutionStatus.QUEUED, ExecutionStatus.RUNNING}
+
+
+class Candidate(Value):
+    """A subscription as the router saw it for one request."""
+
+    subscription_id: str
+    score: float
+    refusal: str | None = None
+    """Why it could not be chosen; None where it could."""
+    report_age_seconds: float
+
+
+class Routing(Value):
+    """Why an execution went where it went."""
+
+    score: float
+    reason: str
+    candidates: tuple[Candidate, ...] = ()
+
+
+class Attempt(Value):
+    """One run of the CLI for an execution, as it is shown."""
+
+    subscription_id: str
+    outcome: str
+    reason: str | None = None
+    cost_usd: Usd
+
+
+class Intent(Value):
+    """What the owner makes durable before a run (T1)."""
+
+    execution_id: str
+    request: ExecutionRequest
+    session_id: SessionId
+    """The session that is resumed, or the one that this run begins."""
+    resumes: bool
+    model: str
+    timeout_seconds: float
+    reserved_nano_usd: int
+    routing: Routing
+    created_at: Instant
+    earlier_attempts: tuple[Attempt, ...] = ()
+    """Attempts of this execution on other subscriptions."""
+
+
+class ExecutionRow(Value):
+    """What the owner keeps of an execution."""
+
+    intent: Intent
+    status: ExecutionStatus
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+    cancel_requested_at: Instant | None = None
+    outcome: Outcome | None = Field(default=None, discriminator="outcome")
+
+
+class ErrorInfo(Value):
+    type: str
+    message: str
+
+
+class Execution(Value):
+    """An execution as it is shown to its caller."""
+
+    id: str
+    status: ExecutionStatus
+    subscription_id: str
+    session_id: str
+    model: str
+    result: str | None = None
+    structured_output: Any = None
+    error: ErrorInfo | None = None
+    usage: UsageReport
+    attempts: tuple[Attempt, ...] = ()
+    routing: Routing
+    created_at: Instant
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+    duration_ms: int | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+
+_INTERRUPTED = {FailureKind.INTERRUPTED, FailureKind.KILLED, FailureKind.NOT_STARTED}
+
+
+def final_status(outcome: Outcome) -> ExecutionStatus:
+    """The status that an outcome ends an execution with."""
+    match outcome:
+        case Completed():
+            return ExecutionStatus.SUCCEEDED
+        case Failed(kind=FailureKind.CANCELLED):
+            return ExecutionStatus.CANCELLED
+        case Failed(evidence=False):
+            return ExecutionStatus.UNCERTAIN
+        case Failed(kind=kind) if kind in _INTERRUPTED:
+            return ExecutionStatus.INTERRUPTED
+        case Failed():
+            return ExecutionStatus.FAILED
+
+
+def _attempt(subscription_id: str, row: ExecutionRow) -> tuple[Attempt, ...]:
+    if row.started_at is None and row.outcome is None:
+        return ()
+    match row.outcome:
+        case None:
+            name, reason, cost = "running", None, 0
+        case Completed() as completed:
+            name, reason, cost = "completed", None, completed.usage.cost_nano_usd
+        case Failed() as failed:
+            name, reason, cost = failed.kind.value, failed.message, failed.usage.cost_nano_usd
+    return (
+        Attempt(subscription_id=subscription_id, outcome=name, reason=reason, cost_usd=usd(cost)),
+    )
+
+
+def shown(subscription_id: str, row: ExecutionRow) -> Execution:
+    """A row of a subscription's ledger as its caller sees it."""
+    intent, outcome = row.intent, row.outcome
+    duration = None
+    if row.started_at is not None and row.finished_at is not None:
+        duration = round((row.finished_at - row.started_at).total_seconds() * 1000)
+    failed = outcome if isinstance(outcome, Failed) else None
+    completed = outcome if isinstance(outcome, Completed) else None
+    return Execution(
+        id=intent.execution_id,
+        status=row.status,
+        subscription_id=subscription_id,
+        session_id=(outcome and outcome.session_id) or intent.session_id,
+        model=(outcome and outcome.model) or intent.model,
+        result=completed.result if completed else None,
+        structured_output=completed.structured_output if completed else None,
+        error=ErrorInfo(type=failed.kind.value, message=failed.message) if failed else None,
+        usage=usage_report(outcome.usage if outcome else Usage()),
+        attempts=(*intent.earlier_attempts, *_attempt(subscription_id, row)),
+        routing=intent.routing,
+        created_at=intent.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        duration_ms=duration,
+        metadata=intent.request.metadata,
+    )

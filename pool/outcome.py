@@ -1,0 +1,91 @@
+"""How a run of the CLI ended, as a value: ``Completed`` or ``Failed``.
+
+Every row of the CLI's error table has a name here. The name, never the CLI's text, decides what
+happens next: whether the seat is parked, whether another seat may try, what the caller is told.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import NonNegativeInt
+
+from pool.usage import Usage, UsageSource
+from pool.value import Value
+from pool.windows import RateLimitEvent
+
+
+class FailureKind(StrEnum):
+    """The named ways in which a run can fail. They are the ``error.type`` of an execution."""
+
+    USAGE_LIMIT = "usage_limit"
+    """The subscription's limit was hit (``usage_limit_reached``): park the seat."""
+    RATE_LIMITED = "rate_limited"
+    """A burst 429 without a window: slow down, the seat is not exhausted."""
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    CONNECTION = "connection"
+    AUTHENTICATION = "authentication"
+    CREDIT_EXHAUSTED = "credit_exhausted"
+    MODEL_NOT_FOUND = "model_not_found"
+    INVALID_REQUEST = "invalid_request"
+    REFUSAL = "refusal"
+    """The model declined to answer; the run was billed."""
+    MAX_TURNS = "max_turns"
+    MAX_BUDGET = "max_budget"
+    SESSION_NOT_FOUND = "session_not_found"
+    TIMEOUT = "timeout"
+    OUTPUT_LIMIT = "output_limit"
+    INTERRUPTED = "interrupted"
+    """The CLI was asked to stop and said so with a result."""
+    KILLED = "killed"
+    """The CLI died by a signal without a result."""
+    CANCELLED = "cancelled"
+    """The caller cancelled it."""
+    NOT_STARTED = "not_started"
+    """No process was started, or it never got as far as running the CLI: nothing was spent."""
+    CLI_USAGE = "cli_usage"
+    """The CLI refused its command line or input, on stderr only."""
+    NO_RESULT = "no_result"
+    """The CLI ended without a result: empty output, or nothing that can be read."""
+    EXECUTION_ERROR = "execution_error"
+    """The CLI reported an error that has no other name here."""
+
+
+class Ended(Value):
+    """What every end of a run tells, good or bad."""
+
+    session_id: str | None = None
+    model: str | None = None
+    usage: Usage = Usage()
+    """Usage of this run alone; never the session's running total."""
+    usage_source: UsageSource = UsageSource.CLI
+    usage_id: str | None = None
+    """Unique for the run: the ``uuid`` of its result message."""
+    session_total_nano_usd: NonNegativeInt | None = None
+    """The session's running total where the CLI reports one: the base of the next difference."""
+    num_turns: NonNegativeInt = 0
+    limits: tuple[RateLimitEvent, ...] = ()
+    cli_version: str | None = None
+
+
+class Completed(Ended):
+    """The run answered."""
+
+    outcome: Literal["completed"] = "completed"
+    result: str = ""
+    structured_output: Any = None
+
+
+class Failed(Ended):
+    """The run did not answer. ``message`` is safe to show: it holds no prompt and no credential."""
+
+    outcome: Literal["failed"] = "failed"
+    kind: FailureKind
+    message: str
+    evidence: bool = True
+    """Whether what was spent is known. False: the run may have been billed for more."""
+
+
+Outcome = Completed | Failed

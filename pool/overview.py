@@ -1,0 +1,94 @@
+"""The pool at one glance: the sum of its subscriptions' reports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from pool.money import Usd
+from pool.report import Report, SubscriptionState
+from pool.value import Instant, Value
+
+
+class Forecast(Value):
+    """What the present burn rate leads to. Local figures only."""
+
+    burn_rate_usd_per_hour: Usd
+    weekly_headroom_usd: Usd
+    """Budget, less what was used and what is reserved, over the subscriptions that take work."""
+    exhausted_at: Instant | None
+    """When the headroom ends at this rate; None where nothing burns or it lasts beyond a year."""
+
+
+class Overview(Value):
+    """Totals and states of all subscriptions."""
+
+    subscriptions: int
+    states: dict[SubscriptionState, int]
+    block_cost_usd: Usd
+    weekly_used_usd: Usd
+    weekly_reserved_usd: Usd
+    weekly_budget_usd: Usd
+    total_cost_usd: Usd
+    executions: int
+    records: int
+    running: int
+    queued: int
+    uncertain: int
+    healthiest: str | None
+    forecast: Forecast
+    observed_at: Instant
+    oldest_report_age_seconds: float
+
+
+_YEAR = timedelta(days=365)
+_SERVING = {SubscriptionState.AVAILABLE, SubscriptionState.APPROACHING}
+
+
+def _forecast(reports: Sequence[Report], now: datetime) -> Forecast:
+    burn = sum((each.burn_rate_usd_per_hour for each in reports), Decimal(0))
+    headroom = sum(
+        (
+            each.weekly.budget_usd - each.weekly.used_usd - each.weekly.reserved_usd
+            for each in reports
+            if each.state in _SERVING
+        ),
+        Decimal(0),
+    )
+    lasts = timedelta(hours=min(float(headroom / burn), 1e5)) if burn else _YEAR
+    return Forecast(
+        burn_rate_usd_per_hour=burn,
+        weekly_headroom_usd=max(headroom, Decimal(0)),
+        exhausted_at=now + max(lasts, timedelta(0)) if lasts < _YEAR else None,
+    )
+
+
+def overview(reports: Sequence[Report], now: datetime) -> Overview:
+    """Add reports up, at ``now``."""
+
+    def total(figures: list[Decimal]) -> Decimal:
+        return sum(figures, Decimal(0))
+
+    serving = [each for each in reports if each.state in _SERVING]
+    best = max(serving, key=lambda each: each.health.score, default=None)
+    ages = [(now - each.observed_at).total_seconds() for each in reports]
+    return Overview(
+        subscriptions=len(reports),
+        states=dict(Counter(each.state for each in reports)),
+        block_cost_usd=total([each.current_block.cost_usd for each in reports]),
+        weekly_used_usd=total([each.weekly.used_usd for each in reports]),
+        weekly_reserved_usd=total([each.weekly.reserved_usd for each in reports]),
+        weekly_budget_usd=total([each.weekly.budget_usd for each in reports]),
+        total_cost_usd=total([each.totals.usage.cost_usd for each in reports]),
+        executions=sum(each.totals.executions for each in reports),
+        records=sum(each.totals.records for each in reports),
+        running=sum(each.running for each in reports),
+        queued=sum(each.queued for each in reports),
+        uncertain=sum(each.uncertain for each in reports),
+        healthiest=best.id if best else None,
+        forecast=_forecast(reports, now),
+        observed_at=now,
+        oldest_report_age_seconds=round(max(ages, default=0.0), 3),
+    )

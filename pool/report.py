@@ -1,0 +1,111 @@
+"""A subscription's public snapshot: what routers rank by and what people are shown.
+
+A report is a value of one instant (``observed_at``). It is made by the owner alone; whoever holds
+a copy knows its age. Every percentage says whether it comes from the pool's own records
+(``local``) or from a window that Anthropic reported (``window``).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from pool.health import Health
+from pool.money import Usd
+from pool.usage import UsageReport
+from pool.value import Instant, Value
+
+
+class SubscriptionState(StrEnum):
+    AVAILABLE = "available"
+    APPROACHING = "approaching"
+    LIMITED = "limited"
+    COOLDOWN = "cooldown"
+    PAUSED = "paused"
+    DRAINING = "draining"
+    NEEDS_LOGIN = "needs_login"
+
+
+Source = Literal["local", "window"]
+
+
+class BlockReport(Value):
+    """What a block cost. ``percent`` is of the expected block cost, from local records."""
+
+    id: str
+    starts_at: Instant
+    ends_at: Instant
+    cost_usd: Usd
+    percent: float
+    records: int | None = None
+
+
+class WeeklyReport(Value):
+    """The last seven days, and what running work has reserved."""
+
+    used_usd: Usd
+    reserved_usd: Usd
+    budget_usd: Usd
+    percent: float
+    """Local: used of budget. A fresh ``seven_day`` window stands beside it in ``windows``."""
+
+
+class WindowReport(Value):
+    """One of Anthropic's windows as last seen. ``utilization`` 1.0 is all of it."""
+
+    utilization: float | None
+    resets_at: Instant | None
+    status: str
+    observed_at: Instant
+    age_seconds: float
+    fresh: bool
+    """Whether it still counts: neither reset nor too old."""
+
+
+class Totals(Value):
+    """Everything ever recorded, also what retention has removed since."""
+
+    executions: int
+    records: int
+    usage: UsageReport
+
+
+class Report(Value):
+    """A subscription at one instant."""
+
+    id: str
+    email: str | None
+    kind: str
+    state: SubscriptionState
+    state_reason: str
+    state_until: Instant | None
+    """When the state lifts by the clock alone, if it does."""
+    current_block: BlockReport
+    weekly: WeeklyReport
+    expected_block_usd: Usd
+    windows: dict[str, WindowReport] = Field(default_factory=dict)
+    weekly_percent: float
+    """The percentage that counts: the larger of the local one and a fresh ``seven_day`` window."""
+    weekly_source: Source
+    block_percent: float
+    block_source: Source
+    health: Health
+    burn_rate_usd_per_hour: Usd
+    typical_cost_usd: Usd
+    """What a request without a budget of its own reserves, learned from recent runs."""
+    running: int
+    queued: int
+    uncertain: int
+    """Ended executions whose cost nobody could know."""
+    max_concurrent: int
+    max_queued: int
+    weight: float
+    last_request_at: Instant | None
+    session_id: str | None
+    totals: Totals
+    observed_at: Instant
+    epoch: int
+    version: int
+    """Grows with every change; with ``epoch`` it orders the reports of a subscription."""

@@ -1,0 +1,60 @@
+"""What is written when a run has ended: outcome, usage, session total and standing, as one value.
+
+Pure: the owner hands it to its ledger, which writes all of it or nothing (T2).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pool.cooldown import Standing, after
+from pool.execution import ExecutionRow, final_status
+from pool.outcome import Completed, FailureKind, Outcome
+from pool.store.protocol import SessionTotal, Settlement
+from pool.usage import UsageRecord
+
+
+def _as_cancelled(outcome: Outcome) -> Outcome:
+    """What a cancelled run ended as; one that answered before it could be stopped has answered."""
+    if isinstance(outcome, Completed):
+        return outcome
+    return outcome.model_copy(
+        update={"kind": FailureKind.CANCELLED, "message": "cancelled by its caller"}
+    )
+
+
+def _record(
+    subscription_id: str, row: ExecutionRow, outcome: Outcome, session_id: str, now: datetime
+) -> UsageRecord | None:
+    if not any(outcome.usage.total.model_dump().values()):
+        return None
+    return UsageRecord(
+        id=row.intent.execution_id,
+        subscription_id=subscription_id,
+        timestamp=now,
+        source=outcome.usage_source,
+        execution_id=row.intent.execution_id,
+        session_id=session_id,
+        usage=outcome.usage,
+    )
+
+
+def settlement(
+    subscription_id: str, row: ExecutionRow, outcome: Outcome, standing: Standing, now: datetime
+) -> Settlement:
+    """The end of an execution. Its usage record bears the execution's id: it exists once (G3)."""
+    if row.cancel_requested_at is not None:
+        outcome = _as_cancelled(outcome)
+    session_id, total = outcome.session_id or row.intent.session_id, outcome.session_total_nano_usd
+    stands = after(standing, outcome, now)
+    return Settlement(
+        row=row.model_copy(
+            update={"status": final_status(outcome), "finished_at": now, "outcome": outcome}
+        ),
+        record=_record(subscription_id, row, outcome, session_id, now),
+        session=None
+        if total is None
+        else SessionTotal(session_id=session_id, total_nano_usd=total, last_used_at=now),
+        standing=stands if stands != standing else None,
+        limits=outcome.limits,
+    )

@@ -1,0 +1,102 @@
+"""A subscription's state made into its report."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pool.admission import AdmissionLimits
+from pool.blocks import block_at
+from pool.health import HealthWeights, Vitals, assess
+from pool.judgement import judge, read
+from pool.money import usd
+from pool.report import BlockReport, Report, Totals, WeeklyReport, WindowReport
+from pool.state import State, typical_cost
+from pool.usage import usage_report
+from pool.value import Value
+from pool.weekly import burn_rate, weekly_total
+from pool.windows import is_fresh
+
+
+class SeatPolicy(Value):
+    """What a subscription's report takes from configuration."""
+
+    limits: AdmissionLimits = AdmissionLimits()
+    weights: HealthWeights = HealthWeights()
+
+
+def _windows(state: State, now: datetime, max_age: timedelta) -> dict[str, WindowReport]:
+    return {
+        name: WindowReport(
+            **window.model_dump(),
+            age_seconds=max(0.0, round((now - window.observed_at).total_seconds(), 3)),
+            fresh=is_fresh(window, now, max_age),
+        )
+        for name, window in sorted(state.windows.items())
+    }
+
+
+def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
+    """The subscription at ``now``."""
+    spec, block = state.spec, block_at(now)
+    max_age = timedelta(seconds=policy.limits.window_max_age_seconds)
+    used = weekly_total(state.spending, now)
+    block_cost = state.spending.within(block.starts_at, block.ends_at)
+    burn = burn_rate(state.spending, now)
+    reading = read(state, used, block_cost, now, max_age)
+    judgement = judge(state, reading, policy.limits, now)
+    vitals = Vitals(
+        weekly_percent=reading.weekly,
+        weekly_source=reading.weekly_source,
+        block_percent=reading.block,
+        block_source=reading.block_source,
+        running=len(state.slots.running),
+        queued=len(state.slots.waiting),
+        burn_usd_per_hour=float(usd(burn)),
+        recent_failures=state.standing.consecutive_failures,
+    )
+    return Report(
+        id=spec.id,
+        email=spec.email,
+        kind=spec.kind,
+        state=judgement.state,
+        state_reason=judgement.reason,
+        state_until=judgement.until,
+        current_block=BlockReport(
+            id=block.id,
+            starts_at=block.starts_at,
+            ends_at=block.ends_at,
+            cost_usd=usd(block_cost),
+            percent=round(reading.block_local, 3),
+        ),
+        weekly=WeeklyReport(
+            used_usd=usd(used),
+            reserved_usd=usd(state.slots.reserved_nano_usd),
+            budget_usd=spec.weekly_budget_usd,
+            percent=round(reading.weekly_local, 3),
+        ),
+        expected_block_usd=spec.expected_block_usd,
+        windows=_windows(state, now, max_age),
+        weekly_percent=round(reading.weekly, 3),
+        weekly_source=reading.weekly_source,
+        block_percent=round(reading.block, 3),
+        block_source=reading.block_source,
+        health=assess(vitals, policy.weights),
+        burn_rate_usd_per_hour=usd(burn),
+        typical_cost_usd=usd(typical_cost(state)),
+        running=len(state.slots.running),
+        queued=len(state.slots.waiting),
+        uncertain=state.uncertain,
+        max_concurrent=spec.max_concurrent,
+        max_queued=spec.max_queued,
+        weight=spec.weight,
+        last_request_at=state.last_request_at,
+        session_id=state.last_session_id,
+        totals=Totals(
+            executions=state.totals.executions,
+            records=state.totals.records,
+            usage=usage_report(state.totals.usage),
+        ),
+        observed_at=now,
+        epoch=state.epoch,
+        version=state.version,
+    )

@@ -1,0 +1,108 @@
+"""A subscription's state in memory: what its rows say, kept at hand.
+
+``recovered`` builds it from what the ledger kept, and it follows live use by the same functions.
+What it means at an instant is said by ``judgement`` and ``snapshot``, as functions of (state,
+``now``): nothing expires by being run; it stops holding (G8).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from pool.cooldown import Standing
+from pool.execution import ExecutionStatus
+from pool.money import nano_usd
+from pool.slots import Slots
+from pool.store.protocol import LifetimeTotal, Recovery, Settlement
+from pool.subscription import SubscriptionSpec
+from pool.usage import UsageRecord
+from pool.weekly import WEEK, Spending
+from pool.windows import RateLimitEvent, Window, newest
+
+REMEMBERED = WEEK + timedelta(days=1)
+"""How far back costs are kept in memory: a week, and room for a clock that is set back."""
+DEFAULT_TYPICAL_NANO_USD = nano_usd("0.25")
+"""What a request reserves before the pool has seen what requests cost here."""
+RECENT_COSTS = 50
+
+
+@dataclass
+class State:
+    """What a subscription knows of itself. Its owner alone changes it."""
+
+    spec: SubscriptionSpec
+    epoch: int = 0
+    version: int = 0
+    spending: Spending = field(default_factory=Spending)
+    standing: Standing = field(default_factory=Standing)
+    windows: dict[str, Window] = field(default_factory=dict)
+    totals: LifetimeTotal = field(default_factory=LifetimeTotal)
+    recent_costs: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_COSTS))
+    slots: Slots = field(default_factory=Slots)
+    uncertain: int = 0
+    store_problem: str | None = None
+    """Why nothing can be made durable at the moment."""
+    last_request_at: datetime | None = None
+    last_session_id: str | None = None
+
+    def spend(self, record: UsageRecord) -> None:
+        """Count a record that was made durable."""
+        cost = record.usage.cost_nano_usd
+        self.spending.add(record.timestamp, cost)
+        self.spending.forget(record.timestamp - 2 * REMEMBERED)
+        if cost and record.execution_id is not None:
+            self.recent_costs.append(cost)
+        self.totals = self.totals.model_copy(
+            update={
+                "records": self.totals.records + 1,
+                "usage": self.totals.usage + record.usage,
+            }
+        )
+
+    def settle(self, settlement: Settlement) -> None:
+        """Follow what was made durable at the end of an execution."""
+        self.slots.release(settlement.row.intent.execution_id)
+        if settlement.record is not None:
+            self.spend(settlement.record)
+        if settlement.standing is not None:
+            self.standing = settlement.standing
+        if settlement.row.status is ExecutionStatus.UNCERTAIN:
+            self.uncertain += 1
+        self.observe(settlement.limits)
+        self.totals = self.totals.model_copy(update={"executions": self.totals.executions + 1})
+
+    def observe(self, limits: Iterable[RateLimitEvent]) -> None:
+        """Take over the windows of newer events."""
+        for event in limits:
+            self.windows = newest(self.windows, event.windows)
+
+
+def recovered(spec: SubscriptionSpec, recovery: Recovery) -> State:
+    """The state of a subscription whose ledger was just opened; nothing runs or waits yet."""
+    return State(
+        spec=spec,
+        epoch=recovery.epoch,
+        spending=Spending(recovery.costs),
+        standing=recovery.standing,
+        windows=dict(recovery.windows),
+        totals=recovery.totals,
+        recent_costs=deque(recovery.recent_costs, maxlen=RECENT_COSTS),
+        uncertain=recovery.uncertain,
+        last_request_at=recovery.last_request_at,
+        last_session_id=recovery.last_session_id,
+    )
+
+
+def typical_cost(state: State) -> int:
+    """Nano-dollars that a request without a budget of its own is expected to cost here."""
+    costs = state.recent_costs
+    return sum(costs) // len(costs) if costs else DEFAULT_TYPICAL_NANO_USD
+
+
+def reservation(state: State, max_budget_usd: Decimal | None) -> int:
+    """Nano-dollars to hold for a request while it runs: its own budget, or the typical cost."""
+    return nano_usd(max_budget_usd) if max_budget_usd is not None else typical_cost(state)

@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+
+from pool.config import check, load, parse
+from pool.errors import ConfigError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "pool.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def subscription(**of: object) -> dict[str, object]:
+    return {"id": "a", "credential": {"oauth_token_env": "TOKEN"}} | of
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "problem"),
+    [
+        (
+            {"subscriptions": [subscription(), subscription()]},
+            "pool.toml",
+            "subscription id 'a' appears more than once",
+        ),
+        (
+            {"subscriptions": [subscription(weekly_budget_usd=-5)]},
+            "subscriptions[0].weekly_budget_usd",
+            "Input should be greater than 0",
+        ),
+        (
+            {"subscriptions": [subscription(credential={})]},
+            "subscriptions[0].credential",
+            "name exactly one of oauth_token_env and api_key_env",
+        ),
+        (
+            {"server": {"prot": 1}},
+            "server.prot",
+            "is not a known setting: remove it or mend its name",
+        ),
+        ({"pool": {"store": "mysql"}}, "pool.store", "Input should be 'sqlite'"),
+        (
+            {"server": {"host": "0.0.0.0"}},
+            "pool.toml",
+            (
+                "server.host '0.0.0.0' is reachable from other machines, which needs at least one "
+                "[[api_keys]]: add one, or listen on 127.0.0.1"
+            ),
+        ),
+    ],
+)
+def test_a_bad_setting_is_named(document: dict[str, object], field: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(document)
+
+    assert (field, problem) == caught.value.args
+
+
+def test_an_open_door_is_fine_with_keys() -> None:
+    keys = [{"name": "ci", "key_env": "POOL_CI_KEY"}]
+
+    assert parse({"server": {"host": "0.0.0.0"}, "api_keys": keys}).server.host == "0.0.0.0"
+
+
+def test_paths_in_the_file_are_relative_to_its_own_folder(tmp_path: Path) -> None:
+    text = '[pool]\ndata_dir = "d"\n[[subscriptions]]\nid = "a"\nconfig_dir = "c"\n'
+
+    config = load(write(tmp_path, text))
+
+    assert (tmp_path / "d", tmp_path / "c") == (
+        config.pool.data_dir,
+        config.subscriptions[0].config_dir,
+    )
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such file: copy"):
+        load(tmp_path / "absent.toml")
+
+
+def test_broken_toml_says_where(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be read: .*line 2"):
+        load(write(tmp_path, "[pool]\ndata_dir = \n"))
+
+
+def test_a_missing_directory_is_named_with_the_way_to_make_it(tmp_path: Path) -> None:
+    missing = tmp_path / "gone"
+
+    with pytest.raises(ConfigError) as caught:
+        check(parse({"subscriptions": [{"id": "a", "config_dir": str(missing)}]}), {})
+
+    assert caught.value.field == "subscriptions[0].config_dir"
+    assert f"CLAUDE_CONFIG_DIR={missing} claude /login" in caught.value.problem
+
+
+@pytest.mark.parametrize("environ", [{}, {"TOKEN": ""}, {"TOKEN": "  "}])
+def test_an_unset_credential_variable_is_named(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(parse({"subscriptions": [subscription()]}), environ)
+
+    assert caught.value.args == (
+        "subscriptions[0].credential",
+        "the environment variable TOKEN is not set: export it and start again",
+    )
+
+
+def test_a_seat_needs_some_way_to_sign_in() -> None:
+    with pytest.raises(ConfigError, match="name a credential, or a config_dir with a login"):
+        check(parse({"subscriptions": [{"id": "a"}]}), {})
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        ("claude-sonnet-4-5", True),
+        ("claude-sonnet-4-5-20250929", True),
+        ("claude-opus-5-5[1m]", True),
+        ("claude-no-such-model", False),
+        ("gpt-5", False),
+    ],
+)
+def test_only_models_that_match_a_pattern_may_be_named(model: str, known: bool) -> None:
+    assert known == parse({}).claude.knows(model)
+
+
+def test_the_model_of_the_configuration_is_always_known() -> None:
+    assert parse({"claude": {"model": "my-gateway/sonnet"}}).claude.knows("my-gateway/sonnet")

@@ -1,0 +1,123 @@
+from datetime import timedelta
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+from localpool import NOON
+from reports import report_at, state
+
+from pool.admission import Ask, Refusal, RefusalCause
+from pool.cooldown import Standing
+from pool.report import Report
+from pool.routing import Ranking, RoutingPolicy, explained, rank
+from pool.slots import Hold
+
+POLICY = RoutingPolicy()
+ASK = Ask(goes_on=False, reserve_usd=Decimal("0.01"))
+
+
+def ranking(*reports: Report, sent: dict[str, int] | None = None) -> Ranking:
+    return rank(reports, ASK, POLICY, NOON, sent)
+
+
+def order(ranked: Ranking) -> list[str]:
+    return [each.report.id for each in ranked.candidates]
+
+
+def report_of(id_: str, *, running: int = 0, **of: object) -> Report:
+    made = state(id_, **of)  # type: ignore[arg-type]
+    for n in range(running):
+        made.slots.take(f"{id_}-{n}", Hold(f"s{n}", 0))
+    return report_at(made)
+
+
+def test_the_healthiest_comes_first() -> None:
+    tired = report_of("tired", spent_usd="60", weekly_budget_usd=100)
+
+    assert order(ranking(tired, report_of("fresh"))) == ["fresh", "tired"]
+
+
+def test_a_free_slot_goes_before_a_queue_however_healthy_the_full_one_is() -> None:
+    full = report_of("full", running=1, max_concurrent=1)
+    tired = report_of("tired", spent_usd="80", weekly_budget_usd=100)
+
+    assert order(ranking(full, tired)) == ["tired", "full"]
+
+
+def test_of_equals_the_one_with_the_larger_plan_is_less_loaded() -> None:
+    small = report_of("a-small", running=1, weight=1)
+    large = report_of("b-large", running=1, weight=5)
+
+    assert order(ranking(small, large)) == ["b-large", "a-small"]
+
+
+def test_who_must_refuse_comes_last_with_the_reason() -> None:
+    paused = report_of("a", standing=Standing(paused=True))
+
+    ranked = ranking(paused, report_of("b"))
+
+    assert order(ranked) == ["b", "a"]
+    assert [each.report.id for each in ranked.usable] == ["b"]
+    assert ranked.reasons == "a: paused by an operator; resume it to use it"
+
+
+def test_what_was_just_sent_counts_before_any_report_of_it() -> None:
+    reports = [report_of("a"), report_of("b")]
+
+    assert order(ranking(*reports, sent={"a": 1})) == ["b", "a"]
+
+
+@given(st.integers(1, 60))
+def test_a_burst_spreads_evenly_over_equal_seats(requests: int) -> None:
+    reports = [report_of(f"sub{n}", max_concurrent=100) for n in range(3)]
+    sent: dict[str, int] = {}
+
+    for _ in range(requests):
+        best = ranking(*reports, sent=sent).usable[0].report.id
+        sent[best] = sent.get(best, 0) + 1
+
+    counts = [sent.get(f"sub{n}", 0) for n in range(3)]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_a_report_that_is_too_old_is_not_believed() -> None:
+    old = rank([report_of("a")], ASK, POLICY, NOON + timedelta(seconds=61))
+
+    assert _refusal(old).cause == RefusalCause.STALE_REPORT
+
+
+def test_the_earliest_relief_of_all_refusals_is_told() -> None:
+    soon = report_of("soon", spent_usd="90", ago=timedelta(days=6), weekly_budget_usd=100)
+    late = report_of("late", spent_usd="90", ago=timedelta(days=2), weekly_budget_usd=100)
+
+    ranked = ranking(soon, late)
+
+    assert ranked.usable == ()
+    assert ranked.is_exhausted
+    assert NOON + timedelta(days=1) == ranked.retry_at
+
+
+def test_a_refusal_of_the_owner_outweighs_its_report() -> None:
+    full = Refusal(cause=RefusalCause.QUEUE_FULL, detail="full")
+
+    ranked = ranking(report_of("a"), report_of("b")).refused({"a": full})
+
+    assert [each.report.id for each in ranked.usable] == ["b"]
+
+
+def test_an_execution_keeps_why_it_went_where_it_went() -> None:
+    paused = report_of("b", standing=Standing(paused=True))
+
+    routing = explained(ranking(report_of("a"), paused), "a", "the only one that can")
+
+    assert (routing.score, routing.reason) == (100.0, "the only one that can")
+    assert [(each.subscription_id, each.refusal) for each in routing.candidates] == [
+        ("a", None),
+        ("b", "paused by an operator; resume it to use it"),
+    ]
+
+
+def _refusal(ranked: Ranking) -> Refusal:
+    refusal = ranked.candidates[0].refusal
+    assert refusal is not None
+    return refusal

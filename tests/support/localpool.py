@@ -1,0 +1,178 @@
+"""A whole pool in one process: the real classes and the real SQLite, with a runner that is told
+what to answer and a clock that is set. The real CLI and real Ray are in ``tests/trips``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from actors.client import PoolClient
+from actors.router import Router
+from actors.subscription import Subscription
+from pool.claude.run import Launch
+from pool.errors import PeerLost, StoreError
+from pool.money import nano_usd
+from pool.outcome import Completed, Failed, FailureKind, Outcome
+from pool.store.sqlite import SqliteStores
+from pool.subscription import SubscriptionSpec
+from pool.usage import ModelUsage, Usage
+
+NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
+SONNET = "claude-sonnet-4-5"
+
+
+def usage_of(cost_usd: str = "0.0006", model: str = SONNET) -> Usage:
+    return Usage(
+        models={
+            model: ModelUsage(input_tokens=100, output_tokens=20, cost_nano_usd=nano_usd(cost_usd))
+        }
+    )
+
+
+def completed(result: str = "yes", cost_usd: str = "0.0006") -> Completed:
+    return Completed(result=result, usage=usage_of(cost_usd), num_turns=1, model=SONNET)
+
+
+class ManualClock:
+    """A clock that stands still until it is told otherwise."""
+
+    def __init__(self, now: datetime = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, by: timedelta) -> None:
+        self.now += by
+
+
+@dataclass
+class FakeRun:
+    launch: Launch
+    ending: asyncio.Future[Outcome]
+    stopped: bool = False
+    discarded: bool = False
+
+    @property
+    def run_id(self) -> str:
+        return self.launch.run_id
+
+    async def outcome(self) -> Outcome:
+        return await asyncio.shield(self.ending)
+
+    def stop(self) -> None:
+        self.stopped = True
+        if not self.ending.done():
+            self.ending.set_result(
+                Failed(kind=FailureKind.INTERRUPTED, message="stopped", usage=usage_of("0.0001"))
+            )
+
+    def discard(self) -> None:
+        self.discarded = True
+
+    def end(self, outcome: Outcome | None = None) -> None:
+        self.ending.set_result(outcome or completed())
+
+
+@dataclass
+class FakeRunner:
+    """Answers at once with ``completed()`` or what was put into ``script``; or, with ``hold``,
+    leaves every run open until the test ends it.
+    """
+
+    hold: bool = False
+    script: list[Outcome] = field(default_factory=list)
+    runs: list[FakeRun] = field(default_factory=list)
+    running: int = 0
+    most_running: int = 0
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def start(self, launch: Launch, environment: Mapping[str, str]) -> FakeRun:
+        run = FakeRun(launch, asyncio.get_running_loop().create_future())
+        self.runs.append(run)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        run.ending.add_done_callback(self._ended)
+        self.arrived.set()
+        self.arrived = asyncio.Event()
+        if self.script:
+            run.end(self.script.pop(0))
+        elif not self.hold:
+            run.end()
+        return run
+
+    def find(self, launch: Launch) -> FakeRun | None:
+        found = (run for run in self.runs if run.run_id == launch.run_id and not run.discarded)
+        return next(found, None)
+
+    def _ended(self, _: asyncio.Future[Outcome]) -> None:
+        self.running -= 1
+
+    async def wait_for_runs(self, count: int) -> list[FakeRun]:
+        async with asyncio.timeout(10):
+            while len(self.runs) < count:
+                await self.arrived.wait()
+        return self.runs
+
+
+@dataclass
+class LocalPeers:
+    """Peers in this process. An activation can be killed: its calls then fail, its tasks stop."""
+
+    make: Callable[[SubscriptionSpec], Awaitable[Subscription]]
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    the_router: Router | None = None
+
+    def router(self) -> Router:
+        if self.the_router is None:
+            raise PeerLost("router", "it is not there")
+        return self.the_router
+
+    def subscription(self, subscription_id: str) -> Subscription:
+        try:
+            return self.subscriptions[subscription_id]
+        except KeyError:
+            raise PeerLost(subscription_id, "it is not there") from None
+
+    async def activate(self, spec: SubscriptionSpec) -> None:
+        known = self.subscriptions.get(spec.id)
+        if known is None:
+            self.subscriptions[spec.id] = await self.make(spec)
+        else:
+            await known.configure(spec)
+
+    async def deactivate(self, subscription_id: str) -> None:
+        subscription = self.subscriptions.pop(subscription_id, None)
+        if subscription is not None:
+            await subscription.close()
+
+
+@dataclass
+class LocalPool:
+    client: PoolClient
+    router: Router
+    peers: LocalPeers
+    stores: SqliteStores
+    runner: FakeRunner
+    clock: ManualClock
+    left: list[StoreError]
+
+    async def restart(self, subscription_id: str) -> Subscription:
+        """End an activation and begin the next one."""
+        spec = next(
+            each.spec
+            for each in await self.router.registrations()
+            if each.spec.id == subscription_id
+        )
+        await self.peers.deactivate(subscription_id)
+        await self.peers.activate(spec)
+        return self.peers.subscription(subscription_id)
+
+
+def spec(id_: str = "sub1", **settings: object) -> SubscriptionSpec:
+    return SubscriptionSpec.model_validate(
+        {"id": id_, "credential": {"oauth_token_env": "SUB_TOKEN"}, **settings}
+    )
