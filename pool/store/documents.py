@@ -1,0 +1,53 @@
+"""Values as they are kept: JSON text that gives back exactly what it was made of.
+
+What is shown has times to the millisecond and money as a JSON number. What is kept must not: a
+record at the edge of seven days, or the later of two windows, is decided by microseconds. So times
+are written in full here, and decimals as text.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import PurePath
+from typing import TypeVar
+
+from pool.value import Value
+
+Kept = TypeVar("Kept", bound=Value)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since 1970 UTC, exactly."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def instant(microseconds: int) -> datetime:
+    """The instant that ``micros`` was made of."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _plain(part: object) -> str:
+    match part:
+        case datetime():
+            return part.isoformat()
+        case Decimal() | PurePath():
+            return str(part)
+    raise TypeError(f"{type(part).__name__} has no form in a document")
+
+
+_ENCODER = json.JSONEncoder(default=_plain, separators=(",", ":"))
+
+
+def document(value: Value) -> str:
+    """A value as JSON. Pure ASCII, so that what others put into an ``Any`` cannot break it."""
+    return _ENCODER.encode(value.model_dump())
+
+
+def read_document(model: type[Kept], text: str) -> Kept:
+    """The value that ``document`` was made of."""
+    return model.model_validate(json.loads(text))

@@ -1,0 +1,132 @@
+"""What belongs to no subscription, in one SQLite file. See ``pool.store.protocol.Directory``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import apsw
+
+from pool.errors import NotFound
+from pool.store.documents import document, instant, micros, read_document
+from pool.store.protocol import Claim, Registration
+from pool.store.sqlite.commits import Commits
+from pool.store.sqlite.statements import first_row, statements
+
+_SQL = statements("directory")
+
+
+def _claim(row: Any, *, claimed_now: bool) -> Claim:
+    execution_id, digest, created_at, subscription_id = row
+    return Claim(
+        execution_id=execution_id,
+        digest=digest,
+        created_at=instant(created_at),
+        subscription_id=subscription_id,
+        claimed_now=claimed_now,
+    )
+
+
+def _located(db: apsw.Connection, execution_id: str) -> Claim | None:
+    row = first_row(db, _SQL["locate"], {"execution_id": execution_id})
+    return None if row is None else _claim(row, claimed_now=False)
+
+
+class SqliteDirectory:
+    """The registry, and the index of executions and sessions."""
+
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
+
+    async def claim(
+        self, *, execution_id: str, digest: str, now: datetime, key: str | None = None
+    ) -> Claim:
+        """Take an id and a key; a claim that stands in the way counts as used at ``now``."""
+        taking = {"execution_id": execution_id, "key": key, "digest": digest, "now": micros(now)}
+
+        def work(db: apsw.Connection) -> Claim:
+            db.execute(_SQL["claim"], taking)
+            if db.changes():
+                return _claim((execution_id, digest, micros(now), None), claimed_now=True)
+            claim = _claim(first_row(db, _SQL["claimed_before"], taking), claimed_now=False)
+            db.execute(_SQL["use_claim"], {"execution_id": claim.execution_id, "now": micros(now)})
+            return claim
+
+        return await self._commits.write(work)
+
+    async def place(
+        self, execution_id: str, subscription_id: str, session_id: str, *, instead_of: str | None
+    ) -> Claim:
+        """Note who is asked to run an execution; its session counts as used when the claim was.
+
+        Raises ``NotFound`` for an execution that nobody claimed.
+        """
+        placing = {
+            "execution_id": execution_id,
+            "subscription_id": subscription_id,
+            "instead_of": instead_of,
+        }
+        home = {"session_id": session_id, "subscription_id": subscription_id}
+
+        def work(db: apsw.Connection) -> Claim:
+            placed = first_row(db, _SQL["place_claim"], placing)
+            if placed is not None:
+                db.execute(_SQL["place_session"], {**home, "used_at": placed[0]})
+            claim = _located(db, execution_id)
+            if claim is None:
+                raise NotFound("execution", execution_id)
+            return claim
+
+        return await self._commits.write(work)
+
+    async def locate(self, execution_id: str) -> Claim | None:
+        return await self._commits.read(partial(_located, execution_id=execution_id))
+
+    async def session_home(self, session_id: str) -> str | None:
+        def work(db: apsw.Connection) -> str | None:
+            row = first_row(db, _SQL["session_home"], {"session_id": session_id})
+            return None if row is None else str(row[0])
+
+        return await self._commits.read(work)
+
+    async def register(self, registration: Registration) -> None:
+        row = {
+            "id": registration.spec.id,
+            "created_at": micros(registration.created_at),
+            "document": document(registration),
+        }
+
+        def work(db: apsw.Connection) -> None:
+            db.execute(_SQL["register"], row)
+
+        await self._commits.write(work)
+
+    async def unregister(self, subscription_id: str) -> bool:
+        def work(db: apsw.Connection) -> bool:
+            db.execute(_SQL["unregister"], {"id": subscription_id})
+            return db.changes() > 0
+
+        return await self._commits.write(work)
+
+    async def registrations(self) -> tuple[Registration, ...]:
+        """Oldest first."""
+
+        def work(db: apsw.Connection) -> tuple[Registration, ...]:
+            return tuple(
+                read_document(Registration, row[0]) for row in db.execute(_SQL["registrations"])
+            )
+
+        return await self._commits.read(work)
+
+    async def expire(self, before: datetime) -> int:
+        def work(db: apsw.Connection) -> int:
+            edge = {"before": micros(before)}
+            db.execute(_SQL["expire_session_homes"], edge)
+            db.execute(_SQL["expire_claims"], edge)
+            return db.changes()
+
+        return await self._commits.write(work)
+
+    async def close(self) -> None:
+        await self._commits.close()

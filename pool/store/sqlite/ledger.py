@@ -1,0 +1,189 @@
+"""The rows of one subscription in one SQLite file. See ``pool.store.protocol.Ledger``.
+
+Every method is one call to the store's thread; what it does to the rows stands in ``executions``,
+``records`` and ``seat``, and what must happen together (T2, recovery, retention) stands here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import apsw
+
+from pool.cooldown import Standing
+from pool.execution import ExecutionRow, ExecutionStatus
+from pool.store.cursors import LARGEST, check_limit, page, start_of
+from pool.store.documents import instant, micros, read_document
+from pool.store.protocol import BlockTotal, Page, Recovery, SessionTotal, Settlement
+from pool.store.sqlite import executions, records, seat
+from pool.store.sqlite.commits import Commits
+from pool.store.sqlite.statements import first_row, statements
+from pool.usage import UsageRecord
+from pool.windows import RateLimitEvent
+
+_SQL = statements("ledger")
+_EXPIRED_AT_ONCE = 1000
+"""Rows of a kind that one transaction of retention removes: others get their turn in between."""
+
+
+def _settle(db: apsw.Connection, settlement: Settlement) -> bool:
+    if not executions.end(db, settlement.row):
+        return False
+    if settlement.record is not None:
+        records.add(db, settlement.record)
+    if settlement.session is not None:
+        seat.use_session(db, settlement.session)
+    if settlement.standing is not None:
+        seat.stand(db, settlement.standing)
+    if settlement.limits:
+        seat.observe(db, settlement.limits)
+    return True
+
+
+def _recover(db: apsw.Connection, epoch: int, since: datetime) -> Recovery:
+    standing, executions_ended, requested_at, session_id = first_row(db, _SQL["seat"])
+    # Built of what was validated when it was kept: 100k costs need not be looked at again.
+    return Recovery.model_construct(
+        epoch=epoch,
+        costs=records.costs_since(db, since),
+        open=executions.still_open(db),
+        standing=Standing() if standing is None else read_document(Standing, standing),
+        windows=seat.windows(db),
+        totals=records.lifetime(db, executions_ended),
+        recent_costs=records.recent_costs(db),
+        last_session_id=session_id,
+        last_request_at=None if requested_at is None else instant(requested_at),
+        uncertain=executions.uncertain(db),
+    )
+
+
+def _expire_some(db: apsw.Connection, before: datetime) -> tuple[int, bool]:
+    """The number of usage records removed, and whether anything may be left to remove."""
+    edge = {"before": micros(before), "limit": _EXPIRED_AT_ONCE}
+    removed = []
+    for kind in ("records", "executions", "limit_events", "sessions"):
+        db.execute(_SQL[f"expire_{kind}"], edge)
+        removed.append(db.changes())
+    return removed[0], max(removed) == _EXPIRED_AT_ONCE
+
+
+class SqliteLedger:
+    """The durable rows of one subscription, for the activation that opened it."""
+
+    def __init__(self, subscription_id: str, commits: Commits) -> None:
+        self._subscription_id = subscription_id
+        self._commits = commits
+
+    @property
+    def subscription_id(self) -> str:
+        return self._subscription_id
+
+    @property
+    def epoch(self) -> int:
+        return self._commits.epoch
+
+    @property
+    def is_lost(self) -> bool:
+        return self._commits.is_lost
+
+    async def recover(self, since: datetime) -> Recovery:
+        return await self._commits.read(partial(_recover, epoch=self.epoch, since=since))
+
+    async def begin(self, row: ExecutionRow) -> ExecutionRow:
+        return await self._commits.write(partial(executions.begin, row=row))
+
+    async def update(self, row: ExecutionRow) -> None:
+        await self._commits.write(partial(executions.update, row=row))
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """T2. Raises ``NotFound`` for an execution that never began."""
+        return await self._commits.write(partial(_settle, settlement=settlement))
+
+    async def record(self, record: UsageRecord) -> bool:
+        return await self._commits.write(partial(records.add, record=record))
+
+    async def stand(self, standing: Standing) -> None:
+        await self._commits.write(partial(seat.stand, standing=standing))
+
+    async def execution(self, execution_id: str) -> ExecutionRow | None:
+        return await self._commits.read(partial(executions.find, execution_id=execution_id))
+
+    async def executions(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        status: ExecutionStatus | None = None,
+        session_id: str | None = None,
+    ) -> Page[ExecutionRow]:
+        check_limit(limit)
+        at, last = start_of("executions", cursor)
+        wanted = {
+            "at": at,
+            "id": last,
+            "limit": limit + 1,
+            "status": status,
+            "session_id": session_id,
+        }
+
+        def work(db: apsw.Connection) -> Page[ExecutionRow]:
+            rows = executions.rows(db, wanted)
+            return page("executions", limit, rows, lambda row: read_document(ExecutionRow, row[2]))
+
+        return await self._commits.read(work)
+
+    async def session(self, session_id: str) -> SessionTotal | None:
+        return await self._commits.read(partial(seat.session, session_id=session_id))
+
+    async def usage(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[UsageRecord]:
+        check_limit(limit)
+        start = start_of("usage", cursor)
+        at, last = start if until is None else min(start, (micros(until), ""))
+        oldest = -LARGEST if since is None else micros(since)
+        wanted = {"since": oldest, "at": at, "id": last, "limit": limit + 1}
+
+        def work(db: apsw.Connection) -> Page[UsageRecord]:
+            rows = db.execute(_SQL["usage"], wanted).fetchall()
+            return page("usage", limit, rows, lambda row: read_document(UsageRecord, row[2]))
+
+        return await self._commits.read(work)
+
+    async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]:
+        check_limit(limit)
+        at, _ = start_of("blocks", cursor)
+
+        def work(db: apsw.Connection) -> Page[BlockTotal]:
+            return page("blocks", limit, records.blocks(db, at, limit + 1), lambda row: row[2])
+
+        return await self._commits.read(work)
+
+    async def limits(self, *, limit: int, cursor: str | None = None) -> Page[RateLimitEvent]:
+        check_limit(limit)
+        at, seq = start_of("limits", cursor, newest=(LARGEST, 0))
+        wanted = {"at": at, "seq": seq, "limit": limit + 1}
+
+        def work(db: apsw.Connection) -> Page[RateLimitEvent]:
+            rows: list[Any] = db.execute(_SQL["limits"], wanted).fetchall()
+            return page("limits", limit, rows, lambda row: read_document(RateLimitEvent, row[2]))
+
+        return await self._commits.read(work)
+
+    async def expire(self, before: datetime) -> int:
+        """Retention, in transactions of bounded size; the number of usage records removed."""
+        total, more = 0, True
+        while more:
+            removed, more = await self._commits.write(partial(_expire_some, before=before))
+            total += removed
+        return total
+
+    async def close(self) -> None:
+        await self._commits.close()

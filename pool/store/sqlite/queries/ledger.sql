@@ -1,0 +1,165 @@
+-- name: begin_execution
+-- Known already: nothing happens, and the row that is kept stays as it is.
+INSERT INTO executions (id, status, session_id, created_at, document)
+VALUES (:id, :status, :session_id, :created_at, :document)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: replace_execution
+-- Progress or end of an execution that has not ended.
+UPDATE executions
+SET status = :status, session_id = :session_id, created_at = :created_at, ended_at = :ended_at,
+    document = :document
+WHERE id = :id AND ended_at IS NULL;
+
+-- name: execution
+SELECT document FROM executions WHERE id = :id;
+
+-- name: open_executions
+-- Oldest first: the order in which they are taken up again.
+SELECT document FROM executions WHERE status IN ('queued', 'running') ORDER BY created_at, id;
+
+-- name: uncertain_executions
+SELECT count(*) FROM executions WHERE status = 'uncertain';
+
+-- name: executions
+-- A page, newest first, below (:at, :id).
+SELECT created_at, id, document FROM executions
+WHERE (created_at, id) < (:at, :id)
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: executions_by_status
+SELECT created_at, id, document FROM executions
+WHERE status = :status AND (created_at, id) < (:at, :id)
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: executions_by_session
+-- A session has few executions: the status is looked at in each.
+SELECT created_at, id, document FROM executions
+WHERE session_id = :session_id AND (created_at, id) < (:at, :id)
+    AND (:status IS NULL OR status = :status)
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: count_ended
+UPDATE seat SET executions_ended = executions_ended + 1;
+
+-- name: note_request
+UPDATE seat SET last_request_at = max(coalesce(last_request_at, :at), :at);
+
+-- name: note_session
+-- The session used last; one that was used earlier, but settles later, does not replace it.
+UPDATE seat SET last_session_id = :session_id, last_session_at = :at
+WHERE last_session_at IS NULL OR last_session_at <= :at;
+
+-- name: seat
+SELECT standing, executions_ended, last_request_at, last_session_id FROM seat;
+
+-- name: set_standing
+UPDATE seat SET standing = :standing;
+
+-- name: add_record
+-- Counted once: a known id changes nothing, and then the sums are left alone too.
+INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document)
+VALUES (:id, :timestamp, :cost_nano_usd, :source, :document)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: add_to_block
+INSERT INTO blocks (starts_at, records) VALUES (:starts_at, 1)
+ON CONFLICT (starts_at) DO UPDATE SET records = records + 1;
+
+-- name: add_to_block_model
+INSERT INTO block_models (
+    starts_at, model, input_tokens, output_tokens, cache_creation_input_tokens,
+    cache_read_input_tokens, cost_nano_usd
+)
+VALUES (
+    :starts_at, :model, :input_tokens, :output_tokens, :cache_creation_input_tokens,
+    :cache_read_input_tokens, :cost_nano_usd
+)
+ON CONFLICT (starts_at, model) DO UPDATE SET
+    input_tokens = input_tokens + excluded.input_tokens,
+    output_tokens = output_tokens + excluded.output_tokens,
+    cache_creation_input_tokens = cache_creation_input_tokens + excluded.cache_creation_input_tokens,
+    cache_read_input_tokens = cache_read_input_tokens + excluded.cache_read_input_tokens,
+    cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd;
+
+-- name: costs_since
+-- Read from the index alone: 100k records in well under a tenth of a second.
+SELECT timestamp, cost_nano_usd FROM usage_records WHERE timestamp >= :since ORDER BY timestamp, id;
+
+-- name: recent_costs
+-- What the last runs cost, of those that cost something; newest first.
+SELECT cost_nano_usd FROM usage_records
+WHERE source = 'cli' AND cost_nano_usd > 0
+ORDER BY timestamp DESC, id DESC LIMIT 50;
+
+-- name: usage
+-- A page, newest first, below (:at, :id).
+SELECT timestamp, id, document FROM usage_records
+WHERE timestamp >= :since AND (timestamp, id) < (:at, :id)
+ORDER BY timestamp DESC, id DESC LIMIT :limit;
+
+-- name: blocks
+SELECT starts_at, records FROM blocks WHERE starts_at < :at ORDER BY starts_at DESC LIMIT :limit;
+
+-- name: block_models
+SELECT starts_at, model, input_tokens, output_tokens, cache_creation_input_tokens,
+    cache_read_input_tokens, cost_nano_usd
+FROM block_models WHERE starts_at BETWEEN :first AND :last ORDER BY starts_at, model;
+
+-- name: lifetime_records
+SELECT coalesce(sum(records), 0) FROM blocks;
+
+-- name: lifetime_models
+SELECT model, sum(input_tokens), sum(output_tokens), sum(cache_creation_input_tokens),
+    sum(cache_read_input_tokens), sum(cost_nano_usd)
+FROM block_models GROUP BY model ORDER BY model;
+
+-- name: add_limit_event
+INSERT INTO limit_events (observed_at, document) VALUES (:observed_at, :document);
+
+-- name: limits
+-- A page, newest first, below (:at, :seq).
+SELECT observed_at, seq, document FROM limit_events
+WHERE (observed_at, seq) < (:at, :seq)
+ORDER BY observed_at DESC, seq DESC LIMIT :limit;
+
+-- name: windows
+SELECT name, document FROM windows;
+
+-- name: set_window
+INSERT INTO windows (name, document) VALUES (:name, :document)
+ON CONFLICT (name) DO UPDATE SET document = excluded.document;
+
+-- name: set_session
+-- A run that reported no running total leaves the last one that was reported.
+INSERT INTO sessions (id, total_nano_usd, last_used_at) VALUES (:id, :total_nano_usd, :last_used_at)
+ON CONFLICT (id) DO UPDATE SET
+    total_nano_usd = coalesce(excluded.total_nano_usd, total_nano_usd),
+    last_used_at = max(excluded.last_used_at, last_used_at);
+
+-- name: session
+SELECT total_nano_usd, last_used_at FROM sessions WHERE id = :id;
+
+-- name: expire_records
+DELETE FROM usage_records WHERE id IN (
+    SELECT id FROM usage_records WHERE timestamp < :before ORDER BY timestamp LIMIT :limit
+);
+
+-- name: expire_executions
+DELETE FROM executions WHERE id IN (
+    SELECT id FROM executions WHERE ended_at < :before ORDER BY ended_at LIMIT :limit
+);
+
+-- name: expire_limit_events
+DELETE FROM limit_events WHERE seq IN (
+    SELECT seq FROM limit_events WHERE observed_at < :before ORDER BY observed_at LIMIT :limit
+);
+
+-- name: expire_sessions
+-- A session that an execution still waits for or runs in is not idle.
+DELETE FROM sessions WHERE id IN (
+    SELECT id FROM sessions
+    WHERE last_used_at < :before
+        AND id NOT IN (SELECT session_id FROM executions WHERE status IN ('queued', 'running'))
+    ORDER BY last_used_at LIMIT :limit
+);

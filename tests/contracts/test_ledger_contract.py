@@ -1,0 +1,612 @@
+"""What every ledger does, whatever it is kept in."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pool.blocks import block_at
+from pool.cooldown import Cooldown, Standing
+from pool.errors import Conflict, InvalidRequest, NotFound, StoreBusy, StoreError
+from pool.execution import (
+    Attempt,
+    Candidate,
+    ExecutionRequest,
+    ExecutionRow,
+    ExecutionStatus,
+    Intent,
+    Routing,
+    final_status,
+)
+from pool.outcome import Completed, Failed, FailureKind, Outcome
+from pool.store.protocol import Ledger, LifetimeTotal, SessionTotal, Settlement, Stores
+from pool.usage import ModelUsage, Usage, UsageRecord, UsageSource, total_usage
+from pool.windows import RateLimitEvent, Window, newest
+
+NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
+SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
+OTHER_SESSION = "0b6f1c9e-8f35-4b0e-8b4b-0d5c2f6a7e11"
+TICK = timedelta(microseconds=1)
+
+
+def row(
+    name: str = "exec_1", *, session_id: str = SESSION, created_at: datetime = NOW
+) -> ExecutionRow:
+    intent = Intent(
+        execution_id=name,
+        request=ExecutionRequest(
+            prompt="Sag \u201eja\u201c \U0001f600",
+            max_budget_usd=Decimal("0.123456789"),
+            json_schema={"type": "object"},
+            metadata={"team": "\u00fc"},
+        ),
+        session_id=session_id,
+        resumes=False,
+        model="claude-sonnet-4-5",
+        timeout_seconds=600.5,
+        reserved_nano_usd=1,
+        routing=Routing(
+            score=99.5,
+            reason="most headroom",
+            candidates=(Candidate(subscription_id="sub1", score=99.5, report_age_seconds=0.1),),
+        ),
+        created_at=created_at,
+        earlier_attempts=(
+            Attempt(subscription_id="sub2", outcome="usage_limit", cost_usd=Decimal("0.000000001")),
+        ),
+    )
+    return ExecutionRow(intent=intent, status=ExecutionStatus.QUEUED)
+
+
+def running(name: str = "exec_1") -> ExecutionRow:
+    change = {"status": ExecutionStatus.RUNNING, "started_at": NOW + TICK}
+    return row(name).model_copy(update=change)
+
+
+def ended(
+    begun: ExecutionRow, outcome: Outcome | None = None, *, finished_at: datetime = NOW + 5 * TICK
+) -> ExecutionRow:
+    outcome = outcome or Completed(result="ja", structured_output={"a": [1, 2.5, None, "\ud800"]})
+    change = {"status": final_status(outcome), "finished_at": finished_at, "outcome": outcome}
+    return begun.model_copy(update=change)
+
+
+def record(
+    name: str = "use_1",
+    nano_usd: int = 30,
+    *,
+    at: datetime = NOW,
+    source: UsageSource = UsageSource.CLI,
+) -> UsageRecord:
+    usage = Usage(models={"claude-sonnet-4-5": ModelUsage(output_tokens=7, cost_nano_usd=nano_usd)})
+    return UsageRecord(id=name, subscription_id="sub1", timestamp=at, source=source, usage=usage)
+
+
+def seen(at: datetime, **utilizations: float) -> RateLimitEvent:
+    windows = {
+        name: Window(status="allowed", observed_at=at, utilization=utilization)
+        for name, utilization in utilizations.items()
+    }
+    return RateLimitEvent(observed_at=at, status="allowed", windows=windows, raw={"n": [1, 0.1]})
+
+
+async def test_what_begins_comes_back_as_it_was_given(ledger: Ledger) -> None:
+    given_row = row()
+
+    kept = await ledger.begin(given_row)
+
+    assert kept == given_row == await ledger.execution("exec_1")
+
+
+async def test_what_is_settled_comes_back_as_it_was_given(ledger: Ledger) -> None:
+    begun = running().model_copy(update={"cancel_requested_at": NOW + 2 * TICK})
+    await ledger.begin(begun)
+    failed = Failed(
+        kind=FailureKind.USAGE_LIMIT,
+        message="limit",
+        usage=record().usage,
+        limits=(seen(NOW + 3 * TICK, five_hour=1.0),),
+        session_total_nano_usd=123,
+    )
+    end = ended(begun, failed)
+
+    assert await ledger.settle(Settlement(row=end))
+    assert end == await ledger.execution("exec_1")
+
+
+async def test_an_answer_that_holds_anything_json_can_say_comes_back(ledger: Ledger) -> None:
+    await ledger.begin(row())
+    end = ended(row())
+
+    await ledger.settle(Settlement(row=end))
+
+    assert end == await ledger.execution("exec_1")
+
+
+async def test_an_execution_begins_once_and_the_first_row_is_kept(ledger: Ledger) -> None:
+    await ledger.begin(running())
+
+    assert running() == await ledger.begin(row())
+    assert running() == await ledger.execution("exec_1")
+
+
+async def test_an_unknown_execution_is_none(ledger: Ledger) -> None:
+    assert await ledger.execution("exec_9") is None
+
+
+async def test_an_open_execution_can_be_replaced(ledger: Ledger) -> None:
+    await ledger.begin(row())
+
+    await ledger.update(running())
+
+    assert running() == await ledger.execution("exec_1")
+
+
+async def test_an_ended_execution_cannot_be_replaced(ledger: Ledger) -> None:
+    await ledger.begin(row())
+    await ledger.settle(Settlement(row=ended(row())))
+
+    with pytest.raises(Conflict):
+        await ledger.update(running())
+    assert ended(row()) == await ledger.execution("exec_1")
+
+
+async def test_what_never_began_can_neither_be_replaced_nor_settled(ledger: Ledger) -> None:
+    with pytest.raises(NotFound):
+        await ledger.update(running())
+    with pytest.raises(NotFound):
+        await ledger.settle(Settlement(row=ended(row()), record=record()))
+
+    assert (await ledger.usage(limit=1)).items == ()
+
+
+async def test_a_status_that_does_not_fit_the_step_is_refused(ledger: Ledger) -> None:
+    await ledger.begin(row("exec_0"))
+
+    with pytest.raises(Conflict):
+        await ledger.begin(ended(row()))
+    with pytest.raises(Conflict):
+        await ledger.update(ended(row("exec_0")))
+    with pytest.raises(Conflict):
+        await ledger.settle(Settlement(row=running("exec_0")))
+    assert (await ledger.recover(NOW)).open == (row("exec_0"),)
+
+
+async def test_an_execution_settles_once_and_counts_once(ledger: Ledger) -> None:
+    await ledger.begin(row())
+    first = Settlement(row=ended(row()), record=record("use_1"), limits=(seen(NOW, five_hour=0.1),))
+    second = Settlement(
+        row=ended(row(), Completed(result="nein")),
+        record=record("use_2"),
+        standing=Standing(paused=True),
+        limits=(seen(NOW + TICK, five_hour=0.9),),
+        session=SessionTotal(session_id=SESSION, total_nano_usd=1, last_used_at=NOW),
+    )
+
+    assert await ledger.settle(first)
+    assert not await ledger.settle(second)
+
+    recovery = await ledger.recover(NOW - timedelta(days=7))
+    assert first.row == await ledger.execution("exec_1")
+    assert recovery.costs == ((NOW, 30),)
+    assert recovery.totals == LifetimeTotal(executions=1, records=1, usage=record().usage)
+    assert recovery.standing == Standing()
+    assert recovery.windows == first.limits[0].windows
+    assert await ledger.session(SESSION) is None
+
+
+async def test_a_settlement_with_a_known_record_keeps_the_rest_and_counts_nothing_twice(
+    ledger: Ledger,
+) -> None:
+    await ledger.begin(row())
+    await ledger.record(record("use_1"))
+
+    settlement = Settlement(
+        row=ended(row()), record=record("use_1"), standing=Standing(consecutive_failures=2)
+    )
+
+    assert await ledger.settle(settlement)
+    recovery = await ledger.recover(NOW)
+    assert recovery.totals == LifetimeTotal(executions=1, records=1, usage=record().usage)
+    assert recovery.standing == Standing(consecutive_failures=2)
+    assert (await ledger.blocks(limit=1)).items[0].records == 1
+
+
+async def test_a_record_whose_id_is_known_is_refused_whatever_it_says(ledger: Ledger) -> None:
+    assert await ledger.record(record("use_1", 30))
+    assert not await ledger.record(record("use_1", 99, at=NOW + timedelta(days=1)))
+
+    assert (await ledger.usage(limit=9)).items == (record("use_1", 30),)
+    assert [total.usage for total in (await ledger.blocks(limit=9)).items] == [record().usage]
+
+
+async def test_a_call_that_fails_leaves_its_neighbours_alone(ledger: Ledger) -> None:
+    await ledger.begin(row("exec_0"))
+
+    answers = await asyncio.gather(
+        ledger.record(record("use_1")),
+        ledger.update(running("exec_9")),
+        ledger.settle(Settlement(row=ended(row("exec_8")), record=record("use_2"))),
+        ledger.record(record("use_3")),
+        return_exceptions=True,
+    )
+
+    assert [True, NotFound, NotFound, True] == [
+        answer if isinstance(answer, bool) else type(answer) for answer in answers
+    ]
+    assert [kept.id for kept in (await ledger.usage(limit=9)).items] == ["use_3", "use_1"]
+
+
+@pytest.mark.parametrize("tokens", [(2**63 - 1, 1), (2**70,)])
+async def test_a_call_that_fails_halfway_leaves_nothing(
+    ledger: Ledger, tokens: tuple[int, ...]
+) -> None:
+    """The last of these is more than a sum of the models can hold."""
+    *before, last = (
+        record(f"use_{number}").model_copy(
+            update={"usage": Usage(models={"a": ModelUsage(output_tokens=each)})}
+        )
+        for number, each in enumerate(tokens)
+    )
+    for each in before:
+        await ledger.record(each)
+    kept = (await ledger.blocks(limit=9), await ledger.usage(limit=9))
+    await ledger.begin(row())
+
+    with pytest.raises(StoreError):
+        await ledger.settle(Settlement(row=ended(row()), record=last))
+
+    assert kept == (await ledger.blocks(limit=9), await ledger.usage(limit=9))
+    assert await ledger.execution("exec_1") == row()
+    assert not ledger.is_lost
+
+
+async def test_an_activation_starts_from_what_the_last_one_left(stores: Stores) -> None:
+    first = await stores.open_ledger("sub1")
+    standing = Standing(
+        draining=True,
+        cooldown=Cooldown(
+            cause=FailureKind.USAGE_LIMIT,
+            evidence="limit",
+            since=NOW,
+            until=NOW + timedelta(hours=1, microseconds=1),
+        ),
+    )
+    for number in range(3):
+        await first.begin(row(f"exec_{number}", created_at=NOW + number * TICK))
+    lost = Failed(kind=FailureKind.KILLED, message="gone", evidence=False)
+    await first.settle(
+        Settlement(
+            row=ended(row("exec_1"), lost),
+            record=record(),
+            standing=standing,
+            limits=(seen(NOW, five_hour=0.5),),
+        )
+    )
+    await first.close()
+
+    second = await stores.open_ledger("sub1")
+    recovery = await second.recover(NOW)
+    await second.close()
+
+    assert recovery.epoch == second.epoch == first.epoch + 1
+    assert [left.intent.execution_id for left in recovery.open] == ["exec_0", "exec_2"]
+    assert recovery.costs == ((NOW, 30),)
+    assert recovery.standing == standing
+    assert recovery.windows == seen(NOW, five_hour=0.5).windows
+    assert recovery.totals == LifetimeTotal(executions=1, records=1, usage=record().usage)
+    assert recovery.recent_costs == (30,)
+    assert recovery.last_session_id == SESSION
+    assert recovery.last_request_at == NOW + 2 * TICK
+    assert recovery.uncertain == 1
+
+
+async def test_a_new_ledger_starts_from_nothing(ledger: Ledger) -> None:
+    recovery = await ledger.recover(NOW)
+
+    assert recovery.epoch == ledger.epoch == 1
+    assert recovery.costs == recovery.open == recovery.recent_costs == ()
+    assert recovery.totals == LifetimeTotal()
+    assert recovery.last_session_id is recovery.last_request_at is None
+
+
+async def test_recovered_costs_begin_at_the_very_microsecond_asked_for(ledger: Ledger) -> None:
+    for offset in (-1, 0, 1):
+        await ledger.record(record(f"use_{offset}", 10 + offset, at=NOW + offset * TICK))
+
+    recovery = await ledger.recover(NOW)
+
+    assert recovery.costs == ((NOW, 10), (NOW + TICK, 11))
+
+
+async def test_recent_costs_are_the_last_fifty_runs_that_spent_something(ledger: Ledger) -> None:
+    for number in range(60):
+        await ledger.record(record(f"use_{number:02}", number + 1, at=NOW + number * TICK))
+    later = NOW + timedelta(hours=1)
+    await ledger.record(record("use_free", 0, at=later))
+    await ledger.record(record("use_ext", 777, at=later, source=UsageSource.EXTERNAL))
+
+    recovery = await ledger.recover(NOW)
+
+    assert recovery.recent_costs == tuple(range(11, 61))
+
+
+async def test_of_each_window_the_one_observed_last_is_kept(ledger: Ledger) -> None:
+    events = (
+        seen(NOW + TICK, five_hour=0.2, seven_day=0.3),
+        seen(NOW, five_hour=0.1, seven_day_opus=0.4),
+        seen(NOW + TICK, seven_day=0.5),
+    )
+    for number, event in enumerate(events):
+        await ledger.begin(row(f"exec_{number}"))
+        await ledger.settle(Settlement(row=ended(row(f"exec_{number}")), limits=(event,)))
+
+    recovery = await ledger.recover(NOW)
+
+    assert recovery.windows == newest(*(event.windows for event in events))
+    assert recovery.windows["five_hour"].utilization == 0.2
+    assert recovery.windows["seven_day"].utilization == 0.5
+
+
+async def test_a_session_keeps_the_last_total_that_was_reported(ledger: Ledger) -> None:
+    for number, total in enumerate((100, 250, None)):
+        name, used_at = f"exec_{number}", NOW + number * TICK
+        await ledger.begin(row(name))
+        total_now = SessionTotal(session_id=SESSION, total_nano_usd=total, last_used_at=used_at)
+        await ledger.settle(Settlement(row=ended(row(name)), session=total_now))
+
+    kept = await ledger.session(SESSION)
+
+    assert kept == SessionTotal(session_id=SESSION, total_nano_usd=250, last_used_at=NOW + 2 * TICK)
+
+
+async def test_standing_is_kept(ledger: Ledger) -> None:
+    await ledger.stand(Standing(paused=True))
+
+    assert (await ledger.recover(NOW)).standing == Standing(paused=True)
+
+
+async def test_pages_of_executions_are_newest_first_and_stay_valid_while_rows_are_added(
+    ledger: Ledger,
+) -> None:
+    names = ["exec_a", "exec_b", "exec_c", "exec_d"]
+    for name, offset in zip(names, (0, 1, 1, 2), strict=True):
+        await ledger.begin(row(name, created_at=NOW + offset * TICK))
+
+    first = await ledger.executions(limit=2)
+    await ledger.begin(row("exec_new", created_at=NOW + timedelta(hours=1)))
+    second = await ledger.executions(limit=2, cursor=first.next_cursor)
+
+    shown = [kept.intent.execution_id for kept in (*first.items, *second.items)]
+    assert shown == ["exec_d", "exec_c", "exec_b", "exec_a"]
+    assert second.next_cursor is None
+
+
+async def test_executions_are_found_by_status_and_by_session(ledger: Ledger) -> None:
+    await ledger.begin(row("exec_1"))
+    await ledger.begin(row("exec_2", session_id=OTHER_SESSION))
+    await ledger.begin(row("exec_3"))
+    await ledger.settle(Settlement(row=ended(row("exec_3"))))
+
+    async def found(**wanted: Any) -> list[str]:
+        page = await ledger.executions(limit=500, **wanted)
+        return [kept.intent.execution_id for kept in page.items]
+
+    assert await found(status=ExecutionStatus.QUEUED) == ["exec_2", "exec_1"]
+    assert await found(session_id=SESSION) == ["exec_3", "exec_1"]
+    assert await found(session_id=SESSION, status=ExecutionStatus.SUCCEEDED) == ["exec_3"]
+    assert await found(status=ExecutionStatus.FAILED) == []
+
+
+async def test_usage_is_listed_between_since_and_until_newest_first(ledger: Ledger) -> None:
+    for offset in range(5):
+        await ledger.record(record(f"use_{offset}", at=NOW + offset * TICK))
+    await ledger.record(record("use_2b", at=NOW + 2 * TICK))
+
+    async def listed(cursor: str | None = None) -> list[str]:
+        page = await ledger.usage(limit=2, cursor=cursor, since=NOW + TICK, until=NOW + 4 * TICK)
+        names = [kept.id for kept in page.items]
+        return names + (await listed(page.next_cursor) if page.next_cursor else [])
+
+    assert await listed() == ["use_3", "use_2b", "use_2", "use_1"]
+
+
+async def test_block_totals_are_kept_by_model_newest_first(ledger: Ledger) -> None:
+    edge = block_at(NOW).ends_at
+    await ledger.record(record("use_1", 10, at=edge - TICK))
+    await ledger.record(record("use_2", 20, at=edge - TICK))
+    await ledger.record(record("use_3", 40, at=edge))
+
+    first = await ledger.blocks(limit=1)
+    second = await ledger.blocks(limit=1, cursor=first.next_cursor)
+
+    assert [
+        (total.usage.models["claude-sonnet-4-5"].cost_nano_usd, total.records)
+        for total in (*first.items, *second.items)
+    ] == [(40, 1), (30, 2)]
+    assert first.items[0].starts_at == edge == second.items[0].ends_at
+    assert first.items[0].block_id == block_at(edge).id
+    assert second.next_cursor is None
+
+
+async def test_limit_events_are_listed_newest_first(ledger: Ledger) -> None:
+    events = tuple(seen(NOW + offset * TICK, five_hour=offset / 10) for offset in (0, 2, 1, 2))
+    await ledger.begin(row())
+    await ledger.settle(Settlement(row=ended(row()), limits=events))
+
+    first = await ledger.limits(limit=3)
+    second = await ledger.limits(limit=3, cursor=first.next_cursor)
+
+    assert (*first.items, *second.items) == (events[3], events[1], events[2], events[0])
+
+
+_LISTS = ("executions", "usage", "blocks", "limits")
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "!!", "bnVsbA", "WyJ1c2FnZSIsMV0", "WyJvdGhlciIsMSwiYSJd", "\u00fc", "A" * 5000],
+)
+async def test_a_cursor_that_no_list_gave_is_refused(ledger: Ledger, cursor: str) -> None:
+    for kind in _LISTS:
+        with pytest.raises(InvalidRequest, match="cursor"):
+            await getattr(ledger, kind)(limit=1, cursor=cursor)
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 501])
+async def test_a_page_has_one_to_five_hundred_items(ledger: Ledger, limit: int) -> None:
+    for kind in _LISTS:
+        with pytest.raises(InvalidRequest, match="limit"):
+            await getattr(ledger, kind)(limit=limit)
+
+
+async def test_retention_removes_what_is_older_and_keeps_the_totals(ledger: Ledger) -> None:
+    old, edge = NOW - TICK, NOW
+    await ledger.begin(row("exec_old", created_at=old))
+    await ledger.begin(row("exec_open", created_at=old, session_id=OTHER_SESSION))
+    await ledger.begin(row("exec_edge", created_at=old))
+    for name, at in (("old", old), ("edge", edge)):
+        settled = Settlement(
+            row=ended(row(f"exec_{name}", created_at=old), finished_at=at),
+            record=record(f"use_{name}", at=at),
+            limits=(seen(at, five_hour=0.5),),
+            session=SessionTotal(session_id=f"session-{name}", total_nano_usd=1, last_used_at=at),
+        )
+        await ledger.settle(settled)
+    before = await ledger.recover(NOW)
+
+    assert await ledger.expire(edge) == 1
+
+    after = await ledger.recover(NOW)
+    assert after.totals == before.totals
+    assert (await ledger.blocks(limit=9)).items[0].records == 2
+    assert after.windows == before.windows
+    assert [kept.id for kept in (await ledger.usage(limit=9)).items] == ["use_edge"]
+    left = (await ledger.executions(limit=9)).items
+    assert [kept.intent.execution_id for kept in left] == ["exec_open", "exec_edge"]
+    assert [edge] == [event.observed_at for event in (await ledger.limits(limit=9)).items]
+    assert await ledger.session("session-old") is None
+    assert await ledger.session("session-edge") is not None
+
+
+async def test_retention_removes_more_than_one_transaction_takes(ledger: Ledger) -> None:
+    await asyncio.gather(*(ledger.record(record(f"use_{number}")) for number in range(1001)))
+
+    assert await ledger.expire(NOW + TICK) == 1001
+    assert await ledger.expire(NOW + TICK) == 0
+
+
+async def test_a_session_that_an_open_execution_needs_does_not_expire(ledger: Ledger) -> None:
+    await ledger.begin(row("exec_1"))
+    session = SessionTotal(session_id=SESSION, total_nano_usd=1, last_used_at=NOW)
+    await ledger.settle(Settlement(row=ended(row("exec_1")), session=session))
+    await ledger.begin(row("exec_2"))
+
+    await ledger.expire(NOW + timedelta(days=35))
+
+    assert session == await ledger.session(SESSION)
+
+
+async def test_a_ledger_that_is_held_is_busy_and_says_by_whom(
+    stores: Stores, ledger: Ledger
+) -> None:
+    with pytest.raises(StoreBusy, match="is held by"):
+        await stores.open_ledger("sub1", patience=0.1)
+
+
+async def test_ledgers_of_two_subscriptions_know_nothing_of_each_other(
+    stores: Stores, ledger: Ledger
+) -> None:
+    other = await stores.open_ledger("sub2")
+    await other.record(record())
+    await other.close()
+
+    assert (await ledger.usage(limit=9)).items == ()
+
+
+async def test_a_closed_ledger_takes_no_calls_and_can_be_closed_again(stores: Stores) -> None:
+    ledger = await stores.open_ledger("sub1")
+    await asyncio.gather(ledger.close(), ledger.close())
+    await ledger.close()
+
+    with pytest.raises(StoreError, match="is closed"):
+        await ledger.record(record())
+    with pytest.raises(StoreError, match="is closed"):
+        await ledger.execution("exec_1")
+    assert not ledger.is_lost
+
+
+async def test_a_caller_that_gives_up_does_not_disturb_the_others(ledger: Ledger) -> None:
+    calls = [asyncio.ensure_future(ledger.record(record(f"use_{n}"))) for n in range(20)]
+    await asyncio.sleep(0)
+    for call in calls[::2]:
+        call.cancel()
+
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert answers[1::2] == [True] * 10
+    assert await ledger.record(record("use_last"))
+
+
+@pytest.mark.parametrize("name", ["", "..", "../sub1", "a/b", "/etc", ".hidden", "a\n", "a\x00"])
+async def test_an_id_that_is_no_plain_name_is_refused(stores: Stores, name: str) -> None:
+    with pytest.raises(InvalidRequest, match="subscription_id"):
+        await stores.open_ledger(name)
+
+
+_names = st.text("abc", min_size=1, max_size=2)
+_figures = st.integers(0, 10**12)
+_usages = st.dictionaries(
+    st.sampled_from(["opus", "sonnet", "haiku"]),
+    st.builds(
+        ModelUsage,
+        input_tokens=_figures,
+        output_tokens=_figures,
+        cache_creation_input_tokens=_figures,
+        cache_read_input_tokens=_figures,
+        cost_nano_usd=_figures,
+    ),
+).map(lambda models: Usage(models=models))
+_records = st.builds(
+    UsageRecord,
+    id=_names,
+    subscription_id=st.just("sub1"),
+    timestamp=st.integers(0, 3 * 86_400_000_000).map(
+        lambda microseconds: NOW + timedelta(microseconds=microseconds)
+    ),
+    source=st.sampled_from(UsageSource),
+    usage=_usages,
+)
+_fresh = count()
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(records=st.lists(_records, max_size=25))
+async def test_totals_equal_what_the_listed_records_add_up_to(
+    stores: Stores, records: list[UsageRecord]
+) -> None:
+    ledger = await stores.open_ledger(f"any{next(_fresh)}")
+    answers = await asyncio.gather(*(ledger.record(each) for each in records))
+    listed = (await ledger.usage(limit=500)).items
+    totals = (await ledger.recover(NOW)).totals
+    blocks = (await ledger.blocks(limit=500)).items
+    await ledger.close()
+
+    assert sum(answers) == len(listed) == len({each.id for each in records})
+    assert all(each in records for each in listed)
+    assert totals.records == len(listed)
+    assert totals.usage == total_usage(each.usage for each in listed)
+    assert {block.block_id for block in blocks} == {block_at(each.timestamp).id for each in listed}
+    for block in blocks:
+        inside = [each for each in listed if block.starts_at <= each.timestamp < block.ends_at]
+        assert block.records == len(inside)
+        assert block.usage == total_usage(each.usage for each in inside)
