@@ -1,0 +1,176 @@
+"""The outcome of a run, from what it printed and how its process ended. Pure.
+
+A run has answered if it gave a result that is no error, took a turn of the model, and exited 0.
+It has also answered if the process was made to end, or nobody saw its end, after such a result:
+the answer was paid for and is whole. Everything else has a name in ``FailureKind``.
+
+``evidence`` says whether what was spent is known. It is, where nothing was asked of the API, and
+where the result accounts for every answer that began. It is not, where a run that had begun left
+no result, or a result that leaves out answers which were seen to begin (after a cut connection or
+an error in mid-stream the CLI reports a cost of 0, and the API bills what it sent): then the
+tokens seen are kept as a lower bound, without a price.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pool.claude.cost import run_usage, session_total
+from pool.claude.ending import EndedBy, Ending
+from pool.claude.failure import NO_CONVERSATION, failure_kind, nothing_was_sent
+from pool.claude.message import ending_message, result_message, signal_name
+from pool.claude.run import Launch
+from pool.claude.stream import Reading
+from pool.claude.tokens import count
+from pool.outcome import Completed, Failed, FailureKind
+from pool.usage import Usage, UsageSource
+
+_ENDED = {
+    EndedBy.REQUEST: FailureKind.INTERRUPTED,
+    EndedBy.DEADLINE: FailureKind.TIMEOUT,
+    EndedBy.OUTPUT_LIMIT: FailureKind.OUTPUT_LIMIT,
+    EndedBy.LINGERED: FailureKind.EXECUTION_ERROR,
+}
+
+
+def conclude(reading: Reading, ending: Ending, launch: Launch) -> Completed | Failed:
+    """How a run ended, what it says, and what it cost."""
+    if not ending.started:
+        return _not_started(ending, launch)
+    if reading.result is None:
+        return _without_result(reading, ending, launch)
+    if _has_answered(reading.result, ending):
+        return _completed(reading, reading.result, launch)
+    return _with_error(reading, reading.result, ending, launch)
+
+
+def _has_answered(result: dict[str, Any], ending: Ending) -> bool:
+    if result.get("is_error") is not False or count(result.get("num_turns")) < 1:
+        return False
+    if ending.ended_by is None:
+        return ending.exit_code == 0 or (ending.exit_code is None and ending.signal is None)
+    return ending.ended_by is not EndedBy.OUTPUT_LIMIT
+
+
+def _completed(reading: Reading, result: dict[str, Any], launch: Launch) -> Completed:
+    text = result.get("result")
+    return Completed(
+        **_told(reading, launch),
+        usage=run_usage(reading, launch),
+        result=text if isinstance(text, str) else "",
+        structured_output=result.get("structured_output"),
+    )
+
+
+def _not_started(ending: Ending, launch: Launch) -> Failed:
+    # Asked to stop before it began: that is what happened, not a failure to start.
+    asked = ending.ended_by is EndedBy.REQUEST
+    kind = FailureKind.INTERRUPTED if asked else FailureKind.NOT_STARTED
+    detail = "before it began" if asked else ending.problem or ""
+    return Failed(
+        kind=kind,
+        message=ending_message(kind, detail=detail, stderr=ending.stderr),
+        session_id=launch.session_id if launch.resumes else None,
+    )
+
+
+def _with_error(reading: Reading, result: dict[str, Any], ending: Ending, launch: Launch) -> Failed:
+    kind, message = _named(reading, result, ending, launch)
+    counted = run_usage(reading, launch)
+    seen = reading.partial_usage
+    if not counted.models and seen.models:
+        return Failed(
+            **{**_told(reading, launch), "usage_source": UsageSource.PARTIAL},
+            usage=seen,
+            kind=kind,
+            message=message,
+            evidence=False,
+        )
+    evidence = _asked(seen) <= _asked(counted)
+    if kind is FailureKind.CONNECTION and not counted.models:
+        evidence = nothing_was_sent(result)
+    return Failed(
+        **_told(reading, launch), usage=counted, kind=kind, message=message, evidence=evidence
+    )
+
+
+def _named(
+    reading: Reading, result: dict[str, Any], ending: Ending, launch: Launch
+) -> tuple[FailureKind, str]:
+    if ending.ended_by is not None and ending.ended_by is not EndedBy.LINGERED:
+        kind = _ENDED[ending.ended_by]
+        return kind, ending_message(kind, detail=_bound(kind, launch))
+    if result.get("is_error") is not False:
+        kind = failure_kind(reading, result, launch)
+        return kind, result_message(kind, result, launch)
+    if (number := _signal(ending)) is not None:
+        kind = FailureKind.KILLED
+        return kind, ending_message(kind, detail=signal_name(number))
+    kind = FailureKind.EXECUTION_ERROR
+    if count(result.get("num_turns")) < 1:
+        return kind, ending_message(kind, detail="it answered without asking the model")
+    return kind, ending_message(kind, detail=f"exit {ending.exit_code} after a result")
+
+
+def _without_result(reading: Reading, ending: Ending, launch: Launch) -> Failed:
+    kind, detail = _named_without_result(reading, ending, launch)
+    # Garbage may have been anything, also the line that would have told.
+    nothing_asked = not (reading.init_seen or reading.messages or reading.garbage_lines)
+    return Failed(
+        **{**_told(reading, launch), "usage_source": UsageSource.PARTIAL},
+        usage=reading.partial_usage,
+        kind=kind,
+        message=ending_message(kind, detail=detail, stderr=ending.stderr),
+        evidence=nothing_asked,
+    )
+
+
+def _named_without_result(
+    reading: Reading, ending: Ending, launch: Launch
+) -> tuple[FailureKind, str]:
+    if ending.ended_by is not None:
+        kind = _ENDED[ending.ended_by]
+        return kind, _bound(kind, launch)
+    if ending.exit_code is None and ending.signal is None:
+        return FailureKind.KILLED, "nobody saw its end"
+    if (number := _signal(ending)) is not None:
+        return FailureKind.KILLED, signal_name(number)
+    if ending.exit_code == 0 or reading.init_seen or not ending.stderr.strip():
+        return FailureKind.NO_RESULT, f"exit {ending.exit_code}"
+    if launch.resumes and NO_CONVERSATION in ending.stderr:
+        return FailureKind.SESSION_NOT_FOUND, launch.session_id
+    return FailureKind.CLI_USAGE, f"exit {ending.exit_code}"
+
+
+def _bound(kind: FailureKind, launch: Launch) -> str:
+    return f"{launch.timeout_seconds:g} s" if kind is FailureKind.TIMEOUT else ""
+
+
+def _signal(ending: Ending) -> int | None:
+    """The signal that ended the process; the CLI catches some, and exits with 128 + number."""
+    if ending.signal is not None:
+        return ending.signal
+    if ending.exit_code is not None and 129 <= ending.exit_code <= 159:
+        return ending.exit_code - 128
+    return None
+
+
+def _asked(usage: Usage) -> int:
+    """Input tokens of all kinds: known to the last one as soon as an answer begins."""
+    total = usage.total
+    return total.input_tokens + total.cache_creation_input_tokens + total.cache_read_input_tokens
+
+
+def _told(reading: Reading, launch: Launch) -> dict[str, Any]:
+    """What every end of a run tells."""
+    result = reading.result or {}
+    uuid = result.get("uuid")
+    return {
+        "session_id": reading.session_id or (launch.session_id if launch.resumes else None),
+        "model": reading.model,
+        "usage_id": uuid if isinstance(uuid, str) else None,
+        "session_total_nano_usd": session_total(reading, launch),
+        "num_turns": count(result.get("num_turns")),
+        "limits": reading.limits,
+        "cli_version": reading.cli_version,
+    }

@@ -1,0 +1,96 @@
+"""What a caller is told about a failure: the pool's own sentence, and one masked line of stderr.
+
+The CLI's texts may quote what it was given, so they are not shown. Of stderr, the first line with
+words is, at most 300 characters long, with everything masked that looks like a credential.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import Any
+
+from pool.claude.run import Launch
+from pool.outcome import FailureKind
+
+MAX_CHARACTERS = 300
+
+_SENTENCES = {
+    FailureKind.USAGE_LIMIT: "the subscription has reached its usage limit",
+    FailureKind.RATE_LIMITED: "the API limits the rate of requests; no window is used up",
+    FailureKind.OVERLOADED: "the API is overloaded",
+    FailureKind.SERVER_ERROR: "the API failed",
+    FailureKind.CONNECTION: "the connection to the API failed",
+    FailureKind.AUTHENTICATION: "the subscription is not logged in, or its credential is refused",
+    FailureKind.CREDIT_EXHAUSTED: "the account's credit balance is too low",
+    FailureKind.MODEL_NOT_FOUND: "the model does not exist, or the subscription may not use it",
+    FailureKind.INVALID_REQUEST: "the API refused the request",
+    FailureKind.REFUSAL: "the model declined to answer",
+    FailureKind.MAX_TURNS: "the run reached its limit of turns",
+    FailureKind.MAX_BUDGET: "the run went over its budget; the answer is lost",
+    FailureKind.SESSION_NOT_FOUND: "the subscription has no such session",
+    FailureKind.TIMEOUT: "the run was ended at its deadline",
+    FailureKind.OUTPUT_LIMIT: "the run was ended because it printed too much",
+    FailureKind.INTERRUPTED: "the run was stopped",
+    FailureKind.KILLED: "the Claude CLI was killed",
+    FailureKind.NOT_STARTED: "the Claude CLI could not be started",
+    FailureKind.CLI_USAGE: "the Claude CLI refused its command line or input",
+    FailureKind.NO_RESULT: "the Claude CLI ended without a result",
+    FailureKind.EXECUTION_ERROR: "the Claude CLI reported an error",
+}
+_MASKED = re.compile(
+    r"(?P<kept>\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b)"  # a session's id, and no secret
+    r"|sk-[\w-]{4,}"
+    r"|\bBearer\s+\S+"
+    r"|\b[\w-]*(?:token|key|secret|password|authorization)[\w-]*[\"']?\s*[=:]\s*\S+"
+    r"|[\w+=~-]{24,}",
+    re.IGNORECASE,
+)
+
+
+def result_message(kind: FailureKind, result: dict[str, Any], launch: Launch) -> str:
+    """A sentence about an error result, with the status where the API gave one."""
+    match kind:
+        case FailureKind.MAX_TURNS if launch.max_turns is not None:
+            detail = str(launch.max_turns)
+        case FailureKind.MAX_BUDGET if launch.max_budget_usd is not None:
+            detail = f"{launch.max_budget_usd} USD"
+        case FailureKind.MODEL_NOT_FOUND:
+            detail = launch.model
+        case FailureKind.SESSION_NOT_FOUND:
+            detail = launch.session_id
+        case _:
+            words = (result.get("api_error_status"), result.get("api_error_type"))
+            words = words if any(words) else (result.get("subtype"), result.get("terminal_reason"))
+            detail = " ".join(_word(word) for word in words if word)
+    return f"{_SENTENCES[kind]} ({detail})" if detail else _SENTENCES[kind]
+
+
+def ending_message(kind: FailureKind, *, detail: str = "", stderr: str = "") -> str:
+    """A sentence about a run without a result, with one masked line of stderr if there is one."""
+    sentence = f"{_SENTENCES[kind]} ({detail})" if detail else _SENTENCES[kind]
+    line = first_line(stderr)
+    return f"{sentence}: {line}" if line else sentence
+
+
+def first_line(stderr: str) -> str:
+    """The first line with words, bounded, with credentials masked."""
+    line = next((line.strip() for line in stderr.splitlines() if line.strip()), "")
+    # Masked before it is cut, or the rest of a token would no longer look like one.
+    line = _MASKED.sub(lambda found: found["kept"] or "***", line[:4096])
+    line = "".join(c if c.isprintable() else " " for c in line)
+    return line if len(line) <= MAX_CHARACTERS else line[: MAX_CHARACTERS - 1] + "…"
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL`` for 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _word(word: Any) -> str:
+    """A word of the CLI's vocabulary; anything longer is none."""
+    text = str(word)
+    return text if re.fullmatch(r"\w{1,40}", text) else ""

@@ -1,0 +1,68 @@
+"""One run of the CLI, as its owner sees it.
+
+A ``Runner`` turns a ``Launch`` into a ``Run``. A run outlives whoever started it: it writes to a
+directory of its own, and another activation finds it there by its id and goes on waiting. Whether
+the process was spawned for this run, had been started ahead of it, or served others before is the
+runner's business; nothing here says that it is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pool.outcome import Outcome
+from pool.value import Value
+
+
+class Launch(Value):
+    """What a runner needs to run the CLI once. Never logged: it holds the prompt."""
+
+    run_id: str
+    """Names the run's directory; the execution's id."""
+    prompt: str
+    session_id: str
+    resumes: bool
+    model: str
+    timeout_seconds: float
+    system_prompt: str | None = None
+    max_turns: int | None = None
+    max_budget_usd: str | None = None
+    json_schema: dict[str, Any] | None = None
+    session_total_nano_usd: int | None = None
+    """The session's last known running total: the base for CLIs that report only totals."""
+
+
+class Run(Protocol):
+    """A run that was started, here or by an earlier activation."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    async def outcome(self) -> Outcome:
+        """Wait until the run has ended, and read how. Bounded by the launch's deadline plus a
+        grace; may be awaited again and by several tasks; cancelling the wait does not end the run.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Ask the run to end: politely, after 2 s by SIGTERM, after 2 s more by SIGKILL to its
+        group. Returns at once; ``outcome`` tells how it ended.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Remove what the run left on disk, once its outcome is durable."""
+        ...
+
+
+class Runner(Protocol):
+    """Starts runs on one subscription, and finds those that an earlier activation started."""
+
+    async def start(self, launch: Launch, environment: Mapping[str, str]) -> Run:
+        """Start the CLI. A start that fails is a run whose outcome is ``Failed(NOT_STARTED)``."""
+        ...
+
+    def find(self, launch: Launch) -> Run | None:
+        """The run of this id that was started before, alive or ended; None if there is none."""
+        ...

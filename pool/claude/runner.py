@@ -1,0 +1,154 @@
+"""Starts the CLI, one process a run, so that the run outlives whoever started it.
+
+Between this process and the CLI stands ``supervisor.py``, which leaves its parent at once. What
+ties a run to its owner is its directory alone, below ``runs_dir``, under the run's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from pool.claude.command import argv, input_lines
+from pool.claude.process_run import ProcessRun
+from pool.claude.run import Launch
+from pool.claude.run_directory import LOCK_FD, RunDirectory
+from pool.errors import ConfigError
+
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_DEFAULTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
+
+
+class ProcessRunner:
+    """Runs of one subscription: see ``Runner``. ``executable`` finds the CLI or raises ConfigError.
+
+    All of them share one working directory beside ``runs_dir``, which stays empty. The CLI files a
+    session under its directory, and finds it from there again.
+    """
+
+    def __init__(
+        self,
+        executable: Callable[[], Awaitable[Path]],
+        runs_dir: Path,
+        *,
+        max_output_bytes: int = 64_000_000,
+        stop_grace: timedelta = timedelta(seconds=2),
+    ) -> None:
+        self._executable = executable
+        self._runs_dir = runs_dir.absolute()
+        self._work_dir = self._runs_dir.parent / "work"
+        self._max_output_bytes = max_output_bytes
+        self._grace_seconds = stop_grace.total_seconds()
+
+    async def start(self, launch: Launch, environment: Mapping[str, str]) -> ProcessRun:
+        """Start the CLI; see ``Runner``. An id that was started before is not started again.
+
+        When this returns, the run's supervisor has left this process, or nothing was started.
+        """
+        directory = RunDirectory(self._runs_dir, launch.run_id)
+        try:
+            command = argv(launch, await self._executable())
+        except ConfigError as error:
+            return self._run(launch, directory, str(error))
+        problem = await asyncio.to_thread(
+            self._spawn, directory, launch, command, dict(environment)
+        )
+        return self._run(launch, directory, problem)
+
+    def find(self, launch: Launch) -> ProcessRun | None:
+        """The run of this id, alive or ended. None proves that no CLI was ever started for it."""
+        directory = RunDirectory(self._runs_dir, launch.run_id)
+        return self._run(launch, directory, None) if directory.exists() else None
+
+    def _run(self, launch: Launch, directory: RunDirectory, problem: str | None) -> ProcessRun:
+        return ProcessRun(
+            launch, directory, grace_seconds=self._grace_seconds, start_problem=problem
+        )
+
+    def _spawn(
+        self,
+        directory: RunDirectory,
+        launch: Launch,
+        command: tuple[str, ...],
+        environment: dict[str, str],
+    ) -> str | None:
+        """Start the supervisor and see it leave. The reason, where nothing was started."""
+        try:
+            self._work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = directory.create()
+        except OSError as error:
+            if directory.exists():
+                return None  # it was started before
+            return f"its directory cannot be made: {error.strerror}"
+        try:
+            prompt = _unnamed_file(input_lines(launch))
+            try:
+                self._supervise(directory, launch, command, environment, prompt, lock)
+            finally:
+                os.close(prompt)
+        except OSError as error:
+            return error.strerror or "the system refused"
+        except ValueError:
+            return "its environment or command line holds a NUL character"
+        finally:
+            os.close(lock)
+        return None
+
+    def _supervise(
+        self,
+        directory: RunDirectory,
+        launch: Launch,
+        command: tuple[str, ...],
+        environment: dict[str, str],
+        prompt: int,
+        lock: int,
+    ) -> None:
+        bounds = (launch.timeout_seconds, self._max_output_bytes, self._grace_seconds)
+        supervised = (
+            *(sys.executable, "-I", "-S", str(_SUPERVISOR)),
+            *(str(directory.path), str(self._work_dir), *map(str, bounds)),
+            *command,
+        )
+        errors = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        pid = os.posix_spawn(
+            sys.executable,
+            supervised,
+            environment,
+            file_actions=(
+                (os.POSIX_SPAWN_DUP2, prompt, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, str(directory.path / "stderr"), errors, 0o600),
+                (os.POSIX_SPAWN_DUP2, lock, LOCK_FD),
+            ),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_DEFAULTS,
+        )
+        # It lives for some 15 ms; one that hangs would be seen by the run's own bounds.
+        with suppress(ChildProcessError):  # where somebody else reaps this process's children
+            os.waitpid(pid, 0)
+
+
+def _unnamed_file(content: bytes) -> int:
+    """A file that no directory names, read from its beginning: where possible in memory alone."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("input")
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,207 @@
+"""What the CLI printed, read without doing any I/O.
+
+Bytes go in as they come, in any pieces; a ``Reading`` says what has been understood so far. The
+same reader takes a line of JSON a message (``stream-json``), a single object (``json``) and an
+array (``json --verbose``). Messages of unknown types are passed over, lines that are no JSON are
+counted, and a line beyond the limit is dropped, so that no output can exhaust the memory.
+
+Messages repeat: a partial message comes once a content block and again when it ends, each time
+with other token counts. They are told apart by their id, and of each count the largest is kept:
+the first would be too small, the sum too large.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field, NonNegativeInt
+
+from pool.claude.limits import rate_limit_event
+from pool.claude.tokens import larger, message_usage
+from pool.usage import ModelUsage, Usage, total_usage
+from pool.value import Value
+from pool.windows import RateLimitEvent
+
+MAX_LINE_BYTES = 32 * 1024 * 1024
+_SYNTHETIC = "<synthetic>"
+
+
+class Reading(Value):
+    """What one run printed, as far as it was understood."""
+
+    init_seen: bool = False
+    """The CLI was about to ask the API; what ends before this has spent nothing."""
+    session_id: str | None = None
+    model: str | None = None
+    cli_version: str | None = None
+    result: dict[str, Any] | None = None
+    """The last ``result`` message, as it was printed."""
+    results: tuple[dict[str, Any], ...] = ()
+    """All of them, each once: a run may be charged in several."""
+    limits: tuple[RateLimitEvent, ...] = ()
+    api_retries: NonNegativeInt = 0
+    messages: dict[str, Usage] = Field(default_factory=dict)
+    """By message id: what the API said of each answer that began."""
+    garbage_lines: NonNegativeInt = 0
+    bytes_read: NonNegativeInt = 0
+
+    @property
+    def partial_usage(self) -> Usage:
+        """Tokens of all the answers that began: a lower bound of what was billed."""
+        return total_usage(self.messages.values())
+
+
+class StreamReader:
+    """Reads the output of one run. ``now`` is when it was printed, the time of its limits."""
+
+    def __init__(self, now: datetime, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._now = now
+        self._max_line_bytes = max_line_bytes
+        self._line = bytearray()
+        self._is_too_long = False
+        self._seen: dict[str, Any] = {}
+        self._results: dict[str, dict[str, Any]] = {}
+        self._limits: dict[str, RateLimitEvent] = {}
+        self._retries: set[str] = set()
+        self._messages: dict[str, tuple[str, ModelUsage]] = {}
+        self._open_message: str | None = None
+        self._garbage_lines = 0
+        self._bytes_read = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._bytes_read += len(data)
+        first, *rest = data.split(b"\n")
+        self._extend(first)
+        if rest:
+            self._end_line()
+            for line in rest[:-1]:
+                self._take_line(line)
+            self._extend(rest[-1])
+
+    def close(self) -> Reading:
+        """Take what is left as the last line, and return all that was read."""
+        self._end_line()
+        return self.reading()
+
+    def reading(self) -> Reading:
+        """What has been read so far."""
+        results = tuple(self._results.values())
+        return Reading(
+            **self._seen,
+            result=results[-1] if results else None,
+            results=results,
+            limits=tuple(self._limits.values()),
+            api_retries=len(self._retries),
+            messages={
+                id_: Usage(models={model: usage}) for id_, (model, usage) in self._messages.items()
+            },
+            garbage_lines=self._garbage_lines,
+            bytes_read=self._bytes_read,
+        )
+
+    def _extend(self, part: bytes) -> None:
+        if len(self._line) + len(part) > self._max_line_bytes:
+            self._line.clear()
+            self._is_too_long = True
+        if not self._is_too_long:
+            self._line += part
+
+    def _end_line(self) -> None:
+        line, self._line = bytes(self._line), bytearray()
+        was_too_long, self._is_too_long = self._is_too_long, False
+        if was_too_long:
+            self._garbage_lines += 1
+        else:
+            self._take_line(line)
+
+    def _take_line(self, line: bytes) -> None:
+        line = line.strip()
+        if not line:
+            return
+        if line[0] not in b"{[" or len(line) > self._max_line_bytes:
+            # Told by its first byte: a flood of such lines must not take seconds to refuse.
+            self._garbage_lines += 1
+            return
+        try:
+            parsed = json.loads(line)
+        except (ValueError, RecursionError):
+            self._garbage_lines += 1
+            return
+        messages = parsed if isinstance(parsed, list) else [parsed]
+        if not all(isinstance(message, dict) for message in messages):
+            self._garbage_lines += 1
+            return
+        for message in messages:
+            self._take(message)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        match message.get("type"):
+            case "system":
+                self._take_system(message)
+            case "stream_event":
+                self._take_event(message.get("event"), message.get("api_message_id"))
+            case "assistant":
+                self._take_message(message.get("message"))
+            case "rate_limit_event":
+                if event := rate_limit_event(message, self._now):
+                    self._limits[_identity(message, len(self._limits))] = event
+            case "result":
+                self._note(session_id=message.get("session_id"))
+                # A repeated result is the same one; the newest stands last.
+                id_ = _identity(message, len(self._results))
+                self._results.pop(id_, None)
+                self._results[id_] = message
+            case _:
+                pass
+
+    def _take_system(self, message: dict[str, Any]) -> None:
+        match message.get("subtype"):
+            case "init":
+                self._seen["init_seen"] = True
+                self._note(
+                    session_id=message.get("session_id"),
+                    model=message.get("model"),
+                    cli_version=message.get("claude_code_version"),
+                )
+            case "api_retry":
+                self._retries.add(_identity(message, len(self._retries)))
+            case _:
+                pass
+
+    def _take_event(self, event: Any, message_id: Any) -> None:
+        if not isinstance(event, dict):
+            return
+        match event.get("type"):
+            case "message_start":
+                self._open_message = self._take_message(event.get("message"))
+            case "message_delta":
+                # Older releases do not name the message: it is the one that was begun last.
+                id_ = message_id if isinstance(message_id, str) else self._open_message
+                if id_ in self._messages:
+                    model, known = self._messages[id_]
+                    usage = larger(known, message_usage(event.get("usage")))
+                    self._messages[id_] = (model, usage)
+            case _:
+                pass
+
+    def _take_message(self, message: Any) -> str | None:
+        if not isinstance(message, dict):
+            return None
+        id_, model = message.get("id"), message.get("model")
+        if not isinstance(id_, str) or not isinstance(model, str) or model == _SYNTHETIC:
+            return None
+        _, known = self._messages.get(id_, (model, ModelUsage()))
+        self._messages[id_] = (model, larger(known, message_usage(message.get("usage"))))
+        return id_
+
+    def _note(self, **seen: Any) -> None:
+        self._seen.update({name: value for name, value in seen.items() if isinstance(value, str)})
+
+
+def _identity(message: dict[str, Any], position: int) -> str:
+    """What tells a message from another: its uuid, or, where it has none, its place."""
+    uuid = message.get("uuid")
+    return uuid if isinstance(uuid, str) else f"#{position}"

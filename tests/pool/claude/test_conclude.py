@@ -1,0 +1,401 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pool.claude.conclude import conclude
+from pool.claude.ending import EndedBy, Ending
+from pool.claude.run import Launch
+from pool.claude.stream import Reading, StreamReader
+from pool.outcome import Completed, Failed, FailureKind
+from pool.usage import ModelUsage, UsageSource
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "claude-cli-2.1.330"
+NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
+SESSION = "77ae021c-28d4-400d-9fda-9c9f53307d0d"
+MODEL = "claude-sonnet-4-5-20250929"
+TURN = 600_000
+SECRET = "test-token-a"
+
+F = FailureKind
+NO_EVIDENCE = False
+
+# folder -> (outcome, nano-dollars of this run, whether what was spent is known)
+CAPTURED: dict[str, tuple[FailureKind | None, int, bool]] = {
+    "auth-failed-oauth": (F.AUTHENTICATION, 0, True),
+    "auth-missing": (F.AUTHENTICATION, 0, True),
+    "connection-cut-then-ok": (None, TURN, True),
+    "credit-too-low": (F.CREDIT_EXHAUSTED, 0, True),
+    "empty-prompt": (F.CLI_USAGE, 0, True),
+    "json-schema": (None, TURN, True),
+    "json-verbose-array": (None, TURN, True),
+    "killed-sigint": (F.INTERRUPTED, 435_000, True),
+    "killed-sigkill": (F.KILLED, 0, NO_EVIDENCE),
+    "killed-sigterm": (F.KILLED, 0, NO_EVIDENCE),
+    "limit-overage": (None, TURN, True),
+    "limit-rejected-five-hour": (F.USAGE_LIMIT, 0, True),
+    "limit-rejected-seven-day": (F.USAGE_LIMIT, 0, True),
+    "limit-warning": (None, TURN, True),
+    "long-lived-ten-turns": (None, 10 * TURN, True),
+    "max-budget": (F.MAX_BUDGET, TURN, True),
+    "max-turns": (F.MAX_TURNS, 2 * TURN, True),
+    "model-not-found": (F.MODEL_NOT_FOUND, 0, True),
+    "overloaded-no-retries": (F.OVERLOADED, 0, True),
+    "refusal": (F.REFUSAL, 2 * TURN, True),
+    "resume-turn-1": (None, TURN, True),
+    "resume-turn-2": (None, TURN, True),
+    "resume-turn-3": (None, TURN, True),
+    "resume-unknown": (F.SESSION_NOT_FOUND, 0, True),
+    "slash-command": (F.EXECUTION_ERROR, 0, True),
+    "success-json": (None, TURN, True),
+    "success-stream-api-key": (None, TURN, True),
+    "success-stream-oauth": (None, TURN, True),
+    "success-stream-partial-messages": (None, TURN, True),
+    "tools-three-turns": (None, 4 * TURN, True),
+    "unknown-flag": (F.CLI_USAGE, 0, True),
+}
+
+
+def a_launch(**fields: Any) -> Launch:
+    return Launch(
+        **{
+            "run_id": "exec_1",
+            "prompt": "the prompt",
+            "session_id": SESSION,
+            "resumes": False,
+            "model": MODEL,
+            "timeout_seconds": 600,
+            **fields,
+        }
+    )
+
+
+def a_reading(*messages: dict[str, Any]) -> Reading:
+    reader = StreamReader(NOW)
+    for message in messages:
+        reader.feed(json.dumps(message).encode() + b"\n")
+    return reader.close()
+
+
+def captured(case: str) -> tuple[Reading, Ending]:
+    folder = FIXTURES / case
+    reader = StreamReader(NOW)
+    reader.feed((folder / "stdout").read_bytes())
+    code = int((folder / "exit").read_text())
+    ending = Ending(
+        exit_code=code if code >= 0 else None,
+        signal=-code if code < 0 else None,
+        stderr=(folder / "stderr").read_text(),
+    )
+    return reader.close(), ending
+
+
+def a_result(**fields: Any) -> dict[str, Any]:
+    return {
+        "type": "result",
+        "subtype": "success",
+        "is_error": False,
+        "num_turns": 1,
+        "result": "the answer",
+        "total_cost_usd": 0.0006,
+        "usage": {"input_tokens": 100, "output_tokens": 20},
+        "modelUsage": {MODEL: {"inputTokens": 100, "outputTokens": 20, "costUSD": 0.0006}},
+        "uuid": "u1",
+        "session_id": SESSION,
+        **fields,
+    }
+
+
+def an_error(**fields: Any) -> dict[str, Any]:
+    nothing = {"is_error": True, "total_cost_usd": 0, "usage": {}, "modelUsage": {}}
+    return a_result(**{**nothing, "model_usage_since_last_result": {}, **fields})
+
+
+INIT = {"type": "system", "subtype": "init", "session_id": SESSION, "model": MODEL}
+
+
+def a_begun_message(id_: str = "msg_1", input_tokens: int = 100) -> dict[str, Any]:
+    usage = {"input_tokens": input_tokens, "output_tokens": 1}
+    message = {"id": id_, "model": MODEL, "usage": usage}
+    return {"type": "stream_event", "event": {"type": "message_start", "message": message}}
+
+
+def failed(reading: Reading, ending: Ending, **launch: Any) -> Failed:
+    outcome = conclude(reading, ending, a_launch(**launch))
+    assert isinstance(outcome, Failed)
+    return outcome
+
+
+def test_every_captured_run_is_in_the_table() -> None:
+    assert {folder.name for folder in FIXTURES.iterdir() if folder.is_dir()} == set(CAPTURED)
+
+
+@pytest.mark.parametrize("case", CAPTURED)
+def test_a_captured_run_has_its_outcome_its_cost_and_its_evidence(case: str) -> None:
+    resumed = case.startswith("resume-") and case != "resume-turn-1"
+    base = {"resume-turn-2": TURN, "resume-turn-3": 2 * TURN}.get(case)
+
+    outcome = conclude(*captured(case), a_launch(resumes=resumed, session_total_nano_usd=base))
+
+    kind = outcome.kind if isinstance(outcome, Failed) else None
+    evidence = outcome.evidence if isinstance(outcome, Failed) else True
+    assert (kind, outcome.usage.cost_nano_usd, evidence) == CAPTURED[case]
+
+
+@pytest.mark.parametrize("case", CAPTURED)
+def test_no_message_about_a_failure_repeats_the_cli(case: str) -> None:
+    reading, ending = captured(case)
+
+    outcome = conclude(reading, ending, a_launch(resumes=True))
+
+    said = (reading.result or {}).get("result")
+    assert not isinstance(outcome, Failed) or not said or said not in outcome.message
+
+
+def test_a_killed_run_keeps_the_tokens_that_were_seen() -> None:
+    outcome = failed(*captured("killed-sigkill"))
+
+    assert outcome.usage_source is UsageSource.PARTIAL
+    assert outcome.usage.models == {MODEL: ModelUsage(input_tokens=100, output_tokens=1)}
+    assert "SIGKILL" in outcome.message
+
+
+def test_structured_output_is_handed_over() -> None:
+    outcome = conclude(*captured("json-schema"), a_launch(json_schema={}))
+
+    assert isinstance(outcome, Completed)
+    assert outcome.structured_output == {"name": "fake", "n": 1}
+
+
+def test_a_session_total_runs_on_for_the_next_difference() -> None:
+    outcome = conclude(*captured("resume-turn-3"), a_launch(resumes=True))
+
+    assert outcome.session_total_nano_usd == 3 * TURN
+
+
+def test_without_figures_of_the_run_a_resumed_one_costs_the_difference() -> None:
+    models = {MODEL: {"inputTokens": 300, "outputTokens": 60, "costUSD": 0.0018}}
+    reading = a_reading(INIT, a_result(total_cost_usd=0.0018, modelUsage=models))
+
+    launch = a_launch(resumes=True, session_total_nano_usd=2 * TURN)
+    outcome = conclude(reading, Ending(exit_code=0), launch)
+
+    expected = ModelUsage(input_tokens=100, output_tokens=20, cost_nano_usd=TURN)
+    assert outcome.usage.models == {MODEL: expected}
+
+
+@pytest.mark.parametrize("known", [TURN // 2, TURN, 5 * TURN])
+def test_totals_of_an_old_release_are_the_runs_own_whatever_the_session_cost(known: int) -> None:
+    reading = a_reading(INIT, a_result())
+
+    launch = a_launch(resumes=True, session_total_nano_usd=known)
+    outcome = conclude(reading, Ending(exit_code=0), launch)
+
+    assert outcome.usage.cost_nano_usd == TURN
+    assert outcome.session_total_nano_usd == known + TURN
+
+
+def test_both_shapes_of_model_usage_say_the_same() -> None:
+    rows = [{"model": MODEL, "inputTokens": 100, "outputTokens": 20, "cost": 0.0006}]
+    as_array = a_reading(a_result(modelUsage=rows))
+    as_object = a_reading(a_result())
+
+    outcomes = [conclude(one, Ending(exit_code=0), a_launch()) for one in (as_array, as_object)]
+
+    assert outcomes[0].usage == outcomes[1].usage
+    assert outcomes[0].usage.cost_nano_usd == TURN
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"api_error_status": 401}, F.AUTHENTICATION),
+        ({"api_error_status": 403}, F.AUTHENTICATION),
+        ({"api_error_status": 400, "result": "Credit balance is too low"}, F.CREDIT_EXHAUSTED),
+        ({"api_error_status": 400, "result": "prompt is too long"}, F.INVALID_REQUEST),
+        ({"api_error_status": 404}, F.MODEL_NOT_FOUND),
+        ({"api_error_status": 413}, F.INVALID_REQUEST),
+        ({"api_error_status": 429}, F.RATE_LIMITED),
+        ({"api_error_status": 429, "api_error": "usage_limit_reached"}, F.USAGE_LIMIT),
+        ({"api_error_status": 500}, F.SERVER_ERROR),
+        ({"api_error_status": 503}, F.SERVER_ERROR),
+        ({"api_error_status": 529}, F.OVERLOADED),
+        ({"api_error_type": "overloaded_error"}, F.OVERLOADED),
+        ({"api_error": "connection_failed"}, F.CONNECTION),
+        ({"result": "Not logged in"}, F.AUTHENTICATION),
+        ({"stop_reason": "refusal"}, F.REFUSAL),
+        ({"subtype": "error_max_turns"}, F.MAX_TURNS),
+        ({"subtype": "error_max_budget_usd"}, F.MAX_BUDGET),
+        ({"subtype": "error_during_execution"}, F.EXECUTION_ERROR),
+        ({"terminal_reason": "aborted_tools"}, F.INTERRUPTED),
+    ],
+)
+def test_an_error_result_has_a_name(fields: dict[str, Any], kind: FailureKind) -> None:
+    outcome = failed(a_reading(INIT, an_error(**fields)), Ending(exit_code=1))
+
+    assert outcome.kind is kind
+
+
+def test_a_status_outranks_what_the_text_says() -> None:
+    result = an_error(api_error_status=529, result="Not logged in, Credit balance is too low")
+
+    assert failed(a_reading(INIT, result), Ending(exit_code=1)).kind is F.OVERLOADED
+
+
+@pytest.mark.parametrize(
+    ("info", "kind"),
+    [
+        ({"status": "rejected"}, F.RATE_LIMITED),
+        ({"status": "rejected", "rateLimitType": "five_hour"}, F.RATE_LIMITED),
+        (
+            {"status": "rejected", "rateLimitType": "five_hour", "resetsAt": 1795326416},
+            F.USAGE_LIMIT,
+        ),
+        (
+            {"status": "allowed", "rateLimitType": "five_hour", "resetsAt": 1795326416},
+            F.RATE_LIMITED,
+        ),
+    ],
+)
+def test_only_a_rejection_with_a_window_and_a_reset_is_an_exhausted_limit(
+    info: dict[str, Any], kind: FailureKind
+) -> None:
+    event = {"type": "rate_limit_event", "rate_limit_info": info}
+    reading = a_reading(INIT, event, an_error(api_error_status=429))
+
+    assert failed(reading, Ending(exit_code=1)).kind is kind
+
+
+def test_an_overloaded_api_under_overage_does_not_look_like_an_exhausted_limit() -> None:
+    info = {
+        "status": "rejected",
+        "rateLimitType": "five_hour",
+        "resetsAt": 1795326416,
+        "isUsingOverage": True,
+    }
+    event = {"type": "rate_limit_event", "rate_limit_info": info}
+    reading = a_reading(INIT, event, an_error(api_error_status=529))
+
+    assert failed(reading, Ending(exit_code=1)).kind is F.OVERLOADED
+
+
+def test_an_answer_that_began_and_is_missing_from_the_result_leaves_no_evidence() -> None:
+    reading = a_reading(INIT, a_begun_message(), an_error(api_error_status=529))
+
+    outcome = failed(reading, Ending(exit_code=1))
+
+    assert (outcome.evidence, outcome.usage_source) == (NO_EVIDENCE, UsageSource.PARTIAL)
+    assert outcome.usage.total.input_tokens == 100
+
+
+def test_a_result_that_counts_less_than_was_begun_is_no_evidence() -> None:
+    counted = {MODEL: {"inputTokens": 100, "outputTokens": 20, "costUSD": 0.0006}}
+    result = an_error(api_error_status=529, model_usage_since_last_result=counted)
+    reading = a_reading(INIT, a_begun_message("msg_1"), a_begun_message("msg_2"), result)
+
+    outcome = failed(reading, Ending(exit_code=1))
+
+    assert (outcome.evidence, outcome.usage.cost_nano_usd) == (NO_EVIDENCE, TURN)
+
+
+@pytest.mark.parametrize(
+    ("text", "evidence"),
+    [("Connection refused (ECONNREFUSED)", True), ("dropped (ECONNRESET)", NO_EVIDENCE)],
+)
+def test_a_connection_that_broke_may_have_been_billed_and_one_never_made_not(
+    text: str, evidence: bool
+) -> None:
+    result = an_error(api_error="connection_failed", result=text)
+
+    assert failed(a_reading(INIT, result), Ending(exit_code=1)).evidence is evidence
+
+
+@pytest.mark.parametrize(
+    ("reading", "ending", "kind", "evidence"),
+    [
+        (a_reading(), Ending(started=False, problem="No such file"), F.NOT_STARTED, True),
+        (a_reading(), Ending(started=False, ended_by=EndedBy.REQUEST), F.INTERRUPTED, True),
+        (a_reading(), Ending(exit_code=0), F.NO_RESULT, True),
+        (a_reading(), Ending(exit_code=1), F.NO_RESULT, True),
+        (a_reading(INIT), Ending(exit_code=0), F.NO_RESULT, NO_EVIDENCE),
+        (a_reading(), Ending(exit_code=1, stderr="error: no"), F.CLI_USAGE, True),
+        (a_reading(INIT), Ending(exit_code=1, stderr="oops"), F.NO_RESULT, NO_EVIDENCE),
+        (a_reading(INIT), Ending(signal=9), F.KILLED, NO_EVIDENCE),
+        (a_reading(INIT), Ending(exit_code=143), F.KILLED, NO_EVIDENCE),
+        (a_reading(), Ending(signal=9), F.KILLED, True),
+        (a_reading(INIT), Ending(), F.KILLED, NO_EVIDENCE),
+        (a_reading(INIT), Ending(signal=9, ended_by=EndedBy.DEADLINE), F.TIMEOUT, NO_EVIDENCE),
+        (a_reading(INIT), Ending(signal=9, ended_by=EndedBy.REQUEST), F.INTERRUPTED, NO_EVIDENCE),
+        (
+            a_reading(INIT),
+            Ending(signal=9, ended_by=EndedBy.OUTPUT_LIMIT),
+            F.OUTPUT_LIMIT,
+            NO_EVIDENCE,
+        ),
+        (a_reading(INIT, a_result()), Ending(signal=9), F.KILLED, True),
+        (a_reading(INIT, a_result()), Ending(exit_code=1), F.EXECUTION_ERROR, True),
+        (
+            a_reading(INIT, a_result()),
+            Ending(exit_code=0, ended_by=EndedBy.OUTPUT_LIMIT),
+            F.OUTPUT_LIMIT,
+            True,
+        ),
+    ],
+)
+def test_an_ending_has_a_name_and_says_whether_the_cost_is_known(
+    reading: Reading, ending: Ending, kind: FailureKind, evidence: bool
+) -> None:
+    outcome = failed(reading, ending)
+
+    assert (outcome.kind, outcome.evidence) == (kind, evidence)
+
+
+@pytest.mark.parametrize("by", [EndedBy.DEADLINE, EndedBy.REQUEST, EndedBy.LINGERED])
+def test_a_whole_answer_counts_although_its_process_had_to_be_ended(by: EndedBy) -> None:
+    outcome = conclude(a_reading(INIT, a_result()), Ending(signal=9, ended_by=by), a_launch())
+
+    assert isinstance(outcome, Completed)
+
+
+def test_a_whole_answer_counts_although_nobody_saw_its_process_end() -> None:
+    assert isinstance(conclude(a_reading(INIT, a_result()), Ending(), a_launch()), Completed)
+
+
+def test_a_run_ended_for_its_output_keeps_what_its_result_says_it_cost() -> None:
+    ending = Ending(exit_code=0, ended_by=EndedBy.OUTPUT_LIMIT)
+
+    assert failed(a_reading(INIT, a_result()), ending).usage.cost_nano_usd == TURN
+
+
+def test_garbage_on_stdout_may_have_been_anything() -> None:
+    reader = StreamReader(NOW)
+    reader.feed(b"<html>\n")
+
+    assert failed(reader.close(), Ending(exit_code=1, stderr="x")).evidence is NO_EVIDENCE
+
+
+def test_of_stderr_one_line_is_shown_bounded_and_masked() -> None:
+    session = "16f796ee-460e-4038-bb16-59e24ed3caa6"
+    secrets = f"Bearer abc token={SECRET} sk-ant-oat01-abc {'k' * 40}"
+    stderr = f"\nError: {session} {secrets} {'w ' * 300}\nmore"
+
+    message = failed(a_reading(), Ending(exit_code=1, stderr=stderr)).message
+
+    assert session in message
+    hidden = ("abc", SECRET, "kkk", "more")
+    assert [word for word in hidden if word in message] == []
+    assert len(message) < 400
+
+
+def test_every_kind_but_cancelled_is_given_by_this_package() -> None:
+    # The owner alone knows that a stop was the caller's cancellation.
+    package = Path(conclude.__code__.co_filename).parent
+    source = "".join(path.read_text() for path in package.glob("*.py") if path.name != "message.py")
+
+    unused = [kind for kind in FailureKind if f"FailureKind.{kind.name}" not in source]
+
+    assert unused == [FailureKind.CANCELLED]
