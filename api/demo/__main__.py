@@ -1,0 +1,31 @@
+"""`python -m api.demo --port 8787`: the stand-in as a process. Prints its URL on one line; SIGTERM
+or SIGINT ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+
+from api.demo.messages_api import create_app
+from api.demo.server import serving
+
+
+def main() -> None:
+    """Serve until told to stop; exit 0."""
+    parser = argparse.ArgumentParser(prog="python -m api.demo", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
+    port: int = parser.parse_args().port
+    told_to_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told_to_stop.set())
+    with serving(create_app(), port) as server:
+        sys.stdout.write(server.url + "\n")
+        sys.stdout.flush()
+        told_to_stop.wait()
+
+
+if __name__ == "__main__":
+    main()

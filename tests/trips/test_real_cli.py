@@ -1,0 +1,311 @@
+"""The whole of ``pool.claude`` with the real CLI, against the stand-in for the Messages API."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.demo.messages_api import create_app
+from api.demo.server import Server, serving
+from pool.claude.auth import auth_status
+from pool.claude.environment import environment
+from pool.claude.installation import Installation
+from pool.claude.locate import find_executable, read_version
+from pool.claude.process_run import ProcessRun
+from pool.claude.run import Launch
+from pool.claude.runner import ProcessRunner
+from pool.claude.version import MINIMUM
+from pool.outcome import Completed, Failed, FailureKind, Outcome
+from pool.subscription import Credential, SubscriptionSpec
+from pool.usage import ModelUsage
+
+MODEL = "claude-sonnet-4-5-20250929"
+TURN = 600_000
+TOKEN = f"test-token-{uuid.uuid4().hex}"  # as no other process has on its command line
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
+    "required": ["name"],
+}
+
+
+@pytest.fixture(scope="module")
+def executable() -> Path:
+    # Only the binary inside the SDK is known to be the release that the facts were measured with.
+    return find_executable(None, search_path="/nonexistent")
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Server]:
+    with serving(create_app()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def seat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("seat")
+
+
+@pytest.fixture
+async def runner(executable: Path, seat: Path) -> ProcessRunner:
+    return ProcessRunner(Installation(str(executable), None).executable, seat / "runs")
+
+
+@pytest.fixture
+def of_the_seat(api: Server, seat: Path) -> Callable[..., dict[str, str]]:
+    def make(credential: Credential | None = None, **parent: str) -> dict[str, str]:
+        return environment(
+            SubscriptionSpec(id="sub1", credential=credential or Credential(oauth_token_env="T")),
+            parent={"PATH": os.environ["PATH"], "T": TOKEN, **parent},
+            config_dir=seat / "config",
+            home=seat / "home",
+            extra={"ANTHROPIC_BASE_URL": api.url},
+            is_root=os.geteuid() == 0,
+        )
+
+    return make
+
+
+@pytest.fixture
+def run(runner: ProcessRunner, of_the_seat: Any) -> Callable[..., Any]:
+    async def go(prompt: str, **fields: Any) -> Outcome:
+        started = await runner.start(a_launch(prompt, **fields), of_the_seat())
+        return await asyncio.wait_for(started.outcome(), 30)
+
+    return go
+
+
+def a_launch(prompt: str, **fields: Any) -> Launch:
+    return Launch(
+        **{
+            "run_id": f"exec_{uuid.uuid4().hex}",
+            "prompt": prompt,
+            "session_id": str(uuid.uuid4()),
+            "resumes": False,
+            "model": MODEL,
+            "timeout_seconds": 20,
+            "system_prompt": "You are terse.",
+            **fields,
+        }
+    )
+
+
+async def until_it_stalls(api: Server, token: str = TOKEN) -> None:
+    def is_open() -> bool:
+        return any(line.outcome == "open" for line in api.standin.bill.lines(token))
+
+    await asyncio.to_thread(api.standin.wait_until, is_open, 20)
+
+
+async def until_printed(run: ProcessRun, word: bytes) -> None:
+    until = time.monotonic() + 20
+    while word not in run.directory.stdout.read_bytes():
+        assert time.monotonic() < until
+        await asyncio.sleep(0.01)
+
+
+async def test_a_run_costs_what_the_api_billed_to_the_nano_dollar(run: Any, api: Server) -> None:
+    api.standin.bill.clear()
+
+    outcome = await run("hello")
+
+    assert isinstance(outcome, Completed)
+    expected = ModelUsage(input_tokens=100, output_tokens=20, cost_nano_usd=TURN)
+    assert outcome.usage.models == {MODEL: expected}
+    assert api.standin.bill.total(TOKEN).cost_nano_usd == TURN
+    assert [event.status for event in outcome.limits] == ["allowed"]
+    assert set(outcome.limits[0].windows) == {"five_hour", "seven_day"}
+
+
+async def test_each_turn_of_a_resumed_session_costs_the_same(run: Any, api: Server) -> None:
+    session = str(uuid.uuid4())
+    totals: list[int | None] = []
+    base = None
+    for turn, system in enumerate(("Be first.", None, "Be third.")):
+        outcome = await run(
+            f"turn {turn}",
+            session_id=session,
+            resumes=turn > 0,
+            session_total_nano_usd=base,
+            system_prompt=system,
+        )
+        assert (outcome.session_id, outcome.usage.cost_nano_usd) == (session, TURN)
+        base = outcome.session_total_nano_usd
+        totals.append(base)
+
+        system_texts = [block["text"] for block in last_body(api)["system"]]
+        assert system_texts[-1] == (system or "Be first.")
+
+    assert totals == [TURN, 2 * TURN, 3 * TURN]
+    assert len(last_body(api)["messages"]) == 5
+
+
+def last_body(api: Server) -> dict[str, Any]:
+    body: dict[str, Any] = api.standin.requests.all(TOKEN, path="/v1/messages")[-1].body
+    return body
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["-v", "--help", "/clear", "@/etc/hostname", "text @/etc/hostname", "!ls", "é\u2028" * 50_000],
+    ids=lambda prompt: prompt[:12],
+)
+async def test_a_prompt_reaches_the_model_as_it_is(run: Any, api: Server, prompt: str) -> None:
+    before = len(api.standin.requests.all(TOKEN))
+
+    outcome = await run(prompt)
+
+    assert isinstance(outcome, Completed)
+    assert api.standin.last_user_text(TOKEN) == prompt
+    assert len(api.standin.requests.all(TOKEN)) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fields", "kind", "cost"),
+    [
+        ("[[standin unauthorized]]", {}, FailureKind.AUTHENTICATION, 0),
+        ("[[standin credit_too_low]]", {}, FailureKind.CREDIT_EXHAUSTED, 0),
+        ("[[standin overloaded]]", {}, FailureKind.OVERLOADED, 0),
+        ("[[standin burst]]", {}, FailureKind.RATE_LIMITED, 0),
+        ("[[standin usage_limit]]", {}, FailureKind.USAGE_LIMIT, 0),
+        ("[[standin refusal]]", {}, FailureKind.REFUSAL, 2 * TURN),
+        ("q", {"model": "claude-none"}, FailureKind.MODEL_NOT_FOUND, 0),
+        ("q", {"max_budget_usd": "0.0001"}, FailureKind.MAX_BUDGET, TURN),
+        ("q", {"resumes": True}, FailureKind.SESSION_NOT_FOUND, 0),
+        ("q", {"json_schema": {"type": "none"}}, FailureKind.CLI_USAGE, 0),
+    ],
+    ids=lambda value: str(value) if isinstance(value, FailureKind) else "",
+)
+async def test_a_failure_has_its_name_and_keeps_its_cost(
+    run: Any, prompt: str, fields: dict[str, Any], kind: FailureKind, cost: int
+) -> None:
+    outcome = await run(prompt, **fields)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.usage.cost_nano_usd, outcome.evidence) == (kind, cost, True)
+
+
+async def test_an_answer_cut_off_is_billed_and_the_result_does_not_say_so(
+    run: Any, api: Server
+) -> None:
+    api.standin.bill.clear()
+
+    outcome = await run("[[standin error_event]]")
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.evidence) == (FailureKind.OVERLOADED, False)
+    assert outcome.usage.total.input_tokens == 100
+    assert api.standin.bill.total(TOKEN).usage.input_tokens >= 100
+
+
+async def test_structured_output_comes_without_any_other_tool(run: Any, api: Server) -> None:
+    outcome = await run("give", json_schema=SCHEMA, max_turns=1)
+
+    assert isinstance(outcome, Completed)
+    assert outcome.structured_output == {"name": ""}
+    assert [tool["name"] for tool in last_body(api)["tools"]] == ["StructuredOutput"]
+
+
+async def test_a_stalled_answer_ends_at_the_deadline_with_what_it_cost(
+    run: Any, api: Server
+) -> None:
+    outcome = await run("[[standin stall]]", timeout_seconds=3)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is FailureKind.TIMEOUT
+    assert outcome.usage.total.input_tokens == 100
+    assert 300_000 < outcome.usage.cost_nano_usd < TURN
+
+
+async def test_a_run_stopped_in_mid_stream_tells_what_it_cost_and_shows_nothing_private(
+    runner: ProcessRunner, of_the_seat: Any, api: Server
+) -> None:
+    api.standin.bill.clear()
+    prompt = "[[standin stall]] crown jewels"
+    run = await runner.start(a_launch(prompt, system_prompt="crown jewels"), of_the_seat())
+    await until_it_stalls(api)
+    await until_printed(run, b"message_start")
+    started = run.directory.started()
+    assert started is not None
+    lines = command_lines()
+
+    run.stop()
+    outcome = await asyncio.wait_for(run.outcome(), 20)
+
+    assert {started.supervisor.pid, started.cli.pid} <= set(lines)
+    assert [
+        line for line in lines.values() if b"crown jewels" in line or TOKEN.encode() in line
+    ] == []
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.evidence) == (FailureKind.INTERRUPTED, True)
+    assert outcome.usage.total.input_tokens == 100
+    assert 300_000 < outcome.usage.cost_nano_usd < TURN
+    assert not (runner._work_dir.exists() and any(runner._work_dir.iterdir()))
+
+
+def command_lines() -> dict[int, bytes]:
+    lines = {}
+    for entry in Path("/proc").iterdir():
+        # This process may have been started with anything; the runs' descend from it no more.
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                lines[int(entry.name)] = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+    return lines
+
+
+async def test_a_killed_run_keeps_the_tokens_it_was_seen_to_use(
+    runner: ProcessRunner, of_the_seat: Any
+) -> None:
+    run = await runner.start(a_launch("[[standin stall]]"), of_the_seat())
+    while not run.directory.stdout.exists():
+        await asyncio.sleep(0.01)
+    await until_printed(run, b"message_start")
+    started = run.directory.started()
+    assert started is not None
+
+    os.kill(started.cli.pid, 9)
+    outcome = await asyncio.wait_for(run.outcome(), 20)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.evidence) == (FailureKind.KILLED, False)
+    assert outcome.usage.models == {MODEL: ModelUsage(input_tokens=100, output_tokens=1)}
+
+
+async def test_an_api_key_wins_nothing_it_was_not_given(
+    runner: ProcessRunner, of_the_seat: Any, api: Server
+) -> None:
+    own = of_the_seat(
+        Credential(api_key_env="K"), K="test-token-k", ANTHROPIC_API_KEY="test-token-x"
+    )
+    run = await runner.start(a_launch("hi"), own)
+
+    outcome = await asyncio.wait_for(run.outcome(), 20)
+
+    assert isinstance(outcome, Completed)
+    assert outcome.limits == ()
+    assert len(api.standin.bill.lines("test-token-k")) == 1
+
+
+async def test_the_cli_says_whether_a_seat_is_signed_in(executable: Path, of_the_seat: Any) -> None:
+    with_token = of_the_seat()
+    without = {name: value for name, value in with_token.items() if value != TOKEN}
+
+    signed_in, signed_out = await asyncio.gather(
+        auth_status(executable, with_token), auth_status(executable, without)
+    )
+
+    assert (signed_in.logged_in, signed_in.method) == (True, "oauth_token")
+    assert signed_out.logged_in is False
+
+
+async def test_the_binary_of_the_sdk_is_recent_enough(executable: Path) -> None:
+    assert await read_version(executable) >= MINIMUM
