@@ -1,0 +1,283 @@
+"""The Ray shells: they name, place and forward, and decide nothing.
+
+A named actor is no lock (a frozen node can leave two behind): the ledger's epoch is. Ray's own
+retries stay off (``max_task_retries=0``), because it would repeat a call without asking; every call
+that crosses is repeatable by its ids, and the proxy repeats it when the actor dies under it.
+Errors of the pool cross as values, so that a caller sees them as they were raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+
+from actors import activation
+from actors.client import PoolClient
+from actors.router import Router
+from actors.subscription import Subscription
+from pool.config import Config
+from pool.errors import ConfigError, PeerLost, PoolError
+from pool.subscription import SubscriptionSpec
+
+log = logging.getLogger(__name__)
+
+ROUTER = "router"
+PATIENCE_SECONDS = 20.0
+"""How long a call is repeated while its actor is away: a restart takes 1-2 s, on a busy machine
+more, and its ledger may be held for up to 10 s."""
+CALL_SECONDS = 75.0
+"""A call that takes longer than any it could be (a 30 s poll after a slow activation) is lost."""
+RETRY_SECONDS = 0.05
+MAX_CALLS_AT_ONCE = 10_000
+"""Waiting calls are cheap coroutines; Ray would stop at 1,000 and hold further ones back."""
+
+
+class _Raised:
+    """A ``PoolError`` on its way to the caller."""
+
+    def __init__(self, error: PoolError) -> None:
+        self.error = error
+
+
+class Shell:
+    """An actor around a plain object, which is made at the first call."""
+
+    def __init__(self, make: Callable[[], Awaitable[Any]], digest: str) -> None:
+        self._make = make
+        self._digest = digest
+        self._object: Any = None
+        self._making = asyncio.Lock()
+
+    async def digest(self) -> str:
+        """Which configuration it was made with."""
+        return self._digest
+
+    async def call(self, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Call a public method of the object."""
+        if method.startswith("_"):
+            raise AttributeError(method)
+        try:
+            async with self._making:
+                if self._object is None:
+                    self._object = await self._make()
+            return await getattr(self._object, method)(*args, **named)
+        except PoolError as error:
+            return _Raised(error)
+
+
+class RouterShell(Shell):
+    """The router's actor."""
+
+
+class SubscriptionShell(Shell):
+    """A subscription's actor."""
+
+
+class _Proxy:
+    """Stands for the object inside a named actor; its methods are those of the object."""
+
+    def __init__(self, name: str, namespace: str) -> None:
+        self._name = name
+        self._namespace = namespace
+        self._handle: Any = None
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        async def call(*args: Any, **named: Any) -> Any:
+            return await self._call(method, args, named)
+
+        return call
+
+    async def _call(self, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                handle = await self._resolve()
+                async with asyncio.timeout(CALL_SECONDS):
+                    answer = await handle.call.remote(method, args, named)
+            except (RayActorError, ValueError, TimeoutError) as error:
+                self._handle = None
+                if time.monotonic() > deadline:
+                    raise PeerLost(self._name, type(error).__name__) from error
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if isinstance(answer, _Raised):
+                raise answer.error
+            return answer
+
+    async def _resolve(self) -> Any:
+        """The actor's handle; ``ValueError`` where nobody bears the name."""
+        if self._handle is None:
+            self._handle = await asyncio.to_thread(
+                ray.get_actor, self._name, namespace=self._namespace
+            )
+        return self._handle
+
+
+class RayPeers:
+    """Peers as named actors of a Ray namespace.
+
+    Only one that was given a configuration can activate; whoever just calls needs none.
+    """
+
+    def __init__(self, namespace: str, config: Config | None = None) -> None:
+        self._namespace = namespace
+        self._config = config
+        self._proxies: dict[str, _Proxy] = {}
+
+    def router(self) -> Router:
+        return cast(Router, self._proxy(ROUTER))
+
+    def subscription(self, subscription_id: str) -> Subscription:
+        return cast(Subscription, self._proxy(_name_of(subscription_id)))
+
+    async def activate(self, spec: SubscriptionSpec) -> None:
+        config = self._configuration()
+        make = activation.subscription_maker(spec, config)
+        await self._ensure(SubscriptionShell, _name_of(spec.id), make)
+        await self.subscription(spec.id).configure(spec)
+
+    async def activate_router(self) -> None:
+        config = self._configuration()
+        make = activation.router_maker(config, RayPeers(self._namespace, config))
+        await self._ensure(RouterShell, ROUTER, make)
+
+    async def deactivate(self, subscription_id: str) -> None:
+        await self._end(_name_of(subscription_id))
+
+    async def deactivate_router(self) -> None:
+        await self._end(ROUTER)
+
+    def __reduce__(self) -> tuple[type[RayPeers], tuple[str, Config | None]]:
+        return RayPeers, (self._namespace, self._config)
+
+    def _configuration(self) -> Config:
+        if self._config is None:
+            raise ConfigError("pool", "a client cannot activate subscriptions: ask the router")
+        return self._config
+
+    def _proxy(self, name: str) -> _Proxy:
+        return self._proxies.setdefault(name, _Proxy(name, self._namespace))
+
+    async def _ensure(
+        self, shell: type[Shell], name: str, make: Callable[[], Awaitable[Any]]
+    ) -> None:
+        """See to it that an actor of this name runs, made with this configuration.
+
+        One of an earlier configuration (actors may outlive their cluster's drivers) is replaced;
+        its runs are adopted.
+        """
+        digest = hashlib.sha256(self._configuration().model_dump_json().encode()).hexdigest()
+        for _ in range(2):
+            handle = await asyncio.to_thread(self._create, shell, name, make, digest)
+            with suppress(RayActorError, TimeoutError):
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    if await handle.digest.remote() == digest:
+                        return
+            await self._end(name)
+        raise PeerLost(name, "it could not be started: see the logs of Ray")
+
+    def _create(
+        self, shell: type[Shell], name: str, make: Callable[[], Awaitable[Any]], digest: str
+    ) -> Any:
+        actor: Any = ray.remote(shell)
+        return actor.options(
+            name=name,
+            namespace=self._namespace,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=MAX_CALLS_AT_ONCE,
+            num_cpus=0,
+        ).remote(make, digest)
+
+    async def _end(self, name: str) -> None:
+        """Close what is inside, if it answers, and kill the actor for good."""
+        self._proxies.pop(name, None)
+        try:
+            handle = await asyncio.to_thread(ray.get_actor, name, namespace=self._namespace)
+        except ValueError:
+            return
+        with suppress(RayActorError, RayTaskError, TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await handle.call.remote("close", (), {})
+        await asyncio.to_thread(ray.kill, handle, no_restart=True)
+
+
+def _name_of(subscription_id: str) -> str:
+    return f"subscription:{subscription_id}"
+
+
+def _init(address: str, namespace: str) -> None:
+    """Start or join Ray. Workers run at Ray's default nice 15, and so would every CLI: set to 0."""
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(
+            address=address,
+            namespace=namespace,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=True,
+            logging_level=logging.WARNING,
+        )
+    except (ConnectionError, RuntimeError, GetTimeoutError) as error:
+        raise ConfigError(
+            "ray.address", f"no Ray cluster can be joined at {address!r}: {error}"
+        ) from error
+
+
+@asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[PoolClient]:
+    """The pool of a configuration, running: a Ray of its own, or as part of a cluster.
+
+    On leaving, a Ray of its own ends with everything in it; in a cluster the actors stay. Runs of
+    the CLI go on either way, and are adopted by the next activation.
+    """
+    own = config.ray.address == "local"
+    _init(config.ray.address, config.ray.namespace)  # on the main thread: it sets signal handlers
+    peers = RayPeers(config.ray.namespace, config)
+    try:
+        await peers.activate_router()
+        await peers.router().declare(config.subscriptions)
+        await _everybody(peers.router())
+        yield PoolClient(peers)
+    finally:
+        if own:
+            await _close(peers)
+        await asyncio.to_thread(ray.shutdown)
+
+
+async def _everybody(router: Router) -> None:
+    """Wait until every subscription has been heard of; one that stays away is told and left."""
+    for registration in await router.registrations():
+        try:
+            await router.report(registration.spec.id)
+        except PoolError as error:
+            log.warning("subscription is not there", extra={"problem": str(error)})
+
+
+async def _close(peers: RayPeers) -> None:
+    """Let go of every store in an orderly way; whatever fails here, kill -9 would do as well."""
+    with suppress(PoolError, RayActorError):
+        registrations = await peers.router().registrations()
+        await peers.deactivate_router()
+        await asyncio.gather(*(peers.deactivate(each.spec.id) for each in registrations))
+
+
+def connect(address: str = "auto", namespace: str = "claude-pool") -> PoolClient:
+    """A client for a program inside or beside the cluster that serves a pool."""
+    if not ray.is_initialized():
+        _init(address, namespace)
+    return PoolClient(RayPeers(namespace))

@@ -1,0 +1,119 @@
+"""The router's watch over the subscriptions: it keeps each running, and its report young.
+
+One long poll a subscription: the owner answers as soon as something changed, or after a heartbeat,
+because time alone changes a report too (blocks, resets, expiries). A report says when it was made;
+the newer of two counts, whichever way it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+
+from actors.peers import Peers
+from pool.errors import PoolError
+from pool.report import Report
+from pool.subscription import SubscriptionSpec
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
+POLL_SPACING_SECONDS = 0.02
+"""Between two polls of one subscription, so that a burst of changes costs one report."""
+PATIENCE_SECONDS = 2.0
+"""Before a subscription that does not answer is activated again."""
+FIRST_REPORT_SECONDS = 20.0
+"""How long to wait for somebody who was never heard of: an activation takes a few seconds."""
+
+
+class Watch:
+    """The subscriptions that are followed, and the latest report of each."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._specs: dict[str, SubscriptionSpec] = {}
+        self._reports: dict[str, Report] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._news = asyncio.Event()
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """The latest reports, by id. Some may be missing right after a start."""
+        return tuple(self._reports[id_] for id_ in sorted(self._reports))
+
+    def follow(self, spec: SubscriptionSpec) -> None:
+        """Keep this subscription running with this specification."""
+        self._specs[spec.id] = spec
+        if spec.id not in self._tasks:
+            self._tasks[spec.id] = asyncio.create_task(self._follow(spec.id))
+
+    async def unfollow(self, subscription_id: str) -> None:
+        """Let go of a subscription; it is not ended by this."""
+        task = self._tasks.pop(subscription_id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._specs.pop(subscription_id, None)
+        self._reports.pop(subscription_id, None)
+
+    def remember(self, report: Report) -> None:
+        """Keep a report that came with an answer."""
+        known = self._reports.get(report.id)
+        if report.id in self._specs and (known is None or _order(known) <= _order(report)):
+            self._reports[report.id] = report
+            self._news.set()
+            self._news = asyncio.Event()
+
+    async def report(self, subscription_id: str) -> Report | None:
+        """The latest report, waiting for the first one if there is none; None if it stays away."""
+        await self.heard_of({subscription_id})
+        return self._reports.get(subscription_id)
+
+    async def heard_of(self, ids: Iterable[str]) -> None:
+        """Wait until one of them has been heard of, within bounds; at once as a rule."""
+        wanted = set(ids)
+        try:
+            async with asyncio.timeout(FIRST_REPORT_SECONDS):
+                while wanted and wanted.isdisjoint(self._reports):
+                    await self._news.wait()
+        except TimeoutError:
+            log.warning("nobody was heard of", extra={"wanted": sorted(wanted)})
+
+    async def close(self) -> None:
+        for subscription_id in tuple(self._tasks):
+            await self.unfollow(subscription_id)
+
+    async def _follow(self, subscription_id: str) -> None:
+        while True:
+            try:
+                await self._peers.activate(self._specs[subscription_id])
+                await self._poll(subscription_id)
+                continue
+            except PoolError as error:
+                log.warning(
+                    "subscription does not answer",
+                    extra={"subscription_id": subscription_id, "problem": str(error)},
+                )
+            except Exception:  # a defect in one must not end the watch over it
+                log.exception("watch failed", extra={"subscription_id": subscription_id})
+            await asyncio.sleep(PATIENCE_SECONDS)
+
+    async def _poll(self, subscription_id: str) -> None:
+        """Ask for reports until the subscription is another activation than before: that one was
+        made with the specification of its actor's first day, and has to be told today's.
+        """
+        peer = self._peers.subscription(subscription_id)
+        epoch, version = -1, -1
+        while True:
+            report = await peer.next_report(epoch, version, HEARTBEAT_SECONDS)
+            self.remember(report)
+            if epoch not in {-1, report.epoch}:
+                return
+            epoch, version = report.epoch, report.version
+            await asyncio.sleep(POLL_SPACING_SECONDS)
+
+
+def _order(report: Report) -> tuple[int, int, datetime]:
+    return report.epoch, report.version, report.observed_at

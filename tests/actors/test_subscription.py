@@ -1,0 +1,302 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from localpool import FakeRunner, LocalPool, completed, spec, usage_of
+
+from pool.errors import NotFound
+from pool.execution import ExecutionRequest, ExecutionRow, ExecutionStatus
+from pool.outcome import Failed, FailureKind
+from pool.report import Report, SubscriptionState
+from pool.usage import UsageSource
+from pool.windows import RateLimitEvent
+
+OpenPool = Callable[..., Awaitable[LocalPool]]
+
+
+def ask(prompt: str = "q", **of: object) -> ExecutionRequest:
+    return ExecutionRequest.model_validate({"prompt": prompt} | of)
+
+
+@pytest.fixture
+async def pool(open_pool: OpenPool) -> LocalPool:
+    """One subscription with two slots and room for three to wait."""
+    return await open_pool(spec("sub1", max_concurrent=2, max_queued=3))
+
+
+async def report_of(pool: LocalPool) -> Report:
+    return await pool.peers.subscription("sub1").next_report(-1, -1, 0)
+
+
+async def test_an_execution_answers_with_its_result_and_what_it_cost(pool: LocalPool) -> None:
+    execution = await pool.client.execute(ask())
+
+    assert (ExecutionStatus.SUCCEEDED, "yes", Decimal("0.0006")) == (
+        execution.status,
+        execution.result,
+        execution.usage.cost_usd,
+    )
+    assert [each.outcome for each in execution.attempts] == ["completed"]
+
+
+async def test_what_an_execution_cost_is_in_the_ledger_before_it_is_answered(
+    pool: LocalPool,
+) -> None:
+    execution = await pool.client.execute(ask())
+
+    records = await pool.peers.subscription("sub1").usage(limit=10)
+
+    assert [(execution.id, 600_000)] == [
+        (each.execution_id, each.usage.cost_nano_usd) for each in records.items
+    ]
+
+
+async def test_the_same_id_runs_once_however_often_it_is_started(pool: LocalPool) -> None:
+    first = await pool.client.execute(ask(), execution_id="exec_" + "1" * 28)
+    again = await asyncio.gather(
+        *(pool.client.execute(ask(), execution_id="exec_" + "1" * 28) for _ in range(5))
+    )
+
+    assert [first] * 5 == again
+    assert len(pool.runner.runs) == 1
+
+
+async def test_a_failed_run_keeps_its_cost(pool: LocalPool) -> None:
+    failure = Failed(kind=FailureKind.MAX_TURNS, message="too many", usage=usage_of("0.0012"))
+    pool.runner.script.append(failure)
+
+    execution = await pool.client.execute(ask())
+
+    assert (
+        execution.status,
+        execution.error and execution.error.type,
+    ) == (ExecutionStatus.FAILED, "max_turns")
+    assert Decimal("0.0012") == (await report_of(pool)).weekly.used_usd
+
+
+async def test_never_more_runs_than_slots_whoever_asks_at_once(
+    pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    asked = [asyncio.create_task(pool.client.execute(ask(str(n)))) for n in range(5)]
+    await runner.wait_for_runs(2)
+    for n in range(5):
+        (await runner.wait_for_runs(n + 1))[n].end()
+
+    executions = await asyncio.gather(*asked)
+
+    assert {ExecutionStatus.SUCCEEDED} == {each.status for each in executions}
+    assert runner.most_running == 2
+    assert (0, 0, Decimal(0)) == (
+        (await report_of(pool)).running,
+        (await report_of(pool)).queued,
+        (await report_of(pool)).weekly.reserved_usd,
+    )
+
+
+async def test_a_slot_that_frees_before_an_intent_is_durable_does_not_start_it_twice(
+    pool: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.hold = True
+    for n in range(2):
+        await pool.client.start(ask(str(n)))
+    ledger = pool.peers.subscription("sub1")._ledger
+    begin, reached, go_on = ledger.begin, asyncio.Event(), asyncio.Event()
+
+    async def held_begin(row: ExecutionRow) -> ExecutionRow:
+        begun = await begin(row)
+        reached.set()
+        await go_on.wait()
+        return begun
+
+    monkeypatch.setattr(ledger, "begin", held_begin)
+    third = asyncio.create_task(pool.client.execute(ask("third")))
+    await reached.wait()
+    first = (await runner.wait_for_runs(2))[0]
+    first.end()
+    await pool.client.result(first.run_id, wait_seconds=10)
+    go_on.set()
+    (await runner.wait_for_runs(3))[2].end()
+
+    assert (await third).status == ExecutionStatus.SUCCEEDED
+    assert len(runner.runs) == 3
+
+
+async def test_concurrent_requests_cannot_pass_the_budget_together(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    pool = await open_pool(spec("sub1", weekly_budget_usd=1, max_concurrent=50))
+    asked = [
+        asyncio.create_task(pool.client.start(ask(str(n), max_budget_usd="0.3"))) for n in range(10)
+    ]
+
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert sum(not isinstance(each, BaseException) for each in answers) == 3
+    assert Decimal("0.9") == (await report_of(pool)).weekly.reserved_usd
+
+
+async def test_turns_of_one_session_never_run_at_once(pool: LocalPool, runner: FakeRunner) -> None:
+    first = await pool.client.execute(ask())
+    runner.hold = True
+    turns = [
+        asyncio.create_task(pool.client.execute(ask(f"turn {n}", session_id=first.session_id)))
+        for n in range(2)
+    ]
+    await runner.wait_for_runs(2)
+    while (await report_of(pool)).queued < 1:
+        await asyncio.sleep(0)
+    running_at_once = runner.running
+
+    runner.runs[1].end()
+    (await runner.wait_for_runs(3))[2].end()
+    await asyncio.gather(*turns)
+
+    assert running_at_once == 1
+    assert [first.session_id] * 3 == [run.launch.session_id for run in runner.runs]
+    assert [run.launch.resumes for run in runner.runs] == [False, True, True]
+
+
+async def test_cancelling_a_run_stops_it_and_keeps_what_it_cost(
+    pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    started = await pool.client.start(ask())
+    await runner.wait_for_runs(1)
+
+    cancelled = await pool.client.cancel(started.id)
+
+    assert (ExecutionStatus.CANCELLED, Decimal("0.0001")) == (
+        cancelled.status,
+        cancelled.usage.cost_usd,
+    )
+    assert runner.runs[0].stopped
+
+
+async def test_cancelling_what_waits_starts_nothing(pool: LocalPool, runner: FakeRunner) -> None:
+    runner.hold = True
+    for n in range(2):
+        await pool.client.start(ask(str(n)))
+    waiting = await pool.client.start(ask("waits"))
+
+    cancelled = await pool.client.cancel(waiting.id)
+
+    assert (
+        waiting.status,
+        cancelled.status,
+    ) == (ExecutionStatus.QUEUED, ExecutionStatus.CANCELLED)
+    assert len(runner.runs) == 2
+    assert (await report_of(pool)).queued == 0
+
+
+async def test_cancelling_what_has_ended_changes_nothing(pool: LocalPool) -> None:
+    ended = await pool.client.execute(ask())
+
+    assert ended == await pool.client.cancel(ended.id)
+
+
+async def test_a_new_activation_finds_every_cent_and_the_answers(pool: LocalPool) -> None:
+    executions = [await pool.client.execute(ask(str(n))) for n in range(3)]
+    before = await report_of(pool)
+
+    await pool.restart("sub1")
+
+    after = await report_of(pool)
+    assert before.epoch < after.epoch
+    assert (before.weekly, before.current_block, before.totals) == (
+        after.weekly,
+        after.current_block,
+        after.totals,
+    )
+    assert executions == [await pool.client.result(each.id) for each in executions]
+
+
+async def test_a_new_activation_adopts_a_run_that_goes_on(
+    pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    started = await pool.client.start(ask())
+    await runner.wait_for_runs(1)
+
+    await pool.restart("sub1")
+    during = await report_of(pool)
+    runner.runs[0].end(completed("adopted"))
+    ended = await pool.client.result(started.id, wait_seconds=10)
+
+    assert (during.running, ended.result, len(runner.runs)) == (1, "adopted", 1)
+
+
+async def test_what_waited_runs_after_a_restart(pool: LocalPool, runner: FakeRunner) -> None:
+    runner.hold = True
+    for n in range(2):
+        await pool.client.start(ask(str(n)))
+    waiting = await pool.client.start(ask("waits"))
+    await runner.wait_for_runs(2)
+
+    await pool.restart("sub1")
+    for run in runner.runs:
+        run.end()
+    (await runner.wait_for_runs(3))[2].end()
+
+    ended = await pool.client.result(waiting.id, wait_seconds=10)
+    assert ended.status == ExecutionStatus.SUCCEEDED
+
+
+async def test_a_limit_parks_the_seat_until_its_reset_and_no_longer(pool: LocalPool) -> None:
+    resets_at = pool.clock() + timedelta(hours=2)
+    event = RateLimitEvent(
+        observed_at=pool.clock(), status="rejected", type="five_hour", resets_at=resets_at
+    )
+    limit = Failed(kind=FailureKind.USAGE_LIMIT, message="limit reached", limits=(event,))
+    pool.runner.script.append(limit)
+    await pool.client.execute(ask())
+
+    parked = await report_of(pool)
+    pool.clock.advance(timedelta(hours=2))
+    again = await report_of(pool)
+
+    assert (SubscriptionState.COOLDOWN, resets_at) == (parked.state, parked.state_until)
+    assert again.state == SubscriptionState.AVAILABLE
+
+
+async def test_a_cooldown_survives_a_restart(pool: LocalPool) -> None:
+    pool.runner.script.append(Failed(kind=FailureKind.AUTHENTICATION, message="401"))
+    await pool.client.execute(ask())
+
+    await pool.restart("sub1")
+
+    assert (await report_of(pool)).state == SubscriptionState.NEEDS_LOGIN
+
+
+async def test_usage_from_outside_counts_once(pool: LocalPool) -> None:
+    from pool.reported import ReportedUsage
+
+    reported = ReportedUsage.model_validate({"id": "x", "models": {"m": {"cost_usd": "1.5"}}})
+
+    answers = [await pool.client.report_usage("sub1", reported) for _ in range(2)]
+
+    assert [each.added for each in answers] == [True, False]
+    assert Decimal("1.5") == (await report_of(pool)).weekly.used_usd
+    assert answers[0].record.source == UsageSource.EXTERNAL
+
+
+async def test_an_unknown_execution_is_not_found(pool: LocalPool) -> None:
+    with pytest.raises(NotFound):
+        await pool.peers.subscription("sub1").result("exec_" + "0" * 28, 0)
+
+
+async def test_a_run_that_cannot_be_read_ends_uncertain_and_frees_its_slot(
+    pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    started = await pool.client.start(ask())
+    run = (await runner.wait_for_runs(1))[0]
+
+    run.ending.set_exception(RuntimeError("a defect"))
+    ended = await pool.client.result(started.id, wait_seconds=10)
+
+    assert ended.status == ExecutionStatus.UNCERTAIN
+    assert ((await report_of(pool)).running, (await report_of(pool)).uncertain) == (0, 1)

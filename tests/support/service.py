@@ -1,0 +1,146 @@
+"""The real service as its own process: Ray, the real CLI, SQLite and HTTP, on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+START_SECONDS = 90.0
+"""Ray alone takes 5-7 s on an idle machine."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def write_config(
+    folder: Path, api_url: str, *, seats: int = 3, slots: int = 2, more: str = ""
+) -> Path:
+    """A pool.toml whose seats' tokens are ``test-token-1`` and so on, in ``SUB1_TOKEN`` ..."""
+    subscriptions = "".join(
+        f'[[subscriptions]]\nid = "sub{n}"\nmax_concurrent = {slots}\n'
+        f'credential = {{ oauth_token_env = "SUB{n}_TOKEN" }}\n'
+        for n in range(1, seats + 1)
+    )
+    path = folder / "pool.toml"
+    path.write_text(
+        f'[pool]\ndata_dir = "data"\n'
+        f"[server]\nport = {free_port()}\n"
+        f'[claude]\nenv = {{ ANTHROPIC_BASE_URL = "{api_url}" }}\n{more}{subscriptions}',
+        encoding="utf-8",
+    )
+    return path
+
+
+class Service:
+    """``claude-pool serve`` on a configuration."""
+
+    def __init__(self, config: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.config = config
+        self.log = config.with_name("service.log")
+        self.environment = {
+            **os.environ,
+            **{f"SUB{n}_TOKEN": f"test-token-{n}" for n in range(1, 10)},
+            **(environment or {}),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        port = next(
+            line.split("=")[1].strip()
+            for line in self.config.read_text(encoding="utf-8").splitlines()
+            if line.startswith("port")
+        )
+        return f"http://127.0.0.1:{port}"
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=120, trust_env=False)
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    str(Path(sys.executable).with_name("claude-pool")),
+                    *("serve", "--config", str(self.config)),
+                ],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(self.log.read_text(encoding="utf-8")[-4000:])
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """kill -9, without warning."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """As an operator stops it."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(number)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+                raise
+            finally:
+                self.process = None
+
+    def _is_ready(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200
+        return False
+
+    @property
+    def data_dir(self) -> Path:
+        return self.config.parent / "data"
+
+    def cli_processes(self) -> set[int]:
+        """The CLIs that run for this service: processes in one of its working directories whose
+        parent is their run's supervisor.
+        """
+        found: set[int] = set()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with suppress(OSError):
+                cwd = (entry / "cwd").readlink()
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+                if cwd.is_relative_to(self.data_dir) and b"-p" in command[:3]:
+                    found.add(int(entry.name))
+        return found
+
+    def run_directories(self) -> list[Path]:
+        return sorted(self.data_dir.glob("subscriptions/*/runs/*"))
+
+
+def cost_of(executions: list[dict[str, object]]) -> int:
+    """Nano-dollars of executions as HTTP shows them."""
+    from pool.money import nano_usd
+
+    usages = [json.loads(json.dumps(each["usage"])) for each in executions]
+    return sum(nano_usd(usage["cost_usd"]) for usage in usages)
