@@ -149,19 +149,18 @@ class PoolClient:
         await self._peers.router().remove(subscription_id)
 
     async def pause(self, subscription_id: str) -> Report:
-        return await (await self._owner(subscription_id)).pause()
+        return await self._peers.router().pause(subscription_id)
 
     async def resume(self, subscription_id: str) -> Report:
-        return await (await self._owner(subscription_id)).resume()
+        return await self._peers.router().resume(subscription_id)
 
     async def drain(self, subscription_id: str) -> Report:
-        return await (await self._owner(subscription_id)).drain()
+        return await self._peers.router().drain(subscription_id)
 
     async def report_usage(self, subscription_id: str, reported: ReportedUsage) -> RecordedUsage:
         """Count usage that the pool did not see. The same id counts once."""
-        owner = await self._owner(subscription_id)
         record = record_of(subscription_id, reported, self._clock())
-        added = await owner.record(record)
+        added = await self._peers.router().record(record)
         return RecordedUsage(record=shown_record(record), added=added)
 
     async def usage(

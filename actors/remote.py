@@ -12,6 +12,8 @@ import asyncio
 import hashlib
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -20,7 +22,7 @@ from typing import Any, cast
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
-from actors import activation
+from actors import activation, logs
 from actors.client import PoolClient
 from actors.router import Router
 from actors.subscription import Subscription
@@ -51,11 +53,12 @@ class _Raised:
 class Shell:
     """An actor around a plain object, which is made at the first call."""
 
-    def __init__(self, make: Callable[[], Awaitable[Any]], digest: str) -> None:
+    def __init__(self, make: Callable[[], Awaitable[Any]], digest: str, log_level: str) -> None:
         self._make = make
         self._digest = digest
         self._object: Any = None
         self._making = asyncio.Lock()
+        logs.configure(log_level)
 
     async def digest(self) -> str:
         """Which configuration it was made with."""
@@ -201,7 +204,7 @@ class RayPeers:
             max_task_retries=0,
             max_concurrency=MAX_CALLS_AT_ONCE,
             num_cpus=0,
-        ).remote(make, digest)
+        ).remote(make, digest, self._configuration().pool.log_level)
 
     async def _end(self, name: str) -> None:
         """Close what is inside, if it answers, and kill the actor for good."""
@@ -221,21 +224,29 @@ def _name_of(subscription_id: str) -> str:
 
 
 def _init(address: str, namespace: str) -> None:
-    """Start or join Ray. Workers run at Ray's default nice 15, and so would every CLI: set to 0."""
+    """Start or join Ray.
+
+    Workers run at Ray's default nice 15, and so would every CLI: set to 0. Ray takes SIGTERM for
+    itself; it is given back to whoever had it.
+    """
     os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address,
             namespace=namespace,
             include_dashboard=False if address == "local" else None,
             log_to_driver=True,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
         )
     except (ConnectionError, RuntimeError, GetTimeoutError) as error:
         raise ConfigError(
             "ray.address", f"no Ray cluster can be joined at {address!r}: {error}"
         ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread() and on_sigterm is not None:
+            signal.signal(signal.SIGTERM, on_sigterm)
 
 
 @asynccontextmanager

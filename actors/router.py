@@ -9,7 +9,7 @@ at another router, ends at the same subscription, and one id never runs twice (G
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from typing import assert_never
 from uuid import NAMESPACE_OID, uuid5
 
 from actors.peers import Peers
-from actors.subscription import NotAdmitted, Started
+from actors.subscription import NotAdmitted, Started, Subscription
 from actors.watch import Watch
 from pool.admission import Ask, Refusal
 from pool.errors import (
@@ -37,6 +37,7 @@ from pool.report import Report
 from pool.routing import Ranking, RoutingPolicy, explained, rank
 from pool.store.protocol import Claim, Directory, Registration
 from pool.subscription import SubscriptionChange, SubscriptionSpec, changed
+from pool.usage import UsageRecord
 from pool.value import Instant, Value
 
 
@@ -284,19 +285,32 @@ class Router:
     async def change(self, subscription_id: str, change: SubscriptionChange) -> Report:
         """Change settings. Those of a declared subscription hold until the next start."""
         known = self._known(subscription_id)
-        await self._register(changed(known.spec, change), declared=known.declared)
-        report = await self._peers.subscription(subscription_id).configure(
-            self._known(subscription_id).spec
-        )
-        self._watch.remember(report)
-        return report
+        spec = changed(known.spec, change)
+        await self._register(spec, declared=known.declared)
+        return await self._ordered(subscription_id, lambda owner: owner.configure(spec))
+
+    async def pause(self, subscription_id: str) -> Report:
+        return await self._ordered(subscription_id, lambda owner: owner.pause())
+
+    async def resume(self, subscription_id: str) -> Report:
+        return await self._ordered(subscription_id, lambda owner: owner.resume())
+
+    async def drain(self, subscription_id: str) -> Report:
+        return await self._ordered(subscription_id, lambda owner: owner.drain())
+
+    async def record(self, record: UsageRecord) -> bool:
+        """Have usage from outside the pool counted. False where its id was counted before."""
+        self._known(record.subscription_id)
+        recorded = await self._peers.subscription(record.subscription_id).record(record)
+        self._watch.remember(recorded.report)
+        return recorded.added
 
     async def remove(self, subscription_id: str) -> None:
         """Forget a subscription that has nothing left to do; its ledger stays on disk."""
         known = self._known(subscription_id)
         if known.declared:
             raise Conflict(f"subscription {subscription_id!r} stands in pool.toml: remove it there")
-        report = await self._peers.subscription(subscription_id).drain()
+        report = await self.drain(subscription_id)
         if report.running or report.queued:
             raise Conflict(
                 f"subscription {subscription_id!r} still runs {report.running} and holds "
@@ -307,6 +321,15 @@ class Router:
     async def close(self) -> None:
         await self._watch.close()
         await self._directory.close()
+
+    async def _ordered(
+        self, subscription_id: str, order: Callable[[Subscription], Awaitable[Report]]
+    ) -> Report:
+        """Pass an order on, and know its effect at once: the next request is ranked by it."""
+        self._known(subscription_id)
+        report = await order(self._peers.subscription(subscription_id))
+        self._watch.remember(report)
+        return report
 
     def _known(self, subscription_id: str) -> Registration:
         registration = self._registrations.get(subscription_id)

@@ -51,6 +51,13 @@ class Started(Value):
     report: Report
 
 
+class Recorded(Value):
+    """Whether usage from outside was added, and the subscription afterwards."""
+
+    added: bool
+    report: Report
+
+
 class NotAdmitted(Value):
     """The subscription does not take it; nothing of it was kept."""
 
@@ -199,13 +206,13 @@ class Subscription:
     async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]:
         return await self._ledger.blocks(limit=limit, cursor=cursor)
 
-    async def record(self, record: UsageRecord) -> bool:
-        """Count usage from outside the pool. False where its id was counted before."""
+    async def record(self, record: UsageRecord) -> Recorded:
+        """Count usage from outside the pool. Nothing is added where its id was counted before."""
         added = await self._ledger.record(record)
         if added:
             self._state.spend(record)
             self._changed()
-        return added
+        return Recorded(added=added, report=self._report())
 
     # -- what operators order --------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ class PoolSettings(Value):
     store: Literal["sqlite"] = "sqlite"
     retention_days: Annotated[int, Field(ge=8, le=3650)] = 35
     """How long records are kept; never less than the week that budgets look back on."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class ServerSettings(Value):

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.value import Instant, Value
+from pool.windows import limit_resets_at
 
 FIRST_BURST_PAUSE = timedelta(seconds=30)
 LONGEST_BURST_PAUSE = timedelta(minutes=5)
@@ -59,12 +60,7 @@ def active_cooldown(standing: Standing, now: datetime) -> Cooldown | None:
 
 
 def _limit_ends(failed: Failed, now: datetime) -> datetime:
-    resets = [
-        event.resets_at
-        for event in failed.limits
-        if event.status == "rejected" and event.type and event.resets_at is not None
-    ]
-    ends = max(resets, default=now + LIMIT_WITHOUT_RESET)
+    ends = limit_resets_at(failed.limits) or now + LIMIT_WITHOUT_RESET
     return min(max(ends, now + timedelta(seconds=1)), now + LONGEST_LIMIT)
 
 

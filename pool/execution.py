@@ -22,6 +22,7 @@ from pool.money import Usd, usd
 from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.usage import Usage, UsageReport, usage_report
 from pool.value import Instant, Value
+from pool.windows import limit_resets_at
 
 MAX_PROMPT_BYTES = 1_000_000
 MAX_SYSTEM_PROMPT_BYTES = 100_000
@@ -183,6 +184,8 @@ class ExecutionRow(Value):
 class ErrorInfo(Value):
     type: str
     message: str
+    retry_at: Instant | None = None
+    """When the limit that was hit resets, where it said so."""
 
 
 class Execution(Value):
@@ -239,6 +242,12 @@ def _attempt(subscription_id: str, row: ExecutionRow) -> tuple[Attempt, ...]:
     )
 
 
+def _error(failed: Failed) -> ErrorInfo:
+    return ErrorInfo(
+        type=failed.kind.value, message=failed.message, retry_at=limit_resets_at(failed.limits)
+    )
+
+
 def shown(subscription_id: str, row: ExecutionRow) -> Execution:
     """A row of a subscription's ledger as its caller sees it."""
     intent, outcome = row.intent, row.outcome
@@ -255,7 +264,7 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
         model=(outcome and outcome.model) or intent.model,
         result=completed.result if completed else None,
         structured_output=completed.structured_output if completed else None,
-        error=ErrorInfo(type=failed.kind.value, message=failed.message) if failed else None,
+        error=_error(failed) if failed else None,
         usage=usage_report(outcome.usage if outcome else Usage()),
         attempts=(*intent.earlier_attempts, *_attempt(subscription_id, row)),
         routing=intent.routing,

@@ -55,7 +55,7 @@ class Health(Value):
 
 
 def _penalty(name: str, points: float, cap: float, sentence: str) -> Component:
-    return Component(name=name, points=-round(min(points, cap), 3), sentence=sentence)
+    return Component(name=name, points=0.0 - round(min(points, cap), 3), sentence=sentence)
 
 
 def _plural(count: int, noun: str) -> str:

@@ -6,6 +6,7 @@ account may be used outside the pool, so its start and reset are never computed,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -65,3 +66,13 @@ def newest(*observations: dict[str, Window]) -> dict[str, Window]:
             if known is None or known.observed_at <= window.observed_at:
                 latest[name] = window
     return latest
+
+
+def limit_resets_at(events: Iterable[RateLimitEvent]) -> datetime | None:
+    """When the last of the windows resets that a run was rejected by; None if none was named."""
+    resets = [
+        event.resets_at
+        for event in events
+        if event.status == "rejected" and event.type and event.resets_at is not None
+    ]
+    return max(resets, default=None)

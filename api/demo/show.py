@@ -50,7 +50,7 @@ def configuration(api_url: str, folder: Path) -> Config:
     """A pool of three, whose runs talk to ``api_url``."""
     return parse(
         {
-            "pool": {"data_dir": folder / "data"},
+            "pool": {"data_dir": folder / "data", "log_level": "error"},
             "server": {"port": 0},
             "claude": {
                 "timeout_seconds": 60,

@@ -120,19 +120,26 @@ class Service:
         return self.config.parent / "data"
 
     def cli_processes(self) -> set[int]:
-        """The CLIs that run for this service: processes in one of its working directories whose
-        parent is their run's supervisor.
+        """The CLIs that run for this service, all of them at one instant.
+
+        Reading /proc takes a while, in which one may end and the next begin: those that are in two
+        readings lived at the moment between them.
         """
-        found: set[int] = set()
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            with suppress(OSError):
-                cwd = (entry / "cwd").readlink()
-                command = (entry / "cmdline").read_bytes().split(b"\0")
-                if cwd.is_relative_to(self.data_dir) and b"-p" in command[:3]:
-                    found.add(int(entry.name))
-        return found
+        return self._clis() & self._clis()
+
+    def _clis(self) -> set[int]:
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return {pid for pid in pids if self._is_cli(pid)}
+
+    def _is_cli(self, pid: int) -> bool:
+        """A process in one of our working directories whose parent is a run's supervisor."""
+        try:
+            if not Path(f"/proc/{pid}/cwd").readlink().is_relative_to(self.data_dir):
+                return False
+            parent = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1]
+            return b"supervisor.py" in Path(f"/proc/{int(parent)}/cmdline").read_bytes()
+        except (OSError, IndexError):
+            return False
 
     def run_directories(self) -> list[Path]:
         return sorted(self.data_dir.glob("subscriptions/*/runs/*"))

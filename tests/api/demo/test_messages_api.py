@@ -533,7 +533,7 @@ def test_a_dropped_connection_bills_nothing(standin: Standin, http: httpx.Client
     with pytest.raises(httpx.RemoteProtocolError):
         ask(http, "[[standin drop]]", stream=True)
 
-    assert standin.bill.total().requests == 0
+    standin.wait_until(lambda: standin.bill.total().requests == 0)
     assert standin.meter("test-token-a").windows[0].used_nano_usd == 0
 
 

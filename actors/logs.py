@@ -1,0 +1,66 @@
+"""Log lines: one JSON object each, a constant event with its fields, on standard error.
+
+Prompts, answers and credentials have no way in: an exception is told by its type and the places in
+the code it came through, and by its message only where that is known to hold no values (the pool's
+own errors and the operating system's).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+from pool.errors import PoolError
+from pool.value import instant_text
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+
+MAX_FRAMES = 8
+"""Of a traceback, the innermost ones."""
+
+
+def _is_extra(name: str) -> bool:
+    """Whether a field was given with the event. Ray adds private ones to every record."""
+    return name not in _STANDARD and not name.startswith("_")
+
+
+def _told(error: BaseException) -> dict[str, Any]:
+    frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
+    told: dict[str, Any] = {
+        "type": type(error).__name__,
+        "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    if isinstance(error, PoolError | OSError):
+        told["message"] = str(error)
+    return told
+
+
+class JsonFormatter(logging.Formatter):
+    """``time``, ``level``, ``logger``, ``event``, and the fields given as ``extra``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {name: value for name, value in vars(record).items() if _is_extra(name)}
+        line = {
+            **fields,
+            "time": instant_text(datetime.fromtimestamp(record.created, UTC)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = _told(record.exc_info[1])
+        return json.dumps(line, default=str)
+
+
+def configure(level: str = "info") -> None:
+    """Send the logs of this process to standard error as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for chatty in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

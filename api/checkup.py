@@ -1,0 +1,190 @@
+"""What stands between a configuration and a pool that works, found before anything is started.
+
+Looks at this machine: the CLI and its version, each seat's directory, variable and login, the data
+directory, Ray. Nothing is changed and nothing is spent: ``claude auth status`` asks no server, so a
+login is told by the CLI's own word, not proven. Each finding says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from itertools import combinations
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pool.claude.auth import AuthStatus, auth_status
+from pool.claude.environment import environment as run_environment
+from pool.claude.locate import find_executable, read_version
+from pool.claude.version import refusal
+from pool.config import Config, check_subscription, load, secret
+from pool.errors import ConfigError
+from pool.subscription import SubscriptionSpec
+
+AT_ONCE = 4
+"""A question to the CLI takes a process of 200 MB."""
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at. A ``problem`` keeps the pool, or a seat of it, from working."""
+
+    level: Literal["ok", "warning", "problem"]
+    subject: str
+    message: str
+
+
+class Seat(NamedTuple):
+    """A subscription and how it is signed in; None where that could not be asked."""
+
+    spec: SubscriptionSpec
+    status: AuthStatus | None
+
+
+async def examine(path: Path, environ: Mapping[str, str]) -> list[Finding]:
+    """Everything that can be said about a configuration on this machine."""
+    found = [_ray()]
+    try:
+        config = load(path)
+    except ConfigError as error:
+        return [*found, Finding("problem", "configuration", str(error))]
+    found += [Finding("ok", "configuration", str(path)), _data_dir(config.pool.data_dir)]
+    found += _keys(config, environ)
+    executable, about_the_cli = await _cli(config, environ)
+    found.append(about_the_cli)
+    if not config.subscriptions:
+        remedy = "none is configured: add a [[subscriptions]] to the file, or one over HTTP"
+        return [*found, Finding("warning", "subscriptions", remedy)]
+    gate = asyncio.Semaphore(AT_ONCE)
+    seats = await asyncio.gather(
+        *(_seat(spec, config, executable, environ, gate) for spec in config.subscriptions)
+    )
+    found += [finding for _, finding in seats]
+    return [*found, *twins([seat for seat, _ in seats], environ)]
+
+
+def _ray() -> Finding:
+    try:
+        ray = version("ray")
+    except PackageNotFoundError:
+        return Finding("problem", "ray", "is not installed here: pip install ray")
+    return Finding("ok", "python and ray", f"{platform.python_version()}, {ray}")
+
+
+def _data_dir(directory: Path) -> Finding:
+    """Whether stores can be kept there; it need not exist yet."""
+    existing = next(each for each in (directory, *directory.parents) if each.exists())
+    if not existing.is_dir():
+        return Finding("problem", "data_dir", f"{existing} is no directory: choose another one")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        remedy = "make it writable for this user, or choose another pool.data_dir"
+        return Finding("problem", "data_dir", f"{existing} cannot be written: {remedy}")
+    return Finding("ok", "data_dir", str(directory))
+
+
+def _keys(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+    for index, key in enumerate(config.api_keys):
+        try:
+            secret(environ, key.key_env, f"api_keys[{index}].key_env")
+        except ConfigError as error:
+            yield Finding("problem", f"key {key.name}", str(error))
+        else:
+            yield Finding("ok", f"key {key.name}", f"may {', '.join(key.scopes)}")
+    if not config.api_keys:
+        yield Finding("ok", "keys", "none: whoever is on this machine may do everything")
+
+
+async def _cli(config: Config, environ: Mapping[str, str]) -> tuple[Path | None, Finding]:
+    try:
+        executable = find_executable(config.claude.path, search_path=environ.get("PATH"))
+        found = await read_version(executable)
+    except ConfigError as error:
+        return None, Finding("problem", "claude", str(error))
+    refused = refusal(found)
+    if refused is not None:
+        return None, Finding("problem", "claude", refused)
+    return executable, Finding("ok", "claude", f"{found} at {executable}")
+
+
+async def _seat(
+    spec: SubscriptionSpec,
+    config: Config,
+    executable: Path | None,
+    environ: Mapping[str, str],
+    gate: asyncio.Semaphore,
+) -> tuple[Seat, Finding]:
+    """How a seat is signed in, and what that means."""
+    status = None
+    try:
+        check_subscription(spec, environ, f"subscriptions.{spec.id}")
+        if executable is not None:
+            async with gate:
+                status = await _asked(spec, config, executable, environ)
+    except ConfigError as error:
+        return Seat(spec, None), Finding("problem", spec.id, str(error))
+    return Seat(spec, status), _login(spec, status)
+
+
+async def _asked(
+    spec: SubscriptionSpec, config: Config, executable: Path, environ: Mapping[str, str]
+) -> AuthStatus:
+    """The CLI's answer in the environment of a run; only its home is a passing one."""
+    with tempfile.TemporaryDirectory(prefix="claude-pool-doctor-") as home:
+        variables = run_environment(
+            spec,
+            parent=environ,
+            config_dir=spec.config_dir or Path(home),
+            home=Path(home),
+            extra=config.claude.env,
+            is_root=os.geteuid() == 0,
+        )
+        return await auth_status(executable, variables)
+
+
+def _login(spec: SubscriptionSpec, status: AuthStatus | None) -> Finding:
+    if status is None:
+        return Finding("warning", spec.id, "its login cannot be asked for without the CLI")
+    if not status.logged_in:
+        where = f"CLAUDE_CONFIG_DIR={spec.config_dir} claude /login" if spec.config_dir else ""
+        remedy = where or "claude setup-token, and put the token into the variable it names"
+        return Finding("problem", spec.id, f"is not signed in: run {remedy}")
+    who = [word for word in (status.email, status.plan, status.method) if word]
+    told = f"signed in, says the CLI ({', '.join(who)})" if who else "signed in, says the CLI"
+    if spec.email and status.email and spec.email.lower() != status.email.lower():
+        return Finding("warning", spec.id, f"{told}, but pool.toml says {spec.email}: mend one")
+    return Finding("ok", spec.id, told)
+
+
+_ONE_ACCOUNT = "so they are one account and share its limits: remove one, or sign in as another"
+_SHARED = {
+    "credential": _ONE_ACCOUNT,
+    "account": _ONE_ACCOUNT,
+    "email": _ONE_ACCOUNT,
+    "config_dir": "so they share a login and sessions: give each its own",
+}
+
+
+def _marks(seat: Seat, environ: Mapping[str, str]) -> Mapping[str, str | None]:
+    """What tells one account from another, by the names in ``_SHARED``."""
+    spec, status = seat
+    credential, directory = spec.credential, spec.config_dir
+    return {
+        "credential": environ.get(credential.environment_name) if credential else None,
+        "account": status.account if status else None,
+        "email": status.email if status else None,
+        "config_dir": str(directory.resolve()) if directory else None,
+    }
+
+
+def twins(seats: Iterable[Seat], environ: Mapping[str, str]) -> Iterator[Finding]:
+    """A warning for every two seats that are one account, so that its limits count twice."""
+    marked = [(seat.spec.id, _marks(seat, environ)) for seat in seats]
+    for (one, left), (other, right) in combinations(marked, 2):
+        for name, consequence in _SHARED.items():
+            if left[name] and left[name] == right[name]:
+                told = f"have the same {name}, {consequence}"
+                yield Finding("warning", f"{one} and {other}", told)
+                break

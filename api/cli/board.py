@@ -1,0 +1,118 @@
+"""The pool on a terminal: a line a subscription, with bars for its block and its week.
+
+Every figure says where it comes from (the pool's own records, or a window that Anthropic reported)
+and the caption how old the oldest report is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pool.overview import Overview
+from pool.report import Report, Source, SubscriptionState
+
+_BAR_WIDTH = 9
+_COLOURS = {
+    SubscriptionState.AVAILABLE: "green",
+    SubscriptionState.APPROACHING: "yellow",
+    SubscriptionState.LIMITED: "red",
+    SubscriptionState.COOLDOWN: "red",
+    SubscriptionState.PAUSED: "blue",
+    SubscriptionState.DRAINING: "blue",
+    SubscriptionState.NEEDS_LOGIN: "magenta",
+}
+_SOURCES: dict[Source, str] = {"local": "", "window": ", Anthropic"}
+
+
+def dollars(amount: Decimal) -> str:
+    """An amount with as many digits as it takes to see it."""
+    return f"${amount:.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
+
+
+def _bar(percent: float) -> ProgressBar:
+    colour = "red" if percent >= 85 else "yellow" if percent >= 60 else "green"
+    return ProgressBar(
+        total=100,
+        completed=min(percent, 100),
+        width=_BAR_WIDTH,
+        complete_style=colour,
+        finished_style=colour,
+    )
+
+
+def _gauge(percent: float, source: Source, money: str) -> RenderableType:
+    gauge = Table.grid(padding=(0, 1, 0, 0))
+    gauge.add_row(_bar(percent), Text(f"{percent:.1f}%", no_wrap=True))
+    return Group(gauge, Text(f"{money}{_SOURCES[source]}", style="dim"))
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
+
+
+def _state(report: Report, now: datetime) -> Text:
+    text = Text(report.state.value, style=_COLOURS[report.state])
+    if report.state_until is not None and report.state_until > now:
+        text.append(f"\nfor {_span((report.state_until - now).total_seconds())}", style="dim")
+    return text
+
+
+def _work(report: Report) -> Text:
+    text = Text(f"{report.running} of {report.max_concurrent}", no_wrap=True)
+    if report.queued:
+        text.append(f"\n{report.queued} waiting", style="yellow")
+    return text
+
+
+def board(
+    reports: Sequence[Report], overview: Overview, now: datetime | None = None
+) -> RenderableType:
+    """All subscriptions as a table, and why some of them cannot be used."""
+    instant = now or datetime.now(UTC)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("subscription", "state", "block", "week"):
+        table.add_column(heading)
+    table.add_column("health", justify="right")
+    table.add_column("running")
+    for report in reports:
+        table.add_row(*_row(report, instant))
+    reasons = [
+        Text.assemble((f"{each.id}: ", "bold"), each.state_reason)
+        for each in reports
+        if each.state is not SubscriptionState.AVAILABLE
+    ]
+    return Group(table, *reasons, Text(_caption(overview), style="italic"))
+
+
+def _row(report: Report, now: datetime) -> tuple[RenderableType, ...]:
+    block, week = report.current_block, report.weekly
+    spent = f"{dollars(week.used_usd)} of {dollars(week.budget_usd)}"
+    return (
+        Text(report.id),
+        _state(report, now),
+        _gauge(report.block_percent, report.block_source, dollars(block.cost_usd)),
+        _gauge(report.weekly_percent, report.weekly_source, spent),
+        f"{report.health.score:.0f}",
+        _work(report),
+    )
+
+
+def _caption(overview: Overview) -> str:
+    """The pool in a sentence."""
+    return (
+        f"{dollars(overview.weekly_used_usd)} of {dollars(overview.weekly_budget_usd)} in the last "
+        f"seven days, {dollars(overview.block_cost_usd)} in this block, "
+        f"{overview.executions} executions; from the pool's records, "
+        f"oldest report {overview.oldest_report_age_seconds:.1f} s"
+    )

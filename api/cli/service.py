@@ -1,0 +1,144 @@
+"""A running service, as the command line reaches it.
+
+Whatever goes wrong on the way is told in a sentence, on standard error, and ends the command with
+exit code 1: what the service refuses by its title and detail, an absent service by how to start it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import typer
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+
+from pool.config import environment
+from pool.execution import Execution
+from pool.overview import Overview
+from pool.report import Report
+
+DEFAULT_URL = "http://127.0.0.1:8600"
+POLL_SECONDS = 30
+"""One wait for an execution; less than what proxies on the way put up with."""
+TIMEOUT_SECONDS = POLL_SECONDS + 60
+"""Longer than any answer takes, a subscription that restarts included."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+Url = Annotated[
+    str,
+    typer.Option(envvar="CLAUDE_POOL_URL", help="Where the service listens.", show_default=True),
+]
+KeyEnv = Annotated[
+    str,
+    typer.Option(help="The environment variable that holds your key; keys stay out of argv."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what the service answered, as JSON.")]
+DEFAULT_KEY_ENV = "CLAUDE_POOL_KEY"
+
+errors = Console(stderr=True, soft_wrap=True)
+
+
+class Answer(NamedTuple):
+    """What the service said."""
+
+    status: int
+    value: Any
+
+
+class Complaint(Exception):
+    """What the service refused, or why it could not be asked."""
+
+    def __init__(self, title: str, detail: str) -> None:
+        super().__init__(title, detail)
+        self.title = title
+        self.detail = detail
+
+
+def understood(model: type[Model], value: Any) -> Model:
+    """A value of the service as a model."""
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        raise Complaint(
+            "The service answers in a form that this command does not know",
+            "is it a claude-pool of the same version?",
+        ) from None
+
+
+class Service:
+    """Asks the service. Raises ``Complaint``."""
+
+    def __init__(self, url: str, key: str) -> None:
+        import httpx  # noqa: PLC0415 - a tenth of a second that --help need not wait for
+
+        self._httpx = httpx
+        self._url = url
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=5),
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+        """One request. ``options`` are httpx's: ``params``, ``headers``."""
+        try:
+            response = self._http.request(method, path, json=body, **options)
+        except self._httpx.ConnectError:
+            detail = (
+                f"start one with `claude-pool serve`, or say with --url where it is ({self._url})"
+            )
+            raise Complaint("No service listens there", detail) from None
+        except (self._httpx.HTTPError, self._httpx.InvalidURL) as error:
+            raise Complaint("The service did not answer", f"{error} ({self._url})") from None
+        try:
+            value = response.json() if response.content else None
+        except ValueError:
+            value = None
+        if response.is_error or (value is None and response.status_code != 204):
+            raise _complaint(response.status_code, value)
+        return Answer(response.status_code, value)
+
+    def pool(self) -> Overview:
+        return understood(Overview, self.ask("GET", "/v1/pool").value)
+
+    def subscriptions(self) -> list[Report]:
+        items = self.ask("GET", "/v1/subscriptions").value["items"]
+        return [understood(Report, each) for each in items]
+
+    def ended(self, execution: Execution) -> Execution:
+        """Wait until it has ended."""
+        while not execution.status.is_final:
+            path, params = f"/v1/executions/{execution.id}", {"wait_seconds": POLL_SECONDS}
+            execution = understood(Execution, self.ask("GET", path, params=params).value)
+        return execution
+
+
+def _complaint(status: int, value: Any) -> Complaint:
+    problem = value if isinstance(value, dict) else {}
+    title = str(problem.get("title") or f"The service answered {status}")
+    return Complaint(title, str(problem.get("detail") or "is it a claude-pool that listens there?"))
+
+
+@contextmanager
+def service(url: str, key_env: str) -> Iterator[Service]:
+    """The service for the length of a command. A ``Complaint`` inside ends it with exit code 1."""
+    asked = Service(url, environment().get(key_env, "").strip())
+    try:
+        yield asked
+    except Complaint as complaint:
+        complain(complaint.title, complaint.detail)
+        raise typer.Exit(1) from None
+    finally:
+        asked.close()
+
+
+def complain(title: str, detail: str) -> None:
+    """Tell what went wrong, on standard error."""
+    errors.print(f"{title}:", style="bold red", end=" ", markup=False, highlight=False)
+    errors.print(detail, markup=False, highlight=False)

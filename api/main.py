@@ -1,0 +1,59 @@
+"""``claude-pool``: the command line.
+
+Commands stand in ``api.cli``; this module only names them. Whatever is slow to load (Ray, the web
+framework, the HTTP client) is loaded by the command that needs it.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from api.cli import demo, doctor, run, serve, status, subscriptions
+
+app = typer.Typer(
+    name="claude-pool",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+    epilog="Begin with `claude-pool demo`, which spends nothing; then write a pool.toml, "
+    "check it with `claude-pool doctor`, and `claude-pool serve`.",
+)
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"claude-pool {version('claude-subscription-pool')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _print_version(wanted=wanted),
+            is_eager=True,
+            help="Print the version and end.",
+        ),
+    ] = False,
+) -> None:
+    """A pool of Claude subscriptions: it runs prompts where there is headroom, and knows what each
+    subscription has spent.
+
+    The commands `run`, `status` and `subscriptions` speak with a running service, found at
+    CLAUDE_POOL_URL (by default this machine, port 8600), with the key in CLAUDE_POOL_KEY if it
+    wants one.
+    """
+
+
+app.command()(serve.serve)
+app.command()(run.run)
+app.command()(status.status)
+app.add_typer(subscriptions.commands, name="subscriptions")
+app.command()(doctor.doctor)
+app.command()(demo.demo)

@@ -1,0 +1,1 @@
+"""The routes, one noun a file. A route reads its arguments and calls the pool's client."""

@@ -1,0 +1,31 @@
+"""The arguments that routes share."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Header, Query, Request
+
+from actors.client import PoolClient
+
+MAX_LIMIT = 200
+
+
+def _client(request: Request) -> PoolClient:
+    return cast("PoolClient", request.app.state.client)
+
+
+Client = Annotated[PoolClient, Depends(_client)]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")]
+Cursor = Annotated[
+    str | None, Query(max_length=500, description="`next_cursor` of the page before.")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,200}$",
+        description="1 to 200 visible ASCII characters. The same key with the same body is the "
+        "same execution, however often it is sent.",
+    ),
+]

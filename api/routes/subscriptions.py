@@ -1,0 +1,141 @@
+"""``/v1/subscriptions``: the registry, and what each seat has spent."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from api.body import JsonRoute
+from api.keys import MayAdminister, MayRead, ways_to_present_a_key
+from api.problems import Responses, documented
+from api.routes.arguments import Client, Cursor, Limit
+from pool.config import check_subscription, environment
+from pool.errors import ConfigError, InvalidRequest
+from pool.health import Health
+from pool.report import BlockReport, Report
+from pool.reported import RecordedUsage, ReportedUsage, ShownRecord
+from pool.store.protocol import Page
+from pool.subscription import SubscriptionChange, SubscriptionSpec
+from pool.value import Instant
+
+routes = APIRouter(
+    prefix="/v1/subscriptions",
+    tags=["subscriptions"],
+    route_class=JsonRoute,
+    dependencies=ways_to_present_a_key,
+    responses=documented(401, 403, 404, 422, 500, 503),
+)
+_BODY = documented(400, 413, 415)
+_KNOWN: Responses = {200: {"model": RecordedUsage, "description": "Counted before"}}
+
+
+def _usable(spec: SubscriptionSpec) -> SubscriptionSpec:
+    """The seat with its directory in full. ``InvalidRequest`` where it cannot be used here."""
+    if spec.config_dir is not None:
+        config_dir = spec.config_dir.expanduser()
+        if not config_dir.is_absolute():
+            raise InvalidRequest("config_dir", "must be an absolute path on the pool's machine")
+        spec = spec.model_copy(update={"config_dir": config_dir})
+    try:
+        check_subscription(spec, environment(), "")
+    except ConfigError as error:
+        raise InvalidRequest(error.field.removeprefix("."), error.problem) from None
+    return spec
+
+
+@routes.get("")
+async def subscriptions(client: Client, _: MayRead) -> Page[Report]:
+    """Every subscription with its latest report."""
+    return Page[Report](items=await client.subscriptions())
+
+
+@routes.post("", status_code=201, responses={**_BODY, **documented(409)})
+async def add(
+    spec: SubscriptionSpec, response: Response, client: Client, _: MayAdminister
+) -> Report:
+    """Add a subscription while the pool runs. Its directory and the variable of its credential
+    must exist where the pool runs.
+    """
+    report = await client.add(_usable(spec))
+    response.headers["Location"] = f"/v1/subscriptions/{report.id}"
+    return report
+
+
+@routes.get("/{subscription_id}")
+async def subscription(subscription_id: str, client: Client, _: MayRead) -> Report:
+    """One subscription."""
+    return await client.subscription(subscription_id)
+
+
+@routes.patch("/{subscription_id}", responses=_BODY)
+async def change(
+    subscription_id: str, wanted: SubscriptionChange, client: Client, _: MayAdminister
+) -> Report:
+    """Change settings. One that stands in `pool.toml` has those of the file after a restart."""
+    return await client.change(subscription_id, wanted)
+
+
+@routes.delete("/{subscription_id}", status_code=204, responses=documented(409))
+async def remove(subscription_id: str, client: Client, _: MayAdminister) -> None:
+    """Drain a subscription and forget it; its records stay on disk. 409 while it has work."""
+    await client.remove(subscription_id)
+
+
+@routes.post("/{subscription_id}/pause")
+async def pause(subscription_id: str, client: Client, _: MayAdminister) -> Report:
+    """Take no new work; what runs or waits goes on."""
+    return await client.pause(subscription_id)
+
+
+@routes.post("/{subscription_id}/resume")
+async def resume(subscription_id: str, client: Client, _: MayAdminister) -> Report:
+    """Take work again, after a pause, a drain or a cooldown."""
+    return await client.resume(subscription_id)
+
+
+@routes.post("/{subscription_id}/drain")
+async def drain(subscription_id: str, client: Client, _: MayAdminister) -> Report:
+    """End what runs or waits, and take nothing new: the step before removal."""
+    return await client.drain(subscription_id)
+
+
+@routes.get("/{subscription_id}/usage")
+async def usage(
+    *,
+    subscription_id: str,
+    client: Client,
+    _: MayRead,
+    since: Instant | None = None,
+    until: Instant | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[ShownRecord]:
+    """Usage records with `since <= timestamp < until`, newest first."""
+    return await client.usage(subscription_id, limit=limit, cursor=cursor, since=since, until=until)
+
+
+@routes.post("/{subscription_id}/usage", status_code=201, responses={**_KNOWN, **_BODY})
+async def report_usage(
+    subscription_id: str,
+    reported: ReportedUsage,
+    response: Response,
+    client: Client,
+    _: MayAdminister,
+) -> RecordedUsage:
+    """Count usage from outside the pool: 201 when added, 200 when its id was counted before."""
+    recorded = await client.report_usage(subscription_id, reported)
+    response.status_code = 201 if recorded.added else 200
+    return recorded
+
+
+@routes.get("/{subscription_id}/blocks")
+async def blocks(
+    subscription_id: str, client: Client, _: MayRead, limit: Limit = 50, cursor: Cursor = None
+) -> Page[BlockReport]:
+    """The blocks in which something was spent, newest first."""
+    return await client.blocks(subscription_id, limit=limit, cursor=cursor)
+
+
+@routes.get("/{subscription_id}/health")
+async def health(subscription_id: str, client: Client, _: MayRead) -> Health:
+    """The health score with its components, a sentence each."""
+    return (await client.subscription(subscription_id)).health

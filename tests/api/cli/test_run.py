@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+
+from click.testing import Result
+from localpool import LocalPool, completed
+
+from pool.outcome import Completed, Failed, FailureKind
+
+Cli = Callable[..., Awaitable[Result]]
+
+
+async def test_the_answer_is_all_there_is_on_standard_output(cli: Cli) -> None:
+    result = await cli("run", "say yes")
+
+    assert result.exit_code == 0
+    assert result.stdout == "yes\n"
+
+
+async def test_standard_error_tells_cost_subscription_and_session(
+    cli: Cli, local_pool: LocalPool
+) -> None:
+    result = await cli("run", "say yes")
+
+    assert "$0.0006 on sub" in result.stderr
+    assert local_pool.runner.runs[0].launch.session_id in result.stderr
+
+
+async def test_a_dash_reads_the_prompt_from_standard_input(cli: Cli, local_pool: LocalPool) -> None:
+    await cli("run", "-", stdin="from a file\n")
+
+    assert local_pool.runner.runs[0].launch.prompt == "from a file\n"
+
+
+async def test_every_option_reaches_the_pool(cli: Cli, local_pool: LocalPool) -> None:
+    await cli(
+        *("run", "say yes", "--model", "claude-opus-4-5", "--subscription", "sub2"),
+        *("--system-prompt", "be brief", "--max-turns", "3", "--max-budget", "0.1"),
+        *("--timeout", "7"),
+    )
+
+    launch = local_pool.runner.runs[0].launch
+    assert (launch.model, launch.system_prompt) == ("claude-opus-4-5", "be brief")
+    assert (launch.max_turns, launch.max_budget_usd, launch.timeout_seconds) == (3, "0.1", 7)
+    assert "sub2" in local_pool.peers.subscriptions
+
+
+async def test_a_session_can_be_gone_on_with(cli: Cli, local_pool: LocalPool) -> None:
+    await cli("run", "say yes")
+    session = local_pool.runner.runs[0].launch.session_id
+
+    await cli("run", "and now?", "--session", session)
+
+    assert local_pool.runner.runs[1].launch.resumes
+
+
+async def test_json_prints_the_execution(cli: Cli) -> None:
+    result = await cli("run", "say yes", "--json")
+
+    assert json.loads(result.stdout)["status"] == "succeeded"
+
+
+async def test_structured_output_is_printed_instead_of_text(
+    cli: Cli, local_pool: LocalPool
+) -> None:
+    local_pool.runner.script = [Completed(result="", structured_output={"answer": 42})]
+
+    result = await cli("run", "say yes")
+
+    assert json.loads(result.stdout) == {"answer": 42}
+
+
+async def test_a_failed_run_says_why_and_ends_with_1(cli: Cli, local_pool: LocalPool) -> None:
+    local_pool.runner.script = [Failed(kind=FailureKind.TIMEOUT, message="took too long")]
+
+    result = await cli("run", "say yes")
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "timeout: took too long" in result.stderr
+
+
+async def test_in_the_background_the_id_is_printed_at_once(cli: Cli, local_pool: LocalPool) -> None:
+    local_pool.runner.hold = True
+
+    result = await cli("run", "say yes", "--background")
+    (run,) = await local_pool.runner.wait_for_runs(1)
+    run.end(completed())
+
+    assert result.exit_code == 0
+    assert result.stdout == f"{run.run_id}\n"
+
+
+async def test_a_refusal_is_told_by_title_and_detail(cli: Cli) -> None:
+    result = await cli("run", "say yes", "--max-turns", "0")
+
+    assert result.exit_code == 1
+    assert "The request cannot be accepted: max_turns:" in result.stderr
+
+
+async def test_an_empty_prompt_is_told_by_field(cli: Cli, local_pool: LocalPool) -> None:
+    result = await cli("run", " ")
+
+    assert result.exit_code == 1
+    assert "prompt: is empty" in result.stderr
+    assert local_pool.runner.runs == []
+
+
+async def test_markup_in_a_message_is_printed_as_it_is(cli: Cli, local_pool: LocalPool) -> None:
+    local_pool.runner.script = [Failed(kind=FailureKind.REFUSAL, message="[bold]no[/nonsense]")]
+
+    result = await cli("run", "say yes")
+
+    assert "[bold]no[/nonsense]" in result.stderr
+
+
+async def test_a_missing_service_is_told_with_how_to_start_one(cli: Cli) -> None:
+    result = await cli("run", "say yes", "--url", "http://127.0.0.1:9")
+
+    assert result.exit_code == 1
+    assert "claude-pool serve" in result.stderr
+
+
+async def test_something_else_that_listens_there_is_told(cli: Cli, url: str) -> None:
+    result = await cli("run", "say yes", "--url", f"{url}/docs")
+
+    assert result.exit_code == 1
+    assert "There is nothing at this address" in result.stderr

@@ -1,0 +1,462 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from httpx import AsyncClient, Response
+from localpool import LocalPool, completed
+
+from pool.outcome import Failed, FailureKind
+
+EXECUTIONS = "/v1/executions"
+UNKNOWN_UUID = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
+
+
+async def ask(http: AsyncClient, prompt: str = "say yes", **body: Any) -> Response:
+    headers = body.pop("headers", {})
+    return await http.post(EXECUTIONS, json={"prompt": prompt, **body}, headers=headers)
+
+
+async def nothing_happened(http: AsyncClient, pool: LocalPool) -> bool:
+    listed = (await http.get(EXECUTIONS)).json()
+    return not pool.runner.runs and listed == {"items": [], "next_cursor": None}
+
+
+# -- running -------------------------------------------------------------------------------------
+
+
+async def test_a_waiting_request_is_answered_with_the_ended_execution(http: AsyncClient) -> None:
+    response = await ask(http, metadata={"ticket": "42"})
+
+    assert response.status_code == 200
+    execution = response.json()
+    assert execution["status"] == "succeeded"
+    assert execution["result"] == "yes"
+    assert execution["usage"]["cost_usd"] == 0.0006
+    assert execution["metadata"] == {"ticket": "42"}
+    assert execution["created_at"] == "2026-01-28T12:00:00.000Z"
+
+
+async def test_the_prompt_reaches_the_runner_verbatim(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    prompt = "/clear @/etc/passwd\n-v \u00e4\U0001f600"
+
+    await ask(http, prompt)
+
+    assert local_pool.runner.runs[0].launch.prompt == prompt
+
+
+async def test_a_session_goes_on_where_it_began(http: AsyncClient, local_pool: LocalPool) -> None:
+    first = (await ask(http)).json()
+
+    second = (await ask(http, "and now?", session_id=first["session_id"])).json()
+
+    assert second["session_id"] == first["session_id"]
+    assert second["subscription_id"] == first["subscription_id"]
+    assert [run.launch.resumes for run in local_pool.runner.runs] == [False, True]
+
+
+async def test_a_background_request_is_accepted_and_found_by_its_location(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    local_pool.runner.hold = True
+
+    accepted = await ask(http, background=True)
+    (run,) = await local_pool.runner.wait_for_runs(1)
+    run.end(completed("done"))
+    found = await http.get(accepted.headers["location"], params={"wait_seconds": 5})
+
+    assert accepted.status_code == 202
+    assert accepted.json()["status"] == "running"
+    assert accepted.headers["location"] == f"{EXECUTIONS}/{accepted.json()['id']}"
+    assert found.json()["result"] == "done"
+
+
+async def test_a_get_without_waiting_shows_the_execution_as_it_is(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    local_pool.runner.hold = True
+    accepted = (await ask(http, background=True)).json()
+
+    found = await http.get(f"{EXECUTIONS}/{accepted['id']}")
+
+    assert found.json()["status"] == "running"
+
+
+async def test_a_run_goes_on_when_its_caller_hangs_up(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    local_pool.runner.hold = True
+    waiting = asyncio.create_task(ask(http))
+    (run,) = await local_pool.runner.wait_for_runs(1)
+
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    run.end(completed("done"))
+    found = await http.get(f"{EXECUTIONS}/{run.run_id}", params={"wait_seconds": 5})
+
+    assert not run.stopped
+    assert found.json()["result"] == "done"
+
+
+async def test_a_cancelled_execution_says_so_and_keeps_what_it_cost(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    local_pool.runner.hold = True
+    accepted = (await ask(http, background=True)).json()
+    await local_pool.runner.wait_for_runs(1)
+
+    cancelled = await http.post(f"{EXECUTIONS}/{accepted['id']}/cancel")
+
+    assert cancelled.status_code == 200
+    assert cancelled.json()["status"] == "cancelled"
+    assert cancelled.json()["usage"]["cost_usd"] == 0.0001
+
+
+async def test_cancelling_what_has_ended_changes_nothing(http: AsyncClient) -> None:
+    ended = (await ask(http)).json()
+
+    cancelled = await http.post(f"{EXECUTIONS}/{ended['id']}/cancel")
+
+    assert cancelled.json() == ended
+
+
+# -- idempotency ---------------------------------------------------------------------------------
+
+
+async def test_the_same_key_and_body_run_once(http: AsyncClient, local_pool: LocalPool) -> None:
+    first = await ask(http, headers={"Idempotency-Key": "k-1"})
+
+    second = await ask(http, headers={"Idempotency-Key": "k-1"})
+
+    assert first.json() == second.json()
+    assert len(local_pool.runner.runs) == 1
+
+
+async def test_the_same_key_with_another_body_is_refused_and_names_the_execution(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    first = await ask(http, headers={"Idempotency-Key": "k-1"})
+
+    second = await ask(http, "something else", headers={"Idempotency-Key": "k-1"})
+
+    assert second.status_code == 422
+    assert second.json()["type"] == "urn:claude-pool:key-reused"
+    assert second.json()["execution_id"] == first.json()["id"]
+    assert len(local_pool.runner.runs) == 1
+
+
+@pytest.mark.parametrize("key", ["", "two words", "x" * 201])
+async def test_an_unusable_key_is_refused(
+    http: AsyncClient, local_pool: LocalPool, key: str
+) -> None:
+    response = await ask(http, headers={"Idempotency-Key": key})
+
+    assert response.status_code == 422
+    assert response.json()["field"] == "Idempotency-Key"
+    assert await nothing_happened(http, local_pool)
+
+
+# -- bad input -----------------------------------------------------------------------------------
+
+BAD_FIELDS: list[tuple[str, dict[str, Any]]] = [
+    ("prompt", {"prompt": ""}),
+    ("prompt", {"prompt": " \n\t"}),
+    ("prompt", {"prompt": "nul \x00 inside"}),
+    ("prompt", {"prompt": "x" * 1_000_001}),
+    ("prompt", {"prompt": 7}),
+    ("prompt", {"prompt": None}),
+    ("session_id", {"session_id": "no-uuid"}),
+    ("subscription_id", {"subscription_id": "../../etc"}),
+    ("model", {"model": "--dangerous"}),
+    ("model", {"model": "gpt-4"}),
+    ("system_prompt", {"system_prompt": "nul \x00"}),
+    ("max_turns", {"max_turns": 0}),
+    ("max_budget_usd", {"max_budget_usd": -1}),
+    ("max_budget_usd", {"max_budget_usd": "a lot"}),
+    ("timeout_seconds", {"timeout_seconds": 0}),
+    ("metadata.note", {"metadata": {"note": "x" * 501}}),
+    ("metadata", {"metadata": {str(n): "" for n in range(17)}}),
+    ("json_schema", {"json_schema": {"description": "x" * 50_001}}),
+    ("tools", {"tools": ["Bash"]}),
+    ("stream", {"stream": True}),
+    ("promt", {"promt": "misspelt"}),
+]
+
+
+@pytest.mark.parametrize(("field", "change"), BAD_FIELDS, ids=lambda value: str(value)[:40])
+async def test_a_bad_field_is_named_and_nothing_runs(
+    http: AsyncClient, local_pool: LocalPool, field: str, change: dict[str, Any]
+) -> None:
+    response = await ask(http, **change)
+
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["field"] == field
+    assert field in response.json()["detail"]
+    assert await nothing_happened(http, local_pool)
+
+
+async def test_every_bad_field_is_listed(http: AsyncClient) -> None:
+    response = await ask(http, "", max_turns=0, surplus=1)
+
+    fields = {each["field"] for each in response.json()["errors"]}
+    assert fields == {"prompt", "max_turns", "surplus"}
+
+
+async def test_a_refusal_never_repeats_what_was_sent(http: AsyncClient) -> None:
+    secret = "the-secret-plan"
+
+    refused = await http.post(EXECUTIONS, json={"prompt": [secret], "model": {secret: secret}})
+
+    assert refused.status_code == 422
+    assert secret not in refused.text
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"prompt": "the-secret', "broken-json"),
+        (b"[" * 10_000 + b"]" * 10_000, "broken-json"),
+        (b'{"prompt": "x", "timeout_seconds": NaN}', "broken-json"),
+        (b'{"prompt": "\\ud800"}', "broken-json"),
+        (b"\xff\xfe", "broken-json"),
+        (b"", "broken-json"),
+        (b" ", "broken-json"),
+    ],
+    ids=["cut", "nested", "NaN", "surrogate", "no UTF-8", "empty", "blank"],
+)
+async def test_what_is_no_json_is_a_400(
+    http: AsyncClient, local_pool: LocalPool, body: bytes, kind: str
+) -> None:
+    headers = {"content-type": "application/json"}
+
+    response = await http.post(EXECUTIONS, content=body, headers=headers)
+
+    assert response.status_code == 400
+    assert response.json()["type"] == f"urn:claude-pool:{kind}"
+    assert "the-secret" not in response.text
+    assert await nothing_happened(http, local_pool)
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"prompt"', b"1"])
+async def test_json_that_is_no_object_is_a_422_for_the_body(http: AsyncClient, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+
+    response = await http.post(EXECUTIONS, content=body, headers=headers)
+
+    assert response.status_code == 422
+    assert response.json()["field"] == "body"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_another_content_type_is_a_415(
+    http: AsyncClient, local_pool: LocalPool, content_type: str
+) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+
+    response = await http.post(EXECUTIONS, content=b'{"prompt": "x"}', headers=headers)
+
+    assert response.status_code == 415
+    assert "application/json" in response.json()["detail"]
+    assert await nothing_happened(http, local_pool)
+
+
+async def test_json_with_a_charset_is_json(http: AsyncClient) -> None:
+    headers = {"content-type": "application/json; charset=utf-8"}
+
+    response = await http.post(EXECUTIONS, content=b'{"prompt": "x"}', headers=headers)
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "noun"),
+    [({"session_id": UNKNOWN_UUID}, "session"), ({"subscription_id": "nobody"}, "subscription")],
+)
+async def test_what_is_not_known_is_a_404_that_names_it(
+    http: AsyncClient, local_pool: LocalPool, change: dict[str, str], noun: str
+) -> None:
+    response = await ask(http, **change)
+
+    assert response.status_code == 404
+    assert noun in response.json()["detail"]
+    assert await nothing_happened(http, local_pool)
+
+
+# -- turned away ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [FailureKind.USAGE_LIMIT, FailureKind.RATE_LIMITED])
+async def test_a_limit_before_any_output_is_a_429_with_the_execution_behind_it(
+    http: AsyncClient, local_pool: LocalPool, kind: FailureKind
+) -> None:
+    local_pool.runner.script = [Failed(kind=kind, message="limit reached")]
+
+    refused = await ask(http)
+    problem = refused.json()
+    execution = (await http.get(f"{EXECUTIONS}/{problem['execution_id']}")).json()
+
+    assert refused.status_code == 429
+    assert refused.headers["retry-after"] == "30"
+    assert "limit reached" in problem["reason"]
+    assert (execution["status"], execution["error"]["type"]) == ("failed", kind.value)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FailureKind.AUTHENTICATION,
+        FailureKind.CREDIT_EXHAUSTED,
+        FailureKind.OVERLOADED,
+        FailureKind.NOT_STARTED,
+    ],
+)
+async def test_a_seat_that_cannot_serve_is_a_503_with_the_execution_behind_it(
+    http: AsyncClient, local_pool: LocalPool, kind: FailureKind
+) -> None:
+    local_pool.runner.script = [Failed(kind=kind, message="no use")]
+
+    refused = await ask(http)
+
+    assert refused.status_code == 503
+    assert refused.json()["execution_id"] == local_pool.runner.runs[0].run_id
+    assert "retry-after" in refused.headers
+
+
+@pytest.mark.parametrize(
+    "kind", [FailureKind.TIMEOUT, FailureKind.REFUSAL, FailureKind.MAX_TURNS, FailureKind.NO_RESULT]
+)
+async def test_a_run_that_failed_on_its_own_is_a_200_that_says_how(
+    http: AsyncClient, local_pool: LocalPool, kind: FailureKind
+) -> None:
+    local_pool.runner.script = [Failed(kind=kind, message="it went wrong")]
+
+    response = await ask(http)
+
+    assert response.status_code == 200
+    error = {"type": kind.value, "message": "it went wrong", "retry_at": None}
+    assert response.json()["error"] == error
+
+
+async def test_a_pool_without_a_usable_seat_is_a_503_and_nothing_runs(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    await ask(http)
+    for each in ("sub1", "sub2", "sub3"):
+        await http.post(f"/v1/subscriptions/{each}/pause")
+
+    refused = await ask(http)
+
+    assert refused.status_code == 503
+    assert "paused" in refused.json()["reason"]
+    assert len(local_pool.runner.runs) == 1
+
+
+async def test_an_exhausted_pool_tells_when_to_come_back(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    cost = {"models": {"claude-sonnet-4-5": {"cost_usd": 456}}}
+    for each in ("sub1", "sub2", "sub3"):
+        await http.post(f"/v1/subscriptions/{each}/usage", json={**cost, "id": each})
+
+    refused = await ask(http)
+
+    assert refused.status_code == 429
+    assert refused.headers["retry-after"] == str(7 * 24 * 3600)
+    assert local_pool.runner.runs == []
+
+
+# -- lists ---------------------------------------------------------------------------------------
+
+
+async def ids_of(http: AsyncClient, **params: Any) -> list[str]:
+    response = await http.get(EXECUTIONS, params=params)
+    assert response.status_code == 200, response.text
+    return [each["id"] for each in response.json()["items"]]
+
+
+async def test_pages_follow_each_other_without_gap_or_overlap(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    made = [(await ask(http, f"number {n}")).json()["id"] for n in range(7)]
+    pages: list[list[str]] = []
+    cursor: str | None = None
+
+    while True:
+        params = {"limit": 3} if cursor is None else {"limit": 3, "cursor": cursor}
+        page = (await http.get(EXECUTIONS, params=params)).json()
+        pages.append([each["id"] for each in page["items"]])
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert sorted(made, reverse=True) == [id_ for page in pages for id_ in page]
+
+
+async def test_a_list_can_be_narrowed(http: AsyncClient, local_pool: LocalPool) -> None:
+    first = (await ask(http, subscription_id="sub1")).json()
+    local_pool.runner.script = [Failed(kind=FailureKind.TIMEOUT, message="too slow")]
+    failed = (await ask(http, subscription_id="sub2")).json()
+
+    assert await ids_of(http, status="failed") == [failed["id"]]
+    assert await ids_of(http, subscription_id="sub1") == [first["id"]]
+    assert await ids_of(http, session_id=failed["session_id"]) == [failed["id"]]
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 201}, "limit"),
+        ({"limit": "many"}, "limit"),
+        ({"cursor": "x" * 501}, "cursor"),
+        ({"cursor": "what is this"}, "cursor"),
+        ({"status": "sleeping"}, "status"),
+        ({"session_id": "no-uuid"}, "session_id"),
+        ({"subscription_id": "a b"}, "subscription_id"),
+    ],
+)
+async def test_a_bad_parameter_of_a_list_is_named(
+    http: AsyncClient, params: dict[str, Any], field: str
+) -> None:
+    response = await http.get(EXECUTIONS, params=params)
+
+    assert response.status_code == 422
+    assert response.json()["field"] == field
+
+
+async def test_the_list_of_an_unknown_subscription_is_a_404(http: AsyncClient) -> None:
+    response = await http.get(EXECUTIONS, params={"subscription_id": "nobody"})
+
+    assert response.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["exec_unknown", "exec_unknown/cancel", "%00", "x" * 3000])
+async def test_an_unknown_execution_is_a_404(http: AsyncClient, path: str) -> None:
+    method = "POST" if path.endswith("cancel") else "GET"
+
+    response = await http.request(method, f"{EXECUTIONS}/{path}")
+
+    assert response.status_code == 404
+    assert response.json()["type"] == "urn:claude-pool:not-found"
+
+
+@pytest.mark.parametrize("seconds", ["-1", "61", "nan", "long"])
+async def test_the_wait_is_bounded(http: AsyncClient, seconds: str) -> None:
+    response = await http.get(f"{EXECUTIONS}/exec_x", params={"wait_seconds": seconds})
+
+    assert response.status_code == 422
+    assert response.json()["field"] == "wait_seconds"
+
+
+async def test_numbers_keep_their_exact_value(http: AsyncClient, local_pool: LocalPool) -> None:
+    body = json.dumps({"prompt": "x", "max_budget_usd": 0.1})
+
+    await http.post(EXECUTIONS, content=body, headers={"content-type": "application/json"})
+
+    assert local_pool.runner.runs[0].launch.max_budget_usd == "0.1"

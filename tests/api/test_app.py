@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from httpx import AsyncClient
+
+CONTRACT = {
+    "/v1/executions": {"get", "post"},
+    "/v1/executions/{execution_id}": {"get"},
+    "/v1/executions/{execution_id}/cancel": {"post"},
+    "/v1/subscriptions": {"get", "post"},
+    "/v1/subscriptions/{subscription_id}": {"get", "patch", "delete"},
+    "/v1/subscriptions/{subscription_id}/pause": {"post"},
+    "/v1/subscriptions/{subscription_id}/resume": {"post"},
+    "/v1/subscriptions/{subscription_id}/drain": {"post"},
+    "/v1/subscriptions/{subscription_id}/usage": {"get", "post"},
+    "/v1/subscriptions/{subscription_id}/blocks": {"get"},
+    "/v1/subscriptions/{subscription_id}/health": {"get"},
+    "/v1/pool": {"get"},
+    "/healthz": {"get"},
+    "/readyz": {"get"},
+}
+
+
+@pytest.fixture
+def document(app: FastAPI) -> dict[str, Any]:
+    return app.openapi()
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_the_document_holds_the_contract_and_nothing_else(document: dict[str, Any]) -> None:
+    assert {path: set(methods) for path, methods in document["paths"].items()} == CONTRACT
+
+
+def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"], (name, status)
+                schema = response["content"]["application/problem+json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Problem"}, (name, status)
+
+
+def test_every_answer_has_the_shape_of_a_model(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if int(status) in {200, 201, 202}:
+                schema = response["content"]["application/json"]["schema"]
+                assert schema.get("$ref", "").startswith("#/components/schemas/"), (name, status)
+
+
+def test_every_route_under_v1_documents_its_keys(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        assert ("security" in operation) == (" /v1/" in name), name
+
+
+def test_everything_referred_to_is_there(document: dict[str, Any]) -> None:
+    known = document["components"]["schemas"].keys()
+
+    assert {ref.rpartition("/")[2] for ref in references(document)} <= known
+
+
+def references(part: Any) -> list[str]:
+    if isinstance(part, dict):
+        own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
+        return own + [ref for each in part.values() for ref in references(each)]
+    return [ref for each in part for ref in references(each)] if isinstance(part, list) else []
+
+
+async def test_an_execution_answers_in_the_documented_shape(
+    http: AsyncClient, document: dict[str, Any]
+) -> None:
+    shape = document["components"]["schemas"]["Execution"]["properties"]
+
+    execution = (await http.post("/v1/executions", json={"prompt": "say yes"})).json()
+
+    assert set(execution) == set(shape)
+
+
+async def test_the_pages_of_the_document_are_served(http: AsyncClient) -> None:
+    assert (await http.get("/docs")).status_code == 200
+    assert (await http.get("/openapi.json")).json()["openapi"].startswith("3.")

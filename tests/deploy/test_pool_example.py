@@ -1,0 +1,43 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pool.config import Config, load, parse
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "deploy" / "pool.example.toml"
+SECTIONS = ("pool", "server", "ray", "claude", "limits", "health")
+
+
+def test_the_example_can_be_read() -> None:
+    config = load(EXAMPLE)
+
+    assert [spec.id for spec in config.subscriptions] == ["sub1", "sub2", "overflow"]
+    assert [key.name for key in config.api_keys] == ["ci"]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_setting_of_the_example_stands_at_its_default(section: str) -> None:
+    shown: dict[str, Any] = tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))[section]
+
+    assert getattr(parse({}), section) == getattr(parse({section: shown}), section)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_example_names_every_setting(section: str) -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    settings = getattr(Config(), section)
+
+    missing = [name for name in type(settings).model_fields if f"{name} =" not in text]
+
+    assert missing == []
+
+
+def test_the_configuration_in_the_readme_can_be_read(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    path = tmp_path / "pool.toml"
+    path.write_text(readme.split("```toml")[1].split("```")[0], encoding="utf-8")
+
+    assert [spec.id for spec in load(path).subscriptions] == ["sub1", "overflow"]

@@ -1,0 +1,257 @@
+"""One execution after the other, end to end: HTTP, Ray, the real CLI, SQLite; nothing is a fake
+but the API that the CLI talks to.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from service import Service, cost_of, write_config
+
+from api.demo.messages_api import create_app
+from api.demo.server import Server, serving
+from api.demo.standin import Standin
+from pool.money import nano_usd
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Server]:
+    with serving(create_app(Standin()), port=0) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    service = Service(write_config(tmp_path_factory.mktemp("pool"), api.url))
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    with service.client() as client:
+        yield client
+
+
+def execute(http: httpx.Client, prompt: str, **body: Any) -> dict[str, Any]:
+    answer = http.post("/v1/executions", json={"prompt": prompt, **body})
+    assert answer.status_code == 200, answer.text
+    execution: dict[str, Any] = answer.json()
+    return execution
+
+
+def spent(http: httpx.Client) -> int:
+    """What the pool's own ledgers say, asked of each owner."""
+    total = 0
+    for seat in http.get("/v1/subscriptions").json()["items"]:
+        cursor = None
+        while True:
+            page = http.get(
+                f"/v1/subscriptions/{seat['id']}/usage",
+                params={"limit": 3} | ({"cursor": cursor} if cursor else {}),
+            ).json()
+            total += sum(nano_usd(each["usage"]["cost_usd"]) for each in page["items"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+    return total
+
+
+def eventually(condition: Any, seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+    return value
+
+
+def test_the_pool_agrees_with_the_bill_to_the_nano_dollar(http: httpx.Client, api: Server) -> None:
+    bill_before, spent_before = api.standin.bill.total().cost_nano_usd, spent(http)
+
+    executions = [
+        execute(http, f"[[standin in={100 + n} out={20 + 7 * n}]] question {n}") for n in range(10)
+    ]
+    first = execute(http, "turn 1")
+    turns = [first] + [execute(http, f"turn {n}", session_id=first["session_id"]) for n in (2, 3)]
+
+    billed = api.standin.bill.total().cost_nano_usd - bill_before
+    assert {"succeeded"} == {each["status"] for each in (*executions, *turns)}
+    assert billed == cost_of([*executions, *turns])
+    assert billed == spent(http) - spent_before
+    assert {(first["subscription_id"], first["session_id"])} == {
+        (each["subscription_id"], each["session_id"]) for each in turns
+    }
+    assert [nano_usd(each["usage"]["cost_usd"]) for each in turns] == [600_000] * 3
+
+
+def test_a_resumed_session_remembers_what_was_said(http: httpx.Client) -> None:
+    first = execute(http, "one")
+
+    second = execute(http, "two", session_id=first["session_id"])
+
+    assert "messages=3" in second["result"]
+
+
+def test_thirty_requests_never_run_more_clis_than_there_are_slots(
+    http: httpx.Client, service: Service
+) -> None:
+    seen: list[int] = []
+    done = threading.Event()
+
+    def count() -> None:
+        while not done.is_set():
+            seen.append(len(service.cli_processes()))
+            time.sleep(0.01)
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    with ThreadPoolExecutor(30) as callers:
+        executions = list(callers.map(lambda n: execute(http, f"parallel {n}"), range(30)))
+    done.set()
+    counter.join()
+
+    assert {"succeeded"} == {each["status"] for each in executions}
+    assert 3 <= max(seen) <= 6
+    assert {10} == {
+        sum(each["subscription_id"] == f"sub{n}" for each in executions) for n in (1, 2, 3)
+    }
+
+
+def test_the_windows_that_the_cli_reports_are_shown_with_their_age(http: httpx.Client) -> None:
+    seat = execute(http, "q")["subscription_id"]
+
+    def windows() -> dict[str, Any]:
+        return dict(http.get(f"/v1/subscriptions/{seat}").json()["windows"])
+
+    assert {"five_hour", "seven_day"} <= eventually(windows).keys()
+    assert windows()["five_hour"]["fresh"]
+
+
+def test_the_example_in_the_readme_runs_beside_the_service(service: Service) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    example = readme.split("```python")[1].split("```")[0]
+
+    ended = subprocess.run(
+        [sys.executable, "-c", example], capture_output=True, text=True, timeout=90, check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert "0.0006" in ended.stdout.splitlines()[0]
+    assert [line.split()[0] for line in ended.stdout.splitlines()[1:]] == ["sub1", "sub2", "sub3"]
+
+
+def test_a_background_execution_is_fetched_by_its_id(http: httpx.Client) -> None:
+    accepted = http.post("/v1/executions", json={"prompt": "later", "background": True})
+    execution = accepted.json()
+
+    ended = http.get(f"/v1/executions/{execution['id']}", params={"wait_seconds": 30}).json()
+
+    assert accepted.status_code == 202
+    assert ("succeeded", execution["id"]) == (ended["status"], ended["id"])
+
+
+def test_a_running_execution_is_cancelled_and_its_cost_is_kept(
+    http: httpx.Client, api: Server
+) -> None:
+    bill_before = api.standin.bill.total().cost_nano_usd
+    prompt = "[[standin slow seconds=60 chunks=60]] a long story"
+    started = http.post("/v1/executions", json={"prompt": prompt, "background": True}).json()
+    eventually(lambda: api.standin.bill.total().cost_nano_usd > bill_before or None)
+
+    cancelled = http.post(f"/v1/executions/{started['id']}/cancel").json()
+
+    assert cancelled["status"] == "cancelled"
+    assert nano_usd(cancelled["usage"]["cost_usd"]) > 0
+
+
+def test_no_process_and_no_directory_is_left_of_what_has_ended(
+    http: httpx.Client, service: Service
+) -> None:
+    execute(http, "leave nothing")
+
+    eventually(lambda: not service.cli_processes() or None)
+    eventually(lambda: not service.run_directories() or None)
+
+
+def test_killing_a_subscription_in_the_middle_of_a_run_is_not_felt(
+    http: httpx.Client, service: Service, api: Server
+) -> None:
+    prompt = "[[standin slow seconds=4 chunks=8]] survive"
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(execute, http, prompt, subscription_id="sub2")
+        eventually(service.cli_processes)
+        os.kill(eventually(lambda: actor_pid(service, "SubscriptionShell", "sub2")), signal.SIGKILL)
+        execution = answer.result(60)
+
+    records = http.get("/v1/subscriptions/sub2/usage", params={"limit": 100}).json()["items"]
+    assert execution["status"] == "succeeded"
+    assert sum(each["execution_id"] == execution["id"] for each in records) == 1
+
+
+def test_killing_the_router_in_the_middle_of_a_run_is_not_felt(
+    http: httpx.Client, service: Service
+) -> None:
+    prompt = "[[standin slow seconds=3 chunks=6]] survive"
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(execute, http, prompt)
+        eventually(service.cli_processes)
+        os.kill(eventually(lambda: actor_pid(service, "RouterShell", "directory")), signal.SIGKILL)
+        execution = answer.result(60)
+
+    assert execution["status"] == "succeeded"
+    assert execution == http.get(f"/v1/executions/{execution['id']}").json()
+
+
+def actor_pid(service: Service, shell: str, holds: str) -> int | None:
+    """The process of an actor: the one that has its store open."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            title = (entry / "cmdline").read_bytes()
+            if shell.encode() not in title:
+                continue
+            files = {str(fd.readlink()) for fd in (entry / "fd").iterdir()}
+        except OSError:
+            continue
+        if any(str(service.data_dir) in file and holds in file for file in files):
+            return int(entry.name)
+    return None
+
+
+def test_after_kill_9_of_the_whole_service_every_cent_is_there(api: Server, tmp_path: Path) -> None:
+    service = Service(write_config(tmp_path, api.url, seats=2))
+    service.start()
+    with service.client() as http:
+        bill_before = api.standin.bill.total().cost_nano_usd
+        executions = [execute(http, f"q {n}") for n in range(3)]
+        slow = {"prompt": "[[standin slow seconds=3 chunks=6]] go on", "background": True}
+        started = http.post("/v1/executions", json=slow).json()
+        eventually(service.cli_processes)
+
+        service.kill()
+        service.start()
+
+        adopted = http.get(f"/v1/executions/{started['id']}", params={"wait_seconds": 30}).json()
+        listed = http.get("/v1/executions").json()["items"]
+        total = spent(http)
+    service.stop()
+
+    assert adopted["status"] == "succeeded"
+    assert {each["id"] for each in (*executions, adopted)} == {each["id"] for each in listed}
+    assert api.standin.bill.total().cost_nano_usd - bill_before == total
+    assert cost_of([*executions, adopted]) == total
