@@ -13,11 +13,18 @@ import hashlib
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
+
+if "ray" not in sys.modules:
+    # Both are read once, when Ray is loaded. A Ray of its own makes its token; that of a cluster
+    # has to be here. Without the other, of several executions that end at once one is logged.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError

@@ -98,8 +98,9 @@ def close_the_rest() -> None:
 class Cli:
     """The CLI's process, from its fork to its last descendant."""
 
-    def __init__(self, run_dir: str, command: list[str]) -> None:
+    def __init__(self, run_dir: str, command: list[str], bound: int) -> None:
         self.run_dir = run_dir
+        self.bound = bound
         self.begun = time.monotonic()
         self.stdout = os.open(f"{run_dir}/stdout", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self.stderr = os.open(f"{run_dir}/stderr", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -133,11 +134,19 @@ class Cli:
                 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
                     signal.signal(number, signal.SIG_DFL)
                 signal.pthread_sigmask(signal.SIG_SETMASK, ())
+                self.limit_files()
                 os.execve(command[0], command, os.environ)
         except OSError as error:
             os.write(failed, str(error.errno).encode())
         finally:
             os._exit(127)
+
+    def limit_files(self) -> None:
+        """Let the kernel stop a flood that writes gigabytes between two looks at it."""
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4 * self.bound, 4 * self.bound))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def record(self) -> None:
         write_durably(
@@ -337,10 +346,12 @@ def main() -> None:
         write_durably(f"{run_dir}/ended", {"started": 0, "ended_by": "request"})
         return
     os.chdir(work_dir)
-    cli = Cli(run_dir, command)
+    cli = Cli(run_dir, command, int(bound))
     reason = supervise(cli, float(deadline), int(bound), float(grace))
     status, usage = cli.clean_up()
     code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGXFSZ:
+        reason = reason or "output_limit"
     write_durably(
         f"{run_dir}/ended",
         {

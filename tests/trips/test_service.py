@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -126,9 +127,8 @@ def test_thirty_requests_never_run_more_clis_than_there_are_slots(
 
     assert {"succeeded"} == {each["status"] for each in executions}
     assert 3 <= max(seen) <= 6
-    assert {10} == {
-        sum(each["subscription_id"] == f"sub{n}" for each in executions) for n in (1, 2, 3)
-    }
+    shares = Counter(each["subscription_id"] for each in executions)
+    assert all(8 <= shares[f"sub{n}"] <= 12 for n in (1, 2, 3)), shares
 
 
 def test_the_windows_that_the_cli_reports_are_shown_with_their_age(http: httpx.Client) -> None:

@@ -534,7 +534,7 @@ def test_a_dropped_connection_bills_nothing(standin: Standin, http: httpx.Client
         ask(http, "[[standin drop]]", stream=True)
 
     standin.wait_until(lambda: standin.bill.total().requests == 0)
-    assert standin.meter("test-token-a").windows[0].used_nano_usd == 0
+    standin.wait_until(lambda: standin.meter("test-token-a").windows[0].used_nano_usd == 0)
 
 
 def test_an_error_event_ends_a_stream_half_way(standin: Standin, http: httpx.Client) -> None:
