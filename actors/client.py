@@ -8,6 +8,7 @@ gives the same run and the same answer, so that a caller does not feel it (G5).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -28,6 +29,10 @@ from pool.reported import (
 from pool.store.cursors import cursor_of
 from pool.store.protocol import Page
 from pool.subscription import SubscriptionChange, SubscriptionSpec
+
+INTERRUPT_SECONDS = 10.0
+"""For runs to end once they were interrupted: the ladder takes 4 s, and then they are settled."""
+REST_POLL_SECONDS = 0.05
 
 
 def now_in_utc() -> datetime:
@@ -79,6 +84,10 @@ class PoolClient:
         execution = await self.start(
             request, idempotency_key=idempotency_key, caller=caller, execution_id=execution_id
         )
+        return await self.ended(execution)
+
+    async def ended(self, execution: Execution) -> Execution:
+        """Wait until an execution that was started has ended."""
         peer = self._peers.subscription(execution.subscription_id)
         while not execution.status.is_final:
             execution = await peer.result(execution.id)
@@ -186,6 +195,24 @@ class PoolClient:
         page = await self._peers.subscription(subscription_id).blocks(limit=limit, cursor=cursor)
         items = tuple(shown_block(each, expected) for each in page.items)
         return Page[BlockReport](items=items, next_cursor=page.next_cursor)
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Put the pool at rest: take no new work, let what runs end for ``drain_seconds``, then
+        interrupt it and see it settled. What waits stays where it is, for the next start.
+        """
+        router = self._peers.router()
+        await router.suspend()
+        if not await self._comes_to_rest(drain_seconds):
+            await router.interrupt()
+            await self._comes_to_rest(INTERRUPT_SECONDS)
+
+    async def _comes_to_rest(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while any(each.running for each in await self.subscriptions()):
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(REST_POLL_SECONDS)
+        return True
 
     async def pool(self) -> Overview:
         """Totals, states and forecast of the whole pool."""

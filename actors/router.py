@@ -305,6 +305,16 @@ class Router:
         self._watch.remember(recorded.report)
         return recorded.added
 
+    async def suspend(self) -> None:
+        """Have nobody start anything, until this activation ends: the service is stopping."""
+        for subscription_id in self._registrations:
+            await self._ordered(subscription_id, lambda owner: owner.suspend())
+
+    async def interrupt(self) -> None:
+        """Have everybody ask what runs to end."""
+        for subscription_id in self._registrations:
+            await self._ordered(subscription_id, lambda owner: owner.interrupt())
+
     async def remove(self, subscription_id: str) -> None:
         """Forget a subscription that has nothing left to do; its ledger stays on disk."""
         known = self._known(subscription_id)

@@ -228,6 +228,19 @@ class Subscription:
         """Take work again, whatever it was that stopped it: an order, or a cooldown."""
         return await self._stand(Standing())
 
+    async def suspend(self) -> Report:
+        """Start nothing more in this activation; what waits is left to the next one."""
+        self._state.suspended = True
+        self._changed()
+        return self._report()
+
+    async def interrupt(self) -> Report:
+        """Ask everything that runs to end; it is settled with what it cost."""
+        for live in self._live.values():
+            if live.run is not None:
+                live.run.stop()
+        return self._report()
+
     async def configure(self, spec: SubscriptionSpec) -> Report:
         """Go on with changed settings."""
         if spec != self._state.spec:
@@ -318,7 +331,7 @@ class Subscription:
     def _start_waiting(self) -> None:
         """Start what waits, in order, as far as slots and sessions are free."""
         slots = self._state.slots
-        limit = self._state.spec.max_concurrent
+        limit = 0 if self._state.suspended else self._state.spec.max_concurrent
         while (execution_id := slots.next(limit, self._beginning)) is not None:
             slots.promote(execution_id)
             live = self._live[execution_id]

@@ -54,6 +54,8 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
             async with listening(create_app(client, keys), listener) as url:
                 announce(ready_line(config, url))
                 await ending.wait()
+                if config.ray.address == "local":  # the actors of a cluster outlive this process
+                    await client.stop(config.server.drain_seconds)
 
 
 def ready_line(config: Config, url: str) -> str:

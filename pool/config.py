@@ -39,6 +39,8 @@ class PoolSettings(Value):
 class ServerSettings(Value):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8600
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 20
+    """At a stop: how long running work may go on before it is interrupted and settled."""
 
     @property
     def is_loopback(self) -> bool:

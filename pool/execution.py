@@ -79,7 +79,7 @@ MetadataText = Annotated[str, StringConstraints(max_length=500), AfterValidator(
 
 
 class ExecutionRequest(Value):
-    """What to run. Unknown fields are refused; ``background`` and ``stream`` say how to wait."""
+    """What to run. Unknown fields are refused; the last three say how the answer is waited for."""
 
     prompt: Annotated[str, AfterValidator(_prompt)]
     """Delivered to the model verbatim; at most 1 MB of UTF-8."""
@@ -99,11 +99,13 @@ class ExecutionRequest(Value):
     )
     background: bool = False
     stream: bool = False
+    cancel_on_disconnect: bool = False
+    """End the run when the caller that waits for it hangs up; else it goes on."""
 
 
 def request_digest(request: ExecutionRequest) -> str:
     """SHA-256 of what is asked for, however it is waited for."""
-    body = request.model_dump_json(exclude={"background", "stream"})
+    body = request.model_dump_json(exclude={"background", "stream", "cancel_on_disconnect"})
     return hashlib.sha256(body.encode()).hexdigest()
 
 

@@ -87,6 +87,8 @@ def _stopped(state: State, now: datetime) -> Judgement | None:
     """Stopped by its disk, by an operator, or by a cooldown."""
     if state.store_problem is not None:
         return Judgement(SubscriptionState.COOLDOWN, state.store_problem)
+    if state.suspended:
+        return Judgement(SubscriptionState.DRAINING, "the service is stopping")
     if state.standing.paused:
         return Judgement(SubscriptionState.PAUSED, "paused by an operator; resume it to use it")
     if state.standing.draining:

@@ -44,6 +44,8 @@ class State:
     recent_costs: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_COSTS))
     slots: Slots = field(default_factory=Slots)
     uncertain: int = 0
+    suspended: bool = False
+    """The service is stopping: nothing more is started by this activation."""
     store_problem: str | None = None
     """Why nothing can be made durable at the moment."""
     last_request_at: datetime | None = None

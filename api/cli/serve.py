@@ -23,8 +23,9 @@ def serve(config: ConfigPath = DEFAULT_CONFIG, *, host: Host = None, port: Port 
     """Run the pool and serve it over HTTP.
 
     Prints one line when it takes requests, and its log as JSON lines on standard error. SIGTERM or
-    Ctrl-C ends it in order; runs that are still going are taken up again by the next start. Check
-    a configuration first with `claude-pool doctor`.
+    Ctrl-C ends it in order: what runs may go on for `server.drain_seconds`, then it is interrupted
+    and settled; what waits is taken up by the next start. A second signal ends it at once. Check a
+    configuration first with `claude-pool doctor`.
     """
     try:
         settings = configured(config, host=host, port=port)

@@ -1,19 +1,20 @@
 """``/v1/executions``: run a prompt, and see what became of it.
 
 A waiting request only waits: the run belongs to its subscription, and goes on when the caller
-hangs up.
+hangs up, unless that was asked for.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api.body import JsonRoute
 from api.keys import MayExecute, MayRead, ways_to_present_a_key
 from api.problems import Responses, documented, served
 from api.routes.arguments import Client, Cursor, IdempotencyKey, Limit
+from api.waiting import awaited
 from pool.execution import (
     Execution,
     ExecutionRequest,
@@ -40,6 +41,7 @@ _ACCEPTED: Responses = {202: {"model": Execution, "description": "`background` w
 @routes.post("", responses={**_ACCEPTED, **documented(400, 404, 413, 415, 429)})
 async def execute(
     request: ExecutionRequest,
+    http: Request,
     response: Response,
     client: Client,
     caller: MayExecute,
@@ -48,9 +50,9 @@ async def execute(
     """Run a prompt on the healthiest subscription, and answer when it has ended, however it ended:
     `status` and `error` say how. With `background`, answer 202 as soon as it is admitted.
     """
-    if not request.background:
-        return served(await client.execute(request, idempotency_key=key, caller=caller.name))
     execution = await client.start(request, idempotency_key=key, caller=caller.name)
+    if not request.background:
+        return served(await awaited(execution, request, http, client))
     response.status_code = 202
     response.headers["Location"] = f"/v1/executions/{execution.id}"
     return execution

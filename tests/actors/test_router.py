@@ -183,6 +183,57 @@ async def test_a_decision_asks_one_subscription_however_many_there_are(
     assert sum(asked.values()) == 1
 
 
+async def test_a_pool_that_stops_lets_work_end_and_starts_nothing(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    running = await local_pool.client.start(ask("runs", subscription_id="sub1"))
+    (run,) = await runner.wait_for_runs(1)
+    stopping = asyncio.create_task(local_pool.client.stop(30))
+    while (await local_pool.client.subscription("sub1")).state != "draining":
+        await asyncio.sleep(0.01)
+
+    with pytest.raises(Unavailable, match="the service is stopping"):
+        await local_pool.client.start(ask("late"))
+    run.end()
+    await stopping
+
+    assert not run.stopped
+    ended = await local_pool.client.result(running.id)
+    assert ended.status == ExecutionStatus.SUCCEEDED
+
+
+async def test_a_pool_that_stops_interrupts_what_does_not_end_and_keeps_what_it_cost(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    running = await local_pool.client.start(ask())
+    await runner.wait_for_runs(1)
+
+    await local_pool.client.stop(0)
+
+    ended = await local_pool.client.result(running.id)
+    assert (ExecutionStatus.INTERRUPTED, Decimal("0.0001")) == (ended.status, ended.usage.cost_usd)
+
+
+async def test_what_waits_when_a_pool_stops_runs_after_the_next_start(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    pool = await open_pool(spec("sub1", max_concurrent=1))
+    runner.hold = True
+    await pool.client.start(ask("runs"))
+    waiting = await pool.client.start(ask("waits"))
+    await runner.wait_for_runs(1)
+
+    await pool.client.stop(0)
+    stopped = await pool.client.result(waiting.id)
+    await pool.restart("sub1")
+    (await runner.wait_for_runs(2))[1].end()
+
+    ended = await pool.client.result(waiting.id, wait_seconds=10)
+    assert (stopped.status, ended.status) == (ExecutionStatus.QUEUED, ExecutionStatus.SUCCEEDED)
+
+
 async def test_subscriptions_come_and_go_while_the_pool_runs(local_pool: LocalPool) -> None:
     added = await local_pool.client.add(spec("sub4"))
     before = [each.id for each in await local_pool.client.subscriptions()]

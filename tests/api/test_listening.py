@@ -52,6 +52,23 @@ async def test_a_caller_that_hangs_up_does_not_end_its_run(
     assert found.json()["result"] == "done"
 
 
+async def test_a_caller_that_hangs_up_ends_its_run_where_it_asked_for_that(
+    app: FastAPI, local_pool: LocalPool
+) -> None:
+    local_pool.runner.hold = True
+    body = {"prompt": "say yes", "cancel_on_disconnect": True}
+    with bound(ServerSettings(port=0)) as listener:
+        async with listening(app, listener) as url, AsyncClient(base_url=url) as http:
+            with pytest.raises(ReadTimeout):
+                await http.post("/v1/executions", json=body, timeout=0.3)
+            (run,) = local_pool.runner.runs
+
+            found = await http.get(f"/v1/executions/{run.run_id}", params={"wait_seconds": 5})
+
+    assert run.stopped
+    assert found.json()["status"] == "cancelled"
+
+
 async def test_who_still_waits_at_the_end_is_told_that_the_run_goes_on(
     app: FastAPI, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,13 @@ def free_port() -> int:
 
 
 def write_config(
-    folder: Path, api_url: str, *, seats: int = 3, slots: int = 2, more: str = ""
+    folder: Path,
+    api_url: str,
+    *,
+    seats: int = 3,
+    slots: int = 2,
+    drain_seconds: float = 20,
+    more: str = "",
 ) -> Path:
     """A pool.toml whose seats' tokens are ``test-token-1`` and so on, in ``SUB1_TOKEN`` ..."""
     subscriptions = "".join(
@@ -38,7 +44,7 @@ def write_config(
     path = folder / "pool.toml"
     path.write_text(
         f'[pool]\ndata_dir = "data"\n'
-        f"[server]\nport = {free_port()}\n"
+        f"[server]\nport = {free_port()}\ndrain_seconds = {drain_seconds}\n"
         f'[claude]\nenv = {{ ANTHROPIC_BASE_URL = "{api_url}" }}\n{more}{subscriptions}',
         encoding="utf-8",
     )

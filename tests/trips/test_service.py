@@ -255,3 +255,24 @@ def test_after_kill_9_of_the_whole_service_every_cent_is_there(api: Server, tmp_
     assert {each["id"] for each in (*executions, adopted)} == {each["id"] for each in listed}
     assert api.standin.bill.total().cost_nano_usd - bill_before == total
     assert cost_of([*executions, adopted]) == total
+
+
+def test_a_stop_interrupts_what_does_not_end_and_settles_it(api: Server, tmp_path: Path) -> None:
+    service = Service(write_config(tmp_path, api.url, seats=1, drain_seconds=0.5))
+    service.start()
+    bill_before = api.standin.bill.total().cost_nano_usd
+    with service.client() as http:
+        slow = {"prompt": "[[standin slow seconds=60 chunks=600]] go on", "background": True}
+        started = http.post("/v1/executions", json=slow).json()
+        eventually(lambda: api.standin.bill.total().cost_nano_usd > bill_before or None)
+
+        service.stop()
+        left = service.cli_processes()
+        service.start()
+
+        ended = http.get(f"/v1/executions/{started['id']}").json()
+    service.stop()
+
+    assert set() == left
+    assert "interrupted" == ended["status"]
+    assert 0 < nano_usd(ended["usage"]["cost_usd"])
