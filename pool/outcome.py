@@ -85,7 +85,15 @@ class Failed(Ended):
     kind: FailureKind
     message: str
     evidence: bool = True
-    """Whether what was spent is known. False: the run may have been billed for more."""
+    """Whether it is known what was spent: all of it, or, where ``usage_source`` is ``partial``, the
+    cost so far of the answers that were seen. False: the run may have been billed, and there is
+    nothing to price, or no price for it."""
+    unfinished_answers: NonNegativeInt = 0
+    """Answers in ``usage`` that were cut off: their output was billed for more than is counted."""
+    unanswered_requests: NonNegativeInt = 0
+    """Requests beside them of which no answer was seen: each may have been billed."""
+    assumed_prices: tuple[str, ...] = ()
+    """Proportions of prices that the cost rests on without having been learned, in words."""
 
 
 Outcome = Completed | Failed

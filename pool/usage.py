@@ -70,7 +70,7 @@ class UsageSource(StrEnum):
     CLI = "cli"
     """The ``result`` message of a run this pool made."""
     PARTIAL = "partial"
-    """Messages of a run that ended without a result: tokens are a lower bound, cost unknown."""
+    """What was seen of a run that ended without a result: a lower bound of tokens and cost."""
     EXTERNAL = "external"
     """Reported to the pool by somebody else."""
 

@@ -88,10 +88,15 @@ def prompt_line(launch: Launch) -> bytes:
             "message": {"role": "user", "content": [{"type": "text", "text": launch.prompt}]},
             "parent_tool_use_id": None,
             "session_id": launch.session_id,
-            "uuid": str(uuid5(NAMESPACE_URL, f"{launch.session_id}/{launch.run_id}")),
+            "uuid": prompt_uuid(launch),
             "client_composed": True,
         }
     )
+
+
+def prompt_uuid(launch: Launch) -> str:
+    """The prompt's uuid, which the CLI keeps in the session's transcript: where the run begins."""
+    return str(uuid5(NAMESPACE_URL, f"{launch.session_id}/{launch.run_id}"))
 
 
 def _line(message: dict[str, Any]) -> bytes:

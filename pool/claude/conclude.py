@@ -5,10 +5,17 @@ It has also answered if the process was made to end, or nobody saw its end, afte
 the answer was paid for and is whole. Everything else has a name in ``FailureKind``.
 
 ``evidence`` says whether what was spent is known. It is, where nothing was asked of the API, and
-where the result accounts for every answer that began. It is not, where a run that had begun left
-no result, or a result that leaves out answers which were seen to begin (after a cut connection or
-an error in mid-stream the CLI reports a cost of 0, and the API bills what it sent): then the
-tokens seen are kept as a lower bound, without a price.
+where the result accounts for every answer that began. A run that had begun and left no result is
+settled from what its spool and the session's transcript show of its answers: it has evidence if
+they show one, and if everything they show has a price; the cost is then a lower bound
+(``UsageSource.PARTIAL``), and the outcome says how many answers were cut off and how many requests
+were never seen answered. Tokens without a price are kept and are no evidence, since what is to be
+known is money: a budget that counted them as free would be wrong by all of them. ``rescan`` prices
+them when a price has been learned.
+
+There is no evidence either, where a result leaves out answers which were seen to begin: after a
+cut connection or an error in mid-stream the CLI reports a cost of 0, and the API bills what it
+sent. The tokens seen are kept, without a price.
 """
 
 from __future__ import annotations
@@ -17,11 +24,13 @@ from typing import Any
 
 from pool.claude.cost import run_usage, session_total
 from pool.claude.ending import EndedBy, Ending
+from pool.claude.evidence import evidence
 from pool.claude.failure import NO_CONVERSATION, failure_kind, nothing_was_sent
 from pool.claude.message import ending_message, result_message, signal_name
 from pool.claude.run import Launch
 from pool.claude.stream import Reading
 from pool.claude.tokens import count
+from pool.claude.transcript import Transcript
 from pool.outcome import Completed, Failed, FailureKind
 from pool.usage import Usage, UsageSource
 
@@ -32,13 +41,20 @@ _ENDED = {
     EndedBy.LINGERED: FailureKind.EXECUTION_ERROR,
 }
 
+_NO_TRANSCRIPT = Transcript()
 
-def conclude(reading: Reading, ending: Ending, launch: Launch) -> Completed | Failed:
-    """How a run ended, what it says, and what it cost."""
+
+def conclude(
+    reading: Reading, ending: Ending, launch: Launch, transcript: Transcript = _NO_TRANSCRIPT
+) -> Completed | Failed:
+    """How a run ended, what it says, and what it cost.
+
+    ``transcript`` is looked at where the run left no result.
+    """
     if not ending.started:
         return _not_started(ending, launch)
     if reading.result is None:
-        return _without_result(reading, ending, launch)
+        return _without_result(reading, ending, launch, transcript)
     if _has_answered(reading.result, ending):
         return _completed(reading, reading.result, launch)
     return _with_error(reading, reading.result, ending, launch)
@@ -86,11 +102,11 @@ def _with_error(reading: Reading, result: dict[str, Any], ending: Ending, launch
             message=message,
             evidence=False,
         )
-    evidence = _asked(seen) <= _asked(counted)
+    is_known = _asked(seen) <= _asked(counted)
     if kind is FailureKind.CONNECTION and not counted.models:
-        evidence = nothing_was_sent(result)
+        is_known = nothing_was_sent(result)
     return Failed(
-        **_told(reading, launch), usage=counted, kind=kind, message=message, evidence=evidence
+        **_told(reading, launch), usage=counted, kind=kind, message=message, evidence=is_known
     )
 
 
@@ -112,16 +128,24 @@ def _named(
     return kind, ending_message(kind, detail=f"exit {ending.exit_code} after a result")
 
 
-def _without_result(reading: Reading, ending: Ending, launch: Launch) -> Failed:
+def _without_result(
+    reading: Reading, ending: Ending, launch: Launch, transcript: Transcript
+) -> Failed:
     kind, detail = _named_without_result(reading, ending, launch)
+    seen = evidence(reading, transcript)
+    cost = launch.rates.estimate(seen.usage)
     # Garbage may have been anything, also the line that would have told.
-    nothing_asked = not (reading.init_seen or reading.messages or reading.garbage_lines)
+    began = reading.init_seen or reading.garbage_lines > 0
+    is_known = seen.answers > 0 and not cost.unpriced
     return Failed(
         **{**_told(reading, launch), "usage_source": UsageSource.PARTIAL},
-        usage=reading.partial_usage,
+        usage=cost.usage,
         kind=kind,
         message=ending_message(kind, detail=detail, stderr=ending.stderr),
-        evidence=nothing_asked,
+        evidence=is_known or not (began or seen.answers or seen.unanswered),
+        unfinished_answers=seen.unfinished,
+        unanswered_requests=seen.unanswered,
+        assumed_prices=cost.assumed,
     )
 
 

@@ -28,7 +28,7 @@ class ProcessIdentity(Value):
     def is_alive(self) -> bool:
         if self.start_time is None or self.boot_id != _boot_id():
             return False
-        return _start_time(self.pid) == self.start_time
+        return start_time(self.pid) == self.start_time
 
     def kill_group(self) -> None:
         """SIGKILL to the process group that this process leads, if it still does."""
@@ -95,7 +95,8 @@ def _boot_id() -> str | None:
         return None
 
 
-def _start_time(pid: int) -> int | None:
+def start_time(pid: int) -> int | None:
+    """When a process started, in ticks since boot; None where it is gone, or none can be read."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:

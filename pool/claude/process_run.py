@@ -15,6 +15,7 @@ from pool.claude.ending import EndedBy, Ending
 from pool.claude.process import holders, kill
 from pool.claude.run import Launch
 from pool.claude.run_directory import LOCK_FD, RunDirectory, Started
+from pool.claude.session_files import read_transcript
 from pool.claude.stream import Reading
 from pool.outcome import Outcome
 
@@ -74,7 +75,12 @@ class ProcessRun:
         return await asyncio.to_thread(self._concluded, ending)
 
     def _concluded(self, ending: Ending) -> Outcome:
-        return conclude(self.directory.reading(), ending, self._launch)
+        reading = self.directory.reading()
+        config_dir = self.directory.config_dir()
+        if reading.result is not None or config_dir is None:
+            return conclude(reading, ending, self._launch)
+        transcript = read_transcript(config_dir, self._launch)
+        return conclude(reading, ending, self._launch, transcript)
 
     async def _ended(self) -> bool:
         """Wait until nothing of the run lives; whether it had to be killed for being overdue."""

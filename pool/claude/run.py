@@ -8,10 +8,11 @@ runner's business; nothing here says that it is new.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Protocol
 
 from pool.outcome import Outcome
+from pool.rates import Rates
 from pool.value import Value
 
 
@@ -31,6 +32,8 @@ class Launch(Value):
     json_schema: dict[str, Any] | None = None
     session_total_nano_usd: int | None = None
     """The session's last known running total: the base for CLIs that report only totals."""
+    rates: Rates = Rates()
+    """What the seat's models are known to cost: the price of a run that ends without a result."""
 
 
 class Run(Protocol):
@@ -61,6 +64,10 @@ class Runner(Protocol):
 
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> Run:
         """Start the CLI. A start that fails is a run whose outcome is ``Failed(NOT_STARTED)``."""
+        ...
+
+    def sweep(self, keep: Container[str]) -> None:
+        """Remove what runs of other ids left on disk: their executions have ended. Blocking."""
         ...
 
     def find(self, launch: Launch) -> Run | None:

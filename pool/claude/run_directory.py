@@ -90,6 +90,20 @@ class RunDirectory:
             os.close(lock)
         return False
 
+    def note_config_dir(self, config_dir: str) -> None:
+        """Keep where the CLI was told to keep its transcripts, for whoever settles the run."""
+        note = self.path / "config_dir"
+        note.touch(mode=0o600)
+        note.write_text(config_dir, encoding="utf-8")
+
+    def config_dir(self) -> Path | None:
+        """Where the run's CLI keeps its transcripts, if that is known."""
+        try:
+            text = (self.path / "config_dir").read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+        return Path(text) if text else None
+
     def request_stop(self) -> None:
         """Ask the supervisor to end the run, whoever started it; heard within 50 ms."""
         with suppress(FileNotFoundError):

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -62,6 +62,16 @@ class ProcessRunner:
         )
         return self._run(launch, directory, problem)
 
+    def sweep(self, keep: Container[str]) -> None:
+        """Remove the directories of ended runs that are not in ``keep``: a crash between the end of
+        an execution and the removal leaves one behind.
+        """
+        names = (entry.name for entry in self._runs_dir.glob("*") if entry.is_dir())
+        for name in names:
+            directory = RunDirectory(self._runs_dir, name)
+            if name not in keep and not directory.is_locked():
+                directory.remove()
+
     def find(self, launch: Launch) -> ProcessRun | None:
         """The run of this id, alive or ended. None proves that no CLI was ever started for it."""
         directory = RunDirectory(self._runs_dir, launch.run_id)
@@ -88,6 +98,7 @@ class ProcessRunner:
                 return None  # it was started before
             return f"its directory cannot be made: {error.strerror}"
         try:
+            directory.note_config_dir(environment.get("CLAUDE_CONFIG_DIR", ""))
             prompt = _unnamed_file(input_lines(launch))
             try:
                 self._supervise(directory, launch, command, environment, prompt, lock)

@@ -44,6 +44,8 @@ class Reading(Value):
     api_retries: NonNegativeInt = 0
     messages: dict[str, Usage] = Field(default_factory=dict)
     """By message id: what the API said of each answer that began."""
+    finished: frozenset[str] = frozenset()
+    """Ids of the answers whose last counts were printed."""
     garbage_lines: NonNegativeInt = 0
     bytes_read: NonNegativeInt = 0
 
@@ -66,6 +68,7 @@ class StreamReader:
         self._limits: dict[str, RateLimitEvent] = {}
         self._retries: set[str] = set()
         self._messages: dict[str, tuple[str, ModelUsage]] = {}
+        self._finished: set[str] = set()
         self._open_message: str | None = None
         self._garbage_lines = 0
         self._bytes_read = 0
@@ -98,6 +101,7 @@ class StreamReader:
             messages={
                 id_: Usage(models={model: usage}) for id_, (model, usage) in self._messages.items()
             },
+            finished=frozenset(self._finished),
             garbage_lines=self._garbage_lines,
             bytes_read=self._bytes_read,
         )
@@ -184,6 +188,7 @@ class StreamReader:
                     model, known = self._messages[id_]
                     usage = larger(known, message_usage(event.get("usage")))
                     self._messages[id_] = (model, usage)
+                    self._finished.add(id_)
             case _:
                 pass
 
@@ -195,6 +200,8 @@ class StreamReader:
             return None
         _, known = self._messages.get(id_, (model, ModelUsage()))
         self._messages[id_] = (model, larger(known, message_usage(message.get("usage"))))
+        if message.get("stop_reason") is not None:
+            self._finished.add(id_)
         return id_
 
     def _note(self, **seen: Any) -> None:
