@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from actors.client import now_in_utc
+from actors.life import Surroundings
 from actors.peers import Peers
 from actors.router import Router, RouterSettings
-from actors.subscription import Subscription, Surroundings
+from actors.subscription import Subscription
 from pool import config as configuration
 from pool.claude.environment import environment
 from pool.claude.installation import Installation

@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from pool.cooldown import Standing
-from pool.execution import ExecutionStatus
+from pool.execution import ExecutionStatus, Intent
 from pool.money import nano_usd
 from pool.slots import Slots
 from pool.store.protocol import LifetimeTotal, Recovery, Settlement
 from pool.subscription import SubscriptionSpec
-from pool.usage import UsageRecord
+from pool.usage import UsageRecord, UsageSource
 from pool.weekly import WEEK, Spending
 from pool.windows import RateLimitEvent, Window, newest
 
@@ -56,7 +56,7 @@ class State:
         cost = record.usage.cost_nano_usd
         self.spending.add(record.timestamp, cost)
         self.spending.forget(record.timestamp - 2 * REMEMBERED)
-        if cost and record.execution_id is not None:
+        if cost and record.source is UsageSource.CLI:
             self.recent_costs.append(cost)
         self.totals = self.totals.model_copy(
             update={
@@ -76,6 +76,12 @@ class State:
             self.uncertain += 1
         self.observe(settlement.limits)
         self.totals = self.totals.model_copy(update={"executions": self.totals.executions + 1})
+
+    def requested(self, intent: Intent) -> None:
+        """Note an execution that is admitted."""
+        if self.last_request_at is None or self.last_request_at <= intent.created_at:
+            self.last_request_at = intent.created_at
+            self.last_session_id = intent.session_id
 
     def observe(self, limits: Iterable[RateLimitEvent]) -> None:
         """Take over the windows of newer events."""

@@ -10,8 +10,9 @@ import pytest
 from localpool import SONNET, FakeRunner, LocalPeers, LocalPool, ManualClock, spec
 
 from actors.client import PoolClient
+from actors.life import Surroundings
 from actors.router import Router, RouterSettings
-from actors.subscription import Subscription, Surroundings
+from actors.subscription import Subscription
 from pool.config import ClaudeSettings
 from pool.errors import StoreError
 from pool.snapshot import SeatPolicy

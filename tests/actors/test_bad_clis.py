@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from localpool import ManualClock, spec
 
-from actors.subscription import Started, Subscription, Surroundings
+from actors.life import Surroundings
+from actors.subscription import Started, Subscription
 from pool.claude.installation import Installation
 from pool.claude.runner import ProcessRunner
 from pool.execution import Execution, ExecutionRequest, ExecutionStatus, Intent, Routing

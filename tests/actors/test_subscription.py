@@ -6,14 +6,16 @@ from decimal import Decimal
 import pytest
 from localpool import FakeRunner, LocalPool, completed, spec, usage_of
 
-from pool.errors import NotFound
+from pool.errors import NotFound, StoreError, Unavailable
 from pool.execution import ExecutionRequest, ExecutionRow, ExecutionStatus
 from pool.outcome import Failed, FailureKind
 from pool.report import Report, SubscriptionState
+from pool.store.sqlite import SqliteStores
 from pool.usage import UsageSource
 from pool.windows import RateLimitEvent
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
+ID = "exec_" + "1" * 28
 
 
 def ask(prompt: str = "q", **of: object) -> ExecutionRequest:
@@ -102,7 +104,7 @@ async def test_a_slot_that_frees_before_an_intent_is_durable_does_not_start_it_t
     runner.hold = True
     for n in range(2):
         await pool.client.start(ask(str(n)))
-    ledger = pool.peers.subscription("sub1")._ledger
+    ledger = pool.peers.subscription("sub1")._life.ledger
     begin, reached, go_on = ledger.begin, asyncio.Event(), asyncio.Event()
 
     async def held_begin(row: ExecutionRow) -> ExecutionRow:
@@ -122,6 +124,142 @@ async def test_a_slot_that_frees_before_an_intent_is_durable_does_not_start_it_t
 
     assert (await third).status == ExecutionStatus.SUCCEEDED
     assert len(runner.runs) == 3
+
+
+async def held_at_its_intent(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> tuple[asyncio.Event, asyncio.Event]:
+    """Hold the next T1 before its commit: set once it is reached, and what lets it go on."""
+    ledger = pool.peers.subscription("sub1")._life.ledger
+    begin, reached, go_on = ledger.begin, asyncio.Event(), asyncio.Event()
+
+    async def held_begin(row: ExecutionRow) -> ExecutionRow:
+        reached.set()
+        await go_on.wait()
+        return await begin(row)
+
+    monkeypatch.setattr(ledger, "begin", held_begin)
+    return reached, go_on
+
+
+async def test_nobody_is_told_of_an_execution_before_its_intent_is_durable(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, go_on = await held_at_its_intent(pool, monkeypatch)
+    first = asyncio.create_task(pool.client.start(ask(), execution_id=ID))
+    await reached.wait()
+
+    asked = (
+        asyncio.create_task(pool.client.start(ask(), execution_id=ID)),
+        asyncio.create_task(pool.peers.subscription("sub1").result(ID, 0)),
+    )
+    told, _ = await asyncio.wait(asked, timeout=0.1)
+    go_on.set()
+    answers = await asyncio.gather(first, *asked)
+
+    assert set() == told
+    assert {ID} == {each.id for each in answers}
+
+
+async def test_a_caller_who_stops_waiting_for_admission_leaves_no_slot_taken(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, go_on = await held_at_its_intent(pool, monkeypatch)
+    gone = asyncio.create_task(pool.client.start(ask(), execution_id=ID))
+    await reached.wait()
+
+    gone.cancel()
+    go_on.set()
+    ended = await pool.client.execute(ask(), execution_id=ID)
+
+    assert ended.status == ExecutionStatus.SUCCEEDED
+    assert ((await report_of(pool)).running, len(pool.runner.runs)) == (0, 1)
+
+
+async def test_an_intent_that_cannot_be_kept_is_refused_and_the_next_one_taken(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.life.STORE_RETRY_SECONDS", 0.01)
+    ledger = pool.peers.subscription("sub1")._life.ledger
+    full = StoreError("sub1", "the disk is full")
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "begin", failing(full))
+        patch.setattr(ledger, "stand", failing(full))
+        with pytest.raises(Unavailable, match="the disk is full"):
+            await pool.client.execute(ask())
+        refused = await report_of(pool)
+
+    while (healed := await report_of(pool)).state is not SubscriptionState.AVAILABLE:
+        await asyncio.sleep(0.01)
+
+    assert (SubscriptionState.COOLDOWN, 0, Decimal(0)) == (
+        refused.state,
+        refused.running,
+        refused.weekly.reserved_usd,
+    )
+    assert healed.state_reason == "has headroom"
+    assert (await pool.client.execute(ask())).status == ExecutionStatus.SUCCEEDED
+
+
+async def test_an_outcome_that_cannot_be_kept_is_not_told_until_it_can(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.runs.STORE_RETRY_SECONDS", 0.01)
+    ledger = pool.peers.subscription("sub1")._life.ledger
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "settle", failing(StoreError("sub1", "the disk is full")))
+        started = await pool.client.start(ask())
+        (run,) = await pool.runner.wait_for_runs(1)
+        await run.outcome()
+        during = await pool.peers.subscription("sub1").result(started.id, 0.1)
+
+    ended = await pool.client.result(started.id, wait_seconds=10)
+
+    assert (during.status, ended.status) == (ExecutionStatus.RUNNING, ExecutionStatus.SUCCEEDED)
+
+
+async def test_a_life_ends_with_its_ledger(pool: LocalPool) -> None:
+    other = SqliteStores(pool.stores._data_dir)
+    ledger = pool.peers.subscription("sub1")._life.ledger
+    await ledger.close()
+
+    newer = await other.open_ledger("sub1")
+    await newer.close()
+    ledger._commits.is_lost = True  # what a commit of unknown fate leaves behind
+    async with asyncio.timeout(5):
+        while not pool.left:
+            await asyncio.sleep(0.01)
+
+    assert "in doubt" in str(pool.left[0])
+
+
+async def test_what_was_cancelled_while_it_waited_is_never_started(
+    open_pool: OpenPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = await open_pool(spec("sub1", max_concurrent=1))
+    runner.hold = True
+    await pool.client.start(ask("runs"))
+    waiting = await pool.client.start(ask("waits"))
+    ledger = pool.peers.subscription("sub1")._life.ledger
+    monkeypatch.setattr(ledger, "settle", failing(StoreError("sub1", "dies before T2")))
+    cancelling = asyncio.create_task(pool.client.cancel(waiting.id))
+    while not (row := await ledger.execution(waiting.id)) or row.cancel_requested_at is None:
+        await asyncio.sleep(0.01)
+    cancelling.cancel()
+
+    await pool.restart("sub1")
+    runner.runs[0].end()
+    ended = await pool.client.result(waiting.id, wait_seconds=10)
+
+    assert ended.status == ExecutionStatus.CANCELLED
+    assert [run.launch.prompt for run in runner.runs] == ["runs"]
+
+
+def failing(error: Exception) -> Callable[..., Awaitable[object]]:
+    async def fail(*_: object) -> object:
+        raise error
+
+    return fail
 
 
 async def test_concurrent_requests_cannot_pass_the_budget_together(

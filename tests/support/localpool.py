@@ -5,7 +5,7 @@ what to answer and a clock that is set. The real CLI and real Ray are in ``tests
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -103,6 +103,9 @@ class FakeRunner:
         elif not self.hold:
             run.end()
         return run
+
+    def sweep(self, keep: Container[str]) -> None:
+        """Nothing is left on disk."""
 
     def find(self, launch: Launch) -> FakeRun | None:
         found = (run for run in self.runs if run.run_id == launch.run_id and not run.discarded)
