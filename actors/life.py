@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pool.claude.run import Runner
 from pool.cooldown import Standing
-from pool.errors import StoreError
+from pool.errors import ConfigError, StoreError
 from pool.report import Report
 from pool.snapshot import SeatPolicy, report
 from pool.state import State
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 STORE_RETRY_SECONDS = 1.0
 """Between two tries to write while the disk refuses."""
 RETENTION_PERIOD = timedelta(hours=1)
+LEFTOVER_AGE = timedelta(hours=1)
 LOOK_SECONDS = 0.1
 """Between two looks at whether the ledger is lost; until then every write is refused anyway."""
 
@@ -111,10 +112,14 @@ class Life:
         self.given.leave(StoreError(self.state.spec.id, problem))
 
     async def retain(self) -> None:
-        """Remove what is older than the retention, now and every hour."""
+        """Remove what is older than the retention, and what dead CLIs left; now and every hour."""
         while True:
             with contextlib.suppress(StoreError):
                 await self.ledger.expire(self.now() - self.given.retention)
+            with contextlib.suppress(ConfigError, OSError):
+                environment = self.given.environment(self.state.spec)
+                stale = self.now() - LEFTOVER_AGE
+                await asyncio.to_thread(self.given.runner.clean, environment, stale)
             await asyncio.sleep(RETENTION_PERIOD.total_seconds())
 
     async def close(self) -> None:

@@ -139,7 +139,7 @@ class Runs:
         """
         run = None
         if row.status is ExecutionStatus.RUNNING:
-            run = self._life.given.runner.find(await self._launch(row.intent))
+            run = self._life.given.runner.find(await self.launch(row.intent))
             if run is None:
                 row = row.model_copy(update={"status": ExecutionStatus.QUEUED, "started_at": None})
         live = self._hold_again(row)
@@ -167,7 +167,7 @@ class Runs:
         try:
             if waited:
                 await self._life.ledger.update(live.row)
-            launch = await self._launch(live.row.intent)
+            launch = await self.launch(live.row.intent)
             environment = self._life.given.environment(self._life.state.spec)
         except StoreError as error:
             self._life.trouble(error)
@@ -190,7 +190,7 @@ class Runs:
         await self._settle(live, outcome)
         run.discard()
 
-    async def _launch(self, intent: Intent) -> Launch:
+    async def launch(self, intent: Intent) -> Launch:
         request, budget = intent.request, intent.request.max_budget_usd
         known = await self._life.ledger.session(intent.session_id)
         # A session keeps the system prompt that it began with, unless the request brings another.
@@ -207,6 +207,7 @@ class Runs:
             max_budget_usd=None if budget is None else format(budget, "f"),
             json_schema=request.json_schema,
             session_total_nano_usd=known.total_nano_usd if known else None,
+            rates=self._life.state.rates,
         )
 
     async def _settle(self, live: LiveExecution, outcome: Outcome) -> None:

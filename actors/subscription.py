@@ -12,6 +12,7 @@ import contextlib
 from datetime import datetime
 from typing import assert_never
 
+from actors.doubts import Doubts
 from actors.life import Life, Surroundings
 from actors.runs import Runs
 from pool.admission import Admission, Ask, Refusal, RefusalCause, Run, Wait, admit
@@ -19,6 +20,7 @@ from pool.cooldown import Standing
 from pool.errors import NotFound
 from pool.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
 from pool.money import usd
+from pool.rates import Rates
 from pool.report import Report
 from pool.state import REMEMBERED, recovered, reservation
 from pool.store.protocol import BlockTotal, Ledger, Page
@@ -26,6 +28,8 @@ from pool.subscription import SubscriptionSpec
 from pool.usage import UsageRecord
 from pool.value import Value
 
+PRICED_RECORDS = 200
+"""How many of the newest records prices are learned from at activation."""
 LONGEST_POLL_SECONDS = 30.0
 """How long one waiting call is held: long enough to be rare, short enough to notice a dead peer."""
 
@@ -66,6 +70,10 @@ class Subscription:
         recovery = await ledger.recover(surroundings.clock() - REMEMBERED)
         life = Life(recovered(spec, recovery), ledger, surroundings)
         self = cls(life)
+        priced = await ledger.usage(limit=PRICED_RECORDS)
+        life.state.rates = Rates.learned_from(priced.items)
+        doubts = Doubts(life, self._runs)
+        await doubts.recover()
         open_ids = {row.intent.execution_id for row in recovery.open}
         await asyncio.to_thread(surroundings.runner.sweep, open_ids)
         for row in recovery.open:
@@ -73,6 +81,7 @@ class Subscription:
         self._runs.start_waiting()
         life.spawn(life.end_with_ledger())
         life.spawn(life.retain())
+        life.spawn(doubts.rescan())
         return self
 
     # -- what routers and callers ask ------------------------------------------------------------

@@ -39,6 +39,8 @@ class Vitals(Value):
     queued: int
     burn_usd_per_hour: float
     recent_failures: int
+    uncertain: int = 0
+    held_in_doubt_usd: float = 0.0
 
 
 class Component(Value):
@@ -104,6 +106,12 @@ def assess(vitals: Vitals, weights: HealthWeights) -> Health:
             weights.per_failure * vitals.recent_failures,
             weights.failure_cap,
             f"{_plural(vitals.recent_failures, 'failure')} in a row.",
+        ),
+        Component(
+            name="uncertain",
+            points=0.0,
+            sentence=f"{_plural(vitals.uncertain, 'execution')} of unknown cost; "
+            f"{vitals.held_in_doubt_usd:.2f} USD held for them in this block.",
         ),
         Component(
             name="idle",

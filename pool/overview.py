@@ -37,6 +37,7 @@ class Overview(Value):
     running: int
     queued: int
     uncertain: int
+    uncertain_usd: Usd
     healthiest: str | None
     forecast: Forecast
     observed_at: Instant
@@ -87,6 +88,7 @@ def overview(reports: Sequence[Report], now: datetime) -> Overview:
         running=sum(each.running for each in reports),
         queued=sum(each.queued for each in reports),
         uncertain=sum(each.uncertain for each in reports),
+        uncertain_usd=total([each.uncertain_usd for each in reports]),
         healthiest=best.id if best else None,
         forecast=_forecast(reports, now),
         observed_at=now,

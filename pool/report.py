@@ -43,7 +43,7 @@ class BlockReport(Value):
 
 
 class WeeklyReport(Value):
-    """The last seven days, and what running work has reserved."""
+    """The last seven days, and what running work and uncertain executions have reserved."""
 
     used_usd: Usd
     reserved_usd: Usd
@@ -99,6 +99,8 @@ class Report(Value):
     queued: int
     uncertain: int
     """Ended executions whose cost nobody could know."""
+    uncertain_usd: Usd
+    """Held for them until their block is over; part of ``weekly.reserved_usd``."""
     max_concurrent: int
     max_queued: int
     weight: float

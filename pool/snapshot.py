@@ -42,6 +42,7 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
     used = weekly_total(state.spending, now)
     block_cost = state.spending.within(block.starts_at, block.ends_at)
     burn = burn_rate(state.spending, now)
+    in_doubt = state.held_in_doubt(now)
     reading = read(state, used, block_cost, now, max_age)
     judgement = judge(state, reading, policy.limits, now)
     vitals = Vitals(
@@ -53,6 +54,8 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         queued=len(state.slots.waiting),
         burn_usd_per_hour=float(usd(burn)),
         recent_failures=state.standing.consecutive_failures,
+        uncertain=state.uncertain,
+        held_in_doubt_usd=float(usd(in_doubt)),
     )
     return Report(
         id=spec.id,
@@ -70,7 +73,7 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         ),
         weekly=WeeklyReport(
             used_usd=usd(used),
-            reserved_usd=usd(state.slots.reserved_nano_usd),
+            reserved_usd=usd(state.slots.reserved_nano_usd + in_doubt),
             budget_usd=spec.weekly_budget_usd,
             percent=round(reading.weekly_local, 3),
         ),
@@ -86,6 +89,7 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         running=len(state.slots.running),
         queued=len(state.slots.waiting),
         uncertain=state.uncertain,
+        uncertain_usd=usd(in_doubt),
         max_concurrent=spec.max_concurrent,
         max_queued=spec.max_queued,
         weight=spec.weight,

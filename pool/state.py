@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from pool.blocks import block_at
 from pool.cooldown import Standing
-from pool.execution import ExecutionStatus, Intent
+from pool.execution import ExecutionRow, ExecutionStatus, Intent
 from pool.money import nano_usd
+from pool.rates import Rates
 from pool.slots import Slots
 from pool.store.protocol import LifetimeTotal, Recovery, Settlement
 from pool.subscription import SubscriptionSpec
@@ -28,6 +30,17 @@ REMEMBERED = WEEK + timedelta(days=1)
 DEFAULT_TYPICAL_NANO_USD = nano_usd("0.25")
 """What a request reserves before the pool has seen what requests cost here."""
 RECENT_COSTS = 50
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """An execution whose cost nobody knows yet."""
+
+    execution_id: str
+    held_nano_usd: int
+    """Its reservation, which stays in force until ``held_until``."""
+    held_until: datetime
+    """The end of the block in which it ended."""
 
 
 @dataclass
@@ -43,7 +56,11 @@ class State:
     totals: LifetimeTotal = field(default_factory=LifetimeTotal)
     recent_costs: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_COSTS))
     slots: Slots = field(default_factory=Slots)
+    rates: Rates = field(default_factory=Rates)
+    """What this seat's runs were charged, learned from its records."""
     uncertain: int = 0
+    doubts: dict[str, Doubt] = field(default_factory=dict)
+    """The newest of the uncertain executions, by id."""
     suspended: bool = False
     """The service is stopping: nothing more is started by this activation."""
     store_problem: str | None = None
@@ -58,6 +75,7 @@ class State:
         self.spending.forget(record.timestamp - 2 * REMEMBERED)
         if cost and record.source is UsageSource.CLI:
             self.recent_costs.append(cost)
+            self.rates = self.rates.having_seen(record.usage)
         self.totals = self.totals.model_copy(
             update={
                 "records": self.totals.records + 1,
@@ -74,8 +92,27 @@ class State:
             self.standing = settlement.standing
         if settlement.row.status is ExecutionStatus.UNCERTAIN:
             self.uncertain += 1
+            self.doubt(settlement.row)
         self.observe(settlement.limits)
         self.totals = self.totals.model_copy(update={"executions": self.totals.executions + 1})
+
+    def doubt(self, row: ExecutionRow) -> None:
+        """Hold the reservation of an execution that ended uncertain until its block is over."""
+        if row.finished_at is not None:
+            self.doubts[row.intent.execution_id] = Doubt(
+                execution_id=row.intent.execution_id,
+                held_nano_usd=row.intent.reserved_nano_usd,
+                held_until=block_at(row.finished_at).ends_at,
+            )
+
+    def resolve(self, execution_id: str) -> None:
+        """A doubt is over: what it cost was found, and recorded."""
+        if self.doubts.pop(execution_id, None) is not None:
+            self.uncertain -= 1
+
+    def held_in_doubt(self, now: datetime) -> int:
+        """Nano-dollars that are held for executions whose cost is not known."""
+        return sum(each.held_nano_usd for each in self.doubts.values() if now < each.held_until)
 
     def requested(self, intent: Intent) -> None:
         """Note an execution that is admitted."""

@@ -9,10 +9,12 @@ runner's business; nothing here says that it is new.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from pool.outcome import Outcome
 from pool.rates import Rates
+from pool.usage import Usage
 from pool.value import Value
 
 
@@ -64,6 +66,18 @@ class Runner(Protocol):
 
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> Run:
         """Start the CLI. A start that fails is a run whose outcome is ``Failed(NOT_STARTED)``."""
+        ...
+
+    async def rescan(
+        self, launch: Launch, environment: Mapping[str, str], recorded: Usage
+    ) -> Usage | None:
+        """What can be found today of a run that was settled without knowing its cost, beyond what
+        was ``recorded``; None where there is nothing, or no price for it yet.
+        """
+        ...
+
+    def clean(self, environment: Mapping[str, str], older_than: datetime) -> None:
+        """Remove what killed CLIs left in the seat's config directory. Blocking."""
         ...
 
     def sweep(self, keep: Container[str]) -> None:

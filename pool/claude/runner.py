@@ -13,14 +13,17 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pool.claude.command import argv, input_lines
+from pool.claude.leftovers import clean
 from pool.claude.process_run import ProcessRun
+from pool.claude.rescan import rescan
 from pool.claude.run import Launch
 from pool.claude.run_directory import LOCK_FD, RunDirectory
 from pool.errors import ConfigError
+from pool.usage import Usage
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _DEFAULTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
@@ -61,6 +64,17 @@ class ProcessRunner:
             self._spawn, directory, launch, command, dict(environment)
         )
         return self._run(launch, directory, problem)
+
+    async def rescan(
+        self, launch: Launch, environment: Mapping[str, str], recorded: Usage
+    ) -> Usage | None:
+        """Look at the session's transcript again; see ``Runner``."""
+        found = await rescan(launch, Path(environment["CLAUDE_CONFIG_DIR"]), recorded)
+        return found.usage if found is not None else None
+
+    def clean(self, environment: Mapping[str, str], older_than: datetime) -> None:
+        """Remove sockets and session files of CLIs that are dead; see ``leftovers``."""
+        clean(Path(environment["CLAUDE_CONFIG_DIR"]), older_than)
 
     def sweep(self, keep: Container[str]) -> None:
         """Remove the directories of ended runs that are not in ``keep``: a crash between the end of

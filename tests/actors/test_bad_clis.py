@@ -54,7 +54,10 @@ class Seat:
             )
             around = Surroundings(
                 runner=runner,
-                environment=lambda _: {"PATH": "/usr/bin:/bin"},
+                environment=lambda _: {
+                    "PATH": "/usr/bin:/bin",
+                    "CLAUDE_CONFIG_DIR": str(self.folder),
+                },
                 clock=ManualClock(),
                 leave=lambda _: None,
                 policy=SeatPolicy(),
@@ -119,7 +122,8 @@ async def test_a_bad_cli_has_the_right_end_and_the_subscription_goes_on(
     report = await (await seat.open()).next_report(-1, -1, 0)
     assert (status, kind) == (execution.status, execution.error and execution.error.type)
     assert (healthy.status, healthy.result) == (ExecutionStatus.SUCCEEDED, "fine")
-    assert (report.running, report.queued, report.weekly.reserved_usd) == (0, 0, 0)
+    held = report.uncertain_usd
+    assert (report.running, report.queued, report.weekly.reserved_usd) == (0, 0, held)
 
 
 async def test_a_missing_cli_fails_with_the_remedy_and_one_that_is_installed_is_used(

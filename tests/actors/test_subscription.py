@@ -438,3 +438,62 @@ async def test_a_run_that_cannot_be_read_ends_uncertain_and_frees_its_slot(
 
     assert ended.status == ExecutionStatus.UNCERTAIN
     assert ((await report_of(pool)).running, (await report_of(pool)).uncertain) == (0, 1)
+
+
+UNKNOWN = Failed(kind=FailureKind.KILLED, message="killed", evidence=False)
+
+
+async def test_what_may_have_been_spent_is_held_until_the_block_is_over(pool: LocalPool) -> None:
+    pool.runner.script.append(UNKNOWN)
+    await pool.client.execute(ask(max_budget_usd="3"))
+
+    held = await report_of(pool)
+    await pool.restart("sub1")
+    after_restart = await report_of(pool)
+    pool.clock.now = held.current_block.ends_at
+    later = await report_of(pool)
+
+    assert (1, Decimal(3), Decimal(3)) == (
+        held.uncertain,
+        held.uncertain_usd,
+        held.weekly.reserved_usd,
+    )
+    assert (1, Decimal(3)) == (after_restart.uncertain, after_restart.uncertain_usd)
+    assert (1, Decimal(0), Decimal(0)) == (
+        later.uncertain,
+        later.uncertain_usd,
+        later.weekly.reserved_usd,
+    )
+    assert "1 execution of unknown cost; 3.00 USD held for them in this block." in [
+        each.sentence for each in held.health.components
+    ]
+
+
+async def test_evidence_that_is_found_later_is_recorded_once_and_ends_the_doubt(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.doubts.RESCAN_SECONDS", 0.01)
+    await pool.restart("sub1")
+    pool.runner.script.append(UNKNOWN)
+    uncertain = await pool.client.execute(ask(max_budget_usd="3"))
+
+    pool.runner.found_later[uncertain.id] = usage_of("0.02")
+    while (resolved := await report_of(pool)).uncertain:
+        await asyncio.sleep(0.01)
+    await pool.restart("sub1")
+    while (again := await report_of(pool)).uncertain:
+        await asyncio.sleep(0.01)
+
+    assert (Decimal("0.02"), Decimal(0)) == (resolved.weekly.used_usd, resolved.uncertain_usd)
+    assert resolved.weekly == again.weekly
+    records = await pool.peers.subscription("sub1").usage(limit=10)
+    assert [f"{uncertain.id}:correction"] == [each.id for each in records.items]
+
+
+async def test_prices_are_learned_from_runs_and_handed_to_the_next(pool: LocalPool) -> None:
+    for _ in range(2):
+        await pool.client.execute(ask())
+
+    known = pool.runner.runs[1].launch.rates.estimate(usage_of("0"))
+
+    assert (known.cost_nano_usd, known.known) == (600_000, True)

@@ -86,6 +86,8 @@ class FakeRunner:
     hold: bool = False
     script: list[Outcome] = field(default_factory=list)
     runs: list[FakeRun] = field(default_factory=list)
+    found_later: dict[str, Usage] = field(default_factory=dict)
+    """What a second look finds, by run."""
     running: int = 0
     most_running: int = 0
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,6 +105,14 @@ class FakeRunner:
         elif not self.hold:
             run.end()
         return run
+
+    async def rescan(
+        self, launch: Launch, environment: Mapping[str, str], recorded: Usage
+    ) -> Usage | None:
+        return self.found_later.get(launch.run_id)
+
+    def clean(self, environment: Mapping[str, str], older_than: datetime) -> None:
+        """Nothing is left by CLIs that were never there."""
 
     def sweep(self, keep: Container[str]) -> None:
         """Nothing is left on disk."""
