@@ -25,6 +25,7 @@ from pool.config import Config
 from pool.errors import StoreError
 from pool.routing import RoutingPolicy
 from pool.snapshot import SeatPolicy
+from pool.store.postgresql import PostgresqlStores
 from pool.store.protocol import Stores
 from pool.store.sqlite import SqliteStores
 from pool.subscription import SubscriptionSpec
@@ -32,7 +33,9 @@ from pool.subscription import SubscriptionSpec
 
 def stores_of(config: Config) -> Stores:
     """The stores that a configuration names."""
-    return SqliteStores(config.pool.data_dir)
+    if config.pool.store == "sqlite":
+        return SqliteStores(config.pool.data_dir)
+    return PostgresqlStores(config.pool.store.get_secret_value())
 
 
 def subscription_maker(

@@ -51,14 +51,16 @@ class Runs:
 
     async def row(self, execution_id: str) -> ExecutionRow | None:
         """What is known of an execution, and durable: of one that is just beginning, once it is."""
-        live = self._live.get(execution_id)
-        if live is None:
-            row = await self._life.ledger.execution(execution_id)
+        while True:
             live = self._live.get(execution_id)
             if live is None:
-                return row
-        await live.begun.wait()
-        return live.row if live.is_durable else None
+                row = await self._life.ledger.execution(execution_id)
+                if execution_id not in self._live:
+                    return row
+                continue
+            await live.begun.wait()
+            if live.is_durable:
+                return live.row
 
     def hold(self, intent: Intent, status: ExecutionStatus, now: datetime) -> LiveExecution:
         """Take the slot or the place in the queue, and the budget, in this very step."""
@@ -216,13 +218,16 @@ class Runs:
         while True:
             end = settlement(state.spec.id, live.row, outcome, state.standing, self._life.now())
             try:
-                await self._life.ledger.settle(end)
+                is_end = await self._life.ledger.settle(end)
                 break
             except StoreError as error:
                 self._life.trouble(error)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
-        live.row = end.row
-        state.settle(end)
+        if is_end:
+            live.row = end.row
+            state.settle(end)
+        else:  # it had ended already, and was counted then
+            state.slots.release(live.row.intent.execution_id)
         self._end(live)
         self.start_waiting()
         log.info(

@@ -7,7 +7,9 @@ names the field and the remedy, before anything is started.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -15,7 +17,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from pool.admission import AdmissionLimits
 from pool.errors import ConfigError
@@ -27,10 +37,39 @@ from pool.value import Value
 Scope = Literal["execute", "read", "admin"]
 
 
+_DATABASE = re.compile(r"postgres(ql)?://")
+
+
+def _store(value: object) -> object:
+    """A URL is made a secret before anything can quote it."""
+    match value:
+        case "sqlite" | SecretStr():
+            return value
+        case str() if _DATABASE.match(value):
+            return SecretStr(value)
+    raise ValueError('should be "sqlite" or "postgresql://user:password@host:5432/database"')
+
+
+def _fingerprint(store: str | SecretStr) -> str:
+    """What can be shown of it, and differs where it does: actors of an earlier URL are replaced."""
+    if isinstance(store, str):
+        return store
+    digest = hashlib.sha256(store.get_secret_value().encode()).hexdigest()
+    return f"postgresql, sha256 {digest[:16]}"
+
+
+Store = Annotated[
+    Literal["sqlite"] | SecretStr,
+    BeforeValidator(_store),
+    PlainSerializer(_fingerprint, return_type=str, when_used="json"),
+]
+
+
 class PoolSettings(Value):
     data_dir: Path = Path("data")
     """Stores and spools live here."""
-    store: Literal["sqlite"] = "sqlite"
+    store: Store = "sqlite"
+    """``sqlite``, or the URL of a PostgreSQL database: a secret, since it may hold a password."""
     retention_days: Annotated[int, Field(ge=8, le=3650)] = 35
     """How long records are kept; never less than the week that budgets look back on."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

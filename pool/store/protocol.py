@@ -6,7 +6,7 @@ shuts every earlier activation out; each transaction checks the epoch, and a sta
 anything but ``CommitUnknown``, nothing of it was kept.
 
 **Directory**: what belongs to no subscription: the registry of specifications, and the index of
-which subscription holds an execution or a session.
+which subscription holds an execution or a session. One owner may hold it, or several share it.
 
 Executions are listed by ``created_at`` and id, and ``cursors.cursor_of`` makes the cursor of each.
 Both are asynchronous and safe to call from many tasks of one event loop. Lists are newest first;
@@ -15,7 +15,7 @@ a cursor is opaque and stays valid while rows are added. Failures are ``StoreErr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
@@ -95,6 +95,31 @@ class Settlement(Value):
     limits: tuple[RateLimitEvent, ...] = ()
 
 
+class Seat(Value):
+    """What a ledger holds once."""
+
+    standing: Standing = Standing()
+    executions_ended: int = 0
+    last_request_at: Instant | None = None
+    last_session_id: str | None = None
+    last_session_at: Instant | None = None
+    windows: dict[str, Window] = Field(default_factory=dict)
+
+
+class LedgerPortion(Value):
+    """Part of a ledger on its way to another store. Sums are taken along, never computed again:
+    they outlive the records that they were made of.
+    """
+
+    seat: Seat = Seat()
+    executions: tuple[ExecutionRow, ...] = ()
+    records: tuple[UsageRecord, ...] = ()
+    blocks: tuple[BlockTotal, ...] = ()
+    limits: tuple[RateLimitEvent, ...] = ()
+    """In the order in which they were kept."""
+    sessions: tuple[SessionTotal, ...] = ()
+
+
 class Ledger(Protocol):
     """The durable rows of one subscription, for the activation that opened it."""
 
@@ -172,6 +197,17 @@ class Ledger(Protocol):
         """
         ...
 
+    def export(self) -> AsyncIterator[LedgerPortion]:
+        """Everything in it, in portions of bounded size and always in the same order."""
+        ...
+
+    async def load(self, portion: LedgerPortion) -> None:
+        """Keep what another ledger exported, in one transaction.
+
+        Raises ``StoreError``, and keeps nothing of the portion, where a row of it is there already.
+        """
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -194,6 +230,33 @@ class Registration(Value):
     declared: bool
     """It stands in ``pool.toml``; only there it can be removed."""
     created_at: Instant
+
+
+class KeptClaim(Value):
+    """A claim with everything that is kept of it."""
+
+    execution_id: str
+    key: str | None
+    digest: str
+    created_at: Instant
+    used_at: Instant
+    subscription_id: str | None
+
+
+class SessionHome(Value):
+    """Which subscription holds a session."""
+
+    session_id: str
+    subscription_id: str
+    used_at: Instant
+
+
+class DirectoryPortion(Value):
+    """Part of a directory on its way to another store."""
+
+    registrations: tuple[Registration, ...] = ()
+    claims: tuple[KeptClaim, ...] = ()
+    homes: tuple[SessionHome, ...] = ()
 
 
 class Directory(Protocol):
@@ -239,6 +302,14 @@ class Directory(Protocol):
         """Forget claims and session homes not used since ``before``; the number of claims."""
         ...
 
+    def export(self) -> AsyncIterator[DirectoryPortion]:
+        """Everything in it, in portions of bounded size and always in the same order."""
+        ...
+
+    async def load(self, portion: DirectoryPortion) -> None:
+        """Keep what another directory exported, in one transaction; see ``Ledger.load``."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -248,9 +319,12 @@ class Stores(Protocol):
     async def open_ledger(self, subscription_id: str, *, patience: float = 10.0) -> Ledger:
         """Take a subscription's ledger over: raise its epoch and shut earlier owners out.
 
-        Waits up to ``patience`` seconds for an earlier owner that is going; then ``StoreBusy``,
-        saying who holds it. Raises ``StoreError`` for a store that cannot be read or written.
+        An earlier owner that cannot be shut out while it lives, or while it is in a transaction, is
+        waited for, up to ``patience`` seconds; then ``StoreBusy``, saying who holds it. Raises
+        ``StoreError`` for a store that cannot be read or written.
         """
         ...
 
-    async def open_directory(self, *, patience: float = 10.0) -> Directory: ...
+    async def open_directory(self, *, patience: float = 10.0) -> Directory:
+        """Join the directory, or take it over where it has one owner."""
+        ...

@@ -3,7 +3,7 @@
 Run it as a script; it prints a table. Every row is on the disk before its call returns.
 """
 
-# ruff: noqa: T201 - it prints its table
+
 from __future__ import annotations
 
 import asyncio

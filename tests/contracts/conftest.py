@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from postgres import Server
 
+from pool.store.postgresql import PostgresqlStores
 from pool.store.protocol import Directory, Ledger, Stores
 from pool.store.sqlite import SqliteStores
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
     match request.param:
         case "sqlite":
             return SqliteStores(tmp_path / "data")
+        case "postgresql":
+            server: Server = request.getfixturevalue("server")
+            return PostgresqlStores(server.fresh_schema())
     raise ValueError(request.param)
 
 
 @pytest.fixture
 async def ledger(stores: Stores) -> AsyncIterator[Ledger]:
-    ledger = await stores.open_ledger("sub1", patience=1)
+    ledger = await stores.open_ledger("sub1", patience=5)
     yield ledger
     await ledger.close()
 
 
 @pytest.fixture
 async def directory(stores: Stores) -> AsyncIterator[Directory]:
-    directory = await stores.open_directory(patience=1)
+    directory = await stores.open_directory(patience=5)
     yield directory
     await directory.close()

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from pool.config import check, load, parse
 from pool.errors import ConfigError
@@ -39,7 +40,11 @@ def subscription(**of: object) -> dict[str, object]:
             "server.prot",
             "is not a known setting: remove it or mend its name",
         ),
-        ({"pool": {"store": "mysql"}}, "pool.store", "Input should be 'sqlite'"),
+        (
+            {"pool": {"store": "mysql://pool:hush@db/pool"}},
+            "pool.store",
+            'should be "sqlite" or "postgresql://user:password@host:5432/database"',
+        ),
         (
             {"server": {"host": "0.0.0.0"}},
             "pool.toml",
@@ -55,6 +60,24 @@ def test_a_bad_setting_is_named(document: dict[str, object], field: str, problem
         parse(document)
 
     assert (field, problem) == caught.value.args
+
+
+def test_the_url_of_a_database_is_kept_and_never_shown() -> None:
+    config = parse({"pool": {"store": "postgresql://pool:hush@db/pool"}})
+
+    again = parse(config.model_dump())
+
+    assert "hush" not in repr(config) + str(config) + config.model_dump_json()
+    assert again.pool.store == config.pool.store == SecretStr("postgresql://pool:hush@db/pool")
+
+
+def test_configurations_of_two_databases_differ_also_as_json() -> None:
+    one, other = (
+        parse({"pool": {"store": f"postgresql://pool:{password}@db/pool"}})
+        for password in ("hush", "hushed")
+    )
+
+    assert one.model_dump_json() != other.model_dump_json()
 
 
 def test_an_open_door_is_fine_with_keys() -> None:

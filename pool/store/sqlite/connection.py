@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,8 @@ from threading import Event
 import apsw
 
 from pool.errors import StoreBusy, StoreError
-from pool.store.sqlite.owner import forget_owner, read_owner, this_process, write_owner
+from pool.store.owner import this_process
+from pool.store.sqlite.owner import forget_owner, read_owner, write_owner
 from pool.store.sqlite.statements import first_row, migrations, statements
 
 _OWNER = statements("owner")
@@ -74,12 +76,23 @@ def _connected(path: Path) -> apsw.Connection:
     return db
 
 
+def _end_frozen_owner(path: Path) -> None:
+    """Kill an earlier owner that is stopped. It would keep the lock for as long as it is, and when
+    it was woken its commits would be refused anyway; the kernel frees the lock with its death.
+    """
+    owner = read_owner(path)
+    if owner is not None and owner.is_frozen():
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(owner.pid, signal.SIGKILL)
+
+
 def _locked(path: Path, patience: float, leaving: Event) -> apsw.Connection:
     deadline = time.monotonic() + patience
     while True:
         try:
             return _connected(path)
         except apsw.BusyError:
+            _end_frozen_owner(path)
             pause = random.uniform(*_RETRY_SECONDS)  # noqa: S311 - no secret hangs on it
             if time.monotonic() >= deadline or leaving.wait(pause):
                 owner = read_owner(path) or "a process that left no note"

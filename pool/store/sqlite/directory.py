@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -9,28 +10,20 @@ from typing import Any
 import apsw
 
 from pool.errors import NotFound
-from pool.store.documents import document, instant, micros, read_document
-from pool.store.protocol import Claim, Registration
+from pool.store import rows
+from pool.store.documents import micros, read_document
+from pool.store.exports import exported_directory, loading_directory, registration_columns
+from pool.store.lists import Bindings
+from pool.store.protocol import Claim, DirectoryPortion, Registration
 from pool.store.sqlite.commits import Commits
-from pool.store.sqlite.statements import first_row, statements
+from pool.store.sqlite.statements import first_row, run_all, statements
 
 _SQL = statements("directory")
 
 
-def _claim(row: Any, *, claimed_now: bool) -> Claim:
-    execution_id, digest, created_at, subscription_id = row
-    return Claim(
-        execution_id=execution_id,
-        digest=digest,
-        created_at=instant(created_at),
-        subscription_id=subscription_id,
-        claimed_now=claimed_now,
-    )
-
-
 def _located(db: apsw.Connection, execution_id: str) -> Claim | None:
     row = first_row(db, _SQL["locate"], {"execution_id": execution_id})
-    return None if row is None else _claim(row, claimed_now=False)
+    return None if row is None else rows.claim(row, claimed_now=False)
 
 
 class SqliteDirectory:
@@ -48,8 +41,8 @@ class SqliteDirectory:
         def work(db: apsw.Connection) -> Claim:
             db.execute(_SQL["claim"], taking)
             if db.changes():
-                return _claim((execution_id, digest, micros(now), None), claimed_now=True)
-            claim = _claim(first_row(db, _SQL["claimed_before"], taking), claimed_now=False)
+                return rows.claim((execution_id, digest, micros(now), None), claimed_now=True)
+            claim = rows.claim(first_row(db, _SQL["claimed_before"], taking), claimed_now=False)
             db.execute(_SQL["use_claim"], {"execution_id": claim.execution_id, "now": micros(now)})
             return claim
 
@@ -91,11 +84,7 @@ class SqliteDirectory:
         return await self._commits.read(work)
 
     async def register(self, registration: Registration) -> None:
-        row = {
-            "id": registration.spec.id,
-            "created_at": micros(registration.created_at),
-            "document": document(registration),
-        }
+        row = registration_columns(registration)
 
         def work(db: apsw.Connection) -> None:
             db.execute(_SQL["register"], row)
@@ -127,6 +116,18 @@ class SqliteDirectory:
             return db.changes()
 
         return await self._commits.write(work)
+
+    def export(self) -> AsyncIterator[DirectoryPortion]:
+        async def found(statement: str, wanted: Bindings) -> list[Any]:
+            rows: list[Any] = await self._commits.read(
+                lambda db: db.execute(_SQL[statement], wanted).fetchall()
+            )
+            return rows
+
+        return exported_directory(found)
+
+    async def load(self, portion: DirectoryPortion) -> None:
+        await self._commits.write(partial(run_all, _SQL, loading_directory(portion)))
 
     async def close(self) -> None:
         await self._commits.close()

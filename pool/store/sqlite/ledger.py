@@ -6,6 +6,7 @@ Every method is one call to the store's thread; what it does to the rows stands 
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,12 +15,14 @@ import apsw
 
 from pool.cooldown import Standing
 from pool.execution import ExecutionRow, ExecutionStatus
-from pool.store.cursors import LARGEST, check_limit, page, start_of
+from pool.store.cursors import page
 from pool.store.documents import instant, micros, read_document
-from pool.store.protocol import BlockTotal, Page, Recovery, SessionTotal, Settlement
+from pool.store.exports import exported_ledger, loading_ledger
+from pool.store.lists import Bindings, blocks_below, executions_below, limits_below, usage_below
+from pool.store.protocol import BlockTotal, LedgerPortion, Page, Recovery, SessionTotal, Settlement
 from pool.store.sqlite import executions, records, seat
 from pool.store.sqlite.commits import Commits
-from pool.store.sqlite.statements import first_row, statements
+from pool.store.sqlite.statements import first_row, run_all, statements
 from pool.usage import UsageRecord
 from pool.windows import RateLimitEvent
 
@@ -118,18 +121,10 @@ class SqliteLedger:
         status: ExecutionStatus | None = None,
         session_id: str | None = None,
     ) -> Page[ExecutionRow]:
-        check_limit(limit)
-        at, last = start_of("executions", cursor)
-        wanted = {
-            "at": at,
-            "id": last,
-            "limit": limit + 1,
-            "status": status,
-            "session_id": session_id,
-        }
+        statement, wanted = executions_below(limit, cursor, status, session_id)
 
         def work(db: apsw.Connection) -> Page[ExecutionRow]:
-            rows = executions.rows(db, wanted)
+            rows: list[Any] = db.execute(_SQL[statement], wanted).fetchall()
             return page("executions", limit, rows, lambda row: read_document(ExecutionRow, row[2]))
 
         return await self._commits.read(work)
@@ -145,11 +140,7 @@ class SqliteLedger:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Page[UsageRecord]:
-        check_limit(limit)
-        start = start_of("usage", cursor)
-        at, last = start if until is None else min(start, (micros(until), ""))
-        oldest = -LARGEST if since is None else micros(since)
-        wanted = {"since": oldest, "at": at, "id": last, "limit": limit + 1}
+        wanted = usage_below(limit, cursor, since, until)
 
         def work(db: apsw.Connection) -> Page[UsageRecord]:
             rows = db.execute(_SQL["usage"], wanted).fetchall()
@@ -158,18 +149,15 @@ class SqliteLedger:
         return await self._commits.read(work)
 
     async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]:
-        check_limit(limit)
-        at, _ = start_of("blocks", cursor)
+        wanted = blocks_below(limit, cursor)
 
         def work(db: apsw.Connection) -> Page[BlockTotal]:
-            return page("blocks", limit, records.blocks(db, at, limit + 1), lambda row: row[2])
+            return page("blocks", limit, records.blocks(db, wanted), lambda row: row[2])
 
         return await self._commits.read(work)
 
     async def limits(self, *, limit: int, cursor: str | None = None) -> Page[RateLimitEvent]:
-        check_limit(limit)
-        at, seq = start_of("limits", cursor, newest=(LARGEST, 0))
-        wanted = {"at": at, "seq": seq, "limit": limit + 1}
+        wanted = limits_below(limit, cursor)
 
         def work(db: apsw.Connection) -> Page[RateLimitEvent]:
             rows: list[Any] = db.execute(_SQL["limits"], wanted).fetchall()
@@ -184,6 +172,15 @@ class SqliteLedger:
             removed, more = await self._commits.write(partial(_expire_some, before=before))
             total += removed
         return total
+
+    def export(self) -> AsyncIterator[LedgerPortion]:
+        return exported_ledger(self._found)
+
+    async def load(self, portion: LedgerPortion) -> None:
+        await self._commits.write(partial(run_all, _SQL, loading_ledger(portion)))
+
+    async def _found(self, statement: str, wanted: Bindings) -> list[Any]:
+        return await self._commits.read(lambda db: db.execute(_SQL[statement], wanted).fetchall())
 
     async def close(self) -> None:
         await self._commits.close()

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import apsw
 
 from pool.cooldown import Standing
-from pool.store.documents import document, instant, micros, read_document
+from pool.store.documents import document, read_document
 from pool.store.protocol import SessionTotal
+from pool.store.rows import changed_windows, limit_columns, session_columns, session_total
 from pool.store.sqlite.statements import first_row, statements
-from pool.windows import RateLimitEvent, Window, newest
+from pool.windows import RateLimitEvent, Window
 
 _SQL = statements("ledger")
 
@@ -27,26 +28,18 @@ def windows(db: apsw.Connection) -> dict[str, Window]:
 def observe(db: apsw.Connection, events: Sequence[RateLimitEvent]) -> None:
     """Keep events, and of each window that they tell of the newest sight."""
     for event in events:
-        row = {"observed_at": micros(event.observed_at), "document": document(event)}
-        db.execute(_SQL["add_limit_event"], row)
-    known = windows(db)
-    for name, window in newest(known, *(event.windows for event in events)).items():
-        if window != known.get(name):
-            db.execute(_SQL["set_window"], {"name": name, "document": document(window)})
+        db.execute(_SQL["add_limit_event"], limit_columns(event))
+    for name, window in changed_windows(windows(db), events).items():
+        db.execute(_SQL["set_window"], {"name": name, "document": document(window)})
 
 
 def use_session(db: apsw.Connection, session: SessionTotal) -> None:
-    at = micros(session.last_used_at)
-    row = {"id": session.session_id, "total_nano_usd": session.total_nano_usd, "last_used_at": at}
-    db.execute(_SQL["set_session"], row)
-    db.execute(_SQL["note_session"], {"session_id": session.session_id, "at": at})
+    columns = session_columns(session)
+    db.execute(_SQL["set_session"], columns)
+    noted = {"session_id": session.session_id, "at": columns["last_used_at"]}
+    db.execute(_SQL["note_session"], noted)
 
 
 def session(db: apsw.Connection, session_id: str) -> SessionTotal | None:
     row = first_row(db, _SQL["session"], {"id": session_id})
-    if row is None:
-        return None
-    total, last_used_at = row
-    return SessionTotal(
-        session_id=session_id, total_nano_usd=total, last_used_at=instant(last_used_at)
-    )
+    return None if row is None else session_total(session_id, *row)

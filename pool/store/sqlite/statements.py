@@ -1,45 +1,33 @@
-"""The SQL of the stores, read from the ``.sql`` files beside this module.
-
-``queries/<file>.sql`` holds named statements, each under a line ``-- name: <name>`` and with the
-comment that explains it. ``migrations/<schema>/<number>_<title>.sql`` are applied in the order of
-their numbers, and the last number is the version of the schema.
-"""
+"""The SQL of the embedded stores. See ``pool.store.statements``."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
-from types import MappingProxyType
 from typing import Any
 
 import apsw
 
-_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+from pool.store import statements as files
+from pool.store.exports import Loading
 
 
-@cache
 def statements(name: str) -> Mapping[str, str]:
     """The statements of a file in ``queries`` by their name."""
-    text = (files(__package__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
-    _, *parts = _NAME.split(text)
-    return MappingProxyType(dict(zip(parts[::2], parts[1::2], strict=True)))
+    return files.statements("pool.store.sqlite", name)
 
 
-@cache
 def migrations(schema: str) -> tuple[tuple[int, str], ...]:
     """``(version, script)`` of a schema, in the order in which they are applied."""
-    folder = files(__package__) / "migrations" / schema
-    scripts = sorted(
-        (int(script.name.partition("_")[0]), script.read_text(encoding="utf-8"))
-        for script in folder.iterdir()
-        if script.name.endswith(".sql")
-    )
-    return tuple(scripts)
+    return files.migrations("pool.store.sqlite", schema)
 
 
 def first_row(db: apsw.Connection, sql: str, bindings: Mapping[str, Any] | None = None) -> Any:
     """The first row of a statement that is run to its end; None where it has no rows."""
     rows = db.execute(sql, bindings).fetchall()
     return rows[0] if rows else None
+
+
+def run_all(sql: Mapping[str, str], loading: Loading, db: apsw.Connection) -> None:
+    """Run statements by their names, each with all its bindings."""
+    for name, many in loading:
+        db.executemany(sql[name], many)

@@ -23,9 +23,10 @@ from pool.cooldown import Standing
 from pool.errors import CommitUnknown, Fenced, StoreBusy, StoreError
 from pool.execution import ExecutionRequest, ExecutionRow, ExecutionStatus, Intent, Routing
 from pool.outcome import Completed
+from pool.store.owner import this_process
 from pool.store.protocol import Directory, Ledger, Registration, Settlement
 from pool.store.sqlite import SqliteStores
-from pool.store.sqlite.owner import read_owner, this_process
+from pool.store.sqlite.owner import read_owner
 from pool.subscription import SubscriptionSpec
 from pool.usage import ModelUsage, Usage, UsageRecord
 
@@ -159,13 +160,23 @@ async def test_everything_acknowledged_survives_kill_9(
         assert (totals.records, totals.usage.cost_nano_usd) == (len(kept), 30 * len(kept))
 
 
-async def test_a_second_process_opens_only_after_the_death_of_the_first_frozen_or_not(
+async def test_an_earlier_owner_that_is_frozen_is_ended_and_its_store_taken_over(
     stores: SqliteStores, tmp_path: Path
 ) -> None:
     with child(tmp_path, "hold") as process:
-        with pytest.raises(StoreBusy, match=f"held by process {process.pid}, started at tick"):
-            await stores.open_ledger("sub1", patience=0.1)
         os.kill(process.pid, signal.SIGSTOP)
+
+        ledger = await stores.open_ledger("sub1", patience=10)
+
+        assert ledger.epoch == 2
+        assert process.wait(10) == -signal.SIGKILL
+    await ledger.close()
+
+
+async def test_a_second_process_opens_only_after_the_death_of_the_first(
+    stores: SqliteStores, tmp_path: Path
+) -> None:
+    with child(tmp_path, "hold") as process:
         with pytest.raises(StoreBusy, match=f"held by process {process.pid}, started at tick"):
             await stores.open_ledger("sub1", patience=0.1)
 
@@ -215,6 +226,14 @@ async def test_an_opening_that_was_given_up_does_not_take_the_store_later(
 
     assert ledger.epoch <= 3
     await ledger.close()
+
+
+async def test_a_directory_has_one_owner(stores: SqliteStores) -> None:
+    directory = await stores.open_directory()
+
+    with pytest.raises(StoreBusy, match="is held by"):
+        await stores.open_directory(patience=0.1)
+    await directory.close()
 
 
 async def raise_epoch(store: Any) -> None:

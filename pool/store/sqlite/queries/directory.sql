@@ -50,3 +50,24 @@ DELETE FROM claims WHERE used_at < :before;
 
 -- name: expire_session_homes
 DELETE FROM session_homes WHERE used_at < :before;
+
+-- name: export_claims
+-- Everything, in the order of a key: the next rows after the last one that was read.
+SELECT execution_id, key, digest, created_at, used_at, subscription_id FROM claims
+WHERE execution_id > :after ORDER BY execution_id LIMIT :limit;
+
+-- name: export_session_homes
+SELECT session_id, subscription_id, used_at FROM session_homes
+WHERE session_id > :after ORDER BY session_id LIMIT :limit;
+
+-- name: load_registration
+-- As it was elsewhere. A row that is there already is an error, here and in all that load.
+INSERT INTO registrations (id, created_at, document) VALUES (:id, :created_at, :document);
+
+-- name: load_claim
+INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription_id)
+VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id);
+
+-- name: load_session_home
+INSERT INTO session_homes (session_id, subscription_id, used_at)
+VALUES (:session_id, :subscription_id, :used_at);

@@ -163,3 +163,56 @@ DELETE FROM sessions WHERE id IN (
         AND id NOT IN (SELECT session_id FROM executions WHERE status IN ('queued', 'running'))
     ORDER BY last_used_at LIMIT :limit
 );
+
+-- name: export_seat
+SELECT standing, executions_ended, last_request_at, last_session_id, last_session_at FROM seat;
+
+-- name: export_executions
+-- Everything, in the order of a key: the next rows after the last one that was read.
+SELECT id, document FROM executions WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: export_records
+SELECT id, document FROM usage_records WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: export_blocks
+SELECT starts_at, records FROM blocks WHERE starts_at > :after ORDER BY starts_at LIMIT :limit;
+
+-- name: export_limit_events
+SELECT seq, document FROM limit_events WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: export_sessions
+SELECT id, total_nano_usd, last_used_at FROM sessions
+WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: load_seat
+UPDATE seat SET
+    standing = :standing, executions_ended = :executions_ended,
+    last_request_at = :last_request_at, last_session_id = :last_session_id,
+    last_session_at = :last_session_at;
+
+-- name: load_execution
+-- As it was elsewhere. A row that is there already is an error, here and in all that load.
+INSERT INTO executions (id, status, session_id, created_at, ended_at, document)
+VALUES (:id, :status, :session_id, :created_at, :ended_at, :document);
+
+-- name: load_record
+-- The sums are loaded too, so the record adds to none.
+INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document)
+VALUES (:id, :timestamp, :cost_nano_usd, :source, :document);
+
+-- name: load_block
+INSERT INTO blocks (starts_at, records) VALUES (:starts_at, :records);
+
+-- name: load_block_model
+INSERT INTO block_models (
+    starts_at, model, input_tokens, output_tokens, cache_creation_input_tokens,
+    cache_read_input_tokens, cost_nano_usd
+)
+VALUES (
+    :starts_at, :model, :input_tokens, :output_tokens, :cache_creation_input_tokens,
+    :cache_read_input_tokens, :cost_nano_usd
+);
+
+-- name: load_session
+INSERT INTO sessions (id, total_nano_usd, last_used_at)
+VALUES (:id, :total_nano_usd, :last_used_at);

@@ -1,0 +1,55 @@
+"""What a page of each list asks of its statement: the bindings, checked.
+
+One row more than the page holds is asked for: whether it is there says whether a page follows.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pool.execution import ExecutionStatus
+from pool.store.cursors import LARGEST, check_limit, start_of
+from pool.store.documents import micros
+
+Bindings = dict[str, Any]
+
+
+def executions_below(
+    limit: int, cursor: str | None, status: ExecutionStatus | None, session_id: str | None
+) -> tuple[str, Bindings]:
+    """The statement by which they are found, and its bindings."""
+    check_limit(limit)
+    at, last = start_of("executions", cursor)
+    bindings = {
+        "at": at,
+        "id": last,
+        "limit": limit + 1,
+        "status": None if status is None else status.value,
+        "session_id": session_id,
+    }
+    if session_id is not None:
+        return "executions_by_session", bindings
+    return "executions" if status is None else "executions_by_status", bindings
+
+
+def usage_below(
+    limit: int, cursor: str | None, since: datetime | None, until: datetime | None
+) -> Bindings:
+    check_limit(limit)
+    start = start_of("usage", cursor)
+    at, last = start if until is None else min(start, (micros(until), ""))
+    oldest = -LARGEST if since is None else micros(since)
+    return {"since": oldest, "at": at, "id": last, "limit": limit + 1}
+
+
+def blocks_below(limit: int, cursor: str | None) -> Bindings:
+    check_limit(limit)
+    at, _ = start_of("blocks", cursor)
+    return {"at": at, "limit": limit + 1}
+
+
+def limits_below(limit: int, cursor: str | None) -> Bindings:
+    check_limit(limit)
+    at, seq = start_of("limits", cursor, newest=(LARGEST, 0))
+    return {"at": at, "seq": seq, "limit": limit + 1}

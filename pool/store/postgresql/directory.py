@@ -1,0 +1,179 @@
+"""What belongs to no subscription, shared by all routers. See ``pool.store.protocol.Directory``.
+
+There is no epoch here, since several routers write at the same time: unique keys, and updates on a
+condition, decide between them. Each call is a transaction of its own; calls are not gathered, since
+two routers with many claims in a transaction each would wait for one another. Every call comes to
+the same when it is repeated, which is what is done where the fate of a commit is in doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from pool.errors import NotFound, StoreError
+from pool.store import rows as values
+from pool.store.documents import micros, read_document
+from pool.store.exports import exported_directory, loading_directory, registration_columns
+from pool.store.lists import Bindings
+from pool.store.postgresql.connections import Connections
+from pool.store.postgresql.statements import Db, first_row, rows, run, run_many, statements
+from pool.store.postgresql.transactions import Raised, Transactions
+from pool.store.protocol import Claim, DirectoryPortion, Registration
+
+Result = TypeVar("Result")
+_SQL = statements("directory")
+_EXPIRED_AT_ONCE = 1000
+_TRIES = 5
+"""A claim that stands in the way may be forgotten before it is read; hardly so often."""
+
+
+async def _located(db: Db, execution_id: str) -> Claim | None:
+    row = await first_row(db, _SQL["locate"], {"execution_id": execution_id})
+    return None if row is None else values.claim(row, claimed_now=False)
+
+
+class PostgresqlDirectory:
+    """The registry, and the index of executions and sessions."""
+
+    def __init__(self, store: str, connections: Connections, transactions: Transactions) -> None:
+        self._store = store
+        self._connections = connections
+        self._transactions = transactions
+        self._is_closed = False
+
+    async def _write(self, work: Callable[[Db], Awaitable[Result]]) -> Result:
+        self._check_open()
+        answer: Any = (await self._transactions.write([work]))[0]
+        if isinstance(answer, Raised):
+            raise answer.error
+        result: Result = answer
+        return result
+
+    async def _read(self, work: Callable[[Db], Awaitable[Result]]) -> Result:
+        self._check_open()
+        return await self._transactions.read(work)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreError(self._store, "is closed")
+
+    async def claim(
+        self, *, execution_id: str, digest: str, now: datetime, key: str | None = None
+    ) -> Claim:
+        """Take an id and a key; a claim that stands in the way counts as used at ``now``."""
+        taking = {
+            "execution_id": execution_id,
+            "key": key,
+            "digest": digest,
+            "now": micros(now),
+            "claimed_by": uuid4(),
+        }
+
+        async def work(db: Db) -> Claim:
+            for _ in range(_TRIES):
+                await run(db, _SQL["claim"], taking)
+                row = await first_row(db, _SQL["claimed"], taking)
+                if row is not None:
+                    return await _taken(db, row, taking)
+            raise StoreError(self._store, "a claim comes and goes: try again")
+
+        return await self._write(work)
+
+    async def place(
+        self, execution_id: str, subscription_id: str, session_id: str, *, instead_of: str | None
+    ) -> Claim:
+        """Note who is asked to run an execution; its session counts as used when the claim was.
+
+        Raises ``NotFound`` for an execution that nobody claimed.
+        """
+        placing = {
+            "execution_id": execution_id,
+            "subscription_id": subscription_id,
+            "session_id": session_id,
+            "instead_of": instead_of,
+        }
+
+        async def work(db: Db) -> Claim:
+            await run(db, _SQL["place"], placing)
+            claim = await _located(db, execution_id)
+            if claim is None:
+                raise NotFound("execution", execution_id)
+            return claim
+
+        return await self._write(work)
+
+    async def locate(self, execution_id: str) -> Claim | None:
+        return await self._read(lambda db: _located(db, execution_id))
+
+    async def session_home(self, session_id: str) -> str | None:
+        wanted = {"session_id": session_id}
+        row = await self._read(lambda db: first_row(db, _SQL["session_home"], wanted))
+        return None if row is None else str(row[0])
+
+    async def register(self, registration: Registration) -> None:
+        row = registration_columns(registration)
+        await self._write(lambda db: run(db, _SQL["register"], row))
+
+    async def unregister(self, subscription_id: str) -> bool:
+        was_there = False
+
+        async def work(db: Db) -> bool:
+            nonlocal was_there  # done again, it finds nothing to remove
+            was_there = (
+                bool(await run(db, _SQL["unregister"], {"id": subscription_id})) or was_there
+            )
+            return was_there
+
+        return await self._write(work)
+
+    async def registrations(self) -> tuple[Registration, ...]:
+        """Oldest first."""
+        found = await self._read(lambda db: rows(db, _SQL["registrations"], {}))
+        return tuple(read_document(Registration, row[0]) for row in found)
+
+    async def expire(self, before: datetime) -> int:
+        """In transactions of bounded size; the number of claims."""
+        edge = {"before": micros(before), "limit": _EXPIRED_AT_ONCE}
+        await self._expire("expire_session_homes", edge)
+        return await self._expire("expire_claims", edge)
+
+    async def _expire(self, statement: str, edge: dict[str, int]) -> int:
+        total = removed = await self._write(lambda db: run(db, _SQL[statement], edge))
+        while removed == edge["limit"]:
+            removed = await self._write(lambda db: run(db, _SQL[statement], edge))
+            total += removed
+        return total
+
+    def export(self) -> AsyncIterator[DirectoryPortion]:
+        return exported_directory(self._found)
+
+    async def load(self, portion: DirectoryPortion) -> None:
+        """Not to be repeated by itself: in doubt, what was loaded stands in the way of itself, and
+        ``StoreError`` says so.
+        """
+
+        async def work(db: Db) -> None:
+            for name, many in loading_directory(portion):
+                await run_many(db, _SQL[name], many)
+
+        await self._write(work)
+
+    async def _found(self, statement: str, wanted: Bindings) -> list[Any]:
+        return await self._read(lambda db: rows(db, _SQL[statement], wanted))
+
+    async def close(self) -> None:
+        """Leave the connections. Twice is once."""
+        if not self._is_closed:
+            self._is_closed = True
+            await self._connections.left()
+
+
+async def _taken(db: Db, row: Any, taking: dict[str, Any]) -> Claim:
+    *claimed, claimed_by = row
+    claimed_now = claimed_by == taking["claimed_by"]
+    if not claimed_now:
+        await run(db, _SQL["use_claim"], {"execution_id": claimed[0], "now": taking["now"]})
+    return values.claim(claimed, claimed_now=claimed_now)

@@ -1,0 +1,82 @@
+-- name: claim
+-- The unique id and the unique key decide: whoever comes second, here or at another router, waits
+-- for the first to commit and changes nothing.
+INSERT INTO claims (execution_id, key, digest, created_at, used_at, claimed_by)
+VALUES (:execution_id, :key, :digest, :now, :now, :claimed_by)
+ON CONFLICT DO NOTHING;
+
+-- name: claimed
+-- The claim that was taken, or stands in the way: the key's before the id's, since the key is what
+-- the caller repeats.
+SELECT execution_id, digest, created_at, subscription_id, claimed_by FROM claims
+WHERE execution_id = :execution_id OR key = :key
+ORDER BY (key IS NOT DISTINCT FROM :key) DESC LIMIT 1;
+
+-- name: use_claim
+-- Asked for again: kept that much longer.
+UPDATE claims SET used_at = :now WHERE execution_id = :execution_id AND used_at < :now;
+
+-- name: place
+-- Compare and set: of two who saw the execution at the same place, one moves it, and the session
+-- with it.
+WITH placed AS (
+    UPDATE claims SET subscription_id = :subscription_id
+    WHERE execution_id = :execution_id AND subscription_id IS NOT DISTINCT FROM :instead_of::text
+    RETURNING used_at
+)
+INSERT INTO session_homes (session_id, subscription_id, used_at)
+SELECT :session_id, :subscription_id, used_at FROM placed
+ON CONFLICT (session_id) DO UPDATE SET
+    subscription_id = excluded.subscription_id,
+    used_at = greatest(excluded.used_at, session_homes.used_at);
+
+-- name: locate
+SELECT execution_id, digest, created_at, subscription_id FROM claims
+WHERE execution_id = :execution_id;
+
+-- name: session_home
+SELECT subscription_id FROM session_homes WHERE session_id = :session_id;
+
+-- name: register
+INSERT INTO registrations (id, created_at, document) VALUES (:id, :created_at, :document)
+ON CONFLICT (id) DO UPDATE SET created_at = excluded.created_at, document = excluded.document;
+
+-- name: unregister
+DELETE FROM registrations WHERE id = :id;
+
+-- name: registrations
+SELECT document FROM registrations ORDER BY created_at, id;
+
+-- name: expire_claims
+-- What another router has its hands on was used just now, or is being removed already.
+DELETE FROM claims WHERE execution_id IN (
+    SELECT execution_id FROM claims WHERE used_at < :before
+    ORDER BY used_at LIMIT :limit FOR UPDATE SKIP LOCKED
+);
+
+-- name: expire_session_homes
+DELETE FROM session_homes WHERE session_id IN (
+    SELECT session_id FROM session_homes WHERE used_at < :before
+    ORDER BY used_at LIMIT :limit FOR UPDATE SKIP LOCKED
+);
+
+-- name: export_claims
+-- Everything, in the order of a key: the next rows after the last one that was read.
+SELECT execution_id, key, digest, created_at, used_at, subscription_id FROM claims
+WHERE execution_id > :after ORDER BY execution_id LIMIT :limit;
+
+-- name: export_session_homes
+SELECT session_id, subscription_id, used_at FROM session_homes
+WHERE session_id > :after ORDER BY session_id LIMIT :limit;
+
+-- name: load_registration
+-- As it was elsewhere. A row that is there already is an error, here and in all that load.
+INSERT INTO registrations (id, created_at, document) VALUES (:id, :created_at, :document);
+
+-- name: load_claim
+INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription_id, claimed_by)
+VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id, gen_random_uuid());
+
+-- name: load_session_home
+INSERT INTO session_homes (session_id, subscription_id, used_at)
+VALUES (:session_id, :subscription_id, :used_at);

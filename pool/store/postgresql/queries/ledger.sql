@@ -1,0 +1,273 @@
+-- name: begin_execution
+-- Known already: nothing happens, and the row that is kept stays as it is. Otherwise the seat notes
+-- the request and the session; one that was used earlier does not replace the last.
+WITH begun AS (
+    INSERT INTO executions (subscription_id, id, status, session_id, created_at, document)
+    VALUES (:subscription_id, :id, :status, :session_id, :created_at, :document)
+    ON CONFLICT DO NOTHING
+    RETURNING session_id, created_at
+)
+UPDATE seats SET
+    last_request_at = greatest(last_request_at, begun.created_at),
+    last_session_id = CASE
+        WHEN last_session_at > begun.created_at THEN last_session_id ELSE begun.session_id
+    END,
+    last_session_at = greatest(last_session_at, begun.created_at)
+FROM begun WHERE subscription_id = :subscription_id;
+
+-- name: update_execution
+-- Progress of an execution that has not ended.
+UPDATE executions
+SET status = :status, session_id = :session_id, created_at = :created_at, document = :document
+WHERE subscription_id = :subscription_id AND id = :id AND ended_at IS NULL;
+
+-- name: end_execution
+-- The end of an execution that has not ended, counted.
+WITH ended AS (
+    UPDATE executions
+    SET status = :status, session_id = :session_id, created_at = :created_at,
+        ended_at = :ended_at, document = :document
+    WHERE subscription_id = :subscription_id AND id = :id AND ended_at IS NULL
+    RETURNING id
+)
+UPDATE seats SET executions_ended = executions_ended + 1
+FROM ended WHERE subscription_id = :subscription_id;
+
+-- name: execution
+SELECT document FROM executions WHERE subscription_id = :subscription_id AND id = :id;
+
+-- name: open_executions
+-- Oldest first: the order in which they are taken up again.
+SELECT document FROM executions
+WHERE subscription_id = :subscription_id AND status IN ('queued', 'running')
+ORDER BY created_at, id;
+
+-- name: uncertain_executions
+SELECT count(*) FROM executions
+WHERE subscription_id = :subscription_id AND status = 'uncertain';
+
+-- name: executions
+-- A page, newest first, below the time and the id.
+SELECT created_at, id, document FROM executions
+WHERE subscription_id = :subscription_id AND (created_at, id) < (:at, :id)
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: executions_by_status
+SELECT created_at, id, document FROM executions
+WHERE subscription_id = :subscription_id AND status = :status AND (created_at, id) < (:at, :id)
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: executions_by_session
+-- A session has few executions: the status is looked at in each.
+SELECT created_at, id, document FROM executions
+WHERE subscription_id = :subscription_id AND session_id = :session_id
+    AND (created_at, id) < (:at, :id)
+    AND (:status::text IS NULL OR status = :status)
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: seat
+SELECT standing, executions_ended, last_request_at, last_session_id FROM seats
+WHERE subscription_id = :subscription_id;
+
+-- name: set_standing
+UPDATE seats SET standing = :standing WHERE subscription_id = :subscription_id;
+
+-- name: add_record
+-- Counted once: a known id changes nothing, and then the sums are left alone too.
+WITH added AS (
+    INSERT INTO usage_records (subscription_id, id, timestamp, cost_nano_usd, source, document)
+    VALUES (:subscription_id, :id, :timestamp, :cost_nano_usd, :source, :document)
+    ON CONFLICT DO NOTHING
+    RETURNING subscription_id
+), models AS (
+    INSERT INTO block_models (
+        subscription_id, starts_at, model, input_tokens, output_tokens,
+        cache_creation_input_tokens, cache_read_input_tokens, cost_nano_usd
+    )
+    SELECT added.subscription_id, :starts_at, figures.*
+    FROM added, unnest(
+        :model::text[], :input_tokens::bigint[], :output_tokens::bigint[],
+        :cache_creation_input_tokens::bigint[], :cache_read_input_tokens::bigint[],
+        :model_cost_nano_usd::bigint[]
+    ) AS figures
+    ON CONFLICT (subscription_id, starts_at, model) DO UPDATE SET
+        input_tokens = block_models.input_tokens + excluded.input_tokens,
+        output_tokens = block_models.output_tokens + excluded.output_tokens,
+        cache_creation_input_tokens =
+            block_models.cache_creation_input_tokens + excluded.cache_creation_input_tokens,
+        cache_read_input_tokens =
+            block_models.cache_read_input_tokens + excluded.cache_read_input_tokens,
+        cost_nano_usd = block_models.cost_nano_usd + excluded.cost_nano_usd
+)
+INSERT INTO blocks (subscription_id, starts_at, records)
+SELECT subscription_id, :starts_at, 1 FROM added
+ON CONFLICT (subscription_id, starts_at) DO UPDATE SET records = blocks.records + 1;
+
+-- name: costs_since
+-- Read from the index alone, where the table was vacuumed.
+SELECT timestamp, cost_nano_usd FROM usage_records
+WHERE subscription_id = :subscription_id AND timestamp >= :since
+ORDER BY timestamp, id;
+
+-- name: recent_costs
+-- What the last runs cost, of those that cost something; newest first.
+SELECT cost_nano_usd FROM usage_records
+WHERE subscription_id = :subscription_id AND source = 'cli' AND cost_nano_usd > 0
+ORDER BY timestamp DESC, id DESC LIMIT 50;
+
+-- name: usage
+-- A page, newest first, below the time and the id.
+SELECT timestamp, id, document FROM usage_records
+WHERE subscription_id = :subscription_id AND timestamp >= :since
+    AND (timestamp, id) < (:at, :id)
+ORDER BY timestamp DESC, id DESC LIMIT :limit;
+
+-- name: blocks
+SELECT starts_at, records FROM blocks
+WHERE subscription_id = :subscription_id AND starts_at < :at
+ORDER BY starts_at DESC LIMIT :limit;
+
+-- name: block_models
+SELECT starts_at, model, input_tokens, output_tokens, cache_creation_input_tokens,
+    cache_read_input_tokens, cost_nano_usd
+FROM block_models
+WHERE subscription_id = :subscription_id AND starts_at BETWEEN :first AND :last
+ORDER BY starts_at, model;
+
+-- name: lifetime_records
+SELECT coalesce(sum(records), 0)::bigint FROM blocks WHERE subscription_id = :subscription_id;
+
+-- name: lifetime_models
+SELECT model, sum(input_tokens)::bigint, sum(output_tokens)::bigint,
+    sum(cache_creation_input_tokens)::bigint, sum(cache_read_input_tokens)::bigint,
+    sum(cost_nano_usd)::bigint
+FROM block_models WHERE subscription_id = :subscription_id
+GROUP BY model ORDER BY model;
+
+-- name: add_limit_event
+INSERT INTO limit_events (subscription_id, observed_at, document)
+VALUES (:subscription_id, :observed_at, :document);
+
+-- name: limits
+-- A page, newest first, below the time and the seq.
+SELECT observed_at, seq, document FROM limit_events
+WHERE subscription_id = :subscription_id AND (observed_at, seq) < (:at, :seq)
+ORDER BY observed_at DESC, seq DESC LIMIT :limit;
+
+-- name: windows
+SELECT name, document FROM windows WHERE subscription_id = :subscription_id;
+
+-- name: set_window
+INSERT INTO windows (subscription_id, name, document) VALUES (:subscription_id, :name, :document)
+ON CONFLICT (subscription_id, name) DO UPDATE SET document = excluded.document;
+
+-- name: set_session
+-- A run that reported no running total leaves the last one that was reported.
+INSERT INTO sessions (subscription_id, id, total_nano_usd, last_used_at)
+VALUES (:subscription_id, :id, :total_nano_usd, :last_used_at)
+ON CONFLICT (subscription_id, id) DO UPDATE SET
+    total_nano_usd = coalesce(excluded.total_nano_usd, sessions.total_nano_usd),
+    last_used_at = greatest(excluded.last_used_at, sessions.last_used_at);
+
+-- name: note_session
+-- The session used last; one that was used earlier, but settles later, does not replace it.
+UPDATE seats SET last_session_id = :session_id, last_session_at = :at
+WHERE subscription_id = :subscription_id AND (last_session_at IS NULL OR last_session_at <= :at);
+
+-- name: session
+SELECT total_nano_usd, last_used_at FROM sessions
+WHERE subscription_id = :subscription_id AND id = :id;
+
+-- name: expire_records
+DELETE FROM usage_records WHERE subscription_id = :subscription_id AND id IN (
+    SELECT id FROM usage_records
+    WHERE subscription_id = :subscription_id AND timestamp < :before
+    ORDER BY timestamp LIMIT :limit
+);
+
+-- name: expire_executions
+DELETE FROM executions WHERE subscription_id = :subscription_id AND id IN (
+    SELECT id FROM executions
+    WHERE subscription_id = :subscription_id AND ended_at < :before
+    ORDER BY ended_at LIMIT :limit
+);
+
+-- name: expire_limit_events
+DELETE FROM limit_events WHERE seq IN (
+    SELECT seq FROM limit_events
+    WHERE subscription_id = :subscription_id AND observed_at < :before
+    ORDER BY observed_at LIMIT :limit
+);
+
+-- name: expire_sessions
+-- A session that an execution still waits for or runs in is not idle.
+DELETE FROM sessions WHERE subscription_id = :subscription_id AND id IN (
+    SELECT id FROM sessions
+    WHERE subscription_id = :subscription_id AND last_used_at < :before
+        AND NOT EXISTS (
+            SELECT FROM executions
+            WHERE executions.subscription_id = sessions.subscription_id
+                AND session_id = sessions.id AND status IN ('queued', 'running')
+        )
+    ORDER BY last_used_at LIMIT :limit
+);
+
+-- name: export_seat
+SELECT standing, executions_ended, last_request_at, last_session_id, last_session_at FROM seats
+WHERE subscription_id = :subscription_id;
+
+-- name: export_executions
+-- Everything, in the order of a key: the next rows after the last one that was read.
+SELECT id, document FROM executions
+WHERE subscription_id = :subscription_id AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: export_records
+SELECT id, document FROM usage_records
+WHERE subscription_id = :subscription_id AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: export_blocks
+SELECT starts_at, records FROM blocks
+WHERE subscription_id = :subscription_id AND starts_at > :after ORDER BY starts_at LIMIT :limit;
+
+-- name: export_limit_events
+SELECT seq, document FROM limit_events
+WHERE subscription_id = :subscription_id AND seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: export_sessions
+SELECT id, total_nano_usd, last_used_at FROM sessions
+WHERE subscription_id = :subscription_id AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: load_seat
+UPDATE seats SET
+    standing = :standing, executions_ended = :executions_ended,
+    last_request_at = :last_request_at, last_session_id = :last_session_id,
+    last_session_at = :last_session_at
+WHERE subscription_id = :subscription_id;
+
+-- name: load_execution
+-- As it was elsewhere. A row that is there already is an error, here and in all that load.
+INSERT INTO executions (subscription_id, id, status, session_id, created_at, ended_at, document)
+VALUES (:subscription_id, :id, :status, :session_id, :created_at, :ended_at, :document);
+
+-- name: load_record
+-- The sums are loaded too, so the record adds to none.
+INSERT INTO usage_records (subscription_id, id, timestamp, cost_nano_usd, source, document)
+VALUES (:subscription_id, :id, :timestamp, :cost_nano_usd, :source, :document);
+
+-- name: load_block
+INSERT INTO blocks (subscription_id, starts_at, records)
+VALUES (:subscription_id, :starts_at, :records);
+
+-- name: load_block_model
+INSERT INTO block_models (
+    subscription_id, starts_at, model, input_tokens, output_tokens, cache_creation_input_tokens,
+    cache_read_input_tokens, cost_nano_usd
+)
+VALUES (
+    :subscription_id, :starts_at, :model, :input_tokens, :output_tokens,
+    :cache_creation_input_tokens, :cache_read_input_tokens, :cost_nano_usd
+);
+
+-- name: load_session
+INSERT INTO sessions (subscription_id, id, total_nano_usd, last_used_at)
+VALUES (:subscription_id, :id, :total_nano_usd, :last_used_at);

@@ -1,0 +1,51 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from postgres import PASSWORD, Server
+from typer.testing import CliRunner
+
+from api.cli.migrate_store import migrate_store
+
+APP = typer.Typer()
+APP.command()(migrate_store)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "pool.toml"
+    path.write_text('[[subscriptions]]\nid = "sub1"\n', encoding="utf-8")
+    return str(path)
+
+
+def test_a_pool_is_moved_once_and_the_password_is_shown_nowhere(
+    server: Server, config: str
+) -> None:
+    environment = {"CLAUDE_POOL_MIGRATE_TO": server.fresh_schema()}
+
+    moved = CliRunner().invoke(APP, ["--config", config], env=environment)
+
+    assert moved.exit_code == 0, moved.output
+    assert "Moved and verified: 1 subscriptions, 0 executions" in moved.output
+    assert PASSWORD not in moved.output
+
+
+def test_a_database_that_cannot_be_used_is_told_in_a_sentence(server: Server, config: str) -> None:
+    wrong = server.url(password="hush")
+
+    refused = CliRunner().invoke(APP, ["--config", config, "--to", wrong])
+
+    assert refused.exit_code == 1
+    assert "does not let this user in" in refused.output
+    assert "hush" not in refused.output

@@ -1,0 +1,113 @@
+"""Durable rows a second in PostgreSQL, alone and together, and how long an activation reads 100k.
+
+Run it as a script, with the URL of an empty database in ``BENCH_POSTGRESQL``; without, it starts
+the server of the tests, with ``fsync`` on. Every row is on the disk before its call returns.
+"""
+
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pool.store.postgresql import PostgresqlStores
+from pool.store.protocol import Directory, Ledger
+from pool.usage import ModelUsage, Usage, UsageRecord
+
+NOW = datetime(2026, 1, 28, 15, tzinfo=UTC)
+ROWS = 4_000
+RECORDS = 100_000
+
+
+def _record(name: str, number: int) -> UsageRecord:
+    usage = ModelUsage(input_tokens=10, output_tokens=200, cost_nano_usd=30_000_000 + number)
+    return UsageRecord(
+        id=f"{name}-{number}",
+        subscription_id="bench",
+        timestamp=NOW + timedelta(seconds=number),
+        usage=Usage(models={"claude-sonnet-4-5": usage}),
+    )
+
+
+async def _writes(ledger: Ledger, callers: int, rows: int) -> float:
+    """Rows a second of ``callers``, each of whom waits for one row before the next."""
+    records = [_record(f"{callers}", number) for number in range(rows)]
+
+    async def caller(first: int) -> None:
+        for record in records[first::callers]:
+            await ledger.record(record)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(caller(first) for first in range(callers)))
+    return rows / (time.perf_counter() - started)
+
+
+async def _claims(directory: Directory, callers: int, rows: int) -> float:
+    """Executions a second that are claimed and placed."""
+
+    async def caller(first: int) -> None:
+        for number in range(first, rows, callers):
+            name = f"{callers}-{number}"
+            await directory.claim(execution_id=name, digest="d", now=NOW, key=name)
+            await directory.place(name, "sub1", name, instead_of=None)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(caller(first) for first in range(callers)))
+    return rows / (time.perf_counter() - started)
+
+
+async def _measure(stores: PostgresqlStores) -> None:
+    ledger = await stores.open_ledger("bench")
+    print(f"{'callers':>10} {'durable rows/s':>16} {'ms a row':>10}")
+    for callers, rows in ((1, ROWS // 4), (16, ROWS), (64, ROWS)):
+        rate = await _writes(ledger, callers, rows)
+        print(f"{callers:>10} {rate:>16,.0f} {1000 * callers / rate:>10.2f}")
+    await ledger.close()
+
+    directory = await stores.open_directory()
+    print(f"{'callers':>10} {'claims+places/s':>16}")
+    for callers, rows in ((1, ROWS // 8), (16, ROWS // 2)):
+        print(f"{callers:>10} {await _claims(directory, callers, rows):>16,.0f}")
+    await directory.close()
+
+    ledger = await stores.open_ledger("old")
+    records = (_record("old", number) for number in range(RECORDS))
+    for _ in range(RECORDS // 1000):
+        await asyncio.gather(*(ledger.record(next(records)) for _ in range(1000)))
+    await ledger.close()
+
+    started = time.perf_counter()
+    ledger = await stores.open_ledger("old")
+    opened = time.perf_counter()
+    recovery = await ledger.recover(NOW - timedelta(days=7))
+    recovered = time.perf_counter()
+    await ledger.close()
+    print(f"open {1000 * (opened - started):.1f} ms", end=", ")
+    print(f"recover {len(recovery.costs):,} records {1000 * (recovered - opened):.1f} ms")
+
+
+def main() -> None:
+    url = os.environ.get("BENCH_POSTGRESQL")
+    if url:
+        asyncio.run(_measure(PostgresqlStores(url)))
+        return
+    sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+    from postgres import Server
+
+    server = Server()
+    try:
+        server.start()
+        server.sql("ALTER SYSTEM SET fsync = on")
+        server.sql("ALTER SYSTEM SET autovacuum = on")
+        server.sql("SELECT pg_reload_conf()")
+        asyncio.run(_measure(PostgresqlStores(server.fresh_schema())))
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""A real PostgreSQL for tests: the binaries of ``pgserver``, on a free loopback port.
+
+The server is a child of the test run and ends with it. ``fsync`` is off: nothing here cuts the
+power, and what a killed server had written stays with the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+
+PASSWORD = "a-secret-of-the-tests"
+START_SECONDS = 20.0
+
+_CONFIGURATION = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+fsync = off
+max_connections = 60
+shared_buffers = 32MB
+max_wal_size = 256MB
+autovacuum = off
+"""
+
+
+def _binaries() -> Path:
+    found = find_spec("pgserver")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def _unprivileged() -> str | None:
+    """PostgreSQL refuses to run as root: who it runs as instead."""
+    return "nobody" if os.geteuid() == 0 else None
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Server:
+    """One cluster in a folder of its own. Killed and started again, it keeps port and data."""
+
+    def __init__(self) -> None:
+        self.port = _free_port()
+        self._user = _unprivileged()
+        self._folder = Path(tempfile.mkdtemp(prefix="pool-tests-"))
+        self._data = self._folder / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._schemas = count(1)
+        self._initialise()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def url(self, *, port: int | None = None, password: str = PASSWORD, schema: str = "") -> str:
+        query = f"?search_path={schema}" if schema else ""
+        return f"postgresql://pool:{password}@127.0.0.1:{port or self.port}/postgres{query}"
+
+    def fresh_schema(self) -> str:
+        """The URL of a schema that is there and has nothing in it."""
+        schema = f"test_{next(self._schemas)}"
+        self.sql(f"CREATE SCHEMA {schema}")
+        return self.url(schema=schema)
+
+    def sql(self, statement: str) -> str:
+        """Run a statement from outside, on a connection of its own; its rows as text."""
+        argv = [_binaries() / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url()]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    def start(self) -> None:
+        """Start, and wait until it takes connections."""
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [_binaries() / "postgres", "-D", self._data, "-p", str(self.port)],
+                stdout=log,
+                stderr=log,
+                user=self._user,
+            )
+        ready = [_binaries() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        deadline = time.monotonic() + START_SECONDS
+        while subprocess.run(ready, check=False).returncode != 0:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self._folder / "log").read_text())
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Kill -9 of the postmaster and, as it cannot tell them, of its children."""
+        assert self._process is not None
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        self._process.kill()
+        for child in children:
+            try:
+                os.kill(int(child), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._process.wait()
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)  # fast: sessions are ended, not waited for
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        shutil.rmtree(self._folder)
+
+    def _initialise(self) -> None:
+        password = self._folder / "password"
+        password.write_text(PASSWORD)
+        if self._user is not None:
+            of = pwd.getpwnam(self._user)
+            for path in (self._folder, password):
+                os.chown(path, of.pw_uid, of.pw_gid)
+        argv = [_binaries() / "initdb", "-D", self._data, "-U", "pool", "-A", "password"]
+        argv += [f"--pwfile={password}", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(argv, check=True, capture_output=True, user=self._user)
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            configuration.write(_CONFIGURATION)
