@@ -7,7 +7,7 @@ import pytest
 from localpool import FakeRunner, LocalPool, completed, spec, usage_of
 
 from pool.errors import NotFound, StoreError, Unavailable
-from pool.execution import ExecutionRequest, ExecutionRow, ExecutionStatus
+from pool.execution import Execution, ExecutionRequest, ExecutionRow, ExecutionStatus
 from pool.outcome import Failed, FailureKind
 from pool.report import Report, SubscriptionState
 from pool.store.sqlite import SqliteStores
@@ -199,6 +199,37 @@ async def test_an_intent_that_cannot_be_kept_is_refused_and_the_next_one_taken(
     )
     assert healed.state_reason == "has headroom"
     assert (await pool.client.execute(ask())).status == ExecutionStatus.SUCCEEDED
+
+
+async def test_callers_who_waited_for_an_intent_that_failed_begin_it_once(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.life.STORE_RETRY_SECONDS", 0.01)
+    subscription = pool.peers.subscription("sub1")
+    life, begin, first = subscription._life, subscription._life.ledger.begin, asyncio.Event()
+
+    async def fails_once(row: ExecutionRow) -> ExecutionRow:
+        if first.is_set():
+            return await begin(row)
+        first.set()
+        await asyncio.sleep(0)
+        raise StoreError("sub1", "the disk is full")
+
+    def refuses_nothing(_: StoreError) -> None:
+        """As if the disk had been well again at once."""
+
+    monkeypatch.setattr(life.ledger, "begin", fails_once)
+    monkeypatch.setattr(life, "trouble", refuses_nothing)
+    answers = await asyncio.gather(
+        *(pool.client.execute(ask(), execution_id=ID) for _ in range(3)), return_exceptions=True
+    )
+
+    ended = [each for each in answers if isinstance(each, Execution)]
+    assert {ExecutionStatus.SUCCEEDED} == {each.status for each in ended}
+    assert (1, Decimal("0.0006")) == (
+        len(pool.runner.runs),
+        (await report_of(pool)).weekly.used_usd,
+    )
 
 
 async def test_an_outcome_that_cannot_be_kept_is_not_told_until_it_can(

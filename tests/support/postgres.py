@@ -32,11 +32,11 @@ autovacuum = off
 """
 
 
-def _binaries() -> Path:
+def _installed() -> Path:
     found = find_spec("pgserver")
     assert found is not None
     assert found.origin is not None
-    return Path(found.origin).parent / "pginstall" / "bin"
+    return Path(found.origin).parent / "pginstall"
 
 
 def _unprivileged() -> str | None:
@@ -58,6 +58,7 @@ class Server:
         self._user = _unprivileged()
         self._folder = Path(tempfile.mkdtemp(prefix="pool-tests-"))
         self._data = self._folder / "data"
+        self._binaries = self._readable(_installed()) / "bin"
         self._process: subprocess.Popen[bytes] | None = None
         self._schemas = count(1)
         self._initialise()
@@ -79,19 +80,27 @@ class Server:
 
     def sql(self, statement: str) -> str:
         """Run a statement from outside, on a connection of its own; its rows as text."""
-        argv = [_binaries() / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url()]
+        argv = [
+            self._binaries / "psql",
+            "-XqAt",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            statement,
+            self.url(),
+        ]
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
     def start(self) -> None:
         """Start, and wait until it takes connections."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [_binaries() / "postgres", "-D", self._data, "-p", str(self.port)],
+                [self._binaries / "postgres", "-D", self._data, "-p", str(self.port)],
                 stdout=log,
                 stderr=log,
                 user=self._user,
             )
-        ready = [_binaries() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ready = [self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         deadline = time.monotonic() + START_SECONDS
         while subprocess.run(ready, check=False).returncode != 0:
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -120,6 +129,17 @@ class Server:
                 self.kill()
         shutil.rmtree(self._folder)
 
+    def _readable(self, installed: Path) -> Path:
+        """The installation where the server's user can read it: a checkout may be private."""
+        if self._user is None:
+            return installed
+        copy = self._folder / "site" / "pgserver" / "pginstall"
+        shutil.copytree(installed, copy, symlinks=True)
+        libraries = installed.parents[1] / "pgserver.libs"  # found by their place beside it
+        if libraries.exists():
+            shutil.copytree(libraries, copy.parents[1] / libraries.name, symlinks=True)
+        return copy
+
     def _initialise(self) -> None:
         password = self._folder / "password"
         password.write_text(PASSWORD)
@@ -127,7 +147,7 @@ class Server:
             of = pwd.getpwnam(self._user)
             for path in (self._folder, password):
                 os.chown(path, of.pw_uid, of.pw_gid)
-        argv = [_binaries() / "initdb", "-D", self._data, "-U", "pool", "-A", "password"]
+        argv = [self._binaries / "initdb", "-D", self._data, "-U", "pool", "-A", "password"]
         argv += [f"--pwfile={password}", "--encoding=UTF8", "--locale=C", "--no-sync"]
         subprocess.run(argv, check=True, capture_output=True, user=self._user)
         with (self._data / "postgresql.conf").open("a") as configuration:
