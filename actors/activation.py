@@ -63,7 +63,7 @@ async def _make_router(config: Config, peers: Peers) -> Router:
         policy=RoutingPolicy(limits=config.limits, weights=config.health),
         default_model=config.claude.model,
         timeout_seconds=config.claude.timeout_seconds,
-        directory_retention=timedelta(days=config.pool.retention_days),
+        backups_dir=config.pool.data_dir / "backups",
     )
     directory = await stores_of(config).open_directory()
     return await Router.activate(directory, peers, settings, config.claude.knows, now_in_utc)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from actors.client import PoolClient
+from pool.backup import Backup
 from pool.execution import Execution, ExecutionRequest, ExecutionStatus
 from pool.overview import Overview
 from pool.report import BlockReport, Report
@@ -156,6 +157,9 @@ class BlockingPoolClient:
         self, subscription_id: str, *, limit: int = 50, cursor: str | None = None
     ) -> Page[BlockReport]:
         return self._wait(self._client.blocks(subscription_id, limit=limit, cursor=cursor))
+
+    def backup(self) -> Backup:
+        return self._wait(self._client.backup())
 
     def pool(self) -> Overview:
         return self._wait(self._client.pool())

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from actors.peers import Peers
 from actors.router import Dispatch
 from actors.subscription import LONGEST_POLL_SECONDS, Subscription
+from pool.backup import Backup, backup_name
+from pool.errors import NotFound
 from pool.execution import Execution, ExecutionRequest, ExecutionStatus, new_execution_id
 from pool.overview import Overview
 from pool.report import BlockReport, Report
@@ -119,11 +121,11 @@ class PoolClient:
         subscription_id: str | None = None,
     ) -> Page[Execution]:
         """Executions of every subscription, newest first."""
-        ids = (
-            [(await self.subscription(subscription_id)).id]
-            if subscription_id
-            else [each.id for each in await self.subscriptions()]
-        )
+        registrations = await self._peers.router().registrations()
+        known = [each.spec.id for each in registrations]
+        if subscription_id is not None and subscription_id not in known:
+            raise NotFound("subscription", subscription_id)
+        ids = known if subscription_id is None else [subscription_id]
         pages = await asyncio.gather(
             *(
                 self._peers.subscription(id_).executions(
@@ -195,6 +197,13 @@ class PoolClient:
         page = await self._peers.subscription(subscription_id).blocks(limit=limit, cursor=cursor)
         items = tuple(shown_block(each, expected) for each in page.items)
         return Page[BlockReport](items=items, next_cursor=page.next_cursor)
+
+    async def backup(self) -> Backup:
+        """Copy every store of the running pool into a new folder of its data directory.
+
+        ``StoreError`` for a pool in PostgreSQL, which has tools of its own for that.
+        """
+        return await self._peers.router().backup(backup_name(self._clock()))
 
     async def stop(self, drain_seconds: float) -> None:
         """Put the pool at rest: take no new work, let what runs end for ``drain_seconds``, then

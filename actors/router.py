@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import assert_never
 from uuid import NAMESPACE_OID, uuid5
 
@@ -21,6 +22,7 @@ from actors.peers import Peers
 from actors.subscription import NotAdmitted, Started, Subscription
 from actors.watch import Watch
 from pool.admission import Ask, Refusal
+from pool.backup import Backup
 from pool.errors import (
     Conflict,
     Exhausted,
@@ -63,7 +65,7 @@ class RouterSettings(Value):
     policy: RoutingPolicy = RoutingPolicy()
     default_model: str
     timeout_seconds: float
-    directory_retention: timedelta = timedelta(days=35)
+    backups_dir: Path = Path("backups")
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ class Router:
 
     async def reports(self) -> tuple[Report, ...]:
         """The latest report of every subscription, by id."""
-        await self._watch.heard_of(self._registrations)
+        await self._watch.heard_of_all()
         return self._watch.reports
 
     async def report(self, subscription_id: str) -> Report:
@@ -255,7 +257,8 @@ class Router:
         return report
 
     async def overview(self) -> Overview:
-        return overview(await self.reports(), self._clock())
+        unheard = await self._watch.heard_of_all()
+        return overview(self._watch.reports, self._clock(), unheard)
 
     async def registrations(self) -> tuple[Registration, ...]:
         return tuple(self._registrations[id_] for id_ in sorted(self._registrations))
@@ -304,6 +307,22 @@ class Router:
         recorded = await self._peers.subscription(record.subscription_id).record(record)
         self._watch.remember(recorded.report)
         return recorded.added
+
+    async def backup(self, name: str) -> Backup:
+        """Copy every store into the folder ``name`` below the backups. Asked again, it goes on."""
+        folder = self._settings.backups_dir / name
+        directory = folder / "directory.sqlite"
+        if not directory.exists():
+            await self._directory.backup(directory)
+        for subscription_id in self._registrations:
+            file = folder / "subscriptions" / subscription_id / "ledger.sqlite"
+            await self._peers.subscription(subscription_id).backup(file)
+        return Backup(
+            path=str(folder),
+            subscriptions=tuple(sorted(self._registrations)),
+            bytes=sum(file.stat().st_size for file in folder.rglob("*.sqlite")),
+            taken_at=self._clock(),
+        )
 
     async def suspend(self) -> None:
         """Have nobody start anything, until this activation ends: the service is stopping."""

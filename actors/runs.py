@@ -37,6 +37,14 @@ class LiveExecution:
     run: Run | None = None
 
 
+_LOST = Failed(
+    kind=FailureKind.KILLED,
+    message="it was started on another machine, or before a backup was restored; what became of it "
+    "is not known",
+    evidence=False,
+)
+
+
 class Runs:
     """Every execution that has not ended, by id."""
 
@@ -69,6 +77,7 @@ class Runs:
             intent=intent.model_copy(update={"reserved_nano_usd": reserved}),
             status=status,
             started_at=now if status is ExecutionStatus.RUNNING else None,
+            place=self._life.given.runner.place,
         )
         self._life.state.requested(intent)
         return self._hold_again(row)
@@ -135,20 +144,23 @@ class Runs:
     async def take_up(self, row: ExecutionRow) -> None:
         """Go on with an execution that an earlier activation left open.
 
-        A run that left a directory is adopted, alive or ended. One without was certainly never
-        spawned, for the directory comes first: it waits in the queue again, unless it was
-        cancelled.
+        A run that left a directory is adopted, alive or ended. Of one without, in this place, no
+        process was ever started, for the directory comes first: it waits in the queue again, unless
+        it was cancelled. Of one from another place nobody knows: it is not run again.
         """
-        run = None
+        run, is_lost = None, False
         if row.status is ExecutionStatus.RUNNING:
             run = self._life.given.runner.find(await self.launch(row.intent))
-            if run is None:
+            is_lost = run is None and row.place != self._life.given.runner.place
+            if run is None and not is_lost:
                 row = row.model_copy(update={"status": ExecutionStatus.QUEUED, "started_at": None})
         live = self._hold_again(row)
         live.is_durable = True
         live.begun.set()
         if run is not None:
             self._life.spawn(self._follow(live, run))
+        elif is_lost:
+            self._life.spawn(self._settle(live, _LOST))
         elif row.cancel_requested_at is not None:
             self._cancel_waiting(live)
 
@@ -160,7 +172,11 @@ class Runs:
             slots.promote(execution_id)
             live = self._live[execution_id]
             live.row = live.row.model_copy(
-                update={"status": ExecutionStatus.RUNNING, "started_at": self._life.now()}
+                update={
+                    "status": ExecutionStatus.RUNNING,
+                    "started_at": self._life.now(),
+                    "place": self._life.given.runner.place,
+                }
             )
             self._life.changed()
             self._life.spawn(self._run(live, waited=True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import datetime
+from pathlib import Path
 from typing import assert_never
 
 from actors.doubts import Doubts
@@ -192,6 +193,11 @@ class Subscription:
         """Ask everything that runs to end; it is settled with what it cost."""
         self._runs.interrupt()
         return self._life.report()
+
+    async def backup(self, file: Path) -> None:
+        """Write a copy of the ledger to a file. One that is there already stands for this one."""
+        if not await asyncio.to_thread(file.exists):
+            await self._life.ledger.backup(file)
 
     async def configure(self, spec: SubscriptionSpec) -> Report:
         """Go on with changed settings."""

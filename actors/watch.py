@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from actors.peers import Peers
@@ -24,6 +24,9 @@ POLL_SPACING_SECONDS = 0.02
 """Between two polls of one subscription, so that a burst of changes costs one report."""
 PATIENCE_SECONDS = 2.0
 """Before a subscription that does not answer is activated again."""
+EVERYBODY_SECONDS = 3.0
+"""How long a list waits for those who are missing in it: a router that was started again hears of
+everybody within a second."""
 FIRST_REPORT_SECONDS = 20.0
 """How long to wait for somebody who was never heard of: an activation takes a few seconds."""
 
@@ -74,12 +77,23 @@ class Watch:
     async def heard_of(self, ids: Iterable[str]) -> None:
         """Wait until one of them has been heard of, within bounds; at once as a rule."""
         wanted = set(ids)
+        await self._until(
+            lambda: not wanted or not wanted.isdisjoint(self._reports), FIRST_REPORT_SECONDS
+        )
+
+    async def heard_of_all(self) -> tuple[str, ...]:
+        """Wait until everybody has been heard of, within bounds; who has not been, even so."""
+        await self._until(lambda: self._specs.keys() <= self._reports.keys(), EVERYBODY_SECONDS)
+        return tuple(sorted(self._specs.keys() - self._reports.keys()))
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
         try:
-            async with asyncio.timeout(FIRST_REPORT_SECONDS):
-                while wanted and wanted.isdisjoint(self._reports):
+            async with asyncio.timeout(seconds):
+                while not condition():
                     await self._news.wait()
         except TimeoutError:
-            log.warning("nobody was heard of", extra={"wanted": sorted(wanted)})
+            missing = sorted(self._specs.keys() - self._reports.keys())
+            log.warning("somebody was not heard of", extra={"subscription_ids": missing})
 
     async def close(self) -> None:
         for subscription_id in tuple(self._tasks):

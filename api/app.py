@@ -18,7 +18,7 @@ from actors.client import PoolClient, now_in_utc
 from api.body import MAX_BODY_BYTES, BodyLimit
 from api.keys import Authentication, Keys
 from api.problems import HANDLERS, MEDIA_TYPE, Answering
-from api.routes import executions, pool, probes, subscriptions
+from api.routes import backups, executions, pool, probes, subscriptions
 
 DESCRIPTION = """\
 Runs prompts on a pool of Claude subscriptions: it picks the one with the most headroom, and knows
@@ -46,7 +46,7 @@ def create_app(
         exception_handlers=HANDLERS,
     )
     app.state.client = client
-    for each in (executions, subscriptions, pool, probes):
+    for each in (executions, subscriptions, pool, backups, probes):
         app.include_router(each.routes)
     app.add_middleware(BodyLimit, limit=max_body_bytes)
     app.add_middleware(Authentication, keys=keys)

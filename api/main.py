@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import demo, doctor, migrate_store, run, serve, status, subscriptions
+from api.cli import backup, demo, doctor, migrate_store, run, serve, status, subscriptions
 
 app = typer.Typer(
     name="claude-pool",
@@ -56,5 +56,6 @@ app.command()(run.run)
 app.command()(status.status)
 app.add_typer(subscriptions.commands, name="subscriptions")
 app.command()(doctor.doctor)
+app.command()(backup.backup)
 app.command(name="migrate-store")(migrate_store.migrate_store)
 app.command()(demo.demo)

@@ -180,6 +180,8 @@ class ExecutionRow(Value):
     started_at: Instant | None = None
     finished_at: Instant | None = None
     cancel_requested_at: Instant | None = None
+    place: str | None = None
+    """Where its run was to be started: only there an absent run was certainly never started."""
     outcome: Outcome | None = Field(default=None, discriminator="outcome")
 
 

@@ -23,9 +23,11 @@ class Forecast(Value):
 
 
 class Overview(Value):
-    """Totals and states of all subscriptions."""
+    """Totals and states of all subscriptions that were heard of."""
 
     subscriptions: int
+    unheard: tuple[str, ...]
+    """Those that were not since the router began: their figures are missing in the sums."""
     states: dict[SubscriptionState, int]
     block_cost_usd: Usd
     weekly_used_usd: Usd
@@ -66,7 +68,7 @@ def _forecast(reports: Sequence[Report], now: datetime) -> Forecast:
     )
 
 
-def overview(reports: Sequence[Report], now: datetime) -> Overview:
+def overview(reports: Sequence[Report], now: datetime, unheard: tuple[str, ...] = ()) -> Overview:
     """Add reports up, at ``now``."""
 
     def total(figures: list[Decimal]) -> Decimal:
@@ -77,6 +79,7 @@ def overview(reports: Sequence[Report], now: datetime) -> Overview:
     ages = [(now - each.observed_at).total_seconds() for each in reports]
     return Overview(
         subscriptions=len(reports),
+        unheard=unheard,
         states=dict(Counter(each.state for each in reports)),
         block_cost_usd=total([each.current_block.cost_usd for each in reports]),
         weekly_used_usd=total([each.weekly.used_usd for each in reports]),

@@ -33,14 +33,22 @@ async def runner() -> FakeRunner:
 
 
 @pytest.fixture
-async def open_pool(
-    tmp_path: Path, clock: ManualClock, runner: FakeRunner
-) -> AsyncIterator[OpenPool]:
+async def open_pool(tmp_path: Path, open_at: OpenPool) -> OpenPool:
     """Start a local pool with the given specifications."""
-    opened: list[LocalPool] = []
 
     async def start(*specs: SubscriptionSpec) -> LocalPool:
-        stores = SqliteStores(tmp_path)
+        return await open_at(tmp_path, *specs)
+
+    return start
+
+
+@pytest.fixture
+async def open_at(clock: ManualClock, runner: FakeRunner) -> AsyncIterator[OpenPool]:
+    """Start a local pool whose stores are in a folder."""
+    opened: list[LocalPool] = []
+
+    async def start(folder: Path, *specs: SubscriptionSpec) -> LocalPool:
+        stores = SqliteStores(folder)
         left: list[StoreError] = []
         around = Surroundings(
             runner=runner,
@@ -60,7 +68,9 @@ async def open_pool(
         router = await Router.activate(
             await stores.open_directory(),
             peers,
-            RouterSettings(default_model=SONNET, timeout_seconds=600),
+            RouterSettings(
+                default_model=SONNET, timeout_seconds=600, backups_dir=folder / "backups"
+            ),
             ClaudeSettings().knows,
             clock,
         )

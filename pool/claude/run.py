@@ -64,6 +64,11 @@ class Run(Protocol):
 class Runner(Protocol):
     """Starts runs on one subscription, and finds those that an earlier activation started."""
 
+    @property
+    def place(self) -> str:
+        """Names where this runner's runs are: another machine, or a restored backup, is another."""
+        ...
+
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> Run:
         """Start the CLI. A start that fails is a run whose outcome is ``Failed(NOT_STARTED)``."""
         ...

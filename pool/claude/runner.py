@@ -14,7 +14,9 @@ import tempfile
 from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
+from uuid import uuid4
 
 from pool.claude.command import argv, input_lines
 from pool.claude.leftovers import clean
@@ -64,6 +66,19 @@ class ProcessRunner:
             self._spawn, directory, launch, command, dict(environment)
         )
         return self._run(launch, directory, problem)
+
+    @cached_property
+    def place(self) -> str:
+        """A name that was drawn when the directory of the runs was first used."""
+        file = self._runs_dir.parent / "place"
+        try:
+            return file.read_text(encoding="ascii")
+        except FileNotFoundError:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft = file.with_suffix(".new")
+            draft.write_text(uuid4().hex, encoding="ascii")
+            draft.replace(file)
+            return file.read_text(encoding="ascii")
 
     async def rescan(
         self, launch: Launch, environment: Mapping[str, str], recorded: Usage

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from pydantic import Field
@@ -208,6 +209,13 @@ class Ledger(Protocol):
         """
         ...
 
+    async def backup(self, file: Path) -> None:
+        """Write a copy, consistent in itself, to a file that is not there yet; writes wait for it.
+
+        ``StoreError`` where the engine has better tools of its own.
+        """
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -308,6 +316,10 @@ class Directory(Protocol):
 
     async def load(self, portion: DirectoryPortion) -> None:
         """Keep what another directory exported, in one transaction; see ``Ledger.load``."""
+        ...
+
+    async def backup(self, file: Path) -> None:
+        """Write a copy to a file; see ``Ledger.backup``."""
         ...
 
     async def close(self) -> None: ...

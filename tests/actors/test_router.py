@@ -3,6 +3,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from localpool import FakeRunner, LocalPool, spec
@@ -329,3 +330,28 @@ def _count_calls(subscription: object, asked: "Counter[str]", id_: str) -> None:
         return await start(intent)
 
     subscription.start = counting  # type: ignore[attr-defined]
+
+
+async def test_a_backup_of_a_running_pool_can_take_its_place(
+    local_pool: LocalPool, runner: FakeRunner, open_at: OpenPool
+) -> None:
+    first = await local_pool.client.execute(ask())
+    runner.hold = True
+    running = await local_pool.client.start(ask("runs"))
+
+    backup = await local_pool.client.backup()
+    runner.runs[1].end()
+    await local_pool.client.result(running.id, wait_seconds=10)
+    runner.place = "another machine"
+    restored = await open_at(Path(backup.path), *(spec(id_) for id_ in backup.subscriptions))
+
+    assert backup.subscriptions == ("sub1", "sub2", "sub3")
+    assert first == await restored.client.result(first.id)
+    unknown = await restored.client.result(running.id, wait_seconds=10)
+    assert (unknown.status, len(runner.runs)) == (ExecutionStatus.UNCERTAIN, 2)
+
+
+async def test_a_backup_asked_for_again_is_the_same_one(local_pool: LocalPool) -> None:
+    backups = [await local_pool.router.backup("monday") for _ in range(2)]
+
+    assert backups[0].path == backups[1].path

@@ -19,6 +19,7 @@ CONTRACT = {
     "/v1/subscriptions/{subscription_id}/blocks": {"get"},
     "/v1/subscriptions/{subscription_id}/health": {"get"},
     "/v1/pool": {"get"},
+    "/v1/backups": {"post"},
     "/healthz": {"get"},
     "/readyz": {"get"},
 }

@@ -50,6 +50,7 @@ ALLOWED = [
     ("read", "GET", f"{SUB1}/health", None),
     ("read", "GET", "/v1/pool", None),
     ("admin", "POST", "/v1/subscriptions", {"id": "sub9"}),
+    ("admin", "POST", "/v1/backups", None),
     ("admin", "PATCH", SUB1, {"weight": 2}),
     ("admin", "DELETE", SUB1, None),
     ("admin", "POST", f"{SUB1}/pause", None),

@@ -4,7 +4,6 @@ Run it as a script, with the URL of an empty database in ``BENCH_POSTGRESQL``; w
 the server of the tests, with ``fsync`` on. Every row is on the disk before its call returns.
 """
 
-
 from __future__ import annotations
 
 import asyncio

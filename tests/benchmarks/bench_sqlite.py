@@ -3,7 +3,6 @@
 Run it as a script; it prints a table. Every row is on the disk before its call returns.
 """
 
-
 from __future__ import annotations
 
 import asyncio

@@ -84,6 +84,7 @@ class FakeRunner:
     """
 
     hold: bool = False
+    place: str = "here"
     script: list[Outcome] = field(default_factory=list)
     runs: list[FakeRun] = field(default_factory=list)
     found_later: dict[str, Usage] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -163,6 +164,10 @@ class PostgresqlDirectory:
 
     async def _found(self, statement: str, wanted: Bindings) -> list[Any]:
         return await self._read(lambda db: rows(db, _SQL[statement], wanted))
+
+    async def backup(self, file: Path) -> None:
+        """Left to PostgreSQL: raises ``StoreError``."""
+        raise StoreError(str(file), "a pool in PostgreSQL is backed up with pg_dump")
 
     async def close(self) -> None:
         """Leave the connections. Twice is once."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pool.cooldown import Standing
+from pool.errors import StoreError
 from pool.execution import ExecutionRow, ExecutionStatus
 from pool.store.cursors import page
 from pool.store.documents import instant, micros, read_document
@@ -187,6 +189,10 @@ class PostgresqlLedger:
 
     async def load(self, portion: LedgerPortion) -> None:
         await self._write(_load, loading_ledger(portion))
+
+    async def backup(self, file: Path) -> None:
+        """Left to PostgreSQL: raises ``StoreError``."""
+        raise StoreError(str(file), "a pool in PostgreSQL is backed up with pg_dump")
 
     async def close(self) -> None:
         await self._commits.close()

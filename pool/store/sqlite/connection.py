@@ -148,6 +148,18 @@ def open_store(
         raise StoreError(str(path), f"cannot be opened ({error}): check its folder") from error
 
 
+def copy_into(db: apsw.Connection, file: Path) -> None:
+    """Write all of a store into a new file, compact, readable by this user alone, on the disk."""
+    _make_private(file.parent)
+    db.execute("VACUUM INTO ?", (str(file),))
+    file.chmod(0o600)
+    copy = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(copy)
+    finally:
+        os.close(copy)
+
+
 def epoch_of(db: apsw.Connection) -> int:
     """The epoch in the store: the owner's own, unless somebody has taken the store over."""
     epoch: int = first_row(db, _OWNER["epoch"])[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -16,6 +17,7 @@ from pool.store.exports import exported_directory, loading_directory, registrati
 from pool.store.lists import Bindings
 from pool.store.protocol import Claim, DirectoryPortion, Registration
 from pool.store.sqlite.commits import Commits
+from pool.store.sqlite.connection import copy_into
 from pool.store.sqlite.statements import first_row, run_all, statements
 
 _SQL = statements("directory")
@@ -128,6 +130,9 @@ class SqliteDirectory:
 
     async def load(self, portion: DirectoryPortion) -> None:
         await self._commits.write(partial(run_all, _SQL, loading_directory(portion)))
+
+    async def backup(self, file: Path) -> None:
+        await self._commits.read(partial(copy_into, file=file))
 
     async def close(self) -> None:
         await self._commits.close()

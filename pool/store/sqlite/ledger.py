@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -22,6 +23,7 @@ from pool.store.lists import Bindings, blocks_below, executions_below, limits_be
 from pool.store.protocol import BlockTotal, LedgerPortion, Page, Recovery, SessionTotal, Settlement
 from pool.store.sqlite import executions, records, seat
 from pool.store.sqlite.commits import Commits
+from pool.store.sqlite.connection import copy_into
 from pool.store.sqlite.statements import first_row, run_all, statements
 from pool.usage import UsageRecord
 from pool.windows import RateLimitEvent
@@ -181,6 +183,9 @@ class SqliteLedger:
 
     async def _found(self, statement: str, wanted: Bindings) -> list[Any]:
         return await self._commits.read(lambda db: db.execute(_SQL[statement], wanted).fetchall())
+
+    async def backup(self, file: Path) -> None:
+        await self._commits.read(partial(copy_into, file=file))
 
     async def close(self) -> None:
         await self._commits.close()

@@ -1,0 +1,21 @@
+"""``claude-pool backup``: a copy of a running pool."""
+
+from __future__ import annotations
+
+import typer
+
+from api.cli.service import DEFAULT_KEY_ENV, DEFAULT_URL, KeyEnv, Url, service, understood
+from pool.backup import Backup
+
+
+def backup(*, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None:
+    """Copy the records of a running pool into a new folder, while it goes on.
+
+    The folder is on the machine that serves the pool, below `backups` in its data directory, and is
+    laid out as the data directory is. To restore: stop the pool, put the folder's content into an
+    empty data directory, and serve. The CLI's own logins and sessions are not in it.
+    """
+    with service(url, key_env) as asked:
+        taken = understood(Backup, asked.ask("POST", "/v1/backups").value)
+    count = len(taken.subscriptions)
+    typer.echo(f"{count} subscriptions, {taken.bytes / 1e6:.1f} MB: {taken.path}")

@@ -1,0 +1,23 @@
+"""``/v1/backups``: copies of a running pool."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.keys import MayAdminister, ways_to_present_a_key
+from api.problems import documented
+from api.routes.arguments import Client
+from pool.backup import Backup
+
+routes = APIRouter(
+    prefix="/v1/backups",
+    tags=["pool"],
+    dependencies=ways_to_present_a_key,
+    responses=documented(401, 403, 500, 503),
+)
+
+
+@routes.post("", status_code=201)
+async def back_up(client: Client, _: MayAdminister) -> Backup:
+    """Copy every store into a new folder below the data directory, while the pool goes on."""
+    return await client.backup()
