@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from actors.client import now_in_utc
+from actors.dispatching import DispatchSettings
 from actors.life import Surroundings
 from actors.peers import Peers
 from actors.router import Router, RouterSettings
@@ -60,9 +61,11 @@ async def _make_subscription(spec: SubscriptionSpec, config: Config) -> Subscrip
 
 async def _make_router(config: Config, peers: Peers) -> Router:
     settings = RouterSettings(
-        policy=RoutingPolicy(limits=config.limits, weights=config.health),
-        default_model=config.claude.model,
-        timeout_seconds=config.claude.timeout_seconds,
+        dispatch=DispatchSettings(
+            policy=RoutingPolicy(limits=config.limits, weights=config.health),
+            default_model=config.claude.model,
+            timeout_seconds=config.claude.timeout_seconds,
+        ),
         backups_dir=config.pool.data_dir / "backups",
     )
     directory = await stores_of(config).open_directory()

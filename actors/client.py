@@ -11,9 +11,10 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
-from actors.peers import Peers
-from actors.router import Dispatch
+from actors.dispatching import Dispatch
+from actors.router import Router
 from actors.subscription import LONGEST_POLL_SECONDS, Subscription
 from pool.backup import Backup, backup_name
 from pool.errors import NotFound
@@ -42,10 +43,18 @@ def now_in_utc() -> datetime:
     return datetime.now(UTC)
 
 
+class Whole(Protocol):
+    """Where a client finds the router, and the subscriptions it waits at."""
+
+    def router(self) -> Router: ...
+
+    def subscription(self, subscription_id: str) -> Subscription: ...
+
+
 class PoolClient:
     """The pool, from inside an event loop. Cheap to make; holds nothing but its peers."""
 
-    def __init__(self, peers: Peers, clock: Callable[[], datetime] = now_in_utc) -> None:
+    def __init__(self, peers: Whole, clock: Callable[[], datetime] = now_in_utc) -> None:
         self._peers = peers
         self._clock = clock
 

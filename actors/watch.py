@@ -46,6 +46,11 @@ class Watch:
         """The latest reports, by id. Some may be missing right after a start."""
         return tuple(self._reports[id_] for id_ in sorted(self._reports))
 
+    @property
+    def followed(self) -> frozenset[str]:
+        """The ids of everybody who is to run."""
+        return frozenset(self._specs)
+
     def follow(self, spec: SubscriptionSpec) -> None:
         """Keep this subscription running with this specification."""
         self._specs[spec.id] = spec

@@ -14,8 +14,8 @@ class PoolError(Exception):
     """Anything the pool tells a caller it could not do."""
 
 
-class ConfigError(PoolError):
-    """A configuration that cannot be used; names the field and the remedy."""
+class BadField(PoolError):
+    """Something that was told and cannot be accepted; names the field and the remedy."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
@@ -26,16 +26,12 @@ class ConfigError(PoolError):
         return f"{self.field}: {self.problem}"
 
 
-class InvalidRequest(PoolError):
-    """A request whose ``field`` cannot be accepted as it is."""
+class ConfigError(BadField):
+    """A configuration that cannot be used."""
 
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(field, problem)
-        self.field = field
-        self.problem = problem
 
-    def __str__(self) -> str:
-        return f"{self.field}: {self.problem}"
+class InvalidRequest(BadField):
+    """A request that cannot be accepted as it is."""
 
 
 class NotFound(PoolError):

@@ -10,6 +10,7 @@ import pytest
 from localpool import SONNET, FakeRunner, LocalPeers, LocalPool, ManualClock, spec
 
 from actors.client import PoolClient
+from actors.dispatching import DispatchSettings
 from actors.life import Surroundings
 from actors.router import Router, RouterSettings
 from actors.subscription import Subscription
@@ -69,7 +70,8 @@ async def open_at(clock: ManualClock, runner: FakeRunner) -> AsyncIterator[OpenP
             await stores.open_directory(),
             peers,
             RouterSettings(
-                default_model=SONNET, timeout_seconds=600, backups_dir=folder / "backups"
+                dispatch=DispatchSettings(default_model=SONNET, timeout_seconds=600),
+                backups_dir=folder / "backups",
             ),
             ClaudeSettings().knows,
             clock,

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from localpool import FakeRunner, LocalPool, spec
 
+from actors.subscription import NotAdmitted, Started
+from pool.admission import Refusal, RefusalCause
 from pool.errors import (
     Conflict,
     Exhausted,
@@ -16,7 +18,7 @@ from pool.errors import (
     NotFound,
     Unavailable,
 )
-from pool.execution import Execution, ExecutionRequest, ExecutionStatus
+from pool.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
 from pool.outcome import Failed, FailureKind
 from pool.subscription import SubscriptionChange
 from pool.windows import RateLimitEvent
@@ -119,6 +121,34 @@ async def test_the_same_key_with_the_same_body_is_the_same_execution(
 
     assert len({each.id for each in answers}) == 1
     assert len(local_pool.runner.runs) == 1
+
+
+async def test_of_two_dispatches_of_one_key_at_once_neither_starts_what_the_other_has_elsewhere(
+    open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = await open_pool(spec("sub1"), spec("sub2", max_concurrent=1))
+    first, second = pool.peers.subscription("sub1"), pool.peers.subscription("sub2")
+    admit, go_elsewhere, asked = first.start, second.start, []
+
+    async def refuses_once(intent: Intent) -> Started | NotAdmitted:
+        asked.append(intent.execution_id)
+        if len(asked) > 1:
+            return await admit(intent)
+        refusal = Refusal(cause=RefusalCause.QUEUE_FULL, detail="full for a moment")
+        return NotAdmitted(refusal=refusal, report=await first.next_report(-1, -1, 0))
+
+    async def slowly(intent: Intent) -> Started | NotAdmitted:
+        await asyncio.sleep(0.1)
+        return await go_elsewhere(intent)
+
+    monkeypatch.setattr(first, "start", refuses_once)
+    monkeypatch.setattr(second, "start", slowly)
+    answers = await asyncio.gather(
+        *(pool.client.execute(ask(), idempotency_key="k") for _ in range(2))
+    )
+
+    assert answers[0] == answers[1]
+    assert len(pool.runner.runs) == 1
 
 
 async def test_the_same_key_with_another_body_is_refused(local_pool: LocalPool) -> None:
