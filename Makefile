@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test check format bench lock clean
+.PHONY: help install serve demo test check format chaos bench lock clean
 
 help: ## Show the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ check: $(READY) ## Format, lint, types, architecture
 format: $(READY) ## Put the code in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+chaos: $(READY) ## Every fault there is, in full, and a table of what came of it (some 15 minutes)
+	$(BIN)/python tests/chaos/report.py
 
 bench: $(READY) ## Measure: stores, decisions, the whole way
 	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done

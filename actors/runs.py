@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -141,28 +142,39 @@ class Runs:
             if live.run is not None:
                 live.run.stop()
 
-    async def take_up(self, row: ExecutionRow) -> None:
-        """Go on with an execution that an earlier activation left open.
+    async def take_up(self, rows: Iterable[ExecutionRow]) -> None:
+        """Go on with what an earlier activation left open.
 
-        A run that left a directory is adopted, alive or ended. Of one without, in this place, no
-        process was ever started, for the directory comes first: it waits in the queue again, unless
-        it was cancelled. Of one from another place nobody knows: it is not run again.
+        Everybody takes the slot, the session and the budget again that it had, before anything may
+        end or start.
         """
-        run, is_lost = None, False
+        lives = [self._hold_again(row) for row in rows]
+        ids = {live.row.intent.execution_id for live in lives}
+        self._beginning |= ids
+        for live in lives:
+            live.is_durable = True
+            live.begun.set()
+            await self._resume(live)
+        self._beginning -= ids
+        self.start_waiting()
+
+    async def _resume(self, live: LiveExecution) -> None:
+        """A run that left a directory is adopted, alive or ended. Of one without, in this place, no
+        process was ever started, for the directory comes first: it waits again, before all others.
+        Of one from another place nobody knows: it is not run again.
+        """
+        given, row, run = self._life.given, live.row, None
         if row.status is ExecutionStatus.RUNNING:
-            run = self._life.given.runner.find(await self.launch(row.intent))
-            is_lost = run is None and row.place != self._life.given.runner.place
-            if run is None and not is_lost:
-                row = row.model_copy(update={"status": ExecutionStatus.QUEUED, "started_at": None})
-        live = self._hold_again(row)
-        live.is_durable = True
-        live.begun.set()
+            run = given.runner.find(await self.launch(row.intent))
         if run is not None:
             self._life.spawn(self._follow(live, run))
-        elif is_lost:
+        elif row.status is ExecutionStatus.RUNNING and row.place != given.runner.place:
             self._life.spawn(self._settle(live, _LOST))
         elif row.cancel_requested_at is not None:
             self._cancel_waiting(live)
+        elif row.status is ExecutionStatus.RUNNING:
+            self._life.state.slots.demote(row.intent.execution_id)
+            live.row = row.model_copy(update={"status": ExecutionStatus.QUEUED, "started_at": None})
 
     def start_waiting(self) -> None:
         """Start what waits, in order, as far as slots and sessions are free."""

@@ -77,9 +77,7 @@ class Subscription:
         await doubts.recover()
         open_ids = {row.intent.execution_id for row in recovery.open}
         await asyncio.to_thread(surroundings.runner.sweep, open_ids)
-        for row in recovery.open:
-            await self._runs.take_up(row)
-        self._runs.start_waiting()
+        await self._runs.take_up(recovery.open)
         life.spawn(life.end_with_ledger())
         life.spawn(life.retain())
         life.spawn(doubts.rescan())

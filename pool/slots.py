@@ -56,6 +56,10 @@ class Slots:
         """From waiting to running."""
         self.running[execution_id] = self.waiting.pop(execution_id)
 
+    def demote(self, execution_id: str) -> None:
+        """From running back to waiting, before all others."""
+        self.waiting = {execution_id: self.running.pop(execution_id), **self.waiting}
+
     def release(self, execution_id: str) -> None:
         """Let go of everything it holds; of nothing, if it holds nothing."""
         self.running.pop(execution_id, None)

@@ -157,6 +157,12 @@ class RunDirectory:
         except FileNotFoundError:
             return Reading()
 
+    def never_ran(self) -> bool:
+        """Whether it was made and nothing more: no CLI is executed before ``started`` is there, and
+        whoever could still do so holds the lock.
+        """
+        return not self.is_locked() and self.started() is None and not self.has_ended()
+
     def remove(self) -> None:
         """Remove the directory and all in it."""
         shutil.rmtree(self.path, ignore_errors=True)

@@ -104,6 +104,8 @@ class ProcessRunner:
     def find(self, launch: Launch) -> ProcessRun | None:
         """The run of this id, alive or ended. None proves that no CLI was ever started for it."""
         directory = RunDirectory(self._runs_dir, launch.run_id)
+        if directory.exists() and directory.never_ran():
+            directory.remove()
         return self._run(launch, directory, None) if directory.exists() else None
 
     def _run(self, launch: Launch, directory: RunDirectory, problem: str | None) -> ProcessRun:

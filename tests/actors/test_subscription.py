@@ -414,6 +414,31 @@ async def test_what_waited_runs_after_a_restart(pool: LocalPool, runner: FakeRun
     assert ended.status == ExecutionStatus.SUCCEEDED
 
 
+async def test_nothing_that_waits_starts_before_all_that_runs_is_taken_up(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    pool = await open_pool(spec("sub1", max_concurrent=2))
+    first = await pool.client.execute(ask())
+    runner.hold = True
+    await pool.client.start(ask("ends while nobody is there"))
+    await pool.client.start(ask("turn", session_id=first.session_id))
+    waiting = await pool.client.start(ask("next turn", session_id=first.session_id))
+    await runner.wait_for_runs(3)
+
+    runner.runs[1].end()
+    await pool.restart("sub1")
+    while (await report_of(pool)).running != 1:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
+    running_at_once = [run.launch.prompt for run in runner.runs if not run.ending.done()]
+    runner.runs[2].end()
+    (await runner.wait_for_runs(4))[3].end()
+
+    assert running_at_once == ["turn"]
+    ended = await pool.client.result(waiting.id, wait_seconds=10)
+    assert ended.status == ExecutionStatus.SUCCEEDED
+
+
 async def test_a_limit_parks_the_seat_until_its_reset_and_no_longer(pool: LocalPool) -> None:
     resets_at = pool.clock() + timedelta(hours=2)
     event = RateLimitEvent(

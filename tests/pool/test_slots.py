@@ -41,3 +41,11 @@ def test_running_and_waiting_hold_their_reservations_until_released() -> None:
 
     assert (before, made.reserved_nano_usd) == (5, 2)
     assert list(made.running) == ["b"]
+
+
+def test_who_is_put_back_waits_before_all_others() -> None:
+    made = slots(("b", "s2"), running=(("a", "s1"),))
+
+    made.demote("a")
+
+    assert (list(made.waiting), list(made.running)) == (["a", "b"], [])

@@ -1,0 +1,229 @@
+# ruff: noqa: T201 - a script that is read on a terminal
+"""Takes each guard out in turn, and shows that a test goes red.
+
+A guarantee whose test stays green without its mechanism is no guarantee. Each mutant is made in a
+copy of the tree: one piece of text that must stand there exactly once is replaced by another; then
+the smallest selection of tests that should notice is run. The same selection is green without it.
+
+    python tests/chaos/mutants.py [NAME ...]
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RUN_SECONDS = 300.0
+"""For a selection, which takes 2-20 s on an idle machine; a mutant may also hang, and is dead."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One guard, and how it is taken out."""
+
+    name: str
+    file: str
+    guard: str
+    without: str
+    tests: tuple[str, ...]
+    """What should notice, as arguments of pytest."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    mutant: Mutant
+    killed_by: str | None
+    """The first test that went red; None where the mutant lives."""
+
+
+MUTANTS = (
+    Mutant(
+        name="epoch check",
+        file="pool/store/sqlite/commits.py",
+        guard="        if epoch != self.epoch:\n",
+        without="        if epoch < 0:\n",
+        tests=("tests/pool/store/test_sqlite.py", "-k", "taken_over"),
+    ),
+    Mutant(
+        name="T1 before the spawn",
+        file="actors/runs.py",
+        guard="            await self._life.ledger.begin(live.row)\n",
+        without="            asyncio.get_running_loop().call_later(\n"
+        "                0.5, lambda: self._life.spawn(self._life.ledger.begin(live.row))\n"
+        "            )\n",
+        tests=("tests/chaos/test_crash_points.py", "-k", "this_point"),
+    ),
+    Mutant(
+        name="T2 in one transaction",
+        file="pool/store/sqlite/ledger.py",
+        guard="        return await self._commits.write(partial(_settle, settlement=settlement))\n",
+        without="        record = settlement.record\n"
+        '        bare = settlement.model_copy(update={"record": None})\n'
+        "        done = await self._commits.write(partial(_settle, settlement=bare))\n"
+        "        if done and record is not None:\n"
+        "            await self._commits.write(partial(records.add, record=record))\n"
+        "        return done\n",
+        tests=("tests/chaos/test_io_faults.py", "tests/chaos/test_crash_points.py"),
+    ),
+    Mutant(
+        name="budget is reserved",
+        file="actors/runs.py",
+        guard="        hold = Hold(intent.session_id, intent.reserved_nano_usd)\n",
+        without="        hold = Hold(intent.session_id, 0)\n",
+        tests=("tests/actors/test_subscription.py", "-k", "budget_together"),
+    ),
+    Mutant(
+        name="slot is taken at admission",
+        file="actors/runs.py",
+        guard="        take(intent.execution_id, hold)\n",
+        without="        asyncio.get_running_loop().call_soon(take, intent.execution_id, hold)\n",
+        tests=("tests/actors/test_subscription.py", "-k", "slots or budget_together"),
+    ),
+    Mutant(
+        name="exclusive lock",
+        file="pool/store/sqlite/connection.py",
+        guard='        db.pragma("locking_mode", "EXCLUSIVE")\n',
+        without='        db.pragma("locking_mode", "NORMAL")\n',
+        tests=("tests/chaos/test_zombie.py",),
+    ),
+    Mutant(
+        name="conditional update (PostgreSQL)",
+        file="pool/store/postgresql/queries/owner.sql",
+        guard="UPDATE owner SET seq = seq + 1 WHERE subscription_id = :subscription_id"
+        " AND epoch = :epoch\n",
+        without="UPDATE owner SET seq = seq + 1 WHERE subscription_id = :subscription_id"
+        " AND :epoch = :epoch\n",
+        tests=("tests/pool/store/test_postgresql.py", "-k", "taken_over"),
+    ),
+    Mutant(
+        name="nothing starts before it is durable",
+        file="actors/runs.py",
+        guard="slots.next(limit, self._beginning)",
+        without="slots.next(limit)",
+        tests=("tests/actors/test_subscription.py", "-k", "before_an_intent_is_durable"),
+    ),
+    Mutant(
+        name="digest of an idempotency key",
+        file="actors/dispatching.py",
+        guard="        if claim.digest != digest:\n",
+        without="        if not claim.digest:\n",
+        tests=("tests/actors/test_router.py", "-k", "same_key"),
+    ),
+    Mutant(
+        name="cost of this run alone",
+        file="pool/claude/cost.py",
+        guard="    if len(since_last) == len(reading.results):\n",
+        without="    if len(since_last) < 0:\n",
+        tests=("tests/pool/claude/test_conclude.py",),
+    ),
+    Mutant(
+        name="runs are adopted",
+        file="actors/runs.py",
+        guard="            run = given.runner.find(await self.launch(row.intent))\n",
+        without="            run = None\n",
+        tests=("tests/actors/test_subscription.py", "-k", "adopts"),
+    ),
+)
+
+
+class NotThere(Exception):
+    """A guard that stands somewhere else by now: the mutant has to be written anew."""
+
+    def __init__(self, mutant: Mutant, count: int) -> None:
+        super().__init__(mutant, count)
+        self.mutant = mutant
+        self.count = count
+
+    def __str__(self) -> str:
+        return (
+            f"{self.mutant.name}: {self.mutant.file} holds its guard {self.count} times, "
+            "and not once: write the mutant anew"
+        )
+
+
+def chosen(names: Iterable[str]) -> tuple[Mutant, ...]:
+    """The mutants of these names, or all."""
+    wanted = set(names)
+    unknown = wanted - {mutant.name for mutant in MUTANTS}
+    if unknown:
+        raise SystemExit(f"no such mutant: {', '.join(sorted(unknown))}")
+    return tuple(mutant for mutant in MUTANTS if not wanted or mutant.name in wanted)
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of the tree, to be changed."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tree = Path(folder) / "tree"
+        hidden = shutil.ignore_patterns(".*", "__pycache__", "data", "dist")
+        shutil.copytree(ROOT, tree, ignore=hidden)
+        yield tree
+
+
+@contextmanager
+def mutated(tree: Path, mutant: Mutant) -> Iterator[None]:
+    path = tree / mutant.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutant.guard) != 1:
+        raise NotThere(mutant, text.count(mutant.guard))
+    path.write_text(text.replace(mutant.guard, mutant.without), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def first_failure(tree: Path, tests: tuple[str, ...]) -> str | None:
+    """Run a selection; the first test that goes red."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("CHAOS", None)
+    argv = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            argv, cwd=tree, env=environment, stdout=said, stderr=said, start_new_session=True
+        )
+        try:
+            code = process.wait(RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return "(it hung)"
+        said.seek(0)
+        lines = said.read().splitlines()
+    if code == 0:
+        return None
+    red = [line for line in lines if line.startswith(("FAILED tests/", "ERROR tests/"))]
+    if code != 1 or not red:
+        raise RuntimeError("\n".join(lines[-40:]))
+    return red[0].split()[1].partition("::")[2] or red[0]
+
+
+def judged(mutants: Iterable[Mutant], *, also_whole: bool = True) -> Iterator[Verdict]:
+    """Each mutant, and who killed it. The tree without any must be green, or they show nothing."""
+    with copied() as tree:
+        for mutant in mutants:
+            if also_whole and (red := first_failure(tree, mutant.tests)) is not None:
+                raise RuntimeError(f"{red} is red without any mutant: see to that first")
+            with mutated(tree, mutant):
+                yield Verdict(mutant, first_failure(tree, mutant.tests))
+
+
+def main() -> int:
+    alive = 0
+    width = max(len(mutant.name) for mutant in MUTANTS)
+    for verdict in judged(chosen(sys.argv[1:])):
+        alive += verdict.killed_by is None
+        print(f"{verdict.mutant.name:{width}}  {verdict.killed_by or 'LIVES'}", flush=True)
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

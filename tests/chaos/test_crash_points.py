@@ -1,0 +1,148 @@
+"""Every point at which a seat's process can die, one by one, with a real kill -9.
+
+A child is a whole seat (Subscription, SQLite, ProcessRunner, and a tiny CLI that notes its own
+starts). It dies before or after one step of an execution; then the next activation opens what it
+left, and a caller asks again by the same id. Wherever it died: what was told is there, the CLI
+was started once, the run is counted once, and nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chaos_forge import Forge
+from chaos_invariants import (
+    check_nothing_left,
+    check_started_once,
+    check_told,
+    checked_books,
+)
+from chaos_seat import COST_NANO_USD, Home, activated, ask, eventually, full
+from chaos_tally import injected
+from localpool import NOON
+
+from pool.execution import ExecutionStatus
+
+POINTS = [
+    *(("epoch", "before"), ("epoch", "after")),
+    *(("begin", "before"), ("begin", "after")),
+    *(("spawn", "before"), ("started", "before"), ("spawn", "after")),
+    ("started", "after"),
+    *(("result", "before"), ("result", "after")),
+    *(("settle", "before"), ("settle", "after")),
+    *(("discard", "before"), ("discard", "after")),
+    *(("reply", "before"), ("reply", "after")),
+]
+COMMITS = [(number, when) for number in range(1, full(6, 9)) for when in ("before", "after")]
+
+
+@pytest.fixture(scope="module")
+def forge() -> Iterator[Forge]:
+    with Forge.lit() as forge:
+        yield forge
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path / "home").prepare(gate_is_open=False)
+    yield home
+    home.clear()
+
+
+async def go_on(
+    home: Home, numbers: list[int], status: ExecutionStatus = ExecutionStatus.SUCCEEDED
+) -> None:
+    """The next activation, and callers who ask again; then everything must be in order."""
+    ledger = await home.stores.open_ledger("sub1", patience=20)
+    check_told(await checked_books(ledger, NOON), home.told())
+    home.gate.touch()
+    subscription = await activated(home, ledger, home.runner(), max_concurrent=2)
+
+    executions = [await ask(subscription, number) for number in numbers]
+
+    assert {status} == {each.status for each in executions}
+    found = await checked_books(ledger, NOON)
+    check_told(found, home.told())
+    ran = numbers if status is ExecutionStatus.SUCCEEDED else []
+    check_started_once(home, ran)
+    assert [COST_NANO_USD] * len(ran) == [each.usage.cost_nano_usd for each in found.records]
+    await eventually(lambda: not home.processes())
+    await subscription.close()
+    check_nothing_left(home)
+
+
+@pytest.mark.parametrize(("point", "when"), POINTS)
+async def test_a_seat_that_dies_at_this_point_runs_and_counts_once(
+    forge: Forge, home: Home, point: str, when: str
+) -> None:
+    if (point, when) != ("result", "before"):
+        home.gate.touch()
+
+    with injected():
+        code = forge.run(home, "run", point=point, when=when)
+
+        assert code == -signal.SIGKILL
+        await go_on(home, [1])
+
+
+async def test_a_seat_that_dies_between_a_run_s_directory_and_its_spawn_starts_it_later_once(
+    forge: Forge, home: Home
+) -> None:
+    """A directory whose lock is free, and without a note of a start: no CLI was ever executed."""
+    home.gate.touch()
+    with injected():
+        assert forge.run(home, "run", point="supervisor", when="before") == -signal.SIGKILL
+
+        await go_on(home, [1])
+
+
+@pytest.mark.parametrize(("number", "when"), COMMITS)
+async def test_a_seat_that_dies_in_a_commit_runs_and_counts_once(
+    forge: Forge, home: Home, number: int, when: str
+) -> None:
+    """Inside SQLite: the commit of a migration, the epoch, T1, T2, whichever it is."""
+    home.gate.touch()
+
+    with injected(0) as figures:
+        code = forge.run(home, "run", commit=number, when=when, numbers=[1, 2, 3])
+
+        # A commit that changed no page writes no log, so there is nothing after which to die.
+        assert code in {-signal.SIGKILL, 0 if when == "after" else None}
+        figures["faults"] += code != 0
+        await go_on(home, [1, 2, 3])
+
+
+@pytest.mark.parametrize("times", [full(3, 10)])
+async def test_a_seat_that_dies_again_and_again_during_one_run_counts_it_once(
+    forge: Forge, home: Home, times: int
+) -> None:
+    with injected(times):
+        for _ in range(times):
+            assert forge.run(home, "run", point="result", when="before") == -signal.SIGKILL
+
+        await go_on(home, [1])
+
+
+async def test_a_run_that_nobody_saw_end_is_not_run_again(forge: Forge, home: Home) -> None:
+    """Seat, supervisor and CLI are all killed before the result: what was spent is not known."""
+    with injected() as figures:
+        assert forge.run(home, "run", point="result", when="before") == -signal.SIGKILL
+        for pid in home.processes():
+            os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: not home.processes())
+
+        ledger = await home.stores.open_ledger("sub1", patience=20)
+        subscription = await activated(home, ledger, home.runner())
+        execution = await ask(subscription, 1)
+        found = await checked_books(ledger, NOON)
+        await subscription.close()
+
+        assert execution.status is ExecutionStatus.UNCERTAIN
+        assert (found.recovery.uncertain, found.cost_nano_usd) == (1, 0)
+        check_started_once(home, [1])
+        check_nothing_left(home)
+        figures["uncertain"] += found.recovery.uncertain

@@ -1,0 +1,211 @@
+"""kill -9, over and over: of a store that commits, of the actors and of the whole service while the
+real CLI runs. Nobody who waits feels an actor's death; nothing acknowledged is lost; the ledgers
+equal the stand-in's bill to the nano-dollar.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from chaos_forge import Forge
+from chaos_invariants import check_told, checked_books
+from chaos_seat import Home, eventually, full
+from chaos_service import (
+    SEATS,
+    Callers,
+    actor_pid,
+    argv,
+    check_service,
+    kill,
+    marked,
+    processes,
+    until,
+)
+from chaos_tally import injected
+from localpool import NOON
+from service import Service, write_config
+
+from api.demo.messages_api import create_app
+from api.demo.server import Server, serving
+from api.demo.standin import Standin
+
+STORE_KILLS = full(20, 300)
+ACTOR_KILLS = full(2, 30)
+ROUTER_KILLS = full(1, 10)
+SERVICE_KILLS = full(1, 10)
+CALLS = 3
+"""Runs that are under way when the whole service dies."""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path / "home").prepare()
+    yield home
+    home.clear()
+
+
+@pytest.mark.timeout(900)
+async def test_a_store_that_is_killed_again_and_again_keeps_all_it_acknowledged(home: Home) -> None:
+    """Eight writers at once, so that the kill meets group commits, and log and file at any size."""
+    with injected(STORE_KILLS):
+        with Forge.lit() as forge:
+            for life in range(STORE_KILLS):
+                before = len(home.told())
+                pid = forge.begin(home, "write", prefix=life)
+                enough = before + 1 + 13 * (life % 7)
+                await eventually(lambda enough=enough: len(home.told()) > enough)
+                os.kill(pid, signal.SIGKILL)
+                assert forge.end() == -signal.SIGKILL
+        ledger = await home.stores.open_ledger("sub1", patience=20)
+        found = await checked_books(ledger, NOON)
+        await ledger.close()
+
+        check_told(found, home.told())
+        assert found.recovery.epoch == STORE_KILLS + 1
+        assert found.cost_nano_usd == 30 * len(found.records)
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Server]:
+    with serving(create_app(Standin()), port=0) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    config = write_config(tmp_path_factory.mktemp("pool"), api.url, seats=SEATS, slots=3)
+    service = marked(Service(config))
+    service.start()
+    yield service
+    service.stop()
+    try:
+        until(lambda: not processes(service))
+    except AssertionError:
+        left = {pid: argv(pid) for pid in processes(service)}
+        for pid in left:
+            kill(pid)
+        raise AssertionError(f"left behind: {left}") from None
+
+
+@pytest.fixture(scope="module")
+def asked() -> set[str]:
+    """The ids of everything that was asked of the service, in whichever test."""
+    return set()
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    with service.client() as client:
+        yield client
+
+
+def billed(api: Server) -> int:
+    return api.standin.bill.total().cost_nano_usd
+
+
+def slow(seconds: float, tag: str) -> str:
+    return f"[[standin slow seconds={seconds} chunks=8]] {tag}"
+
+
+@pytest.mark.timeout(1800)
+def test_callers_do_not_feel_that_the_subscription_is_killed_under_them(
+    http: httpx.Client, service: Service, api: Server, asked: set[str]
+) -> None:
+    with injected(ACTOR_KILLS):
+        for life in range(ACTOR_KILLS):
+            callers = Callers(service)
+            for number in range(2):
+                callers.ask(f"a{life}-{number}", slow(3, f"{life}"), subscription_id="sub1")
+            until(lambda: len(service.cli_processes()) == 2)
+            kill(until(lambda: actor_pid(service, "SubscriptionShell", "/sub1/")))
+
+            check_answers(callers, asked)
+        check_service(http, billed(api), asked)
+
+
+@pytest.mark.timeout(900)
+def test_callers_do_not_feel_that_the_router_and_a_subscription_are_killed_together(
+    http: httpx.Client, service: Service, api: Server, asked: set[str]
+) -> None:
+    with injected(2 * ROUTER_KILLS):
+        for life in range(ROUTER_KILLS):
+            callers = Callers(service)
+            for seat in ("sub1", "sub2"):
+                callers.ask(f"r{life}-{seat}", slow(3, f"{life}"), subscription_id=seat)
+            until(lambda: len(service.cli_processes()) == 2)
+            victims = [
+                until(lambda: actor_pid(service, "RouterShell", "directory")),
+                until(lambda: actor_pid(service, "SubscriptionShell", "/sub2/")),
+            ]
+            for pid in victims:
+                kill(pid)
+
+            check_answers(callers, asked)
+        check_service(http, billed(api), asked)
+
+
+@pytest.mark.timeout(1800)
+def test_after_each_death_of_the_whole_service_every_answer_is_found_by_its_id(
+    http: httpx.Client, service: Service, api: Server, asked: set[str]
+) -> None:
+    """Some runs go on while nobody is there; the same key asks for the same execution again."""
+    with injected(SERVICE_KILLS):
+        for life in range(SERVICE_KILLS):
+            started = {}
+            for number in range(CALLS):
+                key, body = f"s{life}-{number}", {"prompt": slow(2, f"{life}-{number}")}
+                answer = http.post(
+                    "/v1/executions",
+                    json={**body, "background": True},
+                    headers={"Idempotency-Key": key},
+                )
+                assert answer.status_code == 202, answer.text
+                started[answer.json()["id"]] = (key, body)
+            asked.update(started)
+            until(lambda: len(service.cli_processes()) == CALLS)
+
+            kill_service(service, life)
+            service.start()
+
+            for id_, (key, body) in started.items():
+                found = http.get(f"/v1/executions/{id_}", params={"wait_seconds": 30}).json()
+                assert found["status"] == "succeeded", found
+                again = http.post("/v1/executions", json=body, headers={"Idempotency-Key": key})
+                assert (again.status_code, again.json()) == (200, found)
+        check_service(http, billed(api), asked)
+        until(lambda: not service.cli_processes())
+        until(lambda: not service.run_directories())
+
+
+def kill_service(service: Service, life: int) -> None:
+    """Now the serving process, now all of Ray with it; never a run, which belongs to neither."""
+    service.kill()
+    if life % 2:
+        for pid in processes(service):
+            if not is_of_a_run(service, pid):
+                kill(pid)
+
+
+def is_of_a_run(service: Service, pid: int) -> bool:
+    """A CLI, or its supervisor, which may not have gone to its directory yet."""
+    try:
+        if b"supervisor.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return True
+        return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(service.data_dir)
+    except OSError:
+        return False
+
+
+def check_answers(callers: Callers, asked: set[str]) -> None:
+    """Each who waited got a 200 with an answer."""
+    for key, answer in callers.gathered().items():
+        assert isinstance(answer, httpx.Response), f"{key}: {answer!r}"
+        assert answer.status_code == 200, answer.text
+        execution = answer.json()
+        assert execution["status"] == "succeeded", execution
+        asked.add(execution["id"])

@@ -1,0 +1,400 @@
+"""The subscription against a model, over all orders of events that hypothesis thinks of.
+
+The real Subscription and the real SQLite, with runs that the machine ends when it likes and a clock
+that jumps. An activation may die at any of its calls to ledger and runner, before the call or
+after it, when nobody hears the answer any more; then the next one takes up what is on the disk.
+After every step the books agree with themselves, with the model, and with what is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from chaos_invariants import check_caches, check_slots, checked_books
+from chaos_seat import execution_id, full, intent, session_id
+from chaos_tally import tally
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from localpool import FakeRun, FakeRunner, ManualClock, completed, spec, usage_of
+
+from actors.life import Surroundings
+from actors.subscription import NotAdmitted, Started, Subscription
+from pool.claude.run import Launch
+from pool.errors import StoreError
+from pool.execution import ExecutionRow, ExecutionStatus
+from pool.outcome import Failed, FailureKind, Outcome
+from pool.snapshot import SeatPolicy
+from pool.state import REMEMBERED
+from pool.store.sqlite import SqliteStores
+from pool.store.sqlite.connection import abandon
+from pool.subscription import SubscriptionSpec
+from pool.usage import UsageRecord
+from pool.weekly import WEEK
+from pool.windows import RateLimitEvent
+
+SPEC: SubscriptionSpec = spec("sub1", max_concurrent=2, max_queued=3, weekly_budget_usd=5)
+POLICY = SeatPolicy()
+STEPS = ("begin", "update", "settle", "record", "start")
+"""What an activation may die at: calls of the ledger, and the start of a run."""
+BACK_AT_MOST = REMEMBERED - WEEK
+"""How far a clock may be set back while a subscription lives, and nothing is forgotten."""
+
+
+class _Death:
+    """The end of an activation, which is to come at one of its calls."""
+
+    def __init__(self) -> None:
+        self.at: tuple[str, str] | None = None
+        self.came = asyncio.Event()
+        self.calls = 0
+        """Calls that are under way."""
+
+    async def passes(self, step: str, when: str) -> None:
+        if self.at == (step, when) or self.came.is_set():
+            self.came.set()
+            self.calls -= 1
+            await asyncio.Event().wait()
+
+
+class _Mortal:
+    """Something whose caller may die at a call of it."""
+
+    def __init__(self, real: Any, death: _Death) -> None:
+        self._real = real
+        self._death = death
+
+    def __getattr__(self, name: str) -> Any:
+        known = getattr(self._real, name)
+        if not asyncio.iscoroutinefunction(known):
+            return known
+
+        async def call(*args: Any, **named: Any) -> Any:
+            self._death.calls += 1
+            await self._death.passes(name, "before")
+            try:
+                answer = await known(*args, **named)
+            except BaseException:
+                self._death.calls -= 1
+                raise
+            await self._death.passes(name, "after")
+            self._death.calls -= 1
+            return answer
+
+        return call
+
+
+@dataclass
+class Runs(FakeRunner):
+    """Runs that outlive activations. It counts starts; and, as the real one, starts no id twice."""
+
+    starts: Counter[str] = field(default_factory=Counter)
+
+    async def start(self, launch: Launch, environment: Mapping[str, str]) -> FakeRun:
+        known = self.find(launch)
+        if known is not None:
+            return known
+        self.starts[launch.run_id] += 1
+        return await super().start(launch, environment)
+
+
+@dataclass
+class Asked:
+    """What the model knows of an execution."""
+
+    number: int
+    cancelled: bool = False
+    outcome: Outcome | None = None
+
+
+class Machine(RuleBasedStateMachine):
+    figures: ClassVar[Counter[str]] = Counter()
+    """Deaths, and those after which everything agreed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+        self.clock = ManualClock()
+        self.latest = self.clock.now
+        self.asked: dict[int, Asked] = {}
+        self.spent: list[tuple[datetime, int]] = []
+        self.outside: set[int] = set()
+        self.left: list[StoreError] = []
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.epochs = 0
+
+    # -- life and death --------------------------------------------------------------------------
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(asyncio.wait_for(work, 30))
+
+    @initialize()
+    def first_activation(self) -> None:
+        self.do(self._begin())
+
+    async def _begin(self) -> None:
+        if not hasattr(self, "runs"):
+            self.runs = Runs(hold=True)
+        self.death = _Death()
+        self.ledger = await SqliteStores(self.folder).open_ledger("sub1")
+        self.epochs += 1
+        assert self.ledger.epoch > self.epochs - 1
+        around = Surroundings(
+            runner=_Mortal(self.runs, self.death),
+            environment=lambda _: {},
+            clock=self.clock,
+            leave=self.left.append,
+            policy=POLICY,
+            system_prompt="You are terse.",
+            retention=timedelta(days=3650),
+        )
+        mortal = _Mortal(self.ledger, self.death)
+        self.subscription = await Subscription.activate(SPEC, mortal, around)
+        self.latest = self.clock.now
+        await self._quiet()
+
+    async def _quiet(self) -> None:
+        """Wait until nothing is under way but runs, and what waits for the clock of the world."""
+        still = 0
+        while still < 5:
+            await asyncio.sleep(0)
+            still = 0 if self.death.calls else still + 1
+
+    async def _die(self) -> None:
+        """Everything in memory is gone; the store is left as kill -9 leaves it."""
+        self.figures["faults"] += 1
+        tasks = (*self.subscription._life._tasks, *self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.tasks.clear()
+        commits: Any = self.ledger._commits
+        if not self.ledger.is_lost:
+            await commits.read(abandon)
+        await self.ledger.close()
+
+    async def _until_death(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do something; where the activation dies meanwhile, begin the next one, and None."""
+        task = asyncio.create_task(work)
+        self.tasks.append(task)
+        dying = asyncio.create_task(self.death.came.wait())
+        await asyncio.wait({task, dying}, return_when=asyncio.FIRST_COMPLETED)
+        if not self.death.came.is_set():
+            await self._quiet()
+        dying.cancel()
+        if self.death.came.is_set():
+            await self._die()
+            await self._begin()
+            return None
+        self.death.at = None
+        return task.result()
+
+    def attempt(self, work: Coroutine[Any, Any, Any], at: tuple[str, str] | None) -> Any:
+        self.death.at = at
+        return self.do(self._until_death(work))
+
+    deaths = st.none() | st.tuples(st.sampled_from(STEPS), st.sampled_from(("before", "after")))
+
+    # -- what happens ----------------------------------------------------------------------------
+
+    @rule(
+        number=st.integers(1, 12),
+        turn_of=st.none() | st.integers(1, 3),
+        budget=st.none() | st.sampled_from(("0.5", "2")),
+        at=deaths,
+    )
+    def submit(
+        self, number: int, turn_of: int | None, budget: str | None, at: tuple[str, str] | None
+    ) -> None:
+        """A new execution, or one that was asked for before."""
+        session = session_id(turn_of or number)
+        request = {"prompt": "q"} | ({"max_budget_usd": budget} if budget else {})
+        wanted = intent(number, session_id=session, request=request)
+        used = self._report().weekly
+
+        answer = self.attempt(self.subscription.start(wanted), at)
+
+        if isinstance(answer, Started):
+            assert number in self.asked or self._held_by(number) + used.used_usd <= used.budget_usd
+            self.asked.setdefault(number, Asked(number))
+        elif isinstance(answer, NotAdmitted):
+            assert number not in self.asked, f"{number} was taken, and is refused"
+        elif number not in self.asked and self._kept(number) is not None:
+            self.asked[number] = Asked(number)  # nobody was told, and it is there
+
+    def _report(self) -> Any:
+        return self.subscription._life.report()
+
+    def _held_by(self, _: int) -> Any:
+        return self._report().weekly.reserved_usd
+
+    def _kept(self, number: int) -> ExecutionRow | None:
+        return self.do(self.ledger.execution(execution_id(number)))
+
+    @property
+    def open_runs(self) -> list[FakeRun]:
+        return [run for run in self.runs.runs if not run.ending.done()]
+
+    @precondition(lambda self: self.open_runs)
+    @rule(
+        which=st.integers(0, 10),
+        how=st.sampled_from(("answers", "fails", "limit", "unknown")),
+        at=deaths,
+    )
+    def run_ends(self, which: int, how: str, at: tuple[str, str] | None) -> None:
+        run = self.open_runs[which % len(self.open_runs)]
+        outcome = self._outcome(how)
+        self.asked[int(run.run_id[-6:])].outcome = outcome
+        self.attempt(self._end(run, outcome), at)
+
+    async def _end(self, run: FakeRun, outcome: Outcome) -> None:
+        run.end(outcome)
+        await self.subscription.result(run.run_id, 5)
+
+    def _outcome(self, how: str) -> Outcome:
+        match how:
+            case "answers":
+                return completed(cost_usd="0.7")
+            case "fails":
+                message = "too many"
+                return Failed(kind=FailureKind.MAX_TURNS, message=message, usage=usage_of("0.3"))
+            case "unknown":
+                return Failed(kind=FailureKind.KILLED, message="killed", evidence=False)
+            case _:
+                resets_at = self.clock.now + timedelta(hours=2)
+                event = RateLimitEvent(
+                    observed_at=self.clock.now,
+                    status="rejected",
+                    type="five_hour",
+                    resets_at=resets_at,
+                )
+                return Failed(kind=FailureKind.USAGE_LIMIT, message="limit", limits=(event,))
+
+    @precondition(lambda self: self.asked)
+    @rule(which=st.integers(0, 20), at=deaths)
+    def cancel(self, which: int, at: tuple[str, str] | None) -> None:
+        asked = sorted(self.asked)
+        number = asked[which % len(asked)]
+        self.attempt(self.subscription.cancel(execution_id(number)), at)
+
+    @rule(number=st.integers(1, 4), at=deaths)
+    def usage_from_outside(self, number: int, at: tuple[str, str] | None) -> None:
+        record = UsageRecord(
+            id=f"outside-{number}",
+            subscription_id="sub1",
+            timestamp=self.clock.now,
+            usage=usage_of("0.2"),
+        )
+        self.attempt(self.subscription.record(record), at)
+
+    @rule(hours=st.integers(-12, 40))
+    def clock_jumps(self, hours: int) -> None:
+        to = self.clock.now + timedelta(hours=hours)
+        self.clock.now = max(to, self.latest - BACK_AT_MOST + timedelta(hours=1))
+        self.latest = max(self.latest, self.clock.now)
+
+    @rule()
+    def crash(self) -> None:
+        async def crash() -> None:
+            await self._die()
+            await self._begin()
+
+        self.do(crash())
+
+    @rule(which=st.sampled_from(("record", "start")))
+    def takeover(self, which: str) -> None:
+        """Somebody raises the epoch behind its back: the next write is refused, and it leaves."""
+
+        async def overtaken() -> None:
+            commits: Any = self.ledger._commits
+            raise_epoch = "UPDATE owner SET epoch = epoch + 1"
+            await commits.read(lambda db: db.execute(raise_epoch).fetchall())
+            stale = UsageRecord(
+                id="stale", subscription_id="sub1", timestamp=self.clock.now, usage=usage_of("9")
+            )
+            with pytest.raises(StoreError):
+                await (
+                    self.ledger.record(stale)
+                    if which == "record"
+                    else self.ledger.stand(self.subscription._life.state.standing)
+                )
+            await self._die()
+            await self._begin()
+
+        self.do(overtaken())
+
+    # -- what must be so -------------------------------------------------------------------------
+
+    @invariant()
+    def everything_agrees(self) -> None:
+        if not hasattr(self, "subscription"):
+            return
+        self.do(self._quiet())
+        found = self.do(checked_books(self.ledger, self.clock.now - REMEMBERED))
+
+        assert max(self.runs.starts.values(), default=0) <= 1, self.runs.starts
+        for number, asked in self.asked.items():
+            row = found.execution(number)
+            assert row is not None, f"{number} was acknowledged, and nobody knows it"
+            self._agrees(row, asked)
+        known = {int(row.intent.execution_id[-6:]) for row in found.executions}
+        assert known == set(self.asked), "there is an execution that nobody asked for"
+        check_slots(self.subscription, found)
+        check_caches(self.subscription, found.recovery, self.clock.now, POLICY)
+        for run in self.runs.runs:
+            if run.discarded:
+                row = found.execution(int(run.run_id[-6:]))
+                assert row is not None
+                assert row.status.is_final, f"{run.run_id} was thrown away before it was settled"
+        self.figures["survived"] = self.figures["faults"]
+
+    def _agrees(self, row: ExecutionRow, asked: Asked) -> None:
+        run = next((r for r in self.runs.runs if r.run_id == row.intent.execution_id), None)
+        if run is None:
+            ended = row.status.is_final
+            assert not ended or row.status is ExecutionStatus.CANCELLED, "it ended and never ran"
+            return
+        if not run.ending.done():
+            assert row.status is ExecutionStatus.RUNNING, f"it runs, and stands as {row.status}"
+            return
+        outcome = run.ending.result()
+        assert row.status.is_final, "it has ended, and nobody knows it"
+        assert row.outcome is not None
+        assert row.outcome.usage == outcome.usage, "its cost is another"
+
+    def teardown(self) -> None:
+        if hasattr(self, "subscription"):
+            self.do(self._die())
+            self.figures["faults"] -= 1  # the end of the test is no fault
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+Machine.TestCase.settings = settings(
+    max_examples=full(30, 500),
+    stateful_step_count=full(25, 50),
+    deadline=None,
+    derandomize=full(1, 0) == 1,
+    suppress_health_check=list(HealthCheck),
+    print_blob=False,
+)
+
+
+@pytest.mark.timeout(full(120, 1800))
+class TestASubscriptionAgainstItsModel(Machine.TestCase):
+    """See ``Machine``."""
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        tally(Machine.figures)

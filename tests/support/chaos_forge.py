@@ -1,0 +1,295 @@
+# ruff: noqa: T201 - it answers on its standard output
+"""A process that makes processes to be killed: it imports everything once, and forks a child a job.
+
+A child of an interpreter takes half a second to come up, a fork ten milliseconds; that is the
+difference between three crash points and fifty. Run as a script it takes jobs, one JSON line
+each, forks, names the child's pid, and tells how it ended. What a child tells its callers goes
+to ``said`` in its folder, by one ``write`` a line, so that what was told is known after kill -9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import apsw
+from chaos_seat import Home, activated, ask, eventually
+from localpool import NOON
+
+from pool.claude.process_run import ProcessRun
+from pool.claude.runner import ProcessRunner
+from pool.errors import StoreError
+from pool.usage import ModelUsage, Usage, UsageRecord
+
+ROOT = Path(__file__).parents[2]
+
+
+class Forge:
+    """The forge, from the side of the tests."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @classmethod
+    @contextmanager
+    def lit(cls) -> Iterator[Forge]:
+        with subprocess.Popen(
+            [sys.executable, __file__],
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            forge = cls(process)
+            forge._read()
+            try:
+                yield forge
+            finally:
+                assert process.stdin is not None
+                process.stdin.close()
+                process.wait(30)
+
+    def begin(self, home: Home, task: str, **how: Any) -> int:
+        """Start a child; its pid."""
+        assert self._process.stdin is not None
+        job = {"folder": str(home.folder), "task": task, **how}
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def end(self) -> int:
+        """Wait for the child's end; its exit code, or minus the signal that killed it."""
+        return os.waitstatus_to_exitcode(self._read())
+
+    def run(self, home: Home, task: str, **how: Any) -> int:
+        self.begin(home, task, **how)
+        return self.end()
+
+    def _read(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+
+# What follows runs in the forge and its children.
+
+
+def die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("survived SIGKILL")
+
+
+class Point:
+    """Where a child is to die."""
+
+    def __init__(self, name: str | None, when: str | None) -> None:
+        self._at = (name, when)
+
+    def is_at(self, name: str, when: str) -> bool:
+        return self._at == (name, when)
+
+    def reached(self, name: str, when: str) -> None:
+        if self.is_at(name, when):
+            die()
+
+
+class CrashingLedger:
+    """A ledger whose owner may die before or after any of its calls."""
+
+    def __init__(self, ledger: Any, point: Point) -> None:
+        self._ledger = ledger
+        self._point = point
+
+    def __getattr__(self, name: str) -> Any:
+        known = getattr(self._ledger, name)
+        if not asyncio.iscoroutinefunction(known):
+            return known
+
+        async def call(*args: Any, **named: Any) -> Any:
+            self._point.reached(name, "before")
+            answer = await known(*args, **named)
+            self._point.reached(name, "after")
+            return answer
+
+        return call
+
+
+class CrashingRun:
+    def __init__(self, run: ProcessRun, point: Point) -> None:
+        self._run = run
+        self._point = point
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._run, name)
+
+    async def outcome(self) -> Any:
+        spool = self._run.directory.stdout
+        if self._point.is_at("started", "after"):
+            await eventually((self._run.directory.path / "started").exists)
+            die()
+        for when, word in (("before", b'"init"'), ("after", b'"result"')):
+            if self._point.is_at("result", when):
+                await eventually(lambda word=word: spool.exists() and word in spool.read_bytes())
+                die()
+        return await self._run.outcome()
+
+    def discard(self) -> None:
+        self._point.reached("discard", "before")
+        self._run.discard()
+        self._point.reached("discard", "after")
+
+
+def crashing_runner(point: Point) -> type[ProcessRunner]:
+    class CrashingRunner(ProcessRunner):
+        async def start(self, launch: Any, environment: Any) -> Any:
+            point.reached("spawn", "before")
+            run = await super().start(launch, environment)
+            point.reached("spawn", "after")
+            return CrashingRun(run, point)
+
+        def find(self, launch: Any) -> Any:
+            run = super().find(launch)
+            return None if run is None else CrashingRun(run, point)
+
+        def _supervise(self, *args: Any) -> None:
+            point.reached("supervisor", "before")  # its directory and lock are there
+            super()._supervise(*args)
+            point.reached("started", "before")  # it was spawned, and writes ``started`` later
+
+    return CrashingRunner
+
+
+def die_at_commit(number: int, when: str) -> None:
+    """Die inside SQLite: before, or right after, the commit of this number reaches the log."""
+    seen = 0
+
+    def before() -> bool:
+        nonlocal seen
+        seen += 1
+        if when == "before" and seen == number:
+            die()
+        return False
+
+    def after(*_: Any) -> int:
+        if when == "after" and seen == number:
+            die()
+        return apsw.SQLITE_OK
+
+    def watched(db: apsw.Connection) -> None:
+        db.set_commit_hook(before)
+        db.set_wal_hook(after)
+
+    apsw.connection_hooks.append(watched)
+
+
+async def _run(home: Home, job: dict[str, Any]) -> None:
+    """Be a seat with its callers, until all have their answer or the point is reached."""
+    point = Point(job.get("point"), job.get("when"))
+    if "commit" in job:
+        die_at_commit(job["commit"], job["when"])
+    async with _opened(home, job, point) as ledger:
+        runner = home.runner(crashing_runner(point))
+        subscription = await activated(home, ledger, runner, max_concurrent=2)
+        numbers = job.get("numbers", [1])
+        executions = [asyncio.create_task(ask(subscription, each, _say(home))) for each in numbers]
+        for number, task in zip(numbers, executions, strict=True):
+            execution = await task
+            point.reached("reply", "before")
+            _say(home)("ended", number, execution.status.value)
+            point.reached("reply", "after")
+        await eventually(lambda: not home.run_directories() or point.is_at("discard", "after"))
+        await subscription.close()
+
+
+async def _write(home: Home, job: dict[str, Any]) -> None:
+    """Record usage from eight writers at once, telling each record that is kept, until killed."""
+    async with _opened(home, job, Point(None, None)) as ledger:
+        say, prefix = _say(home), job["prefix"]
+
+        async def writer(which: int) -> None:
+            for number in range(1_000_000):
+                name = f"{prefix}-{which}-{number}"
+                await ledger.record(a_record(name))
+                say("kept", name)
+
+        say("open", os.getpid())
+        await asyncio.gather(*(writer(each) for each in range(8)))
+
+
+async def _hold(home: Home, job: dict[str, Any]) -> None:
+    """Hold the ledger; when told to go on, write once and tell what came of it."""
+    async with _opened(home, job, Point(None, None)) as ledger:
+        say, go_on = _say(home), home.folder / "go-on"
+        await ledger.record(a_record("early"))
+        say("kept", "early")
+        await eventually(go_on.exists, seconds=60)
+        try:
+            await ledger.record(a_record("late"))
+            say("kept", "late")
+        except StoreError as error:
+            say("refused", type(error).__name__)
+
+
+def a_record(name: str) -> UsageRecord:
+    usage = Usage(models={"m": ModelUsage(cost_nano_usd=30)})
+    return UsageRecord(id=name, subscription_id="sub1", timestamp=NOON, usage=usage)
+
+
+@contextlib.asynccontextmanager
+async def _opened(home: Home, job: dict[str, Any], point: Point) -> AsyncIterator[Any]:
+    point.reached("epoch", "before")
+    ledger = await home.stores.open_ledger("sub1", patience=job.get("patience", 20))
+    point.reached("epoch", "after")
+    try:
+        yield CrashingLedger(ledger, point)
+    finally:
+        await ledger.close()
+
+
+def _say(home: Home) -> Any:
+    def say(*words: object) -> None:
+        fd = os.open(home.said, os.O_WRONLY | os.O_APPEND)
+        os.write(fd, (" ".join(map(str, words)) + "\n").encode())
+        os.close(fd)
+
+    return say
+
+
+def _child(job: dict[str, Any]) -> NoReturn:
+    code = 1
+    try:
+        os.dup2(2, 1)  # the forge alone speaks to the tests
+        asyncio.run(
+            {"run": _run, "write": _write, "hold": _hold}[job["task"]](
+                Home(Path(job["folder"])), job
+            )
+        )
+        code = 0
+    except BaseException:  # noqa: BLE001 - told on stderr, whatever it was
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def main() -> None:
+    print(os.getpid(), flush=True)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            _child(json.loads(line))
+        print(pid, flush=True)
+        print(os.waitpid(pid, 0)[1], flush=True)
+
+
+if __name__ == "__main__":
+    main()

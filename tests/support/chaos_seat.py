@@ -1,0 +1,211 @@
+"""One seat without Ray: the real Subscription, SQLite and ProcessRunner, and a tiny CLI whose every
+start leaves a line. What ``tests/chaos`` kills, and what it asks afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from localpool import NOON, SONNET, spec
+
+from actors.client import now_in_utc
+from actors.life import Surroundings
+from actors.subscription import NotAdmitted, Subscription
+from pool.claude.runner import ProcessRunner
+from pool.execution import Execution, ExecutionRequest, Intent, Routing
+from pool.money import nano_usd
+from pool.snapshot import SeatPolicy
+from pool.store.protocol import Ledger
+from pool.store.sqlite import SqliteStores
+
+IS_FULL = os.environ.get("CHAOS") == "full"
+"""Whether the large numbers are wanted: ``make chaos``, and not ``make test``."""
+
+COST_NANO_USD = nano_usd("0.0006")
+"""What each run of the tiny CLI costs."""
+
+ANSWER_SECONDS = 60.0
+"""For a run of the tiny CLI, which takes 0.1 s, on a machine that does ten other things."""
+
+_CLI = f"""#!/bin/sh
+for argument; do
+    case $argument in --session-id=*) session=${{argument#*=}} ;; esac
+done
+echo "$session" >> "$CHAOS_STARTS"
+read -r opening
+read -r prompt
+echo '{{"type":"system","subtype":"init","session_id":"'$session'","model":"{SONNET}"}}'
+while [ ! -e "$CHAOS_GATE" ]; do sleep 0.02; done
+echo '{{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"answer",\
+"uuid":"'$session'","session_id":"'$session'","total_cost_usd":0.0006,\
+"model_usage_since_last_result":\
+{{"{SONNET}":{{"inputTokens":100,"outputTokens":20,"costUSD":0.0006}}}}}}'
+cat > /dev/null
+"""
+
+
+def full(short: int, many: int) -> int:
+    """A number of repetitions: a few in ``make test``, many in ``make chaos``."""
+    return many if IS_FULL else short
+
+
+def execution_id(number: int) -> str:
+    return f"exec_{number:028d}"
+
+
+def session_id(number: int) -> str:
+    return f"634fbb1e-4256-459f-9794-{number:012d}"
+
+
+def intent(number: int, **changes: Any) -> Intent:
+    """What a router would send for the execution of this number, every time the same."""
+    fields = {
+        "execution_id": execution_id(number),
+        "request": ExecutionRequest(prompt=f"question {number}"),
+        "session_id": session_id(number),
+        "resumes": False,
+        "model": SONNET,
+        "timeout_seconds": 60,
+        "reserved_nano_usd": 0,
+        "routing": Routing(score=1, reason="the only one"),
+        "created_at": NOON,
+    }
+    return Intent.model_validate(fields | changes)
+
+
+class Home:
+    """Where a seat lives on disk, and what the tiny CLI left there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs = folder / "seat" / "runs"
+        self.gate = folder / "gate"
+        self.said = folder / "said"
+        self._starts = folder / "starts"
+        self._cli = folder / "tiny-cli"
+
+    def prepare(self, *, gate_is_open: bool = True) -> Home:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "claude").mkdir(exist_ok=True)
+        self._cli.write_text(_CLI, encoding="utf-8")
+        self._cli.chmod(0o700)
+        self._starts.touch()
+        self.said.touch()
+        if gate_is_open:
+            self.gate.touch()
+        return self
+
+    async def cli(self) -> Path:
+        return self._cli
+
+    @property
+    def stores(self) -> SqliteStores:
+        return SqliteStores(self.folder)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "CHAOS_STARTS": str(self._starts),
+            "CHAOS_GATE": str(self.gate),
+            "CLAUDE_CONFIG_DIR": str(self.folder / "claude"),
+        }
+
+    def runner(self, make: type[ProcessRunner] = ProcessRunner) -> ProcessRunner:
+        return make(self.cli, self.runs, stop_grace=timedelta(seconds=0.5))
+
+    def starts(self) -> Counter[str]:
+        """How often the CLI was started, by session."""
+        return Counter(self._starts.read_text(encoding="utf-8").split())
+
+    def told(self) -> list[list[str]]:
+        """What callers were told, by any process, in its order; each as words."""
+        return [line.split() for line in self.said.read_text(encoding="utf-8").splitlines()]
+
+    def run_directories(self) -> list[str]:
+        return sorted(path.name for path in self.runs.glob("*"))
+
+    def processes(self) -> set[int]:
+        """Everything that runs for this seat: its CLIs, their supervisors, and their children."""
+        return {pid for pid in _pids() if pid != os.getpid() and self._is_ours(pid)}
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            where = Path(f"/proc/{pid}/cwd").readlink()
+            what = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+        return where.is_relative_to(self.folder) or os.fsencode(self.folder / "seat") in what
+
+    def clear(self) -> None:
+        """End what still runs here, and remove everything."""
+        self.gate.touch()
+        for pid in self.processes():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+async def activated(
+    home: Home, ledger: Ledger, runner: ProcessRunner, **settings: object
+) -> Subscription:
+    around = Surroundings(
+        runner=runner,
+        environment=lambda _: home.environment(),
+        clock=now_in_utc,
+        leave=lambda _: os._exit(3),
+        policy=SeatPolicy(),
+        system_prompt="You are terse.",
+        retention=timedelta(days=3650),
+    )
+    return await Subscription.activate(spec("sub1", **settings), ledger, around)
+
+
+async def ask(
+    subscription: Subscription, number: int, told: Callable[..., None] = lambda *_: None
+) -> Execution:
+    """What a caller does who does not give up: start, wait, and wait again by id."""
+    answer = await subscription.start(intent(number))
+    if isinstance(answer, NotAdmitted):
+        raise TypeError(answer.refusal.detail)
+    told("admitted", number, answer.execution.status.value)
+    execution, deadline = answer.execution, time.monotonic() + ANSWER_SECONDS
+    while not execution.status.is_final:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"execution {number} did not end")
+        execution = await subscription.result(execution.id)
+    return execution
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    """Wait for what no event tells: other processes and their files."""
+    import asyncio
+
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError("what was awaited did not come")
+        await asyncio.sleep(0.01)
+    return found
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError("what was awaited did not come")
+        time.sleep(0.01)
+    return found
+
+
+def _pids() -> set[int]:
+    return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
