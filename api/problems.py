@@ -23,10 +23,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.body import BodyTooLarge, BrokenJson, NotJson
 from api.keys import Forbidden, Foreign, Unauthorized
 from pool.errors import (
-    ConfigError,
+    BadField,
     Conflict,
     Exhausted,
-    InvalidRequest,
     KeyReused,
     NotFound,
     PeerLost,
@@ -105,8 +104,7 @@ KINDS: dict[type[PoolError], Kind] = {
     Conflict: Kind(409, "conflict", "It does not fit the present state"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     NotJson: Kind(415, "not-json", "The body must be JSON"),
-    InvalidRequest: Kind(422, "invalid-request", "The request cannot be accepted"),
-    ConfigError: Kind(422, "invalid-request", "The request cannot be accepted"),
+    BadField: Kind(422, "invalid-request", "The request cannot be accepted"),
     KeyReused: Kind(422, "key-reused", "The Idempotency-Key was used for another request"),
     Exhausted: Kind(429, "exhausted", "No subscription has headroom", 30),
     Unavailable: Kind(503, "unavailable", "No subscription is usable", 30),
@@ -124,7 +122,7 @@ _HTTP = {
 }
 _HINTS = {404: "see /docs for all there is", 405: "see the Allow header, or /docs"}
 _UNEXPECTED = Kind(500, "internal-error", "Something went wrong")
-_INVALID = KINDS[InvalidRequest]
+_INVALID = KINDS[BadField]
 
 
 def kind_of(error: PoolError) -> Kind:

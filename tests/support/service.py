@@ -15,6 +15,8 @@ from pathlib import Path
 
 import httpx
 
+from pool.claude.run_directory import RunDirectory
+
 START_SECONDS = 90.0
 """Ray alone takes 5-7 s on an idle machine."""
 
@@ -134,18 +136,11 @@ class Service:
         return self._clis() & self._clis()
 
     def _clis(self) -> set[int]:
-        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-        return {pid for pid in pids if self._is_cli(pid)}
-
-    def _is_cli(self, pid: int) -> bool:
-        """A process in one of our working directories whose parent is a run's supervisor."""
-        try:
-            if not Path(f"/proc/{pid}/cwd").readlink().is_relative_to(self.data_dir):
-                return False
-            parent = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1]
-            return b"supervisor.py" in Path(f"/proc/{int(parent)}/cmdline").read_bytes()
-        except (OSError, IndexError):
-            return False
+        """What the runs say is their CLI, as far as it lives."""
+        started = (
+            RunDirectory(path.parent, path.name).started() for path in self.run_directories()
+        )
+        return {each.cli.pid for each in started if each is not None and each.cli.is_alive()}
 
     def run_directories(self) -> list[Path]:
         return sorted(self.data_dir.glob("subscriptions/*/runs/*"))
