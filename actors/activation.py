@@ -67,6 +67,7 @@ async def _make_router(config: Config, peers: Peers) -> Router:
             timeout_seconds=config.claude.timeout_seconds,
         ),
         backups_dir=config.pool.data_dir / "backups",
+        retention=timedelta(days=config.pool.retention_days),
     )
     directory = await stores_of(config).open_directory()
     return await Router.activate(directory, peers, settings, config.claude.knows, now_in_utc)

@@ -6,16 +6,19 @@ stands in the directory (``dispatching``), and so does the registry, which is ke
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from actors.dispatching import Dispatch, Dispatcher, DispatchSettings
+from actors.life import RETENTION_PERIOD
 from actors.peers import Peers
 from actors.subscription import Subscription
 from actors.watch import Watch
 from pool.backup import Backup
-from pool.errors import Conflict, NotFound, PeerLost
+from pool.errors import Conflict, NotFound, PeerLost, StoreError
 from pool.execution import Execution
 from pool.overview import Overview, overview
 from pool.report import Report
@@ -30,6 +33,7 @@ class RouterSettings(Value):
 
     dispatch: DispatchSettings
     backups_dir: Path = Path("backups")
+    retention: timedelta = timedelta(days=35)
 
 
 class Router:
@@ -49,6 +53,7 @@ class Router:
         self._clock = clock
         self._registrations: dict[str, Registration] = {}
         self._watch = Watch(peers)
+        self._retaining: asyncio.Task[None] | None = None
         self._dispatcher = Dispatcher(
             directory, peers, self._watch, settings.dispatch, knows_model, clock
         )
@@ -66,6 +71,7 @@ class Router:
         self = cls(directory, peers, settings, knows_model, clock)
         for registration in await directory.registrations():
             self._adopt(registration)
+        self._retaining = asyncio.create_task(self._retain())
         return self
 
     # -- executions ------------------------------------------------------------------------------
@@ -188,6 +194,9 @@ class Router:
         await self._forget(subscription_id)
 
     async def close(self) -> None:
+        if self._retaining is not None:
+            self._retaining.cancel()
+            await asyncio.gather(self._retaining, return_exceptions=True)
         await self._watch.close()
         await self._directory.close()
 
@@ -199,6 +208,13 @@ class Router:
         report = await order(self._peers.subscription(subscription_id))
         self._watch.remember(report)
         return report
+
+    async def _retain(self) -> None:
+        """Forget claims and homes of sessions that were not used for long; now and every hour."""
+        while True:
+            with contextlib.suppress(StoreError):
+                await self._directory.expire(self._clock() - self._settings.retention)
+            await asyncio.sleep(RETENTION_PERIOD.total_seconds())
 
     def _known(self, subscription_id: str) -> Registration:
         registration = self._registrations.get(subscription_id)

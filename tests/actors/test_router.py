@@ -385,3 +385,19 @@ async def test_a_backup_asked_for_again_is_the_same_one(local_pool: LocalPool) -
     backups = [await local_pool.router.backup("monday") for _ in range(2)]
 
     assert backups[0].path == backups[1].path
+
+
+async def test_claims_that_are_older_than_the_retention_are_forgotten(
+    local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.router.RETENTION_PERIOD", timedelta(seconds=0.01))
+    old = await local_pool.client.execute(ask())
+    local_pool.clock.advance(timedelta(days=36))
+    retaining = asyncio.create_task(local_pool.router._retain())
+    async with asyncio.timeout(10):
+        while await local_pool.router._directory.locate(old.id) is not None:
+            await asyncio.sleep(0.01)
+    retaining.cancel()
+
+    with pytest.raises(NotFound):
+        await local_pool.client.result(old.id)
