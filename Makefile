@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test check format chaos bench lock clean
+.PHONY: help install serve demo test check format chaos bench load lock clean
 
 help: ## Show the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ chaos: $(READY) ## Every fault there is, in full, and a table of what came of it
 
 bench: $(READY) ## Measure: stores, decisions, the whole way
 	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+load: $(READY) ## 200 clients for a minute, with a CLI that answers at once: refusals, latencies, memory
+	$(BIN)/python tests/benchmarks/load.py
 
 lock: ## Compile the lock from pyproject.toml (hashes, no index URLs)
 	test -x $(VENV)/lock/bin/uv || { $(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv; }

@@ -6,19 +6,31 @@ here. The makers cross to the actor's process and run there.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import httpx
+
+from actors import logs
 from actors.client import now_in_utc
 from actors.dispatching import DispatchSettings
 from actors.life import Surroundings
-from actors.peers import Peers
+from actors.looking import ReconcilerSettings
+from actors.peers import Peers, Whole
+from actors.reconciler import Reconciler
 from actors.router import Router, RouterSettings
 from actors.subscription import Subscription
+from actors.tracing import tracing_to
 from pool import config as configuration
+from pool.admin_api.client import AdminApi
+from pool.admin_api.organizations import Organization
+from pool.admin_api.problems import ProblemKind, ReportProblem
 from pool.claude.environment import environment
 from pool.claude.installation import Installation
 from pool.claude.runner import ProcessRunner
@@ -31,6 +43,11 @@ from pool.store.protocol import Stores
 from pool.store.sqlite import SqliteStores
 from pool.subscription import SubscriptionSpec
 
+log = logging.getLogger(__name__)
+
+LOST = "ledgers-lost"
+"""A file beside a ledger, as many bytes long as activations had to leave it."""
+
 
 def stores_of(config: Config) -> Stores:
     """The stores that a configuration names."""
@@ -40,20 +57,26 @@ def stores_of(config: Config) -> Stores:
 
 
 def subscription_maker(
-    spec: SubscriptionSpec, config: Config
+    spec: SubscriptionSpec, config: Config, peers: Whole
 ) -> Callable[[], Awaitable[Subscription]]:
-    return partial(_make_subscription, spec, config)
+    return partial(_make_subscription, spec, config, peers)
 
 
 def router_maker(config: Config, peers: Peers) -> Callable[[], Awaitable[Router]]:
     return partial(_make_router, config, peers)
 
 
-async def _make_subscription(spec: SubscriptionSpec, config: Config) -> Subscription:
+def reconciler_maker(config: Config, peers: Whole) -> Callable[[], Awaitable[Reconciler]]:
+    return partial(_make_reconciler, config, peers)
+
+
+async def _make_subscription(spec: SubscriptionSpec, config: Config, peers: Whole) -> Subscription:
+    logs.belongs_to(subscription_id=spec.id)
     home = config.pool.data_dir / "subscriptions" / spec.id
     ledger = await stores_of(config).open_ledger(spec.id)
     try:
-        return await Subscription.activate(spec, ledger, _surroundings(config, home))
+        surroundings = _surroundings(spec.id, config, home, peers)
+        return await Subscription.activate(spec, ledger, surroundings)
     except BaseException:
         await ledger.close()
         raise
@@ -62,25 +85,70 @@ async def _make_subscription(spec: SubscriptionSpec, config: Config) -> Subscrip
 async def _make_router(config: Config, peers: Peers) -> Router:
     settings = RouterSettings(
         dispatch=DispatchSettings(
-            policy=RoutingPolicy(limits=config.limits, weights=config.health),
+            policy=RoutingPolicy(
+                limits=config.limits, weights=config.health, settings=config.routing
+            ),
             default_model=config.claude.model,
             timeout_seconds=config.claude.timeout_seconds,
         ),
         backups_dir=config.pool.data_dir / "backups",
         retention=timedelta(days=config.pool.retention_days),
+        rebalancing=config.rebalancing,
+        alerts=config.alerts,
+        webhooks=configuration.webhooks(config, configuration.environment()),
+        keys=config.api_keys,
     )
     directory = await stores_of(config).open_directory()
-    return await Router.activate(directory, peers, settings, config.claude.knows, now_in_utc)
+    tracing = tracing_to(config.tracing.endpoint, "router")
+    return await Router.activate(
+        directory, peers, settings, config.claude.knows, now_in_utc, tracing
+    )
 
 
-def _surroundings(config: Config, home: Path) -> Surroundings:
+async def _make_reconciler(config: Config, peers: Whole) -> Reconciler:
+    base_url = config.reconciliation.base_url
+    # A proxy of the environment is for the world; plain http is allowed to this machine alone.
+    http = httpx.AsyncClient(base_url=base_url, trust_env=not base_url.startswith("http:"))
+    settings = ReconcilerSettings(
+        organizations=config.organizations,
+        settings=config.reconciliation,
+        retention=timedelta(days=config.pool.retention_days),
+    )
+    store = await stores_of(config).open_reconciliations()
+    reports = partial(_admin_api, http)
+    return await Reconciler.activate(
+        store, peers, settings, reports, now_in_utc, asyncio.sleep, _leave
+    )
+
+
+def _admin_api(
+    http: httpx.AsyncClient, organization: Organization, turn: Callable[[], Awaitable[None]]
+) -> AdminApi | ReportProblem:
+    """The reports of an organization. Its key is read anew each time, and kept nowhere."""
+    name = organization.admin_key_env
+    key = configuration.environment().get(name, "").strip()
+    if not key.isascii() or not key.isprintable() or not key:
+        detail = f"the environment variable {name} holds no key: export it and start again"
+        return ReportProblem(kind=ProblemKind.KEY_MISSING, detail=detail)
+    return AdminApi(http, key, turn=turn, clock=now_in_utc, sleep=asyncio.sleep)
+
+
+def _surroundings(subscription_id: str, config: Config, home: Path, peers: Whole) -> Surroundings:
     return Surroundings(
         runner=_runner(config, home),
+        peers=peers,
         environment=partial(_environment, config, home),
         clock=now_in_utc,
-        leave=_leave,
-        policy=SeatPolicy(limits=config.limits, weights=config.health),
+        leave=partial(_leave_behind, home / LOST),
+        tracing=tracing_to(config.tracing.endpoint, subscription_id),
+        ledgers_lost=_lost(home / LOST),
+        policy=SeatPolicy(
+            limits=config.limits,
+            weights=config.health,
+            max_attempts=config.routing.max_attempts,
+        ),
         system_prompt=config.claude.system_prompt,
+        roots=config.agents.roots,
         retention=timedelta(days=config.pool.retention_days),
     )
 
@@ -108,6 +176,22 @@ def _environment(config: Config, home: Path, spec: SubscriptionSpec) -> Mapping[
         max_retries=config.claude.max_retries,
         is_root=os.geteuid() == 0,
     )
+
+
+def _lost(file: Path) -> int:
+    """How many activations have left their mark here."""
+    return file.stat().st_size if file.exists() else 0
+
+
+def _leave_behind(mark: Path, error: StoreError) -> None:
+    """Leave, and a mark of it, one byte: the only witness of a write that was fenced off."""
+    with contextlib.suppress(OSError), mark.open("ab") as file:
+        file.write(b"!")
+    log.error(
+        "ledger lost: the owner leaves",
+        extra={"subscription_id": mark.parent.name, "problem": error.problem},
+    )
+    _leave(error)
 
 
 def _leave(_: StoreError) -> None:

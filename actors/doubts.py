@@ -71,9 +71,11 @@ class Doubts:
             source=UsageSource.PARTIAL,
             execution_id=execution_id,
             session_id=row.intent.session_id,
+            caller=row.intent.caller or None,
             usage=usage,
         )
         if await life.ledger.record(record):
             life.state.spend(record)
+            life.chronicle.recorded(record)
         life.state.resolve(execution_id)
         life.changed()

@@ -11,10 +11,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
+from actors import logs
+from actors.chronicle import SeatChronicle
+from actors.peers import Whole
+from actors.tracing import OFF, Tracing
 from pool.claude.run import Runner
 from pool.cooldown import Standing
 from pool.errors import ConfigError, StoreError
@@ -44,11 +50,17 @@ class Surroundings:
     environment: Callable[[SubscriptionSpec], Mapping[str, str]]
     """The variables of a run; raises ``ConfigError`` where the credential is missing."""
     clock: Callable[[], datetime]
+    peers: Whole
     leave: Callable[[StoreError], None]
     """Called when the ledger is lost to this activation: it must end the process."""
     policy: SeatPolicy
     system_prompt: str
     retention: timedelta
+    tracing: Tracing = OFF
+    ledgers_lost: int = 0
+    """How many activations have left, in this place, since their ledger was lost to them."""
+    roots: tuple[Path, ...] = ()
+    """Below these a run may work, where its caller's key grants it."""
 
 
 class Life:
@@ -60,6 +72,11 @@ class Life:
         self.given = surroundings
         self.news = asyncio.Event()
         """Set at the next change; a new one then takes its place."""
+        self.chronicle = SeatChronicle(
+            *(state.spec.id, state.epoch, surroundings.clock, self.changed),
+            tracing=surroundings.tracing,
+            ledgers_lost=surroundings.ledgers_lost,
+        )
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def now(self) -> datetime:
@@ -75,9 +92,15 @@ class Life:
         self.news.set()
         self.news = asyncio.Event()
 
-    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Do something that outlives the call that caused it, though not this life."""
-        task = asyncio.create_task(work)
+    def spawn(
+        self, work: Coroutine[Any, Any, T], execution_id: str | None = None
+    ) -> asyncio.Task[T]:
+        """Do something that outlives the call that caused it, though not this life. What it logs
+        bears the id of the execution it is about, if it is about one.
+        """
+        context = copy_context()
+        context.run(logs.about, execution_id=execution_id)
+        task = asyncio.create_task(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -99,6 +122,7 @@ class Life:
             "store refused a write",
             extra={"subscription_id": self.state.spec.id, "problem": error.problem},
         )
+        self.chronicle.store_failed()
         if self.state.store_problem is None:
             self.state.store_problem = str(error)
             self.changed()
@@ -128,6 +152,7 @@ class Life:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.ledger.close()
+        await asyncio.to_thread(self.given.tracing.close)
 
     async def _probe(self) -> None:
         """Write the standing, which changes nothing, until the disk takes it."""
@@ -141,4 +166,8 @@ class Life:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            log.error("task failed", exc_info=task.exception())
+            log.error(
+                "task failed",
+                exc_info=task.exception(),
+                extra={"subscription_id": self.state.spec.id},
+            )

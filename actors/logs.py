@@ -1,5 +1,7 @@
 """Log lines: one JSON object each, a constant event with its fields, on standard error.
 
+A line bears the ids of what it is about without naming them: those of its process (an owner's
+subscription) and of its task (an execution, a request); fields given with the event go before.
 Prompts, answers and credentials have no way in: an exception is told by its type and the places in
 the code it came through, and by its message only where that is known to hold no values (the pool's
 own errors and the operating system's).
@@ -11,6 +13,7 @@ import json
 import logging
 import sys
 import traceback
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,8 +23,23 @@ from pool.value import instant_text
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
+_of_process: dict[str, str] = {}
+_of_task: ContextVar[dict[str, str]] = ContextVar("ids of the task")
+
 MAX_FRAMES = 8
 """Of a traceback, the innermost ones."""
+
+
+def belongs_to(**ids: str) -> None:
+    """Let every line of this process bear these ids from now on, and no others."""
+    _of_process.clear()
+    _of_process.update(ids)
+
+
+def about(**ids: str | None) -> None:
+    """Let every line of this task, and of those it starts, bear these ids; None takes one off."""
+    known = _of_task.get({})
+    _of_task.set({name: id_ for name, id_ in {**known, **ids}.items() if id_ is not None})
 
 
 def _is_extra(name: str) -> bool:
@@ -46,6 +64,8 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = {name: value for name, value in vars(record).items() if _is_extra(name)}
         line = {
+            **_of_process,
+            **_of_task.get({}),
             **fields,
             "time": instant_text(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),

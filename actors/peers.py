@@ -1,17 +1,34 @@
 """How the parts of the pool reach each other.
 
-A router and a client speak to subscriptions as if they were objects in the same process; where they
-really are is the business of whoever provides the ``Peers``. Every method that crosses here may be
-called again with the same arguments (executions and usage records are known by their ids), so a
-provider repeats a call whose fate it does not know, and raises ``PeerLost`` for one who stays away.
+A router, a client and a subscription speak to each other as if they were objects in the same
+process; where they really are is the business of whoever provides the ``Peers``. Every method that
+crosses here may be called again with the same arguments (executions and usage records are known by
+their ids), so a provider repeats a call whose fate it does not know, and raises ``PeerLost`` for
+one who stays away.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from actors.subscription import Subscription
 from pool.subscription import SubscriptionSpec
+
+if TYPE_CHECKING:  # the peers know each other
+    from actors.reconciler import Reconciler
+    from actors.router import Router
+    from actors.subscription import Subscription
+
+
+class Whole(Protocol):
+    """Where the router is found, the subscriptions, and the reconciler."""
+
+    def router(self) -> Router: ...
+
+    def subscription(self, subscription_id: str) -> Subscription: ...
+
+    def reconciler(self) -> Reconciler:
+        """``Conflict`` where the pool has none, since no organization is configured."""
+        ...
 
 
 class Peers(Protocol):

@@ -31,15 +31,21 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from actors import activation, logs
 from actors.client import PoolClient
+from actors.in_flight import MAX_IN_FLIGHT
+from actors.reconciler import Reconciler
 from actors.router import Router
 from actors.subscription import Subscription
 from pool.config import Config
-from pool.errors import ConfigError, PeerLost, PoolError
+from pool.errors import ConfigError, Conflict, PeerLost, PoolError
 from pool.subscription import SubscriptionSpec
 
 log = logging.getLogger(__name__)
 
 ROUTER = "router"
+RECONCILER = "reconciler"
+LOOK_SECONDS = 60.0
+"""Between two looks at whether the reconciler is there: Ray starts a dead one, its first call has
+it begin."""
 PATIENCE_SECONDS = 20.0
 """How long a call is repeated while its actor is away: a restart takes 1-2 s, on a busy machine
 more, and its ledger may be held for up to 10 s."""
@@ -92,13 +98,23 @@ class SubscriptionShell(Shell):
     """A subscription's actor."""
 
 
-class _Proxy:
-    """Stands for the object inside a named actor; its methods are those of the object."""
+class ReconcilerShell(Shell):
+    """The reconciler's actor."""
 
-    def __init__(self, name: str, namespace: str) -> None:
+
+class _Proxy:
+    """Stands for the object inside a named actor; its methods are those of the object.
+
+    The name is looked up once, however many calls begin at a time, and again when a call fails.
+    With ``absent``, that is raised at once where nobody bears the name.
+    """
+
+    def __init__(self, name: str, namespace: str, absent: PoolError | None = None) -> None:
         self._name = name
         self._namespace = namespace
+        self._absent = absent
         self._handle: Any = None
+        self._looking_up = threading.Lock()
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
         if method.startswith("_"):
@@ -112,12 +128,16 @@ class _Proxy:
     async def _call(self, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
+            handle = None
             try:
-                handle = await self._resolve()
+                handle = self._handle or await asyncio.to_thread(self._look_up)
                 async with asyncio.timeout(CALL_SECONDS):
                     answer = await handle.call.remote(method, args, named)
             except (RayActorError, ValueError, TimeoutError) as error:
-                self._handle = None
+                if handle is None and self._absent is not None:
+                    raise type(self._absent)(*self._absent.args) from error
+                if self._handle is handle:
+                    self._handle = None  # another call may have found the next one already
                 if time.monotonic() > deadline:
                     raise PeerLost(self._name, type(error).__name__) from error
                 await asyncio.sleep(RETRY_SECONDS)
@@ -126,13 +146,12 @@ class _Proxy:
                 raise answer.error
             return answer
 
-    async def _resolve(self) -> Any:
+    def _look_up(self) -> Any:
         """The actor's handle; ``ValueError`` where nobody bears the name."""
-        if self._handle is None:
-            self._handle = await asyncio.to_thread(
-                ray.get_actor, self._name, namespace=self._namespace
-            )
-        return self._handle
+        with self._looking_up:
+            if self._handle is None:
+                self._handle = ray.get_actor(self._name, namespace=self._namespace)
+            return self._handle
 
 
 class RayPeers:
@@ -152,9 +171,17 @@ class RayPeers:
     def subscription(self, subscription_id: str) -> Subscription:
         return cast(Subscription, self._proxy(_name_of(subscription_id)))
 
+    def reconciler(self) -> Reconciler:
+        absent = Conflict("nothing can be reconciled: add [[organizations]] to pool.toml")
+        if self._config is None:  # a program beside the pool: the actor is there, or is not wanted
+            return cast(Reconciler, self._proxy(RECONCILER, absent))
+        if not self._config.organizations:
+            raise absent
+        return cast(Reconciler, self._proxy(RECONCILER))
+
     async def activate(self, spec: SubscriptionSpec) -> None:
         config = self._configuration()
-        make = activation.subscription_maker(spec, config)
+        make = activation.subscription_maker(spec, config, RayPeers(self._namespace))
         await self._ensure(SubscriptionShell, _name_of(spec.id), make)
         await self.subscription(spec.id).configure(spec)
 
@@ -163,11 +190,23 @@ class RayPeers:
         make = activation.router_maker(config, RayPeers(self._namespace, config))
         await self._ensure(RouterShell, ROUTER, make)
 
+    async def activate_reconciler(self) -> None:
+        """Where organizations are configured; one of an earlier configuration ends otherwise."""
+        config = self._configuration()
+        if not config.organizations:
+            await self.deactivate_reconciler()
+            return
+        make = activation.reconciler_maker(config, RayPeers(self._namespace))
+        await self._ensure(ReconcilerShell, RECONCILER, make)
+
     async def deactivate(self, subscription_id: str) -> None:
         await self._end(_name_of(subscription_id))
 
     async def deactivate_router(self) -> None:
         await self._end(ROUTER)
+
+    async def deactivate_reconciler(self) -> None:
+        await self._end(RECONCILER)
 
     def __reduce__(self) -> tuple[type[RayPeers], tuple[str, Config | None]]:
         return RayPeers, (self._namespace, self._config)
@@ -177,8 +216,8 @@ class RayPeers:
             raise ConfigError("pool", "a client cannot activate subscriptions: ask the router")
         return self._config
 
-    def _proxy(self, name: str) -> _Proxy:
-        return self._proxies.setdefault(name, _Proxy(name, self._namespace))
+    def _proxy(self, name: str, absent: PoolError | None = None) -> _Proxy:
+        return self._proxies.setdefault(name, _Proxy(name, self._namespace, absent))
 
     async def _ensure(
         self, shell: type[Shell], name: str, make: Callable[[], Awaitable[Any]]
@@ -248,9 +287,10 @@ def _init(address: str, namespace: str) -> None:
             logging_level=logging.ERROR,
         )
     except (ConnectionError, RuntimeError, GetTimeoutError) as error:
-        raise ConfigError(
-            "ray.address", f"no Ray cluster can be joined at {address!r}: {error}"
-        ) from error
+        problem = f"no Ray cluster can be joined at {address!r}: {error}"
+        if "RAY_AUTH_MODE" not in os.environ:  # Ray was imported first, and has read it by now
+            problem += "; if it uses tokens, set RAY_AUTH_MODE=token or import this before ray"
+        raise ConfigError("ray.address", problem) from error
     finally:
         if threading.current_thread() is threading.main_thread() and on_sigterm is not None:
             signal.signal(signal.SIGTERM, on_sigterm)
@@ -270,7 +310,14 @@ async def serving(config: Config) -> AsyncIterator[PoolClient]:
         await peers.activate_router()
         await peers.router().declare(config.subscriptions)
         await _everybody(peers.router())
-        yield PoolClient(peers)
+        await peers.activate_reconciler()
+        watching = asyncio.create_task(_watched(peers)) if config.organizations else None
+        try:
+            yield PoolClient(peers)
+        finally:
+            if watching is not None:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
     finally:
         if own:
             await _close(peers)
@@ -286,16 +333,33 @@ async def _everybody(router: Router) -> None:
             log.warning("subscription is not there", extra={"problem": str(error)})
 
 
+async def _watched(peers: RayPeers) -> None:
+    """Call the reconciler every now and then, so that it begins, and again after its death."""
+    while True:
+        try:
+            await peers.reconciler().is_there()
+        except (PoolError, RayTaskError) as error:
+            log.warning("reconciler is not there", extra={"problem": str(error)})
+        await asyncio.sleep(LOOK_SECONDS)
+
+
 async def _close(peers: RayPeers) -> None:
     """Let go of every store in an orderly way; whatever fails here, kill -9 would do as well."""
     with suppress(PoolError, RayActorError):
         registrations = await peers.router().registrations()
+        await peers.deactivate_reconciler()
         await peers.deactivate_router()
         await asyncio.gather(*(peers.deactivate(each.spec.id) for each in registrations))
 
 
-def connect(address: str = "auto", namespace: str = "claude-pool") -> PoolClient:
-    """A client for a program inside or beside the cluster that serves a pool."""
+def connect(
+    address: str = "auto", namespace: str = "claude-pool", *, max_in_flight: int = MAX_IN_FLIGHT
+) -> PoolClient:
+    """A client for a program inside or beside the cluster that serves a pool.
+
+    In a task or an actor of the cluster it joins nothing; but there a client that was sent along
+    does as well.
+    """
     if not ray.is_initialized():
         _init(address, namespace)
-    return PoolClient(RayPeers(namespace))
+    return PoolClient(RayPeers(namespace), max_in_flight=max_in_flight)

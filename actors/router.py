@@ -8,24 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from actors.dispatching import Dispatch, Dispatcher, DispatchSettings
+from actors.alerting import Alerting
+from actors.chronicle import PoolChronicle
+from actors.dispatching import Dispatcher, DispatchSettings
+from actors.handover import HandedOver, Handover, NobodyTakesIt
+from actors.keyring import Keyring
 from actors.life import RETENTION_PERIOD
+from actors.order import Dispatch
 from actors.peers import Peers
+from actors.sessions import Sessions
 from actors.subscription import Subscription
+from actors.tracing import OFF, Tracing
 from actors.watch import Watch
+from pool.alerts import Alert, AlertSettings, failover, session_moved
 from pool.backup import Backup
-from pool.errors import Conflict, NotFound, PeerLost, StoreError
-from pool.execution import Execution
+from pool.delivery import ListedAlert
+from pool.errors import Conflict, NotFound, PeerLost, PoolError, StoreError
+from pool.execution import Execution, ExecutionRequest, Routing
+from pool.happening import HappeningPage, Wanted
+from pool.keys import KeyHolder, KeySpec, Presented, ShownKey
 from pool.overview import Overview, overview
+from pool.rebalancing import Rebalancing
 from pool.report import Report
-from pool.store.protocol import Directory, Registration
+from pool.session import Session
+from pool.store.protocol import Directory, Page, Registration, SessionHome
 from pool.subscription import SubscriptionChange, SubscriptionSpec, changed
+from pool.tally import Figures
 from pool.usage import UsageRecord
 from pool.value import Value
+from pool.webhook import Webhook
+
+log = logging.getLogger(__name__)
 
 
 class RouterSettings(Value):
@@ -34,6 +52,11 @@ class RouterSettings(Value):
     dispatch: DispatchSettings
     backups_dir: Path = Path("backups")
     retention: timedelta = timedelta(days=35)
+    rebalancing: Rebalancing = Rebalancing()
+    alerts: AlertSettings = AlertSettings()
+    webhooks: tuple[Webhook, ...] = ()
+    keys: tuple[KeySpec, ...] = ()
+    """Those that stand in ``pool.toml``."""
 
 
 class Router:
@@ -46,17 +69,28 @@ class Router:
         settings: RouterSettings,
         knows_model: Callable[[str], bool],
         clock: Callable[[], datetime],
+        tracing: Tracing = OFF,
     ) -> None:
         self._directory = directory
         self._peers = peers
         self._settings = settings
         self._clock = clock
         self._registrations: dict[str, Registration] = {}
-        self._watch = Watch(peers)
-        self._retaining: asyncio.Task[None] | None = None
-        self._dispatcher = Dispatcher(
-            directory, peers, self._watch, settings.dispatch, knows_model, clock
+        self._tracing = tracing
+        self._chronicle = PoolChronicle(clock)
+        self._watch = Watch(peers, self._chronicle.heard)
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._alerting = Alerting(
+            *(directory.outbox, settings.webhooks, settings.alerts, clock),
+            tell=self._chronicle.alerted,
         )
+        self._keyring = Keyring(
+            directory, peers, settings.keys, settings.dispatch.default_model, clock
+        )
+        self._dispatcher = Dispatcher(
+            directory, peers, self._watch, self._keyring, settings.dispatch, knows_model, clock
+        )
+        self._sessions = Sessions(directory, peers, self._watch, clock, self._session_moved)
 
     @classmethod
     async def activate(
@@ -66,19 +100,51 @@ class Router:
         settings: RouterSettings,
         knows_model: Callable[[str], bool],
         clock: Callable[[], datetime],
+        tracing: Tracing = OFF,
     ) -> Router:
         """Read the registry, and see to it that everybody in it runs."""
-        self = cls(directory, peers, settings, knows_model, clock)
+        self = cls(directory, peers, settings, knows_model, clock, tracing)
         for registration in await directory.registrations():
             self._adopt(registration)
-        self._retaining = asyncio.create_task(self._retain())
+        await self._keyring.recover()
+        self._tasks = (
+            asyncio.create_task(self._retain()),
+            asyncio.create_task(self._sessions.rebalance(settings.rebalancing)),
+        )
+        self._alerting.follow(self._heard)
         return self
 
     # -- executions ------------------------------------------------------------------------------
 
     async def dispatch(self, dispatch: Dispatch) -> Execution:
         """Bring a request to a subscription that admits it; see ``Dispatcher.dispatch``."""
-        return await self._dispatcher.dispatch(dispatch)
+        try:
+            execution = await self._traced(dispatch)
+        except PoolError as error:
+            self._chronicle.refused(dispatch.execution_id, error)
+            raise
+        self._chronicle.admitted(execution, dispatch.created_at)
+        return execution
+
+    async def _traced(self, dispatch: Dispatch) -> Execution:
+        ids = {"execution_id": dispatch.execution_id}
+        with self._tracing.span("dispatch", dispatch.trace, **ids) as trace:
+            return await self._dispatcher.dispatch(dispatch.model_copy(update={"trace": trace}))
+
+    async def hand_over(self, handover: Handover) -> HandedOver | NobodyTakesIt:
+        """Find another subscription for an execution; see ``Dispatcher.hand_over``."""
+        answer = await self._dispatcher.hand_over(handover)
+        if isinstance(answer, HandedOver) and handover.attempts:
+            cause, execution_id = handover.attempts[-1].outcome, handover.intent.execution_id
+            self._chronicle.failed_over(
+                handover.subscription_id, answer.subscription_id, execution_id, cause
+            )
+            await self._tell(failover(handover.subscription_id, cause, execution_id, self._clock()))
+        return answer
+
+    async def route(self, request: ExecutionRequest) -> Routing:
+        """Where a request would go now, and why; see ``Dispatcher.route``."""
+        return await self._dispatcher.route(request)
 
     async def locate(self, execution_id: str) -> str:
         """The subscription that has an execution."""
@@ -86,6 +152,58 @@ class Router:
         if claim is None or claim.subscription_id is None:
             raise NotFound("execution", execution_id)
         return claim.subscription_id
+
+    # -- sessions --------------------------------------------------------------------------------
+
+    async def session_home(self, session_id: str) -> SessionHome | None:
+        """Which subscription holds a session."""
+        return await self._sessions.home(session_id)
+
+    async def session_arrived(self, session_id: str, subscription_id: str) -> bool:
+        """Note that a session's transcript was fetched by its new home. False where that is not
+        its home any more.
+        """
+        return await self._sessions.arrived(session_id, subscription_id)
+
+    async def session_returns(self, session_id: str, instead_of: str, source: str) -> None:
+        """Let a session that could not be fetched live again where its transcript is."""
+        await self._sessions.returns(session_id, instead_of, source)
+
+    async def sessions(
+        self, *, limit: int, cursor: str | None = None, subscription_id: str | None = None
+    ) -> Page[Session]:
+        """Sessions, those used last first."""
+        return await self._sessions.page(limit, cursor, subscription_id)
+
+    async def session(self, session_id: str) -> Session:
+        """One session, with its moves."""
+        return await self._sessions.one(session_id)
+
+    async def forget_session(self, session_id: str) -> None:
+        """Remove a session and its transcripts, wherever it has been. ``Conflict`` at work."""
+        await self._sessions.forget(session_id, self._registrations)
+
+    # -- keys ------------------------------------------------------------------------------------
+
+    async def is_open(self) -> bool:
+        """Whether no key was ever made: then whoever reaches the pool may use it."""
+        return await self._keyring.is_open()
+
+    async def authenticate(self, shown: Presented) -> KeyHolder | None:
+        """Whose key it is; None for one that opens nothing."""
+        return await self._keyring.authenticate(shown)
+
+    async def keys(self) -> tuple[ShownKey, ...]:
+        return await self._keyring.keys()
+
+    async def create_key(self, spec: KeySpec, shown: Presented) -> ShownKey:
+        return await self._keyring.create(spec, shown)
+
+    async def revoke_key(self, key_id: str) -> ShownKey:
+        return await self._keyring.revoke(key_id)
+
+    async def rotate_key(self, key_id: str, digest: str, grace_seconds: float) -> ShownKey:
+        return await self._keyring.rotate(key_id, digest, grace_seconds)
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -106,8 +224,40 @@ class Router:
         unheard = await self._watch.heard_of_all()
         return overview(self._watch.reports, self._clock(), unheard)
 
+    async def happenings(
+        self, after: str | None, wanted: Wanted, wait_seconds: float
+    ) -> HappeningPage:
+        """What happened after an id, as soon as something did; see ``Happenings.next_page``."""
+        return await self._chronicle.page(after, wanted, wait_seconds)
+
+    async def figures(self) -> Figures:
+        """What metrics are made of, from memory; nobody is asked and nothing is waited for."""
+        reports, unheard = self._heard()
+        return Figures(
+            reports=reports,
+            tallies=self._watch.tallies,
+            router=self._chronicle.tally,
+            unheard=tuple(sorted(unheard)),
+            observed_at=self._clock(),
+        )
+
     async def registrations(self) -> tuple[Registration, ...]:
         return tuple(self._registrations[id_] for id_ in sorted(self._registrations))
+
+    def _heard(self) -> tuple[tuple[Report, ...], frozenset[str]]:
+        """The latest reports, and who was not heard of yet."""
+        reports = self._watch.reports
+        return reports, self._watch.followed - {report.id for report in reports}
+
+    # -- alerts ----------------------------------------------------------------------------------
+
+    async def alerts(self, *, limit: int, cursor: str | None = None) -> Page[ListedAlert]:
+        """What operators were told of, newest first."""
+        return await self._directory.outbox.alerts(limit=limit, cursor=cursor)
+
+    async def raise_alert(self, alert: Alert) -> bool:
+        """Tell operators of a single happening. False where it was told before."""
+        return await self._alerting.raise_(alert)
 
     # -- the registry ----------------------------------------------------------------------------
 
@@ -194,10 +344,13 @@ class Router:
         await self._forget(subscription_id)
 
     async def close(self) -> None:
-        if self._retaining is not None:
-            self._retaining.cancel()
-            await asyncio.gather(self._retaining, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._alerting.close()
+        await self._keyring.close()
         await self._watch.close()
+        await asyncio.to_thread(self._tracing.close)
         await self._directory.close()
 
     async def _ordered(
@@ -209,11 +362,24 @@ class Router:
         self._watch.remember(report)
         return report
 
+    async def _session_moved(self, session_id: str, source: str, target: str) -> None:
+        self._chronicle.session_moved(session_id, source, target)
+        await self._tell(session_moved(session_id, source, target, self._clock()))
+
+    async def _tell(self, alert: Alert) -> None:
+        """Raise an alert about something that is done already: it may fail alone."""
+        try:
+            await self._alerting.raise_(alert)
+        except StoreError as error:
+            log.warning("alert not kept", extra={"alert": alert.kind, "problem": error.problem})
+
     async def _retain(self) -> None:
         """Forget claims and homes of sessions that were not used for long; now and every hour."""
         while True:
             with contextlib.suppress(StoreError):
                 await self._directory.expire(self._clock() - self._settings.retention)
+                await self._keyring.expire(self._clock() - self._settings.retention)
+                await self._directory.outbox.expire(self._clock() - self._settings.retention)
             await asyncio.sleep(RETENTION_PERIOD.total_seconds())
 
     def _known(self, subscription_id: str) -> Registration:

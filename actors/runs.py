@@ -2,7 +2,8 @@
 
 The order of things is the guarantee. The intent is durable before anything is spawned (T1); outcome
 and usage are durable, in one transaction, before the slot is free again and anybody is answered
-(T2; G2, G3). A run is a task of the subscription's life: callers come and go.
+(T2; G2, G3). A run is a task of the subscription's life: callers come and go. What cannot be served
+here is handed on; see ``leaving``.
 """
 
 from __future__ import annotations
@@ -10,20 +11,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 
+from actors.fetching import Elsewhere, fetched
+from actors.leaving import Leaving, seat_failed
 from actors.life import STORE_RETRY_SECONDS, Life
+from pool.admission import RefusalCause, refusal
 from pool.claude.run import Launch, Run
-from pool.errors import ConfigError, Conflict, StoreError
+from pool.claude.workplace import resolved
+from pool.errors import ConfigError, Conflict, InvalidRequest, StoreError
 from pool.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.failover import goes_elsewhere
 from pool.outcome import Failed, FailureKind, Outcome
+from pool.report import Report
 from pool.settlement import settlement
 from pool.slots import Hold
-from pool.state import reservation
+from pool.state import ask_of, reservation
+from pool.store.protocol import Settlement
 
 log = logging.getLogger(__name__)
+
+TEND_SECONDS = 0.5
+"""Between two looks at what waits: time alone ends cooldowns and patience."""
 
 
 @dataclass
@@ -35,7 +47,19 @@ class LiveExecution:
     """Its intent is durable, or it was given up."""
     is_durable: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """It has ended here, for good or because it went on elsewhere."""
     run: Run | None = None
+    waits_since: datetime | None = None
+    """Since when it waits in this activation: what waited while nobody was there waits anew."""
+    is_watched: bool = False
+    """Somebody reads along: what it prints is kept for a while after its end."""
+
+    @property
+    def id(self) -> str:
+        return self.row.intent.execution_id
+
+    def becomes(self, **changes: object) -> None:
+        self.row = self.row.model_copy(update=changes)
 
 
 _LOST = Failed(
@@ -44,6 +68,9 @@ _LOST = Failed(
     "is not known",
     evidence=False,
 )
+_GOES_ON_WAITING = {RefusalCause.PAUSED, RefusalCause.DRAINING}
+"""Orders that keep new work out, and let what waits have its turn."""
+_CANCELLED = Failed(kind=FailureKind.CANCELLED, message="cancelled before it was started")
 
 
 class Runs:
@@ -52,8 +79,10 @@ class Runs:
     def __init__(self, life: Life) -> None:
         self._life = life
         self._live: dict[str, LiveExecution] = {}
-        self._beginning: set[str] = set()
-        """Admitted, but not durable yet: they hold their place and are not to be started."""
+        self._unready: set[str] = set()
+        """Admitted but not durable yet, or being handed on: they hold their place and are not to
+        be started."""
+        self._leaving = Leaving(life, self)
 
     def get(self, execution_id: str) -> LiveExecution | None:
         return self._live.get(execution_id)
@@ -84,11 +113,14 @@ class Runs:
         return self._hold_again(row)
 
     def _hold_again(self, row: ExecutionRow) -> LiveExecution:
-        intent, slots = row.intent, self._life.state.slots
-        hold = Hold(intent.session_id, intent.reserved_nano_usd)
-        take = slots.take if row.status is ExecutionStatus.RUNNING else slots.enqueue
-        take(intent.execution_id, hold)
-        live = self._live[intent.execution_id] = LiveExecution(row)
+        slots, execution_id = self._life.state.slots, row.intent.execution_id
+        if row.status is ExecutionStatus.RUNNING:
+            slots.take(execution_id, _hold_of(row))
+        else:
+            slots.enqueue(execution_id, _hold_of(row))
+        if row.outcome is not None:
+            slots.leave(execution_id)
+        live = self._live[execution_id] = LiveExecution(row, waits_since=self._life.now())
         self._life.changed()
         return live
 
@@ -97,22 +129,22 @@ class Runs:
 
         To be run as a task of its own: a caller who stops waiting must not leave it half begun.
         """
-        execution_id = live.row.intent.execution_id
-        self._beginning.add(execution_id)
+        self._unready.add(live.id)
         try:
             await self._life.ledger.begin(live.row)
         except StoreError as error:
             self._life.trouble(error)
-            self._life.state.slots.release(execution_id)
+            self._life.state.slots.release(live.id)
             self._end(live)
             return error
         else:
             live.is_durable = True
+            self._life.chronicle.admitted(live.row)
         finally:
-            self._beginning.discard(execution_id)
+            self._unready.discard(live.id)
             live.begun.set()
         if live.row.status is ExecutionStatus.RUNNING:
-            self._life.spawn(self._run(live))
+            self._life.spawn(self._run(live), live.id)
         self.start_waiting()
         return None
 
@@ -122,19 +154,21 @@ class Runs:
         if live.ended.is_set():
             return
         if live.row.cancel_requested_at is None:
-            live.row = live.row.model_copy(update={"cancel_requested_at": self._life.now()})
+            live.becomes(cancel_requested_at=self._life.now())
             with contextlib.suppress(Conflict):
                 await self._life.ledger.update(live.row)
-        if live.row.intent.execution_id in self._life.state.slots.waiting:
+        if live.row.status is ExecutionStatus.QUEUED:
             self._cancel_waiting(live)
         elif live.run is not None:
             live.run.stop()
 
     def _cancel_waiting(self, live: LiveExecution) -> None:
         """Take it out of the queue in this step, so that it is not started, and settle it."""
-        self._life.state.slots.release(live.row.intent.execution_id)
-        message = "cancelled before it was started"
-        self._life.spawn(self._settle(live, Failed(kind=FailureKind.CANCELLED, message=message)))
+        self._give_up_waiting(live, _CANCELLED)
+
+    def _give_up_waiting(self, live: LiveExecution, why: Failed) -> None:
+        self._life.state.slots.release(live.id)
+        self._life.spawn(self._settle(live, why), live.id)
 
     def interrupt(self) -> None:
         """Ask everything that runs to end."""
@@ -149,13 +183,19 @@ class Runs:
         end or start.
         """
         lives = [self._hold_again(row) for row in rows]
-        ids = {live.row.intent.execution_id for live in lives}
-        self._beginning |= ids
+        ids = {live.id for live in lives}
+        self._unready |= ids
+        leaving = [live for live in lives if live.row.status is ExecutionStatus.MOVING]
         for live in lives:
             live.is_durable = True
             live.begun.set()
-            await self._resume(live)
-        self._beginning -= ids
+            if live not in leaving:
+                await self._resume(live)
+        self._unready -= ids
+        for live in leaving:
+            self._unready.add(live.id)
+            why = seat_failed(self._life, live.row)
+            self._life.spawn(self._leaving.leave(live, why), live.id)
         self.start_waiting()
 
     async def _resume(self, live: LiveExecution) -> None:
@@ -167,43 +207,102 @@ class Runs:
         if row.status is ExecutionStatus.RUNNING:
             run = given.runner.find(await self.launch(row.intent))
         if run is not None:
-            self._life.spawn(self._follow(live, run))
+            self._life.spawn(self._follow(live, run), live.id)
         elif row.status is ExecutionStatus.RUNNING and row.place != given.runner.place:
-            self._life.spawn(self._settle(live, _LOST))
+            self._life.spawn(self._settle(live, _LOST), live.id)
         elif row.cancel_requested_at is not None:
             self._cancel_waiting(live)
         elif row.status is ExecutionStatus.RUNNING:
-            self._life.state.slots.demote(row.intent.execution_id)
-            live.row = row.model_copy(update={"status": ExecutionStatus.QUEUED, "started_at": None})
+            self._life.state.slots.demote(live.id)
+            live.becomes(status=ExecutionStatus.QUEUED, started_at=None)
+
+    # -- what waits ------------------------------------------------------------------------------
+
+    async def tend(self) -> None:
+        """Look after what waits, for as long as this life lasts."""
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            if self._life.state.slots.waiting:
+                self.start_waiting()
 
     def start_waiting(self) -> None:
-        """Start what waits, in order, as far as slots and sessions are free."""
-        slots = self._life.state.slots
-        limit = 0 if self._life.state.suspended else self._life.state.spec.max_concurrent
-        while (execution_id := slots.next(limit, self._beginning)) is not None:
-            slots.promote(execution_id)
+        """Start what waits, as far as slots and sessions are free. What cannot be started here is
+        handed on; what has waited as long as it may is given up.
+        """
+        state = self._life.state
+        if state.suspended or not state.slots.waiting:
+            return
+        report = self._life.report()
+        unready = self._unready | self._see_off(report)
+        while (execution_id := state.slots.next(report.capacity, unready)) is not None:
             live = self._live[execution_id]
-            live.row = live.row.model_copy(
-                update={
-                    "status": ExecutionStatus.RUNNING,
-                    "started_at": self._life.now(),
-                    "place": self._life.given.runner.place,
-                }
+            state.slots.promote(execution_id)
+            live.becomes(
+                status=ExecutionStatus.RUNNING,
+                started_at=self._life.now(),
+                place=self._life.given.runner.place,
             )
             self._life.changed()
-            self._life.spawn(self._run(live, waited=True))
+            self._life.spawn(self._run(live, waited=True), live.id)
+
+    def _see_off(self, report: Report) -> set[str]:
+        """Let those go who need not, or cannot, wait here any longer; who cannot start here now."""
+        state, limits, now = self._life.state, self._life.given.policy.limits, self._life.now()
+        for execution_id in tuple(state.slots.waiting):
+            live = self._live[execution_id]
+            is_offered_last = execution_id in self._unready or self._leaving.may_be_offered(live)
+            if _is_out_of_patience(live, now) and not is_offered_last:
+                self._give_up_waiting(live, _waited(live))
+        cannot_start = set()
+        for execution_id in tuple(state.slots.ready(self._unready)):
+            live = self._live[execution_id]
+            # What it reserves is among the reservations already.
+            ask = ask_of(state, live.row.intent).model_copy(update={"reserve_usd": Decimal(0)})
+            refused = refusal(report, ask, limits)
+            if refused is not None and refused.cause not in _GOES_ON_WAITING:
+                cannot_start.add(execution_id)
+            else:
+                refused = None
+            is_last = _is_out_of_patience(live, now)
+            if (why := self._leaving.reason(live, refused, report, is_last=is_last)) is not None:
+                self._unready.add(execution_id)
+                self._life.spawn(self._leaving.leave(live, why), live.id)
+        return cannot_start
+
+    def waits_again(self, live: LiveExecution) -> None:
+        """It was not handed on, and waits where it was."""
+        self._unready.discard(live.id)
+        if live.row.cancel_requested_at is not None:
+            self._cancel_waiting(live)
+
+    # -- a run -----------------------------------------------------------------------------------
 
     async def _run(self, live: LiveExecution, *, waited: bool = False) -> None:
         try:
             if waited:
                 await self._life.ledger.update(live.row)
-            launch = await self.launch(live.row.intent)
-            environment = self._life.given.environment(self._life.state.spec)
+                self._life.chronicle.started(live.row)
+            here = await fetched(self._life, live.row, waited=waited)
+            if isinstance(here, Failed):
+                await self._settle(live, here)
+                return
+            if isinstance(here, Elsewhere):
+                live.becomes(started_at=None)
+                await self._settle(live, here.as_failure(), follows=True)
+                return
+            live.row = here.model_copy(update={"cancel_requested_at": live.row.cancel_requested_at})
+            if live.row.cancel_requested_at is not None:
+                await self._settle(live, _CANCELLED)
+                return
+            launch = await self._at_its_place(live.row.intent)
+            environment = self._environment(live.row.intent)
         except StoreError as error:
             self._life.trouble(error)
             await self._settle(live, Failed(kind=FailureKind.NOT_STARTED, message=str(error)))
         except ConfigError as error:
             await self._settle(live, Failed(kind=FailureKind.AUTHENTICATION, message=str(error)))
+        except InvalidRequest as error:
+            await self._settle(live, Failed(kind=FailureKind.INVALID_REQUEST, message=str(error)))
         else:
             await self._follow(live, await self._life.given.runner.start(launch, environment))
 
@@ -214,60 +313,143 @@ class Runs:
         try:
             outcome = await run.outcome()
         except Exception:  # a defect must not keep the slot, nor claim to know what was spent
-            log.exception("run could not be read", extra={"execution_id": run.run_id})
+            ids = {"subscription_id": self._life.state.spec.id, "execution_id": live.id}
+            log.exception("run could not be read", extra=ids)
             message = "the run could not be read; what it spent is not known"
             outcome = Failed(kind=FailureKind.EXECUTION_ERROR, message=message, evidence=False)
         await self._settle(live, outcome)
-        run.discard()
+        if live.is_watched or live.row.intent.request.stream:
+            run.keep()
+        else:
+            run.discard()
+
+    async def _at_its_place(self, intent: Intent) -> Launch:
+        """The launch with the real places of its directories; ``InvalidRequest`` for others."""
+        launch, roots = await self.launch(intent), self._life.given.roots
+        agent = await asyncio.to_thread(resolved, launch.agent, intent.grant, roots)
+        return launch.model_copy(update={"agent": agent})
+
+    def _environment(self, intent: Intent) -> Mapping[str, str]:
+        """The variables of a run. The CLI reads the trace it belongs to, where it is to trace."""
+        environment = self._life.given.environment(self._life.state.spec)
+        trace = {} if intent.trace is None else {"TRACEPARENT": intent.trace}
+        return {**environment, **trace}
 
     async def launch(self, intent: Intent) -> Launch:
         request, budget = intent.request, intent.request.max_budget_usd
-        known = await self._life.ledger.session(intent.session_id)
+        known = await self._life.ledger.session(intent.forks or intent.session_id)
+        total = known.total_nano_usd if known else None
         # A session keeps the system prompt that it began with, unless the request brings another.
-        default = None if intent.resumes else self._life.given.system_prompt
+        goes_on = intent.resumes or intent.forks is not None
+        default = None if goes_on or request.tools else self._life.given.system_prompt
         return Launch(
             run_id=intent.execution_id,
             prompt=request.prompt,
             session_id=intent.session_id,
             resumes=intent.resumes,
+            forks=intent.forks,
             model=intent.model,
             timeout_seconds=intent.timeout_seconds,
             system_prompt=request.system_prompt or default,
             max_turns=request.max_turns,
             max_budget_usd=None if budget is None else format(budget, "f"),
             json_schema=request.json_schema,
-            session_total_nano_usd=known.total_nano_usd if known else None,
+            images=request.images,
+            tools=request.tools,
+            agent=request.agent,
+            session_total_nano_usd=intent.session_total_nano_usd or total,
             rates=self._life.state.rates,
         )
 
-    async def _settle(self, live: LiveExecution, outcome: Outcome) -> None:
-        """T2. Tried until it is durable; whoever waits is told after that, and not before."""
+    # -- its end ---------------------------------------------------------------------------------
+
+    async def _settle(
+        self, live: LiveExecution, outcome: Outcome, *, follows: bool = False
+    ) -> None:
+        """T2. Tried until it is durable; whoever waits is told after that, and not before.
+
+        One that ``follows`` its session was not run, and is handed on to where that went.
+        """
+        life = self._life
+        most = life.given.policy.max_attempts
+        elsewhere = follows or goes_elsewhere(live.row, outcome, most)
+        end = await self._keep(
+            live,
+            lambda: settlement(
+                *(life.state.spec.id, live.row, outcome, life.state.standing, life.now()),
+                goes_elsewhere=elsewhere,
+            ),
+        )
+        if end is None:
+            return
+        life.chronicle.settled(end)
+        if live.row.status is ExecutionStatus.MOVING:
+            life.changed()
+            why = seat_failed(self._life, live.row)
+            life.spawn(self._leaving.leave(live, why), live.id)
+        else:
+            self._ended(live)
+        self.start_waiting()
+
+    async def end(self, live: LiveExecution, make: Callable[[], Settlement]) -> None:
+        """End an execution whose run, if it had one, was settled before."""
+        if await self._keep(live, make):
+            self._ended(live)
+        self.start_waiting()
+
+    async def _keep(self, live: LiveExecution, make: Callable[[], Settlement]) -> Settlement | None:
+        """Write a settlement until it is durable. None where the execution had ended already, and
+        was counted then.
+        """
         state = self._life.state
         while True:
-            end = settlement(state.spec.id, live.row, outcome, state.standing, self._life.now())
+            end = make()
             try:
-                is_end = await self._life.ledger.settle(end)
+                is_new = await self._life.ledger.settle(end)
                 break
             except StoreError as error:
                 self._life.trouble(error)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
-        if is_end:
+        if is_new:
             live.row = end.row
             state.settle(end)
-        else:  # it had ended already, and was counted then
-            state.slots.release(live.row.intent.execution_id)
+            return end
+        state.slots.release(live.id)
         self._end(live)
-        self.start_waiting()
+        return None
+
+    def _ended(self, live: LiveExecution) -> None:
+        self._end(live)
+        self._life.chronicle.ended(live.row)
         log.info(
             "execution ended",
             extra={
-                "subscription_id": state.spec.id,
-                "execution_id": end.row.intent.execution_id,
-                "status": end.row.status.value,
+                "subscription_id": self._life.state.spec.id,
+                "execution_id": live.id,
+                "status": live.row.status.value,
             },
         )
 
     def _end(self, live: LiveExecution) -> None:
-        self._live.pop(live.row.intent.execution_id, None)
+        self._unready.discard(live.id)
+        self._live.pop(live.id, None)
         live.ended.set()
         self._life.changed()
+
+
+def _hold_of(row: ExecutionRow) -> Hold:
+    intent = row.intent
+    return Hold(intent.session_id, intent.reserved_nano_usd, intent.caller, intent.forks)
+
+
+def _is_out_of_patience(live: LiveExecution, now: datetime) -> bool:
+    patience = timedelta(seconds=live.row.intent.queue_timeout_seconds)
+    return now - (live.waits_since or now) >= patience
+
+
+def _waited(live: LiveExecution) -> Failed:
+    seconds = live.row.intent.queue_timeout_seconds
+    return Failed(
+        kind=FailureKind.QUEUE_TIMEOUT,
+        message=f"no slot became free within {seconds:g} s, and nobody else could take it",
+    )

@@ -13,22 +13,32 @@ from datetime import datetime
 from pathlib import Path
 from typing import assert_never
 
+from actors.beside import Beside
+from actors.breakdowns import usage_table
+from actors.chronicle import Doings
 from actors.doubts import Doubts
 from actors.life import Life, Surroundings
+from actors.logins import recheck_login
+from actors.progress import Watchers
 from actors.runs import Runs
-from pool.admission import Admission, Ask, Refusal, RefusalCause, Run, Wait, admit
+from actors.transcripts import Transcripts
+from pool.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
+from pool.breakdown import Question, UsageTable
+from pool.claude.session_copy import SessionCopy
 from pool.cooldown import Standing
 from pool.errors import NotFound
 from pool.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
-from pool.money import usd
+from pool.progress import ProgressPage
 from pool.rates import Rates
 from pool.report import Report
-from pool.state import REMEMBERED, recovered, reservation
+from pool.state import REMEMBERED, ask_of, recovered
 from pool.store.protocol import BlockTotal, Ledger, Page
 from pool.subscription import SubscriptionSpec
 from pool.usage import UsageRecord
 from pool.value import Value
 
+OBSERVED_EVENTS = 500
+"""How many of the newest limit events the forecast is learned from at activation."""
 PRICED_RECORDS = 200
 """How many of the newest records prices are learned from at activation."""
 LONGEST_POLL_SECONDS = 30.0
@@ -62,6 +72,8 @@ class Subscription:
     def __init__(self, life: Life) -> None:
         self._life = life
         self._runs = Runs(life)
+        self._watchers = Watchers(life, self._runs)
+        self._transcripts = Transcripts(life, self._runs)
 
     @classmethod
     async def activate(
@@ -73,6 +85,8 @@ class Subscription:
         self = cls(life)
         priced = await ledger.usage(limit=PRICED_RECORDS)
         life.state.rates = Rates.learned_from(priced.items)
+        seen = await ledger.limits(limit=OBSERVED_EVENTS)
+        life.state.recall(seen.items, surroundings.clock() - REMEMBERED)
         doubts = Doubts(life, self._runs)
         await doubts.recover()
         open_ids = {row.intent.execution_id for row in recovery.open}
@@ -80,18 +94,30 @@ class Subscription:
         await self._runs.take_up(recovery.open)
         life.spawn(life.end_with_ledger())
         life.spawn(life.retain())
+        life.spawn(self._runs.tend())
+        life.spawn(recheck_login(life))
         life.spawn(doubts.rescan())
+        life.spawn(Beside(life).watch())
+        life.spawn(self._watchers.expire())
         return self
 
     # -- what routers and callers ask ------------------------------------------------------------
 
-    async def start(self, intent: Intent) -> Started | NotAdmitted:
-        """Admit an execution, or refuse it. Asked again with the same id: what became of it."""
+    async def start(self, intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
+        """Admit an execution, or refuse it. Asked again with the same id: what became of it.
+
+        Without ``may_wait`` it is refused unless it can run at once: a seat may be free elsewhere.
+        """
+        ids = {"subscription_id": self._life.state.spec.id, "execution_id": intent.execution_id}
+        with self._life.given.tracing.span("admission", intent.trace, **ids):
+            return await self._start(intent, may_wait=may_wait)
+
+    async def _start(self, intent: Intent, *, may_wait: bool) -> Started | NotAdmitted:
         known = await self._runs.row(intent.execution_id)
         if known is not None:
             return self._started(known)
         now = self._life.now()
-        match self._admission(intent):
+        match self._admission(intent, may_wait=may_wait):
             case Refusal() as refusal:
                 return self._not_admitted(refusal)
             case Run():
@@ -100,7 +126,7 @@ class Subscription:
                 live = self._runs.hold(intent, ExecutionStatus.QUEUED, now)
             case never:
                 assert_never(never)
-        error = await asyncio.shield(self._life.spawn(self._runs.begin(live)))
+        error = await asyncio.shield(self._life.spawn(self._runs.begin(live), live.id))
         if error is not None:
             return self._not_admitted(Refusal(cause=RefusalCause.STORE, detail=str(error)))
         return self._started(live.row)
@@ -117,12 +143,38 @@ class Subscription:
             raise NotFound("execution", execution_id)
         return self._shown(row)
 
+    async def progress(
+        self, execution_id: str, after: str | None, wait_seconds: float, *, raw: bool = False
+    ) -> ProgressPage:
+        """What came of an execution after a cursor; see ``Watchers.page``."""
+        return await self._watchers.page(execution_id, after, wait_seconds, raw=raw)
+
     async def cancel(self, execution_id: str) -> Execution:
         """Stop an execution and wait for its end. One that has ended stays as it is."""
         live = self._runs.get(execution_id)
         if live is not None:
             await self._runs.cancel(live)
         return await self.result(execution_id)
+
+    # -- sessions --------------------------------------------------------------------------------
+
+    async def session_copy(self, session_id: str, execution_id: str) -> SessionCopy:
+        """A session's transcript, for another subscription that is to go on with it.
+
+        Turns at its end that answered nothing are left out, and so is that of ``execution_id``.
+        ``Conflict`` while a turn of it runs here, and where it cannot be copied.
+        """
+        return await self._transcripts.copy(session_id, execution_id)
+
+    async def has_at_work(self, session_id: str) -> bool:
+        """Whether a turn of a session runs or waits here, or is being handed on."""
+        return self._transcripts.is_at_work(session_id)
+
+    async def forget_session(self, session_id: str) -> None:
+        """Remove a session's transcript. ``Conflict`` while a turn of it runs or waits."""
+        await self._transcripts.forget(session_id)
+
+    # -- what is known ---------------------------------------------------------------------------
 
     async def next_report(self, epoch: int, version: int, wait_seconds: float) -> Report:
         """A report as soon as it differs from the one named; an unchanged one, with its new time,
@@ -131,6 +183,12 @@ class Subscription:
         if (epoch, version) == (self._life.state.epoch, self._life.state.version):
             await _within(wait_seconds, self._life.news)
         return self._life.report()
+
+    async def doings(self, after: str | None) -> Doings:
+        """What happened after a cursor, and what was counted in this activation. Without a cursor
+        nothing happened yet; ``next_report`` answers once there is more.
+        """
+        return self._life.chronicle.since(after)
 
     async def executions(
         self,
@@ -156,6 +214,10 @@ class Subscription:
     ) -> Page[UsageRecord]:
         return await self._life.ledger.usage(limit=limit, cursor=cursor, since=since, until=until)
 
+    async def usage_by(self, asked: Question) -> UsageTable:
+        """The sums of its usage, by what is asked; see ``actors.breakdowns``."""
+        return await usage_table(self._life.ledger, asked)
+
     async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]:
         return await self._life.ledger.blocks(limit=limit, cursor=cursor)
 
@@ -164,7 +226,7 @@ class Subscription:
         added = await self._life.ledger.record(record)
         if added:
             self._life.state.spend(record)
-            self._life.changed()
+            self._life.chronicle.recorded(record)
         return Recorded(added=added, report=self._life.report())
 
     # -- what operators order --------------------------------------------------------------------
@@ -211,15 +273,11 @@ class Subscription:
 
     # -- within ----------------------------------------------------------------------------------
 
-    def _admission(self, intent: Intent) -> Admission:
+    def _admission(self, intent: Intent, *, may_wait: bool) -> Admission:
         state = self._life.state
         if state.store_problem is not None:
             return Refusal(cause=RefusalCause.STORE, detail=state.store_problem)
-        ask = Ask(
-            goes_on=intent.resumes,
-            reserve_usd=usd(reservation(state, intent.request.max_budget_usd)),
-            session_busy=state.slots.is_busy(intent.session_id),
-        )
+        ask = ask_of(state, intent, may_wait=may_wait)
         return admit(self._life.report(), ask, self._life.given.policy.limits)
 
     async def _standing(self, standing: Standing) -> Report:
@@ -230,6 +288,7 @@ class Subscription:
         return Started(execution=self._shown(row), report=self._life.report())
 
     def _not_admitted(self, refusal: Refusal) -> NotAdmitted:
+        self._life.chronicle.refused(refusal.cause)
         return NotAdmitted(refusal=refusal, report=self._life.report())
 
     def _shown(self, row: ExecutionRow) -> Execution:

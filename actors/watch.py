@@ -12,10 +12,14 @@ import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from actors.happenings import MOST_AT_ONCE
 from actors.peers import Peers
+from actors.subscription import Subscription
 from pool.errors import PoolError
+from pool.happening import Happening, changes
 from pool.report import Report
 from pool.subscription import SubscriptionSpec
+from pool.tally import SeatTally
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +38,14 @@ FIRST_REPORT_SECONDS = 20.0
 class Watch:
     """The subscriptions that are followed, and the latest report of each."""
 
-    def __init__(self, peers: Peers) -> None:
+    def __init__(self, peers: Peers, tell: Callable[[Happening], None] = lambda _: None) -> None:
         self._peers = peers
+        self._tell = tell
         self._specs: dict[str, SubscriptionSpec] = {}
         self._reports: dict[str, Report] = {}
+        self._tallies: dict[str, SeatTally] = {}
+        self._heard_until: dict[str, str] = {}
+        """The cursor of each owner's news."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
 
@@ -45,6 +53,11 @@ class Watch:
     def reports(self) -> tuple[Report, ...]:
         """The latest reports, by id. Some may be missing right after a start."""
         return tuple(self._reports[id_] for id_ in sorted(self._reports))
+
+    @property
+    def tallies(self) -> tuple[SeatTally, ...]:
+        """The latest counts, by id."""
+        return tuple(self._tallies[id_] for id_ in sorted(self._tallies))
 
     @property
     def followed(self) -> frozenset[str]:
@@ -64,13 +77,16 @@ class Watch:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         self._specs.pop(subscription_id, None)
-        self._reports.pop(subscription_id, None)
+        for known in (self._reports, self._tallies, self._heard_until):
+            known.pop(subscription_id, None)
 
     def remember(self, report: Report) -> None:
         """Keep a report that came with an answer."""
         known = self._reports.get(report.id)
         if report.id in self._specs and (known is None or _order(known) <= _order(report)):
             self._reports[report.id] = report
+            for happening in changes(known, report) if known is not None else ():
+                self._tell(happening)
             self._news.set()
             self._news = asyncio.Event()
 
@@ -123,15 +139,31 @@ class Watch:
         """Ask for reports until the subscription is another activation than before: that one was
         made with the specification of its actor's first day, and has to be told today's.
         """
-        peer = self._peers.subscription(subscription_id)
         epoch, version = -1, -1
         while True:
+            peer = self._peers.subscription(subscription_id)
             report = await peer.next_report(epoch, version, HEARTBEAT_SECONDS)
+            await self._hear(subscription_id, peer)
             self.remember(report)
             if epoch not in {-1, report.epoch}:
                 return
             epoch, version = report.epoch, report.version
             await asyncio.sleep(POLL_SPACING_SECONDS)
+
+    async def _hear(self, subscription_id: str, peer: Subscription) -> None:
+        """Take over what an owner has to tell: one call, unless very much happened at once.
+
+        Where this router hears of it for the first time, what was before is not told again.
+        """
+        while True:
+            doings = await peer.doings(self._heard_until.get(subscription_id))
+            for told in doings.page.items:
+                happening = told.happening
+                self._tell(happening.model_copy(update={"subscription_id": subscription_id}))
+            self._heard_until[subscription_id] = doings.page.cursor
+            self._tallies[subscription_id] = doings.tally
+            if len(doings.page.items) < MOST_AT_ONCE:
+                return
 
 
 def _order(report: Report) -> tuple[int, int, datetime]:

@@ -1,7 +1,8 @@
 """The HTTP application: routes over a ``PoolClient``, and the layers every request goes through.
 
-From the outside in: errors become problems, callers are known, bodies are bounded, then a route.
-Nothing here knows where the pool runs.
+From the outside in: answers get their headers, requests are named and timed, errors become
+problems, heads are bounded, callers are known, bodies are bounded, then a route. Nothing here
+knows where the pool runs.
 """
 
 from __future__ import annotations
@@ -15,10 +16,38 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from actors.client import PoolClient, now_in_utc
+from actors.tracing import OFF, Tracing
 from api.body import MAX_BODY_BYTES, BodyLimit
-from api.keys import Authentication, Keys
-from api.problems import HANDLERS, MEDIA_TYPE, Answering
-from api.routes import backups, executions, pool, probes, subscriptions
+from api.dialects.documents import stream_schemas
+from api.dialects.telling import SHAPES, TELLERS
+from api.docs import serve_docs
+from api.head import HeadLimit, SecurityHeaders
+from api.keys import Authentication, Door, Keys
+from api.metrics import HttpMetrics, Measured
+from api.problems import HANDLERS, MEDIA_TYPE, Answering, documented
+from api.request_id import RequestIds
+from api.routes import (
+    alerts,
+    backups,
+    chat,
+    events,
+    executions,
+    messages,
+    metrics,
+    models,
+    pool,
+    probes,
+    reconciliations,
+    routing,
+    sessions,
+    subscriptions,
+    telemetry,
+    usage,
+)
+from api.routes.keys import routes as key_routes
+from api.sse import event_schemas
+from api.tracing import Traced
+from pool.config import ClaudeSettings
 
 DESCRIPTION = """\
 Runs prompts on a pool of Claude subscriptions: it picks the one with the most headroom, and knows
@@ -34,25 +63,47 @@ def create_app(
     keys: Keys,
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
+    claude: ClaudeSettings | None = None,
     clock: Callable[[], datetime] = now_in_utc,
+    tracing: Tracing = OFF,
 ) -> FastAPI:
     """The application that serves ``client`` to the owners of ``keys``."""
     app = FastAPI(
         title="Claude subscription pool",
         description=DESCRIPTION,
         version=version("claude-subscription-pool"),
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers=HANDLERS,
     )
     app.state.client = client
-    for each in (executions, subscriptions, pool, backups, probes):
+    app.state.http_metrics = HttpMetrics()
+    app.state.claude = claude or ClaudeSettings()
+    for each in (executions, messages, chat, models, subscriptions, pool, alerts, backups, probes):
         app.include_router(each.routes)
+    app.include_router(reconciliations.routes)
+    app.include_router(routing.routes)
+    app.include_router(sessions.routes)
+    app.include_router(telemetry.routes)
+    app.include_router(events.routes)
+    app.include_router(metrics.routes)
+    app.include_router(usage.routes)
+    app.include_router(key_routes)
     app.add_middleware(BodyLimit, limit=max_body_bytes)
-    app.add_middleware(Authentication, keys=keys)
-    app.add_middleware(Answering, clock=clock)
+    app.add_middleware(Authentication, door=Door(keys, client, clock))
+    app.add_middleware(HeadLimit)
+    app.add_middleware(Answering, clock=clock, tellers=TELLERS)
+    app.add_middleware(Traced, tracing=tracing)
+    app.add_middleware(Measured, metrics=app.state.http_metrics)
+    app.add_middleware(RequestIds)
+    app.add_middleware(SecurityHeaders)
+    serve_docs(app)
     _document(app)
     return app
+
+
+_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def _document(app: FastAPI) -> None:
@@ -66,9 +117,13 @@ def _document(app: FastAPI) -> None:
                 description=app.description,
                 routes=app.routes,
             )
+            known = schema["components"]["schemas"]
+            own = {**event_schemas(), **events.happening_schemas(), **stream_schemas()}
+            known.update({**own, **known})
             for path in schema["paths"].values():
                 for operation in path.values():
                     _retyped(operation["responses"])
+                    _bounded(operation)
             app.openapi_schema = schema
         return app.openapi_schema
 
@@ -78,5 +133,16 @@ def _document(app: FastAPI) -> None:
 def _retyped(responses: dict[str, Any]) -> None:
     for status, response in responses.items():
         content = response.get("content", {})
-        if int(status) >= 400 and "application/json" in content:
+        schema = content.get("application/json", {}).get("schema", {})
+        is_own = schema.get("$ref", "").rpartition("/")[2] in SHAPES
+        if int(status) >= 400 and schema and not is_own:
             content[MEDIA_TYPE] = content.pop("application/json")
+
+
+def _bounded(operation: dict[str, Any]) -> None:
+    """Say what may befall any request before its route: a head too large, a body too slow."""
+    responses = operation["responses"]
+    told = responses.get("500", {}).get("content", _PROBLEM)
+    for status in (408, 431) if "requestBody" in operation else (431,):
+        description = documented(status)[status]["description"]
+        responses[str(status)] = {"description": description, "content": told}

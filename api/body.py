@@ -1,12 +1,16 @@
-"""Reading request bodies: bounded, declared as JSON, and parsed strictly.
+"""Reading request bodies: bounded, in time, declared as JSON, and parsed strictly.
 
-The framework would take JSON of any type and size, ``NaN``, lone surrogates, and nesting that ends
-in a recursion error. Here each of these is refused for what it is, before a model looks at it, and
-no message repeats anything of the body: it may be a prompt.
+The framework would take JSON of any type and size, ``NaN``, lone surrogates, names that stand
+twice, and nesting that ends in a recursion error. Here each of these is refused for what it is,
+before a model looks at it, and no message repeats anything of the body: it may be a prompt.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
+import math
+import re
 from collections.abc import Callable, Coroutine
 from email.message import Message as Headers
 from typing import Any
@@ -18,8 +22,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pool.errors import PoolError
 
-MAX_BODY_BYTES = 2_000_000
-"""Twice the longest prompt, since JSON escapes what it must."""
+MAX_BODY_BYTES = 10_000_000
+"""As much as the CLI reads: images in base64, and the longest prompt beside them."""
+MAX_VALUES = 20_000
+"""Names and values in a body. What is wrong with each of them is found before any is told: a
+hundred thousand took four seconds, in which nobody else was answered."""
+MOST_VALUES = 200_000
+"""Where a body is a long list by nature: conversations, and exports of telemetry."""
+MAX_NESTING = 64
+"""Levels of objects and lists. A stored row stays readable: the parser stops at 200."""
+BODY_SECONDS = 60.0
+"""For the largest body over a line of 1.5 megabits a second."""
 
 
 class BodyTooLarge(PoolError):
@@ -31,6 +44,28 @@ class BodyTooLarge(PoolError):
 
     def __str__(self) -> str:
         return f"the body is larger than {self.limit} bytes: send less"
+
+
+class BodyTooSlow(PoolError):
+    """A body that did not come to its end in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"the body did not arrive within {self.seconds:g} s: send it again, in one go"
+
+
+class BodyTooIntricate(PoolError):
+    """A body that is nested deeper, or holds more values, than anything this service takes."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"the body {self.problem}: simplify it"
 
 
 class NotJson(PoolError):
@@ -52,11 +87,14 @@ class BrokenJson(PoolError):
 
 
 class BodyLimit:
-    """Refuses a body by its announced length, and by what really comes."""
+    """Refuses a body by its announced length, by what really comes, and by how long it takes."""
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, app: ASGIApp, limit: int = MAX_BODY_BYTES, seconds: float = BODY_SECONDS
+    ) -> None:
         self._app = app
         self._limit = limit
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,17 +106,73 @@ class BodyLimit:
         await self._app(scope, self._counted(receive), send)
 
     def _counted(self, receive: Receive) -> Receive:
-        came = 0
+        came, more = 0, True
+        until = asyncio.get_running_loop().time() + self._seconds
 
         async def counted() -> Message:
-            nonlocal came
-            message = await receive()
+            nonlocal came, more
+            message = await (self._in_time(receive, until) if more else receive())
+            more = message.get("more_body", False)
             came += len(message.get("body", b""))
             if came > self._limit:
                 raise BodyTooLarge(self._limit)
             return message
 
         return counted
+
+    async def _in_time(self, receive: Receive, until: float) -> Message:
+        try:
+            async with asyncio.timeout_at(until):
+                return await receive()
+        except TimeoutError:
+            raise BodyTooSlow(self._seconds) from None
+
+
+# -- JSON ----------------------------------------------------------------------------------------
+
+# Possessive, and content with a string that never ends: linear, whatever it is given.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_OPENING, _CLOSING = b"[{", b"]}"
+_NO_MARKS = bytes(set(range(256)) - set(_OPENING + _CLOSING + b","))
+
+
+def _measure(body: bytes, max_values: int) -> None:
+    """Raise ``BodyTooIntricate`` before anything is built of a body, valid or not."""
+    marks = _STRING.sub(b"", body).translate(None, _NO_MARKS)
+    closed = sum(marks.count(mark) for mark in (b"]", b"}"))
+    if len(marks) - closed > max_values:  # a value follows its comma, or what it is the first of
+        raise BodyTooIntricate(f"holds more than {max_values} values")
+    depth = 0
+    for mark in marks[: 2 * max_values]:  # what is longer closes more than it opens
+        depth += (mark in _OPENING) - (mark in _CLOSING)
+        if depth > MAX_NESTING:
+            raise BodyTooIntricate(f"is nested deeper than {MAX_NESTING} levels")
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object none of whose names stands twice: readers differ in which of the two counts."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is larger than any that can be told")
+    return number
+
+
+def _json(body: bytes, max_values: int) -> Any:
+    if not body.strip():
+        raise BrokenJson("it is empty")
+    _measure(body, max_values)
+    try:
+        from_json(body, allow_inf_nan=False)  # strict in all but what the next line refuses
+        return json.loads(body, object_pairs_hook=_named_once, parse_float=_finite)
+    except ValueError as error:  # says what was expected and where, never what stood there
+        raise BrokenJson(str(error)) from None
 
 
 class _JsonRequest(Request):
@@ -95,25 +189,30 @@ def _is_json(content_type: str) -> bool:
     return headers.get_content_type() == "application/json"
 
 
-async def _parsed(request: Request) -> Request:
+async def _parsed(request: Request, max_values: int) -> Request:
     if not _is_json(request.headers.get("content-type", "")):
         raise NotJson
     body = await request.body()
-    if not body.strip():
-        raise BrokenJson("it is empty")
-    try:
-        return _JsonRequest(request, body, from_json(body, allow_inf_nan=False))
-    except ValueError as error:  # says what was expected and where, never what stood there
-        raise BrokenJson(str(error)) from None
+    return _JsonRequest(request, body, _json(body, max_values))
 
 
 class JsonRoute(APIRoute):
     """A route that parses its body, if it takes one, before the framework does."""
 
+    max_values = MAX_VALUES
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
-            return await handle(await _parsed(request) if self.body_field else request)
+            return await handle(
+                await _parsed(request, self.max_values) if self.body_field else request
+            )
 
         return handler
+
+
+class RoomyJsonRoute(JsonRoute):
+    """A route for long lists, whose reading stops at the first thing that is wrong."""
+
+    max_values = MOST_VALUES

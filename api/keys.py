@@ -1,7 +1,10 @@
-"""Who is calling, and what they may do: the static keys of the configuration.
+"""Who is calling, and what they may do.
 
-A key's value is read once at the start from the variable that ``key_env`` names, and kept as its
-SHA-256. Without any key the service is open, which ``pool.config`` allows on loopback alone.
+Two kinds of keys. Those of ``pool.toml``: a key's value is read once at the start from the variable
+that ``key_env`` names, and kept as its SHA-256. And those that administrators make while the pool
+runs (``pool.keys``): the pool is asked about them, by id and digest, and its answer is believed for
+a second, so that a revocation is felt within two. A pool without any key is open, which
+``pool.config`` allows on loopback alone; once a key was made it never opens again by itself.
 Callers are known before a byte of their body is read.
 """
 
@@ -9,9 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, cast, get_args
+from datetime import datetime
+from typing import Annotated, NamedTuple, cast, get_args
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
@@ -20,8 +25,15 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from pool.config import ApiKeySpec, Scope, secret
+from actors.client import PoolClient
+from pool import keys as pool_keys
+from pool.config import ApiKeySpec, secret
 from pool.errors import ConfigError, PoolError
+from pool.keys import KeyHolder, Presented, Scope
+
+REMEMBERED_SECONDS = 1.0
+"""How long what the pool said of a key is believed: well within the two seconds promised."""
+MOST_REMEMBERED = 1000
 
 
 class Unauthorized(PoolError):
@@ -41,8 +53,8 @@ class Forbidden(PoolError):
 
     def __str__(self) -> str:
         return (
-            f"the key {self.name!r} lacks the scope {self.scope!r}: use another one, or add the "
-            "scope to it in pool.toml"
+            f"the key {self.name!r} lacks the scope {self.scope!r}: use one that has it, or have "
+            "an administrator make one"
         )
 
 
@@ -72,39 +84,96 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-class Keys:
-    """The keys of a pool. Holds digests only."""
+class _Static(NamedTuple):
+    caller: Caller
+    expires_at: datetime | None
 
-    def __init__(self, callers: Mapping[bytes, Caller]) -> None:
-        self._callers = dict(callers)
+
+class Keys:
+    """The keys of ``pool.toml``. Holds digests only."""
+
+    def __init__(self, known: Mapping[bytes, _Static]) -> None:
+        self._known = dict(known)
 
     def __len__(self) -> int:
-        return len(self._callers)
+        return len(self._known)
 
     @classmethod
     def read(cls, specs: Iterable[ApiKeySpec], environ: Mapping[str, str]) -> Keys:
         """Take the values from ``environ``. ``ConfigError`` for one that is missing or shared."""
-        callers: dict[bytes, Caller] = {}
+        known: dict[bytes, _Static] = {}
         for index, spec in enumerate(specs):
             field = f"api_keys[{index}].key_env"
             digest = _digest(secret(environ, spec.key_env, field))
-            if digest in callers:
-                problem = f"has the value of key {callers[digest].name!r}: give each its own"
+            if digest in known:
+                problem = f"has the value of key {known[digest].caller.name!r}: give each its own"
                 raise ConfigError(field, problem)
-            callers[digest] = Caller(spec.name, frozenset(spec.scopes))
-        return cls(callers)
+            known[digest] = _Static(Caller(spec.name, frozenset(spec.scopes)), spec.expires_at)
+        return cls(known)
 
-    def caller(self, presented: str) -> Caller:
-        """Who presents this key. ``Unauthorized`` where nobody does."""
-        if not self._callers:
-            return ANYBODY
+    def caller(self, presented: str, now: datetime) -> Caller | None:
+        """Who presents this key; None where nobody does, or it has expired."""
         digest, found = _digest(presented), None
-        for known, caller in self._callers.items():
+        for known, each in self._known.items():
             if hmac.compare_digest(digest, known):
-                found = caller
-        if found is None:
-            raise Unauthorized
-        return found
+                found = each
+        if found is None or (found.expires_at is not None and found.expires_at <= now):
+            return None
+        return found.caller
+
+
+class Door:
+    """Lets callers in by the keys of ``pool.toml``, or by those that the pool keeps."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        client: PoolClient,
+        clock: Callable[[], datetime],
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keys = keys
+        self._client = client
+        self._clock = clock
+        self._timer = timer
+        self._remembered: dict[Presented, tuple[float, KeyHolder | None]] = {}
+        self._open_until = 0.0
+        self._has_keys = len(keys) > 0
+        """Once true it stays so."""
+
+    async def caller(self, presented: str) -> Caller:
+        """Who presents this key. ``Unauthorized`` where nobody does and the pool has keys."""
+        caller = self._keys.caller(presented, self._clock())
+        if caller is not None:
+            return caller
+        shown = pool_keys.presented(presented)
+        holder = None if shown is None else await self._holder(shown)
+        if holder is not None:
+            self._has_keys = True
+            return Caller(holder.name, frozenset(holder.scopes))
+        if await self._is_open():
+            return ANYBODY
+        raise Unauthorized
+
+    async def _holder(self, shown: Presented) -> KeyHolder | None:
+        until, holder = self._remembered.get(shown, (0.0, None))
+        if self._timer() < until:
+            return holder
+        asked_at = self._timer()
+        holder = await self._client.authenticate(shown)
+        if len(self._remembered) >= MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[shown] = (asked_at + REMEMBERED_SECONDS, holder)
+        return holder
+
+    async def _is_open(self) -> bool:
+        if self._has_keys:
+            return False
+        asked_at = self._timer()
+        if self._open_until <= asked_at:
+            self._has_keys = not await self._client.is_open()
+            self._open_until = asked_at + REMEMBERED_SECONDS
+        return not self._has_keys
 
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -135,19 +204,22 @@ def _presented(headers: Headers) -> str:
     return headers.get("x-api-key", "").strip()
 
 
-class Authentication:
-    """Lets nobody below ``/v1`` whose key is not known."""
+_GUARDED = ("/v1", "/metrics")
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+
+class Authentication:
+    """Lets nobody below ``/v1``, nor to ``/metrics``, whose key is not known."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
-        self._keys = keys
+        self._door = door
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1"):
+        if scope["type"] == "http" and scope["path"].startswith(_GUARDED):
             headers = Headers(scope=scope)
-            if not self._keys:
+            caller = await self._door.caller(_presented(headers))
+            if caller is ANYBODY:
                 _refuse_foreign(headers)
-            caller = self._keys.caller(_presented(headers))
             scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
 

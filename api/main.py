@@ -11,7 +11,21 @@ from typing import Annotated
 
 import typer
 
-from api.cli import backup, demo, doctor, migrate_store, run, serve, status, subscriptions
+from api.cli import (
+    backup,
+    demo,
+    doctor,
+    explain,
+    keys,
+    migrate_store,
+    reconcile,
+    run,
+    serve,
+    sessions,
+    status,
+    subscriptions,
+    usage,
+)
 
 app = typer.Typer(
     name="claude-pool",
@@ -45,16 +59,21 @@ def main(
     """A pool of Claude subscriptions: it runs prompts where there is headroom, and knows what each
     subscription has spent.
 
-    The commands `run`, `status` and `subscriptions` speak with a running service, found at
-    CLAUDE_POOL_URL (by default this machine, port 8600), with the key in CLAUDE_POOL_KEY if it
-    wants one.
+    The commands `run`, `status`, `explain`, `usage`, `subscriptions`, `sessions` and `keys` speak
+    with a running service, found at CLAUDE_POOL_URL (by default this machine, port 8600), with the
+    key in CLAUDE_POOL_KEY if it wants one.
     """
 
 
 app.command()(serve.serve)
 app.command()(run.run)
 app.command()(status.status)
+app.command()(explain.explain)
+app.command()(usage.usage)
 app.add_typer(subscriptions.commands, name="subscriptions")
+app.add_typer(sessions.commands, name="sessions")
+app.add_typer(keys.commands, name="keys")
+app.command()(reconcile.reconcile)
 app.command()(doctor.doctor)
 app.command()(backup.backup)
 app.command(name="migrate-store")(migrate_store.migrate_store)

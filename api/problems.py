@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -20,17 +20,25 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.body import BodyTooLarge, BrokenJson, NotJson
+from api.body import BodyTooIntricate, BodyTooLarge, BodyTooSlow, BrokenJson, NotJson
+from api.dialects.errors import RunFailed, Unsupported
+from api.head import HeadTooLarge
 from api.keys import Forbidden, Foreign, Unauthorized
 from pool.errors import (
     BadField,
     Conflict,
     Exhausted,
+    KeyEnded,
+    KeyLimited,
     KeyReused,
     NotFound,
+    NotPermitted,
+    OverBudget,
     PeerLost,
     PoolError,
+    RateLimited,
     StoreError,
+    TooManyAtOnce,
     Unavailable,
 )
 from pool.execution import Execution
@@ -40,6 +48,7 @@ from pool.value import Value
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:claude-pool:"
 MAX_ERRORS = 20
 MAX_FIELD = 200
 
@@ -98,15 +107,26 @@ class Kind(NamedTuple):
 KINDS: dict[type[PoolError], Kind] = {
     BrokenJson: Kind(400, "broken-json", "The body is no valid JSON"),
     Unauthorized: Kind(401, "unauthorized", "A key is needed"),
+    KeyEnded: Kind(401, "key-ended", "The key opens nothing any more"),
     Foreign: Kind(403, "foreign", "This pool answers its own machine alone"),
     Forbidden: Kind(403, "forbidden", "The key does not allow this"),
+    NotPermitted: Kind(403, "not-permitted", "The key does not cover this"),
     NotFound: Kind(404, "not-found", "Nothing is known by this id"),
+    BodyTooSlow: Kind(408, "body-too-slow", "The body did not arrive in time", 1),
     Conflict: Kind(409, "conflict", "It does not fit the present state"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
+    BodyTooIntricate: Kind(413, "body-too-intricate", "The body is nested too deep or too full"),
     NotJson: Kind(415, "not-json", "The body must be JSON"),
     BadField: Kind(422, "invalid-request", "The request cannot be accepted"),
+    Unsupported: Kind(422, "unsupported", "The pool cannot do this"),
+    HeadTooLarge: Kind(431, "head-too-large", "The address and headers are too large"),
     KeyReused: Kind(422, "key-reused", "The Idempotency-Key was used for another request"),
     Exhausted: Kind(429, "exhausted", "No subscription has headroom", 30),
+    RunFailed: Kind(502, "run-failed", "The run ended without an answer"),
+    RateLimited: Kind(429, "rate-limited", "The key makes requests too fast", 1),
+    TooManyAtOnce: Kind(429, "too-many-at-once", "The key has as much running as it may", 2),
+    OverBudget: Kind(429, "over-budget", "The key has spent its budget", 30),
+    KeyLimited: Kind(429, "key-limited", "The key has no allowance left", 30),
     Unavailable: Kind(503, "unavailable", "No subscription is usable", 30),
     PeerLost: Kind(503, "peer-lost", "A part of the pool does not answer", 2),
     StoreError: Kind(503, "store-error", "The pool cannot keep anything at the moment", 5),
@@ -132,7 +152,7 @@ def kind_of(error: PoolError) -> Kind:
 
 def _problem(kind: Kind, detail: str, **extra: Any) -> Problem:
     return Problem(
-        type=f"urn:claude-pool:{kind.type}",
+        type=f"{TYPE_PREFIX}{kind.type}",
         title=kind.title,
         status=kind.status,
         detail=detail,
@@ -143,38 +163,58 @@ def _problem(kind: Kind, detail: str, **extra: Any) -> Problem:
 def problem_of(error: PoolError) -> Problem:
     """An error as it is told to its caller."""
     known = ("field", "execution_id", "reason")
-    extra = {name: getattr(error, name) for name in known if hasattr(error, name)}
+    extra = {name: getattr(error, name) for name in known if getattr(error, name, None)}
     return _problem(kind_of(error), str(error), **extra)
 
 
 def _retry_after(error: PoolError, now: datetime) -> int | None:
     """Whole seconds until asking again may help."""
-    retry_at = error.retry_at if isinstance(error, Exhausted) else None
+    retry_at = error.retry_at if isinstance(error, Exhausted | KeyLimited) else None
     if retry_at is None:
         return kind_of(error).retry_after_seconds
     return max(1, math.ceil((retry_at - now).total_seconds()))
 
 
-def _headers(error: PoolError, now: datetime) -> dict[str, str]:
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
+def _headers(error: Exception, now: datetime) -> dict[str, str]:
+    if not isinstance(error, PoolError):
+        return {}
+    headers = {"WWW-Authenticate": "Bearer"} if kind_of(error).status == 401 else {}
     seconds = _retry_after(error, now)
     return headers if seconds is None else {**headers, "Retry-After": str(seconds)}
 
 
-def response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    """A problem on its way out."""
+def problem_told(error: Exception, path: str) -> Problem:
+    """Any error as it is told. What nobody expected is logged, and told without details."""
+    if isinstance(error, PoolError) and kind_of(error).status != 500:
+        return problem_of(error)
+    log.error("request failed", exc_info=error, extra={"path": path})
+    return _problem(_UNEXPECTED, "nothing more can be told here; the log has it")
+
+
+Teller = Callable[[Scope, Problem, Mapping[str, str]], Response]
+"""Puts a problem into the shape that the callers of an address expect."""
+
+
+def _tell(_: Scope, problem: Problem, headers: Mapping[str, str]) -> Response:
     body = problem.model_dump_json(exclude_none=True)
     return Response(body, problem.status, headers, media_type=MEDIA_TYPE)
 
 
+def response(scope: Scope, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem on its way out, in the shape of its address."""
+    tell = cast("Teller", scope.get("state", {}).get("tell", _tell))
+    return tell(scope, problem, headers or {})
+
+
 # -- what ended without an answer ----------------------------------------------------------------
 
-_EXHAUSTED = {FailureKind.USAGE_LIMIT, FailureKind.RATE_LIMITED}
+_EXHAUSTED = {FailureKind.USAGE_LIMIT, FailureKind.RATE_LIMITED, FailureKind.QUEUE_TIMEOUT}
 _UNUSABLE = {
     FailureKind.AUTHENTICATION,
     FailureKind.CREDIT_EXHAUSTED,
     FailureKind.OVERLOADED,
     FailureKind.NOT_STARTED,
+    FailureKind.SESSION_NOT_MOVED,
 }
 
 
@@ -210,19 +250,20 @@ def _field_problem(error: dict[str, Any]) -> FieldProblem:
     return FieldProblem(field=_field(error["loc"]), problem=problem)
 
 
-async def _invalid(_: Request, error: RequestValidationError) -> Response:
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
     found = [_field_problem(each) for each in error.errors()]
     detail = "; ".join(f"{each.field}: {each.problem}" for each in found[:3])
     more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
     errors = tuple(found[:MAX_ERRORS])
-    return response(_problem(_INVALID, detail + more, field=found[0].field, errors=errors))
+    problem = _problem(_INVALID, detail + more, field=found[0].field, errors=errors)
+    return response(request.scope, problem)
 
 
-async def _refused(_: Request, error: HTTPException) -> Response:
+async def _refused(request: Request, error: HTTPException) -> Response:
     status = error.status_code
     kind = _HTTP.get(status, Kind(status, "http-error", "The request cannot be answered"))
     headers = dict(error.headers) if error.headers else None
-    return response(_problem(kind, _HINTS.get(status, str(error.detail))), headers)
+    return response(request.scope, _problem(kind, _HINTS.get(status, str(error.detail))), headers)
 
 
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
@@ -232,14 +273,21 @@ HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, An
 
 
 class Answering:
-    """The outermost layer: every error leaves as a problem."""
+    """The layer in which every error becomes a problem, or what its address tells instead."""
 
-    def __init__(self, app: ASGIApp, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        clock: Callable[[], datetime],
+        tellers: Mapping[str, Teller] | None = None,
+    ) -> None:
         self._app = app
         self._clock = clock
+        self._tellers = tellers or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = False
+        self._choose_teller(scope)
 
         async def watched(message: Message) -> None:
             nonlocal began
@@ -261,10 +309,14 @@ class Answering:
                 await answer(scope, receive, send)
 
     def _answer(self, scope: Scope, error: Exception) -> Response:
-        if isinstance(error, PoolError) and kind_of(error).status != 500:
-            return response(problem_of(error), _headers(error, self._clock()))
-        log.error("request failed", exc_info=error, extra={"path": scope.get("path")})
-        return response(_problem(_UNEXPECTED, "nothing more can be told here; the log has it"))
+        problem = problem_told(error, str(scope.get("path")))
+        return response(scope, problem, _headers(error, self._clock()))
+
+    def _choose_teller(self, scope: Scope) -> None:
+        path = str(scope.get("path"))
+        for address, tell in self._tellers.items():
+            if path == address or path.startswith(f"{address}/"):
+                scope.setdefault("state", {})["tell"] = tell
 
 
 Responses = dict[int | str, dict[str, Any]]

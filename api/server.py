@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable
 
 from actors.remote import serving
+from actors.tracing import tracing_to
 from api.app import create_app
 from api.keys import Keys
 from api.listening import bound, listening
@@ -48,14 +49,17 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
     ending = _Ending()
     ending.listen()
     keys = Keys.read(config.api_keys, environment())
+    tracing = tracing_to(config.tracing.endpoint, "api")
     with bound(config.server) as listener:
         async with serving(config) as client:
             ending.listen()
-            async with listening(create_app(client, keys), listener) as url:
+            app = create_app(client, keys, claude=config.claude, tracing=tracing)
+            async with listening(app, listener) as url:
                 announce(ready_line(config, url))
                 await ending.wait()
                 if config.ray.address == "local":  # the actors of a cluster outlive this process
                     await client.stop(config.server.drain_seconds)
+    await asyncio.to_thread(tracing.close)
 
 
 def ready_line(config: Config, url: str) -> str:

@@ -6,11 +6,16 @@ which is what counts (G6); a router judges the reports it remembers, to ask the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
+from typing import Annotated, NamedTuple
 
-from pool.report import Report, SubscriptionState
+from pydantic import Field
+
+from pool.report import Report, SubscriptionState, WindowReport
 from pool.value import Instant, Value
+from pool.windows import FIVE_HOUR, IN_USE, OVERAGE, REJECTED, SEVEN_DAY, holds_for, model_family
 
 
 class AdmissionLimits(Value):
@@ -20,6 +25,9 @@ class AdmissionLimits(Value):
     new_work_percent: float = 85.0
     running_session_percent: float = 98.0
     window_max_age_seconds: float = 6 * 3600.0
+    ramp_slots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=30)] = ()
+    """How many runs at a time a fresh subscription may have on its first day, its second, ...;
+    afterwards, and if this is empty, all of its ``max_concurrent``."""
 
 
 class RefusalCause(StrEnum):
@@ -28,8 +36,18 @@ class RefusalCause(StrEnum):
     NEEDS_LOGIN = "needs_login"
     COOLDOWN = "cooldown"
     LIMITED = "limited"
+    OVERAGE = "overage"
+    """Its windows are used up and real money is being spent, which it does not allow."""
     BUDGET = "budget"
     QUEUE_FULL = "queue_full"
+    BUSY = "busy"
+    """It has no free slot, and the request does not wait there yet."""
+    SESSION_BUSY = "session_busy"
+    """Another turn of the session runs, and the request does not wait for it."""
+    ATTEMPTED = "attempted"
+    """The execution was tried there already."""
+    OTHER_WANTED = "other_wanted"
+    """The request names another subscription, or its key allows others only."""
     STORE = "store"
     """The owner cannot make anything durable."""
     STALE_REPORT = "stale_report"
@@ -41,8 +59,10 @@ class RefusalCause(StrEnum):
         return self in {
             RefusalCause.COOLDOWN,
             RefusalCause.LIMITED,
+            RefusalCause.OVERAGE,
             RefusalCause.BUDGET,
             RefusalCause.QUEUE_FULL,
+            RefusalCause.BUSY,
         }
 
 
@@ -60,8 +80,13 @@ class Ask(Value):
     goes_on: bool
     """It belongs to a session that already runs on this subscription."""
     reserve_usd: Decimal
+    model: str | None = None
+    """Limits of single models hold for it alone."""
     session_busy: bool = False
-    """Another turn of its session is running: it may only wait."""
+    """Another turn of its session is running or waiting here: it may only wait behind it."""
+    waits_for_session: bool = True
+    may_wait: bool = True
+    """False: take it only if it can run at once, since another seat may be free."""
 
 
 class Run(Value):
@@ -82,21 +107,63 @@ _BLOCKING = {
 }
 
 
+class _Reading(NamedTuple):
+    """One percentage that counts for a request."""
+
+    name: str
+    percent: float
+    source: str
+    until: Instant | None
+
+
+def _readings(report: Report, ask: Ask) -> Iterator[_Reading]:
+    """The local week, and every fresh window that holds for the request's model.
+
+    A seat that may spend beyond its windows is bounded by its own budget alone.
+    """
+    yield _Reading("week", report.weekly.percent, "local", report.state_until)
+    if report.allow_overage:
+        return
+    for name, window in report.windows.items():
+        if window.fresh and _counts(name) and holds_for(name, ask.model):
+            yield _Reading(f"{name} window", _percent(window), "window", window.resets_at)
+
+
+def _counts(name: str) -> bool:
+    return name in {FIVE_HOUR, SEVEN_DAY} or model_family(name) is not None
+
+
+def _percent(window: WindowReport) -> float:
+    if window.status == REJECTED:
+        return 100.0
+    return 100 * (window.utilization or 0.0)
+
+
 def _over_percentage(report: Report, ask: Ask, limits: AdmissionLimits) -> Refusal | None:
     ceiling = limits.running_session_percent if ask.goes_on else limits.new_work_percent
-    worst = max(
-        ("week", report.weekly_percent, report.weekly_source),
-        ("block", report.block_percent if report.block_source == "window" else 0.0, "window"),
-        key=lambda reading: reading[1],
-    )
-    name, percent, source = worst
-    if percent < ceiling:
+    over = [each for each in _readings(report, ask) if each.percent >= ceiling]
+    if not over:
         return None
+    # All of them have to lift: the last one counts, and one that does not say when, most of all.
+    last = max(over, key=lambda each: (each.until is None, each.until or report.observed_at))
     what = "work of running sessions" if ask.goes_on else "new work"
     return Refusal(
         cause=RefusalCause.LIMITED,
-        detail=f"{percent:.1f}% of the {name} is used ({source}); {what} ends at {ceiling:.0f}%",
-        until=report.state_until,
+        detail=f"{last.percent:.1f}% of the {last.name} is used ({last.source}); "
+        f"{what} ends at {ceiling:.0f}%",
+        until=last.until,
+    )
+
+
+def _over_the_windows(report: Report) -> Refusal | None:
+    overage = report.windows.get(OVERAGE)
+    if overage is None or overage.status != IN_USE or not overage.fresh or report.allow_overage:
+        return None
+    return Refusal(
+        cause=RefusalCause.OVERAGE,
+        detail="its limit is used up, and what runs there is billed as overage: "
+        "set allow_overage where that is wanted",
+        until=overage.resets_at,
     )
 
 
@@ -120,16 +187,30 @@ def refusal(report: Report, ask: Ask, limits: AdmissionLimits) -> Refusal | None
     cause = _BLOCKING.get(report.state)
     if cause is not None:
         return Refusal(cause=cause, detail=report.state_reason, until=report.state_until)
-    return _over_percentage(report, ask, limits) or _over_budget(report, ask)
+    return (
+        _over_percentage(report, ask, limits)
+        or _over_the_windows(report)
+        or _over_budget(report, ask)
+    )
 
 
 def admit(report: Report, ask: Ask, limits: AdmissionLimits) -> Admission:
-    """Run now, wait in the queue, or a refusal."""
-    refused = refusal(report, ask, limits)
+    """Run now, wait in the queue, or a refusal.
+
+    A turn whose session is at work here waits for its end whatever the seat's state: nowhere else
+    could it go on, and if the seat cannot take it then, the session moves.
+    """
+    if ask.session_busy and not ask.waits_for_session:
+        detail = "another turn of this session is running or waiting: ask again after its end"
+        return Refusal(cause=RefusalCause.SESSION_BUSY, detail=detail)
+    refused = None if ask.session_busy else refusal(report, ask, limits)
     if refused is not None:
         return refused
-    if report.running < report.max_concurrent and report.queued == 0 and not ask.session_busy:
+    is_free = report.running < report.capacity and report.queued == 0
+    if is_free and not ask.session_busy:
         return Run()
+    if not ask.may_wait and not ask.session_busy:
+        return Refusal(cause=RefusalCause.BUSY, detail=f"all {report.capacity} slots are taken")
     if report.queued < report.max_queued:
         return Wait()
     return Refusal(

@@ -22,20 +22,22 @@ from pydantic import (
     Field,
     PlainSerializer,
     SecretStr,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
 
+from pool.admin_api.organizations import Organization, ReconciliationSettings
 from pool.admission import AdmissionLimits
+from pool.alerts import AlertSettings
 from pool.errors import ConfigError
 from pool.execution import MAX_TIMEOUT_SECONDS, ModelId
 from pool.health import HealthWeights
+from pool.keys import KeySpec
+from pool.rebalancing import Rebalancing
+from pool.routing import RoutingSettings
 from pool.subscription import Credential, EnvironmentName, SubscriptionSpec
 from pool.value import Value
-
-Scope = Literal["execute", "read", "admin"]
-
+from pool.webhook import Webhook, WebhookSpec, signing_key
 
 _DATABASE = re.compile(r"postgres(ql)?://")
 
@@ -97,6 +99,11 @@ class RaySettings(Value):
     namespace: str = "claude-pool"
 
 
+class TracingSettings(Value):
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] | None = None
+    """The base URL of a collector that takes OTLP over HTTP; without one there are no traces."""
+
+
 class ClaudeSettings(Value):
     path: str | None = None
     """Default: ``claude`` on PATH, then the binary inside claude-agent-sdk."""
@@ -123,10 +130,17 @@ class ClaudeSettings(Value):
         return plain == self.model or any(fnmatchcase(plain, pattern) for pattern in self.models)
 
 
-class ApiKeySpec(Value):
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+class ApiKeySpec(KeySpec):
+    """A key whose value stands in an environment variable, with the limits of any key."""
+
     key_env: EnvironmentName
-    scopes: tuple[Scope, ...] = ("execute", "read")
+
+
+class AgentsSettings(Value):
+    """For requests that use tools, which the keys of their callers grant."""
+
+    roots: tuple[Path, ...] = ()
+    """Directories below which such a request may work, on every machine of the pool."""
 
 
 def _unique(values: list[str], what: str) -> None:
@@ -144,13 +158,34 @@ class Config(Value):
     claude: ClaudeSettings = ClaudeSettings()
     limits: AdmissionLimits = AdmissionLimits()
     health: HealthWeights = HealthWeights()
+    routing: RoutingSettings = RoutingSettings()
+    rebalancing: Rebalancing = Rebalancing()
+    tracing: TracingSettings = TracingSettings()
+    alerts: AlertSettings = AlertSettings()
+    webhooks: Annotated[tuple[WebhookSpec, ...], Field(max_length=20)] = ()
+    agents: AgentsSettings = AgentsSettings()
     subscriptions: tuple[SubscriptionSpec, ...] = ()
     api_keys: tuple[ApiKeySpec, ...] = ()
+    reconciliation: ReconciliationSettings = ReconciliationSettings()
+    organizations: Annotated[tuple[Organization, ...], Field(max_length=100)] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Config:
         _unique([spec.id for spec in self.subscriptions], "subscription id")
         _unique([key.name for key in self.api_keys], "api key name")
+        _unique([webhook.name for webhook in self.webhooks], "webhook name")
+        _unique([each.id for each in self.organizations], "organization id")
+        return self
+
+    @model_validator(mode="after")
+    def _adjustments_have_one_ledger(self) -> Config:
+        for each in self.organizations if self.reconciliation.adjust else ():
+            if len(each.subscriptions) > 1:
+                raise ValueError(
+                    f"organization {each.id!r} has several subscriptions, and nobody could say "
+                    "whose ledger an adjustment belongs to: give each an [[organizations]] of its "
+                    "own with its api_key_ids, or set reconciliation.adjust = false"
+                )
         return self
 
     @model_validator(mode="after")
@@ -225,12 +260,30 @@ def check_subscription(spec: SubscriptionSpec, environ: Mapping[str, str], field
         secret(environ, credential.environment_name, f"{field}.credential")
 
 
+def webhooks(config: Config, environ: Mapping[str, str]) -> tuple[Webhook, ...]:
+    """The receivers of alerts with their keys. ``ConfigError`` for one that cannot be used."""
+    found = []
+    for index, spec in enumerate(config.webhooks):
+        if spec.forbidden is not None:
+            raise ConfigError(f"webhooks[{index}].url", spec.forbidden)
+        field = f"webhooks[{index}].secret_env"
+        try:
+            key = signing_key(secret(environ, spec.secret_env, field))
+        except ValueError as error:
+            raise ConfigError(field, f"the secret in {spec.secret_env} {error}") from None
+        found.append(Webhook(spec, key))
+    return tuple(found)
+
+
 def check(config: Config, environ: Mapping[str, str]) -> None:
     """Raise ``ConfigError`` for the first thing named that is not there."""
     for index, spec in enumerate(config.subscriptions):
         check_subscription(spec, environ, f"subscriptions[{index}]")
     for index, key in enumerate(config.api_keys):
         secret(environ, key.key_env, f"api_keys[{index}].key_env")
+    for index, organization in enumerate(config.organizations):
+        secret(environ, organization.admin_key_env, f"organizations[{index}].admin_key_env")
+    webhooks(config, environ)
 
 
 def load(path: Path) -> Config:

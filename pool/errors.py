@@ -97,6 +97,62 @@ class Unavailable(PoolError):
         return f"no subscription can serve this request: {self.reason}"
 
 
+class NotPermitted(PoolError):
+    """A field of a request that the caller's key does not cover."""
+
+    def __init__(self, key: str, field: str, problem: str) -> None:
+        super().__init__(key, field, problem)
+        self.key = key
+        self.field = field
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem} (key {self.key!r})"
+
+
+class KeyEnded(PoolError):
+    """A key that was revoked, or has expired, while its request was on the way."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(key, problem)
+        self.key = key
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"the key {self.key!r} {self.problem}: ask an administrator for another one"
+
+
+class KeyLimited(PoolError):
+    """A key that has used what it may use for now. ``retry_at`` is when that lifts, where the clock
+    alone says so; nothing runs, and the same id may be asked for again.
+    """
+
+    def __init__(
+        self, key: str, execution_id: str, reason: str, detail: str, retry_at: datetime | None
+    ) -> None:
+        super().__init__(key, execution_id, reason, detail, retry_at)
+        self.key = key
+        self.execution_id = execution_id
+        self.reason = reason
+        self.detail = detail
+        self.retry_at = retry_at
+
+    def __str__(self) -> str:
+        return f"the key {self.key!r} has no allowance left: {self.detail}"
+
+
+class RateLimited(KeyLimited):
+    """More requests than its rate allows."""
+
+
+class TooManyAtOnce(KeyLimited):
+    """As many executions as it may have run or wait already."""
+
+
+class OverBudget(KeyLimited):
+    """Spent and reserved, its daily or weekly budget leaves no room."""
+
+
 class StoreError(PoolError):
     """A durable store that cannot do what it was asked; nothing of it was kept."""
 

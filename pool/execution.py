@@ -10,14 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from base64 import b64decode
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
+from pool.agent import AgentSettings
+from pool.grant import MOST_GRANTED, Grant, Tool
+from pool.health import Component
 from pool.money import Usd, usd
 from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.usage import Usage, UsageReport, usage_report
@@ -28,6 +32,10 @@ MAX_PROMPT_BYTES = 1_000_000
 MAX_SYSTEM_PROMPT_BYTES = 100_000
 MAX_JSON_SCHEMA_BYTES = 50_000
 MAX_METADATA = 16
+MAX_IMAGES = 20
+MAX_IMAGE_BYTES = 5_000_000
+MAX_WRITTEN_BYTES = 9_500_000
+"""Of prompts and images together, as JSON and base64: the CLI refuses an input above 10 MB."""
 MAX_TIMEOUT_SECONDS = 24 * 3600
 
 
@@ -65,15 +73,35 @@ def _uuid(text: str) -> str:
         raise ValueError("is no UUID, such as 634fbb1e-4256-459f-9794-14ea9ca8dac8") from None
 
 
+def _base64(text: str) -> str:
+    try:
+        size = len(b64decode(text, validate=True))
+    except ValueError:
+        raise ValueError("is no base64 text: encode the image's bytes") from None
+    if not 0 < size <= MAX_IMAGE_BYTES:
+        raise ValueError(f"is {size} bytes long; an image has 1 to {MAX_IMAGE_BYTES}")
+    return text
+
+
 def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
     _bounded(json.dumps(schema), MAX_JSON_SCHEMA_BYTES)
     return schema
+
+
+class Image(Value):
+    """An image, base64 as it stands in a message of Anthropic's API."""
+
+    media_type: Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
+    data: Annotated[str, AfterValidator(_base64)]
 
 
 SessionId = Annotated[str, AfterValidator(_uuid)]
 SubscriptionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 ModelId = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}(\[1m\])?$")
+]
+MetadataName = Annotated[
+    str, StringConstraints(min_length=1, max_length=100), AfterValidator(_verbatim_text)
 ]
 MetadataText = Annotated[str, StringConstraints(max_length=500), AfterValidator(_verbatim_text)]
 
@@ -93,14 +121,39 @@ class ExecutionRequest(Value):
     max_budget_usd: Annotated[Decimal, Field(gt=0, le=10_000, decimal_places=9)] | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] | None = None
     json_schema: Annotated[dict[str, Any], AfterValidator(_json_schema)] | None = None
-    tools: tuple[str, ...] = ()
-    metadata: Annotated[dict[str, MetadataText], Field(max_length=MAX_METADATA)] = Field(
+    images: Annotated[tuple[Image, ...], Field(max_length=MAX_IMAGES)] = ()
+    """Shown to the model before the prompt."""
+    fork_session: bool = False
+    """Go on from ``session_id`` in a new session; the old one stays as it is."""
+    session_busy: Literal["wait", "refuse"] = "wait"
+    """What to do while another turn of the session runs: wait for its end, or answer 409."""
+    queue_timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] | None = None
+    """How long it may wait for a slot; without it as long as the pool's configuration says."""
+    tools: Annotated[tuple[Tool, ...], Field(max_length=MOST_GRANTED)] = ()
+    """Tools of the CLI that the run may use, of those that the caller's key grants."""
+    agent: AgentSettings = AgentSettings()
+    """What else it may use of the machine it runs on, as far as the key grants it."""
+    metadata: Annotated[dict[MetadataName, MetadataText], Field(max_length=MAX_METADATA)] = Field(
         default_factory=dict
     )
     background: bool = False
     stream: bool = False
     cancel_on_disconnect: bool = False
     """End the run when the caller that waits for it hangs up; else it goes on."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ExecutionRequest:
+        if self.fork_session and self.session_id is None:
+            raise ValueError("fork_session needs the session_id of the session to go on from")
+        texts = (self.prompt, self.system_prompt or "", self.agent.append_system_prompt or "")
+        written = sum(len(json.dumps(text)) for text in texts)
+        written += sum(len(image.data) for image in self.images)
+        if written > MAX_WRITTEN_BYTES:
+            raise ValueError(
+                f"prompts and images together come to {written} bytes as they are written for the "
+                f"CLI; the limit is {MAX_WRITTEN_BYTES}"
+            )
+        return self
 
 
 def request_digest(request: ExecutionRequest) -> str:
@@ -115,6 +168,8 @@ def new_execution_id(now: datetime) -> str:
 
 
 class ExecutionStatus(StrEnum):
+    """Where an execution stands. The last two are an owner's own; nobody is shown them."""
+
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -122,10 +177,36 @@ class ExecutionStatus(StrEnum):
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
     UNCERTAIN = "uncertain"
+    MOVING = "moving"
+    """It holds nothing here any more, and another subscription is looked for."""
+    MOVED = "moved"
+    """It goes on at another subscription."""
 
     @property
     def is_final(self) -> bool:
-        return self not in {ExecutionStatus.QUEUED, ExecutionStatus.RUNNING}
+        return self not in {
+            ExecutionStatus.QUEUED,
+            ExecutionStatus.RUNNING,
+            ExecutionStatus.MOVING,
+        }
+
+
+_OWNERS_OWN = {ExecutionStatus.MOVING, ExecutionStatus.MOVED}
+
+
+def _shown_status(status: ExecutionStatus) -> ExecutionStatus:
+    if status in _OWNERS_OWN:
+        raise ValueError(f"should be one of {', '.join(_SHOWN)}")
+    return status
+
+
+_SHOWN = tuple(each.value for each in ExecutionStatus if each not in _OWNERS_OWN)
+ShownStatus = Annotated[
+    ExecutionStatus,
+    AfterValidator(_shown_status),
+    WithJsonSchema({"type": "string", "enum": list(_SHOWN), "title": "ExecutionStatus"}),
+]
+"""A status as callers know it."""
 
 
 class Candidate(Value):
@@ -133,8 +214,14 @@ class Candidate(Value):
 
     subscription_id: str
     score: float
+    components: tuple[Component, ...] = ()
+    """What the score is made of."""
+    tier: int = 1
     refusal: str | None = None
     """Why it could not be chosen; None where it could."""
+    refusal_cause: str | None = None
+    refused_until: Instant | None = None
+    """When the refusal lifts by the clock, where that is known."""
     report_age_seconds: float
 
 
@@ -168,8 +255,23 @@ class Intent(Value):
     reserved_nano_usd: int
     routing: Routing
     created_at: Instant
+    caller: str = ""
+    """Whose request it is: who waits is served in turn."""
+    grant: Grant = Grant()
+    """What the caller's key lets it use of the machine."""
     earlier_attempts: tuple[Attempt, ...] = ()
     """Attempts of this execution on other subscriptions."""
+    earlier_owners: tuple[SubscriptionId, ...] = ()
+    """Subscriptions that handed it on: it never comes back to them."""
+    forks: SessionId | None = None
+    """The session whose history this run goes on from, in a session of its own."""
+    session_from: SubscriptionId | None = None
+    """Where the session's transcript may have to be fetched from first."""
+    session_total_nano_usd: int | None = None
+    """The running total that the session was fetched with."""
+    queue_timeout_seconds: float = 600
+    trace: str | None = None
+    """The ``traceparent`` that its spans belong to, where it is traced."""
 
 
 class ExecutionRow(Value):
@@ -180,6 +282,10 @@ class ExecutionRow(Value):
     started_at: Instant | None = None
     finished_at: Instant | None = None
     cancel_requested_at: Instant | None = None
+    retry_at: Instant | None = None
+    """When somebody can take it again, as far as that was known when nobody could."""
+    moved_to: str | None = None
+    """The subscription at which it goes on."""
     place: str | None = None
     """Where its run was to be started: only there an absent run was certainly never started."""
     outcome: Outcome | None = Field(default=None, discriminator="outcome")
@@ -196,7 +302,7 @@ class Execution(Value):
     """An execution as it is shown to its caller."""
 
     id: str
-    status: ExecutionStatus
+    status: ShownStatus
     subscription_id: str
     session_id: str
     model: str
@@ -213,6 +319,10 @@ class Execution(Value):
     metadata: dict[str, str] = Field(default_factory=dict)
 
 
+_GOES_ON = {
+    ExecutionStatus.MOVING: ExecutionStatus.QUEUED,
+    ExecutionStatus.MOVED: ExecutionStatus.QUEUED,
+}
 _INTERRUPTED = {FailureKind.INTERRUPTED, FailureKind.KILLED, FailureKind.NOT_STARTED}
 
 
@@ -231,8 +341,13 @@ def final_status(outcome: Outcome) -> ExecutionStatus:
             return ExecutionStatus.FAILED
 
 
+def attempts(subscription_id: str, row: ExecutionRow) -> tuple[Attempt, ...]:
+    """Every run of the CLI for it, here and earlier."""
+    return (*row.intent.earlier_attempts, *_attempt(subscription_id, row))
+
+
 def _attempt(subscription_id: str, row: ExecutionRow) -> tuple[Attempt, ...]:
-    if row.started_at is None and row.outcome is None:
+    if row.started_at is None:
         return ()
     match row.outcome:
         case None:
@@ -246,9 +361,11 @@ def _attempt(subscription_id: str, row: ExecutionRow) -> tuple[Attempt, ...]:
     )
 
 
-def _error(failed: Failed) -> ErrorInfo:
+def _error(failed: Failed, retry_at: datetime | None) -> ErrorInfo:
     return ErrorInfo(
-        type=failed.kind.value, message=failed.message, retry_at=limit_resets_at(failed.limits)
+        type=failed.kind.value,
+        message=failed.message,
+        retry_at=retry_at or limit_resets_at(failed.limits),
     )
 
 
@@ -258,19 +375,20 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
     duration = None
     if row.started_at is not None and row.finished_at is not None:
         duration = round((row.finished_at - row.started_at).total_seconds() * 1000)
-    failed = outcome if isinstance(outcome, Failed) else None
+    goes_on = row.status in _GOES_ON
+    failed = outcome if isinstance(outcome, Failed) and not goes_on else None
     completed = outcome if isinstance(outcome, Completed) else None
     return Execution(
         id=intent.execution_id,
-        status=row.status,
-        subscription_id=subscription_id,
+        status=_GOES_ON.get(row.status, row.status),
+        subscription_id=row.moved_to or subscription_id,
         session_id=(outcome and outcome.session_id) or intent.session_id,
         model=(outcome and outcome.model) or intent.model,
         result=completed.result if completed else None,
         structured_output=completed.structured_output if completed else None,
-        error=_error(failed) if failed else None,
+        error=_error(failed, row.retry_at) if failed else None,
         usage=usage_report(outcome.usage if outcome else Usage()),
-        attempts=(*intent.earlier_attempts, *_attempt(subscription_id, row)),
+        attempts=attempts(subscription_id, row),
         routing=intent.routing,
         created_at=intent.created_at,
         started_at=row.started_at,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pool.admission import AdmissionLimits
-from pool.cooldown import Cooldown, active_cooldown
+from pool.cooldown import Cooldown, active_cooldown, is_proving
 from pool.money import nano_usd
 from pool.outcome import FailureKind
 from pool.report import Source, SubscriptionState
@@ -69,6 +69,8 @@ def _limited(
             f"{reading.weekly:.1f}% of the weekly budget is used; new work ends at {ceiling:.0f}%",
             state.spending.falls_below(threshold, now),
         )
+    if state.spec.allow_overage:
+        return None
     for name, percent, source in (
         (SEVEN_DAY, reading.weekly, reading.weekly_source),
         (FIVE_HOUR, reading.block, reading.block_source),
@@ -107,4 +109,21 @@ def judge(state: State, reading: Reading, limits: AdmissionLimits, now: datetime
     busiest = max(reading.weekly, reading.block if reading.block_source == "window" else 0.0)
     if busiest >= limits.approaching_percent:
         return Judgement(SubscriptionState.APPROACHING, f"{busiest:.1f}% of a limit is used")
+    if is_proving(state.standing, now):
+        return Judgement(
+            SubscriptionState.AVAILABLE, "its cooldown has ended; one request goes first"
+        )
     return Judgement(SubscriptionState.AVAILABLE, "has headroom")
+
+
+def capacity(state: State, limits: AdmissionLimits, now: datetime) -> int:
+    """How many may run at ``now``.
+
+    Fewer than the seat's slots while it is fresh (its first days, counted from its first use), and
+    one while it proves itself after a cooldown.
+    """
+    slots = state.spec.max_concurrent
+    days = 0 if state.first_used_at is None else max(0, (now - state.first_used_at).days)
+    if days < len(limits.ramp_slots):
+        slots = min(slots, limits.ramp_slots[days])
+    return min(slots, 1) if is_proving(state.standing, now) else slots

@@ -13,13 +13,19 @@ from pool.value import Instant, Value
 
 
 class Forecast(Value):
-    """What the present burn rate leads to. Local figures only."""
+    """What the present burn rate leads to."""
 
     burn_rate_usd_per_hour: Usd
+    projected_block_usd: Usd
+    """What the current block will have cost at its end, over all subscriptions."""
     weekly_headroom_usd: Usd
     """Budget, less what was used and what is reserved, over the subscriptions that take work."""
     exhausted_at: Instant | None
-    """When the headroom ends at this rate; None where nothing burns or it lasts beyond a year."""
+    """When the headroom ends at this rate; None where nothing burns or it lasts beyond a year. From
+    the pool's own records alone."""
+    dry_at: Instant | None
+    """When the last subscription that takes work has used up a limit, each at its own rate; now
+    where none takes work, None where one of them lasts. Windows of Anthropic's count."""
 
 
 class Overview(Value):
@@ -50,6 +56,14 @@ _YEAR = timedelta(days=365)
 _SERVING = {SubscriptionState.AVAILABLE, SubscriptionState.APPROACHING}
 
 
+def _dry_at(reports: Sequence[Report], now: datetime) -> datetime | None:
+    if not reports:
+        return None
+    ends = [each.forecast.exhausted_at for each in reports if each.state in _SERVING]
+    known = [at for at in ends if at is not None]
+    return max(known, default=now) if len(known) == len(ends) else None
+
+
 def _forecast(reports: Sequence[Report], now: datetime) -> Forecast:
     burn = sum((each.burn_rate_usd_per_hour for each in reports), Decimal(0))
     headroom = sum(
@@ -63,8 +77,12 @@ def _forecast(reports: Sequence[Report], now: datetime) -> Forecast:
     lasts = timedelta(hours=min(float(headroom / burn), 1e5)) if burn else _YEAR
     return Forecast(
         burn_rate_usd_per_hour=burn,
+        projected_block_usd=sum(
+            (each.forecast.projected_block_usd for each in reports), Decimal(0)
+        ),
         weekly_headroom_usd=max(headroom, Decimal(0)),
         exhausted_at=now + max(lasts, timedelta(0)) if lasts < _YEAR else None,
+        dry_at=_dry_at(reports, now),
     )
 
 

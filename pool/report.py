@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from pool.forecast import SeatForecast
 from pool.health import Health
 from pool.money import Usd
 from pool.usage import UsageReport
@@ -93,6 +94,8 @@ class Report(Value):
     block_source: Source
     health: Health
     burn_rate_usd_per_hour: Usd
+    """Of the last hour, exponentially weighted."""
+    forecast: SeatForecast
     typical_cost_usd: Usd
     """What a request without a budget of its own reserves, learned from recent runs."""
     running: int
@@ -102,8 +105,13 @@ class Report(Value):
     uncertain_usd: Usd
     """Held for them until their block is over; part of ``weekly.reserved_usd``."""
     max_concurrent: int
+    capacity: int
+    """How many may run at this instant: ``max_concurrent``, or fewer while it is fresh, and one
+    while it proves itself after a cooldown."""
     max_queued: int
     weight: float
+    tier: int = 1
+    allow_overage: bool = False
     last_request_at: Instant | None
     session_id: str | None
     totals: Totals

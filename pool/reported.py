@@ -53,6 +53,8 @@ class ShownRecord(Value):
     source: UsageSource
     execution_id: str | None
     session_id: str | None
+    caller: str | None
+    """The name of the key whose request it was."""
     usage: UsageReport
 
 

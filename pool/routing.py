@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from pool.admission import AdmissionLimits, Ask, Refusal, RefusalCause, refusal
 from pool.execution import Candidate, Routing
 from pool.health import HealthWeights
 from pool.report import Report
 from pool.value import Value
+from pool.windows import FIVE_HOUR
 
 
 class RankedCandidate(Value):
@@ -29,6 +34,8 @@ class RankedCandidate(Value):
     load: float
     """Running, waiting and just sent work for each unit of plan weight."""
     has_free_slot: bool
+    preference: float = 0.0
+    """What goes before health, by the strategy; 0 as a rule."""
 
 
 class Ranking(Value):
@@ -39,6 +46,24 @@ class Ranking(Value):
     @property
     def usable(self) -> tuple[RankedCandidate, ...]:
         return tuple(each for each in self.candidates if each.refusal is None)
+
+    def of(self, subscription_id: str) -> RankedCandidate | None:
+        found = (each for each in self.candidates if each.report.id == subscription_id)
+        return next(found, None)
+
+    def has_free_slot(self, subscription_id: str) -> bool:
+        candidate = self.of(subscription_id)
+        return candidate is not None and candidate.has_free_slot
+
+    def barred(self, refusals: Mapping[str, Refusal]) -> Ranking:
+        """The ranking without some; one that refuses anyway keeps its own reason."""
+        return self.refused(
+            {
+                id_: candidate.refusal if candidate and candidate.refusal else refusal
+                for id_, refusal in refusals.items()
+                for candidate in (self.of(id_),)
+            }
+        )
 
     def refused(self, refusals: Mapping[str, Refusal]) -> Ranking:
         """The ranking once some have refused for themselves, which outweighs any report."""
@@ -72,13 +97,33 @@ class Ranking(Value):
         )
 
 
+class Strategy(StrEnum):
+    """What is best among the seats of a tier that have a free slot."""
+
+    HEALTHIEST = "healthiest"
+    USE_BEFORE_RESET = "use_before_reset"
+    """The seat whose window resets next and would waste most of its headroom, while it is healthy
+    enough; else the healthiest."""
+
+
+class RoutingSettings(Value):
+    """``[routing]`` of the configuration."""
+
+    strategy: Strategy = Strategy.HEALTHIEST
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
+    """Runs of one execution, each on another subscription, as long as none gave output."""
+    queue_timeout_seconds: Annotated[float, Field(gt=0, le=86400)] = 600
+    """How long a request may wait for a slot, unless it says so itself."""
+    max_report_age_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
+    """An owner that was not heard from for longer is not asked."""
+
+
 class RoutingPolicy(Value):
     """What ranking takes from configuration."""
 
     limits: AdmissionLimits = AdmissionLimits()
     weights: HealthWeights = HealthWeights()
-    max_report_age_seconds: float = 60.0
-    """An owner that was not heard from for longer is not asked."""
+    settings: RoutingSettings = RoutingSettings()
 
 
 def _candidate(
@@ -86,14 +131,17 @@ def _candidate(
 ) -> RankedCandidate:
     age = max(0.0, (now - report.observed_at).total_seconds())
     refused = refusal(report, ask, policy.limits)
-    if age > policy.max_report_age_seconds:
+    if refused is not None and refused.until is not None and refused.until <= now:
+        refused = None  # it has lifted since the report was made: its owner is asked
+    patience = policy.settings.max_report_age_seconds
+    if age > patience:
         refused = Refusal(
             cause=RefusalCause.STALE_REPORT,
             detail=f"it was last heard from {age:.0f} s ago",
-            until=now + timedelta(seconds=policy.max_report_age_seconds),
+            until=now + timedelta(seconds=patience),
         )
     occupied = report.running + report.queued + sent
-    if refused is None and occupied >= report.max_concurrent + report.max_queued:
+    if refused is None and occupied >= report.capacity + report.max_queued:
         refused = Refusal(
             cause=RefusalCause.QUEUE_FULL, detail=f"{occupied} attempts fill every place"
         )
@@ -103,15 +151,35 @@ def _candidate(
         refusal=refused,
         age_seconds=age,
         load=occupied / report.weight,
-        has_free_slot=occupied < report.max_concurrent,
+        has_free_slot=occupied < report.capacity,
+        preference=_preference(report, policy, now),
     )
 
 
-def _order(candidate: RankedCandidate) -> tuple[bool, bool, float, float, float, str]:
+WASTES_WITHIN = timedelta(hours=1)
+"""A window that resets later than this may still be used up in the ordinary way."""
+HEALTHY_ENOUGH = 30.0
+
+
+def _preference(report: Report, policy: RoutingPolicy, now: datetime) -> float:
+    """What goes before health: the share of a window that its reset is about to waste, or 0."""
+    window = report.windows.get(FIVE_HOUR)
+    if policy.settings.strategy is Strategy.HEALTHIEST or window is None or not window.fresh:
+        return 0.0
+    if window.resets_at is None or not now < window.resets_at <= now + WASTES_WITHIN:
+        return 0.0
+    if window.utilization is None or report.health.score < HEALTHY_ENOUGH:
+        return 0.0
+    return round(max(0.0, 1.0 - window.utilization), 2)
+
+
+def _order(candidate: RankedCandidate) -> tuple[bool, int, bool, float, float, float, float, str]:
     last = candidate.report.last_request_at
     return (
         candidate.refusal is not None,
+        candidate.report.tier,
         not candidate.has_free_slot,
+        -candidate.preference,
         -round(candidate.score),
         candidate.load,
         last.timestamp() if last else 0.0,
@@ -125,16 +193,26 @@ def rank(
     policy: RoutingPolicy,
     now: datetime,
     sent: Mapping[str, int] | None = None,
+    home: str | None = None,
 ) -> Ranking:
     """Rank subscriptions for one request.
 
-    A free slot goes before a queue; then the healthier, to the point; then the less loaded for its
-    plan's weight; then the one that has rested longest. ``sent`` counts requests that went to a
-    subscription and are not in its report yet.
+    An earlier tier goes before a later one, whose seats serve only what the earlier cannot take. In
+    a tier a free slot goes before a queue; then what the strategy prefers; then the healthier, to
+    the point; then the less loaded for its plan's weight; then the one that has rested longest.
+    ``sent`` counts requests that went to a subscription and are not in its report yet. At ``home``
+    it is the work of a running session, for which the limits are higher.
     """
     counts = sent or {}
     candidates = [
-        _candidate(report, counts.get(report.id, 0), ask, policy, now) for report in reports
+        _candidate(
+            report,
+            counts.get(report.id, 0),
+            ask.model_copy(update={"goes_on": True}) if report.id == home else ask,
+            policy,
+            now,
+        )
+        for report in reports
     ]
     return Ranking(candidates=tuple(sorted(candidates, key=_order)))
 
@@ -149,7 +227,11 @@ def explained(ranking: Ranking, chosen: str, reason: str) -> Routing:
             Candidate(
                 subscription_id=each.report.id,
                 score=each.score,
+                components=each.report.health.components,
+                tier=each.report.tier,
                 refusal=each.refusal.detail if each.refusal else None,
+                refusal_cause=each.refusal.cause.value if each.refusal else None,
+                refused_until=each.refusal.until if each.refusal else None,
                 report_age_seconds=round(each.age_seconds, 3),
             )
             for each in ranking.candidates

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from pool.cooldown import Standing, after
-from pool.execution import ExecutionRow, final_status
+from pool.execution import ExecutionRow, ExecutionStatus, final_status
 from pool.outcome import Completed, FailureKind, Outcome
 from pool.store.protocol import SessionTotal, Settlement
 from pool.usage import UsageRecord
@@ -35,22 +35,34 @@ def _record(
         source=outcome.usage_source,
         execution_id=row.intent.execution_id,
         session_id=session_id,
+        caller=row.intent.caller or None,
         usage=outcome.usage,
     )
 
 
 def settlement(
-    subscription_id: str, row: ExecutionRow, outcome: Outcome, standing: Standing, now: datetime
+    subscription_id: str,
+    row: ExecutionRow,
+    outcome: Outcome,
+    standing: Standing,
+    now: datetime,
+    *,
+    goes_elsewhere: bool = False,
 ) -> Settlement:
-    """The end of an execution. Its usage record bears the execution's id: it exists once (G3)."""
+    """The end of a run. Its usage record bears the execution's id: it exists once (G3).
+
+    With it the execution ends; unless it ``goes_elsewhere``, then another subscription is looked
+    for from here on.
+    """
+    stands = after(standing, outcome, now)
     if row.cancel_requested_at is not None:
         outcome = _as_cancelled(outcome)
     session_id, total = outcome.session_id or row.intent.session_id, outcome.session_total_nano_usd
-    stands = after(standing, outcome, now)
+    if total is None and row.intent.resumes:  # what the session was fetched with still holds
+        total = row.intent.session_total_nano_usd
+    status = ExecutionStatus.MOVING if goes_elsewhere else final_status(outcome)
     return Settlement(
-        row=row.model_copy(
-            update={"status": final_status(outcome), "finished_at": now, "outcome": outcome}
-        ),
+        row=row.model_copy(update={"status": status, "finished_at": now, "outcome": outcome}),
         record=_record(subscription_id, row, outcome, session_id, now),
         session=None
         if total is None
@@ -58,3 +70,19 @@ def settlement(
         standing=stands if stands != standing else None,
         limits=outcome.limits,
     )
+
+
+def moved(row: ExecutionRow, subscription_id: str, now: datetime) -> Settlement:
+    """The end of an execution here that goes on at another subscription."""
+    update = {"status": ExecutionStatus.MOVED, "moved_to": subscription_id, "finished_at": now}
+    return Settlement(row=row.model_copy(update=update))
+
+
+def given_up(
+    row: ExecutionRow, outcome: Outcome, now: datetime, retry_at: datetime | None = None
+) -> Settlement:
+    """The end of an execution that nobody takes. What its run spent was settled before."""
+    if row.cancel_requested_at is not None:
+        outcome = _as_cancelled(outcome)
+    end = {"outcome": outcome, "finished_at": now, "retry_at": retry_at}
+    return Settlement(row=row.model_copy(update={"status": final_status(outcome), **end}))

@@ -1,13 +1,15 @@
 """Who holds a slot, who waits for one, and what each of them has reserved.
 
 Nothing here awaits: taking a slot and the budget with it is one step for whoever decides (G6), and
-letting go is one step too. What waits starts in the order it came, but two turns of one session
-never run at once, for they would fork its history.
+letting go is one step too. Of those who wait, the caller with the fewest runs goes first, and then
+whoever came first: a caller with a thousand requests starves nobody. Two turns of one session never
+run at once, for they would fork its history, and they run in the order they came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 
@@ -17,6 +19,12 @@ class Hold:
 
     session_id: str
     reserved_nano_usd: int
+    caller: str = ""
+    reads: str | None = None
+    """Another session whose history it begins with, which may not change meanwhile."""
+
+    def concerns(self, session_id: str) -> bool:
+        return session_id in {self.session_id, self.reads}
 
 
 @dataclass
@@ -25,15 +33,23 @@ class Slots:
 
     running: dict[str, Hold] = field(default_factory=dict)
     waiting: dict[str, Hold] = field(default_factory=dict)
+    leaving: dict[str, Hold] = field(default_factory=dict)
+    """Those whose run has ended while another subscription is looked for: they hold nothing but
+    their sessions, whose next turns come after them."""
 
     @property
     def reserved_nano_usd(self) -> int:
         holds = (*self.running.values(), *self.waiting.values())
         return sum(hold.reserved_nano_usd for hold in holds)
 
-    def is_busy(self, session_id: str) -> bool:
+    def is_running(self, session_id: str) -> bool:
         """Whether a turn of this session is running."""
-        return any(hold.session_id == session_id for hold in self.running.values())
+        return any(hold.concerns(session_id) for hold in self.running.values())
+
+    def is_busy(self, session_id: str) -> bool:
+        """Whether a turn of this session is running, waiting or leaving."""
+        holds = (*self.running.values(), *self.waiting.values(), *self.leaving.values())
+        return any(hold.concerns(session_id) for hold in holds)
 
     def take(self, execution_id: str, hold: Hold) -> None:
         self.running[execution_id] = hold
@@ -41,16 +57,24 @@ class Slots:
     def enqueue(self, execution_id: str, hold: Hold) -> None:
         self.waiting[execution_id] = hold
 
-    def next(self, max_concurrent: int, unready: Container[str] = ()) -> str | None:
-        """The id that may start now: the first that waits, is ready, and whose session is free."""
-        if len(self.running) >= max_concurrent:
+    def ready(self, unready: Container[str] = ()) -> Iterator[str]:
+        """The ids that wait for nothing but a slot, as they came: of each session the first."""
+        seen: set[str] = set()
+        for id_, hold in self.waiting.items():
+            sessions = {hold.session_id, hold.reads or hold.session_id}
+            is_first = seen.isdisjoint(sessions)
+            seen |= sessions
+            if is_first and id_ not in unready and not any(map(self._is_held, sessions)):
+                yield id_
+
+    def next(self, capacity: int, unready: Container[str] = ()) -> str | None:
+        """The id that may start now."""
+        if len(self.running) >= capacity:
             return None
-        ready = (
-            id_
-            for id_, hold in self.waiting.items()
-            if id_ not in unready and not self.is_busy(hold.session_id)
+        runs = Counter(hold.caller for hold in self.running.values())
+        return min(
+            self.ready(unready), key=lambda id_: runs[self.waiting[id_].caller], default=None
         )
-        return next(ready, None)
 
     def promote(self, execution_id: str) -> None:
         """From waiting to running."""
@@ -58,9 +82,24 @@ class Slots:
 
     def demote(self, execution_id: str) -> None:
         """From running back to waiting, before all others."""
-        self.waiting = {execution_id: self.running.pop(execution_id), **self.waiting}
+        self.put_first(execution_id, self.running.pop(execution_id))
+
+    def put_first(self, execution_id: str, hold: Hold) -> None:
+        """Let it wait, before all others."""
+        self.waiting = {execution_id: hold, **self.waiting}
+
+    def leave(self, execution_id: str) -> None:
+        """Let go of everything but the session."""
+        hold = self.running.pop(execution_id, None) or self.waiting.pop(execution_id, None)
+        if hold is not None:
+            self.leaving[execution_id] = hold
 
     def release(self, execution_id: str) -> None:
         """Let go of everything it holds; of nothing, if it holds nothing."""
         self.running.pop(execution_id, None)
         self.waiting.pop(execution_id, None)
+        self.leaving.pop(execution_id, None)
+
+    def _is_held(self, session_id: str) -> bool:
+        holds = (*self.running.values(), *self.leaving.values())
+        return any(hold.concerns(session_id) for hold in holds)

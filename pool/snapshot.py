@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from pool.admission import AdmissionLimits
 from pool.blocks import block_at
+from pool.forecast import Prospect, forecast
 from pool.health import HealthWeights, Vitals, assess
-from pool.judgement import judge, read
-from pool.money import usd
+from pool.judgement import capacity, judge, read
+from pool.money import nano_usd, usd
 from pool.report import BlockReport, Report, Totals, WeeklyReport, WindowReport
 from pool.state import State, typical_cost
 from pool.usage import usage_report
@@ -22,6 +23,8 @@ class SeatPolicy(Value):
 
     limits: AdmissionLimits = AdmissionLimits()
     weights: HealthWeights = HealthWeights()
+    max_attempts: int = 5
+    """Runs of one execution, over all subscriptions."""
 
 
 def _windows(state: State, now: datetime, max_age: timedelta) -> dict[str, WindowReport]:
@@ -57,6 +60,16 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         uncertain=state.uncertain,
         held_in_doubt_usd=float(usd(in_doubt)),
     )
+    prospect = Prospect(
+        spending=state.spending,
+        burn_nano_usd_per_hour=burn,
+        block=block,
+        block_nano_usd=block_cost,
+        budget_nano_usd=nano_usd(spec.weekly_budget_usd),
+        reserved_nano_usd=state.slots.reserved_nano_usd + in_doubt,
+        windows_bind=not spec.allow_overage,
+        window_max_age=max_age,
+    )
     return Report(
         id=spec.id,
         email=spec.email,
@@ -85,14 +98,18 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         block_source=reading.block_source,
         health=assess(vitals, policy.weights),
         burn_rate_usd_per_hour=usd(burn),
+        forecast=forecast(prospect, state.studies, now),
         typical_cost_usd=usd(typical_cost(state)),
         running=len(state.slots.running),
         queued=len(state.slots.waiting),
         uncertain=state.uncertain,
         uncertain_usd=usd(in_doubt),
         max_concurrent=spec.max_concurrent,
+        capacity=capacity(state, policy.limits, now),
         max_queued=spec.max_queued,
         weight=spec.weight,
+        tier=spec.tier,
+        allow_overage=spec.allow_overage,
         last_request_at=state.last_request_at,
         session_id=state.last_session_id,
         totals=Totals(

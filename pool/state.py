@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from pool.admission import Ask
 from pool.blocks import block_at
 from pool.cooldown import Standing
 from pool.execution import ExecutionRow, ExecutionStatus, Intent
-from pool.money import nano_usd
+from pool.forecast import Study, studied
+from pool.money import nano_usd, usd
 from pool.rates import Rates
 from pool.slots import Slots
 from pool.store.protocol import LifetimeTotal, Recovery, Settlement
@@ -30,6 +32,9 @@ REMEMBERED = WEEK + timedelta(days=1)
 DEFAULT_TYPICAL_NANO_USD = nano_usd("0.25")
 """What a request reserves before the pool has seen what requests cost here."""
 RECENT_COSTS = 50
+_ENDED_HERE = frozenset(
+    each for each in ExecutionStatus if each.is_final and each is not ExecutionStatus.MOVED
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class State:
     spending: Spending = field(default_factory=Spending)
     standing: Standing = field(default_factory=Standing)
     windows: dict[str, Window] = field(default_factory=dict)
+    studies: dict[str, Study] = field(default_factory=dict)
+    """What was seen of Anthropic's windows over time, and learned from it; by window."""
     totals: LifetimeTotal = field(default_factory=LifetimeTotal)
     recent_costs: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_COSTS))
     slots: Slots = field(default_factory=Slots)
@@ -65,12 +72,15 @@ class State:
     """The service is stopping: nothing more is started by this activation."""
     store_problem: str | None = None
     """Why nothing can be made durable at the moment."""
+    first_used_at: datetime | None = None
+    """The start of the first block in which something was spent."""
     last_request_at: datetime | None = None
     last_session_id: str | None = None
 
     def spend(self, record: UsageRecord) -> None:
         """Count a record that was made durable."""
         cost = record.usage.cost_nano_usd
+        self.first_used_at = self.first_used_at or block_at(record.timestamp).starts_at
         self.spending.add(record.timestamp, cost)
         self.spending.forget(record.timestamp - 2 * REMEMBERED)
         if cost and record.source is UsageSource.CLI:
@@ -85,7 +95,10 @@ class State:
 
     def settle(self, settlement: Settlement) -> None:
         """Follow what was made durable at the end of an execution."""
-        self.slots.release(settlement.row.intent.execution_id)
+        if settlement.row.status is ExecutionStatus.MOVING:
+            self.slots.leave(settlement.row.intent.execution_id)
+        else:
+            self.slots.release(settlement.row.intent.execution_id)
         if settlement.record is not None:
             self.spend(settlement.record)
         if settlement.standing is not None:
@@ -94,7 +107,8 @@ class State:
             self.uncertain += 1
             self.doubt(settlement.row)
         self.observe(settlement.limits)
-        self.totals = self.totals.model_copy(update={"executions": self.totals.executions + 1})
+        if settlement.row.status in _ENDED_HERE:
+            self.totals = self.totals.model_copy(update={"executions": self.totals.executions + 1})
 
     def doubt(self, row: ExecutionRow) -> None:
         """Hold the reservation of an execution that ended uncertain until its block is over."""
@@ -121,9 +135,19 @@ class State:
             self.last_session_id = intent.session_id
 
     def observe(self, limits: Iterable[RateLimitEvent]) -> None:
-        """Take over the windows of newer events."""
-        for event in limits:
+        """Take over the windows of newer events; their run has been spent."""
+        seen = tuple(limits)
+        for event in seen:
             self.windows = newest(self.windows, event.windows)
+        self.studies = studied(self.studies, seen, self.spending)
+
+    def recall(self, limits: Iterable[RateLimitEvent], since: datetime) -> None:
+        """Learn from events of earlier activations, as far as their costs are remembered."""
+        seen = sorted(
+            (event for event in limits if event.observed_at >= since),
+            key=lambda event: event.observed_at,
+        )
+        self.studies = studied({}, seen, self.spending)
 
 
 def recovered(spec: SubscriptionSpec, recovery: Recovery) -> State:
@@ -137,6 +161,7 @@ def recovered(spec: SubscriptionSpec, recovery: Recovery) -> State:
         totals=recovery.totals,
         recent_costs=deque(recovery.recent_costs, maxlen=RECENT_COSTS),
         uncertain=recovery.uncertain,
+        first_used_at=recovery.first_used_at,
         last_request_at=recovery.last_request_at,
         last_session_id=recovery.last_session_id,
     )
@@ -146,6 +171,21 @@ def typical_cost(state: State) -> int:
     """Nano-dollars that a request without a budget of its own is expected to cost here."""
     costs = state.recent_costs
     return sum(costs) // len(costs) if costs else DEFAULT_TYPICAL_NANO_USD
+
+
+def ask_of(state: State, intent: Intent, *, may_wait: bool = True) -> Ask:
+    """What admission needs to know of an intent here."""
+    busy = state.slots.is_busy(intent.session_id) or (
+        intent.forks is not None and state.slots.is_busy(intent.forks)
+    )
+    return Ask(
+        goes_on=(intent.resumes or intent.forks is not None) and intent.session_from is None,
+        reserve_usd=usd(reservation(state, intent.request.max_budget_usd)),
+        model=intent.model,
+        session_busy=busy,
+        waits_for_session=intent.request.session_busy == "wait",
+        may_wait=may_wait,
+    )
 
 
 def reservation(state: State, max_budget_usd: Decimal | None) -> int:

@@ -56,6 +56,10 @@ class SubscriptionSettings(Value):
     max_queued: Annotated[int, Field(ge=0, le=100_000)] = 50
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Plan size: of two equally healthy seats, work is shared in proportion to it."""
+    tier: Annotated[int, Field(ge=1, le=9)] = 1
+    """A seat of a later tier serves only what no seat of an earlier one can take."""
+    allow_overage: bool = False
+    """Whether it may go on beyond Anthropic's windows, which costs real money."""
 
 
 class SubscriptionSpec(SubscriptionSettings):
@@ -78,6 +82,8 @@ class SubscriptionChange(Value):
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] | None = None
     max_queued: Annotated[int, Field(ge=0, le=100_000)] | None = None
     weight: Annotated[float, Field(gt=0, le=1000)] | None = None
+    tier: Annotated[int, Field(ge=1, le=9)] | None = None
+    allow_overage: bool | None = None
 
 
 def changed(spec: SubscriptionSpec, change: SubscriptionChange) -> SubscriptionSpec:

@@ -9,20 +9,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, model_validator
 
 from pool.money import Usd, usd
 from pool.value import Instant, Value
 
 
 class ModelUsage(Value):
-    """Tokens and cost of one model, as the CLI counted them for one run."""
+    """Tokens and cost of one model, as the CLI counted them for one run. Below nothing only in a
+    difference; of the records, those of adjustments alone may hold one.
+    """
 
-    input_tokens: NonNegativeInt = 0
-    output_tokens: NonNegativeInt = 0
-    cache_creation_input_tokens: NonNegativeInt = 0
-    cache_read_input_tokens: NonNegativeInt = 0
-    cost_nano_usd: NonNegativeInt = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_creation_input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cost_nano_usd: int = 0
+
+    @property
+    def takes_away(self) -> bool:
+        """Whether a figure is below nothing."""
+        figures = (
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_creation_input_tokens,
+            self.cache_read_input_tokens,
+            self.cost_nano_usd,
+        )
+        return min(figures) < 0
 
     def __add__(self, other: ModelUsage) -> ModelUsage:
         return ModelUsage(
@@ -73,6 +87,10 @@ class UsageSource(StrEnum):
     """What was seen of a run that ended without a result: a lower bound of tokens and cost."""
     EXTERNAL = "external"
     """Reported to the pool by somebody else."""
+    OUTSIDE = "outside"
+    """Seen of the seat's use beside the pool: in its transcripts, or told by Claude Code itself."""
+    ADJUSTMENT = "adjustment"
+    """What Anthropic's report says beyond the records; or less than they do, then negative."""
 
 
 class UsageRecord(Value):
@@ -84,7 +102,17 @@ class UsageRecord(Value):
     source: UsageSource = UsageSource.CLI
     execution_id: str | None = None
     session_id: str | None = None
+    caller: str | None = None
+    """The name of the key whose request it was; None where no key stands behind it, and in records
+    that were kept before it was noted."""
     usage: Usage = Usage()
+
+    @model_validator(mode="after")
+    def _adds(self) -> UsageRecord:
+        takes_away = any(model.takes_away for model in self.usage.models.values())
+        if takes_away and self.source is not UsageSource.ADJUSTMENT:
+            raise ValueError("usage below nothing belongs to adjustments alone")
+        return self
 
 
 class ModelUsageReport(Value):

@@ -27,7 +27,12 @@ def instant_text(instant: datetime) -> str:
 def _in_utc(instant: datetime) -> datetime:
     if instant.tzinfo is None:
         raise ValueError("a time needs its zone: write it in UTC with Z")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(
+            "lies outside of the calendar in UTC: write a later or an earlier one"
+        ) from None
 
 
 Instant = Annotated[

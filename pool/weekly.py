@@ -13,6 +13,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 WEEK = timedelta(days=7)
+_SLICE = timedelta(minutes=5)
+_WEIGHTS = tuple(round(2 ** (20 - slices / 4)) for slices in range(12))
+"""Of the last hour's slices, the youngest first: halved every twenty minutes. Whole numbers, as all
+of money is."""
 
 
 class Spending:
@@ -23,11 +27,14 @@ class Spending:
         ordered = sorted(costs)
         self._instants = [instant for instant, _ in ordered]
         self._sums = [0]
+        self._dips = any(cost < 0 for _, cost in ordered)
+        """Whether something takes away (an adjustment): then the sums do not only rise."""
         for _, cost in ordered:
             self._sums.append(self._sums[-1] + cost)
 
     def add(self, instant: datetime, cost_nano_usd: int) -> None:
         """Add one cost. At the end of the line, where time usually is, in constant time."""
+        self._dips = self._dips or cost_nano_usd < 0
         at = bisect_right(self._instants, instant)
         self._instants.insert(at, instant)
         self._sums.insert(at + 1, self._sums[at] + cost_nano_usd)
@@ -46,6 +53,11 @@ class Spending:
         last = bisect_left(self._instants, end)
         return self._sums[max(first, last)] - self._sums[first]
 
+    def first_from(self, instant: datetime) -> datetime | None:
+        """The instant of the first cost at or after another."""
+        at = bisect_left(self._instants, instant)
+        return self._instants[at] if at < len(self._instants) else None
+
     def falls_below(self, threshold_nano_usd: int, now: datetime) -> datetime | None:
         """When the weekly total sinks below a threshold if nothing is added; None if it is below.
 
@@ -56,7 +68,10 @@ class Spending:
         excess = self._sums[max(first, last)] - threshold_nano_usd
         if self._sums[first] > excess:
             return None
-        gone = bisect_right(self._sums, excess, lo=first)
+        if self._dips:
+            gone = next((at for at in range(first, last + 1) if self._sums[at] > excess), last + 1)
+        else:
+            gone = bisect_right(self._sums, excess, lo=first)
         return self._instants[gone - 1] + WEEK if gone <= last else None
 
     def forget(self, before: datetime) -> None:
@@ -80,5 +95,14 @@ def weekly_total(spending: Spending, now: datetime) -> int:
 
 
 def burn_rate(spending: Spending, now: datetime) -> int:
-    """Nano-dollars an hour: what the last sixty minutes cost."""
-    return spending.after(now - timedelta(hours=1), now)
+    """Nano-dollars an hour: the last sixty minutes, exponentially weighted.
+
+    Spending that goes on evenly gives its own rate; a change shows within minutes, and an hour
+    after the last cost the rate is 0, as it is where adjustments took away more than was spent.
+    """
+    edges = [now - slices * _SLICE for slices in range(len(_WEIGHTS) + 1)]
+    weighted = sum(
+        weight * spending.after(older, newer)
+        for weight, newer, older in zip(_WEIGHTS, edges, edges[1:], strict=False)
+    )
+    return max(0, weighted) * len(_WEIGHTS) // sum(_WEIGHTS)

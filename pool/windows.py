@@ -16,6 +16,14 @@ from pool.value import Instant, Value
 
 FIVE_HOUR = "five_hour"
 SEVEN_DAY = "seven_day"
+OVERAGE = "overage"
+"""Not a limit of its own: whether real money is being spent beyond the windows."""
+IN_USE = "in_use"
+"""The status of the overage while it is being used."""
+REJECTED = "rejected"
+MODEL_WINDOW = "seven_day_"
+"""What follows names the family of models that such a window holds for; see ``model_family``."""
+_FAMILIES = ("opus", "sonnet", "haiku")
 
 
 class Window(Value):
@@ -52,9 +60,32 @@ def percent_of(
 ) -> float | None:
     """The utilization of a window in percent, or None where nothing fresh is known."""
     window = windows.get(name)
-    if window is None or window.utilization is None or not is_fresh(window, now, max_age):
+    if window is None or not is_fresh(window, now, max_age):
         return None
-    return window.utilization * 100
+    if window.status == REJECTED:
+        return 100.0
+    return None if window.utilization is None else window.utilization * 100
+
+
+def model_family(window: str) -> str | None:
+    """The family of models that a window holds for; None where it holds for all."""
+    name = window.removeprefix(MODEL_WINDOW)
+    return name if name != window and name in _FAMILIES else None
+
+
+def holds_for(window: str, model: str | None) -> bool:
+    """Whether a window limits a model; of an unknown model, whether it limits all of them."""
+    family = model_family(window)
+    return family is None or (model is not None and family in model)
+
+
+def limits_of_the_seat(events: Iterable[RateLimitEvent]) -> tuple[RateLimitEvent, ...]:
+    """The events that rejected a run by a limit of the whole seat, or of nothing that is named."""
+    return tuple(
+        event
+        for event in events
+        if event.status == REJECTED and (event.type is None or model_family(event.type) is None)
+    )
 
 
 def newest(*observations: dict[str, Window]) -> dict[str, Window]:
@@ -73,6 +104,6 @@ def limit_resets_at(events: Iterable[RateLimitEvent]) -> datetime | None:
     resets = [
         event.resets_at
         for event in events
-        if event.status == "rejected" and event.type and event.resets_at is not None
+        if event.status == REJECTED and event.type and event.resets_at is not None
     ]
     return max(resets, default=None)

@@ -51,21 +51,22 @@ async def open_at(clock: ManualClock, runner: FakeRunner) -> AsyncIterator[OpenP
     async def start(folder: Path, *specs: SubscriptionSpec) -> LocalPool:
         stores = SqliteStores(folder)
         left: list[StoreError] = []
-        around = Surroundings(
-            runner=runner,
-            environment=lambda _: {},
-            clock=clock,
-            leave=left.append,
-            policy=SeatPolicy(),
-            system_prompt="You are terse.",
-            retention=timedelta(days=35),
-        )
 
         async def make(wanted: SubscriptionSpec) -> Subscription:
             ledger = await stores.open_ledger(wanted.id)
             return await Subscription.activate(wanted, ledger, around)
 
         peers = LocalPeers(make)
+        around = Surroundings(
+            runner=runner,
+            environment=lambda seat: {"SEAT": seat.id},
+            clock=clock,
+            peers=peers,
+            leave=left.append,
+            policy=SeatPolicy(),
+            system_prompt="You are terse.",
+            retention=timedelta(days=35),
+        )
         router = await Router.activate(
             await stores.open_directory(),
             peers,

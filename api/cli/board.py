@@ -28,6 +28,7 @@ _COLOURS = {
     SubscriptionState.DRAINING: "blue",
     SubscriptionState.NEEDS_LOGIN: "magenta",
 }
+_SERVING = {SubscriptionState.AVAILABLE, SubscriptionState.APPROACHING}
 _SOURCES: dict[Source, str] = {"local": "", "window": ", Anthropic"}
 
 
@@ -53,7 +54,8 @@ def _gauge(percent: float, source: Source, money: str) -> RenderableType:
     return Group(gauge, Text(f"{money}{_SOURCES[source]}", style="dim"))
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """A length of time in the unit that suits it."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 2 * 3600:
@@ -64,12 +66,24 @@ def _span(seconds: float) -> str:
 def _state(report: Report, now: datetime) -> Text:
     text = Text(report.state.value, style=_COLOURS[report.state])
     if report.state_until is not None and report.state_until > now:
-        text.append(f"\nfor {_span((report.state_until - now).total_seconds())}", style="dim")
+        text.append(f"\nfor {span((report.state_until - now).total_seconds())}", style="dim")
+    ends = report.forecast.exhausted_at
+    if report.state in _SERVING and ends is not None and ends > now:
+        text.append(f"\nlasts {span((ends - now).total_seconds())}", style="dim")
+    return text
+
+
+def _name(report: Report) -> Text:
+    text = Text(report.id)
+    if report.tier > 1:
+        text.append(f"\ntier {report.tier}", style="dim")
     return text
 
 
 def _work(report: Report) -> Text:
-    text = Text(f"{report.running} of {report.max_concurrent}", no_wrap=True)
+    text = Text(f"{report.running} of {report.capacity}", no_wrap=True)
+    if report.capacity < report.max_concurrent:
+        text.append(f"\nlater {report.max_concurrent}", style="dim")
     if report.queued:
         text.append(f"\n{report.queued} waiting", style="yellow")
     return text
@@ -99,7 +113,7 @@ def _row(report: Report, now: datetime) -> tuple[RenderableType, ...]:
     block, week = report.current_block, report.weekly
     spent = f"{dollars(week.used_usd)} of {dollars(week.budget_usd)}"
     return (
-        Text(report.id),
+        _name(report),
         _state(report, now),
         _gauge(report.block_percent, report.block_source, dollars(block.cost_usd)),
         _gauge(report.weekly_percent, report.weekly_source, spent),

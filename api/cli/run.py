@@ -26,6 +26,7 @@ from api.cli.service import (
     understood,
 )
 from pool.execution import Execution, ExecutionStatus
+from pool.progress import Ended, Text, Withdrawn
 
 Prompt = Annotated[str, typer.Argument(help="What the model should do; `-` reads standard input.")]
 Model = Annotated[str | None, typer.Option(help="A model; without it the pool's default.")]
@@ -40,6 +41,7 @@ Timeout = Annotated[float | None, typer.Option(help="Stop after so many seconds.
 Background = Annotated[
     bool, typer.Option(help="Do not wait: print the execution's id as soon as it is admitted.")
 ]
+Stream = Annotated[bool, typer.Option("--stream", help="Print the answer as it comes.")]
 
 
 def run(
@@ -53,6 +55,7 @@ def run(
     max_budget: MaxBudget = None,
     timeout: Timeout = None,
     background: Background = False,
+    stream: Stream = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key_env: KeyEnv = DEFAULT_KEY_ENV,
@@ -73,11 +76,14 @@ def run(
         "timeout_seconds": timeout,
     }
     body = {name: value for name, value in wanted.items() if value is not None}
+    is_shown = stream and not background and not as_json
     with service(url, key_env) as asked:
-        execution = _started(asked, body)
+        execution = _started(asked, {**body, "stream": is_shown})
+        if is_shown:
+            is_shown = _shown(asked, execution)
         if not background:
             execution = _awaited(asked, execution)
-    _print(execution, as_json=as_json)
+    _print(execution, as_json=as_json, is_shown=is_shown)
     if not background and execution.status is not ExecutionStatus.SUCCEEDED:
         raise typer.Exit(1)
 
@@ -87,16 +93,43 @@ def _started(asked: Service, body: dict[str, Any]) -> Execution:
     return understood(Execution, answer.value)
 
 
+def _shown(asked: Service, execution: Execution) -> bool:
+    """Print the answer as it comes. Whether it was seen to its end."""
+    try:
+        for progress in asked.progress(execution):
+            match progress:
+                case Text(text=text):
+                    typer.echo(text, nl=False)
+                case Withdrawn():
+                    typer.echo()
+                    complain("The API broke off", "the last piece is void, it begins anew")
+                case Ended():
+                    typer.echo()
+                    return True
+                case _:
+                    pass
+    except KeyboardInterrupt:
+        raise _left(execution) from None
+    complain("The connection broke", "the whole answer follows once it is there")
+    return False
+
+
+def _left(execution: Execution) -> typer.Exit:
+    complain("Not waiting any longer", f"execution {execution.id} goes on")
+    return typer.Exit(130)
+
+
 def _awaited(asked: Service, execution: Execution) -> Execution:
     try:
         return asked.ended(execution)
     except KeyboardInterrupt:
-        complain("Not waiting any longer", f"execution {execution.id} goes on")
-        raise typer.Exit(130) from None
+        raise _left(execution) from None
 
 
-def _print(execution: Execution, *, as_json: bool) -> None:
-    if as_json:
+def _print(execution: Execution, *, as_json: bool, is_shown: bool) -> None:
+    if is_shown:
+        pass
+    elif as_json:
         typer.echo(execution.model_dump_json(indent=2))
     elif not execution.status.is_final:
         typer.echo(execution.id)

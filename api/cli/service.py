@@ -7,16 +7,17 @@ exit code 1: what the service refuses by its title and detail, an absent service
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from rich.console import Console
 
 from pool.config import environment
 from pool.execution import Execution
 from pool.overview import Overview
+from pool.progress import Progress
 from pool.report import Report
 
 DEFAULT_URL = "http://127.0.0.1:8600"
@@ -25,6 +26,7 @@ POLL_SECONDS = 30
 TIMEOUT_SECONDS = POLL_SECONDS + 60
 """Longer than any answer takes, a subscription that restarts included."""
 
+_PROGRESS: TypeAdapter[Progress] = TypeAdapter(Progress)
 Model = TypeVar("Model", bound=BaseModel)
 
 Url = Annotated[
@@ -110,6 +112,15 @@ class Service:
     def subscriptions(self) -> list[Report]:
         items = self.ask("GET", "/v1/subscriptions").value["items"]
         return [understood(Report, each) for each in items]
+
+    def progress(self, execution: Execution) -> Iterator[Progress]:
+        """What happens to it, as it comes. Ends early where the connection breaks."""
+        path = f"/v1/executions/{execution.id}/events"
+        with suppress(self._httpx.HTTPError), self._http.stream("GET", path) as response:
+            for line in response.iter_lines():
+                if line.startswith("data: "):
+                    with suppress(ValidationError):  # of a problem, after which nothing comes
+                        yield _PROGRESS.validate_json(line.removeprefix("data: "))
 
     def ended(self, execution: Execution) -> Execution:
         """Wait until it has ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 
 from actors.client import PoolClient
 
@@ -16,6 +16,11 @@ def _client(request: Request) -> PoolClient:
 
 
 Client = Annotated[PoolClient, Depends(_client)]
+PathId = Annotated[
+    str,
+    Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$", description="An id that was told before."),
+]
+"""An id in an address: it names no file, holds nothing that a log or a store could trip over."""
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")]
 Cursor = Annotated[
     str | None, Query(max_length=500, description="`next_cursor` of the page before.")

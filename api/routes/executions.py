@@ -1,25 +1,26 @@
 """``/v1/executions``: run a prompt, and see what became of it.
 
-A waiting request only waits: the run belongs to its subscription, and goes on when the caller
-hangs up, unless that was asked for.
+A waiting request only waits, and a streaming one only looks on: the run belongs to its
+subscription, and goes on when the caller hangs up, unless that was asked for.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from api.body import JsonRoute
 from api.keys import MayExecute, MayRead, ways_to_present_a_key
 from api.problems import Responses, documented, served
-from api.routes.arguments import Client, Cursor, IdempotencyKey, Limit
+from api.routes.arguments import Client, Cursor, IdempotencyKey, Limit, PathId
+from api.sse import STREAM, resumed, streamed
 from api.waiting import awaited
 from pool.execution import (
     Execution,
     ExecutionRequest,
-    ExecutionStatus,
     SessionId,
+    ShownStatus,
     SubscriptionId,
 )
 from pool.store.protocol import Page
@@ -35,10 +36,23 @@ routes = APIRouter(
 Wait = Annotated[
     float, Query(ge=0, le=60, description="Answer once it has ended, or after so many seconds.")
 ]
+_CURSOR = r"^[0-9]{1,4}-([0-9]{1,15}(\.[0-9]{1,6})?|end)$"
+After = Annotated[
+    str | None, Query(pattern=_CURSOR, description="The `id` of the last event that came.")
+]
+LastEventId = Annotated[
+    str | None,
+    Header(alias="Last-Event-ID", pattern=_CURSOR, description="The same; it goes before `after`."),
+]
+Raw = Annotated[bool, Query(description="With the CLI's own messages, as events `raw`.")]
 _ACCEPTED: Responses = {202: {"model": Execution, "description": "`background` was asked for"}}
 
 
-@routes.post("", responses={**_ACCEPTED, **documented(400, 404, 413, 415, 429)})
+@routes.post(
+    "",
+    response_model=Execution,
+    responses={**STREAM, **_ACCEPTED, **documented(400, 404, 413, 415, 429)},
+)
 async def execute(
     request: ExecutionRequest,
     http: Request,
@@ -46,11 +60,18 @@ async def execute(
     client: Client,
     caller: MayExecute,
     key: IdempotencyKey = None,
-) -> Execution:
+) -> Execution | Response:
     """Run a prompt on the healthiest subscription, and answer when it has ended, however it ended:
     `status` and `error` say how. With `background`, answer 202 as soon as it is admitted.
+
+    With `stream`, answer with its events as soon as it is admitted: `id` is a cursor, `event` the
+    type and `data` the JSON of what happened; the last one, `result`, holds the whole execution.
+    Hanging up stops nothing: go on at `/v1/executions/{id}/events`; `X-Execution-Id` has the id.
+    With `cancel_on_disconnect` the run is stopped instead.
     """
     execution = await client.start(request, idempotency_key=key, caller=caller.name)
+    if request.stream and not request.background:
+        return streamed(client, execution, request)
     if not request.background:
         return served(await awaited(execution, request, http, client))
     response.status_code = 202
@@ -65,7 +86,7 @@ async def executions(
     _: MayRead,
     limit: Limit = 50,
     cursor: Cursor = None,
-    status: ExecutionStatus | None = None,
+    status: ShownStatus | None = None,
     session_id: SessionId | None = None,
     subscription_id: SubscriptionId | None = None,
 ) -> Page[Execution]:
@@ -81,13 +102,35 @@ async def executions(
 
 @routes.get("/{execution_id}", responses=documented(404))
 async def execution(
-    execution_id: str, client: Client, _: MayRead, wait_seconds: Wait = 0
+    execution_id: PathId, client: Client, _: MayRead, wait_seconds: Wait = 0
 ) -> Execution:
     """One execution, as it is now; with `wait_seconds`, once it has ended or they have passed."""
     return await client.result(execution_id, wait_seconds=wait_seconds)
 
 
+@routes.get(
+    "/{execution_id}/events",
+    response_class=Response,
+    responses={**STREAM, 204: {"description": "The last event was seen"}, **documented(404)},
+)
+async def events(
+    *,
+    execution_id: PathId,
+    client: Client,
+    _: MayRead,
+    last_event_id: LastEventId = None,
+    after: After = None,
+    raw: Raw = False,
+) -> Response:
+    """What happened since an event, and what happens until the end, as in a POST with `stream`.
+
+    Ask from the beginning or from any event, while it runs or up to 10 minutes after its end;
+    later the text comes in one piece. Any number may look on; hanging up stops nothing.
+    """
+    return await resumed(client, execution_id, last_event_id or after, raw=raw)
+
+
 @routes.post("/{execution_id}/cancel", responses=documented(404))
-async def cancel(execution_id: str, client: Client, _: MayExecute) -> Execution:
+async def cancel(execution_id: PathId, client: Client, _: MayExecute) -> Execution:
     """Stop it, and answer when it has stopped. One that has ended stays as it is."""
     return await client.cancel(execution_id)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from api.body import JsonRoute
 from api.keys import MayAdminister, MayRead, ways_to_present_a_key
 from api.problems import Responses, documented
-from api.routes.arguments import Client, Cursor, Limit
+from api.routes.arguments import Client, Cursor, Limit, PathId
 from pool.config import check_subscription, environment
 from pool.errors import ConfigError, InvalidRequest
 from pool.health import Health
@@ -61,39 +61,39 @@ async def add(
 
 
 @routes.get("/{subscription_id}")
-async def subscription(subscription_id: str, client: Client, _: MayRead) -> Report:
+async def subscription(subscription_id: PathId, client: Client, _: MayRead) -> Report:
     """One subscription."""
     return await client.subscription(subscription_id)
 
 
 @routes.patch("/{subscription_id}", responses=_BODY)
 async def change(
-    subscription_id: str, wanted: SubscriptionChange, client: Client, _: MayAdminister
+    subscription_id: PathId, wanted: SubscriptionChange, client: Client, _: MayAdminister
 ) -> Report:
     """Change settings. One that stands in `pool.toml` has those of the file after a restart."""
     return await client.change(subscription_id, wanted)
 
 
 @routes.delete("/{subscription_id}", status_code=204, responses=documented(409))
-async def remove(subscription_id: str, client: Client, _: MayAdminister) -> None:
+async def remove(subscription_id: PathId, client: Client, _: MayAdminister) -> None:
     """Drain a subscription and forget it; its records stay on disk. 409 while it has work."""
     await client.remove(subscription_id)
 
 
 @routes.post("/{subscription_id}/pause")
-async def pause(subscription_id: str, client: Client, _: MayAdminister) -> Report:
+async def pause(subscription_id: PathId, client: Client, _: MayAdminister) -> Report:
     """Take no new work; what runs or waits goes on."""
     return await client.pause(subscription_id)
 
 
 @routes.post("/{subscription_id}/resume")
-async def resume(subscription_id: str, client: Client, _: MayAdminister) -> Report:
+async def resume(subscription_id: PathId, client: Client, _: MayAdminister) -> Report:
     """Take work again, after a pause, a drain or a cooldown."""
     return await client.resume(subscription_id)
 
 
 @routes.post("/{subscription_id}/drain")
-async def drain(subscription_id: str, client: Client, _: MayAdminister) -> Report:
+async def drain(subscription_id: PathId, client: Client, _: MayAdminister) -> Report:
     """End what runs or waits, and take nothing new: the step before removal."""
     return await client.drain(subscription_id)
 
@@ -101,7 +101,7 @@ async def drain(subscription_id: str, client: Client, _: MayAdminister) -> Repor
 @routes.get("/{subscription_id}/usage")
 async def usage(
     *,
-    subscription_id: str,
+    subscription_id: PathId,
     client: Client,
     _: MayRead,
     since: Instant | None = None,
@@ -115,7 +115,7 @@ async def usage(
 
 @routes.post("/{subscription_id}/usage", status_code=201, responses={**_KNOWN, **_BODY})
 async def report_usage(
-    subscription_id: str,
+    subscription_id: PathId,
     reported: ReportedUsage,
     response: Response,
     client: Client,
@@ -129,13 +129,13 @@ async def report_usage(
 
 @routes.get("/{subscription_id}/blocks")
 async def blocks(
-    subscription_id: str, client: Client, _: MayRead, limit: Limit = 50, cursor: Cursor = None
+    subscription_id: PathId, client: Client, _: MayRead, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BlockReport]:
     """The blocks in which something was spent, newest first."""
     return await client.blocks(subscription_id, limit=limit, cursor=cursor)
 
 
 @routes.get("/{subscription_id}/health")
-async def health(subscription_id: str, client: Client, _: MayRead) -> Health:
+async def health(subscription_id: PathId, client: Client, _: MayRead) -> Health:
     """The health score with its components, a sentence each."""
     return (await client.subscription(subscription_id)).health

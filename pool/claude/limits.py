@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from pool.windows import RateLimitEvent, Window
+from pool.windows import IN_USE, OVERAGE, RateLimitEvent, Window
 
 
 def rate_limit_event(message: dict[str, Any], now: datetime) -> RateLimitEvent | None:
@@ -32,6 +32,13 @@ def _windows(info: dict[str, Any], now: datetime) -> dict[str, Window]:
     kind = info.get("rateLimitType")
     if isinstance(kind, str):
         windows[kind] = _window(info, now)
+    if isinstance(info.get("isUsingOverage"), bool):
+        in_use = info["isUsingOverage"]
+        windows[OVERAGE] = Window(
+            status=IN_USE if in_use else "unused",
+            observed_at=now,
+            resets_at=_instant(info.get("resetsAt")) if in_use else None,
+        )
     unified = info.get("unifiedWindows")
     for name, window in (unified if isinstance(unified, dict) else {}).items():
         if isinstance(window, dict):

@@ -64,6 +64,10 @@ class ProcessRun:
         """Remove what the run left on disk."""
         self.directory.remove()
 
+    def keep(self) -> None:
+        """Leave it to those who watch; see ``Run``."""
+        self.directory.keep()
+
     async def _settle(self) -> Outcome:
         if self._start_problem is not None:
             ending = Ending(started=False, problem=self._start_problem)

@@ -8,10 +8,15 @@ runner's business; nothing here says that it is new.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from pool.agent import AgentSettings
+from pool.claude.session_copy import SessionCopy
+from pool.execution import Image
+from pool.grant import Tool
 from pool.outcome import Outcome
 from pool.rates import Rates
 from pool.usage import Usage
@@ -26,16 +31,32 @@ class Launch(Value):
     prompt: str
     session_id: str
     resumes: bool
+    forks: str | None = None
+    """The session to go on from in a new one; then ``resumes`` is false."""
     model: str
     timeout_seconds: float
     system_prompt: str | None = None
     max_turns: int | None = None
     max_budget_usd: str | None = None
     json_schema: dict[str, Any] | None = None
+    images: tuple[Image, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    agent: AgentSettings = AgentSettings()
     session_total_nano_usd: int | None = None
     """The session's last known running total: the base for CLIs that report only totals."""
     rates: Rates = Rates()
     """What the seat's models are known to cost: the price of a run that ends without a result."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A piece of what a run has printed."""
+
+    data: bytes
+    size: int
+    """How much it has printed in all, in bytes."""
+    printed_at: datetime
+    """When it printed last."""
 
 
 class Run(Protocol):
@@ -58,6 +79,10 @@ class Run(Protocol):
 
     def discard(self) -> None:
         """Remove what the run left on disk, once its outcome is durable."""
+        ...
+
+    def keep(self) -> None:
+        """Leave what it printed to those who watch, until the runner's ``expire`` removes it."""
         ...
 
 
@@ -86,7 +111,37 @@ class Runner(Protocol):
         ...
 
     def sweep(self, keep: Container[str]) -> None:
-        """Remove what runs of other ids left on disk: their executions have ended. Blocking."""
+        """Remove what runs of other ids left on disk: their executions have ended. What was kept
+        for those who watch stays. Blocking.
+        """
+        ...
+
+    def expire(self, kept_before: datetime) -> None:
+        """Remove what was kept for those who watch, where that was before an instant. Blocking."""
+        ...
+
+    def printed(self, run_id: str, offset: int, limit: int) -> Printed | None:
+        """At most ``limit`` bytes of what a run has printed, from ``offset``; None where nothing of
+        it is there, not yet or no more. Blocking.
+        """
+        ...
+
+    async def is_signed_in(self, environment: Mapping[str, str]) -> bool:
+        """Whether the CLI says that there is a credential. ``ConfigError`` where it cannot say."""
+        ...
+
+    def copy_session(
+        self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]
+    ) -> SessionCopy:
+        """A session's transcript, without the turns of some launches; see ``session_copy``."""
+        ...
+
+    def install_session(self, environment: Mapping[str, str], copy: SessionCopy) -> None:
+        """Put a session where the CLI finds it. Blocking; see ``session_copy``."""
+        ...
+
+    def remove_session(self, environment: Mapping[str, str], session_id: str) -> None:
+        """Remove a session's transcript. Blocking."""
         ...
 
     def find(self, launch: Launch) -> Run | None:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from pool.claude.ending import Ending
 from pool.claude.process import ProcessIdentity
+from pool.claude.run import Printed
 from pool.claude.stream import Reading, StreamReader
 from pool.value import Value
 
@@ -96,6 +97,18 @@ class RunDirectory:
         note.touch(mode=0o600)
         note.write_text(config_dir, encoding="utf-8")
 
+    def write(self, name: str, content: bytes) -> None:
+        """Keep a file that the CLI is to read, from everybody else."""
+        path = self.path / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+
+    def workplace(self) -> Path:
+        """An empty directory for the CLI to work in."""
+        path = self.path / "work"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
     def config_dir(self) -> Path | None:
         """Where the run's CLI keeps its transcripts, if that is known."""
         try:
@@ -162,6 +175,29 @@ class RunDirectory:
         whoever could still do so holds the lock.
         """
         return not self.is_locked() and self.started() is None and not self.has_ended()
+
+    def keep(self) -> None:
+        """Note that the run was settled, and that what it printed is still wanted."""
+        with suppress(FileNotFoundError):
+            (self.path / "kept").touch(mode=0o600)
+
+    def kept_at(self) -> datetime | None:
+        """Since when it has been kept; None where it is not."""
+        try:
+            return datetime.fromtimestamp((self.path / "kept").stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return None
+
+    def printed(self, offset: int, limit: int) -> Printed | None:
+        """A piece of what the CLI printed; None where there is no output."""
+        try:
+            with self.stdout.open("rb", buffering=0) as file:
+                about = os.fstat(file.fileno())
+                file.seek(offset)
+                data = file.read(limit) if limit else b""
+        except FileNotFoundError:
+            return None
+        return Printed(data, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
 
     def remove(self) -> None:
         """Remove the directory and all in it."""

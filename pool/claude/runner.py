@@ -11,19 +11,26 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
-from pool.claude.command import argv, input_lines
+from pool.claude.auth import auth_status
+from pool.claude.command import argv, files, input_lines, prompt_uuid
 from pool.claude.leftovers import clean
 from pool.claude.process_run import ProcessRun
 from pool.claude.rescan import rescan
-from pool.claude.run import Launch
+from pool.claude.run import Launch, Printed
 from pool.claude.run_directory import LOCK_FD, RunDirectory
+from pool.claude.session_copy import (
+    SessionCopy,
+    copy_session,
+    install_session,
+    remove_session,
+)
 from pool.errors import ConfigError
 from pool.usage import Usage
 
@@ -59,12 +66,12 @@ class ProcessRunner:
         """
         directory = RunDirectory(self._runs_dir, launch.run_id)
         try:
-            command = argv(launch, await self._executable())
+            command = argv(launch, await self._executable(), directory.path)
         except ConfigError as error:
             return self._run(launch, directory, str(error))
-        problem = await asyncio.to_thread(
-            self._spawn, directory, launch, command, dict(environment)
-        )
+        # Images of a prompt are put there; elsewhere they would outlive the run.
+        own = {**environment, "CLAUDE_CODE_TMPDIR": str(directory.path)}
+        problem = await asyncio.to_thread(self._spawn, directory, launch, command, own)
         return self._run(launch, directory, problem)
 
     @cached_property
@@ -87,6 +94,25 @@ class ProcessRunner:
         found = await rescan(launch, Path(environment["CLAUDE_CONFIG_DIR"]), recorded)
         return found.usage if found is not None else None
 
+    async def is_signed_in(self, environment: Mapping[str, str]) -> bool:
+        """Ask ``claude auth status``; see ``Runner``."""
+        return (await auth_status(await self._executable(), environment)).logged_in
+
+    def copy_session(
+        self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]
+    ) -> SessionCopy:
+        """A session's transcript; see ``Runner``."""
+        prompts = [prompt_uuid(launch) for launch in without]
+        return copy_session(Path(environment["CLAUDE_CONFIG_DIR"]), session_id, prompts)
+
+    def install_session(self, environment: Mapping[str, str], copy: SessionCopy) -> None:
+        """Put a session where the CLI finds it; see ``Runner``."""
+        install_session(Path(environment["CLAUDE_CONFIG_DIR"]), copy)
+
+    def remove_session(self, environment: Mapping[str, str], session_id: str) -> None:
+        """Remove a session's transcript; see ``Runner``."""
+        remove_session(Path(environment["CLAUDE_CONFIG_DIR"]), session_id)
+
     def clean(self, environment: Mapping[str, str], older_than: datetime) -> None:
         """Remove sockets and session files of CLIs that are dead; see ``leftovers``."""
         clean(Path(environment["CLAUDE_CONFIG_DIR"]), older_than)
@@ -98,8 +124,20 @@ class ProcessRunner:
         names = (entry.name for entry in self._runs_dir.glob("*") if entry.is_dir())
         for name in names:
             directory = RunDirectory(self._runs_dir, name)
-            if name not in keep and not directory.is_locked():
+            if name not in keep and directory.kept_at() is None and not directory.is_locked():
                 directory.remove()
+
+    def expire(self, kept_before: datetime) -> None:
+        """Remove what was kept for those who watch; see ``Runner``."""
+        for entry in self._runs_dir.glob("*/kept"):
+            directory = RunDirectory(self._runs_dir, entry.parent.name)
+            kept_at = directory.kept_at()
+            if kept_at is not None and kept_at < kept_before:
+                directory.remove()
+
+    def printed(self, run_id: str, offset: int, limit: int) -> Printed | None:
+        """A piece of what a run has printed; see ``Runner``."""
+        return RunDirectory(self._runs_dir, run_id).printed(offset, limit)
 
     def find(self, launch: Launch) -> ProcessRun | None:
         """The run of this id, alive or ended. None proves that no CLI was ever started for it."""
@@ -130,6 +168,8 @@ class ProcessRunner:
             return f"its directory cannot be made: {error.strerror}"
         try:
             directory.note_config_dir(environment.get("CLAUDE_CONFIG_DIR", ""))
+            for name, content in files(launch).items():
+                directory.write(name, content)
             prompt = _unnamed_file(input_lines(launch))
             try:
                 self._supervise(directory, launch, command, environment, prompt, lock)
@@ -143,6 +183,14 @@ class ProcessRunner:
             os.close(lock)
         return None
 
+    def _workplace(self, launch: Launch, directory: RunDirectory) -> Path:
+        """Where the CLI works: as it was told; with tools in a directory of the run's own, which
+        goes with it; without any in one that stays empty.
+        """
+        if launch.agent.working_directory is not None:
+            return launch.agent.working_directory
+        return directory.workplace() if launch.tools else self._work_dir
+
     def _supervise(
         self,
         directory: RunDirectory,
@@ -155,7 +203,7 @@ class ProcessRunner:
         bounds = (launch.timeout_seconds, self._max_output_bytes, self._grace_seconds)
         supervised = (
             *(sys.executable, "-I", "-S", str(_SUPERVISOR)),
-            *(str(directory.path), str(self._work_dir), *map(str, bounds)),
+            *(str(directory.path), str(self._workplace(launch, directory)), *map(str, bounds)),
             *command,
         )
         errors = os.O_WRONLY | os.O_CREAT | os.O_APPEND

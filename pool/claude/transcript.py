@@ -90,24 +90,29 @@ class TranscriptReader:
             self._prompt_ids.add(prompt_id)
 
     def _take_answer(self, entry: dict[str, Any]) -> None:
-        message = entry.get("message")
-        if not isinstance(message, dict) or message.get("model") == _SYNTHETIC:
-            return
-        message_id = _name(message.get("id"))
-        # Usage is counted under the name that was asked for; the API answers with the dated one.
-        model = _name(entry.get("requestedModel")) or _name(message.get("model"))
-        if message_id is None or model is None:
-            return
-        self._answered.add(str(entry.get("requestRef")))
-        self._sightings.append(
-            Sighting(
-                message_id=message_id,
-                request_id=_name(entry.get("requestId")),
-                model=model,
-                usage=message_usage(message.get("usage")),
-                is_final=message.get("stop_reason") is not None,
-            )
-        )
+        sighting = sighting_of(entry)
+        if sighting is not None:
+            self._answered.add(str(entry.get("requestRef")))
+            self._sightings.append(sighting)
+
+
+def sighting_of(entry: dict[str, Any]) -> Sighting | None:
+    """The answer that an ``assistant`` entry tells of; None where nothing was billed for it."""
+    message = entry.get("message")
+    if not isinstance(message, dict) or message.get("model") == _SYNTHETIC:
+        return None
+    message_id = _name(message.get("id"))
+    # Usage is counted under the name that was asked for; the API answers with the dated one.
+    model = _name(entry.get("requestedModel")) or _name(message.get("model"))
+    if message_id is None or model is None:
+        return None
+    return Sighting(
+        message_id=message_id,
+        request_id=_name(entry.get("requestId")),
+        model=model,
+        usage=message_usage(message.get("usage")),
+        is_final=message.get("stop_reason") is not None,
+    )
 
 
 def _name(value: Any) -> str | None:

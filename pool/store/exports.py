@@ -10,10 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from pool.cooldown import Standing
+from pool.crossings import Level
 from pool.execution import ExecutionRow
+from pool.keys import ApiKey
+from pool.store.accounts import kept_charge, key_hour, loading_keys
 from pool.store.cursors import LARGEST
 from pool.store.documents import document, instant, micros, read_document
 from pool.store.lists import Bindings
+from pool.store.outbox import listed_alert, loading_outbox
 from pool.store.protocol import (
     DirectoryPortion,
     KeptClaim,
@@ -21,6 +25,7 @@ from pool.store.protocol import (
     Registration,
     Seat,
     SessionHome,
+    SessionMove,
 )
 from pool.store.rows import (
     block_total,
@@ -29,6 +34,8 @@ from pool.store.rows import (
     model_usage,
     record_columns,
     session_columns,
+    session_home,
+    session_move,
     session_total,
 )
 from pool.usage import UsageRecord
@@ -134,7 +141,19 @@ async def exported_directory(found: Found) -> AsyncIterator[DirectoryPortion]:
     async for rows in _batches(found, "export_claims", ""):
         yield DirectoryPortion(claims=tuple(_claim(row) for row in rows))
     async for rows in _batches(found, "export_session_homes", ""):
-        yield DirectoryPortion(homes=tuple(_home(row) for row in rows))
+        yield DirectoryPortion(homes=tuple(session_home(row) for row in rows))
+    async for rows in _batches(found, "export_session_moves", -1):
+        yield DirectoryPortion(moves=tuple(session_move(row[1:]) for row in rows))
+    async for rows in _batches(found, "export_levels", ""):
+        yield DirectoryPortion(levels=tuple(read_document(Level, row[1]) for row in rows))
+    async for rows in _batches(found, "export_alerts", ""):
+        yield DirectoryPortion(alerts=tuple(listed_alert(row) for row in rows))
+    async for rows in _batches(found, "export_keys", ""):
+        yield DirectoryPortion(keys=tuple(read_document(ApiKey, row[1]) for row in rows))
+    async for rows in _batches(found, "export_key_charges", ""):
+        yield DirectoryPortion(charges=tuple(kept_charge(row) for row in rows))
+    async for rows in _batches(found, "export_key_hours", ""):
+        yield DirectoryPortion(key_hours=tuple(key_hour(row[1:]) for row in rows))
 
 
 def _claim(row: Sequence[Any]) -> KeptClaim:
@@ -149,13 +168,6 @@ def _claim(row: Sequence[Any]) -> KeptClaim:
     )
 
 
-def _home(row: Sequence[Any]) -> SessionHome:
-    session_id, subscription_id, used_at = row
-    return SessionHome(
-        session_id=session_id, subscription_id=subscription_id, used_at=instant(used_at)
-    )
-
-
 def registration_columns(registration: Registration) -> Bindings:
     return {
         "id": registration.spec.id,
@@ -164,7 +176,7 @@ def registration_columns(registration: Registration) -> Bindings:
     }
 
 
-def _with_micros(value: KeptClaim | SessionHome) -> Bindings:
+def _with_micros(value: KeptClaim | SessionHome | SessionMove) -> Bindings:
     """Its fields are its columns; times are microseconds."""
     fields = value.model_dump()
     return {
@@ -178,4 +190,7 @@ def loading_directory(portion: DirectoryPortion) -> Loading:
         ("load_registration", [registration_columns(each) for each in portion.registrations]),
         ("load_claim", [_with_micros(claim) for claim in portion.claims]),
         ("load_session_home", [_with_micros(home) for home in portion.homes]),
+        ("load_session_move", [_with_micros(move) for move in portion.moves]),
+        *loading_outbox(portion.levels, portion.alerts),
+        *loading_keys(portion.keys, portion.charges, portion.key_hours),
     ]

@@ -16,7 +16,12 @@ Bindings = dict[str, Any]
 
 
 def executions_below(
-    limit: int, cursor: str | None, status: ExecutionStatus | None, session_id: str | None
+    limit: int,
+    cursor: str | None,
+    status: ExecutionStatus | None,
+    session_id: str | None,
+    *,
+    with_moved: bool,
 ) -> tuple[str, Bindings]:
     """The statement by which they are found, and its bindings."""
     check_limit(limit)
@@ -27,10 +32,17 @@ def executions_below(
         "limit": limit + 1,
         "status": None if status is None else status.value,
         "session_id": session_id,
+        "with_moved": with_moved,
     }
     if session_id is not None:
         return "executions_by_session", bindings
     return "executions" if status is None else "executions_by_status", bindings
+
+
+def homes_below(limit: int, cursor: str | None, subscription_id: str | None) -> Bindings:
+    check_limit(limit)
+    at, last = start_of("sessions", cursor)
+    return {"at": at, "id": last, "limit": limit + 1, "subscription_id": subscription_id}
 
 
 def usage_below(

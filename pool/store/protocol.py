@@ -18,16 +18,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pydantic import Field
 
 from pool.cooldown import Standing
+from pool.crossings import Level
+from pool.delivery import ListedAlert
 from pool.execution import ExecutionRow, ExecutionStatus
+from pool.keys import ApiKey
+from pool.store.keyring import KeptCharge, KeyHour, KeyStore
 from pool.subscription import SubscriptionSpec
 from pool.usage import Usage, UsageRecord
 from pool.value import Instant, Value
 from pool.windows import RateLimitEvent, Window
+
+if TYPE_CHECKING:
+    from pool.store.outbox import Outbox
+    from pool.store.reconciliations import Reconciliations
 
 Item = TypeVar("Item")
 
@@ -81,14 +89,17 @@ class Recovery(Value):
     """Nano-dollars of the last (up to 50) executions that spent something, oldest first."""
     last_session_id: str | None = None
     last_request_at: Instant | None = None
+    first_used_at: Instant | None = None
+    """The start of the first block in which something was spent."""
     uncertain: int = 0
 
 
 class Settlement(Value):
-    """The end of an execution (T2): one transaction or nothing."""
+    """The end of a run, and as a rule of its execution (T2): one transaction or nothing."""
 
     row: ExecutionRow
-    """With its final status, ``finished_at`` and outcome."""
+    """With its outcome and its final status; or ``moving``, where another subscription is looked
+    for: then it has not ended, and is settled once more when that is known."""
     record: UsageRecord | None = None
     session: SessionTotal | None = None
     standing: Standing | None = None
@@ -173,7 +184,10 @@ class Ledger(Protocol):
         cursor: str | None = None,
         status: ExecutionStatus | None = None,
         session_id: str | None = None,
-    ) -> Page[ExecutionRow]: ...
+        with_moved: bool = False,
+    ) -> Page[ExecutionRow]:
+        """Those that went on elsewhere only where that is asked for."""
+        ...
 
     async def session(self, session_id: str) -> SessionTotal | None: ...
 
@@ -257,6 +271,17 @@ class SessionHome(Value):
     session_id: str
     subscription_id: str
     used_at: Instant
+    fetch_from: str | None = None
+    """Where its transcript still is, after a move: it is fetched before the next turn."""
+
+
+class SessionMove(Value):
+    """A session's transcript was brought from one subscription to another."""
+
+    session_id: str
+    from_subscription_id: str
+    to_subscription_id: str
+    moved_at: Instant
 
 
 class DirectoryPortion(Value):
@@ -265,10 +290,26 @@ class DirectoryPortion(Value):
     registrations: tuple[Registration, ...] = ()
     claims: tuple[KeptClaim, ...] = ()
     homes: tuple[SessionHome, ...] = ()
+    moves: tuple[SessionMove, ...] = ()
+    levels: tuple[Level, ...] = ()
+    alerts: tuple[ListedAlert, ...] = ()
+    keys: tuple[ApiKey, ...] = ()
+    charges: tuple[KeptCharge, ...] = ()
+    key_hours: tuple[KeyHour, ...] = ()
 
 
 class Directory(Protocol):
     """The registry, and the index of executions and sessions."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The alerts of the pool, which are kept here, too."""
+        ...
+
+    @property
+    def keys(self) -> KeyStore:
+        """The keys of callers, which are kept in the same place."""
+        ...
 
     async def claim(
         self, *, execution_id: str, digest: str, now: datetime, key: str | None = None
@@ -284,7 +325,7 @@ class Directory(Protocol):
         self, execution_id: str, subscription_id: str, session_id: str, *, instead_of: str | None
     ) -> Claim:
         """Note which subscription is asked to run an execution, before it is asked, and that its
-        session lives there.
+        session lives there, if it lives nowhere yet.
 
         Done only where the execution stands at ``instead_of`` (None: nowhere yet); the answer is
         the claim as it stands afterwards. So of two routers that disagree only one may go on, and
@@ -294,8 +335,39 @@ class Directory(Protocol):
 
     async def locate(self, execution_id: str) -> Claim | None: ...
 
-    async def session_home(self, session_id: str) -> str | None:
-        """The subscription that holds a session."""
+    async def session_home(self, session_id: str) -> SessionHome | None:
+        """Which subscription holds a session."""
+        ...
+
+    async def session_homes(
+        self, *, limit: int, cursor: str | None = None, subscription_id: str | None = None
+    ) -> Page[SessionHome]:
+        """Those used last first; of one subscription, or of all."""
+        ...
+
+    async def move_session(
+        self, session_id: str, *, instead_of: str, subscription_id: str, with_history: bool
+    ) -> SessionHome | None:
+        """Give a session another home, if it lives at ``instead_of``; its home afterwards, if any.
+
+        With its history: what was fetched last is at the old home, or still where that was to fetch
+        it from, and is to be fetched from there.
+        """
+        ...
+
+    async def session_arrived(self, session_id: str, subscription_id: str, now: datetime) -> bool:
+        """Note that the home of a session has fetched it: a move, with both its ends.
+
+        False, and nothing noted, where it lives elsewhere or nothing was to be fetched.
+        """
+        ...
+
+    async def session_moves(self, session_id: str) -> Sequence[SessionMove]:
+        """The moves of a session, oldest first."""
+        ...
+
+    async def forget_session(self, session_id: str) -> bool:
+        """Remove a session and its moves from the index."""
         ...
 
     async def register(self, registration: Registration) -> None:
@@ -339,4 +411,8 @@ class Stores(Protocol):
 
     async def open_directory(self, *, patience: float = 10.0) -> Directory:
         """Join the directory, or take it over where it has one owner."""
+        ...
+
+    async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
+        """Take the reconciler's store over, as a ledger is."""
         ...

@@ -12,9 +12,9 @@ from typing import Any
 
 from pool.blocks import block_at
 from pool.errors import Conflict
-from pool.execution import ExecutionRow
+from pool.execution import ExecutionRow, ExecutionStatus
 from pool.store.documents import document, instant, micros
-from pool.store.protocol import BlockTotal, Claim, SessionTotal
+from pool.store.protocol import BlockTotal, Claim, SessionHome, SessionMove, SessionTotal
 from pool.usage import ModelUsage, Usage, UsageRecord
 from pool.windows import RateLimitEvent, Window, newest
 
@@ -47,11 +47,16 @@ def progress(row: ExecutionRow) -> Columns:
     return execution_columns(row)
 
 
-def ending(row: ExecutionRow) -> Columns:
-    """The columns of an execution that ends; ``Conflict`` for one that does not."""
-    if not row.status.is_final:
+def settling(row: ExecutionRow) -> Columns:
+    """The columns of an execution whose run ends; ``Conflict`` for one that still runs or waits."""
+    if not row.status.is_final and row.status is not ExecutionStatus.MOVING:
         raise Conflict(f"execution {row.intent.execution_id} cannot be settled as {row.status}")
     return execution_columns(row)
+
+
+def counts_as_ended(row: ExecutionRow) -> bool:
+    """Whether an execution ends with this row; one that moves is counted where it ends."""
+    return row.status.is_final and row.status is not ExecutionStatus.MOVED
 
 
 def record_columns(record: UsageRecord) -> Columns:
@@ -124,6 +129,42 @@ def changed_windows(
     """The windows of which ``events`` tell something newer than what is known."""
     latest = newest(known, *(event.windows for event in events))
     return {name: window for name, window in latest.items() if window != known.get(name)}
+
+
+def session_home(row: Sequence[Any]) -> SessionHome:
+    session_id, subscription_id, used_at, fetch_from = row
+    return SessionHome(
+        session_id=session_id,
+        subscription_id=subscription_id,
+        used_at=instant(used_at),
+        fetch_from=fetch_from,
+    )
+
+
+def listed_home(row: Sequence[Any]) -> SessionHome:
+    """Of a row of a page, which begins with its key."""
+    used_at, session_id, subscription_id, fetch_from = row
+    return session_home((session_id, subscription_id, used_at, fetch_from))
+
+
+def session_move(row: Sequence[Any]) -> SessionMove:
+    session_id, from_subscription_id, to_subscription_id, moved_at = row
+    return SessionMove(
+        session_id=session_id,
+        from_subscription_id=from_subscription_id,
+        to_subscription_id=to_subscription_id,
+        moved_at=instant(moved_at),
+    )
+
+
+def arrival(session_id: str, fetched_from: str, subscription_id: str, now: datetime) -> Columns:
+    """The columns of a move that ends now."""
+    return {
+        "session_id": session_id,
+        "moved_at": micros(now),
+        "from_subscription_id": fetched_from,
+        "to_subscription_id": subscription_id,
+    }
 
 
 def claim(row: Sequence[Any], *, claimed_now: bool) -> Claim:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from localpool import ManualClock, spec
+from localpool import LonelyPeers, ManualClock, spec
 
 from actors.life import Surroundings
 from actors.subscription import Started, Subscription
@@ -59,6 +59,7 @@ class Seat:
                     "CLAUDE_CONFIG_DIR": str(self.folder),
                 },
                 clock=ManualClock(),
+                peers=LonelyPeers(),
                 leave=lambda _: None,
                 policy=SeatPolicy(),
                 system_prompt="You are terse.",

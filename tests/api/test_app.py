@@ -7,9 +7,17 @@ from fastapi import FastAPI
 from httpx import AsyncClient
 
 CONTRACT = {
+    "/v1/messages": {"post"},
+    "/v1/chat/completions": {"post"},
+    "/v1/models": {"get"},
+    "/v1/models/{model_id}": {"get"},
     "/v1/executions": {"get", "post"},
     "/v1/executions/{execution_id}": {"get"},
     "/v1/executions/{execution_id}/cancel": {"post"},
+    "/v1/executions/{execution_id}/events": {"get"},
+    "/v1/route": {"post"},
+    "/v1/sessions": {"get"},
+    "/v1/sessions/{session_id}": {"get", "delete"},
     "/v1/subscriptions": {"get", "post"},
     "/v1/subscriptions/{subscription_id}": {"get", "patch", "delete"},
     "/v1/subscriptions/{subscription_id}/pause": {"post"},
@@ -18,8 +26,18 @@ CONTRACT = {
     "/v1/subscriptions/{subscription_id}/usage": {"get", "post"},
     "/v1/subscriptions/{subscription_id}/blocks": {"get"},
     "/v1/subscriptions/{subscription_id}/health": {"get"},
+    "/v1/usage": {"get"},
+    "/v1/keys": {"get", "post"},
+    "/v1/keys/{key_id}": {"delete"},
+    "/v1/keys/{key_id}/rotate": {"post"},
     "/v1/pool": {"get"},
     "/v1/backups": {"post"},
+    "/v1/alerts": {"get"},
+    "/v1/events": {"get"},
+    "/v1/otlp/v1/logs": {"post"},
+    "/v1/reconciliations": {"get", "post"},
+    "/v1/reconciliations/{reconciliation_id}": {"get"},
+    "/v1/reconciliations/{reconciliation_id}/reverse": {"post"},
     "/healthz": {"get"},
     "/readyz": {"get"},
 }
@@ -42,10 +60,27 @@ def test_the_document_holds_the_contract_and_nothing_else(document: dict[str, An
     assert {path: set(methods) for path, methods in document["paths"].items()} == CONTRACT
 
 
-def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> None:
+DIALECTS = {
+    "/v1/messages": "MessagesError",
+    "/v1/chat/completions": "ChatError",
+    "/v1/models": "ModelsError",
+    "/v1/models/{model_id}": "ModelsError",
+}
+
+
+def test_a_dialect_documents_errors_of_its_own_shape(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        shape = DIALECTS.get(name.partition(" ")[2])
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and shape is not None:
+                schema = response["content"]["application/json"]["schema"]
+                assert schema == {"$ref": f"#/components/schemas/{shape}"}, (name, status)
+
+
+def test_every_other_error_is_documented_as_a_problem(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, response in operation["responses"].items():
-            if int(status) >= 400:
+            if int(status) >= 400 and name.partition(" ")[2] not in DIALECTS:
                 assert list(response["content"]) == ["application/problem+json"], (name, status)
                 schema = response["content"]["application/problem+json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/Problem"}, (name, status)
@@ -55,8 +90,12 @@ def test_every_answer_has_the_shape_of_a_model(document: dict[str, Any]) -> None
     for name, operation in operations(document):
         for status, response in operation["responses"].items():
             if int(status) in {200, 201, 202}:
-                schema = response["content"]["application/json"]["schema"]
-                assert schema.get("$ref", "").startswith("#/components/schemas/"), (name, status)
+                for media_type, content in response["content"].items():
+                    schema = content["schema"]
+                    if media_type == "text/event-stream":
+                        schema = schema["properties"]["data"]["contentSchema"]
+                    ref = schema.get("$ref", "")
+                    assert ref.startswith("#/components/schemas/"), (name, status)
 
 
 def test_every_route_under_v1_documents_its_keys(document: dict[str, Any]) -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from httpx import AsyncClient
+from localpool import LocalPool, ManualClock
 
-from api.keys import ANYBODY, Keys, Unauthorized
+from actors.client import PoolClient
+from api.keys import ANYBODY, REMEMBERED_SECONDS, Door, Keys, Unauthorized
 from pool.config import ApiKeySpec
-from pool.errors import ConfigError
+from pool.errors import ConfigError, PeerLost
+from pool.keys import IssuedKey, KeySpec
 
 KeyedHttp = Callable[..., AsyncClient]
 
@@ -51,6 +55,10 @@ ALLOWED = [
     ("read", "GET", "/v1/pool", None),
     ("admin", "POST", "/v1/subscriptions", {"id": "sub9"}),
     ("admin", "POST", "/v1/backups", None),
+    ("admin", "GET", "/v1/keys", None),
+    ("admin", "POST", "/v1/keys", {"name": "new"}),
+    ("admin", "POST", "/v1/keys/nobody/rotate", None),
+    ("admin", "DELETE", "/v1/keys/nobody", None),
     ("admin", "PATCH", SUB1, {"weight": 2}),
     ("admin", "DELETE", SUB1, None),
     ("admin", "POST", f"{SUB1}/pause", None),
@@ -88,8 +96,11 @@ async def test_what_tells_no_secrets_is_open(keyed: KeyedHttp, path: str) -> Non
     assert (await keyed(None).get(path)).status_code == 200
 
 
-def test_without_keys_everybody_may_do_everything() -> None:
-    assert Keys({}).caller("") == ANYBODY
+async def test_without_keys_everybody_may_do_everything(local_pool: LocalPool) -> None:
+    door = Door(Keys({}), local_pool.client, local_pool.clock)
+
+    assert await door.caller("") is ANYBODY
+    assert await door.caller("whatever") is ANYBODY
     assert {"execute", "read", "admin"} == ANYBODY.scopes
 
 
@@ -98,11 +109,19 @@ def test_a_key_whose_variable_is_not_set_is_refused_at_the_start() -> None:
         Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {})
 
 
-def test_an_empty_presented_key_is_nobody() -> None:
+async def test_an_empty_presented_key_is_nobody(local_pool: LocalPool) -> None:
     keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key"})
 
     with pytest.raises(Unauthorized):
-        keys.caller("")
+        await Door(keys, local_pool.client, local_pool.clock).caller("")
+
+
+def test_a_key_of_the_file_opens_nothing_once_it_has_expired(clock: ManualClock) -> None:
+    spec = ApiKeySpec(name="ci", key_env="CI_KEY", expires_at=clock.now)
+    keys = Keys.read([spec], {"CI_KEY": "test-key"})
+
+    assert keys.caller("test-key", clock.now - timedelta(microseconds=1)) is not None
+    assert keys.caller("test-key", clock.now) is None
 
 
 def test_two_names_for_one_key_are_refused_at_the_start() -> None:
@@ -154,3 +173,134 @@ async def test_a_key_opens_the_pool_under_any_name(keyed: KeyedHttp) -> None:
     response = await keyed("test-key-r").get("/v1/pool", headers={"host": "pool.example"})
 
     assert response.status_code == 200
+
+
+# -- keys that were made while the pool runs -----------------------------------------------------
+
+
+class Stopwatch:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class CountingClient(PoolClient):
+    """Counts how often the pool is asked."""
+
+    asked = 0
+
+    async def authenticate(self, shown: object) -> object:  # type: ignore[override]
+        self.asked += 1
+        return await super().authenticate(shown)  # type: ignore[arg-type]
+
+    async def is_open(self) -> bool:
+        self.asked += 1
+        return await super().is_open()
+
+
+@pytest.fixture
+def client(local_pool: LocalPool) -> CountingClient:
+    return CountingClient(local_pool.peers, local_pool.clock)
+
+
+@pytest.fixture
+def timer() -> Stopwatch:
+    return Stopwatch()
+
+
+@pytest.fixture
+def door(client: CountingClient, clock: ManualClock, timer: Stopwatch) -> Door:
+    return Door(Keys({}), client, clock, timer)
+
+
+async def make(client: PoolClient, name: str = "ops") -> IssuedKey:
+    return await client.create_key(KeySpec(name=name, scopes=("read", "admin")))
+
+
+async def test_a_made_key_opens_the_pool_with_its_scopes(
+    door: Door, client: CountingClient
+) -> None:
+    issued = await make(client)
+
+    caller = await door.caller(issued.secret.get_secret_value())
+
+    assert (caller.name, caller.scopes) == ("ops", frozenset({"read", "admin"}))
+
+
+async def test_a_revocation_is_felt_within_two_seconds(
+    door: Door, client: CountingClient, timer: Stopwatch
+) -> None:
+    issued = await make(client)
+    await door.caller(issued.secret.get_secret_value())
+    await client.revoke_key(issued.key.id)
+
+    timer.now += 2
+
+    with pytest.raises(Unauthorized):
+        await door.caller(issued.secret.get_secret_value())
+
+
+async def test_the_pool_is_asked_once_a_second_and_not_for_every_request(
+    door: Door, client: CountingClient, timer: Stopwatch
+) -> None:
+    issued = await make(client)
+
+    for _ in range(50):
+        await door.caller(issued.secret.get_secret_value())
+    once = client.asked
+    timer.now += REMEMBERED_SECONDS
+    await door.caller(issued.secret.get_secret_value())
+
+    assert (once, client.asked) == (1, 2)
+
+
+async def test_guessing_does_not_reach_the_pool_more_often_than_once_a_second(
+    door: Door, client: CountingClient
+) -> None:
+    await make(client)
+    client.asked = 0
+
+    for _ in range(50):
+        with pytest.raises(Unauthorized):
+            await door.caller("sk-not-a-key-of-this-pool")
+
+    assert client.asked == 1
+
+
+async def test_a_pool_shuts_its_door_with_the_first_key_and_keeps_it_shut(
+    door: Door, client: CountingClient, timer: Stopwatch
+) -> None:
+    assert await door.caller("") is ANYBODY
+    issued = await make(client)
+
+    timer.now += REMEMBERED_SECONDS
+    with pytest.raises(Unauthorized):
+        await door.caller("")
+    await client.revoke_key(issued.key.id)
+    timer.now += 1000
+
+    with pytest.raises(Unauthorized):
+        await door.caller("")
+
+
+async def test_while_the_pool_cannot_be_asked_nobody_enters_by_a_made_key(
+    door: Door, client: CountingClient, local_pool: LocalPool, timer: Stopwatch
+) -> None:
+    issued = await make(client)
+    local_pool.peers.the_router = None
+
+    for shown in (issued.secret.get_secret_value(), ""):
+        with pytest.raises(PeerLost):
+            await door.caller(shown)
+
+
+async def test_a_key_of_the_file_enters_without_the_pool_being_asked(
+    client: CountingClient, clock: ManualClock
+) -> None:
+    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key"})
+
+    caller = await Door(keys, client, clock).caller("test-key")
+
+    assert (caller.name, client.asked) == ("ci", 0)

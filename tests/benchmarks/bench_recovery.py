@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from localpool import FakeRunner, spec, usage_of
+from localpool import FakeRunner, LonelyPeers, spec, usage_of
 
 from actors.life import Surroundings
 from actors.subscription import Started, Subscription
@@ -40,6 +40,7 @@ async def subscription(folder: Path) -> Subscription:
         runner=FakeRunner(hold=True),
         environment=lambda _: {"CLAUDE_CONFIG_DIR": str(folder)},
         clock=now,
+        peers=LonelyPeers(),
         leave=lambda _: None,
         policy=SeatPolicy(),
         system_prompt="",

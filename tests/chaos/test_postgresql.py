@@ -16,7 +16,7 @@ import pytest
 from chaos_invariants import every
 from chaos_seat import IS_FULL
 from chaos_tally import Doubled, Lost, injected
-from localpool import FakeRunner, spec
+from localpool import FakeRunner, LonelyPeers, spec
 from postgres import Server
 
 from actors.life import Surroundings
@@ -60,6 +60,7 @@ class Seat:
                     runner=self.runner,
                     environment=lambda _: {},
                     clock=now,
+                    peers=LonelyPeers(),
                     leave=self._leave,
                     policy=SeatPolicy(),
                     system_prompt="",

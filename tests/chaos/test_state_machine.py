@@ -25,7 +25,7 @@ from chaos_tally import tally
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from localpool import FakeRun, FakeRunner, ManualClock, completed, spec, usage_of
+from localpool import FakeRun, FakeRunner, LonelyPeers, ManualClock, completed, spec, usage_of
 
 from actors.life import Surroundings
 from actors.subscription import NotAdmitted, Started, Subscription
@@ -153,6 +153,7 @@ class Machine(RuleBasedStateMachine):
             runner=_Mortal(self.runs, self.death),
             environment=lambda _: {},
             clock=self.clock,
+            peers=LonelyPeers(),
             leave=self.left.append,
             policy=POLICY,
             system_prompt="You are terse.",

@@ -405,6 +405,107 @@ async def test_executions_are_found_by_status_and_by_session(ledger: Ledger) -> 
     assert await found(status=ExecutionStatus.FAILED) == []
 
 
+def moving(name: str = "exec_1") -> ExecutionRow:
+    """Its run has failed, and another subscription is looked for."""
+    limit = Failed(kind=FailureKind.USAGE_LIMIT, message="limit", usage=record().usage)
+    update = {"status": ExecutionStatus.MOVING, "finished_at": NOW + TICK, "outcome": limit}
+    return running(name).model_copy(update=update)
+
+
+def moved(from_: ExecutionRow) -> ExecutionRow:
+    return from_.model_copy(update={"status": ExecutionStatus.MOVED, "moved_to": "sub2"})
+
+
+async def test_what_is_being_handed_on_is_open_after_reopening(stores: Stores) -> None:
+    first = await stores.open_ledger("sub1")
+    waiting = row("exec_2").model_copy(update={"status": ExecutionStatus.MOVING})
+    for name in ("exec_1", "exec_2", "exec_3"):
+        await first.begin(row(name))
+    await first.settle(Settlement(row=moving(), record=record()))
+    await first.update(waiting)
+    await first.settle(Settlement(row=moved(row("exec_3"))))
+    await first.close()
+
+    second = await stores.open_ledger("sub1")
+    recovery = await second.recover(NOW)
+    await second.close()
+
+    assert recovery.open == (moving(), waiting)
+    assert recovery.totals == LifetimeTotal(executions=0, records=1, usage=record().usage)
+
+
+async def test_what_was_handed_on_counts_what_it_spent_once_and_has_not_ended_here(
+    ledger: Ledger,
+) -> None:
+    await ledger.begin(row())
+
+    is_new = [
+        await ledger.settle(Settlement(row=moving(), record=record())),
+        await ledger.settle(Settlement(row=moved(moving()), record=record())),
+        await ledger.settle(Settlement(row=ended(row()), record=record("use_2"))),
+    ]
+
+    recovery = await ledger.recover(NOW - timedelta(days=7))
+    assert is_new == [True, True, False]
+    assert recovery.open == ()
+    assert recovery.costs == ((NOW, 30),)
+    assert recovery.totals == LifetimeTotal(executions=0, records=1, usage=record().usage)
+    assert await ledger.execution("exec_1") == moved(moving())
+
+
+async def test_what_nobody_took_over_ends_here_and_is_counted_once(ledger: Ledger) -> None:
+    await ledger.begin(row())
+    await ledger.settle(Settlement(row=moving(), record=record()))
+
+    assert await ledger.settle(Settlement(row=ended(moving(), moving().outcome)))
+
+    recovery = await ledger.recover(NOW)
+    assert recovery.totals == LifetimeTotal(executions=1, records=1, usage=record().usage)
+    assert recovery.open == ()
+
+
+async def test_what_went_on_elsewhere_is_listed_only_where_that_is_asked_for(
+    ledger: Ledger,
+) -> None:
+    for name in ("exec_1", "exec_2", "exec_3"):
+        await ledger.begin(row(name))
+    await ledger.settle(Settlement(row=moved(row("exec_1"))))
+    await ledger.settle(Settlement(row=moving("exec_2")))
+
+    async def found(**wanted: Any) -> list[str]:
+        page = await ledger.executions(limit=500, **wanted)
+        return [kept.intent.execution_id for kept in page.items]
+
+    assert await found() == await found(session_id=SESSION) == ["exec_3", "exec_2"]
+    assert await found(with_moved=True) == ["exec_3", "exec_2", "exec_1"]
+    assert await found(session_id=SESSION, with_moved=True) == ["exec_3", "exec_2", "exec_1"]
+
+
+async def test_a_page_is_full_though_rows_between_went_on_elsewhere(ledger: Ledger) -> None:
+    for number in range(6):
+        await ledger.begin(row(f"exec_{number}"))
+        if number % 2:
+            await ledger.settle(Settlement(row=moved(row(f"exec_{number}"))))
+
+    first = await ledger.executions(limit=2)
+    second = await ledger.executions(limit=2, cursor=first.next_cursor)
+
+    names = [each.intent.execution_id for page in (first, second) for each in page.items]
+    assert (names, second.next_cursor) == (["exec_4", "exec_2", "exec_0"], None)
+
+
+async def test_a_ledger_knows_when_it_was_first_used(ledger: Ledger) -> None:
+    unused = await ledger.recover(NOW)
+    await ledger.record(record("use_2", at=NOW))
+    await ledger.record(record("use_1", at=NOW - timedelta(days=3)))
+    used = await ledger.recover(NOW)
+    await ledger.expire(NOW + timedelta(days=99))
+
+    first = block_at(NOW - timedelta(days=3)).starts_at
+    assert (unused.first_used_at, used.first_used_at) == (None, first)
+    assert (await ledger.recover(NOW)).first_used_at == first
+
+
 async def test_usage_is_listed_between_since_and_until_newest_first(ledger: Ledger) -> None:
     for offset in range(5):
         await ledger.record(record(f"use_{offset}", at=NOW + offset * TICK))

@@ -1,3 +1,4 @@
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,18 @@ from pool.config import Config, load, parse
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "pool.example.toml"
-SECTIONS = ("pool", "server", "ray", "claude", "limits", "health")
+SECTIONS = (
+    "pool",
+    "server",
+    "ray",
+    "claude",
+    "limits",
+    "health",
+    "routing",
+    "rebalancing",
+    "alerts",
+    "reconciliation",
+)
 
 
 def test_the_example_can_be_read() -> None:
@@ -33,6 +45,16 @@ def test_the_example_names_every_setting(section: str) -> None:
     missing = [name for name in type(settings).model_fields if f"{name} =" not in text]
 
     assert missing == []
+
+
+def test_the_webhook_of_the_example_can_be_read() -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    block = text[text.index("# [[webhooks]]") :].split("\n\n")[0]
+
+    (webhook,) = parse(tomllib.loads(re.sub("^# ", "", block, flags=re.MULTILINE))).webhooks
+
+    assert webhook.name == "ops"
+    assert [name for name in type(webhook).model_fields if f"# {name} =" not in block] == []
 
 
 def test_the_configuration_in_the_readme_can_be_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pool.money import nano_usd
 from pool.outcome import FailureKind
 from pool.slots import Hold
 from pool.state import State
+from pool.windows import Window
 
 LIMITS = AdmissionLimits()
 
@@ -102,6 +103,119 @@ def test_a_used_up_five_hour_window_refuses_but_the_local_block_never_does() -> 
     assert Run() == admit(report_at(local), ask(), LIMITS)
 
 
+OPUS, SONNET = "claude-opus-4-1", "claude-sonnet-4-5"
+
+
+@pytest.mark.parametrize(("model", "admitted"), [(OPUS, False), (SONNET, True), (None, True)])
+def test_a_window_of_some_models_holds_for_them_alone(model: str | None, admitted: bool) -> None:
+    used = state(windows={"seven_day_opus": window(0.9), "five_hour": window(0.1)})
+
+    answer = admit(report_at(used), ask(model=model), LIMITS)
+
+    assert admitted == isinstance(answer, Run)
+
+
+def test_a_window_that_nobody_knows_limits_nothing() -> None:
+    strange = state(windows={"seven_day_oauth_apps": window(1.0), "spend": window(1.0)})
+
+    assert Run() == admit(report_at(strange), ask(model=OPUS), LIMITS)
+
+
+def test_a_rejected_window_is_used_up_whatever_its_share_says() -> None:
+    rejected = window(0.2, status="rejected")
+
+    refused = refusal_of(state(windows={"seven_day": rejected}), ask(goes_on=True))
+
+    assert (RefusalCause.LIMITED, rejected.resets_at) == (refused.cause, refused.until)
+    assert refused.detail.startswith("100.0% of the seven_day window is used (window)")
+
+
+def test_a_window_without_a_share_limits_nothing_until_it_rejects() -> None:
+    unknown = Window(status="allowed", observed_at=NOON, resets_at=NOON + timedelta(hours=1))
+
+    assert Run() == admit(report_at(state(windows={"five_hour": unknown})), ask(), LIMITS)
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [window(1.0, resets_in=timedelta(0)), window(1.0, seen=timedelta(hours=6, seconds=1))],
+    ids=["reset", "too old"],
+)
+def test_a_window_that_was_reset_or_is_too_old_counts_no_more(gone: Window) -> None:
+    assert Run() == admit(report_at(state(windows={"five_hour": gone})), ask(), LIMITS)
+
+
+def test_of_several_limits_the_one_that_lifts_last_is_told() -> None:
+    used = state(
+        windows={
+            "five_hour": window(0.9, resets_in=timedelta(hours=1)),
+            "seven_day": window(0.9, resets_in=timedelta(days=3)),
+        }
+    )
+
+    assert NOON + timedelta(days=3) == refusal_of(used, ask()).until
+
+
+def test_running_sessions_go_on_in_a_window_up_to_98_percent() -> None:
+    used = state(windows={"five_hour": window(0.9)})
+
+    assert Run() == admit(report_at(used), ask(goes_on=True), LIMITS)
+
+
+def overage(status: str = "in_use", **of: timedelta) -> Window:
+    return window(0.0, status=status, **of)
+
+
+def test_what_is_billed_as_overage_is_refused_until_the_window_resets() -> None:
+    spending = overage(resets_in=timedelta(hours=2))
+
+    refused = refusal_of(state(windows={"overage": spending}), ask())
+
+    assert (RefusalCause.OVERAGE, spending.resets_at) == (refused.cause, refused.until)
+    assert "set allow_overage" in refused.detail
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [overage("unused"), overage(seen=timedelta(hours=7)), overage(resets_in=timedelta(0))],
+    ids=["unused", "too old", "reset"],
+)
+def test_an_overage_that_is_not_spent_now_refuses_nothing(harmless: Window) -> None:
+    assert Run() == admit(report_at(state(windows={"overage": harmless})), ask(), LIMITS)
+
+
+def test_a_seat_that_allows_overage_is_bounded_by_its_own_budget_alone() -> None:
+    windows = {"overage": overage(), "five_hour": window(1.0), "seven_day": window(1.0)}
+    free = state(windows=windows, allow_overage=True)
+    spent = state(windows=windows, allow_overage=True, spent_usd="90", weekly_budget_usd=100)
+
+    assert Run() == admit(report_at(free), ask(), LIMITS)
+    assert refusal_of(spent, ask()).cause == RefusalCause.LIMITED
+
+
+def test_who_may_not_wait_is_refused_where_no_slot_is_free() -> None:
+    full, queued = busy(2, max_concurrent=2), busy(1, 1, max_concurrent=2)
+
+    answers = [refusal_of(each, ask(may_wait=False)) for each in (full, queued)]
+
+    assert [each.cause for each in answers] == [RefusalCause.BUSY] * 2
+    assert Run() == admit(report_at(busy(1, max_concurrent=2)), ask(may_wait=False), LIMITS)
+
+
+def test_a_turn_of_a_busy_session_that_does_not_wait_is_refused() -> None:
+    refused = refusal_of(busy(1), ask(session_busy=True, waits_for_session=False))
+
+    assert (refused.cause, refused.until) == (RefusalCause.SESSION_BUSY, None)
+
+
+def test_a_turn_of_a_busy_session_waits_for_it_whatever_the_seats_state() -> None:
+    paused = busy(1, standing=Standing(paused=True))
+    full = busy(2, 3, max_concurrent=2, max_queued=3)
+
+    assert Wait() == admit(report_at(paused), ask(session_busy=True, may_wait=False), LIMITS)
+    assert refusal_of(full, ask(session_busy=True)).cause == RefusalCause.QUEUE_FULL
+
+
 @pytest.mark.parametrize(
     ("standing", "cause"),
     [
@@ -143,6 +257,8 @@ def test_only_a_want_of_headroom_is_exhaustion() -> None:
     assert {
         RefusalCause.COOLDOWN,
         RefusalCause.LIMITED,
+        RefusalCause.OVERAGE,
         RefusalCause.BUDGET,
         RefusalCause.QUEUE_FULL,
+        RefusalCause.BUSY,
     } == waiting_helps

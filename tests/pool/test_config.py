@@ -1,9 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from pool.config import check, load, parse
+from pool.config import check, load, parse, webhooks
 from pool.errors import ConfigError
 
 
@@ -149,3 +150,68 @@ def test_only_models_that_match_a_pattern_may_be_named(model: str, known: bool) 
 
 def test_the_model_of_the_configuration_is_always_known() -> None:
     assert parse({"claude": {"model": "my-gateway/sonnet"}}).claude.knows("my-gateway/sonnet")
+
+
+WEBHOOK = {"name": "ops", "url": "https://hooks.example/x", "secret_env": "OPS"}
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def test_a_webhook_has_its_key_from_the_environment() -> None:
+    config = parse({"webhooks": [WEBHOOK]})
+
+    check(config, {"OPS": WEBHOOK_SECRET})
+    (webhook,) = webhooks(config, {"OPS": WEBHOOK_SECRET})
+
+    assert len(webhook.key) == 24
+    assert webhook.spec.name == "ops"
+
+
+@pytest.mark.parametrize(
+    ("changes", "secret", "field", "problem"),
+    [
+        ({}, "", "webhooks[0].secret_env", "OPS is not set"),
+        ({}, "plain-text-secret", "webhooks[0].secret_env", "must begin with whsec_"),
+        (
+            {"url": "http://169.254.169.254/latest"},
+            WEBHOOK_SECRET,
+            "webhooks[0].url",
+            "allow_private = true",
+        ),
+    ],
+)
+def test_a_webhook_that_cannot_be_used_stops_the_start(
+    changes: dict[str, str], secret: str, field: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(problem)) as refused:
+        check(parse({"webhooks": [{**WEBHOOK, **changes}]}), {"OPS": secret})
+
+    assert refused.value.field == field
+    assert "plain-text-secret" not in str(refused.value)
+
+
+def test_two_webhooks_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="webhook name 'ops' appears more than once"):
+        parse({"webhooks": [WEBHOOK, WEBHOOK]})
+
+
+def test_a_key_of_the_file_carries_the_limits_that_any_key_may_have() -> None:
+    spec = {"name": "ci", "key_env": "CI_KEY", "daily_budget_usd": 20, "models": ["claude-haiku-*"]}
+
+    (key,) = parse({"api_keys": [spec]}).api_keys
+
+    assert (key.daily_budget_usd, key.models, key.tools) == (20, ("claude-haiku-*",), ())
+
+
+@pytest.mark.parametrize(
+    ("limit", "field"),
+    [
+        ({"daily_budget_usd": 0}, "daily_budget_usd"),
+        ({"working_directories": ["work"]}, r"working_directories\[0\]"),
+        ({"dayly_budget_usd": 1}, "dayly_budget_usd"),
+    ],
+)
+def test_a_wrong_limit_of_a_key_is_refused_by_its_field(
+    limit: dict[str, object], field: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"api_keys\[0\]\.{field}: "):
+        parse({"api_keys": [{"name": "ci", "key_env": "CI_KEY"} | limit]})

@@ -4,13 +4,22 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 from localpool import NOON
-from reports import report_at, state
+from reports import report_at, state, window
 
 from pool.admission import Ask, Refusal, RefusalCause
-from pool.cooldown import Standing
+from pool.cooldown import Cooldown, Standing
+from pool.outcome import FailureKind
 from pool.report import Report
-from pool.routing import Ranking, RoutingPolicy, explained, rank
+from pool.routing import (
+    Ranking,
+    RoutingPolicy,
+    RoutingSettings,
+    Strategy,
+    explained,
+    rank,
+)
 from pool.slots import Hold
+from pool.windows import Window
 
 POLICY = RoutingPolicy()
 ASK = Ask(goes_on=False, reserve_usd=Decimal("0.01"))
@@ -117,7 +126,99 @@ def test_an_execution_keeps_why_it_went_where_it_went() -> None:
     ]
 
 
+def test_a_later_tier_serves_only_what_no_earlier_one_can_take() -> None:
+    tired = report_of("tired", spent_usd="80", weekly_budget_usd=100, running=1, max_concurrent=1)
+    overflow = report_of("overflow", tier=2)
+    spent = report_of("spent", spent_usd="90", weekly_budget_usd=100)
+
+    assert order(ranking(overflow, tired)) == ["tired", "overflow"]
+    assert order(ranking(overflow, spent)) == ["overflow", "spent"]
+
+
+def strategically(strategy: Strategy, *reports: Report) -> list[str]:
+    policy = RoutingPolicy(settings=RoutingSettings(strategy=strategy))
+    return order(rank(reports, ASK, policy, NOON))
+
+
+def resetting(
+    id_: str, utilization: float, resets_in: timedelta = timedelta(minutes=30), **of: object
+) -> Report:
+    windows: dict[str, Window] = {"five_hour": window(utilization, resets_in=resets_in)}
+    return report_of(id_, windows=windows, **of)
+
+
+def test_headroom_that_a_reset_is_about_to_waste_is_used_first_by_its_strategy_alone() -> None:
+    seats = (report_of("fresh"), resetting("resets", 0.4))
+
+    assert strategically(Strategy.USE_BEFORE_RESET, *seats) == ["resets", "fresh"]
+    assert strategically(Strategy.HEALTHIEST, *seats) == ["fresh", "resets"]
+
+
+def test_the_more_a_reset_would_waste_the_earlier_it_is_used() -> None:
+    seats = (resetting("little", 0.6), resetting("much", 0.2))
+
+    assert strategically(Strategy.USE_BEFORE_RESET, *seats) == ["much", "little"]
+
+
+def test_a_reset_far_away_or_a_tired_seat_is_no_reason() -> None:
+    late = resetting("late", 0.2, timedelta(hours=1, seconds=1))
+    tired = resetting(
+        "tired", 0.5, spent_usd="84", weekly_budget_usd=100, running=4, max_concurrent=5
+    )
+
+    assert strategically(Strategy.USE_BEFORE_RESET, late, report_of("fresh")) == ["fresh", "late"]
+    assert tired.health.score < 30
+    assert strategically(Strategy.USE_BEFORE_RESET, tired, report_of("fresh")) == ["fresh", "tired"]
+
+
+BARRED = Refusal(cause=RefusalCause.ATTEMPTED, detail="tried there", until=None)
+
+
+def test_who_is_barred_keeps_a_refusal_and_an_end_of_its_own() -> None:
+    limited = report_of("limited", spent_usd="90", ago=timedelta(days=6), weekly_budget_usd=100)
+    ranked = ranking(limited, report_of("free")).barred({"limited": BARRED, "free": BARRED})
+
+    causes = {each.report.id: each.refusal.cause for each in ranked.candidates if each.refusal}
+    assert causes == {"limited": RefusalCause.LIMITED, "free": RefusalCause.ATTEMPTED}
+    assert (ranked.usable, ranked.retry_at) == ((), NOON + timedelta(days=1))
+
+
+def test_barring_somebody_unknown_changes_nothing() -> None:
+    assert ranking(report_of("a")) == ranking(report_of("a")).barred({"nobody": BARRED})
+
+
+def test_at_home_a_session_goes_on_where_new_work_has_ended() -> None:
+    reports = [report_of(id_, spent_usd="90", weekly_budget_usd=100) for id_ in ("home", "away")]
+
+    ranked = rank(reports, ASK, POLICY, NOON, home="home")
+
+    assert [each.report.id for each in ranked.usable] == ["home"]
+
+
+def test_a_model_that_is_used_up_on_one_seat_goes_to_another() -> None:
+    used = report_of("a", windows={"seven_day_opus": window(1.0)})
+    opus = ASK.model_copy(update={"model": "claude-opus-4-1"})
+
+    assert order(rank([used, report_of("b")], opus, POLICY, NOON)) == ["b", "a"]
+
+
 def _refusal(ranked: Ranking) -> Refusal:
     refusal = ranked.candidates[0].refusal
     assert refusal is not None
     return refusal
+
+
+def test_a_refusal_lifts_by_the_clock_though_the_report_is_older_than_its_end() -> None:
+    cooldown = Cooldown(
+        cause=FailureKind.USAGE_LIMIT,
+        evidence="limit reached",
+        since=NOON,
+        until=NOON + timedelta(seconds=10),
+    )
+    cooling = report_of("cooling", standing=Standing(cooldown=cooldown))
+
+    def usable(after: timedelta) -> bool:
+        return bool(rank([cooling], ASK, POLICY, NOON + after).usable)
+
+    assert not usable(timedelta(seconds=9.9))
+    assert usable(timedelta(seconds=10))

@@ -99,8 +99,63 @@ def test_forgetting_drops_what_is_old_once_it_is_most() -> None:
     assert len(spending) == 9
 
 
-def test_the_burn_rate_is_what_the_last_hour_cost() -> None:
-    hour = timedelta(hours=1)
-    spending = Spending([(NOW - hour, 100), (NOW - hour + MOMENT, 10), (NOW, 1)])
+def test_even_spending_burns_at_its_own_rate() -> None:
+    spending = Spending([(NOW - timedelta(minutes=n), 10**9) for n in range(120)])
 
-    assert burn_rate(spending, NOW) == 11
+    assert burn_rate(spending, NOW) == 60 * 10**9
+
+
+def test_what_was_spent_just_now_burns_more_than_what_was_spent_an_hour_ago() -> None:
+    rates = [
+        burn_rate(Spending([(NOW - timedelta(minutes=n), 10**9)]), NOW) for n in (0, 20, 40, 59, 60)
+    ]
+
+    assert rates == sorted(rates, reverse=True)
+    assert (rates[0] // 2, 0) == (rates[1], rates[-1])
+
+
+@given(COSTS)
+def test_the_burn_rate_lies_between_the_quietest_and_the_busiest_five_minutes(
+    costs: list[tuple[datetime, int]],
+) -> None:
+    spending, slice_ = Spending(costs), timedelta(minutes=5)
+    slices = [spending.after(NOW - (n + 1) * slice_, NOW - n * slice_) for n in range(12)]
+
+    assert 12 * min(slices) <= burn_rate(spending, NOW) <= 12 * max(slices)
+
+
+def test_an_adjustment_that_takes_away_more_than_was_spent_burns_nothing() -> None:
+    assert burn_rate(Spending([(NOW - MOMENT, 5), (NOW, -(10**9))]), NOW) == 0
+
+
+def test_the_first_cost_from_an_instant_on_is_found() -> None:
+    spending = Spending([(NOW, 1), (NOW + MOMENT, 2)])
+
+    assert (
+        spending.first_from(NOW),
+        spending.first_from(NOW + MOMENT),
+        spending.first_from(NOW + 2 * MOMENT),
+    ) == (NOW, NOW + MOMENT, None)
+
+
+@given(
+    st.lists(st.tuples(INSTANTS, st.integers(-(10**6), 10**6)), max_size=20),
+    st.integers(0, 10**6),
+)
+def test_relief_is_right_where_adjustments_take_away(
+    costs: list[tuple[datetime, int]], threshold: int
+) -> None:
+    spending = Spending()
+    for instant, cost in costs:
+        spending.add(instant, cost)
+
+    relief = spending.falls_below(threshold, NOW)
+
+    past = [(instant, cost) for instant, cost in costs if instant <= NOW]
+    expiries = sorted({instant + WEEK for instant, _ in past if instant > NOW - WEEK})
+    candidates = [NOW, *expiries]
+    below = next((at for at in candidates if plain_sum(past, at) < threshold), None)
+    if below == NOW:
+        assert relief is None
+    elif below is not None:
+        assert relief == below

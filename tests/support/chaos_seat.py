@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from localpool import NOON, SONNET, spec
+from localpool import NOON, SONNET, LonelyPeers, spec
 
 from actors.client import now_in_utc
 from actors.life import Surroundings
@@ -162,6 +162,7 @@ async def activated(
         runner=runner,
         environment=lambda _: home.environment(),
         clock=now_in_utc,
+        peers=LonelyPeers(),
         leave=lambda _: os._exit(3),
         policy=SeatPolicy(),
         system_prompt="You are terse.",

@@ -5,15 +5,20 @@ what to answer and a clock that is set. The real CLI and real Ray are in ``tests
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Mapping
+import json
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 from actors.client import PoolClient
+from actors.handover import Handover, NobodyTakesIt
+from actors.reconciler import Reconciler
 from actors.router import Router
 from actors.subscription import Subscription
-from pool.claude.run import Launch
-from pool.errors import PeerLost, StoreError
+from pool.claude.run import Launch, Printed
+from pool.claude.session_copy import CopyRefused, SessionCopy, SessionFile
+from pool.errors import Conflict, PeerLost, StoreError
 from pool.money import nano_usd
 from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.store.sqlite import SqliteStores
@@ -53,12 +58,27 @@ class ManualClock:
 class FakeRun:
     launch: Launch
     ending: asyncio.Future[Outcome]
+    seat: str
     stopped: bool = False
     discarded: bool = False
+    kept: bool = False
+    output: bytearray = field(default_factory=bytearray)
 
     @property
     def run_id(self) -> str:
         return self.launch.run_id
+
+    def prints(self, *messages: dict[str, Any]) -> None:
+        """Have it print messages, a line each, as the CLI does."""
+        for message in messages:
+            self.output += json.dumps(message).encode() + b"\n"
+
+    def says(self, *pieces: str) -> None:
+        """Have it print pieces of the answer's text."""
+        for text in pieces:
+            delta = {"type": "text_delta", "text": text}
+            event = {"type": "content_block_delta", "index": 0, "delta": delta}
+            self.prints({"type": "stream_event", "event": event, "parent_tool_use_id": None})
 
     async def outcome(self) -> Outcome:
         return await asyncio.shield(self.ending)
@@ -73,8 +93,14 @@ class FakeRun:
     def discard(self) -> None:
         self.discarded = True
 
+    def keep(self) -> None:
+        self.kept = True
+
     def end(self, outcome: Outcome | None = None) -> None:
-        self.ending.set_result(outcome or completed())
+        outcome = outcome or completed()
+        if isinstance(outcome, Completed):
+            self.prints({"type": "result", "is_error": False, "result": outcome.result})
+        self.ending.set_result(outcome)
 
 
 @dataclass
@@ -86,6 +112,11 @@ class FakeRunner:
     hold: bool = False
     place: str = "here"
     script: list[Outcome] = field(default_factory=list)
+    scripts: dict[str, list[Outcome]] = field(default_factory=dict)
+    """What the runs of one seat answer, in turn; before ``script``."""
+    sessions: dict[tuple[str, str], SessionCopy] = field(default_factory=dict)
+    """Transcripts, by seat and session."""
+    signed_in: bool = True
     runs: list[FakeRun] = field(default_factory=list)
     found_later: dict[str, Usage] = field(default_factory=dict)
     """What a second look finds, by run."""
@@ -94,14 +125,19 @@ class FakeRunner:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> FakeRun:
-        run = FakeRun(launch, asyncio.get_running_loop().create_future())
+        seat = environment.get("SEAT", "")
+        run = FakeRun(launch, asyncio.get_running_loop().create_future(), seat)
+        self._note(seat, launch)
+        run.prints({"type": "system", "subtype": "init", "session_id": launch.session_id})
         self.runs.append(run)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         run.ending.add_done_callback(self._ended)
         self.arrived.set()
         self.arrived = asyncio.Event()
-        if self.script:
+        if self.scripts.get(seat):
+            run.end(self.scripts[seat].pop(0))
+        elif self.script:
             run.end(self.script.pop(0))
         elif not self.hold:
             run.end()
@@ -112,11 +148,53 @@ class FakeRunner:
     ) -> Usage | None:
         return self.found_later.get(launch.run_id)
 
+    def _note(self, seat: str, launch: Launch) -> None:
+        """Write the turn into the session's transcript, which has to be there for a resumed one."""
+        read = launch.forks or launch.session_id
+        known = self.sessions.get((seat, read))
+        if (launch.resumes or launch.forks) and known is None:
+            raise AssertionError(f"{seat} has no transcript of {read}")
+        earlier = known.files[0].data if known is not None else b""
+        data = earlier + launch.prompt.encode() + b"\n"
+        file = SessionFile(path=f"p/{launch.session_id}.jsonl", data=data, sha256="0" * 64)
+        copy = SessionCopy(session_id=launch.session_id, files=(file,))
+        self.sessions[seat, launch.session_id] = copy
+
+    async def is_signed_in(self, environment: Mapping[str, str]) -> bool:
+        return self.signed_in
+
+    def copy_session(
+        self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]
+    ) -> SessionCopy:
+        try:
+            copy = self.sessions[environment.get("SEAT", ""), session_id]
+        except KeyError:
+            raise CopyRefused("its transcript is not there any more") from None
+        file, left_out = copy.files[0], {launch.prompt.encode() for launch in without}
+        lines = (line for line in file.data.splitlines() if line not in left_out)
+        kept = file.model_copy(update={"data": b"".join(line + b"\n" for line in lines)})
+        return copy.model_copy(update={"files": (kept,)})
+
+    def install_session(self, environment: Mapping[str, str], copy: SessionCopy) -> None:
+        self.sessions[environment.get("SEAT", ""), copy.session_id] = copy
+
+    def remove_session(self, environment: Mapping[str, str], session_id: str) -> None:
+        self.sessions.pop((environment.get("SEAT", ""), session_id), None)
+
     def clean(self, environment: Mapping[str, str], older_than: datetime) -> None:
         """Nothing is left by CLIs that were never there."""
 
     def sweep(self, keep: Container[str]) -> None:
         """Nothing is left on disk."""
+
+    def expire(self, kept_before: datetime) -> None:
+        """Nothing is kept on disk."""
+
+    def printed(self, run_id: str, offset: int, limit: int) -> Printed | None:
+        for run in self.runs:
+            if run.run_id == run_id and not run.discarded:
+                return Printed(bytes(run.output[offset : offset + limit]), len(run.output), NOON)
+        return None
 
     def find(self, launch: Launch) -> FakeRun | None:
         found = (run for run in self.runs if run.run_id == launch.run_id and not run.discarded)
@@ -132,6 +210,23 @@ class FakeRunner:
         return self.runs
 
 
+class LonelyRouter:
+    """A router that knows of nobody else."""
+
+    async def hand_over(self, _: Handover) -> NobodyTakesIt:
+        return NobodyTakesIt(reasons="nobody else is there", retry_at=None)
+
+
+class LonelyPeers:
+    """For a subscription alone."""
+
+    def router(self) -> Router:
+        return cast(Router, LonelyRouter())
+
+    def subscription(self, subscription_id: str) -> Subscription:
+        raise PeerLost(subscription_id, "it is not there")
+
+
 @dataclass
 class LocalPeers:
     """Peers in this process. An activation can be killed: its calls then fail, its tasks stop."""
@@ -139,6 +234,7 @@ class LocalPeers:
     make: Callable[[SubscriptionSpec], Awaitable[Subscription]]
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     the_router: Router | None = None
+    the_reconciler: Reconciler | None = None
 
     def router(self) -> Router:
         if self.the_router is None:
@@ -150,6 +246,11 @@ class LocalPeers:
             return self.subscriptions[subscription_id]
         except KeyError:
             raise PeerLost(subscription_id, "it is not there") from None
+
+    def reconciler(self) -> Reconciler:
+        if self.the_reconciler is None:
+            raise Conflict("nothing can be reconciled")
+        return self.the_reconciler
 
     async def activate(self, spec: SubscriptionSpec) -> None:
         known = self.subscriptions.get(spec.id)

@@ -259,10 +259,10 @@ async def test_a_turn_is_found_in_its_session_after_others_have_followed(seat: S
 
 @pytest.fixture
 def with_tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let runs have tools, as no command line of the pool does yet."""
+    """Let runs have every tool, as no key can grant it."""
 
-    def argv(launch: Launch, executable: Path) -> tuple[str, ...]:
-        closed = command.argv(launch, executable)
+    def argv(launch: Launch, executable: Path, folder: Path) -> tuple[str, ...]:
+        closed = command.argv(launch, executable, folder)
         opened = [
             word
             for word in closed

@@ -16,16 +16,26 @@ from uuid import uuid4
 
 from pool.errors import NotFound, StoreError
 from pool.store import rows as values
+from pool.store.cursors import page
 from pool.store.documents import micros, read_document
 from pool.store.exports import exported_directory, loading_directory, registration_columns
-from pool.store.lists import Bindings
+from pool.store.lists import Bindings, homes_below
 from pool.store.postgresql.connections import Connections
+from pool.store.postgresql.keyring import PostgresqlKeyStore
+from pool.store.postgresql.outbox import PostgresqlOutbox
 from pool.store.postgresql.statements import Db, first_row, rows, run, run_many, statements
 from pool.store.postgresql.transactions import Raised, Transactions
-from pool.store.protocol import Claim, DirectoryPortion, Registration
+from pool.store.protocol import (
+    Claim,
+    DirectoryPortion,
+    Page,
+    Registration,
+    SessionHome,
+    SessionMove,
+)
 
 Result = TypeVar("Result")
-_SQL = statements("directory")
+_SQL = {**statements("directory"), **statements("outbox"), **statements("keyring")}
 _EXPIRED_AT_ONCE = 1000
 _TRIES = 5
 """A claim that stands in the way may be forgotten before it is read; hardly so often."""
@@ -36,6 +46,11 @@ async def _located(db: Db, execution_id: str) -> Claim | None:
     return None if row is None else values.claim(row, claimed_now=False)
 
 
+async def _home(db: Db, session_id: str) -> SessionHome | None:
+    row = await first_row(db, _SQL["session_home"], {"session_id": session_id})
+    return None if row is None else values.session_home(row)
+
+
 class PostgresqlDirectory:
     """The registry, and the index of executions and sessions."""
 
@@ -43,7 +58,9 @@ class PostgresqlDirectory:
         self._store = store
         self._connections = connections
         self._transactions = transactions
+        self.outbox = PostgresqlOutbox(transactions, self._check_open)
         self._is_closed = False
+        self.keys = PostgresqlKeyStore(transactions)
 
     async def _write(self, work: Callable[[Db], Awaitable[Result]]) -> Result:
         self._check_open()
@@ -109,10 +126,64 @@ class PostgresqlDirectory:
     async def locate(self, execution_id: str) -> Claim | None:
         return await self._read(lambda db: _located(db, execution_id))
 
-    async def session_home(self, session_id: str) -> str | None:
+    async def session_home(self, session_id: str) -> SessionHome | None:
+        return await self._read(lambda db: _home(db, session_id))
+
+    async def session_homes(
+        self, *, limit: int, cursor: str | None = None, subscription_id: str | None = None
+    ) -> Page[SessionHome]:
+        wanted = homes_below(limit, cursor, subscription_id)
+        found = await self._read(lambda db: rows(db, _SQL["session_homes"], wanted))
+        return page("sessions", limit, found, values.listed_home)
+
+    async def move_session(
+        self, session_id: str, *, instead_of: str, subscription_id: str, with_history: bool
+    ) -> SessionHome | None:
+        moving = {
+            "session_id": session_id,
+            "instead_of": instead_of,
+            "subscription_id": subscription_id,
+            "with_history": with_history,
+        }
+
+        async def work(db: Db) -> SessionHome | None:
+            await run(db, _SQL["move_session"], moving)
+            return await _home(db, session_id)
+
+        return await self._write(work)
+
+    async def session_arrived(self, session_id: str, subscription_id: str, now: datetime) -> bool:
+        where = {"session_id": session_id, "subscription_id": subscription_id}
+        arrived = False
+
+        async def work(db: Db) -> bool:
+            nonlocal arrived  # done again, there is nothing left to fetch
+            row = await first_row(db, _SQL["session_to_fetch"], where)
+            if row is not None:
+                await run(db, _SQL["session_fetched"], {"session_id": session_id})
+                move = values.arrival(session_id, row[0], subscription_id, now)
+                await run(db, _SQL["add_session_move"], move)
+                arrived = True
+            return arrived
+
+        return await self._write(work)
+
+    async def session_moves(self, session_id: str) -> tuple[SessionMove, ...]:
         wanted = {"session_id": session_id}
-        row = await self._read(lambda db: first_row(db, _SQL["session_home"], wanted))
-        return None if row is None else str(row[0])
+        found = await self._read(lambda db: rows(db, _SQL["session_moves"], wanted))
+        return tuple(values.session_move(row) for row in found)
+
+    async def forget_session(self, session_id: str) -> bool:
+        wanted = {"session_id": session_id}
+        was_there = False
+
+        async def work(db: Db) -> bool:
+            nonlocal was_there
+            await run(db, _SQL["forget_session_moves"], wanted)
+            was_there = bool(await run(db, _SQL["forget_session"], wanted)) or was_there
+            return was_there
+
+        return await self._write(work)
 
     async def register(self, registration: Registration) -> None:
         row = registration_columns(registration)
@@ -139,6 +210,7 @@ class PostgresqlDirectory:
         """In transactions of bounded size; the number of claims."""
         edge = {"before": micros(before), "limit": _EXPIRED_AT_ONCE}
         await self._expire("expire_session_homes", edge)
+        await self._write(lambda db: run(db, _SQL["expire_session_moves"], {}))
         return await self._expire("expire_claims", edge)
 
     async def _expire(self, statement: str, edge: dict[str, int]) -> int:

@@ -6,7 +6,7 @@ from pool.errors import Conflict, NotFound
 from pool.execution import ExecutionRow
 from pool.store.documents import read_document
 from pool.store.postgresql.statements import Db, first_row, rows, run, statements
-from pool.store.rows import Columns, beginning, ending, progress
+from pool.store.rows import Columns, beginning, counts_as_ended, progress, settling
 
 _SQL = statements("ledger")
 
@@ -25,9 +25,10 @@ async def update(db: Db, subscription_id: str, row: ExecutionRow) -> None:
         raise Conflict(f"execution {row.intent.execution_id} has ended")
 
 
-async def end(db: Db, subscription_id: str, row: ExecutionRow) -> bool:
-    """End an execution. False, and nothing written, where it had ended already."""
-    return await _replaced(db, "end_execution", subscription_id, ending(row))
+async def settle(db: Db, subscription_id: str, row: ExecutionRow) -> bool:
+    """Keep the end of a run. False, and nothing written, where its execution had ended already."""
+    columns = {**settling(row), "counted": int(counts_as_ended(row))}
+    return await _replaced(db, "settle_execution", subscription_id, columns)
 
 
 async def _replaced(db: Db, statement: str, subscription_id: str, columns: Columns) -> bool:

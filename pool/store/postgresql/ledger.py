@@ -38,7 +38,7 @@ _EXPIRED_AT_ONCE = 1000
 
 
 async def _settle(db: Db, subscription_id: str, settlement: Settlement) -> bool:
-    if not await executions.end(db, subscription_id, settlement.row):
+    if not await executions.settle(db, subscription_id, settlement.row):
         return False
     if settlement.record is not None:
         await records.add(db, subscription_id, settlement.record)
@@ -65,6 +65,7 @@ async def _recover(db: Db, subscription_id: str, epoch: int, since: datetime) ->
         recent_costs=await records.recent_costs(db, subscription_id),
         last_session_id=session_id,
         last_request_at=None if requested_at is None else instant(requested_at),
+        first_used_at=await records.first_used_at(db, subscription_id),
         uncertain=await executions.uncertain(db, subscription_id),
     )
 
@@ -149,8 +150,10 @@ class PostgresqlLedger:
         cursor: str | None = None,
         status: ExecutionStatus | None = None,
         session_id: str | None = None,
+        with_moved: bool = False,
     ) -> Page[ExecutionRow]:
-        found = await self._found(*executions_below(limit, cursor, status, session_id))
+        wanted = executions_below(limit, cursor, status, session_id, with_moved=with_moved)
+        found = await self._found(*wanted)
         return page("executions", limit, found, lambda row: read_document(ExecutionRow, row[2]))
 
     async def session(self, session_id: str) -> SessionTotal | None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
-from pool.store.documents import micros
+from pool.store.documents import instant, micros
 from pool.store.lists import Bindings
 from pool.store.postgresql.statements import Db, first_row, rows, run, statements
 from pool.store.protocol import BlockTotal, LifetimeTotal
@@ -69,6 +69,12 @@ async def recent_costs(db: Db, subscription_id: str) -> tuple[int, ...]:
     """Oldest first."""
     newest_first = await rows(db, _SQL["recent_costs"], {"subscription_id": subscription_id})
     return tuple(row[0] for row in reversed(newest_first))
+
+
+async def first_used_at(db: Db, subscription_id: str) -> datetime | None:
+    """The start of the first block in which something was spent."""
+    at = (await first_row(db, _SQL["first_block"], {"subscription_id": subscription_id}))[0]
+    return None if at is None else instant(at)
 
 
 async def blocks(

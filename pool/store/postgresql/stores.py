@@ -19,9 +19,11 @@ from pool.store.postgresql.directory import PostgresqlDirectory
 from pool.store.postgresql.failures import Lost, away, told
 from pool.store.postgresql.fence import NoFence
 from pool.store.postgresql.ledger import PostgresqlLedger
+from pool.store.postgresql.reconciliations import PostgresqlReconciliations
 from pool.store.postgresql.statements import Db, first_row, run, statements
 from pool.store.postgresql.transactions import PAUSE_SECONDS, Transactions
 from pool.store.protocol import Directory, Ledger
+from pool.store.reconciliations import OWNER, Reconciliations
 
 Result = TypeVar("Result")
 _SQL = statements("owner")
@@ -61,13 +63,28 @@ class PostgresqlStores:
             raise
         return PostgresqlDirectory(name, connections, Transactions(name, connections, NoFence()))
 
+    async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
+        """Take the reconciler's rows over, as those of a subscription are."""
+        name = f"{self._address.name} reconciler"
+        connections = await Connections.joined(self._address)
+        try:
+            takeover = _Takeover(name, OWNER, patience, has_seat=False)
+            epoch = await _opened(name, connections, patience, takeover)
+        except BaseException:
+            await connections.left()
+            raise
+        return PostgresqlReconciliations(Commits(name, OWNER, epoch, connections))
+
 
 class _Takeover:
     """One more epoch of a subscription."""
 
-    def __init__(self, store: str, subscription_id: str, patience: float) -> None:
+    def __init__(
+        self, store: str, subscription_id: str, patience: float, *, has_seat: bool = True
+    ) -> None:
         self._store = store
         self._patience = patience
+        self._has_seat = has_seat
         self._mine = {
             "subscription_id": subscription_id,
             "holder": f"{this_process()} on {socket.gethostname()}",
@@ -86,7 +103,8 @@ class _Takeover:
         await db.execute("BEGIN")
         await db.execute(f"SET LOCAL lock_timeout = {max(1, round(self._patience * 1000))}")
         epoch: int = (await first_row(db, _SQL["take"], self._mine))[0]
-        await run(db, _SQL["seat"], self._mine)
+        if self._has_seat:
+            await run(db, _SQL["seat"], self._mine)
         await db.execute("COMMIT")
         return epoch
 

@@ -12,15 +12,25 @@ import apsw
 
 from pool.errors import NotFound
 from pool.store import rows
+from pool.store.cursors import page
 from pool.store.documents import micros, read_document
 from pool.store.exports import exported_directory, loading_directory, registration_columns
-from pool.store.lists import Bindings
-from pool.store.protocol import Claim, DirectoryPortion, Registration
+from pool.store.lists import Bindings, homes_below
+from pool.store.protocol import (
+    Claim,
+    DirectoryPortion,
+    Page,
+    Registration,
+    SessionHome,
+    SessionMove,
+)
 from pool.store.sqlite.commits import Commits
 from pool.store.sqlite.connection import copy_into
+from pool.store.sqlite.keyring import SqliteKeyStore
+from pool.store.sqlite.outbox import SqliteOutbox
 from pool.store.sqlite.statements import first_row, run_all, statements
 
-_SQL = statements("directory")
+_SQL = {**statements("directory"), **statements("outbox"), **statements("keyring")}
 
 
 def _located(db: apsw.Connection, execution_id: str) -> Claim | None:
@@ -28,11 +38,18 @@ def _located(db: apsw.Connection, execution_id: str) -> Claim | None:
     return None if row is None else rows.claim(row, claimed_now=False)
 
 
+def _home(db: apsw.Connection, session_id: str) -> SessionHome | None:
+    row = first_row(db, _SQL["session_home"], {"session_id": session_id})
+    return None if row is None else rows.session_home(row)
+
+
 class SqliteDirectory:
     """The registry, and the index of executions and sessions."""
 
     def __init__(self, commits: Commits) -> None:
         self._commits = commits
+        self.outbox = SqliteOutbox(commits)
+        self.keys = SqliteKeyStore(commits)
 
     async def claim(
         self, *, execution_id: str, digest: str, now: datetime, key: str | None = None
@@ -78,12 +95,64 @@ class SqliteDirectory:
     async def locate(self, execution_id: str) -> Claim | None:
         return await self._commits.read(partial(_located, execution_id=execution_id))
 
-    async def session_home(self, session_id: str) -> str | None:
-        def work(db: apsw.Connection) -> str | None:
-            row = first_row(db, _SQL["session_home"], {"session_id": session_id})
-            return None if row is None else str(row[0])
+    async def session_home(self, session_id: str) -> SessionHome | None:
+        return await self._commits.read(partial(_home, session_id=session_id))
+
+    async def session_homes(
+        self, *, limit: int, cursor: str | None = None, subscription_id: str | None = None
+    ) -> Page[SessionHome]:
+        wanted = homes_below(limit, cursor, subscription_id)
+
+        def work(db: apsw.Connection) -> Page[SessionHome]:
+            found: list[Any] = db.execute(_SQL["session_homes"], wanted).fetchall()
+            return page("sessions", limit, found, rows.listed_home)
 
         return await self._commits.read(work)
+
+    async def move_session(
+        self, session_id: str, *, instead_of: str, subscription_id: str, with_history: bool
+    ) -> SessionHome | None:
+        moving = {
+            "session_id": session_id,
+            "instead_of": instead_of,
+            "subscription_id": subscription_id,
+            "with_history": with_history,
+        }
+
+        def work(db: apsw.Connection) -> SessionHome | None:
+            db.execute(_SQL["move_session"], moving)
+            return _home(db, session_id)
+
+        return await self._commits.write(work)
+
+    async def session_arrived(self, session_id: str, subscription_id: str, now: datetime) -> bool:
+        where = {"session_id": session_id, "subscription_id": subscription_id}
+
+        def work(db: apsw.Connection) -> bool:
+            row = first_row(db, _SQL["session_to_fetch"], where)
+            if row is None:
+                return False
+            db.execute(_SQL["session_fetched"], {"session_id": session_id})
+            move = rows.arrival(session_id, row[0], subscription_id, now)
+            db.execute(_SQL["add_session_move"], move)
+            return True
+
+        return await self._commits.write(work)
+
+    async def session_moves(self, session_id: str) -> tuple[SessionMove, ...]:
+        def work(db: apsw.Connection) -> tuple[SessionMove, ...]:
+            found = db.execute(_SQL["session_moves"], {"session_id": session_id})
+            return tuple(rows.session_move(row) for row in found)
+
+        return await self._commits.read(work)
+
+    async def forget_session(self, session_id: str) -> bool:
+        def work(db: apsw.Connection) -> bool:
+            db.execute(_SQL["forget_session_moves"], {"session_id": session_id})
+            db.execute(_SQL["forget_session"], {"session_id": session_id})
+            return db.changes() > 0
+
+        return await self._commits.write(work)
 
     async def register(self, registration: Registration) -> None:
         row = registration_columns(registration)
@@ -114,6 +183,7 @@ class SqliteDirectory:
         def work(db: apsw.Connection) -> int:
             edge = {"before": micros(before)}
             db.execute(_SQL["expire_session_homes"], edge)
+            db.execute(_SQL["expire_session_moves"])
             db.execute(_SQL["expire_claims"], edge)
             return db.changes()
 

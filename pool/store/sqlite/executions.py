@@ -7,7 +7,7 @@ import apsw
 from pool.errors import Conflict, NotFound
 from pool.execution import ExecutionRow
 from pool.store.documents import read_document
-from pool.store.rows import Columns, beginning, ending, progress
+from pool.store.rows import Columns, beginning, counts_as_ended, progress, settling
 from pool.store.sqlite.statements import first_row, statements
 
 _SQL = statements("ledger")
@@ -41,12 +41,12 @@ def update(db: apsw.Connection, row: ExecutionRow) -> None:
         raise Conflict(f"execution {row.intent.execution_id} has ended")
 
 
-def end(db: apsw.Connection, row: ExecutionRow) -> bool:
-    """End an execution. False, and nothing written, where it had ended already."""
-    ended = _replaced(db, ending(row))
-    if ended:
+def settle(db: apsw.Connection, row: ExecutionRow) -> bool:
+    """Keep the end of a run. False, and nothing written, where its execution had ended already."""
+    was_open = _replaced(db, settling(row))
+    if was_open and counts_as_ended(row):
         db.execute(_SQL["count_ended"])
-    return ended
+    return was_open
 
 
 def find(db: apsw.Connection, execution_id: str) -> ExecutionRow | None:

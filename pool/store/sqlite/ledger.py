@@ -34,7 +34,7 @@ _EXPIRED_AT_ONCE = 1000
 
 
 def _settle(db: apsw.Connection, settlement: Settlement) -> bool:
-    if not executions.end(db, settlement.row):
+    if not executions.settle(db, settlement.row):
         return False
     if settlement.record is not None:
         records.add(db, settlement.record)
@@ -60,6 +60,7 @@ def _recover(db: apsw.Connection, epoch: int, since: datetime) -> Recovery:
         recent_costs=records.recent_costs(db),
         last_session_id=session_id,
         last_request_at=None if requested_at is None else instant(requested_at),
+        first_used_at=records.first_used_at(db),
         uncertain=executions.uncertain(db),
     )
 
@@ -122,8 +123,11 @@ class SqliteLedger:
         cursor: str | None = None,
         status: ExecutionStatus | None = None,
         session_id: str | None = None,
+        with_moved: bool = False,
     ) -> Page[ExecutionRow]:
-        statement, wanted = executions_below(limit, cursor, status, session_id)
+        statement, wanted = executions_below(
+            limit, cursor, status, session_id, with_moved=with_moved
+        )
 
         def work(db: apsw.Connection) -> Page[ExecutionRow]:
             rows: list[Any] = db.execute(_SQL[statement], wanted).fetchall()

@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from pool.store.documents import micros
+from pool.store.documents import instant, micros
 from pool.store.lists import Bindings
 from pool.store.protocol import BlockTotal, LifetimeTotal
 from pool.store.rows import block_start, block_total, costs, model_usage, record_columns
@@ -52,6 +52,12 @@ def recent_costs(db: apsw.Connection) -> tuple[int, ...]:
     """Oldest first."""
     newest_first = [row[0] for row in db.execute(_SQL["recent_costs"])]
     return tuple(reversed(newest_first))
+
+
+def first_used_at(db: apsw.Connection) -> datetime | None:
+    """The start of the first block in which something was spent."""
+    at = first_row(db, _SQL["first_block"])[0]
+    return None if at is None else instant(at)
 
 
 def blocks(db: apsw.Connection, wanted: Bindings) -> list[tuple[int, str, BlockTotal]]:

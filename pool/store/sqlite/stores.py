@@ -1,4 +1,6 @@
-"""Where the files of the stores are: ``subscriptions/<id>/ledger.sqlite``, ``directory.sqlite``."""
+"""Where the files of the stores are: ``subscriptions/<id>/ledger.sqlite``, ``directory.sqlite``,
+``reconciler.sqlite``.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ from pathlib import Path
 
 from pool.store.owner import owned_name
 from pool.store.protocol import Directory, Ledger
+from pool.store.reconciliations import Reconciliations
 from pool.store.sqlite.commits import Commits
 from pool.store.sqlite.directory import SqliteDirectory
 from pool.store.sqlite.ledger import SqliteLedger
+from pool.store.sqlite.reconciliations import SqliteReconciliations
 
 
 class SqliteStores:
@@ -25,3 +29,7 @@ class SqliteStores:
     async def open_directory(self, *, patience: float = 10.0) -> Directory:
         path = self._data_dir / "directory.sqlite"
         return SqliteDirectory(await Commits.opened(path, "directory", patience))
+
+    async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
+        path = self._data_dir / "reconciler.sqlite"
+        return SqliteReconciliations(await Commits.opened(path, "reconciler", patience))

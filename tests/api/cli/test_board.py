@@ -68,3 +68,24 @@ def test_the_board_says_where_its_figures_come_from_and_how_old_they_are() -> No
 )
 def test_small_amounts_are_not_rounded_away(amount: str, text: str) -> None:
     assert dollars(Decimal(amount)) == text
+
+
+def test_a_seat_that_fills_up_says_how_long_it_lasts() -> None:
+    text = shown(state("sub1", spent_usd="114", ago=timedelta(minutes=6)))
+
+    assert "lasts 98 min" in text
+
+
+def test_a_later_tier_and_slots_that_are_held_back_are_shown() -> None:
+    lifted = Cooldown(
+        cause=FailureKind.USAGE_LIMIT,
+        evidence="limit reached",
+        since=NOON - timedelta(minutes=10),
+        until=NOON - timedelta(minutes=1),
+    )
+
+    text = shown(state("sub1", standing=Standing(cooldown=lifted), tier=2, max_concurrent=5))
+
+    assert "tier 2" in text
+    assert "0 of 1" in text
+    assert "later 5" in text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
@@ -127,3 +128,27 @@ async def test_something_else_that_listens_there_is_told(cli: Cli, url: str) -> 
 
     assert result.exit_code == 1
     assert "There is nothing at this address" in result.stderr
+
+
+async def test_a_streamed_answer_is_printed_piece_by_piece_and_once(
+    cli: Cli, local_pool: LocalPool
+) -> None:
+    local_pool.runner.hold = True
+    running = asyncio.create_task(cli("run", "say much", "--stream"))
+    (run,) = await local_pool.runner.wait_for_runs(1)
+    run.says("one ", "two ", "three")
+    run.end(completed("one two three"))
+
+    result = await running
+
+    assert (result.exit_code, result.stdout) == (0, "one two three\n")
+    assert "$0.0006 on sub" in result.stderr
+
+
+async def test_a_streamed_failure_is_told_like_any_other(cli: Cli, local_pool: LocalPool) -> None:
+    local_pool.runner.script = [Failed(kind=FailureKind.TIMEOUT, message="too slow")]
+
+    result = await cli("run", "say much", "--stream")
+
+    assert result.exit_code == 1
+    assert "failed, timeout: too slow" in result.stderr

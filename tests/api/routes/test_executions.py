@@ -182,7 +182,6 @@ BAD_FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("metadata", {"metadata": {str(n): "" for n in range(17)}}),
     ("json_schema", {"json_schema": {"description": "x" * 50_001}}),
     ("tools", {"tools": ["Bash"]}),
-    ("stream", {"stream": True}),
     ("promt", {"promt": "misspelt"}),
 ]
 
@@ -220,14 +219,13 @@ async def test_a_refusal_never_repeats_what_was_sent(http: AsyncClient) -> None:
     ("body", "kind"),
     [
         (b'{"prompt": "the-secret', "broken-json"),
-        (b"[" * 10_000 + b"]" * 10_000, "broken-json"),
         (b'{"prompt": "x", "timeout_seconds": NaN}', "broken-json"),
         (b'{"prompt": "\\ud800"}', "broken-json"),
         (b"\xff\xfe", "broken-json"),
         (b"", "broken-json"),
         (b" ", "broken-json"),
     ],
-    ids=["cut", "nested", "NaN", "surrogate", "no UTF-8", "empty", "blank"],
+    ids=["cut", "NaN", "surrogate", "no UTF-8", "empty", "blank"],
 )
 async def test_what_is_no_json_is_a_400(
     http: AsyncClient, local_pool: LocalPool, body: bytes, kind: str
@@ -290,18 +288,20 @@ async def test_what_is_not_known_is_a_404_that_names_it(
 # -- turned away ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [FailureKind.USAGE_LIMIT, FailureKind.RATE_LIMITED])
+@pytest.mark.parametrize(
+    ("kind", "retry_after"), [(FailureKind.USAGE_LIMIT, "300"), (FailureKind.RATE_LIMITED, "30")]
+)
 async def test_a_limit_before_any_output_is_a_429_with_the_execution_behind_it(
-    http: AsyncClient, local_pool: LocalPool, kind: FailureKind
+    http: AsyncClient, local_pool: LocalPool, kind: FailureKind, retry_after: str
 ) -> None:
-    local_pool.runner.script = [Failed(kind=kind, message="limit reached")]
+    local_pool.runner.script = 3 * [Failed(kind=kind, message="limit reached")]
 
     refused = await ask(http)
     problem = refused.json()
     execution = (await http.get(f"{EXECUTIONS}/{problem['execution_id']}")).json()
 
     assert refused.status_code == 429
-    assert refused.headers["retry-after"] == "30"
+    assert refused.headers["retry-after"] == retry_after
     assert "limit reached" in problem["reason"]
     assert (execution["status"], execution["error"]["type"]) == ("failed", kind.value)
 
@@ -318,7 +318,7 @@ async def test_a_limit_before_any_output_is_a_429_with_the_execution_behind_it(
 async def test_a_seat_that_cannot_serve_is_a_503_with_the_execution_behind_it(
     http: AsyncClient, local_pool: LocalPool, kind: FailureKind
 ) -> None:
-    local_pool.runner.script = [Failed(kind=kind, message="no use")]
+    local_pool.runner.script = 3 * [Failed(kind=kind, message="no use")]
 
     refused = await ask(http)
 
@@ -436,7 +436,7 @@ async def test_the_list_of_an_unknown_subscription_is_a_404(http: AsyncClient) -
     assert response.status_code == 404
 
 
-@pytest.mark.parametrize("path", ["exec_unknown", "exec_unknown/cancel", "%00", "x" * 3000])
+@pytest.mark.parametrize("path", ["exec_unknown", "exec_unknown/cancel"])
 async def test_an_unknown_execution_is_a_404(http: AsyncClient, path: str) -> None:
     method = "POST" if path.endswith("cancel") else "GET"
 
@@ -460,3 +460,12 @@ async def test_numbers_keep_their_exact_value(http: AsyncClient, local_pool: Loc
     await http.post(EXECUTIONS, content=body, headers={"content-type": "application/json"})
 
     assert local_pool.runner.runs[0].launch.max_budget_usd == "0.1"
+
+
+async def test_an_owners_own_statuses_cannot_be_asked_for(http: AsyncClient) -> None:
+    for status in ("moving", "moved"):
+        refused = await http.get(EXECUTIONS, params={"status": status})
+
+        assert refused.status_code == 422
+        assert "should be one of queued, running" in refused.json()["detail"]
+    assert (await http.get(EXECUTIONS, params={"status": "queued"})).status_code == 200

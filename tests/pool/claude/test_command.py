@@ -12,6 +12,7 @@ from pool.claude.version import MINIMUM, CliVersion, refusal
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 CLAUDE = Path("/opt/claude")
+RUN = Path("/data/runs/exec_1")
 
 
 def a_launch(**fields: Any) -> Launch:
@@ -33,7 +34,7 @@ def test_the_command_line_is_the_one_that_was_tried() -> None:
         '{"permissions":{"deny":["Read","Bash","Edit","Write","WebFetch","WebSearch","Agent",'
         '"Task","Skill"]},"disableAllHooks":true}'
     )
-    assert argv(a_launch(), CLAUDE) == (
+    assert argv(a_launch(), CLAUDE, RUN) == (
         "/opt/claude",
         "-p",
         "--verbose",
@@ -41,14 +42,14 @@ def test_the_command_line_is_the_one_that_was_tried() -> None:
         "--output-format=stream-json",
         "--input-format=stream-json",
         "--model=claude-sonnet-4-5",
-        "--tools=",
         "--strict-mcp-config",
         "--setting-sources=",
         "--restricted",
-        f"--settings={closed}",
-        "--permission-mode=dontAsk",
         "--permission-prompts=none",
         "--disable-slash-commands",
+        "--tools=",
+        f"--settings={closed}",
+        "--permission-mode=dontAsk",
         f"--session-id={SESSION}",
     )
 
@@ -56,7 +57,7 @@ def test_the_command_line_is_the_one_that_was_tried() -> None:
 def test_what_a_launch_asks_for_is_joined_to_its_flag() -> None:
     launch = a_launch(max_turns=3, max_budget_usd="0.50", json_schema={"type": "object"})
 
-    assert argv(launch, CLAUDE)[-3:] == (
+    assert argv(launch, CLAUDE, RUN)[-3:] == (
         "--max-turns=3",
         "--max-budget-usd=0.50",
         '--json-schema={"type":"object"}',
@@ -64,21 +65,21 @@ def test_what_a_launch_asks_for_is_joined_to_its_flag() -> None:
 
 
 def test_a_value_that_begins_with_a_dash_cannot_become_a_flag() -> None:
-    command = argv(a_launch(model="--dangerously-skip-permissions"), CLAUDE)
+    command = argv(a_launch(model="--dangerously-skip-permissions"), CLAUDE, RUN)
 
     assert "--dangerously-skip-permissions" not in command
 
 
 def test_a_resumed_session_is_named_and_keeps_its_system_prompt_unless_given_another() -> None:
-    plain = argv(a_launch(resumes=True), CLAUDE)
-    changed = argv(a_launch(resumes=True, system_prompt="new"), CLAUDE)
+    plain = argv(a_launch(resumes=True), CLAUDE, RUN)
+    changed = argv(a_launch(resumes=True, system_prompt="new"), CLAUDE, RUN)
 
     assert plain[-1] == f"--resume={SESSION}"
     assert changed[-1] == "--system-prompt-snapshot=off"
 
 
 def test_nothing_private_is_on_the_command_line() -> None:
-    command = " ".join(argv(a_launch(system_prompt="a private system prompt"), CLAUDE))
+    command = " ".join(argv(a_launch(system_prompt="a private system prompt"), CLAUDE, RUN))
 
     assert "private" not in command
 

@@ -185,7 +185,8 @@ async def test_the_cli_gets_prompt_and_environment_and_nothing_else(
     prompt, *rest = seen.read_text().splitlines()
     assert json.loads(prompt)["message"]["content"][0]["text"] == "the private prompt"
     names = {line.partition("=")[0] for line in rest if "=" in line}
-    assert names - {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"} == set(ENVIRONMENT)
+    given = {*ENVIRONMENT, "CLAUDE_CODE_TMPDIR"}
+    assert names - {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"} == given
     assert str(tmp_path / "seat" / "work") in rest
     # stdin, stdout, stderr, the lock, and the one that `ls` opens to look
     assert [line for line in rest if line.isdigit()] == ["0", "1", "2", "3", "4"]

@@ -17,8 +17,8 @@ ORDER BY (key IS NOT DISTINCT FROM :key) DESC LIMIT 1;
 UPDATE claims SET used_at = :now WHERE execution_id = :execution_id AND used_at < :now;
 
 -- name: place
--- Compare and set: of two who saw the execution at the same place, one moves it, and the session
--- with it.
+-- Compare and set: of two who saw the execution at the same place, one moves it. Its session lives
+-- there too, if it lives nowhere yet.
 WITH placed AS (
     UPDATE claims SET subscription_id = :subscription_id
     WHERE execution_id = :execution_id AND subscription_id IS NOT DISTINCT FROM :instead_of::text
@@ -27,7 +27,6 @@ WITH placed AS (
 INSERT INTO session_homes (session_id, subscription_id, used_at)
 SELECT :session_id, :subscription_id, used_at FROM placed
 ON CONFLICT (session_id) DO UPDATE SET
-    subscription_id = excluded.subscription_id,
     used_at = greatest(excluded.used_at, session_homes.used_at);
 
 -- name: locate
@@ -35,7 +34,58 @@ SELECT execution_id, digest, created_at, subscription_id FROM claims
 WHERE execution_id = :execution_id;
 
 -- name: session_home
-SELECT subscription_id FROM session_homes WHERE session_id = :session_id;
+SELECT session_id, subscription_id, used_at, fetch_from FROM session_homes
+WHERE session_id = :session_id;
+
+-- name: session_homes
+-- A page, those used last first, below (:at, :id).
+SELECT used_at, session_id, subscription_id, fetch_from FROM session_homes
+WHERE (used_at, session_id) < (:at, :id)
+    AND (:subscription_id::text IS NULL OR subscription_id = :subscription_id)
+ORDER BY used_at DESC, session_id DESC LIMIT :limit;
+
+-- name: move_session
+-- Compare and set. What was not fetched yet stays where it is, and is at hand where it goes back to.
+UPDATE session_homes SET
+    subscription_id = :subscription_id,
+    fetch_from = CASE
+        WHEN NOT :with_history::boolean THEN NULL
+        ELSE nullif(coalesce(fetch_from, subscription_id), :subscription_id)
+    END
+WHERE session_id = :session_id AND subscription_id = :instead_of;
+
+-- name: session_to_fetch
+SELECT fetch_from FROM session_homes
+WHERE session_id = :session_id AND subscription_id = :subscription_id AND fetch_from IS NOT NULL FOR UPDATE;
+
+-- name: session_fetched
+UPDATE session_homes SET fetch_from = NULL WHERE session_id = :session_id;
+
+-- name: add_session_move
+INSERT INTO session_moves (session_id, moved_at, from_subscription_id, to_subscription_id)
+VALUES (:session_id, :moved_at, :from_subscription_id, :to_subscription_id);
+
+-- name: session_moves
+SELECT session_id, from_subscription_id, to_subscription_id, moved_at FROM session_moves
+WHERE session_id = :session_id ORDER BY seq;
+
+-- name: forget_session
+DELETE FROM session_homes WHERE session_id = :session_id;
+
+-- name: forget_session_moves
+DELETE FROM session_moves WHERE session_id = :session_id;
+
+-- name: expire_session_moves
+-- They go with their sessions.
+DELETE FROM session_moves WHERE session_id NOT IN (SELECT session_id FROM session_homes);
+
+-- name: export_session_moves
+SELECT seq, session_id, from_subscription_id, to_subscription_id, moved_at
+FROM session_moves WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: load_session_move
+INSERT INTO session_moves (session_id, moved_at, from_subscription_id, to_subscription_id)
+VALUES (:session_id, :moved_at, :from_subscription_id, :to_subscription_id);
 
 -- name: register
 INSERT INTO registrations (id, created_at, document) VALUES (:id, :created_at, :document)
@@ -66,7 +116,7 @@ SELECT execution_id, key, digest, created_at, used_at, subscription_id FROM clai
 WHERE execution_id > :after ORDER BY execution_id LIMIT :limit;
 
 -- name: export_session_homes
-SELECT session_id, subscription_id, used_at FROM session_homes
+SELECT session_id, subscription_id, used_at, fetch_from FROM session_homes
 WHERE session_id > :after ORDER BY session_id LIMIT :limit;
 
 -- name: load_registration
@@ -78,5 +128,5 @@ INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription
 VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id, gen_random_uuid());
 
 -- name: load_session_home
-INSERT INTO session_homes (session_id, subscription_id, used_at)
-VALUES (:session_id, :subscription_id, :used_at);
+INSERT INTO session_homes (session_id, subscription_id, used_at, fetch_from)
+VALUES (:session_id, :subscription_id, :used_at, :fetch_from);

@@ -21,8 +21,8 @@ UPDATE executions
 SET status = :status, session_id = :session_id, created_at = :created_at, document = :document
 WHERE subscription_id = :subscription_id AND id = :id AND ended_at IS NULL;
 
--- name: end_execution
--- The end of an execution that has not ended, counted.
+-- name: settle_execution
+-- The end of a run whose execution has not ended; counted, where it ends with it.
 WITH ended AS (
     UPDATE executions
     SET status = :status, session_id = :session_id, created_at = :created_at,
@@ -30,7 +30,7 @@ WITH ended AS (
     WHERE subscription_id = :subscription_id AND id = :id AND ended_at IS NULL
     RETURNING id
 )
-UPDATE seats SET executions_ended = executions_ended + 1
+UPDATE seats SET executions_ended = executions_ended + :counted::bigint
 FROM ended WHERE subscription_id = :subscription_id;
 
 -- name: execution
@@ -39,7 +39,7 @@ SELECT document FROM executions WHERE subscription_id = :subscription_id AND id 
 -- name: open_executions
 -- Oldest first: the order in which they are taken up again.
 SELECT document FROM executions
-WHERE subscription_id = :subscription_id AND status IN ('queued', 'running')
+WHERE subscription_id = :subscription_id AND status IN ('queued', 'running', 'moving')
 ORDER BY created_at, id;
 
 -- name: uncertain_executions
@@ -47,9 +47,10 @@ SELECT count(*) FROM executions
 WHERE subscription_id = :subscription_id AND status = 'uncertain';
 
 -- name: executions
--- A page, newest first, below the time and the id.
+-- A page, newest first, below the time and the id. What went on elsewhere is listed there.
 SELECT created_at, id, document FROM executions
 WHERE subscription_id = :subscription_id AND (created_at, id) < (:at, :id)
+    AND (:with_moved::boolean OR status <> 'moved')
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: executions_by_status
@@ -62,6 +63,7 @@ ORDER BY created_at DESC, id DESC LIMIT :limit;
 SELECT created_at, id, document FROM executions
 WHERE subscription_id = :subscription_id AND session_id = :session_id
     AND (created_at, id) < (:at, :id)
+    AND (:with_moved::boolean OR status <> 'moved')
     AND (:status::text IS NULL OR status = :status)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
@@ -133,6 +135,9 @@ SELECT starts_at, model, input_tokens, output_tokens, cache_creation_input_token
 FROM block_models
 WHERE subscription_id = :subscription_id AND starts_at BETWEEN :first AND :last
 ORDER BY starts_at, model;
+
+-- name: first_block
+SELECT min(starts_at) FROM blocks WHERE subscription_id = :subscription_id;
 
 -- name: lifetime_records
 SELECT coalesce(sum(records), 0)::bigint FROM blocks WHERE subscription_id = :subscription_id;
@@ -207,7 +212,8 @@ DELETE FROM sessions WHERE subscription_id = :subscription_id AND id IN (
         AND NOT EXISTS (
             SELECT FROM executions
             WHERE executions.subscription_id = sessions.subscription_id
-                AND session_id = sessions.id AND status IN ('queued', 'running')
+                AND session_id = sessions.id
+                AND status IN ('queued', 'running', 'moving')
         )
     ORDER BY last_used_at LIMIT :limit
 );

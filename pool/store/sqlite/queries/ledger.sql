@@ -16,15 +16,17 @@ SELECT document FROM executions WHERE id = :id;
 
 -- name: open_executions
 -- Oldest first: the order in which they are taken up again.
-SELECT document FROM executions WHERE status IN ('queued', 'running') ORDER BY created_at, id;
+SELECT document FROM executions WHERE status IN ('queued', 'running', 'moving')
+ORDER BY created_at, id;
 
 -- name: uncertain_executions
 SELECT count(*) FROM executions WHERE status = 'uncertain';
 
 -- name: executions
--- A page, newest first, below (:at, :id).
+-- A page, newest first, below (:at, :id). What went on elsewhere is listed there.
 SELECT created_at, id, document FROM executions
 WHERE (created_at, id) < (:at, :id)
+    AND (:with_moved OR status <> 'moved')
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: executions_by_status
@@ -36,6 +38,7 @@ ORDER BY created_at DESC, id DESC LIMIT :limit;
 -- A session has few executions: the status is looked at in each.
 SELECT created_at, id, document FROM executions
 WHERE session_id = :session_id AND (created_at, id) < (:at, :id)
+    AND (:with_moved OR status <> 'moved')
     AND (:status IS NULL OR status = :status)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
@@ -106,6 +109,9 @@ SELECT starts_at, model, input_tokens, output_tokens, cache_creation_input_token
     cache_read_input_tokens, cost_nano_usd
 FROM block_models WHERE starts_at BETWEEN :first AND :last ORDER BY starts_at, model;
 
+-- name: first_block
+SELECT min(starts_at) FROM blocks;
+
 -- name: lifetime_records
 SELECT coalesce(sum(records), 0) FROM blocks;
 
@@ -160,7 +166,9 @@ DELETE FROM limit_events WHERE seq IN (
 DELETE FROM sessions WHERE id IN (
     SELECT id FROM sessions
     WHERE last_used_at < :before
-        AND id NOT IN (SELECT session_id FROM executions WHERE status IN ('queued', 'running'))
+        AND id NOT IN (
+            SELECT session_id FROM executions WHERE status IN ('queued', 'running', 'moving')
+        )
     ORDER BY last_used_at LIMIT :limit
 );
 

@@ -1,0 +1,104 @@
+"""Breaking the usage of one ledger down, where it lies: sums travel, records do not.
+
+Totals of blocks are read first, then the records of one block after the other, newest first. A
+block that has fewer records than its total counts has lost some to retention: from there back the
+totals tell what they can. Reading in this order a record that is added meanwhile is never taken for
+one that is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from pool.breakdown import (
+    NOTHING,
+    Question,
+    Sums,
+    UsageTable,
+    covered,
+    parts_of_block,
+    parts_of_record,
+)
+from pool.errors import InvalidRequest
+from pool.store.protocol import BlockTotal, Ledger
+from pool.usage import UsageRecord
+
+_AT_ONCE = 500
+MOST_RECORDS = 100_000
+"""Read for one answer, which has to be there before the call that asks for it is given up."""
+
+
+async def usage_table(ledger: Ledger, asked: Question) -> UsageTable:
+    """The sums of a ledger's records in a range, by what is asked.
+
+    ``InvalidRequest`` where that takes more records, or makes more groups, than one answer may.
+    """
+    blocks = await _blocks(ledger, asked)
+    sums, read, counted, told = Sums(), 0, 0, 0
+    for block in blocks:
+        records = await _records(ledger, block, MOST_RECORDS - read)
+        if len(records) < block.records:
+            break
+        read, told = read + len(records), told + 1
+        # On a thread, here and at the end: other calls go on meanwhile.
+        counted += await asyncio.to_thread(_add, sums, asked, records)
+    older = blocks[told:]
+    return await asyncio.to_thread(_table, ledger.subscription_id, asked, sums, counted, older)
+
+
+def _add(sums: Sums, asked: Question, records: Iterable[UsageRecord]) -> int:
+    """Add those in the range; how many they were."""
+    inside = [each for each in records if asked.since <= each.timestamp < asked.until]
+    for record in inside:
+        sums.add(parts_of_record(asked.group_by, record))
+    return len(inside)
+
+
+def _table(
+    subscription_id: str, asked: Question, sums: Sums, counted: int, older: Sequence[BlockTotal]
+) -> UsageTable:
+    """What records told, and the totals of older blocks that lie in the range."""
+    for block in older if asked.blocks_can_tell else ():
+        if asked.since <= block.starts_at and block.ends_at <= asked.until:
+            sums.add(parts_of_block(asked.group_by, subscription_id, block))
+            counted += block.records
+    groups = sums.groups()
+    records_since = older[0].ends_at if older else asked.since
+    return UsageTable(
+        groups=groups,
+        total=sum(groups, NOTHING).model_copy(update={"records": counted}),
+        covered=covered(asked, subscription_id, records_since, older),
+    )
+
+
+async def _blocks(ledger: Ledger, asked: Question) -> list[BlockTotal]:
+    """Those that have a part in the range, newest first."""
+    found: list[BlockTotal] = []
+    cursor = None
+    while True:
+        page = await ledger.blocks(limit=_AT_ONCE, cursor=cursor)
+        found += [
+            each
+            for each in page.items
+            if each.starts_at < asked.until and asked.since < each.ends_at
+        ]
+        cursor = page.next_cursor
+        if cursor is None or page.items[-1].starts_at < asked.since:
+            return found
+
+
+async def _records(ledger: Ledger, block: BlockTotal, most: int) -> list[UsageRecord]:
+    found: list[UsageRecord] = []
+    cursor = None
+    while True:
+        page = await ledger.usage(
+            limit=_AT_ONCE, cursor=cursor, since=block.starts_at, until=block.ends_at
+        )
+        found += page.items
+        cursor = page.next_cursor
+        if len(found) > most:
+            problem = f"takes in more than {MOST_RECORDS} records of {ledger.subscription_id}"
+            raise InvalidRequest("since", f"{problem}: ask for a shorter range")
+        if cursor is None:
+            return found

@@ -1,0 +1,106 @@
+"""The newest happenings, in order, for whoever reads along or comes back.
+
+A bounded ring in memory: the happening before the oldest one falls out. Its ids are
+``<activation>-<number>``, so an id of an earlier activation, or one whose successor has fallen out,
+is known for what it is and answered with a gap first. Nothing here is waited for by those who tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from itertools import islice
+
+from pool.errors import InvalidRequest
+from pool.happening import Happening, HappeningPage, Told, Wanted, gap
+
+MOST_KEPT = 5000
+"""About 3 MB: at a hundred executions a minute, a quarter of an hour."""
+MOST_AT_ONCE = 200
+LONGEST_WAIT_SECONDS = 30.0
+"""As long as other calls that wait."""
+_CURSOR = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,15})", re.ASCII)
+
+
+class Happenings:
+    """What happened in one activation of whoever tells."""
+
+    def __init__(
+        self, activation: str, clock: Callable[[], datetime], most_kept: int = MOST_KEPT
+    ) -> None:
+        self._activation = activation
+        self._clock = clock
+        self._kept: deque[Happening] = deque(maxlen=most_kept)
+        self._last = 0
+        """The number of the newest one; the first has 1."""
+        self._news = asyncio.Event()
+
+    @property
+    def count(self) -> int:
+        """How many there were in this activation."""
+        return self._last
+
+    def add(self, happening: Happening) -> None:
+        self._kept.append(happening)
+        self._last += 1
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def next_page(
+        self, after: str | None, wanted: Wanted, wait_seconds: float, limit: int = MOST_AT_ONCE
+    ) -> HappeningPage:
+        """``page``, as soon as there is something in it; an empty one after ``wait_seconds``."""
+        until = time.monotonic() + min(wait_seconds, LONGEST_WAIT_SECONDS)
+        while True:
+            news = self._news
+            page = self.page(after, wanted, limit)
+            left = until - time.monotonic()
+            if page.items or left <= 0:
+                return page
+            after = page.cursor
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await news.wait()
+
+    def page(
+        self, after: str | None, wanted: Wanted | None = None, limit: int = MOST_AT_ONCE
+    ) -> HappeningPage:
+        """What happened after an id, at most ``limit`` of it; without one, nothing yet: what
+        happens from now on. ``InvalidRequest`` for an id that is none.
+        """
+        if after is None:
+            return HappeningPage(items=(), cursor=self._id(self._last))
+        number, reason = self._place(after)
+        items = []
+        if reason is not None:
+            items.append(Told(id=self._id(number), happening=gap(reason, self._clock())))
+        before_kept = self._last - len(self._kept)
+        for happening in islice(self._kept, number - before_kept, None):
+            if len(items) >= limit:
+                break
+            number += 1
+            if wanted is None or wanted.takes(happening):
+                items.append(Told(id=self._id(number), happening=happening))
+        return HappeningPage(items=tuple(items), cursor=self._id(number))
+
+    def _place(self, after: str) -> tuple[int, str | None]:
+        """The number after which to go on, and why something may be missing before it."""
+        found = _CURSOR.fullmatch(after)
+        if found is None:
+            raise InvalidRequest(
+                "after", "is no id of an event: pass the id of the last event that came"
+            )
+        number, before_kept = int(found[2]), self._last - len(self._kept)
+        if found[1] != self._activation or number > self._last:
+            return before_kept, "what is told began anew since"
+        if number < before_kept:
+            return before_kept, "more happened since than is kept"
+        return number, None
+
+    def _id(self, number: int) -> str:
+        return f"{self._activation}-{number}"

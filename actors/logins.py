@@ -1,0 +1,50 @@
+"""Whether a seat that was found signed out has been signed in since.
+
+An authentication failure stops a seat for five minutes at a time. Before such a time ends the CLI
+is asked whether there is a credential at all: while there is none, no request is tried on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from actors.life import Life
+from pool.cooldown import active_cooldown, still_signed_out
+from pool.errors import ConfigError, StoreError
+from pool.outcome import FailureKind
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+BEFORE_THE_END = timedelta(seconds=10)
+"""When the CLI is asked: its answer takes up to a second, on a busy machine more."""
+
+
+async def recheck_login(life: Life) -> None:
+    """Keep a seat stopped while nobody is signed in, for as long as this life lasts."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        cooldown = active_cooldown(life.state.standing, life.now())
+        if cooldown is None or cooldown.cause is not FailureKind.AUTHENTICATION:
+            continue
+        if cooldown.until - life.now() > BEFORE_THE_END:
+            continue
+        if await _is_signed_out(life):
+            try:
+                await life.stand(still_signed_out(life.state.standing, life.now()))
+            except StoreError as error:
+                life.trouble(error)
+
+
+async def _is_signed_out(life: Life) -> bool:
+    try:
+        environment = life.given.environment(life.state.spec)
+        return not await life.given.runner.is_signed_in(environment)
+    except ConfigError as error:  # a credential that is missing altogether, or no CLI to ask
+        log.warning(
+            "login not checked",
+            extra={"subscription_id": life.state.spec.id, "problem": str(error)},
+        )
+        return False

@@ -1,0 +1,112 @@
+"""``claude-pool explain``: why an execution went where it went."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from api.cli.board import dollars
+from api.cli.service import (
+    DEFAULT_KEY_ENV,
+    DEFAULT_URL,
+    AsJson,
+    KeyEnv,
+    Url,
+    service,
+    understood,
+)
+from pool.execution import Attempt, Candidate, Execution
+
+ExecutionId = Annotated[str, typer.Argument(help="The execution's id.", metavar="EXECUTION_ID")]
+
+
+def explain(
+    execution_id: ExecutionId,
+    *,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    key_env: KeyEnv = DEFAULT_KEY_ENV,
+) -> None:
+    """Tell why an execution went where it went.
+
+    Shows the subscriptions as they stood when the last one was chosen, the best first: the score
+    with what it is made of, or why it refused and until when. Then every run for it, with its end
+    and its cost.
+    """
+    with service(url, key_env) as asked:
+        execution = understood(Execution, asked.ask("GET", f"/v1/executions/{execution_id}").value)
+        if as_json:
+            typer.echo(execution.routing.model_dump_json(indent=2))
+            return
+        Console().print(told(execution))
+
+
+def told(execution: Execution) -> RenderableType:
+    """The reason, the candidates and the attempts."""
+    reason = Text.assemble(
+        *("It went to ", (execution.subscription_id, "bold"), f" ({execution.status.value}): "),
+        f"{execution.routing.reason}.",
+    )
+    return Group(reason, "", _candidates(execution), "", _attempts(execution))
+
+
+def _candidates(execution: Execution) -> RenderableType:
+    if not execution.routing.candidates:
+        return "No subscription was compared."
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("subscription", no_wrap=True)
+    table.add_column("tier", justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("made of, or refused because")
+    table.add_column("report's age", justify="right", no_wrap=True)
+    for each in execution.routing.candidates:
+        is_chosen = each.subscription_id == execution.subscription_id
+        table.add_row(
+            Text(each.subscription_id, style="bold green" if is_chosen else ""),
+            str(each.tier),
+            f"{each.score:.1f}",
+            _why(each),
+            f"{each.report_age_seconds:.1f} s",
+        )
+    return table
+
+
+def _why(candidate: Candidate) -> Text:
+    """What made the score, without the terms that made nothing; or the refusal with its expiry."""
+    if candidate.refusal is not None:
+        text = Text(f"{candidate.refusal_cause}: {candidate.refusal}", style="red")
+        if candidate.refused_until is not None:
+            text.append(f"\nuntil {candidate.refused_until:%Y-%m-%d %H:%M:%S} UTC", style="dim")
+        return text
+    terms = (
+        f"{each.points + 0:+.1f}  {each.sentence}" for each in candidate.components if each.points
+    )
+    return Text("\n".join(terms) or "nothing is held against it")
+
+
+def _attempts(execution: Execution) -> RenderableType:
+    if not execution.attempts:
+        return "Nothing was run for it."
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("attempt", justify="right")
+    for heading in ("subscription", "outcome"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("cost", justify="right", no_wrap=True)
+    table.add_column("reason")
+    for number, each in enumerate(execution.attempts, start=1):
+        table.add_row(*_row(number, each))
+    return table
+
+
+def _row(number: int, attempt: Attempt) -> tuple[RenderableType, ...]:
+    return (
+        str(number),
+        Text(attempt.subscription_id),
+        Text(attempt.outcome),
+        dollars(attempt.cost_usd),
+        Text(attempt.reason or ""),
+    )

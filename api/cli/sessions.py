@@ -1,0 +1,116 @@
+"""``claude-pool sessions``: the conversations of a running service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from api.cli.board import span
+from api.cli.service import (
+    DEFAULT_KEY_ENV,
+    DEFAULT_URL,
+    AsJson,
+    KeyEnv,
+    Url,
+    service,
+    understood,
+)
+from pool.session import Session
+from pool.store.protocol import Page
+
+commands = typer.Typer(
+    no_args_is_help=True, help="List, show or forget the conversations of a running service."
+)
+
+Id = Annotated[str, typer.Argument(help="The session's id.", metavar="ID")]
+Limit = Annotated[int, typer.Option(min=1, max=200, help="How many at most.")]
+Cursor = Annotated[str | None, typer.Option(help="Go on where the list before ended.")]
+Subscription = Annotated[str | None, typer.Option(help="Those that live there.")]
+
+
+@commands.command("list")
+def list_(
+    *,
+    subscription: Subscription = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    key_env: KeyEnv = DEFAULT_KEY_ENV,
+) -> None:
+    """Show the sessions, those used last first."""
+    wanted = {"limit": limit, "cursor": cursor, "subscription_id": subscription}
+    params = {name: value for name, value in wanted.items() if value is not None}
+    with service(url, key_env) as asked:
+        value = asked.ask("GET", "/v1/sessions", params=params).value
+        if as_json:
+            _echo(value)
+            return
+        page = understood(Page[Session], value)
+        Console().print(_table(page.items) if page.items else "There are no sessions.")
+        if page.next_cursor is not None:
+            typer.echo(f"more with --cursor {page.next_cursor}")
+
+
+@commands.command()
+def show(
+    id_: Id, *, as_json: AsJson = False, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV
+) -> None:
+    """Show one session, and the subscriptions that it has been at."""
+    with service(url, key_env) as asked:
+        value = asked.ask("GET", f"/v1/sessions/{id_}").value
+        if as_json:
+            _echo(value)
+            return
+        session = understood(Session, value)
+        Console().print(_table([session]), _moves(session))
+
+
+@commands.command()
+def forget(id_: Id, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None:
+    """Remove a session and its transcripts. What its turns cost stays recorded."""
+    with service(url, key_env) as asked:
+        asked.ask("DELETE", f"/v1/sessions/{id_}")
+        typer.echo(f"{id_} is forgotten")
+
+
+def _echo(value: Any) -> None:
+    Console(soft_wrap=True).print_json(data=value)
+
+
+def _table(sessions: Sequence[Session]) -> RenderableType:
+    now = datetime.now(UTC)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("session", "lives at", "state", "used"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("moving")
+    for each in sessions:
+        rested = max(0.0, (now - each.last_used_at).total_seconds())
+        moving = "" if each.fetch_from is None else f"from {each.fetch_from}, at its next turn"
+        table.add_row(
+            each.id,
+            Text(each.subscription_id),
+            each.state.value,
+            f"{span(rested)} ago",
+            Text(moving),
+        )
+    return table
+
+
+def _moves(session: Session) -> RenderableType:
+    if not session.moves:
+        return "It has been nowhere else."
+    table = Table("moved at", "from", "to", box=None, pad_edge=False, header_style="bold")
+    for each in session.moves:
+        table.add_row(
+            f"{each.moved_at:%Y-%m-%d %H:%M:%S} UTC",
+            Text(each.from_subscription_id),
+            Text(each.to_subscription_id),
+        )
+    return table

@@ -1,0 +1,191 @@
+"""``claude-pool usage``: what was used, by day, model, key and so on.
+
+On a terminal a table and a chart; in a pipe the data alone, as CSV unless JSON lines are asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from api.cli.chart import DayChart, money
+from api.cli.service import (
+    DEFAULT_KEY_ENV,
+    DEFAULT_URL,
+    KeyEnv,
+    Service,
+    Url,
+    complain,
+    service,
+    understood,
+)
+from api.usage_lines import csv_lines, json_lines
+from pool.breakdown import CostSource, Grouping, UsageBreakdown, UsageRow
+from pool.value import instant_text
+
+DAYS_SHOWN = 7
+_HEADINGS = ("records", "cost", "input", "output", "cache writes", "cache reads")
+
+
+class Form(StrEnum):
+    """How usage is told."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON_LINES = "jsonl"
+
+
+By = Annotated[
+    list[Grouping] | None, typer.Option("--by", help="Repeat it for up to three. Default: day.")
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"],
+        help="In UTC. Default: the beginning of the day, six days before --until.",
+    ),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"],
+        help="In UTC; a day alone means its beginning. Default: now.",
+    ),
+]
+SubscriptionId = Annotated[str | None, typer.Option("--subscription", help="Only this one.")]
+As = Annotated[
+    Form | None, typer.Option("--format", help="Default: a table on a terminal, else CSV.")
+]
+
+
+def usage(
+    *,
+    by: By = None,
+    since: Since = None,
+    until: Until = None,
+    subscription: SubscriptionId = None,
+    written_as: As = None,
+    url: Url = DEFAULT_URL,
+    key_env: KeyEnv = DEFAULT_KEY_ENV,
+) -> None:
+    """Show what was used: a table by what you name, and on a terminal a chart of the days.
+
+    Days and blocks are those of UTC. Of what is older than the pool keeps its records, only days,
+    blocks and models are known.
+    """
+    is_terminal = sys.stdout.isatty()
+    form = written_as or (Form.TABLE if is_terminal else Form.CSV)
+    groupings = by or [Grouping.DAY]
+    params = {**_range(since, until), "subscription_id": subscription}
+    with service(url, key_env) as asked:
+        found = _asked(asked, params, groupings)
+        if form is Form.TABLE:
+            console = Console()
+            console.print(_table(found))
+            if is_terminal and found.items:
+                console.print()
+                console.print(_chart(asked, params))
+        else:
+            for line in csv_lines(found) if form is Form.CSV else json_lines(found):
+                sys.stdout.write(line)
+    if not found.is_complete:
+        detail = "of a part of this time the pool keeps no records, or only whole blocks"
+        complain("These sums are not of the whole range", detail)
+
+
+def _range(since: datetime | None, until: datetime | None) -> dict[str, str]:
+    end = datetime.now(UTC) if until is None else until.replace(tzinfo=UTC)
+    midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
+    begin = midnight - timedelta(days=DAYS_SHOWN - 1) if since is None else since
+    return {"since": instant_text(begin.replace(tzinfo=UTC)), "until": instant_text(end)}
+
+
+def _asked(asked: Service, params: dict[str, Any], by: list[Grouping]) -> UsageBreakdown:
+    known = {name: value for name, value in params.items() if value is not None}
+    wanted = {**known, "group_by": [each.value for each in by]}
+    return understood(UsageBreakdown, asked.ask("GET", "/v1/usage", params=wanted).value)
+
+
+def _chart(asked: Service, params: dict[str, Any]) -> DayChart:
+    """By day and subscription; where there is but one, by day and model."""
+    found = _asked(asked, params, [Grouping.DAY, Grouping.SUBSCRIPTION])
+    costs = _costs(found, Grouping.SUBSCRIPTION)
+    if len({part for parts in costs.values() for part in parts}) < 2:
+        costs = _costs(_asked(asked, params, [Grouping.DAY, Grouping.MODEL]), Grouping.MODEL)
+    last = (found.until - timedelta(microseconds=1)).date()
+    return DayChart(costs, found.since.date(), last)
+
+
+def _costs(found: UsageBreakdown, part: Grouping) -> dict[date, dict[str, Decimal]]:
+    costs: dict[date, dict[str, Decimal]] = defaultdict(dict)
+    for row in found.items:
+        costs[date.fromisoformat(str(row.day))][_printable(getattr(row, part))] = row.cost_usd
+    return costs
+
+
+def _table(found: UsageBreakdown) -> Table:
+    table = Table(
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        header_style="bold",
+        show_footer=bool(found.items),
+    )
+    for index, each in enumerate(found.group_by):
+        is_time = each in {Grouping.DAY, Grouping.BLOCK}
+        total = "total" if index == 0 else ""
+        table.add_column(each.value, total, overflow="fold", no_wrap=is_time)
+    for heading, footer in zip(_HEADINGS, _figures(found.total), strict=True):
+        table.add_column(heading, footer, justify="right")
+    if any(map(_sources, found.items)):
+        table.add_column("of which", _sources(found.total))
+    for row in found.items:
+        names = [Text(_shown(each, getattr(row, each))) for each in found.group_by]
+        cells: list[Text | str] = [*names, *_figures(row), _sources(row)]
+        table.add_row(*cells[: len(table.columns)])
+    return table
+
+
+def _shown(grouping: Grouping, name: str | None) -> str:
+    if grouping is Grouping.BLOCK and name is not None:
+        return f"{datetime.fromisoformat(name):%Y-%m-%d %H:%M}"
+    return _printable(name)
+
+
+def _figures(row: UsageRow) -> tuple[str, ...]:
+    return (
+        "?" if row.records is None else str(row.records),
+        money(row.cost_usd),
+        _count(row.input_tokens),
+        _count(row.output_tokens),
+        _count(row.cache_creation_input_tokens),
+        _count(row.cache_read_input_tokens),
+    )
+
+
+def _sources(row: UsageRow) -> str:
+    """Where the cost comes from, unless all of it is what the CLI said of the pool's own runs."""
+    others = {each: cost for each, cost in row.cost_usd_by_source.items() if each != CostSource.CLI}
+    return ", ".join(f"{source} {money(cost)}" for source, cost in others.items())
+
+
+def _count(tokens: int) -> str:
+    """Tokens with three digits or more, and their thousands or millions."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**4, "k")):
+        if abs(tokens) >= size:
+            return f"{tokens / (1000 if unit == 'k' else size):.1f}{unit}"
+    return str(tokens)
+
+
+def _printable(name: str | None) -> str:
+    """A name that others chose, without what a terminal would obey."""
+    return "-" if name is None else "".join(each if each.isprintable() else "?" for each in name)

@@ -1,0 +1,31 @@
+"""What a dialect says no with, beyond the errors that all of the service shares."""
+
+from __future__ import annotations
+
+from pool.errors import BadField, PoolError
+from pool.execution import Execution
+
+
+class Unsupported(BadField):
+    """Well said, and the API that is spoken would do it, but this pool cannot."""
+
+
+class RunFailed(PoolError):
+    """The run ended without an answer, for a reason that another seat would not mend."""
+
+    def __init__(self, execution_id: str, reason: str, message: str) -> None:
+        super().__init__(execution_id, reason, message)
+        self.execution_id = execution_id
+        self.reason = reason
+        self.message = message
+
+    @classmethod
+    def of(cls, execution: Execution) -> RunFailed:
+        """What a failed execution tells."""
+        error = execution.error
+        if error is None:
+            return cls(execution.id, execution.status.value, "it ended without an answer")
+        return cls(execution.id, error.type, error.message)
+
+    def __str__(self) -> str:
+        return f"the run {self.execution_id} ended without an answer: {self.reason}: {self.message}"

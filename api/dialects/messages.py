@@ -1,0 +1,360 @@
+"""Anthropic's Messages: what is asked in it, and how an answer is told, whole or as a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, assert_never
+
+from pydantic import Discriminator, Field, Tag
+
+from api.dialects.asked import (
+    MAX_MESSAGES,
+    MAX_PARTS,
+    MAX_STOPS,
+    Asked,
+    Lenient,
+    StopSequence,
+    execution_request,
+    extra_of,
+    image,
+    news_of,
+    no_images_in,
+    session_of,
+)
+from api.dialects.errors import Unsupported
+from api.dialects.fields import MESSAGE_BLOCKS, MESSAGES, ignored, pass_over
+from api.dialects.history import Turn
+from api.dialects.shown import (
+    PoolPart,
+    answered_text,
+    is_refusal,
+    pool_part,
+    refusal_of,
+    speech_of,
+)
+from api.dialects.stops import Speech
+from pool.execution import Execution, Image, ModelId, SessionId
+from pool.usage import Usage, UsageReport, usage_report
+from pool.value import Value
+
+_NAMES = {
+    "prompt": "messages",
+    "images": "messages",
+    "system_prompt": "system",
+    "json_schema": "output_config.format.schema",
+}
+
+# -- what is asked -------------------------------------------------------------------------------
+
+
+class TextBlock(Lenient):
+    type: Literal["text"]
+    text: str
+
+
+class Source(Lenient):
+    type: str
+    media_type: str | None = None
+    data: str | None = None
+
+
+class ImageBlock(Lenient):
+    type: Literal["image"]
+    source: Source
+
+
+class OtherBlock(Lenient):
+    """Of any other kind; ``fields`` says what becomes of it."""
+
+    type: str
+
+
+def _kind(block: Any) -> str:
+    kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
+    return kind if kind in ("text", "image") else "other"
+
+
+_AnyBlock = TextBlock | ImageBlock | OtherBlock
+Block = Annotated[
+    Annotated[TextBlock, Tag("text")]
+    | Annotated[ImageBlock, Tag("image")]
+    | Annotated[OtherBlock, Tag("other")],
+    Discriminator(_kind),
+]
+
+
+class MessageParam(Lenient):
+    role: Literal["user", "assistant", "system"]
+    content: str | Annotated[list[Block], Field(max_length=MAX_PARTS)]
+
+
+class Format(Lenient):
+    type: Literal["json_schema"]
+    json_schema: Annotated[dict[str, Any], Field(alias="schema")]
+
+
+class OutputConfig(Lenient):
+    format: Format | None = None
+
+
+class Metadata(Lenient):
+    user_id: str | None = None
+
+
+class MessagesBody(Lenient):
+    """The body of `POST /v1/messages`. Other fields are refused or ignored: see README.md."""
+
+    model: ModelId
+    messages: Annotated[list[MessageParam], Field(min_length=1, max_length=MAX_MESSAGES)]
+    system: str | Annotated[list[TextBlock], Field(max_length=MAX_PARTS)] | None = None
+    stream: bool | None = None
+    stop_sequences: Annotated[list[StopSequence], Field(max_length=MAX_STOPS)] | None = None
+    output_config: OutputConfig | None = None
+    metadata: Metadata | None = None
+    session_id: SessionId | None = None
+
+
+def asked(body: MessagesBody, *, session_id: str | None = None, beta: str | None = None) -> Asked:
+    """What a body asks of the pool. ``Unsupported`` or ``InvalidRequest`` where it cannot be."""
+    session = session_of(body.session_id, session_id)
+    extra = {**extra_of(body), "anthropic-beta": beta}
+    config, metadata = body.output_config or OutputConfig(), body.metadata or Metadata()
+    reading = _Reading(body.messages)
+    turns = news_of(reading.turns, session)
+    request = execution_request(
+        _NAMES,
+        turns,
+        model=body.model,
+        session_id=session,
+        system_prompt="\n\n".join([*_texts(body.system), *reading.system]) or None,
+        json_schema=config.format.json_schema if config.format else None,
+        metadata={} if metadata.user_id is None else {"user_id": metadata.user_id},
+    )
+    return Asked(
+        request=request,
+        ignored=(
+            *ignored(extra, MESSAGES),
+            *ignored(extra_of(config), MESSAGES, "output_config"),
+            *ignored(extra_of(metadata), MESSAGES, "metadata"),
+            *reading.ignored,
+            *(["messages[before the last answer]"] * (len(turns) < len(reading.turns))),
+        ),
+        stops=tuple(body.stop_sequences or ()),
+        stream=bool(body.stream),
+    )
+
+
+class _Reading:
+    """Messages, read into turns, system prompts, and the names of what is passed over."""
+
+    def __init__(self, messages: Sequence[MessageParam]) -> None:
+        self.turns: list[Turn] = []
+        self.system: list[str] = []
+        self.ignored: list[str] = []
+        for at, message in enumerate(messages):
+            self._take(message, f"messages.{at}")
+
+    def _take(self, message: MessageParam, where: str) -> None:
+        texts: list[str] = []
+        images: list[Image] = []
+        self.ignored += ignored(extra_of(message), MESSAGES, "messages")
+        content = message.content
+        blocks = [TextBlock(type="text", text=content)] if isinstance(content, str) else content
+        for at, block in enumerate(blocks):
+            self._take_block(block, f"{where}.content.{at}", texts, images)
+        text = "\n\n".join(texts)
+        if message.role == "system":
+            no_images_in(images, where)
+            self.system.append(text)
+        else:
+            self.turns.append(Turn(role=message.role, text=text, images=tuple(images)))
+
+    def _take_block(
+        self, block: _AnyBlock, where: str, texts: list[str], images: list[Image]
+    ) -> None:
+        match block:
+            case TextBlock(text=text):
+                texts.append(text)
+            case ImageBlock(source=source):
+                images.append(_image(source, f"{where}.source"))
+            case OtherBlock(type=kind):
+                pass_over(kind, MESSAGE_BLOCKS, where)
+                self.ignored.append(f"messages.content.{kind}")
+                return
+            case never:
+                assert_never(never)
+        self.ignored += ignored(extra_of(block), MESSAGES, "messages.content")
+
+
+def _image(source: Source, where: str) -> Image:
+    if source.type != "base64":
+        raise Unsupported(where, "send images in base64: the pool fetches nothing")
+    return image(where, source.media_type, source.data)
+
+
+def _texts(system: str | list[TextBlock] | None) -> list[str]:
+    match system:
+        case None:
+            return []
+        case str():
+            return [system]
+        case blocks:
+            return [block.text for block in blocks]
+
+
+# -- what is answered ----------------------------------------------------------------------------
+
+
+class TextContent(Value):
+    type: Literal["text"] = "text"
+    text: str
+
+
+class MessageUsage(Value):
+    """Tokens of the whole run, those of the cache beside the others."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+
+
+StopReason = Literal["end_turn", "stop_sequence", "refusal"]
+
+
+class StopDetails(Value):
+    """Why the model declined."""
+
+    type: Literal["refusal"] = "refusal"
+    explanation: str
+
+
+class Message(Value):
+    """An answer."""
+
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: tuple[TextContent, ...]
+    stop_reason: StopReason | None
+    stop_sequence: str | None = None
+    stop_details: StopDetails | None = None
+    usage: MessageUsage
+    pool: PoolPart
+
+
+def message(execution: Execution, asked: Asked) -> Message:
+    """An ended execution that has an answer, as a message."""
+    speech = speech_of(asked)
+    text = "" if is_refusal(execution) else speech.end(answered_text(execution, asked))
+    return _told(execution, asked, speech, text)
+
+
+def _told(execution: Execution, asked: Asked, speech: Speech, text: str) -> Message:
+    stop_reason, details = _stop(execution, speech)
+    return Message(
+        id=_id(execution),
+        model=execution.model,
+        content=(TextContent(text=text),) if text else (),
+        stop_reason=stop_reason,
+        stop_sequence=speech.stopped_by,
+        stop_details=details,
+        usage=_usage(execution.usage),
+        pool=pool_part(execution, asked.ignored),
+    )
+
+
+def _stop(execution: Execution, speech: Speech) -> tuple[StopReason, StopDetails | None]:
+    if is_refusal(execution):
+        return "refusal", StopDetails(explanation=refusal_of(execution))
+    return ("stop_sequence" if speech.stopped_by is not None else "end_turn"), None
+
+
+def _id(execution: Execution) -> str:
+    return f"msg_{execution.id.removeprefix('exec_')}"
+
+
+def _usage(usage: UsageReport) -> MessageUsage:
+    return MessageUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_creation_input_tokens=usage.cache_creation_input_tokens,
+        cache_read_input_tokens=usage.cache_read_input_tokens,
+    )
+
+
+class MessageEvent(Value):
+    """An event of a streamed message; which fields it has depends on its type."""
+
+    type: Literal[
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "ping",
+        "error",
+    ]
+    message: Message | None = None
+    index: int | None = None
+    content_block: TextContent | None = None
+    delta: dict[str, Any] | None = None
+    usage: MessageUsage | None = None
+    pool: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    request_id: str | None = None
+
+
+class MessageStream:
+    """The events of a streamed message. What it cost is known at the end, in ``message_delta``."""
+
+    heartbeat = b'event: ping\ndata: {"type":"ping"}\n\n'
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._speech = speech_of(asked)
+
+    def begin(self, execution: Execution) -> bytes:
+        begun = Message(
+            id=_id(execution),
+            model=execution.model,
+            content=(),
+            stop_reason=None,
+            usage=_usage(usage_report(Usage())),
+            pool=pool_part(execution, self._asked.ignored),
+        )
+        block = {"type": "text", "text": ""}
+        return _event("message_start", message=begun.model_dump(mode="json")) + _event(
+            "content_block_start", index=0, content_block=block
+        )
+
+    def text(self, piece: str) -> bytes:
+        return self._delta(self._speech.hear(piece))
+
+    def end(self, execution: Execution) -> bytes:
+        """The rest of the answer, and its end."""
+        refused = is_refusal(execution)
+        rest = "" if refused else self._speech.end(answered_text(execution, self._asked))
+        told = _told(execution, self._asked, self._speech, rest).model_dump(mode="json")
+        delta = {name: told[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
+        return (
+            self._delta(rest)
+            + _event("content_block_stop", index=0)
+            + _event("message_delta", delta=delta, usage=told["usage"], pool=told["pool"])
+            + _event("message_stop")
+        )
+
+    def failure(self, body: dict[str, Any]) -> bytes:
+        return _event(**body)
+
+    def _delta(self, text: str) -> bytes:
+        delta = {"type": "text_delta", "text": text}
+        return _event("content_block_delta", index=0, delta=delta) if text else b""
+
+
+def _event(type: str, **data: Any) -> bytes:  # noqa: A002 - as it is called in the API
+    told = json.dumps({"type": type, **data}, separators=(",", ":"))
+    return f"event: {type}\ndata: {told}\n\n".encode()

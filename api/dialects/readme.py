@@ -1,0 +1,27 @@
+"""The tables of README.md, made from what the code goes by: ``python -m api.dialects.readme``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from api.dialects import fields, telling
+
+README = Path(__file__).with_name("README.md")
+_PLACE = re.compile(r"(<!-- ([a-zA-Z_.]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def renewed(text: str) -> str:
+    """The text, with every table as it must be."""
+    tables = {
+        "fields.MESSAGES": fields.table(fields.MESSAGES),
+        "fields.MESSAGE_BLOCKS": fields.table(fields.MESSAGE_BLOCKS),
+        "fields.CHAT": fields.table(fields.CHAT),
+        "fields.CHAT_PARTS": fields.table(fields.CHAT_PARTS),
+        "telling": telling.table(),
+    }
+    return _PLACE.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text)
+
+
+if __name__ == "__main__":
+    README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,288 @@
+"""Running what was asked in a dialect, and answering while or after it runs.
+
+The SDKs repeat a request that timed out, and send no ``Idempotency-Key`` unless told to. So a
+caller without a key takes its run along when it hangs up, as with the real APIs; one with a key
+finds it again.
+
+A stream says nothing until there is something to say, or for ``HOLD_SECONDS``: what ends before its
+first word is then an error with a status, which an SDK can act on, and not a broken stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, TypeVar
+
+from fastapi import Depends, Header, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from actors.client import PoolClient
+from api.dialects.asked import Asked
+from api.dialects.shown import answer_headers, answerable
+from api.keys import MayExecute
+from api.problems import Problem, Stopping, problem_told
+from api.routes.arguments import Client, IdempotencyKey
+from pool.errors import InvalidRequest, NotFound
+from pool.execution import Execution, SessionId
+from pool.progress import AttemptBegan, Ended, Event, Text, Thinking, ToolUse
+
+HOLD_SECONDS = 10.0
+HEARTBEAT_SECONDS = 15.0
+"""Proxies give a silent connection up after 30-60 s."""
+
+T = TypeVar("T")
+SessionHeader = Annotated[SessionId | None, Header(alias="X-Session-Id")]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request on its way: who asks, and where the answer goes."""
+
+    http: Request
+    client: PoolClient
+    caller: str
+    key: str | None
+
+    async def abandon(self, execution: Execution) -> None:
+        """What becomes of a run whose caller has hung up."""
+        if self.key is None:
+            await self.client.cancel(execution.id)
+
+
+def _call(http: Request, client: Client, caller: MayExecute, key: IdempotencyKey = None) -> Call:
+    return Call(http, client, caller.name, key)
+
+
+AnyCall = Annotated[Call, Depends(_call)]
+
+
+class Voice(Protocol):
+    """How a dialect tells an answer while it is made."""
+
+    heartbeat: bytes
+
+    def begin(self, execution: Execution) -> bytes: ...
+
+    def text(self, piece: str) -> bytes: ...
+
+    def end(self, execution: Execution) -> bytes: ...
+
+    def failure(self, body: dict[str, Any]) -> bytes: ...
+
+
+async def answered(call: Call, asked: Asked) -> Execution:
+    """Run it to its end. Raises what a dialect tells as an error."""
+    execution = await _started(call, asked)
+    ended = await _attended(call.client.ended(execution), call, execution)
+    return answerable(ended, asked)
+
+
+async def streamed(
+    call: Call, asked: Asked, voice: Voice, told: Callable[[Problem], dict[str, Any]]
+) -> EventStream:
+    """Run it, and answer as it goes on. Raises where it ended before its first word."""
+    execution = await _started(call, asked)
+    reader = _Reader(call.client.events(execution.id))
+    try:
+        heard = await _attended(_first(reader), call, execution)
+        if isinstance(last := heard[-1].progress if heard else None, Ended):
+            answerable(last.execution, asked)
+    except BaseException:
+        await reader.close()
+        raise
+    for event in heard:
+        execution = _known(execution, event)
+    answer = _Answer(asked, voice, lambda error: told(problem_told(error, call.http.url.path)))
+    return EventStream(
+        answer.frames(execution, heard, reader),
+        answer.failure,
+        lambda: call.abandon(execution),
+        answer_headers(execution, asked.ignored),
+    )
+
+
+async def _started(call: Call, asked: Asked) -> Execution:
+    request = asked.request.model_copy(update={"stream": asked.stream})
+    try:
+        return await call.client.start(request, idempotency_key=call.key, caller=call.caller)
+    except InvalidRequest as error:
+        if error.field == "model":  # to both APIs a model that is not served is not found
+            raise NotFound("model", request.model or "") from None
+        raise
+
+
+async def _attended(work: Awaitable[T], call: Call, execution: Execution) -> T:
+    """What ``work`` comes to, while the caller waits. ``ClientDisconnect`` once it has gone."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.create_task(_gone(call.http.receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return await working
+        await call.abandon(execution)
+        raise ClientDisconnect
+    finally:
+        await _ended(working, leaving)
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the caller has hung up. The body was read; nothing else can come."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _ended(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _known(execution: Execution, event: Event) -> Execution:
+    """An execution, with what an event tells of where it runs."""
+    match event.progress:
+        case AttemptBegan(subscription_id=subscription, session_id=session, model=model):
+            told = {"subscription_id": subscription, "session_id": session, "model": model}
+            return execution.model_copy(update=told)
+        case Ended(execution=ended):
+            return ended
+        case _:
+            return execution
+
+
+class _Reader:
+    """Events one after the other, and time that passes without one."""
+
+    def __init__(self, events: AsyncGenerator[Event, None]) -> None:
+        self._events = events
+        self._next: asyncio.Task[Event] | None = None
+
+    async def next(self, seconds: float) -> Event | None:
+        """The next event; None where none came for so long."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._read())
+        await asyncio.wait({self._next}, timeout=max(0.0, seconds))
+        if not self._next.done():
+            return None
+        read, self._next = self._next, None
+        return await read
+
+    async def close(self) -> None:
+        if self._next is not None:
+            await _ended(self._next)
+        await self._events.aclose()
+
+    async def _read(self) -> Event:
+        return await anext(self._events)
+
+
+async def _first(reader: _Reader) -> list[Event]:
+    """What comes up to the first sign of an answer, or in ``HOLD_SECONDS``."""
+    until = time.monotonic() + HOLD_SECONDS
+    heard: list[Event] = []
+    while (event := await reader.next(until - time.monotonic())) is not None:
+        heard.append(event)
+        if isinstance(event.progress, Text | Thinking | ToolUse | Ended):
+            break
+    return heard
+
+
+class _Answer:
+    """An answer in a dialect's voice, frame by frame."""
+
+    def __init__(
+        self, asked: Asked, voice: Voice, told: Callable[[Exception], dict[str, Any]]
+    ) -> None:
+        self._asked = asked
+        self._voice = voice
+        self._told = told
+        self._spoke_at = time.monotonic()
+
+    async def frames(
+        self, execution: Execution, heard: Sequence[Event], reader: _Reader
+    ) -> AsyncGenerator[bytes, None]:
+        """Everything from the first frame to the last, which is the end or a failure."""
+        try:
+            yield self._spoken(self._voice.begin(execution))
+            for event in heard:
+                yield self._frame(event)
+            last = heard[-1] if heard else None
+            while last is None or not isinstance(last.progress, Ended):
+                left = self._spoke_at + HEARTBEAT_SECONDS - time.monotonic()
+                last = await reader.next(left)
+                yield self._frame(last)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the stream must not just end
+            yield self.failure(error)
+        finally:
+            await reader.close()
+
+    def failure(self, error: Exception) -> bytes:
+        return self._voice.failure(self._told(error))
+
+    def _frame(self, event: Event | None) -> bytes:
+        match event.progress if event is not None else None:
+            case None:
+                return self._spoken(self._voice.heartbeat)
+            case Text(text=text):
+                return self._spoken(self._voice.text(text))
+            case Ended(execution=execution):
+                return self._spoken(self._voice.end(answerable(execution, self._asked)))
+            case _:
+                return b""
+
+    def _spoken(self, frame: bytes) -> bytes:
+        if frame:
+            self._spoke_at = time.monotonic()
+        return frame
+
+
+class EventStream(StreamingResponse):
+    """Frames on their way to a caller who may hang up, from a service that may stop."""
+
+    def __init__(
+        self,
+        frames: AsyncGenerator[bytes, None],
+        failure: Callable[[Exception], bytes],
+        abandon: Callable[[], Awaitable[None]],
+        headers: Mapping[str, str],
+    ) -> None:
+        quiet = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(frames, headers={**quiet, **headers}, media_type="text/event-stream")
+        self._frames = frames
+        self._failure = failure
+        self._abandon = abandon
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        writing = asyncio.create_task(self._write(send))
+        leaving = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if writing.done():
+                await writing
+            else:
+                await self._abandon()
+        except asyncio.CancelledError:
+            # Only uvicorn cancels, at its end; a stream that just ended would pass for an answer.
+            await _ended(writing)
+            await send(_body(self._failure(Stopping()), is_last=True))
+            raise
+        finally:
+            await _ended(writing, leaving)
+
+    async def _write(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        async with aclosing(self._frames):
+            async for frame in self._frames:
+                if frame:
+                    await send(_body(frame))
+        await send(_body(b"", is_last=True))
+
+
+def _body(frame: bytes, *, is_last: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": frame, "more_body": not is_last}

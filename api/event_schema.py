@@ -1,0 +1,16 @@
+"""How the OpenAPI document tells of one event of a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def event_schema(data: str) -> dict[str, Any]:
+    """An event as it is sent; its ``data`` is the JSON text of the schema that is named."""
+    ref = {"$ref": f"#/components/schemas/{data}"}
+    text = {"type": "string", "contentMediaType": "application/json", "contentSchema": ref}
+    return {
+        "type": "object",
+        "required": ["data"],
+        "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": text},
+    }

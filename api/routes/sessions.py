@@ -1,0 +1,47 @@
+"""``/v1/sessions``: the conversations, where they live and where they have been."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.body import JsonRoute
+from api.keys import MayExecute, MayRead, ways_to_present_a_key
+from api.problems import documented
+from api.routes.arguments import Client, Cursor, Limit
+from pool.execution import SessionId, SubscriptionId
+from pool.session import Session
+from pool.store.protocol import Page
+
+routes = APIRouter(
+    prefix="/v1/sessions",
+    tags=["sessions"],
+    route_class=JsonRoute,
+    dependencies=ways_to_present_a_key,
+    responses=documented(401, 403, 422, 500, 503),
+)
+
+
+@routes.get("")
+async def sessions(
+    client: Client,
+    _: MayRead,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    subscription_id: SubscriptionId | None = None,
+) -> Page[Session]:
+    """Sessions, those used last first; with `subscription_id`, those that live there."""
+    return await client.sessions(limit=limit, cursor=cursor, subscription_id=subscription_id)
+
+
+@routes.get("/{session_id}", responses=documented(404))
+async def session(session_id: SessionId, client: Client, _: MayRead) -> Session:
+    """One session, with every move to another subscription that it has made."""
+    return await client.session(session_id)
+
+
+@routes.delete("/{session_id}", status_code=204, responses=documented(404, 409))
+async def forget(session_id: SessionId, client: Client, _: MayExecute) -> None:
+    """Remove a session and its transcripts, wherever it has been; what its turns cost stays
+    recorded. 409 while one of them is at work.
+    """
+    await client.forget_session(session_id)

@@ -1,0 +1,58 @@
+"""A router that has just begun, and has not heard of everybody yet."""
+
+from __future__ import annotations
+
+import asyncio
+
+from localpool import FakeRunner, LocalPool
+from seats import ask, limit, runs_at, stop_for
+
+from actors.router import Router
+from pool.subscription import SubscriptionSpec
+
+LATE_SECONDS = 0.3
+
+
+async def begin_again(pool: LocalPool) -> None:
+    """Replace the router by the next one, which hears of all but ``sub1`` late."""
+    activate = pool.peers.activate
+
+    async def slowly(spec: SubscriptionSpec) -> None:
+        await asyncio.sleep(0 if spec.id == "sub1" else LATE_SECONDS)
+        await activate(spec)
+
+    old = pool.router
+    await old.close()
+    pool.peers.activate = slowly  # type: ignore[method-assign] # of this one alone
+    directory = await pool.stores.open_directory()
+    pool.router = pool.peers.the_router = await Router.activate(
+        directory, pool.peers, old._settings, old._dispatcher._knows_model, pool.clock
+    )
+
+
+async def test_a_request_is_not_refused_before_everybody_was_heard_of(
+    local_pool: LocalPool,
+) -> None:
+    await stop_for(local_pool, "sub1")
+    await begin_again(local_pool)
+
+    execution = await local_pool.client.execute(ask())
+
+    assert execution.subscription_id in {"sub2", "sub3"}
+
+
+async def test_what_its_owner_cannot_serve_is_not_given_up_before_everybody_was_heard_of(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    session_id = (await runs_at(local_pool, "sub1")).session_id
+    runner.hold = True
+    started = await local_pool.client.start(ask("second", session_id=session_id))
+    *_, run = await runner.wait_for_runs(2)
+    runner.hold = False
+    await begin_again(local_pool)
+    run.end(limit())
+
+    execution = await local_pool.client.ended(started)
+
+    assert execution.status.value == "succeeded"
+    assert execution.subscription_id in {"sub2", "sub3"}

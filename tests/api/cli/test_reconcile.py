@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from adminapi import KEY, Sleeper, billed, client_of
+from click.testing import Result
+from localpool import NOON, SONNET, LocalPool, ManualClock, spec
+
+from actors.looking import ReconcilerSettings
+from actors.reconciler import Reconciler
+from api.demo.admin_api import AdminStandin
+from api.demo.bill import Bill, Usage
+from pool.admin_api.organizations import Organization
+
+Cli = Callable[..., Awaitable[Result]]
+RANGE = ("--since", "2026-01-28T12:00", "--until", "2026-01-28T13:00")
+
+
+@pytest.fixture
+async def mind(local_pool: LocalPool, clock: ManualClock) -> AsyncIterator[AdminStandin]:
+    """A reconciler that looks by itself, of an organization with one API key."""
+    await local_pool.router.add(spec("key1", kind="api_key"))
+    mind = AdminStandin(Bill(), clock)
+    clock.now = NOON.replace(hour=15)
+    sleeper = Sleeper(clock)
+    reconciler = await Reconciler.activate(
+        await local_pool.stores.open_reconciliations(),
+        local_pool.peers,
+        ReconcilerSettings(
+            organizations=(
+                Organization(id="acme", admin_key_env="ACME_KEY", subscriptions=("key1",)),
+            )
+        ),
+        lambda _, turn: client_of(mind, sleeper, turn=turn),
+        clock,
+        sleeper,
+        local_pool.left.append,
+    )
+    local_pool.peers.the_reconciler = reconciler
+    yield mind
+    await reconciler.close()
+
+
+async def test_agreement_is_shown(cli: Cli, mind: AdminStandin) -> None:
+    result = await cli("reconcile", *RANGE, "--wait", "3")
+
+    assert result.exit_code == 0, result.output
+    assert "2026-01-28 12:00" in result.stdout
+    assert "match" in result.stdout
+
+
+async def test_a_difference_beyond_the_threshold_ends_with_1(cli: Cli, mind: AdminStandin) -> None:
+    mind.extra(KEY, SONNET, Usage(input_tokens=1_000_000), NOON)
+    billed(mind.bill, NOON.replace(hour=9))
+
+    result = await cli("reconcile", *RANGE, "--wait", "3", "--json")
+
+    assert result.exit_code == 1
+    rows = json.loads(result.stdout)["items"]
+    hours = [row for row in rows if row["kind"] == "usage"]
+    assert [row["verdict"] for row in hours] == ["local_missing"]
+    assert "1 of 2 hours and days" in result.stderr
+
+
+async def test_a_pool_without_organizations_says_what_to_do(cli: Cli) -> None:
+    result = await cli("reconcile")
+
+    assert result.exit_code == 1
+    assert "present state" in result.stderr

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pytest
+from anthropic.types.message_create_params import MessageCreateParamsBase
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from pydantic import BaseModel
+
+from api.dialects import chat, fields, messages, readme
+from api.dialects.fields import Fate, Row
+
+
+def names(rows: tuple[Row, ...], fate: Fate) -> set[str]:
+    return {row.name for row in rows if row.fate is fate}
+
+
+def test_the_readme_says_what_the_tables_say() -> None:
+    text = readme.README.read_text(encoding="utf-8")
+
+    assert readme.renewed(text) == text, "run: python -m api.dialects.readme"
+    assert len(re.findall("<!-- end -->", text)) == 5
+
+
+@pytest.mark.parametrize(
+    ("rows", "body"), [(fields.MESSAGES, messages.MessagesBody), (fields.CHAT, chat.ChatBody)]
+)
+def test_what_is_honoured_is_what_a_body_declares(
+    rows: tuple[Row, ...], body: type[BaseModel]
+) -> None:
+    assert names(rows, Fate.HONOURED) == set(body.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [
+        (fields.MESSAGE_BLOCKS, get_args(messages._AnyBlock)),
+        (fields.CHAT_PARTS, get_args(chat._AnyPart)),
+    ],
+)
+def test_what_is_honoured_in_content_is_what_is_declared(
+    rows: tuple[Row, ...], parts: tuple[type[BaseModel], ...]
+) -> None:
+    declared = {kind for part in parts for kind in get_args(part.model_fields["type"].annotation)}
+
+    assert names(rows, Fate.HONOURED) == declared
+
+
+@pytest.mark.parametrize(
+    ("rows", "params"),
+    [(fields.MESSAGES, MessageCreateParamsBase), (fields.CHAT, CompletionCreateParamsBase)],
+)
+def test_every_field_that_the_sdk_knows_stands_in_the_table(
+    rows: tuple[Row, ...], params: type
+) -> None:
+    assert set(params.__annotations__) - {row.name for row in rows} == set()

@@ -1,0 +1,164 @@
+"""A week of traffic in every shape: what the pool promises of admission and routing, seen whole."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from statistics import fmean
+
+import pytest
+from simulated_orders import OrderName
+from simulated_traffic import MONDAY, SHAPES, week_of
+from simulated_world import World, figures
+
+SEATS = 10
+NAMES = tuple(SHAPES)
+ALL_AT_ONCE = {"bursts of 200", "greedy caller"}
+"""Whole crowds arrive in an instant: every order fills all free slots then, and they differ little
+over so few seats."""
+MORE_THAN_THERE_IS = {"too much"}
+"""Every seat is used up to its ceiling under any order; at the end they differ little."""
+SPREADS = tuple(name for name in NAMES if name not in ALL_AT_ONCE | MORE_THAN_THERE_IS)
+
+
+@cache
+def lived(name: str, order: OrderName = OrderName.HEALTHIEST, seats: int = SEATS) -> World:
+    """A week that was simulated once, for every test that looks at it."""
+    return World(week_of(SHAPES[name], seats, seed=1), order).run()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_refused_while_some_seat_has_headroom(name: str) -> None:
+    assert lived(name).book.wrongly_refused == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_seat_is_given_more_than_it_can_take(name: str) -> None:
+    assert lived(name).wrongs == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_request_ends_exactly_once(name: str) -> None:
+    world = lived(name)
+
+    wanted = sum(1 + len(each.turns) for each in world.week.requests)
+    assert len(world.book.entries) == wanted
+    assert world.book.count(None) == 0
+    assert world.book.ended_twice == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_answered_is_what_the_seats_were_charged(name: str) -> None:
+    world = lived(name)
+
+    owners = world.owners.values()
+    charged = sum(owner.account.used_by_pool for owner in owners)
+    recorded = sum(owner.state.totals.usage.cost_nano_usd for owner in owners)
+    assert world.book.answered_nano_usd == charged == recorded
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_held_when_the_week_is_over(name: str) -> None:
+    for owner in lived(name).owners.values():
+        slots = owner.state.slots
+        assert (slots.running, slots.waiting, slots.reserved_nano_usd) == ({}, {}, 0)
+
+
+@pytest.mark.parametrize("name", SPREADS)
+@pytest.mark.parametrize("other", [OrderName.ROUND_ROBIN, OrderName.STICK])
+def test_the_healthiest_first_uses_the_plans_more_evenly(name: str, other: OrderName) -> None:
+    own, theirs = figures(lived(name)), figures(lived(name, other))
+
+    assert own.mean.deviation < theirs.mean.deviation
+    assert own.mean.range < theirs.mean.range
+
+
+@pytest.mark.parametrize(
+    "name", [each for each in NAMES if each not in MORE_THAN_THERE_IS | {"overflow"}]
+)
+def test_what_fits_into_the_plans_is_answered(name: str) -> None:
+    assert figures(lived(name)).answered > 0.9
+
+
+def test_demand_beyond_the_plans_is_refused_by_the_ceilings_alone() -> None:
+    found = figures(lived("too much"))
+
+    assert found.refused > 0
+    assert set(found.cautious) <= {"limited"}
+
+
+def test_a_failing_third_of_the_seats_is_not_felt_by_callers() -> None:
+    found = figures(lived("outages"))
+
+    assert found.answered == 1
+    assert found.attempts > 1
+
+
+def test_no_request_is_tried_on_a_seat_in_the_day_it_is_signed_out() -> None:
+    world = lived("signed out")
+
+    [seat] = [each for each in world.week.seats if each.account.signed_out]
+    [span] = seat.account.signed_out
+    tried = [
+        entry
+        for entry in world.book.entries.values()
+        if seat.id in entry.seats and span.holds(entry.asked_at)
+    ]
+    assert len(tried) <= 2  # one found it out; of what had come before, one may have followed
+
+
+def test_seats_of_a_later_tier_serve_only_what_the_earlier_cannot() -> None:
+    calm, full = lived("overflow"), World(week_of(SHAPES["overflow"], SEATS, seed=1))
+
+    last = max(calm.owners)
+    used = calm.owners[last].account.used_by_pool
+    first_used = min(
+        (entry.asked_at for entry in calm.book.entries.values() if last in entry.seats),
+        default=MONDAY,
+    )
+    assert full.owners[last].seat.tier == 2
+    assert used > 0
+    assert first_used > MONDAY + timedelta(hours=12)
+
+
+def test_one_greedy_caller_does_not_starve_the_others() -> None:
+    book = lived("greedy caller").book
+
+    waits: dict[bool, list[float]] = {True: [], False: []}
+    for entry in book.entries.values():
+        waits[entry.caller == "greedy"].append(entry.waited_seconds)
+    assert fmean(waits[False]) < 0.6 * fmean(waits[True])
+
+
+def test_a_burst_spreads_at_once_over_all_free_slots() -> None:
+    world = lived("bursts of 200")
+
+    slots = sum(owner.state.spec.max_concurrent for owner in world.owners.values())
+    first = min(entry.asked_at for entry in world.book.entries.values())
+    began = [
+        entry
+        for entry in world.book.entries.values()
+        if entry.asked_at == first and entry.started_at is not None and entry.waited_seconds < 1
+    ]
+    assert len(began) == slots
+    assert world.book.surprises == 0
+
+
+def test_sessions_stay_at_home_as_a_rule() -> None:
+    world = lived("long sessions")
+
+    turns = len(world.book.entries)
+    assert 0 < world.book.moves < turns / 50
+
+
+def test_a_week_is_the_same_for_the_same_seed() -> None:
+    again = World(week_of(SHAPES["long agents"], SEATS, seed=1)).run()
+
+    assert figures(again) == figures(lived("long agents"))
+
+
+def test_a_hundred_seats_keep_the_same_promises() -> None:
+    world = lived("long agents", seats=100)
+
+    assert (world.book.wrongly_refused, world.wrongs) == ([], [])
+    assert figures(world).answered > 0.99

@@ -1,0 +1,108 @@
+"""Seats that are only their ledgers: enough of a pool for the reconciler, on the real SQLite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from adminapi import KEY, billed
+from localpool import SONNET
+
+from api.demo.bill import Bill, Usage
+from pool.alerts import Alert
+from pool.errors import NotFound, PeerLost
+from pool.store.protocol import Ledger
+from pool.store.sqlite import SqliteStores
+from pool.usage import ModelUsage, UsageRecord, UsageSource
+from pool.usage import Usage as Recorded
+
+
+@dataclass
+class LedgerSeat:
+    ledger: Ledger
+    kind: str
+    email: str | None
+    is_away: bool = False
+
+    async def usage(self, **wanted: Any) -> Any:
+        if self.is_away:
+            raise PeerLost(self.ledger.subscription_id, "away")
+        return await self.ledger.usage(**wanted)
+
+    async def record(self, record: UsageRecord) -> Any:
+        return SimpleNamespace(added=await self.ledger.record(record))
+
+
+@dataclass
+class LedgerPeers:
+    """Answers as the router and the owners do, of what the reconciler asks them."""
+
+    folder: Path
+    seats: dict[str, LedgerSeat] = field(default_factory=dict)
+    is_away: bool = False
+    alerts: list[Alert] = field(default_factory=list)
+
+    async def raise_alert(self, alert: Alert) -> bool:
+        self.alerts.append(alert)
+        return True
+
+    async def add(self, id_: str, kind: str = "api_key", email: str | None = None) -> LedgerSeat:
+        ledger = await SqliteStores(self.folder).open_ledger(id_)
+        self.seats[id_] = LedgerSeat(ledger, kind, email)
+        return self.seats[id_]
+
+    def router(self) -> Any:
+        return self
+
+    async def report(self, id_: str) -> Any:
+        if self.is_away:
+            raise PeerLost("router", "away")
+        if id_ not in self.seats:
+            raise NotFound("subscription", id_)
+        seat = self.seats[id_]
+        return SimpleNamespace(id=id_, kind=seat.kind, email=seat.email)
+
+    def subscription(self, id_: str) -> Any:
+        return self.seats[id_]
+
+    async def close(self) -> None:
+        for seat in self.seats.values():
+            await seat.ledger.close()
+
+
+def as_the_cli_counts(usage: Usage, cost_nano_usd: int) -> ModelUsage:
+    return ModelUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_creation_input_tokens=usage.cache_creation_5m_input_tokens
+        + usage.cache_creation_1h_input_tokens,
+        cache_read_input_tokens=usage.cache_read_input_tokens,
+        cost_nano_usd=cost_nano_usd,
+    )
+
+
+async def ran(
+    seat: LedgerSeat,
+    bill: Bill,
+    at: datetime,
+    *,
+    settled_at: datetime | None = None,
+    token: str = KEY,
+    model: str = SONNET,
+    usage: Usage | None = None,
+) -> UsageRecord:
+    """A run of the pool: billed by the stand-in, and recorded as the CLI tells it."""
+    line = billed(bill, at, token=token, model=f"{model}-20250929", usage=usage)
+    counted = as_the_cli_counts(line.usage, line.cost_nano_usd or 0)
+    record = UsageRecord(
+        id=f"run:{line.message_id}",
+        subscription_id=seat.ledger.subscription_id,
+        timestamp=settled_at or at,
+        source=UsageSource.CLI,
+        usage=Recorded(models={model: counted}),
+    )
+    assert await seat.ledger.record(record)
+    return record

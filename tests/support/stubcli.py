@@ -1,0 +1,32 @@
+"""A CLI that answers at once and asks nobody: for trips that are about what is around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from behaviours import SLOW
+from localpool import SONNET
+
+_SCRIPT = f"""#!/bin/sh
+case "$1" in --version) echo "2.1.330 (Claude Code)"; exit 0;; esac
+for argument; do
+    case $argument in --session-id=*|--resume=*) session=${{argument#*=}} ;; esac
+done
+read -r opening
+read -r prompt
+echo '{{"type":"system","subtype":"init","session_id":"'$session'","model":"{SONNET}"}}'
+case $prompt in
+    *"{SLOW}"*) trap 'exit 143' INT TERM; while :; do sleep 0.05; done ;;
+esac
+echo '{{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"answer",\
+"session_id":"'$session'","total_cost_usd":0.0006,"model_usage_since_last_result":\
+{{"{SONNET}":{{"inputTokens":100,"outputTokens":20,"costUSD":0.0006}}}}}}'
+cat > /dev/null
+"""
+
+
+def stub_cli(folder: Path) -> Path:
+    path = folder / "claude"
+    path.write_text(_SCRIPT, encoding="utf-8")
+    path.chmod(0o700)
+    return path

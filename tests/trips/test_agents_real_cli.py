@@ -1,0 +1,247 @@
+"""Runs with tools on the real CLI: what is granted works, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.demo.messages_api import create_app
+from api.demo.server import Server, serving
+from api.demo.standin import Standin
+from pool.agent import AgentSettings
+from pool.claude.environment import environment
+from pool.claude.installation import Installation
+from pool.claude.locate import find_executable
+from pool.claude.run import Launch
+from pool.claude.runner import ProcessRunner
+from pool.outcome import Completed, Outcome
+from pool.subscription import Credential, SubscriptionSpec
+
+TOKEN = f"test-token-{uuid.uuid4().hex}"
+MODEL = "claude-sonnet-4-5-20250929"
+
+MCP_SERVER = """\
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" not in message:
+        continue
+    tool = {"name": "shout", "description": "shouts", "inputSchema": {"type": "object"}}
+    answers = {
+        "initialize": {
+            "protocolVersion": "2024-11-05",
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "loud", "version": "1"},
+        },
+        "tools/list": {"tools": [tool]},
+        "tools/call": {"content": [{"type": "text", "text": "HELLO FROM THE SERVER"}]},
+    }
+    answer = {"jsonrpc": "2.0", "id": message["id"], "result": answers.get(message["method"], {})}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+class Bench:
+    """A seat on the stand-in, and a directory to work in."""
+
+    def __init__(self, api: Server, folder: Path) -> None:
+        executable = find_executable(None, search_path="/nonexistent")
+        self.runner = ProcessRunner(Installation(str(executable), None).executable, folder / "runs")
+        self.folder = folder
+        self.work = folder / "granted"
+        self.work.mkdir()
+        self.variables = environment(
+            SubscriptionSpec(id="sub1", credential=Credential(oauth_token_env="T")),
+            parent={"PATH": os.environ["PATH"], "T": TOKEN},
+            config_dir=folder / "config",
+            home=folder / "home",
+            extra={"ANTHROPIC_BASE_URL": api.url},
+            is_root=os.geteuid() == 0,
+        )
+
+    async def run(self, prompt: str, *tools: str, **agent: Any) -> Outcome:
+        launch = Launch(
+            run_id=f"exec_{uuid.uuid4().hex}",
+            prompt=prompt,
+            session_id=str(uuid.uuid4()),
+            resumes=False,
+            model=MODEL,
+            timeout_seconds=60,
+            tools=tools,
+            agent=AgentSettings(**agent),
+        )
+        started = await self.runner.start(launch, self.variables)
+        outcome = await asyncio.wait_for(started.outcome(), 60)
+        started.discard()
+        return outcome
+
+
+@pytest.fixture(scope="module")
+def standin() -> Standin:
+    return Standin()
+
+
+@pytest.fixture(scope="module")
+def api(standin: Standin) -> Iterator[Server]:
+    with serving(create_app(standin)) as server:
+        yield server
+
+
+@pytest.fixture
+async def bench(api: Server, tmp_path: Path) -> Bench:
+    return Bench(api, tmp_path)
+
+
+@pytest.fixture
+def sent(standin: Standin) -> Callable[[], dict[str, Any]]:
+    """The last request that reached the API."""
+
+    def last() -> dict[str, Any]:
+        found: dict[str, Any] = standin.requests.all(TOKEN, path="/v1/messages")[-1].body or {}
+        return found
+
+    return last
+
+
+def calls(tool: str, **given: Any) -> str:
+    """A prompt upon which the stand-in has a tool called."""
+    return f"do it [[standin tool name={tool} input={json.dumps(given)}]]"
+
+
+async def _result(
+    bench: Bench, sent: Callable[[], dict[str, Any]], *asked: Any, **agent: Any
+) -> str:
+    outcome = await bench.run(*asked, **agent)
+    assert isinstance(outcome, Completed), outcome
+    return json.dumps(sent()["messages"][-1])
+
+
+Sent = Callable[[], dict[str, Any]]
+Answer = Callable[..., Awaitable[str]]
+
+
+async def test_a_granted_tool_works_in_the_working_directory(bench: Bench, sent: Sent) -> None:
+    (bench.work / "notes.txt").write_text("the word is marzipan")
+    prompt = calls("Read", file_path=str(bench.work / "notes.txt"))
+
+    answer = await _result(bench, sent, prompt, "Read", working_directory=bench.work)
+
+    assert "marzipan" in answer
+
+
+async def test_a_file_outside_of_the_working_directory_is_out_of_reach(
+    bench: Bench, sent: Sent
+) -> None:
+    secret = bench.folder / "secret.txt"
+    secret.write_text("the word is marzipan")
+    prompt = calls("Read", file_path=str(secret))
+
+    answer = await _result(bench, sent, prompt, "Read", working_directory=bench.work)
+
+    assert "marzipan" not in answer
+
+
+async def test_an_added_directory_is_within_reach(bench: Bench, sent: Sent) -> None:
+    added = bench.folder / "added"
+    added.mkdir()
+    (added / "notes.txt").write_text("the word is marzipan")
+    prompt = calls("Read", file_path=str(added / "notes.txt"))
+    where = {"working_directory": bench.work, "add_directories": (added,)}
+
+    assert "marzipan" in await _result(bench, sent, prompt, "Read", **where)
+
+
+async def test_a_tool_that_was_not_granted_does_nothing(bench: Bench, sent: Sent) -> None:
+    prompt = calls("Bash", command="echo done > made.txt", description="d")
+
+    await bench.run(prompt, "Read", working_directory=bench.work)
+
+    assert not (bench.work / "made.txt").exists()
+
+
+async def test_a_rule_grants_the_commands_it_names_alone(bench: Bench, sent: Sent) -> None:
+    for command in ("touch allowed.txt", "mkdir other"):
+        await bench.run(
+            calls("Bash", command=command, description="d"),
+            "Bash(touch allowed.txt)",
+            working_directory=bench.work,
+        )
+
+    assert [path.name for path in bench.work.iterdir()] == ["allowed.txt"]
+
+
+async def test_a_run_without_a_directory_has_one_of_its_own_that_goes_with_it(
+    bench: Bench, sent: Sent
+) -> None:
+    prompt = calls("Bash", command="pwd; touch mine.txt", description="d")
+
+    answer = await _result(bench, sent, prompt, "Bash")
+
+    assert str(bench.folder / "runs") in answer
+    assert list((bench.folder / "runs").iterdir()) == []
+
+
+async def test_edits_are_accepted_where_that_mode_is_asked_for(bench: Bench, sent: Sent) -> None:
+    prompt = calls("Write", file_path=str(bench.work / "new.txt"), content="written")
+
+    await bench.run(prompt, "Write", working_directory=bench.work, permission_mode="acceptEdits")
+
+    assert (bench.work / "new.txt").read_text() == "written"
+
+
+async def test_the_appended_system_prompt_and_the_sub_agents_reach_the_model(
+    bench: Bench, sent: Sent
+) -> None:
+    agents = {"baker": {"description": "bakes marzipan", "prompt": "You bake."}}
+
+    outcome = await bench.run(
+        "hello", "Task", append_system_prompt="Say it in Latin.", sub_agents=agents
+    )
+
+    assert isinstance(outcome, Completed)
+    body = json.dumps(sent())
+    assert "Say it in Latin." in body
+    assert "bakes marzipan" in body
+
+
+async def test_an_mcp_server_that_was_granted_is_asked(bench: Bench, sent: Sent) -> None:
+    server = bench.folder / "server.py"
+    server.write_text(MCP_SERVER)
+    servers = {"loud": {"command": sys.executable, "args": [str(server)]}}
+    prompt = calls("mcp__loud__shout")
+
+    answer = await _result(bench, sent, prompt, "mcp__loud__shout", mcp_servers=servers)
+
+    assert "HELLO FROM THE SERVER" in answer
+
+
+def command_lines() -> list[str]:
+    """Of every process there is."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().decode(errors="replace"))
+    return found
+
+
+async def test_what_configures_a_run_is_on_no_command_line(bench: Bench) -> None:
+    words: list[str] = []
+    prompt = "hello [[standin answer seconds=1]]"
+    running = asyncio.create_task(
+        bench.run(prompt, "Read", append_system_prompt="a private word", sub_agents={})
+    )
+    while not running.done():
+        words += await asyncio.to_thread(command_lines)
+        await asyncio.sleep(0.05)
+    await running
+
+    assert not any("a private word" in word or TOKEN in word for word in words)

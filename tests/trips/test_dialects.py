@@ -1,0 +1,220 @@
+"""The official SDKs against the real service: HTTP, Ray, the real CLI, SQLite; nothing is a fake
+but the API that the CLI talks to.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from anthropic import Anthropic
+from openai import OpenAI
+from pydantic import BaseModel
+from service import Service, write_config
+
+from api.demo.messages_api import create_app
+from api.demo.server import Server, serving
+from api.demo.standin import Standin
+
+pytestmark = pytest.mark.timeout(240)
+
+MODEL = "claude-sonnet-4-6"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Server]:
+    with serving(create_app(Standin()), port=0) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    service = Service(write_config(tmp_path_factory.mktemp("pool"), api.url))
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def claude(service: Service) -> Iterator[Anthropic]:
+    with Anthropic(base_url=service.url, api_key="any", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def gpt(service: Service) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{service.url}/v1", api_key="any", max_retries=0) as client:
+        yield client
+
+
+def user(text: str) -> list[Any]:
+    return [{"role": "user", "content": text}]
+
+
+def pool_of(answer: BaseModel) -> dict[str, Any]:
+    part: dict[str, Any] = (answer.model_extra or {})["pool"]
+    return part
+
+
+BILLED = "[[standin in=7 out=5 cache_read=300 cache_5m=40 text=Hello]]"
+
+
+def test_a_message_with_its_usage_to_the_token(claude: Anthropic) -> None:
+    message = claude.messages.create(model=MODEL, max_tokens=100, messages=user(BILLED))
+
+    assert [block.text for block in message.content if block.type == "text"] == ["Hello"]
+    assert (message.stop_reason, message.model) == ("end_turn", MODEL)
+    assert message.usage.input_tokens == 7
+    assert message.usage.output_tokens == 5
+    assert message.usage.cache_read_input_tokens == 300
+    assert message.usage.cache_creation_input_tokens == 40
+
+
+def test_a_completion_with_its_usage_to_the_token(gpt: OpenAI) -> None:
+    answer = gpt.chat.completions.create(model=MODEL, messages=user(BILLED))
+
+    assert answer.choices[0].message.content == "Hello"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (347, 5)
+    assert answer.usage.prompt_tokens_details is not None
+    assert answer.usage.prompt_tokens_details.cached_tokens == 300
+
+
+SLOW = "[[standin slow seconds=3 chunks=6 text=one two three four five six]]"
+
+
+def test_a_message_is_streamed_while_it_is_made(claude: Anthropic) -> None:
+    came: list[tuple[float, str]] = []
+    with claude.messages.stream(model=MODEL, max_tokens=100, messages=user(SLOW)) as stream:
+        came.extend((time.monotonic(), piece) for piece in stream.text_stream)
+        message = stream.get_final_message()
+
+    assert "".join(piece for _, piece in came) == "one two three four five six"
+    assert len(came) > 2
+    assert came[-1][0] - came[0][0] > 1
+    assert message.stop_reason == "end_turn"
+    assert message.usage.output_tokens > 0
+
+
+def test_a_completion_is_streamed_while_it_is_made(gpt: OpenAI) -> None:
+    came: list[tuple[float, str]] = []
+    with gpt.chat.completions.create(model=MODEL, messages=user(SLOW), stream=True) as stream:
+        came.extend((time.monotonic(), chunk.choices[0].delta.content or "") for chunk in stream)
+
+    assert "".join(piece for _, piece in came) == "one two three four five six"
+    spoken = [at for at, piece in came if piece]
+    assert spoken[-1] - spoken[0] > 1
+
+
+class Colour(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_structured_answer(claude: Anthropic, gpt: OpenAI, *, stream: bool) -> None:
+    wanted = 'A colour. [[standin input={"name": "red"}]]'
+    if stream:
+        with claude.messages.stream(
+            model=MODEL, max_tokens=100, messages=user(wanted), output_format=Colour
+        ) as messages:
+            message = messages.get_final_message()
+        with gpt.chat.completions.stream(
+            model=MODEL, messages=user(wanted), response_format=Colour
+        ) as chunks:
+            answer = chunks.get_final_completion()
+    else:
+        message = claude.messages.parse(
+            model=MODEL, max_tokens=100, messages=user(wanted), output_format=Colour
+        )
+        answer = gpt.chat.completions.parse(
+            model=MODEL, messages=user(wanted), response_format=Colour
+        )
+
+    assert message.parsed_output == Colour(name="red")
+    assert answer.choices[0].message.parsed == Colour(name="red")
+
+
+def test_any_object_as_json(gpt: OpenAI) -> None:
+    asked = 'Answer in JSON. [[standin input={"a": 1}]]'
+
+    answer = gpt.chat.completions.create(
+        model=MODEL, messages=user(asked), response_format={"type": "json_object"}
+    )
+
+    assert json.loads(answer.choices[0].message.content or "") == {"a": 1}
+
+
+def test_a_session_goes_on_over_both_dialects(claude: Anthropic, gpt: OpenAI) -> None:
+    first = claude.messages.create(model=MODEL, max_tokens=100, messages=user("One"))
+    session = pool_of(first)["session_id"]
+
+    second = gpt.chat.completions.create(
+        model=MODEL, messages=user("Two"), extra_body={"session_id": session}
+    )
+
+    # The stand-in tells how many messages it was sent: the turn before, its answer, and this one.
+    assert "messages=3" in (second.choices[0].message.content or "")
+    assert pool_of(second)["session_id"] == session
+
+
+def test_turns_without_a_session_are_one_message(claude: Anthropic) -> None:
+    turns = [*user("One"), {"role": "assistant", "content": "Two"}, *user("Three")]
+
+    message = claude.messages.create(model=MODEL, max_tokens=100, messages=turns)
+
+    (block,) = message.content
+    assert block.type == "text"
+    assert "messages=1" in block.text
+
+
+# The smallest PNG there is: one pixel.
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
+    "YPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+
+
+def test_images_and_system_prompts_reach_the_api(api: Server, gpt: OpenAI) -> None:
+    url = {"url": f"data:image/png;base64,{PIXEL}"}
+    part: Any = {"type": "image_url", "image_url": url}
+
+    gpt.chat.completions.create(
+        model=MODEL,
+        messages=[
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "text", "text": "What is it?"}, part]},
+            {"role": "developer", "content": "Rhyme."},
+        ],
+    )
+
+    sent = api.standin.requests.all(path="/v1/messages")[-1]
+    assert "Be brief.\n\nRhyme." in sent.system_text()
+    assert sent.last_user_text().startswith("What is it?")  # the CLI notes the images behind it
+    assert '"type": "image"' in json.dumps(sent.body)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_api_that_fails_is_an_error_of_the_sdk(
+    claude: Anthropic, gpt: OpenAI, *, stream: bool
+) -> None:
+    asked = user("[[standin status=413]] go on")
+
+    with pytest.raises(anthropic.BadRequestError):
+        claude.messages.create(model=MODEL, max_tokens=100, messages=asked, stream=stream)
+    with pytest.raises(openai.BadRequestError):
+        gpt.chat.completions.create(model=MODEL, messages=asked, stream=stream)
+
+
+def test_the_models_that_were_used_are_listed(claude: Anthropic, gpt: OpenAI) -> None:
+    gpt.chat.completions.create(model=MODEL, messages=user("Hello"))
+
+    deadline = time.monotonic() + 10
+    while MODEL not in (listed := [model.id for model in claude.models.list()]):
+        assert time.monotonic() < deadline, listed
+        time.sleep(0.1)
+    assert MODEL in [model.id for model in gpt.models.list()]

@@ -1,0 +1,205 @@
+"""G10: prompts, answers and credentials stand in no log, metric, error or process list.
+
+One pool lives through a day of work, mishaps included, at its most talkative log level: real Ray,
+the real CLI, a stand-in for the API as a process of its own. Meanwhile the process list is read
+over and over; afterwards everything that anybody wrote into a log is searched.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from service import Service, write_config
+
+pytestmark = pytest.mark.timeout(240)
+
+SECRETS = {
+    "prompt": "plan-of-the-merger-51d0",
+    "system prompt": "you-know-the-merger-62e1",
+    "answer": "they-sign-on-monday-73f2",
+    "token": "oauth-token-of-the-seat-84a3",
+    "key": "key-of-the-operator-95b4",
+    "wrong key": "key-of-nobody-a6c5",
+}
+PROMPT = f"[[standin text={SECRETS['answer']}]] {SECRETS['prompt']}"
+ANSWERED = {"prompt": PROMPT, "system_prompt": SECRETS["system prompt"]}
+SLOW = f"[[standin slow seconds=3 chunks=12]] {PROMPT}"
+
+
+@dataclass
+class Evidence:
+    """Text by the place where it stood."""
+
+    found: dict[str, str] = field(default_factory=dict)
+    issued: str = ""
+    """The secret of a key that the pool made."""
+
+    def places_of(self, secret: str) -> list[str]:
+        return [place for place, text in self.found.items() if secret in text]
+
+
+# -- a day of work -------------------------------------------------------------------------------
+
+
+@contextmanager
+def standing_in(log: Path) -> Iterator[str]:
+    """The stand-in for the Messages API; yields its URL. All it says goes to a file."""
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "api.demo"], stdout=subprocess.PIPE, stderr=said
+        )
+        assert process.stdout is not None
+        try:
+            url = process.stdout.readline().decode().strip()
+            yield url
+        finally:
+            process.terminate()
+            rest = process.communicate(timeout=20)[0]
+            said.write(rest)
+
+
+@contextmanager
+def process_list_watched(evidence: Evidence) -> Iterator[None]:
+    done, seen = threading.Event(), set[str]()
+
+    def watch() -> None:
+        while not done.is_set():
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdigit():
+                    try:
+                        seen.add((entry / "cmdline").read_text(errors="replace"))
+                    except OSError:
+                        continue
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watching.join()
+        evidence.found["the process list"] = "\n".join(seen)
+
+
+def config(folder: Path, api_url: str) -> Path:
+    more = '[[api_keys]]\nname = "op"\nkey_env = "KEY"\nscopes = ["execute", "read", "admin"]\n'
+    path = write_config(folder, api_url, seats=2, more=more)
+    talkative = path.read_text(encoding="utf-8").replace("[pool]", '[pool]\nlog_level = "debug"')
+    path.write_text(talkative, encoding="utf-8")
+    return path
+
+
+def worked(http: httpx.Client) -> None:
+    """Answers, in every way that there is."""
+    done = http.post("/v1/executions", json=ANSWERED).json()
+    assert done["result"] == SECRETS["answer"], done
+    again = {"session_id": done["session_id"], "stream": True, **ANSWERED}
+    assert SECRETS["answer"] in http.post("/v1/executions", json=again).text
+    messages = [{"role": "user", "content": PROMPT}]
+    said = {"model": "claude-sonnet-4-5", "messages": messages, "max_tokens": 100}
+    assert SECRETS["answer"] in http.post("/v1/messages", json=said).text
+    assert SECRETS["answer"] in http.post("/v1/chat/completions", json=said).text
+
+
+def mishaps(http: httpx.Client) -> list[httpx.Response]:
+    """What goes wrong, and nobody's answer repeats what was sent."""
+    secret, executions = SECRETS["prompt"], "/v1/executions"
+    started = http.post(executions, json={"prompt": SLOW, "background": True}).json()
+    http.post(f"{executions}/{started['id']}/cancel")
+    broken = [
+        f"[[standin {each}]] {secret}" for each in ("credit_too_low", "refusal", "error_event")
+    ]
+    http.post(executions, json={"prompt": SLOW, "timeout_seconds": 1})
+    json_ = {"content-type": "application/json"}
+    return [
+        *(http.post(executions, json={"prompt": each}) for each in broken),
+        http.post(executions, content=f'{{"prompt": "{secret}', headers=json_),
+        http.post(executions, json={"prompt": [secret]}),
+        http.post(executions, json={"prompt": "x", "max_turns": secret}),
+        http.post(executions, json={"prompt": secret + "\x00"}),
+        http.post("/v1/messages", json={"messages": secret}),
+        http.post("/v1/chat/completions", json={"messages": [{"role": secret}]}),
+        http.get("/v1/pool", headers={"authorization": f"Bearer {SECRETS['wrong key']}"}),
+        http.get("/metrics"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
+    folder, evidence = tmp_path_factory.mktemp("quiet"), Evidence()
+    ray = Path(tempfile.mkdtemp(prefix="q", dir="/tmp"))  # short: Ray makes sockets there
+    variables = {"KEY": SECRETS["key"], "RAY_TMPDIR": str(ray)}
+    variables |= {f"SUB{n}_TOKEN": SECRETS["token"] + str(n) for n in (1, 2)}
+    try:
+        with standing_in(folder / "standin.log") as api_url:
+            service = Service(config(folder, api_url), variables)
+            service.start()
+            try:
+                with process_list_watched(evidence), service.client() as http:
+                    http.headers["authorization"] = f"Bearer {SECRETS['key']}"
+                    evidence.issued = http.post("/v1/keys", json={"name": "ci"}).json()["secret"]
+                    http.get("/v1/pool", headers={"authorization": f"Bearer {evidence.issued}"})
+                    http.get("/v1/pool%0a%7B%22event%22:%22forged%22%7D%1b[2J")
+                    worked(http)
+                    for n, answer in enumerate(mishaps(http)):
+                        told = f"{answer.headers}{answer.text}"
+                        evidence.found[f"answer {n}: {answer.request.url.path}"] = told
+            finally:
+                service.stop()
+        evidence.found |= {
+            str(path): path.read_text(errors="replace")
+            for path in (*folder.glob("*.log"), *ray.rglob("*"))
+            if path.is_file()
+        }
+        yield evidence
+    finally:
+        shutil.rmtree(ray, ignore_errors=True)
+
+
+# -- and what is left of it ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", SECRETS)
+def test_it_stands_nowhere(evidence: Evidence, what: str) -> None:
+    assert evidence.places_of(SECRETS[what]) == []
+
+
+def test_the_secret_of_an_issued_key_stands_nowhere(evidence: Evidence) -> None:
+    assert evidence.places_of(evidence.issued) == []
+
+
+def test_what_was_searched_is_what_is_written_to(evidence: Evidence) -> None:
+    names = list(evidence.found)
+
+    assert any(name.endswith("service.log") for name in names)
+    assert any(name.endswith("standin.log") for name in names)
+    assert any("worker-" in name and name.endswith(".err") for name in names)
+    assert any("raylet" in name for name in names)
+    assert "--output-format=stream-json" in evidence.found["the process list"]
+
+
+def test_each_line_of_the_pool_is_one_event_whatever_an_address_holds(evidence: Evidence) -> None:
+    log = next(text for name, text in evidence.found.items() if name.endswith("service.log"))
+
+    events = [line for line in log.splitlines() if line.startswith("{")]
+    assert events
+    assert all(isinstance(parsed(line), dict) for line in events)
+    assert not any(parsed(line).get("event") == "forged" for line in events)
+    assert "\x1b[2J" not in log
+
+
+def parsed(line: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(line)
+    return event

@@ -1,0 +1,226 @@
+"""The pool's books beside Anthropic's, end to end: the real CLI, Ray and HTTP, and two stand-ins,
+of which the Admin API's derives its figures from the other's bill.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from service import Service, write_config
+
+from api.demo.admin_api import ADMIN_KEY, AdminStandin, create_admin_api
+from api.demo.bill import Usage
+from api.demo.messages_api import create_app
+from api.demo.quota import utc_now
+from api.demo.server import Server, serving
+from api.demo.standin import Standin
+from pool.admin_api.schedule import floor
+from pool.claude.beside_files import BesideFiles
+from pool.claude.locate import find_executable
+from pool.model_name import by_base_name
+from pool.reconciliation import ReportKind
+from pool.usage import ModelUsage
+
+pytestmark = pytest.mark.timeout(240)
+
+API_KEY = "test-api-key-1"
+HOUR = timedelta(hours=1)
+CONFIG = """
+[reconciliation]
+base_url = "{url}"
+latency_seconds = 300
+[[organizations]]
+id = "acme"
+admin_key_env = "ACME_ADMIN_KEY"
+subscriptions = ["key1"]
+api_key_ids = ["apikey_1"]
+workspace_ids = ["wrkspc_1"]
+[[subscriptions]]
+id = "key1"
+kind = "api_key"
+credential = {{ api_key_env = "KEY1" }}
+"""
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Server]:
+    with serving(create_app(Standin())) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mind(api: Server) -> AdminStandin:
+    mind = AdminStandin(api.standin.bill, utc_now)
+    mind.api_key(API_KEY, "apikey_1", "wrkspc_1")
+    return mind
+
+
+@pytest.fixture(scope="module")
+def service(
+    api: Server, mind: AdminStandin, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    app = create_admin_api(mind)
+    app.state.standin = mind
+    with serving(app) as admin:
+        folder = tmp_path_factory.mktemp("pool")
+        config = write_config(folder, api.url, seats=1, more=CONFIG.format(url=admin.url))
+        service = Service(config, {"KEY1": API_KEY, "ACME_ADMIN_KEY": ADMIN_KEY})
+        service.start()
+        yield service
+        service.stop()
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    with service.client() as client:
+        yield client
+
+
+def execute(http: httpx.Client, seat: str) -> dict[str, Any]:
+    answer = http.post("/v1/executions", json={"prompt": "say yes", "subscription_id": seat})
+    assert answer.json()["status"] == "succeeded", answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def reconciled(http: httpx.Client, since: datetime) -> dict[str, Any]:
+    """The reconciliation of an hour that has ended, once it was compared."""
+    body = {"starts_at": since.isoformat(), "ends_at": (since + HOUR).isoformat()}
+    assert http.post("/v1/reconciliations", json=body).status_code == 202
+    deadline = time.monotonic() + 30
+    while True:
+        params = {"kind": "usage", "since": since.isoformat(), "limit": 1}
+        (found,) = http.get("/v1/reconciliations", params=params).json()["items"]
+        if found["state"] != "pending" or time.monotonic() > deadline:
+            answer: dict[str, Any] = found
+            return answer
+        time.sleep(0.1)
+
+
+def test_use_that_the_pool_did_not_see_is_found(
+    http: httpx.Client, mind: AdminStandin, service: Service
+) -> None:
+    hour = floor(datetime.now(UTC), ReportKind.USAGE) - 3 * HOUR
+    mind.extra(API_KEY, "claude-sonnet-4-5-20250929", Usage(input_tokens=10**6), hour)
+    execute(http, "key1")  # teaches the price of such answers
+
+    found = reconciled(http, hour)
+
+    assert (found["state"], found["verdict"], found["exceeds"]) == (
+        "compared",
+        "local_missing",
+        True,
+    ), found
+    deadline = time.monotonic() + 20  # an actor's log comes a moment later
+    while "reconciliation differs" not in (log := service.log.read_text(encoding="utf-8")):
+        assert time.monotonic() < deadline, log[-2000:]
+        time.sleep(0.1)
+    assert ADMIN_KEY not in log
+
+
+def test_killing_the_reconciler_loses_nothing(http: httpx.Client, service: Service) -> None:
+    before = http.get("/v1/reconciliations").json()
+
+    os.kill(holder_of(service.data_dir / "reconciler.sqlite"), signal.SIGKILL)
+
+    assert before["items"]
+    assert http.get("/v1/reconciliations").json() == before
+
+
+def holder_of(store: Path) -> int:
+    """The process that has a store open."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and any(
+                link.resolve() == store.resolve() for link in (entry / "fd").iterdir()
+            ):
+                return int(entry.name)
+    raise LookupError(store)
+
+
+def test_what_the_real_cli_tells_is_what_is_reported(
+    http: httpx.Client, mind: AdminStandin
+) -> None:
+    """The hour has not ended, so the pool waits; here the books are brought together at once."""
+    execute(http, "key1")
+    since = floor(datetime.now(UTC), ReportKind.USAGE) - HOUR
+    own = [line for line in mind.lines(since, since + 2 * HOUR) if line.account != "elsewhere"]
+    reported = by_base_name(
+        {
+            line.model: ModelUsage(
+                input_tokens=sum(each.usage.input_tokens for each in own),
+                output_tokens=sum(each.usage.output_tokens for each in own),
+            )
+            for line in own
+        }
+    )
+
+    recorded: dict[str, ModelUsage] = {}
+    for record in http.get("/v1/subscriptions/key1/usage").json()["items"]:
+        for name, usage in record["usage"]["models"].items():
+            counted = ModelUsage(
+                input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"]
+            )
+            recorded[name] = recorded.get(name, ModelUsage()) + counted
+
+    assert own
+    assert by_base_name(recorded) == reported
+
+
+def test_the_real_cli_beside_the_pool_is_told_from_the_pools_runs(
+    http: httpx.Client, api: Server, service: Service
+) -> None:
+    execution = execute(http, "sub1")
+    config_dir = service.data_dir / "subscriptions" / "sub1" / "claude"
+    by_hand = by_hand_in(config_dir, api.url)
+    resumed = by_hand_in(config_dir, api.url, "--resume", execution["session_id"])
+
+    seen = BesideFiles().read(config_dir, datetime.now(UTC) - HOUR)
+
+    assert {each.session_id for each in seen} == {by_hand, resumed}
+    own = {line.request_id for line in api.standin.bill.lines("hand-token")}
+    assert {each.id for each in seen} == own
+    assert len(own) == 2
+    assert {each.sighting.usage.input_tokens for each in seen} == {100}
+
+
+def by_hand_in(config_dir: Path, api_url: str, *options: str) -> str:
+    """Run the CLI as somebody does who has nothing to do with the pool; its session."""
+    executable = find_executable(None, search_path=os.environ.get("PATH"))
+    projects = config_dir.parent / "work"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(config_dir.parent / "home"),
+        "CLAUDE_CONFIG_DIR": str(config_dir),
+        "CLAUDE_CODE_OAUTH_TOKEN": "hand-token",
+        "ANTHROPIC_BASE_URL": api_url,
+        "NO_PROXY": "*",
+        "DISABLE_AUTOUPDATER": "1",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "IS_SANDBOX": "1",
+    }
+    done = subprocess.run(
+        [
+            *(str(executable), "-p", "--output-format=json", "--tools=", "--strict-mcp-config"),
+            *("--model=claude-sonnet-4-5", *options),
+        ],
+        input=b"say no",
+        env=environment,
+        cwd=projects,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    session_id: str = json.loads(done.stdout)["session_id"]
+    return session_id
