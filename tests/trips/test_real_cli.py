@@ -121,7 +121,7 @@ async def test_a_run_costs_what_the_api_billed_to_the_nano_dollar(run: Any, api:
     assert outcome.usage.models == {MODEL: expected}
     assert api.standin.bill.total(TOKEN).cost_nano_usd == TURN
     assert [event.status for event in outcome.limits] == ["allowed"]
-    assert set(outcome.limits[0].windows) == {"five_hour", "seven_day"}
+    assert set(outcome.limits[0].windows) == {"five_hour", "seven_day", "overage"}
 
 
 async def test_each_turn_of_a_resumed_session_costs_the_same(run: Any, api: Server) -> None:
