@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from localpool import FakeRunner, LocalPool, completed, spec
+from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
 from seats import ask, failed, later, limit, report_of, runs_at, stop_for, until
 
 from api.problems import served
 from pool.admission import AdmissionLimits
 from pool.errors import Exhausted, Unavailable
-from pool.execution import Execution, ExecutionStatus
+from pool.execution import Execution, ExecutionRequest, ExecutionStatus
 from pool.outcome import FailureKind
 from pool.report import SubscriptionState
 from pool.snapshot import SeatPolicy
@@ -414,3 +414,22 @@ async def test_a_fresh_seat_runs_no_more_than_its_first_day_allows(
 
 async def _is_running(pool: LocalPool, count: int) -> bool:
     return (await report_of(pool, "sub1")).running == count
+
+
+async def test_somebody_else_is_looked_for_once_more_before_what_waits_is_given_up(
+    open_pool: OpenPool, runner: FakeRunner, clock: ManualClock
+) -> None:
+    runner.hold = True
+    pool = await open_pool(spec("sub1", max_concurrent=1), spec("sub2", max_concurrent=1))
+    for prompt in ("one", "two"):
+        await pool.client.start(ExecutionRequest(prompt=prompt))
+    waiting = await pool.client.start(ExecutionRequest(prompt="waits", queue_timeout_seconds=60))
+    other = next(run for run in runner.runs if run.seat != waiting.subscription_id)
+
+    clock.advance(timedelta(seconds=61))
+    other.end()
+    started = (await runner.wait_for_runs(3))[2]
+    started.end()
+
+    ended = await pool.client.ended(waiting)
+    assert (ended.status, ended.subscription_id) == (ExecutionStatus.SUCCEEDED, other.seat)

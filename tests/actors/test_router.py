@@ -403,3 +403,22 @@ async def test_claims_that_are_older_than_the_retention_are_forgotten(
 
     with pytest.raises(NotFound):
         await local_pool.client.result(old.id)
+
+
+async def test_whoever_turns_out_to_be_busy_is_not_waited_for_while_another_is_free(
+    open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = await open_pool(spec("sub1", max_concurrent=2), spec("sub2", max_concurrent=1))
+    first = pool.peers.subscription("sub1")
+    report = await first.next_report(-1, -1, 0)
+
+    async def is_busy(_: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
+        if may_wait:
+            raise AssertionError("it was waited for")
+        full = report.model_copy(update={"running": 2, "version": report.version + 1000})
+        refusal = Refusal(cause=RefusalCause.BUSY, detail="all slots are taken")
+        return NotAdmitted(refusal=refusal, report=full)
+
+    monkeypatch.setattr(first, "start", is_busy)
+
+    assert (await pool.client.execute(ask())).subscription_id == "sub2"
