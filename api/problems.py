@@ -211,7 +211,12 @@ def response(scope: Scope, problem: Problem, headers: Mapping[str, str] | None =
 _EXHAUSTED = {FailureKind.USAGE_LIMIT, FailureKind.RATE_LIMITED, FailureKind.QUEUE_TIMEOUT}
 _UNUSABLE = {
     FailureKind.AUTHENTICATION,
+    FailureKind.ACCESS_DENIED,
+    FailureKind.ACCOUNT_DISABLED,
     FailureKind.CREDIT_EXHAUSTED,
+    FailureKind.SPEND_LIMIT,
+    FailureKind.NOT_ENTITLED,
+    FailureKind.STARTUP_FAILED,
     FailureKind.OVERLOADED,
     FailureKind.NOT_STARTED,
     FailureKind.SESSION_NOT_MOVED,

@@ -80,6 +80,8 @@ _RUNS = {
     FailureKind.MODEL_NOT_FOUND: 404,
     FailureKind.SESSION_NOT_FOUND: 404,
     FailureKind.INVALID_REQUEST: 400,
+    FailureKind.CONTEXT_FULL: 400,
+    FailureKind.ANSWER_TOO_LONG: 400,
     FailureKind.CLI_USAGE: 400,
     FailureKind.TIMEOUT: 504,
     FailureKind.CANCELLED: 499,
