@@ -9,18 +9,23 @@ import json
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 from actors.client import PoolClient
+from actors.dispatching import DispatchSettings
 from actors.handover import Handover, NobodyTakesIt
+from actors.life import Surroundings
 from actors.reconciler import Reconciler
-from actors.router import Router
+from actors.router import Router, RouterSettings
 from actors.subscription import Subscription
-from pool.claude.run import Launch, Printed
+from pool.claude.run import Launch, Printed, Runner
 from pool.claude.session_copy import CopyRefused, SessionCopy, SessionFile
+from pool.config import ClaudeSettings
 from pool.errors import Conflict, PeerLost, StoreError
 from pool.money import nano_usd
 from pool.outcome import Completed, Failed, FailureKind, Outcome
+from pool.snapshot import SeatPolicy
 from pool.store.sqlite import SqliteStores
 from pool.subscription import SubscriptionSpec
 from pool.usage import ModelUsage, Usage
@@ -271,9 +276,14 @@ class LocalPool:
     router: Router
     peers: LocalPeers
     stores: SqliteStores
-    runner: FakeRunner
     clock: ManualClock
     left: list[StoreError]
+    runner: FakeRunner = field(default_factory=FakeRunner)
+
+    async def close(self) -> None:
+        await self.router.close()
+        for id_ in tuple(self.peers.subscriptions):
+            await self.peers.deactivate(id_)
 
     async def restart(self, subscription_id: str) -> Subscription:
         """End an activation and begin the next one."""
@@ -285,6 +295,48 @@ class LocalPool:
         await self.peers.deactivate(subscription_id)
         await self.peers.activate(spec)
         return self.peers.subscription(subscription_id)
+
+
+async def local_pool_at(
+    folder: Path,
+    *specs: SubscriptionSpec,
+    clock: ManualClock,
+    runner_of: Callable[[SubscriptionSpec], Runner],
+    environment: Callable[[SubscriptionSpec], Mapping[str, str]] = lambda each: {"SEAT": each.id},
+) -> LocalPool:
+    """A local pool whose stores are in a folder, each subscription with a runner of its own."""
+    stores = SqliteStores(folder)
+    left: list[StoreError] = []
+
+    async def make(wanted: SubscriptionSpec) -> Subscription:
+        around = Surroundings(
+            runner=runner_of(wanted),
+            environment=environment,
+            clock=clock,
+            peers=peers,
+            leave=left.append,
+            policy=SeatPolicy(),
+            system_prompt="You are terse.",
+            retention=timedelta(days=35),
+        )
+        return await Subscription.activate(wanted, await stores.open_ledger(wanted.id), around)
+
+    peers = LocalPeers(make)
+    router = await Router.activate(
+        await stores.open_directory(),
+        peers,
+        RouterSettings(
+            dispatch=DispatchSettings(default_model=SONNET, timeout_seconds=600),
+            backups_dir=folder / "backups",
+        ),
+        ClaudeSettings().knows,
+        clock,
+    )
+    peers.the_router = router
+    await router.declare(specs)
+    for each in specs:
+        await router.report(each.id)
+    return LocalPool(PoolClient(peers, clock), router, peers, stores, clock, left)
 
 
 def spec(id_: str = "sub1", **settings: object) -> SubscriptionSpec:
