@@ -11,11 +11,11 @@ an answer is taken for the pool's: what is said is never too much.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pool.claude.lines import message_of
 from pool.claude.sighting import Sighting
 from pool.claude.transcript import sighting_of
 from pool.value import Instant, Value
@@ -51,12 +51,7 @@ class BesideReader:
 
     def take(self, line: bytes) -> AnswerSeen | None:
         """Take the next line; the answer that it tells of, if it is not the pool's."""
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(entry, dict):
-            return None
+        entry = message_of(line)
         match entry.get("type"):
             case "user":
                 self._take_words(entry)

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from pool.claude.beside import AnswerSeen, BesideReader
+from pool.claude.lines import MAX_LINE_BYTES
 from pool.claude.session_files import MAX_SUBAGENTS
-from pool.claude.stream import MAX_LINE_BYTES
 
 MAX_SESSIONS = 2_000
 """The sessions that were used last; no directory of a week has as many."""

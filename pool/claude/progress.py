@@ -12,15 +12,14 @@ the number of retries; so the pieces are withdrawn by an event, and nothing is g
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
 from pool.claude.limits import rate_limit_event
-from pool.claude.stream import MAX_LINE_BYTES
+from pool.claude.lines import messages_of
 from pool.progress import (
     AttemptBegan,
     LimitsSeen,
@@ -62,12 +61,16 @@ class ProgressReader:
         return deepcopy(self)
 
     def read(self, line: bytes, printed_at: datetime, *, raw: bool = False) -> tuple[Progress, ...]:
-        """The events of the next line; with ``raw``, its message as the last of them."""
-        message = _message(line)
-        if message is None:
-            return ()
-        events = tuple(self._take(message, printed_at))
-        return (*events, _raw(message, len(line))) if raw else events
+        """The events of the next line; with ``raw``, each message after its own."""
+        return tuple(self._events(messages_of(line), printed_at, len(line), raw=raw))
+
+    def _events(
+        self, messages: Iterable[dict[str, Any]], printed_at: datetime, size: int, *, raw: bool
+    ) -> Iterator[Progress]:
+        for message in messages:
+            yield from self._take(message, printed_at)
+            if raw:
+                yield _raw(message, size)
 
     def _take(self, message: dict[str, Any], printed_at: datetime) -> Iterator[Progress]:
         if message.get("parent_tool_use_id") is not None:
@@ -179,25 +182,6 @@ def _shown(content: Any) -> str:
         _string(part, "text") if part.get("type") == "text" else f"[{part.get('type')}]"
         for part in _objects(content)
     )
-
-
-def _message(line: bytes) -> dict[str, Any] | None:
-    if not line.startswith(b"{") or len(line) > MAX_LINE_BYTES:
-        return None
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(message, dict):
-        return None
-    return _writable(message) if b"\\ud" in line.lower() else message
-
-
-def _writable(message: dict[str, Any]) -> dict[str, Any]:
-    """A message whose halves of surrogate pairs are replaced: nobody could be sent them."""
-    text = json.dumps(message, ensure_ascii=False)
-    writable: dict[str, Any] = json.loads(text.encode(errors="replace"))
-    return writable
 
 
 def _raw(message: dict[str, Any], size_bytes: int) -> RawMessage:

@@ -13,14 +13,14 @@ a turn is left out of a copy, or the model would read its prompt twice.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import StringConstraints
 
+from pool.claude.lines import message_of
 from pool.errors import Conflict
 from pool.value import Value
 
@@ -126,23 +126,14 @@ def _up_to(transcript: bytes, unwanted: frozenset[str]) -> bytes:
 
 def _has_turns(transcript: bytes) -> bool:
     """Whether there is a conversation, and not only notes about one: the CLI would not find it."""
-    return any("uuid" in _entry(line) for line in transcript.splitlines())
+    return any("uuid" in message_of(line) for line in transcript.splitlines())
 
 
 def _names(line: bytes, unwanted: frozenset[str]) -> bool:
     """Whether an entry is one of the prompts, or belongs to one."""
-    entry = _entry(line)
+    entry = message_of(line)
     named = ("uuid", "parentUuid", "messageId", "leafUuid")
     return any(entry.get(name) in unwanted for name in named)
-
-
-def _entry(line: bytes) -> dict[str, Any]:
-    """What a line holds; nothing where it cannot be read."""
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return {}
-    return entry if isinstance(entry, dict) else {}
 
 
 def _check_place(session_id: str, path: str) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pool.claude.command import prompt_uuid
+from pool.claude.lines import MAX_LINE_BYTES
 from pool.claude.run import Launch
-from pool.claude.stream import MAX_LINE_BYTES
 from pool.claude.transcript import Transcript, TranscriptReader
 
 MAX_BYTES = 64 * 1024 * 1024

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from pool.claude.lines import MAX_LINE_BYTES
 from pool.claude.progress import ProgressReader
 from pool.claude.run import Printed
-from pool.claude.stream import MAX_LINE_BYTES
 from pool.errors import InvalidRequest
 from pool.progress import AttemptBegan, Cursor, Event
 

@@ -2,7 +2,7 @@
 
 Bytes go in as they come, in any pieces; a ``Reading`` says what has been understood so far. The
 same reader takes a line of JSON a message (``stream-json``), a single object (``json``) and an
-array (``json --verbose``). Messages of unknown types are passed over, lines that are no JSON are
+array (``json --verbose``). Messages of unknown types are passed over, lines without any are
 counted, and a line beyond the limit is dropped, so that no output can exhaust the memory.
 
 Messages repeat: a partial message comes once a content block and again when it ends, each time
@@ -12,19 +12,18 @@ the first would be too small, the sum too large.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
 from pydantic import Field, NonNegativeInt
 
 from pool.claude.limits import rate_limit_event
+from pool.claude.lines import MAX_LINE_BYTES, messages_of
 from pool.claude.tokens import larger, message_usage
 from pool.usage import ModelUsage, Usage, total_usage
 from pool.value import Value
 from pool.windows import RateLimitEvent
 
-MAX_LINE_BYTES = 32 * 1024 * 1024
 _SYNTHETIC = "<synthetic>"
 
 
@@ -122,22 +121,9 @@ class StreamReader:
             self._take_line(line)
 
     def _take_line(self, line: bytes) -> None:
-        line = line.strip()
-        if not line:
-            return
-        if line[0] not in b"{[" or len(line) > self._max_line_bytes:
-            # Told by its first byte: a flood of such lines must not take seconds to refuse.
+        messages = messages_of(line) if len(line) <= self._max_line_bytes else ()
+        if not messages and line.strip():
             self._garbage_lines += 1
-            return
-        try:
-            parsed = json.loads(line)
-        except (ValueError, RecursionError):
-            self._garbage_lines += 1
-            return
-        messages = parsed if isinstance(parsed, list) else [parsed]
-        if not all(isinstance(message, dict) for message in messages):
-            self._garbage_lines += 1
-            return
         for message in messages:
             self._take(message)
 

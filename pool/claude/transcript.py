@@ -16,9 +16,9 @@ been billed, or refused, or tried again: how many there are is all that is known
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from pool.claude.lines import message_of
 from pool.claude.sighting import Sighting, merged
 from pool.claude.tokens import message_usage
 from pool.value import Value
@@ -55,12 +55,7 @@ class TranscriptReader:
 
     def take(self, line: bytes) -> None:
         """Take the next line."""
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(entry, dict):
-            return
+        entry = message_of(line)
         match entry.get("type"):
             case "user":
                 self._take_words(entry)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from pool.errors import InvalidRequest
 from pool.execution import Execution
 from pool.store.documents import micros
 from pool.store.protocol import Page
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Key = tuple[int, str | int]
@@ -73,10 +76,24 @@ def cursor_of(execution: Execution) -> str:
 
 
 def page(kind: str, limit: int, rows: Sequence[Any], read: Callable[[Any], Item]) -> Page[Item]:
-    """A page of ``rows``: they begin with their key, and are more than ``limit`` if more follow."""
+    """A page of ``rows``: they begin with their key, and are more than ``limit`` if more follow.
+
+    A row that cannot be read is passed over and logged: it must not take the list down.
+    """
     shown = rows[:limit]
     more = len(rows) > limit
     return Page[Any](
-        items=tuple(read(row) for row in shown),
+        items=tuple(_readable(kind, shown, read)),
         next_cursor=_cursor(kind, (shown[-1][0], shown[-1][1])) if more else None,
     )
+
+
+def _readable(kind: str, rows: Sequence[Any], read: Callable[[Any], Item]) -> Iterator[Item]:
+    for row in rows:
+        try:
+            item = read(row)
+        except ValueError as error:
+            fields = {"list": kind, "key": str(row[1]), "problem": type(error).__name__}
+            log.error("row cannot be read", extra=fields)  # noqa: TRY400 - its text may be quoted
+        else:
+            yield item

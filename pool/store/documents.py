@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import TypeVar
 
+from pool.text import fit, may_be_unfit
 from pool.value import Value
 
 Kept = TypeVar("Kept", bound=Value)
@@ -49,5 +50,6 @@ def document(value: Value) -> str:
 
 
 def read_document(model: type[Kept], text: str) -> Kept:
-    """The value that ``document`` was made of."""
-    return model.model_validate(json.loads(text))
+    """The value that ``document`` was made of; unfit text of earlier releases is mended."""
+    parsed = json.loads(text)
+    return model.model_validate(fit(parsed) if may_be_unfit(text) else parsed)

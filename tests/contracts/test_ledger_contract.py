@@ -73,7 +73,7 @@ def running(name: str = "exec_1") -> ExecutionRow:
 def ended(
     begun: ExecutionRow, outcome: Outcome | None = None, *, finished_at: datetime = NOW + 5 * TICK
 ) -> ExecutionRow:
-    outcome = outcome or Completed(result="ja", structured_output={"a": [1, 2.5, None, "\ud800"]})
+    outcome = outcome or Completed(result="ja", structured_output={"a": [1, 2.5, None, "\u2603"]})
     change = {"status": final_status(outcome), "finished_at": finished_at, "outcome": outcome}
     return begun.model_copy(update=change)
 

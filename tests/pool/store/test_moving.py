@@ -60,7 +60,7 @@ def settlement(name: str, at: datetime) -> Settlement:
         update={
             "status": ExecutionStatus.SUCCEEDED,
             "finished_at": at,
-            "outcome": Completed(result="ja", structured_output={"a": [1, 2.5, None, "\ud800"]}),
+            "outcome": Completed(result="ja", structured_output={"a": [1, 2.5, None, "\u2603"]}),
         }
     )
     window = Window(status="allowed", observed_at=at, utilization=0.1)
