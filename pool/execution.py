@@ -308,6 +308,9 @@ class Execution(Value):
     model: str
     result: str | None = None
     structured_output: Any = None
+    stop_reason: str | None = None
+    """Why the model ended: ``end_turn``, or ``max_tokens`` where the answer was cut off at its
+    longest."""
     error: ErrorInfo | None = None
     usage: UsageReport
     attempts: tuple[Attempt, ...] = ()
@@ -365,7 +368,7 @@ def _error(failed: Failed, retry_at: datetime | None) -> ErrorInfo:
     return ErrorInfo(
         type=failed.kind.value,
         message=failed.message,
-        retry_at=retry_at or limit_resets_at(failed.limits),
+        retry_at=retry_at or failed.retry_at or limit_resets_at(failed.limits),
     )
 
 
@@ -386,6 +389,7 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
         model=(outcome and outcome.model) or intent.model,
         result=completed.result if completed else None,
         structured_output=completed.structured_output if completed else None,
+        stop_reason=completed.stop_reason if completed else None,
         error=_error(failed, row.retry_at) if failed else None,
         usage=usage_report(outcome.usage if outcome else Usage()),
         attempts=attempts(subscription_id, row),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import NonNegativeInt
 
 from pool.usage import Usage, UsageSource
-from pool.value import Value
+from pool.value import Instant, Value
 from pool.windows import RateLimitEvent
 
 
@@ -97,6 +97,9 @@ class Completed(Ended):
 
     outcome: Literal["completed"] = "completed"
     result: str = ""
+    stop_reason: str | None = None
+    """Why the model ended, in the API's words: ``end_turn``, or ``max_tokens`` where the answer was
+    cut off at its longest. None where the CLI did not say."""
     structured_output: Any = None
 
 
@@ -110,6 +113,11 @@ class Failed(Ended):
     """Whether it is known what was spent: all of it, or, where ``usage_source`` is ``partial``, the
     cost so far of the answers that were seen. False: the run may have been billed, and there is
     nothing to price, or no price for it."""
+    is_ambiguous: bool = False
+    """Whether a refused request may be the account's fault as well as the caller's: nothing in the
+    refusal says that it is about the request."""
+    retry_at: Instant | None = None
+    """When the account may be used again, where the refusal says so."""
     unfinished_answers: NonNegativeInt = 0
     """Answers in ``usage`` that were cut off: their output was billed for more than is counted."""
     unanswered_requests: NonNegativeInt = 0

@@ -29,6 +29,7 @@ from api.dialects.history import Turn
 from api.dialects.shown import (
     PoolPart,
     answered_text,
+    is_cut_off,
     is_refusal,
     pool_part,
     refusal_of,
@@ -247,7 +248,7 @@ class ChatUsage(Value):
     prompt_tokens_details: PromptDetails
 
 
-FinishReason = Literal["stop", "content_filter"]
+FinishReason = Literal["stop", "length", "content_filter"]
 
 
 class ChatMessage(Value):
@@ -304,7 +305,9 @@ def _created(execution: Execution) -> int:
 
 
 def _finish_reason(execution: Execution) -> FinishReason:
-    return "content_filter" if is_refusal(execution) else "stop"
+    if is_refusal(execution):
+        return "content_filter"
+    return "length" if is_cut_off(execution) else "stop"
 
 
 def _usage(usage: UsageReport) -> ChatUsage:

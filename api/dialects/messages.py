@@ -28,6 +28,7 @@ from api.dialects.history import Turn
 from api.dialects.shown import (
     PoolPart,
     answered_text,
+    is_cut_off,
     is_refusal,
     pool_part,
     refusal_of,
@@ -220,7 +221,7 @@ class MessageUsage(Value):
     cache_read_input_tokens: int
 
 
-StopReason = Literal["end_turn", "stop_sequence", "refusal"]
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "refusal"]
 
 
 class StopDetails(Value):
@@ -269,7 +270,9 @@ def _told(execution: Execution, asked: Asked, speech: Speech, text: str) -> Mess
 def _stop(execution: Execution, speech: Speech) -> tuple[StopReason, StopDetails | None]:
     if is_refusal(execution):
         return "refusal", StopDetails(explanation=refusal_of(execution))
-    return ("stop_sequence" if speech.stopped_by is not None else "end_turn"), None
+    if speech.stopped_by is not None:
+        return "stop_sequence", None
+    return ("max_tokens" if is_cut_off(execution) else "end_turn"), None
 
 
 def _id(execution: Execution) -> str:

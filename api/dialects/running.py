@@ -80,7 +80,7 @@ async def answered(call: Call, asked: Asked) -> Execution:
     """Run it to its end. Raises what a dialect tells as an error."""
     execution = await _started(call, asked)
     ended = await _attended(call.client.ended(execution), call, execution)
-    return answerable(ended, asked)
+    return answerable(ended)
 
 
 async def streamed(
@@ -92,7 +92,7 @@ async def streamed(
     try:
         heard = await _attended(_first(reader), call, execution)
         if isinstance(last := heard[-1].progress if heard else None, Ended):
-            answerable(last.execution, asked)
+            answerable(last.execution)
     except BaseException:
         await reader.close()
         raise
@@ -231,7 +231,7 @@ class _Answer:
             case Text(text=text):
                 return self._spoken(self._voice.text(text))
             case Ended(execution=execution):
-                return self._spoken(self._voice.end(answerable(execution, self._asked)))
+                return self._spoken(self._voice.end(answerable(execution)))
             case _:
                 return b""
 

@@ -48,7 +48,12 @@ def is_refusal(execution: Execution) -> bool:
     return execution.error is not None and execution.error.type == FailureKind.REFUSAL
 
 
-def answerable(execution: Execution, asked: Asked) -> Execution:
+def is_cut_off(execution: Execution) -> bool:
+    """Whether the answer was cut off where the model may write no more."""
+    return execution.stop_reason == "max_tokens"
+
+
+def answerable(execution: Execution) -> Execution:
     """An ended execution that has an answer, be it that the model declined.
 
     Raises ``Exhausted``, ``Unavailable`` or ``RunFailed`` for any other.
@@ -58,8 +63,6 @@ def answerable(execution: Execution, asked: Asked) -> Execution:
         return ended
     if ended.status is not ExecutionStatus.SUCCEEDED:
         raise RunFailed.of(ended)
-    if asked.request.json_schema is not None and ended.structured_output is None:
-        raise RunFailed(ended.id, FailureKind.NO_RESULT, "the model gave nothing of the schema")
     return ended
 
 

@@ -1,8 +1,9 @@
 """The outcome of a run, from what it printed and how its process ended. Pure.
 
-A run has answered if it gave a result that is no error, took a turn of the model, and exited 0.
-It has also answered if the process was made to end, or nobody saw its end, after such a result:
-the answer was paid for and is whole. Everything else has a name in ``FailureKind``.
+A run has answered if it gave a result that is no error, took a turn of the model, and holds an
+answer. That answer was paid for and is whole: neither what the CLI prints after it nor how its
+process ends takes it away, unless it printed more than it may. Everything else has a name in
+``FailureKind``, also a result that says it is none and holds nothing, or not what was asked for.
 
 ``evidence`` says whether what was spent is known. It is, where nothing was asked of the API, and
 where the result accounts for every answer that began. A run that had begun and left no result is
@@ -25,10 +26,16 @@ from typing import Any
 from pool.claude.cost import run_usage, session_total
 from pool.claude.ending import EndedBy, Ending
 from pool.claude.evidence import evidence
-from pool.claude.failure import NO_CONVERSATION, failure_kind, nothing_was_sent
+from pool.claude.failure import (
+    NO_CONVERSATION,
+    failure_kind,
+    is_ambiguous,
+    nothing_was_sent,
+    regains_access_at,
+)
 from pool.claude.message import ending_message, result_message, signal_name
 from pool.claude.run import Launch
-from pool.claude.stream import Reading
+from pool.claude.stream import Reading, is_answer
 from pool.claude.tokens import count
 from pool.claude.transcript import Transcript
 from pool.outcome import Completed, Failed, FailureKind
@@ -55,27 +62,36 @@ def conclude(
         return _not_started(ending, launch)
     if reading.result is None:
         return _without_result(reading, ending, launch, transcript)
-    if _has_answered(reading.result, ending):
-        return _completed(reading, reading.result, launch)
+    if is_answer(reading.result) and ending.ended_by is not EndedBy.OUTPUT_LIMIT:
+        return _answered(reading, reading.result, launch)
     return _with_error(reading, reading.result, ending, launch)
 
 
-def _has_answered(result: dict[str, Any], ending: Ending) -> bool:
-    if result.get("is_error") is not False or count(result.get("num_turns")) < 1:
-        return False
-    if ending.ended_by is None:
-        return ending.exit_code == 0 or (ending.exit_code is None and ending.signal is None)
-    return ending.ended_by is not EndedBy.OUTPUT_LIMIT
-
-
-def _completed(reading: Reading, result: dict[str, Any], launch: Launch) -> Completed:
-    text = result.get("result")
+def _answered(reading: Reading, result: dict[str, Any], launch: Launch) -> Completed | Failed:
+    text, stop_reason = result.get("result"), result.get("stop_reason")
+    structured = result.get("structured_output")
+    # Seen in the field: an empty result though the model's message has the answer.
+    answer = text if isinstance(text, str) and text else reading.answer
+    told = {**_told(reading, launch), "usage": run_usage(reading, launch)}
+    if (missing := _missing(reading, answer, structured, stop_reason, launch)) is not None:
+        return Failed(**told, kind=missing, message=ending_message(missing))
     return Completed(
-        **_told(reading, launch),
-        usage=run_usage(reading, launch),
-        result=text if isinstance(text, str) else "",
-        structured_output=result.get("structured_output"),
+        **told,
+        result=answer,
+        structured_output=structured,
+        stop_reason=stop_reason if isinstance(stop_reason, str) else None,
     )
+
+
+def _missing(
+    reading: Reading, answer: str, structured: Any, stop_reason: Any, launch: Launch
+) -> FailureKind | None:
+    """What a result that claims to be an answer lacks."""
+    if launch.json_schema is not None and structured is None:
+        return FailureKind.REFUSAL if stop_reason == "refusal" else FailureKind.SCHEMA_MISMATCH
+    if answer or structured is not None or reading.used_tools:
+        return None
+    return FailureKind.REFUSAL if stop_reason == "refusal" else FailureKind.EMPTY_ANSWER
 
 
 def _not_started(ending: Ending, launch: Launch) -> Failed:
@@ -105,8 +121,16 @@ def _with_error(reading: Reading, result: dict[str, Any], ending: Ending, launch
     is_known = _asked(seen) <= _asked(counted)
     if kind is FailureKind.CONNECTION and not counted.models:
         is_known = nothing_was_sent(result)
+    ambiguous = is_ambiguous(kind, result) if ending.ended_by is None else False
+    spending = kind is FailureKind.SPEND_LIMIT
     return Failed(
-        **_told(reading, launch), usage=counted, kind=kind, message=message, evidence=is_known
+        **_told(reading, launch),
+        usage=counted,
+        kind=kind,
+        message=message,
+        evidence=is_known,
+        is_ambiguous=ambiguous,
+        retry_at=regains_access_at(reading, result) if spending else None,
     )
 
 
@@ -123,9 +147,7 @@ def _named(
         kind = FailureKind.KILLED
         return kind, ending_message(kind, detail=signal_name(number))
     kind = FailureKind.EXECUTION_ERROR
-    if count(result.get("num_turns")) < 1:
-        return kind, ending_message(kind, detail="it answered without asking the model")
-    return kind, ending_message(kind, detail=f"exit {ending.exit_code} after a result")
+    return kind, ending_message(kind, detail="it answered without asking the model")
 
 
 def _without_result(

@@ -60,6 +60,7 @@ def environment(
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "CLAUDE_CODE_MAX_RETRIES": str(max_retries),
+        "CLAUDE_CODE_STARTUP_FAILURE_RESULTS": "1",  # why it could not start, as a result
         **({"IS_SANDBOX": "1"} if is_root else {}),
         **extra,
         **_credential(spec, parent),

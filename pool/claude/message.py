@@ -71,9 +71,7 @@ def result_message(kind: FailureKind, result: dict[str, Any], launch: Launch) ->
         case FailureKind.SESSION_NOT_FOUND:
             detail = launch.session_id
         case _:
-            words = (result.get("api_error_status"), result.get("api_error_type"))
-            words = words if any(words) else (result.get("subtype"), result.get("terminal_reason"))
-            detail = " ".join(_word(word) for word in words if word)
+            detail = _words(result)
     return f"{_SENTENCES[kind]} ({detail})" if detail else _SENTENCES[kind]
 
 
@@ -99,6 +97,15 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _words(result: dict[str, Any]) -> str:
+    """What the CLI calls it. ``success`` is what it calls every error of the API."""
+    known = (result.get("startup_failure_reason"),)
+    api = (result.get("api_error_status"), result.get("api_error_type") or result.get("api_error"))
+    own = (result.get("terminal_reason") or result.get("subtype"),)
+    words = next((each for each in (known, api, own) if any(each)), ())
+    return " ".join(_word(word) for word in words if word and word != "success")
 
 
 def _word(word: Any) -> str:

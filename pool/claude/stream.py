@@ -19,7 +19,7 @@ from pydantic import Field, NonNegativeInt
 
 from pool.claude.limits import rate_limit_event
 from pool.claude.lines import MAX_LINE_BYTES, messages_of
-from pool.claude.tokens import larger, message_usage
+from pool.claude.tokens import count, larger, message_usage
 from pool.usage import ModelUsage, Usage, total_usage
 from pool.value import Value
 from pool.windows import RateLimitEvent
@@ -35,10 +35,13 @@ class Reading(Value):
     session_id: str | None = None
     model: str | None = None
     cli_version: str | None = None
-    result: dict[str, Any] | None = None
-    """The last ``result`` message, as it was printed."""
     results: tuple[dict[str, Any], ...] = ()
-    """All of them, each once: a run may be charged in several."""
+    """All ``result`` messages as they were printed, each once: a run may be charged in several."""
+    answer: str = ""
+    """The text of the main thread's last message that had any, as far as it came whole."""
+    used_tools: bool = False
+    error_class: str | None = None
+    """What the CLI calls the last error that it put in the place of an answer."""
     limits: tuple[RateLimitEvent, ...] = ()
     api_retries: NonNegativeInt = 0
     messages: dict[str, Usage] = Field(default_factory=dict)
@@ -49,9 +52,25 @@ class Reading(Value):
     bytes_read: NonNegativeInt = 0
 
     @property
+    def result(self) -> dict[str, Any] | None:
+        """The result that counts: the last whole answer, else the last one that ran a turn.
+
+        A result is not the end of a run. Before it one without a turn may tell of a background
+        task, and after it the CLI may fail while it tidies up: neither is the answer.
+        """
+        answers = [each for each in self.results if is_answer(each)]
+        ran = [each for each in self.results if count(each.get("num_turns"))]
+        return next(iter((*answers[-1:], *ran[-1:], *self.results[-1:])), None)
+
+    @property
     def partial_usage(self) -> Usage:
         """Tokens of all the answers that began: a lower bound of what was billed."""
         return total_usage(self.messages.values())
+
+
+def is_answer(result: dict[str, Any]) -> bool:
+    """Whether a result is free of errors and took a turn of the model."""
+    return result.get("is_error") is False and count(result.get("num_turns")) >= 1
 
 
 class StreamReader:
@@ -69,6 +88,9 @@ class StreamReader:
         self._messages: dict[str, tuple[str, ModelUsage]] = {}
         self._finished: set[str] = set()
         self._open_message: str | None = None
+        self._answered_by: Any = None
+        self._answer: list[str] = []
+        self._used_tools = False
         self._garbage_lines = 0
         self._bytes_read = 0
 
@@ -90,11 +112,11 @@ class StreamReader:
 
     def reading(self) -> Reading:
         """What has been read so far."""
-        results = tuple(self._results.values())
         return Reading(
             **self._seen,
-            result=results[-1] if results else None,
-            results=results,
+            results=tuple(self._results.values()),
+            answer="".join(self._answer),
+            used_tools=self._used_tools,
             limits=tuple(self._limits.values()),
             api_retries=len(self._retries),
             messages={
@@ -134,7 +156,10 @@ class StreamReader:
             case "stream_event":
                 self._take_event(message.get("event"), message.get("api_message_id"))
             case "assistant":
+                self._note(error_class=message.get("error"))
                 self._take_message(message.get("message"))
+                if message.get("parent_tool_use_id") is None:
+                    self._take_answer(message.get("message"))
             case "rate_limit_event":
                 if event := rate_limit_event(message, self._now):
                     self._limits[_identity(message, len(self._limits))] = event
@@ -190,8 +215,27 @@ class StreamReader:
             self._finished.add(id_)
         return id_
 
+    def _take_answer(self, message: Any) -> None:
+        """A message comes once a content block: the blocks of its text are put together."""
+        if not isinstance(message, dict) or message.get("model") == _SYNTHETIC:
+            return
+        content = message.get("content")
+        listed = content if isinstance(content, list) else []
+        blocks = [each for each in listed if isinstance(each, dict)]
+        self._used_tools = self._used_tools or any(map(_is_tool_use, blocks))
+        texts = [
+            str(each["text"]) for each in blocks if each.get("type") == "text" and each.get("text")
+        ]
+        if texts and message.get("id") != self._answered_by:
+            self._answered_by, self._answer = message.get("id"), []
+        self._answer += texts
+
     def _note(self, **seen: Any) -> None:
         self._seen.update({name: value for name, value in seen.items() if isinstance(value, str)})
+
+
+def _is_tool_use(block: dict[str, Any]) -> bool:
+    return block.get("type") == "tool_use" and block.get("name") != "StructuredOutput"
 
 
 def _identity(message: dict[str, Any], position: int) -> str:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LOCK_FD = 3
 LINGER_GRACES = 2.5  # 5 s; a CLI that has given its result exits within 0.1 s
+SILENT_GRACES = 30  # 60 s without output after a result that took no turn: seen were 8 s
+MOST_STARTS = 16  # braces of noise that are tried on one line, as by the module ``lines``
 INTERRUPT = b'{"type":"control_request","request_id":"stop","request":{"subtype":"interrupt"}}\n'
 AWAITED = frozenset({signal.SIGCHLD, signal.SIGTERM})
 
@@ -242,13 +244,18 @@ class Input:
 
 
 class Output:
-    """Looks at what the CLI printed, for its size and for the result."""
+    """Looks at what the CLI printed, for its size and for the result that is the run's.
+
+    A result without a turn and without an error is none: it tells of a background task, and the
+    turn that was asked for is still to come. If nothing follows it, it was the end all the same.
+    """
 
     def __init__(self, cli: Cli) -> None:
         self.stdout, self.stderr = cli.stdout, cli.stderr
         self.offset = 0
         self.line = bytearray()
         self.result_at: float | None = None
+        self.silent_since: float | None = None
 
     def size(self) -> int:
         return os.fstat(self.stdout).st_size + os.fstat(self.stderr).st_size
@@ -259,24 +266,48 @@ class Output:
             return False
         data = os.pread(self.stdout, 1 << 20, self.offset)
         self.offset += len(data)
+        if data and self.silent_since is not None:
+            self.silent_since = time.monotonic()
         first, *rest = data.split(b"\n")
         self.line += first
         for part in rest:
-            if self.is_result():
-                self.result_at = self.result_at or time.monotonic()
+            self.take_line()
             self.line = bytearray(part)
         return bool(data)
 
-    def is_result(self) -> bool:
+    def take_line(self) -> None:
+        for result in self.results():
+            if result.get("is_error") or result.get("num_turns"):
+                self.result_at = self.result_at or time.monotonic()
+            else:
+                self.silent_since = time.monotonic()
+
+    def results(self) -> list[dict[str, object]]:
+        """The results on a line, which may have noise or other messages beside them."""
         if b'"result"' not in self.line:
-            return False
+            return []
         import json  # was loaded while the CLI was starting
 
-        try:
-            message = json.loads(self.line)
-        except ValueError:
-            return False
-        return isinstance(message, dict) and message.get("type") == "result"
+        decode, text = json.JSONDecoder().raw_decode, self.line.decode(errors="replace")
+        found: list[dict[str, object]] = []
+        end = 0
+        for _ in range(MOST_STARTS):
+            start = text.find("{", end)
+            try:
+                message, end = decode(text, max(start, 0))
+            except ValueError:
+                if start < 0 or text.startswith('{"type"', start):
+                    break
+                end = start + 1
+                continue
+            if isinstance(message, dict) and message.get("type") == "result":
+                found.append(message)
+        return found
+
+    def is_silent(self, seconds: float) -> bool:
+        """Whether nothing has followed a result that took no turn."""
+        since = self.silent_since
+        return since is not None and time.monotonic() > since + seconds
 
 
 class Ladder:
@@ -306,6 +337,8 @@ def supervise(cli: Cli, deadline: float, bound: int, grace: float) -> str | None
     was_asked = False
     while not cli.has_ended():
         has_news = output.look()
+        if output.is_silent(SILENT_GRACES * grace):
+            output.result_at = output.result_at or time.monotonic()
         if output.result_at is not None:
             stdin.end()
         stdin.pump()

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripted_cli import COST, OK, SONNET, Prints, failed
+from scripted_cli import COST, OK, SONNET, Prints, error, failed, init, ok, prints, says
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,121 @@ def beside(*runs: Prints) -> dict[str, Sequence[Prints]]:
     return {"sub1": runs, "sub2": (OK,)}
 
 
-CASES: tuple[Case, ...] = (
+NOTICE = ok("", num_turns=0, total_cost_usd=0, modelUsage={}, model_usage_since_last_result={})
+"""A success that took no turn: a background task tells that it has ended."""
+SPURIOUS = error(None, None, "", subtype="error_during_execution", num_turns=0, errors=["late"])
+LONG_PAUSE = 0.8
+"""Longer than a CLI may linger here after its result."""
+TITLE = b"\x1b]0;claude\x07"
+AS_BYTES = json.dumps(ok()).encode()
+
+
+def ends_in(
+    kind: str,
+    *,
+    dialects: int = 500,
+    messages_error: str = "api_error",
+    cost: str = COST,
+    **comes: Any,
+) -> Comes:
+    """An execution that fails without anybody else being tried, or blamed."""
+    return Comes(
+        result=None,
+        status="failed",
+        error=kind,
+        dialects=dialects,
+        messages_error=messages_error,
+        cost=cost,
+        attempts=(("sub1", kind),),
+        **comes,
+    )
+
+
+CLI_OUTPUT: tuple[Case, ...] = (
     Case("an ordinary answer", alone(OK), Comes()),
+    Case(
+        "a notice before the real turn is not the answer",
+        alone(prints(init(), NOTICE, LONG_PAUSE, says("yes"), ok())),
+        Comes(),
+    ),
+    Case("an error after the answer", alone(prints(init(), ok(), SPURIOUS, exit=1)), Comes()),
+    Case("exit 1 after the answer", alone(prints(init(), ok(), exit=1)), Comes()),
+    Case("exit 143 after the answer", alone(prints(init(), ok(), exit=143)), Comes()),
+    Case("killed after the answer", alone(prints(init(), ok(), kills_itself="KILL")), Comes()),
+    Case("will not end after the answer", alone(prints(init(), ok(), lingers=True)), Comes()),
+    Case("an empty result of an answer", alone(prints(init(), says("yes"), ok(""))), Comes()),
+    Case(
+        "nothing at all, and billed",
+        beside(prints(init(), ok(""))),
+        ends_in("empty_answer"),
+    ),
+    Case(
+        "cut off at its longest",
+        alone(prints(init(), ok(stop_reason="max_tokens"))),
+        Comes(stop_reason="max_tokens"),
+    ),
+    Case(
+        "longer than the model may write",
+        beside(
+            failed(
+                None,
+                None,
+                "API Error: Claude's response exceeded the 32000 output token maximum.",
+                total_cost_usd=0.0006,
+                model_usage_since_last_result=ok()["modelUsage"],
+            )
+        ),
+        ends_in("answer_too_long", dialects=400, messages_error="invalid_request_error"),
+    ),
+    *(
+        Case(
+            f"a full context, {told}",
+            beside(failed(status, type_, text, **fields)),
+            ends_in("context_full", dialects=400, messages_error="invalid_request_error", cost="0"),
+        )
+        for told, status, type_, text, fields in (
+            ("told by the API", 400, "invalid_request_error", "prompt is too long: 3 > 2", {}),
+            ("told by the CLI", None, None, "Prompt is too long", {}),
+            ("by its name", None, None, "", {"terminal_reason": "prompt_too_long"}),
+            ("by its size", 413, "request_too_large", "Request exceeds the maximum size", {}),
+        )
+    ),
+    Case(
+        "half a surrogate pair",
+        alone(prints(init(), ok("yes\ud83d"))),
+        Comes(result="yes\ufffd", text="yes\ufffd"),
+    ),
+    Case("NUL", alone(prints(init(), ok("yes\0"))), Comes(result="yes\ufffd", text="yes\ufffd")),
+    Case("a title on the line", alone(prints(init(), TITLE + AS_BYTES + b"\n")), Comes()),
+    Case("two messages on a line", alone(prints(init(), b"{}" + AS_BYTES + b"\n")), Comes()),
+    Case("no end of the last line", alone(prints(init(), AS_BYTES)), Comes()),
+    Case(
+        "noise around the answer", alone(prints("warning {", init(), "<b>", ok(), "bye")), Comes()
+    ),
+    Case(
+        "an answer off its schema",
+        beside(prints(init(), ok("words"))),
+        ends_in("schema_mismatch"),
+        request={"json_schema": {"type": "object"}},
+    ),
+    Case(
+        "no answer within the schema's tries",
+        beside(
+            failed(
+                None,
+                None,
+                "",
+                subtype="error_max_structured_output_retries",
+                total_cost_usd=0.0006,
+                model_usage_since_last_result=ok()["modelUsage"],
+            )
+        ),
+        ends_in("schema_mismatch"),
+        request={"json_schema": {"type": "object"}},
+    ),
+)
+
+ACCOUNTS: tuple[Case, ...] = (
     Case(
         "a limit that is hit goes on elsewhere",
         beside(failed(429, "rate_limit_error", "limit", api_error="usage_limit_reached")),
@@ -79,3 +193,5 @@ CASES: tuple[Case, ...] = (
         ),
     ),
 )
+
+CASES = (*CLI_OUTPUT, *ACCOUNTS)

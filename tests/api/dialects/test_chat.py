@@ -186,9 +186,9 @@ async def test_any_json_object_may_be_asked_for(gpt: AsyncOpenAI, local_pool: Lo
 async def test_a_schema_that_was_not_followed_is_no_answer(
     gpt: AsyncOpenAI, local_pool: LocalPool
 ) -> None:
-    local_pool.runner.script = [completed("no object here")]
+    local_pool.runner.script = [Failed(kind=FailureKind.SCHEMA_MISMATCH, message="off its schema")]
 
-    with pytest.raises(APIStatusError, match="nothing of the schema"):
+    with pytest.raises(APIStatusError, match="off its schema"):
         await ask(gpt, response_format={"type": "json_object"})
 
 

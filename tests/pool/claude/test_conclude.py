@@ -214,11 +214,65 @@ def test_both_shapes_of_model_usage_say_the_same() -> None:
     ("fields", "kind"),
     [
         ({"api_error_status": 401}, F.AUTHENTICATION),
-        ({"api_error_status": 403}, F.AUTHENTICATION),
+        ({"api_error_status": 403}, F.ACCESS_DENIED),
+        ({"api_error_status": 403, "result": "OAuth token has been revoked"}, F.AUTHENTICATION),
+        (
+            {
+                "api_error_status": 403,
+                "result": "OAuth authentication is currently not allowed for this organization.",
+            },
+            F.ACCESS_DENIED,
+        ),
+        ({"api_error_status": 403, "result": "not permitted for model: opus"}, F.MODEL_NOT_FOUND),
+        (
+            {"api_error_status": 400, "result": "This organization has been disabled."},
+            F.ACCOUNT_DISABLED,
+        ),
+        ({"api_error": "org_disabled_credential"}, F.ACCOUNT_DISABLED),
+        ({"api_error_status": 402}, F.CREDIT_EXHAUSTED),
+        (
+            {
+                "api_error_status": 400,
+                "result": "You have reached your specified API usage limits. "
+                "You will regain access on 2026-12-01 at 00:00 UTC.",
+            },
+            F.SPEND_LIMIT,
+        ),
+        (
+            {
+                "api_error_status": 429,
+                "result": "Extra usage is required for long context requests",
+            },
+            F.NOT_ENTITLED,
+        ),
+        ({"api_error_status": 429, "api_error": "long_context_credits_required"}, F.NOT_ENTITLED),
+        (
+            {
+                "api_error_status": 400,
+                "result": "The long context beta is not yet available for this subscription.",
+            },
+            F.NOT_ENTITLED,
+        ),
         ({"api_error_status": 400, "result": "Credit balance is too low"}, F.CREDIT_EXHAUSTED),
-        ({"api_error_status": 400, "result": "prompt is too long"}, F.INVALID_REQUEST),
+        ({"api_error_status": 400, "result": "prompt is too long"}, F.CONTEXT_FULL),
+        ({"result": "Prompt is too long"}, F.CONTEXT_FULL),
+        ({"terminal_reason": "prompt_too_long"}, F.CONTEXT_FULL),
+        ({"api_error": "autocompact_thrashing"}, F.CONTEXT_FULL),
+        ({"api_error_status": 400, "result": "messages.0: bad"}, F.INVALID_REQUEST),
+        ({"api_error": "max_output_tokens"}, F.ANSWER_TOO_LONG),
+        (
+            {"result": "API Error: Claude's response exceeded the 32000 output token maximum."},
+            F.ANSWER_TOO_LONG,
+        ),
+        ({"api_error": "empty_completion"}, F.EMPTY_ANSWER),
+        ({"subtype": "error_max_structured_output_retries"}, F.SCHEMA_MISMATCH),
+        ({"terminal_reason": "structured_output_retry_exhausted"}, F.SCHEMA_MISMATCH),
+        (
+            {"subtype": "error_during_execution", "startup_failure_reason": "config_file_invalid"},
+            F.STARTUP_FAILED,
+        ),
         ({"api_error_status": 404}, F.MODEL_NOT_FOUND),
-        ({"api_error_status": 413}, F.INVALID_REQUEST),
+        ({"api_error_status": 413}, F.CONTEXT_FULL),
         ({"api_error_status": 429}, F.RATE_LIMITED),
         ({"api_error_status": 429, "api_error": "usage_limit_reached"}, F.USAGE_LIMIT),
         ({"api_error_status": 500}, F.SERVER_ERROR),
@@ -336,8 +390,6 @@ def test_a_connection_that_broke_may_have_been_billed_and_one_never_made_not(
             F.OUTPUT_LIMIT,
             NO_EVIDENCE,
         ),
-        (a_reading(INIT, a_result()), Ending(signal=9), F.KILLED, True),
-        (a_reading(INIT, a_result()), Ending(exit_code=1), F.EXECUTION_ERROR, True),
         (
             a_reading(INIT, a_result()),
             Ending(exit_code=0, ended_by=EndedBy.OUTPUT_LIMIT),
@@ -352,6 +404,141 @@ def test_an_ending_has_a_name_and_says_whether_the_cost_is_known(
     outcome = failed(reading, ending)
 
     assert (outcome.kind, outcome.evidence) == (kind, evidence)
+
+
+@pytest.mark.parametrize(
+    "ending", [Ending(exit_code=1), Ending(exit_code=143), Ending(signal=9), Ending(exit_code=0)]
+)
+def test_a_whole_answer_counts_however_its_process_ends(ending: Ending) -> None:
+    outcome = conclude(a_reading(INIT, a_result()), ending, a_launch())
+
+    assert isinstance(outcome, Completed)
+    assert outcome.usage.cost_nano_usd == TURN
+
+
+SPURIOUS = {"subtype": "error_during_execution", "num_turns": 0, "uuid": "u2", "total_cost_usd": 0}
+
+
+def test_what_is_reported_after_a_whole_answer_does_not_take_it_away() -> None:
+    outcome = conclude(
+        a_reading(INIT, a_result(), an_error(**SPURIOUS)), Ending(exit_code=1), a_launch()
+    )
+
+    assert isinstance(outcome, Completed)
+    assert (outcome.result, outcome.usage.cost_nano_usd) == (a_result()["result"], TURN)
+
+
+def test_a_result_without_a_turn_is_not_the_answer() -> None:
+    notice = a_result(result="", num_turns=0, uuid="u0", total_cost_usd=0, modelUsage={})
+
+    outcome = conclude(a_reading(INIT, notice, a_result()), Ending(exit_code=0), a_launch())
+
+    assert isinstance(outcome, Completed)
+    assert (outcome.result, outcome.usage.cost_nano_usd) == (a_result()["result"], TURN)
+
+
+def test_an_empty_result_is_filled_with_what_the_model_said_last() -> None:
+    said = [
+        {"type": "assistant", "message": {"id": id_, "model": MODEL, "content": content}}
+        for id_, content in (
+            ("msg_1", [{"type": "text", "text": "Let me see."}]),
+            ("msg_2", [{"type": "text", "text": "The "}]),
+            ("msg_2", [{"type": "text", "text": "answer."}]),
+            ("msg_2", [{"type": "thinking", "thinking": "done"}]),
+        )
+    ]
+    sub_agents = {**said[0], "parent_tool_use_id": "toolu_1"}
+
+    outcome = conclude(
+        a_reading(INIT, *said, sub_agents, a_result(result="")), Ending(exit_code=0), a_launch()
+    )
+
+    assert isinstance(outcome, Completed)
+    assert outcome.result == "The answer."
+
+
+def test_an_answer_without_anything_in_it_has_a_name_and_is_booked() -> None:
+    outcome = failed(a_reading(INIT, a_result(result="")), Ending(exit_code=0))
+
+    assert (outcome.kind, outcome.usage.cost_nano_usd) == (F.EMPTY_ANSWER, TURN)
+
+
+def test_work_done_with_tools_is_an_answer_without_words() -> None:
+    content = [{"type": "tool_use", "id": "t", "name": "Write", "input": {}}]
+    wrote = {"type": "assistant", "message": {"id": "m", "model": MODEL, "content": content}}
+
+    outcome = conclude(a_reading(INIT, wrote, a_result(result="")), Ending(exit_code=0), a_launch())
+
+    assert isinstance(outcome, Completed)
+
+
+def test_an_answer_off_its_schema_has_a_name() -> None:
+    outcome = failed(
+        a_reading(INIT, a_result()), Ending(exit_code=0), json_schema={"type": "object"}
+    )
+
+    assert (outcome.kind, outcome.usage.cost_nano_usd) == (F.SCHEMA_MISMATCH, TURN)
+
+
+def test_why_the_model_stopped_is_told() -> None:
+    cut = a_result(stop_reason="max_tokens")
+
+    outcome = conclude(a_reading(INIT, cut), Ending(exit_code=0), a_launch())
+
+    assert isinstance(outcome, Completed)
+    assert outcome.stop_reason == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("text", "ambiguous"),
+    [
+        ("messages.1.content.0: Input should be a valid string", False),
+        ("max_tokens: Field required", False),
+        ("Your plan cannot do this.", True),
+        ("", True),
+    ],
+)
+def test_a_refusal_that_is_not_about_the_request_is_ambiguous(text: str, ambiguous: bool) -> None:
+    outcome = failed(
+        a_reading(INIT, an_error(api_error_status=400, result=text)), Ending(exit_code=1)
+    )
+
+    assert (outcome.kind, outcome.is_ambiguous) == (F.INVALID_REQUEST, ambiguous)
+
+
+@pytest.mark.parametrize(
+    ("text", "retry_at"),
+    [
+        ("You will regain access on 2026-12-01 at 00:00 UTC.", "2026-12-01T00:00:00+00:00"),
+        ("You will regain access on 2026-12-01.", "2026-12-01T00:00:00+00:00"),
+        ("You will regain access on 2026-99-01.", None),
+        ("Your monthly limit is reached", None),
+    ],
+)
+def test_a_limit_of_money_says_when_it_lifts(text: str, retry_at: str | None) -> None:
+    outcome = failed(
+        a_reading(INIT, an_error(api_error_status=400, result=text)), Ending(exit_code=1)
+    )
+
+    assert outcome.kind is F.SPEND_LIMIT
+    assert outcome.retry_at == (retry_at and datetime.fromisoformat(retry_at))
+
+
+def test_a_spending_limit_among_the_limits_is_no_window() -> None:
+    info = {"status": "rejected", "rateLimitType": "overage", "resetsAt": 1795326416}
+    event = {
+        "type": "rate_limit_event",
+        "rate_limit_info": {**info, "memberSpendLimit": {"period": "weekly"}},
+    }
+
+    outcome = failed(a_reading(INIT, event, an_error(api_error_status=429)), Ending(exit_code=1))
+
+    assert outcome.kind is F.SPEND_LIMIT
+    assert outcome.retry_at == datetime.fromtimestamp(1795326416, UTC)
+
+
+def test_nobody_reads_that_an_error_was_a_success() -> None:
+    assert "success" not in failed(a_reading(INIT, an_error()), Ending(exit_code=1)).message
 
 
 @pytest.mark.parametrize("by", [EndedBy.DEADLINE, EndedBy.REQUEST, EndedBy.LINGERED])

@@ -52,6 +52,7 @@ def test_the_whole_environment_of_a_run() -> None:
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "CLAUDE_CODE_MAX_RETRIES": "1",
+        "CLAUDE_CODE_STARTUP_FAILURE_RESULTS": "1",
     }
 
 
