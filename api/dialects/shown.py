@@ -49,8 +49,8 @@ def is_refusal(execution: Execution) -> bool:
 
 
 def is_cut_off(execution: Execution) -> bool:
-    """Whether the answer was cut off where the model may write no more."""
-    return execution.stop_reason == "max_tokens"
+    """Whether the answer was cut off where the model may write, or keep in mind, no more."""
+    return execution.stop_reason in ("max_tokens", "model_context_window_exceeded")
 
 
 def answerable(execution: Execution) -> Execution:

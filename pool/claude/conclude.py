@@ -28,6 +28,7 @@ from pool.claude.ending import EndedBy, Ending
 from pool.claude.evidence import evidence
 from pool.claude.failure import (
     NO_CONVERSATION,
+    could_start_up,
     failure_kind,
     is_ambiguous,
     nothing_was_sent,
@@ -35,7 +36,7 @@ from pool.claude.failure import (
 )
 from pool.claude.message import ending_message, result_message, signal_name
 from pool.claude.run import Launch
-from pool.claude.stream import Reading, is_answer
+from pool.claude.stream import Reading, is_answer, is_error
 from pool.claude.tokens import count
 from pool.claude.transcript import Transcript
 from pool.outcome import Completed, Failed, FailureKind
@@ -47,6 +48,13 @@ _ENDED = {
     EndedBy.OUTPUT_LIMIT: FailureKind.OUTPUT_LIMIT,
     EndedBy.LINGERED: FailureKind.EXECUTION_ERROR,
 }
+
+_UNANSWERED = {
+    "refusal": FailureKind.REFUSAL,
+    "max_tokens": FailureKind.ANSWER_TOO_LONG,
+    "model_context_window_exceeded": FailureKind.CONTEXT_FULL,
+}
+"""What a stop before any answer is, by its reason."""
 
 _NO_TRANSCRIPT = Transcript()
 
@@ -68,10 +76,8 @@ def conclude(
 
 
 def _answered(reading: Reading, result: dict[str, Any], launch: Launch) -> Completed | Failed:
-    text, stop_reason = result.get("result"), result.get("stop_reason")
+    answer, stop_reason = reading.answer, result.get("stop_reason")
     structured = result.get("structured_output")
-    # Seen in the field: an empty result though the model's message has the answer.
-    answer = text if isinstance(text, str) and text else reading.answer
     told = {**_told(reading, launch), "usage": run_usage(reading, launch)}
     if (missing := _missing(reading, answer, structured, stop_reason, launch)) is not None:
         return Failed(**told, kind=missing, message=ending_message(missing))
@@ -87,11 +93,13 @@ def _missing(
     reading: Reading, answer: str, structured: Any, stop_reason: Any, launch: Launch
 ) -> FailureKind | None:
     """What a result that claims to be an answer lacks."""
-    if launch.json_schema is not None and structured is None:
-        return FailureKind.REFUSAL if stop_reason == "refusal" else FailureKind.SCHEMA_MISMATCH
-    if answer or structured is not None or reading.used_tools:
-        return None
-    return FailureKind.REFUSAL if stop_reason == "refusal" else FailureKind.EMPTY_ANSWER
+    if launch.json_schema is not None:
+        kind = FailureKind.SCHEMA_MISMATCH if structured is None else None
+    elif answer or structured is not None or reading.used_tools:
+        kind = None
+    else:
+        kind = FailureKind.EMPTY_ANSWER
+    return kind and _UNANSWERED.get(str(stop_reason), kind)
 
 
 def _not_started(ending: Ending, launch: Launch) -> Failed:
@@ -121,7 +129,6 @@ def _with_error(reading: Reading, result: dict[str, Any], ending: Ending, launch
     is_known = _asked(seen) <= _asked(counted)
     if kind is FailureKind.CONNECTION and not counted.models:
         is_known = nothing_was_sent(result)
-    ambiguous = is_ambiguous(kind, result) if ending.ended_by is None else False
     spending = kind is FailureKind.SPEND_LIMIT
     return Failed(
         **_told(reading, launch),
@@ -129,7 +136,7 @@ def _with_error(reading: Reading, result: dict[str, Any], ending: Ending, launch
         kind=kind,
         message=message,
         evidence=is_known,
-        is_ambiguous=ambiguous,
+        is_ambiguous=is_ambiguous(kind, result),
         retry_at=regains_access_at(reading, result) if spending else None,
     )
 
@@ -140,7 +147,7 @@ def _named(
     if ending.ended_by is not None and ending.ended_by is not EndedBy.LINGERED:
         kind = _ENDED[ending.ended_by]
         return kind, ending_message(kind, detail=_bound(kind, launch))
-    if result.get("is_error") is not False:
+    if is_error(result):
         kind = failure_kind(reading, result, launch)
         return kind, result_message(kind, result, launch)
     if (number := _signal(ending)) is not None:
@@ -185,7 +192,9 @@ def _named_without_result(
         return FailureKind.NO_RESULT, f"exit {ending.exit_code}"
     if launch.resumes and NO_CONVERSATION in ending.stderr:
         return FailureKind.SESSION_NOT_FOUND, launch.session_id
-    return FailureKind.CLI_USAGE, f"exit {ending.exit_code}"
+    could_start = could_start_up(ending.stderr)
+    kind = FailureKind.CLI_USAGE if could_start else FailureKind.STARTUP_FAILED
+    return kind, f"exit {ending.exit_code}"
 
 
 def _bound(kind: FailureKind, launch: Launch) -> str:

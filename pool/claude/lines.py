@@ -49,7 +49,7 @@ def _objects(text: str) -> list[Message]:
         try:
             value, end = _DECODER.raw_decode(text, position)
         except ValueError:
-            if text.startswith('{"type"', position):
+            if text.startswith('{"', position):
                 break
             end = position + 1
         else:

@@ -1,7 +1,8 @@
 """What a caller is told about a failure: the pool's own sentence, and one masked line of stderr.
 
-The CLI's texts may quote what it was given, so they are not shown. Of stderr, the first line with
-words is, at most 300 characters long, with everything masked that looks like a credential.
+The CLI's texts may quote what it was given, so they are not shown, but for the name of a field and
+a count of tokens that stand in them. Of stderr, the first line with words is shown, at most 300
+characters long, with everything masked that looks like a credential.
 """
 
 from __future__ import annotations
@@ -47,8 +48,25 @@ _SENTENCES = {
     FailureKind.STARTUP_FAILED: "the Claude CLI could not start up",
     FailureKind.CLI_USAGE: "the Claude CLI refused its command line or input",
     FailureKind.NO_RESULT: "the Claude CLI ended without a result",
-    FailureKind.EXECUTION_ERROR: "the Claude CLI reported an error",
+    FailureKind.EXECUTION_ERROR: "the Claude CLI ended the run with an error that has no name here",
 }
+_STARTUP_FAILURES = {
+    "config_file_invalid": "its .claude.json is no valid JSON: mend it, or move it aside",
+    "temp_dir_unusable": "it cannot use its temporary directory: see TMPDIR",
+    "cwd_unavailable": "its working directory cannot be used",
+    "proxy_invalid": "a proxy setting cannot be used: see HTTPS_PROXY",
+    "cli_version_too_old": "its organization asks for a newer release of it: update it",
+    "org_verify_failed": "the organization of its sign-in could not be verified",
+    "org_pin_mismatch": "its sign-in belongs to another organization than its settings allow",
+}
+_FIELD = re.compile(
+    r"(?:^|[\s\"])((?:messages|system|tools|tool_choice|max_tokens|temperature|top_[pk]|thinking|"
+    r"stop_sequences|output_config|output_format|metadata|model)"
+    r"(?:\.(?:\d+|content|text|type|source|image|document|base64|media_type|data|tool_use|"
+    r"tool_result|tool_use_id|input_schema|custom|name|description|budget_tokens|schema))*): "
+)
+"""A field at which the API refused a request, in the API's own words alone."""
+_SIZES = re.compile(r"\d+ tokens > \d+ maximum|~\d+ tokens \(limit \d+\)")
 _MASKED = re.compile(
     r"(?P<kept>\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b)"  # a session's id, and no secret
     r"|sk-[\w-]{4,}"
@@ -70,6 +88,12 @@ def result_message(kind: FailureKind, result: dict[str, Any], launch: Launch) ->
             detail = launch.model
         case FailureKind.SESSION_NOT_FOUND:
             detail = launch.session_id
+        case FailureKind.STARTUP_FAILED:
+            detail = _STARTUP_FAILURES.get(_words(result)) or _words(result)
+        case FailureKind.INVALID_REQUEST:
+            detail = " at ".join((_words(result), *_FIELD.findall(_text(result))[:1]))
+        case FailureKind.CONTEXT_FULL:
+            detail = ", ".join((_words(result), *_SIZES.findall(_text(result))[:1]))
         case _:
             detail = _words(result)
     return f"{_SENTENCES[kind]} ({detail})" if detail else _SENTENCES[kind]
@@ -106,6 +130,11 @@ def _words(result: dict[str, Any]) -> str:
     own = (result.get("terminal_reason") or result.get("subtype"),)
     words = next((each for each in (known, api, own) if any(each)), ())
     return " ".join(_word(word) for word in words if word and word != "success")
+
+
+def _text(result: dict[str, Any]) -> str:
+    text = result.get("result")
+    return text if isinstance(text, str) else ""
 
 
 def _word(word: Any) -> str:

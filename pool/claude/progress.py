@@ -68,11 +68,12 @@ class ProgressReader:
         self, messages: Iterable[dict[str, Any]], printed_at: datetime, size: int, *, raw: bool
     ) -> Iterator[Progress]:
         for message in messages:
-            yield from self._take(message, printed_at)
+            yield from self.take(message, printed_at)
             if raw:
                 yield _raw(message, size)
 
-    def _take(self, message: dict[str, Any], printed_at: datetime) -> Iterator[Progress]:
+    def take(self, message: dict[str, Any], printed_at: datetime) -> Iterator[Progress]:
+        """The events of the next message."""
         if message.get("parent_tool_use_id") is not None:
             return
         match message.get("type"):
@@ -100,7 +101,7 @@ class ProgressReader:
                         is_using_overage=seen.is_using_overage,
                         windows=seen.windows,
                     )
-            case "result" if message.get("is_error") is False and not self._answered:
+            case "result" if _is_shown(message) and not self._answered:
                 if text := _string(message, "result"):
                     self._answered = True
                     yield Text(text=text)
@@ -162,6 +163,11 @@ class ProgressReader:
                     )
                 case _:
                     pass
+
+
+def _is_shown(result: dict[str, Any]) -> bool:
+    """Whether a result may be all that is shown of its answer; one without a turn has none."""
+    return result.get("is_error") is False and bool(result.get("num_turns"))
 
 
 def _results(message: dict[str, Any]) -> Iterator[ToolResult]:

@@ -19,12 +19,17 @@ from pydantic import Field, NonNegativeInt
 
 from pool.claude.limits import rate_limit_event
 from pool.claude.lines import MAX_LINE_BYTES, messages_of
+from pool.claude.progress import ProgressReader
 from pool.claude.tokens import count, larger, message_usage
+from pool.progress import AttemptBegan, Text, ToolUse, Withdrawn
 from pool.usage import ModelUsage, Usage, total_usage
 from pool.value import Value
 from pool.windows import RateLimitEvent
 
 _SYNTHETIC = "<synthetic>"
+_STRUCTURED_OUTPUT = "StructuredOutput"
+"""The CLI's own tool, in which the model answers where a schema was asked for."""
+_ATTEMPT = AttemptBegan(number=0, subscription_id="", session_id="", model="")
 
 
 class Reading(Value):
@@ -37,8 +42,9 @@ class Reading(Value):
     cli_version: str | None = None
     results: tuple[dict[str, Any], ...] = ()
     """All ``result`` messages as they were printed, each once: a run may be charged in several."""
-    answer: str = ""
-    """The text of the main thread's last message that had any, as far as it came whole."""
+    said: tuple[str, ...] = ()
+    """What the main thread said last in the turn of each result, after its last use of a tool, as
+    a caller that reads along has it."""
     used_tools: bool = False
     error_class: str | None = None
     """What the CLI calls the last error that it put in the place of an answer."""
@@ -58,9 +64,25 @@ class Reading(Value):
         A result is not the end of a run. Before it one without a turn may tell of a background
         task, and after it the CLI may fail while it tidies up: neither is the answer.
         """
-        answers = [each for each in self.results if is_answer(each)]
-        ran = [each for each in self.results if count(each.get("num_turns"))]
-        return next(iter((*answers[-1:], *ran[-1:], *self.results[-1:])), None)
+        return self._counts[0]
+
+    @property
+    def answer(self) -> str:
+        """The text of the result that counts.
+
+        Seen in the field: an empty result though the model's message has the answer. Seen of
+        2.1.330: an answer longer than the model may write goes on in further messages, and the
+        result repeats the last one alone.
+        """
+        result, said = self._counts
+        text = (result or {}).get("result")
+        text = text if isinstance(text, str) else ""
+        return said if said.rstrip().endswith(text.rstrip()) else text
+
+    @property
+    def _counts(self) -> tuple[dict[str, Any] | None, str]:
+        told = [*zip(self.results, self.said, strict=True)]
+        return max(reversed(told), key=lambda each: _worth(*each), default=(None, ""))
 
     @property
     def partial_usage(self) -> Usage:
@@ -70,7 +92,27 @@ class Reading(Value):
 
 def is_answer(result: dict[str, Any]) -> bool:
     """Whether a result is free of errors and took a turn of the model."""
-    return result.get("is_error") is False and count(result.get("num_turns")) >= 1
+    return not is_error(result) and count(result.get("num_turns")) >= 1
+
+
+def is_error(result: dict[str, Any]) -> bool:
+    """Whether a result reports an error. Older releases tell some by the subtype alone."""
+    return result.get("is_error") is not False or str(result.get("subtype")).startswith("error")
+
+
+def _worth(result: dict[str, Any], said: str) -> int:
+    """Which of a run's results counts: the last one of the most worth."""
+    if not is_answer(result):
+        return 1 if count(result.get("num_turns")) else 0
+    if not (said or result.get("result") or result.get("structured_output") is not None):
+        return 2
+    return 3 if _tells_of_a_task(result) else 4
+
+
+def _tells_of_a_task(result: dict[str, Any]) -> bool:
+    """Whether a turn was set off by a background task's end, and not by the prompt."""
+    origin = result.get("origin")
+    return isinstance(origin, dict) and origin.get("kind") == "task-notification"
 
 
 class StreamReader:
@@ -82,14 +124,16 @@ class StreamReader:
         self._line = bytearray()
         self._is_too_long = False
         self._seen: dict[str, Any] = {}
-        self._results: dict[str, dict[str, Any]] = {}
+        self._results: dict[str, tuple[dict[str, Any], str]] = {}
+        self._progress = ProgressReader(_ATTEMPT)
+        self._said: list[str] = []
+        self._stands_alone = False
+        """A tool was used since: what is said next begins anew."""
         self._limits: dict[str, RateLimitEvent] = {}
         self._retries: set[str] = set()
         self._messages: dict[str, tuple[str, ModelUsage]] = {}
         self._finished: set[str] = set()
         self._open_message: str | None = None
-        self._answered_by: Any = None
-        self._answer: list[str] = []
         self._used_tools = False
         self._garbage_lines = 0
         self._bytes_read = 0
@@ -114,8 +158,8 @@ class StreamReader:
         """What has been read so far."""
         return Reading(
             **self._seen,
-            results=tuple(self._results.values()),
-            answer="".join(self._answer),
+            results=tuple(result for result, _ in self._results.values()),
+            said=tuple(said for _, said in self._results.values()),
             used_tools=self._used_tools,
             limits=tuple(self._limits.values()),
             api_retries=len(self._retries),
@@ -156,21 +200,43 @@ class StreamReader:
             case "stream_event":
                 self._take_event(message.get("event"), message.get("api_message_id"))
             case "assistant":
-                self._note(error_class=message.get("error"))
-                self._take_message(message.get("message"))
                 if message.get("parent_tool_use_id") is None:
-                    self._take_answer(message.get("message"))
+                    self._note(error_class=message.get("error"))
+                self._take_message(message.get("message"))
             case "rate_limit_event":
                 if event := rate_limit_event(message, self._now):
                     self._limits[_identity(message, len(self._limits))] = event
             case "result":
-                self._note(session_id=message.get("session_id"))
-                # A repeated result is the same one; the newest stands last.
-                id_ = _identity(message, len(self._results))
-                self._results.pop(id_, None)
-                self._results[id_] = message
+                self._take_result(message)
             case _:
                 pass
+        if message.get("type") in ("assistant", "stream_event"):
+            self._take_words(message)
+
+    def _take_result(self, message: dict[str, Any]) -> None:
+        self._note(session_id=message.get("session_id"))
+        # A repeated result is the same one; the newest stands last.
+        id_ = _identity(message, len(self._results))
+        _, said = self._results.pop(id_, (message, "".join(self._said)))
+        self._results[id_] = (message, said)
+        self._said, self._stands_alone = [], False
+
+    def _take_words(self, message: dict[str, Any]) -> None:
+        """What the main thread says, as it is shown to those who read along."""
+        for event in self._progress.take(message, self._now):
+            match event:
+                case Text(text=text):
+                    if self._stands_alone:
+                        self._said, self._stands_alone = [], False
+                    self._said.append(text)
+                case Withdrawn(text_characters=size):
+                    said = "".join(self._said)
+                    self._said = [said[: len(said) - size]]
+                case ToolUse(name=name):
+                    self._stands_alone = True
+                    self._used_tools = self._used_tools or name != _STRUCTURED_OUTPUT
+                case _:
+                    pass
 
     def _take_system(self, message: dict[str, Any]) -> None:
         match message.get("subtype"):
@@ -215,27 +281,8 @@ class StreamReader:
             self._finished.add(id_)
         return id_
 
-    def _take_answer(self, message: Any) -> None:
-        """A message comes once a content block: the blocks of its text are put together."""
-        if not isinstance(message, dict) or message.get("model") == _SYNTHETIC:
-            return
-        content = message.get("content")
-        listed = content if isinstance(content, list) else []
-        blocks = [each for each in listed if isinstance(each, dict)]
-        self._used_tools = self._used_tools or any(map(_is_tool_use, blocks))
-        texts = [
-            str(each["text"]) for each in blocks if each.get("type") == "text" and each.get("text")
-        ]
-        if texts and message.get("id") != self._answered_by:
-            self._answered_by, self._answer = message.get("id"), []
-        self._answer += texts
-
     def _note(self, **seen: Any) -> None:
         self._seen.update({name: value for name, value in seen.items() if isinstance(value, str)})
-
-
-def _is_tool_use(block: dict[str, Any]) -> bool:
-    return block.get("type") == "tool_use" and block.get("name") != "StructuredOutput"
 
 
 def _identity(message: dict[str, Any], position: int) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LOCK_FD = 3
 LINGER_GRACES = 2.5  # 5 s; a CLI that has given its result exits within 0.1 s
-SILENT_GRACES = 30  # 60 s without output after a result that took no turn: seen were 8 s
+SILENT_GRACES = 30  # 60 s without output after a result that is not the run's: seen were 8 s
 MOST_STARTS = 16  # braces of noise that are tried on one line, as by the module ``lines``
 INTERRUPT = b'{"type":"control_request","request_id":"stop","request":{"subtype":"interrupt"}}\n'
 AWAITED = frozenset({signal.SIGCHLD, signal.SIGTERM})
@@ -246,8 +246,8 @@ class Input:
 class Output:
     """Looks at what the CLI printed, for its size and for the result that is the run's.
 
-    A result without a turn and without an error is none: it tells of a background task, and the
-    turn that was asked for is still to come. If nothing follows it, it was the end all the same.
+    One without a turn, or of a turn that a background task set off, is not: when a session is
+    resumed, these come before the turn that was asked for.
     """
 
     def __init__(self, cli: Cli) -> None:
@@ -277,10 +277,16 @@ class Output:
 
     def take_line(self) -> None:
         for result in self.results():
-            if result.get("is_error") or result.get("num_turns"):
+            if self.is_the_runs(result):
                 self.result_at = self.result_at or time.monotonic()
             else:
                 self.silent_since = time.monotonic()
+
+    def is_the_runs(self, result: dict[str, object]) -> bool:
+        origin = result.get("origin")
+        if isinstance(origin, dict) and origin.get("kind") == "task-notification":
+            return False
+        return bool(result.get("is_error") or result.get("num_turns"))
 
     def results(self) -> list[dict[str, object]]:
         """The results on a line, which may have noise or other messages beside them."""
@@ -295,8 +301,10 @@ class Output:
             start = text.find("{", end)
             try:
                 message, end = decode(text, max(start, 0))
+            except RecursionError:
+                break
             except ValueError:
-                if start < 0 or text.startswith('{"type"', start):
+                if start < 0 or text.startswith('{"', start):
                     break
                 end = start + 1
                 continue
@@ -305,7 +313,7 @@ class Output:
         return found
 
     def is_silent(self, seconds: float) -> bool:
-        """Whether nothing has followed a result that took no turn."""
+        """Whether nothing has followed a result that was not the run's."""
         since = self.silent_since
         return since is not None and time.monotonic() > since + seconds
 
@@ -337,10 +345,8 @@ def supervise(cli: Cli, deadline: float, bound: int, grace: float) -> str | None
     was_asked = False
     while not cli.has_ended():
         has_news = output.look()
-        if output.is_silent(SILENT_GRACES * grace):
-            output.result_at = output.result_at or time.monotonic()
-        if output.result_at is not None:
-            stdin.end()
+        if output.result_at is not None or output.is_silent(SILENT_GRACES * grace):
+            stdin.end()  # a CLI that has nothing to do exits, and one that works goes on
         stdin.pump()
         now = time.monotonic()
         if ladder.reason is not None:

@@ -271,6 +271,48 @@ def test_both_shapes_of_model_usage_say_the_same() -> None:
             {"subtype": "error_during_execution", "startup_failure_reason": "config_file_invalid"},
             F.STARTUP_FAILED,
         ),
+        *(
+            ({"api_error_status": status, "result": text}, kind)
+            for status, text, kind in (
+                (400, "Your account has been disabled after a review.", F.ACCOUNT_DISABLED),
+                (403, "This account is currently suspended", F.ACCOUNT_DISABLED),
+                (401, "ANTHROPIC_API_KEY belongs to a disabled organization", F.ACCOUNT_DISABLED),
+                (None, "API Error: 400 this organization has been disabled.", F.ACCOUNT_DISABLED),
+                (400, "messages.0: account has been disabled", F.INVALID_REQUEST),
+                (429, "Usage credits are required for long context requests", F.NOT_ENTITLED),
+                (400, "Extra usage is required for 1M context", F.NOT_ENTITLED),
+                (402, "Your credit balance is too low", F.CREDIT_EXHAUSTED),
+                (402, "The monthly limit of the workspace is used up", F.SPEND_LIMIT),
+                (400, "reached your specified workspace API usage limits", F.SPEND_LIMIT),
+                (429, "You've hit your monthly spend limit.", F.SPEND_LIMIT),
+                (None, "Input is too long for requested model", F.CONTEXT_FULL),
+                (400, "input length and `max_tokens` exceed context limit: 9 > 8", F.CONTEXT_FULL),
+                (400, "messages: too many total text bytes: 9 > 8", F.CONTEXT_FULL),
+                (
+                    401,
+                    "OAuth authentication is currently not allowed for this organization",
+                    F.ACCESS_DENIED,
+                ),
+                (403, "Failed to authenticate. API Error: 403 forbidden", F.ACCESS_DENIED),
+                (
+                    403,
+                    "Your account does not have access to Claude. Please run /login",
+                    F.ACCESS_DENIED,
+                ),
+                (403, "OAuth token revoked · Please run /login", F.AUTHENTICATION),
+                (None, "Login expired · Please run /login", F.AUTHENTICATION),
+                (None, "Failed to authenticate: OAuth session expired", F.AUTHENTICATION),
+                (None, "API Error: 529 overloaded", F.OVERLOADED),
+                (400, "Claude Opus is not available with the Claude Pro plan.", F.MODEL_NOT_FOUND),
+                (500, "Credit balance is too low", F.SERVER_ERROR),
+                (409, "conflict", F.INVALID_REQUEST),
+            )
+        ),
+        (
+            {"api_error": "max_output_tokens", "result": "has reached its context window limit."},
+            F.CONTEXT_FULL,
+        ),
+        ({"errors": ["Credit balance is too low"]}, F.CREDIT_EXHAUSTED),
         ({"api_error_status": 404}, F.MODEL_NOT_FOUND),
         ({"api_error_status": 413}, F.CONTEXT_FULL),
         ({"api_error_status": 429}, F.RATE_LIMITED),
@@ -377,6 +419,13 @@ def test_a_connection_that_broke_may_have_been_billed_and_one_never_made_not(
         (a_reading(), Ending(exit_code=1), F.NO_RESULT, True),
         (a_reading(INIT), Ending(exit_code=0), F.NO_RESULT, NO_EVIDENCE),
         (a_reading(), Ending(exit_code=1, stderr="error: no"), F.CLI_USAGE, True),
+        (a_reading(), Ending(exit_code=1, stderr="EROFS: read-only"), F.STARTUP_FAILED, True),
+        (
+            a_reading(),
+            Ending(exit_code=1, stderr="Configuration error in .claude.json: Unexpected end"),
+            F.STARTUP_FAILED,
+            True,
+        ),
         (a_reading(INIT), Ending(exit_code=1, stderr="oops"), F.NO_RESULT, NO_EVIDENCE),
         (a_reading(INIT), Ending(signal=9), F.KILLED, NO_EVIDENCE),
         (a_reading(INIT), Ending(exit_code=143), F.KILLED, NO_EVIDENCE),
@@ -437,24 +486,99 @@ def test_a_result_without_a_turn_is_not_the_answer() -> None:
     assert (outcome.result, outcome.usage.cost_nano_usd) == (a_result()["result"], TURN)
 
 
-def test_an_empty_result_is_filled_with_what_the_model_said_last() -> None:
-    said = [
-        {"type": "assistant", "message": {"id": id_, "model": MODEL, "content": content}}
-        for id_, content in (
-            ("msg_1", [{"type": "text", "text": "Let me see."}]),
-            ("msg_2", [{"type": "text", "text": "The "}]),
-            ("msg_2", [{"type": "text", "text": "answer."}]),
-            ("msg_2", [{"type": "thinking", "thinking": "done"}]),
-        )
-    ]
-    sub_agents = {**said[0], "parent_tool_use_id": "toolu_1"}
+def said(text: str, id_: str = "msg_1", **fields: Any) -> dict[str, Any]:
+    content = [{"type": "text", "text": text}]
+    return {
+        "type": "assistant",
+        "message": {"id": id_, "model": MODEL, "content": content},
+        **fields,
+    }
 
-    outcome = conclude(
-        a_reading(INIT, *said, sub_agents, a_result(result="")), Ending(exit_code=0), a_launch()
-    )
 
+def used_a_tool(name: str = "Write") -> dict[str, Any]:
+    content = [{"type": "tool_use", "id": "t", "name": name, "input": {}}]
+    return {"type": "assistant", "message": {"id": "m", "model": MODEL, "content": content}}
+
+
+def streamed(text: str) -> dict[str, Any]:
+    delta = {"type": "text_delta", "text": text}
+    event = {"type": "content_block_delta", "index": 0, "delta": delta}
+    return {"type": "stream_event", "event": event}
+
+
+def the_answer(*messages: dict[str, Any]) -> str:
+    outcome = conclude(a_reading(INIT, *messages), Ending(exit_code=0), a_launch())
     assert isinstance(outcome, Completed)
-    assert outcome.result == "The answer."
+    return outcome.result
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [said("The "), said("answer.")],
+        [said("Let me see."), used_a_tool(), said("The answer.", "msg_2")],
+        [said("The answer."), used_a_tool()],
+        [said("The answer."), said("Mine.", "msg_2", parent_tool_use_id="toolu_1")],
+        [a_begun_message("msg_1"), streamed("The "), streamed("answer."), said("The answer.")],
+        [a_begun_message("msg_1"), streamed("The "), streamed("answer.")],
+    ],
+    ids=["blocks", "after a tool", "before a tool", "a subagent", "streamed", "only streamed"],
+)
+def test_an_empty_result_is_filled_with_what_the_model_said_last(
+    before: list[dict[str, Any]],
+) -> None:
+    assert the_answer(*before, a_result(result="")) == "The answer."
+
+
+def test_an_answer_that_goes_on_in_further_messages_is_told_whole() -> None:
+    # 2.1.330 lets the model go on where it was cut off, and its result repeats the last piece.
+    pieces = [said("The beginning, "), said("and the end.", "msg_2")]
+
+    assert the_answer(*pieces, a_result(result="and the end.")) == "The beginning, and the end."
+
+
+def test_what_was_said_for_a_background_task_is_no_part_of_the_answer() -> None:
+    notice = a_result(result="", num_turns=0, uuid="u0")
+
+    assert the_answer(said("Noted."), notice, said("yes", "msg_2"), a_result(result="yes")) == "yes"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_turn_of_a_background_task_is_not_the_answer(when: str) -> None:
+    task = a_result(result="Noted.", uuid="u0", origin={"kind": "task-notification"})
+    results = [task, a_result()] if when == "before" else [a_result(), task]
+
+    assert the_answer(*results) == a_result()["result"]
+
+
+def test_a_turn_in_which_nothing_was_said_does_not_take_the_answer_away() -> None:
+    assert the_answer(a_result(), a_result(result="", uuid="u2")) == a_result()["result"]
+
+
+def test_an_error_that_an_older_release_does_not_call_one_is_no_answer() -> None:
+    result = a_result(subtype="error_max_turns", result=None)
+
+    outcome = failed(a_reading(INIT, said("Half of"), result), Ending(exit_code=1))
+
+    assert (outcome.kind, outcome.usage.cost_nano_usd) == (F.MAX_TURNS, TURN)
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "schema", "kind"),
+    [
+        ("max_tokens", None, F.ANSWER_TOO_LONG),
+        ("max_tokens", {}, F.ANSWER_TOO_LONG),
+        ("model_context_window_exceeded", None, F.CONTEXT_FULL),
+        ("refusal", None, F.REFUSAL),
+        ("refusal", {}, F.REFUSAL),
+    ],
+)
+def test_a_stop_before_any_answer_is_named_by_its_reason(
+    stop_reason: str, schema: dict[str, Any] | None, kind: FailureKind
+) -> None:
+    reading = a_reading(INIT, a_result(result="", stop_reason=stop_reason))
+
+    assert failed(reading, Ending(exit_code=0), json_schema=schema).kind is kind
 
 
 def test_an_answer_without_anything_in_it_has_a_name_and_is_booked() -> None:
@@ -464,12 +588,7 @@ def test_an_answer_without_anything_in_it_has_a_name_and_is_booked() -> None:
 
 
 def test_work_done_with_tools_is_an_answer_without_words() -> None:
-    content = [{"type": "tool_use", "id": "t", "name": "Write", "input": {}}]
-    wrote = {"type": "assistant", "message": {"id": "m", "model": MODEL, "content": content}}
-
-    outcome = conclude(a_reading(INIT, wrote, a_result(result="")), Ending(exit_code=0), a_launch())
-
-    assert isinstance(outcome, Completed)
+    assert the_answer(used_a_tool(), a_result(result="")) == ""
 
 
 def test_an_answer_off_its_schema_has_a_name() -> None:
@@ -494,7 +613,12 @@ def test_why_the_model_stopped_is_told() -> None:
     [
         ("messages.1.content.0: Input should be a valid string", False),
         ("max_tokens: Field required", False),
+        ("API Error: 400 temperature: range: 0..1", False),
+        ("`temperature` may only be set to 1 when thinking is enabled.", False),
+        ("Could not process image", False),
+        ("Output blocked by content filtering policy", False),
         ("Your plan cannot do this.", True),
+        ("Your system administrator has to approve this message's content.", True),
         ("", True),
     ],
 )
@@ -524,6 +648,35 @@ def test_a_limit_of_money_says_when_it_lifts(text: str, retry_at: str | None) ->
     assert outcome.retry_at == (retry_at and datetime.fromisoformat(retry_at))
 
 
+def test_a_window_that_is_not_used_up_does_not_say_when_a_limit_of_money_lifts() -> None:
+    info = {"status": "allowed", "rateLimitType": "five_hour", "resetsAt": 1795326416}
+    event = {"type": "rate_limit_event", "rate_limit_info": info}
+    result = an_error(api_error_status=400, result="Your monthly limit is reached")
+
+    assert failed(a_reading(INIT, event, result), Ending(exit_code=1)).retry_at is None
+
+
+@pytest.mark.parametrize(
+    ("class_", "kind"),
+    [
+        ("authentication_failed", F.AUTHENTICATION),
+        ("rate_limit", F.RATE_LIMITED),
+        ("model_not_found", F.MODEL_NOT_FOUND),
+        ("oauth_org_not_allowed", F.ACCESS_DENIED),
+        ("unknown", F.EXECUTION_ERROR),
+    ],
+)
+def test_without_a_status_an_error_is_told_by_the_class_of_its_message(
+    class_: str, kind: FailureKind
+) -> None:
+    told = said("Something went wrong.", error=class_)
+    of_a_subagent = said("Overloaded", "msg_2", error="overloaded", parent_tool_use_id="toolu_1")
+
+    outcome = failed(a_reading(INIT, told, of_a_subagent, an_error()), Ending(exit_code=1))
+
+    assert outcome.kind is kind
+
+
 def test_a_spending_limit_among_the_limits_is_no_window() -> None:
     info = {"status": "rejected", "rateLimitType": "overage", "resetsAt": 1795326416}
     event = {
@@ -535,6 +688,32 @@ def test_a_spending_limit_among_the_limits_is_no_window() -> None:
 
     assert outcome.kind is F.SPEND_LIMIT
     assert outcome.retry_at == datetime.fromtimestamp(1795326416, UTC)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"startup_failure_reason": "config_file_invalid"}, ".claude.json is no valid JSON"),
+        ({"startup_failure_reason": "new_reason"}, "(new_reason)"),
+        (
+            {"api_error_status": 400, "result": "API Error: 400 messages.1.content.0: bad"},
+            "(400 at messages.1.content.0)",
+        ),
+        (
+            {"api_error_status": 400, "result": "tools.0.input_schema.properties.secret: bad"},
+            "(400)",
+        ),
+        (
+            {"api_error_status": 400, "result": "prompt is too long: 210 tokens > 200 maximum"},
+            "(400, 210 tokens > 200 maximum)",
+        ),
+    ],
+)
+def test_a_message_says_what_a_person_can_act_on(fields: dict[str, Any], words: str) -> None:
+    message = failed(a_reading(INIT, an_error(**fields)), Ending(exit_code=1)).message
+
+    assert words in message
+    assert "secret" not in message
 
 
 def test_nobody_reads_that_an_error_was_a_success() -> None:

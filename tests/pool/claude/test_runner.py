@@ -383,6 +383,40 @@ async def test_a_cli_that_lingers_after_its_result_is_ended_and_has_answered(
     assert ended(run)["ended_by"] == "lingered"
 
 
+NOTICE = RESULT.replace('"num_turns":1', '"num_turns":0').replace("u1", "u0")
+TASK_TURN = RESULT.replace('"uuid":"u1"', '"uuid":"u0","origin":{"kind":"task-notification"}')
+
+
+@pytest.mark.parametrize("before", [NOTICE, TASK_TURN], ids=["no turn", "a task's turn"])
+@pytest.mark.parametrize("pause", [1, 2], ids=["in silence", "beyond silence"])
+async def test_a_turn_that_comes_after_a_background_tasks_result_is_waited_for(
+    cli: Any, runner: Any, before: str, pause: float
+) -> None:
+    late = RESULT.replace('"answer"', '"late answer"')
+    source = f"read a; read b; echo '{before}'; sleep {pause}; echo '{late}'; cat > /dev/null"
+    run = await runner(cli(source), stop_grace=timedelta(seconds=0.05)).start(
+        a_launch(), ENVIRONMENT
+    )
+
+    outcome = await bounded(run.outcome())
+
+    assert isinstance(outcome, Completed)
+    assert outcome.result == "late answer"
+    assert ended(run)["ended_by"] is None
+
+
+async def test_a_cli_that_falls_silent_after_a_result_without_a_turn_is_left_without_input(
+    cli: Any, runner: Any
+) -> None:
+    source = f"read a; read b; echo '{NOTICE}'; cat > /dev/null"
+    run = await runner(cli(source), stop_grace=timedelta(seconds=0.02)).start(
+        a_launch(), ENVIRONMENT
+    )
+
+    assert (await failure(run)).kind is FailureKind.EXECUTION_ERROR
+    assert ended(run)["ended_by"] is None
+
+
 @pytest.mark.parametrize("how", ["sleep 600 &", "setsid sleep 600 &", "setsid setsid sleep 600 &"])
 async def test_nothing_that_a_run_started_outlives_it(
     cli: Any, runner: Any, tmp_path: Path, how: str

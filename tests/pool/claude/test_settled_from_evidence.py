@@ -144,7 +144,7 @@ def test_a_run_that_was_ended_keeps_its_reason(
 
 def test_a_result_outranks_the_transcript() -> None:
     result = {"is_error": False, "num_turns": 1, "model_usage_since_last_result": {}}
-    reading = a_reading().model_copy(update={"result": result, "results": (result,)})
+    reading = a_reading().model_copy(update={"results": (result,), "said": ("",)})
 
     assert conclude(reading, Ending(exit_code=0), a_launch(), a_transcript((9, 9))).usage == Usage()
 
