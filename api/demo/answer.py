@@ -115,7 +115,8 @@ def _content(body: Json, behaviour: Behaviour) -> tuple[tuple[Json, ...], str]:
         if way == "text":
             return _text(json.dumps(instance)), "end_turn"
     text = default_text(body) if behaviour.text is None else behaviour.text
-    return _text(text.ljust(int(behaviour.megabytes * 1_000_000), "x")), "end_turn"
+    end = "max_tokens" if behaviour.kind == "max_tokens" else "end_turn"
+    return _text(text.ljust(int(behaviour.megabytes * 1_000_000), "x")), end
 
 
 def _text(text: str) -> tuple[Json, ...]:

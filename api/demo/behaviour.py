@@ -24,18 +24,28 @@ MAX_SECONDS = 600
 MAX_QUEUED = 1_000
 
 Kind = Literal[
-    "answer", "refusal", "tool", "stall", "cut", "drop", "error_event", "error", "usage_limit"
+    "answer",
+    "refusal",
+    "max_tokens",
+    "tool",
+    "stall",
+    "cut",
+    "drop",
+    "error_event",
+    "error",
+    "usage_limit",
 ]
 
 
 class Behaviour(BaseModel):
     """What one answer does.
 
-    `answer` and `refusal` end normally; `tool` asks for `steps` tool calls first. `stall` falls
-    silent half way until it is released, the client leaves, or `max_stall_seconds` have passed;
-    `cut` closes the connection half way, `drop` before the first byte, `error_event` reports an
-    overload half way. `error` answers with `status`, `usage_limit` with the 429 of a subscription
-    whose `window` is used up. Errors are not billed.
+    `answer` and `refusal` end normally, `max_tokens` where the model may write no more; `tool`
+    asks for `steps` tool calls first. `stall` falls silent half way until it is released, the
+    client leaves, or `max_stall_seconds` have passed; `cut` closes the connection half way, `drop`
+    before the first byte, `error_event` reports an overload half way. `error` answers with `status`
+    and the words of `text`, `usage_limit` with the 429 of a subscription whose `window` is used up.
+    Errors are not billed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

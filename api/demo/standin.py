@@ -297,4 +297,4 @@ def _scripted(behaviour: Behaviour, caller: Caller, now: datetime) -> Problem | 
         return Problem(429, headers=rejected_headers(meter, window, now))
     if behaviour.status == 401:
         return unauthorized(caller.auth)
-    return Problem(behaviour.status) if behaviour.status else None
+    return Problem(behaviour.status, behaviour.text or "") if behaviour.status else None

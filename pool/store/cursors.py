@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from pool.errors import InvalidRequest
 from pool.execution import Execution
-from pool.store.documents import micros
+from pool.store.documents import micros, note_unreadable
 from pool.store.protocol import Page
-
-log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Key = tuple[int, str | int]
@@ -93,7 +90,6 @@ def _readable(kind: str, rows: Sequence[Any], read: Callable[[Any], Item]) -> It
         try:
             item = read(row)
         except ValueError as error:
-            fields = {"list": kind, "key": str(row[1]), "problem": type(error).__name__}
-            log.error("row cannot be read", extra=fields)  # noqa: TRY400 - its text may be quoted
+            note_unreadable(kind, error, key=str(row[1]))
         else:
             yield item

@@ -8,6 +8,8 @@ are written in full here, and decimals as text.
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import PurePath
@@ -15,6 +17,8 @@ from typing import TypeVar
 
 from pool.text import fit, may_be_unfit
 from pool.value import Value
+
+log = logging.getLogger(__name__)
 
 Kept = TypeVar("Kept", bound=Value)
 
@@ -53,3 +57,21 @@ def read_document(model: type[Kept], text: str) -> Kept:
     """The value that ``document`` was made of; unfit text of earlier releases is mended."""
     parsed = json.loads(text)
     return model.model_validate(fit(parsed) if may_be_unfit(text) else parsed)
+
+
+def readable(model: type[Kept], texts: Iterable[str]) -> Iterator[Kept]:
+    """The values of rows. One that cannot be read is passed over and logged: neither a list nor a
+    recovery may fail for it.
+    """
+    for text in texts:
+        try:
+            kept = read_document(model, text)
+        except ValueError as error:
+            note_unreadable(model.__name__, error)
+        else:
+            yield kept
+
+
+def note_unreadable(kind: str, error: ValueError, **of: str) -> None:
+    """Log that a row was passed over, without what stands in it."""
+    log.error("row cannot be read", extra={"kind": kind, "problem": type(error).__name__, **of})

@@ -121,6 +121,36 @@ async def test_what_is_settled_comes_back_as_it_was_given(ledger: Ledger) -> Non
     assert end == await ledger.execution("exec_1")
 
 
+async def test_unfit_text_that_an_earlier_release_kept_is_mended_as_it_is_read(
+    ledger: Ledger,
+) -> None:
+    await ledger.begin(row())
+    answer = Completed.model_construct(result="a\ud800\0", structured_output={"\udc00": 1e999})
+    await ledger.settle(Settlement(row=ended(row(), answer)))
+
+    (listed,) = (await ledger.executions(limit=5)).items
+
+    assert isinstance(listed.outcome, Completed)
+    assert listed.outcome.result == "a\ufffd\ufffd"
+    assert listed.outcome.structured_output == {"\ufffd": None}
+
+
+async def test_a_row_that_cannot_be_read_takes_nothing_else_down(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    await ledger.begin(row("exec_1"))
+    odd = row("exec_2").intent.model_copy(update={"session_id": "no uuid"})
+    await ledger.begin(row("exec_2").model_copy(update={"intent": odd}))
+
+    recovered = await ledger.recover(NOW)
+    listed = await ledger.executions(limit=5)
+
+    names = [each.intent.execution_id for each in (*recovered.open, *listed.items)]
+    assert names == ["exec_1", "exec_1"]
+    assert await ledger.execution("exec_2") is None
+    assert {each.message for each in caplog.records} == {"row cannot be read"}
+
+
 async def test_an_answer_that_holds_anything_json_can_say_comes_back(ledger: Ledger) -> None:
     await ledger.begin(row())
     end = ended(row())

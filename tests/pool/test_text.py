@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.text import fit, may_be_unfit
+from pool.text import MOST_DEEP, REPLACEMENT, fit, may_be_unfit
+from pool.value import Value
 
 ANY_TEXT = st.text(st.characters())
 ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | ANY_TEXT,
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
     lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner),
 )
 
@@ -34,5 +35,28 @@ def test_whatever_json_can_say_can_be_sent_afterwards(value: Any) -> None:
 
     mended = fit(value) if may_be_unfit(text) else value
 
-    assert "\0" not in json.dumps(mended, ensure_ascii=False)
-    json.dumps(mended, ensure_ascii=False).encode()
+    sent = json.dumps(mended, ensure_ascii=False, allow_nan=False)
+    assert "\0" not in sent
+    assert sent.encode()
+
+
+@pytest.mark.parametrize("spelt", ["NaN", "Infinity", "-Infinity", "1e999", "-1E+400"])
+def test_a_number_that_cannot_be_sent_is_null(spelt: str) -> None:
+    assert may_be_unfit(spelt)
+    assert fit([json.loads(spelt), 1e99]) == [None, 1e99]
+
+
+@pytest.mark.parametrize("depth", [MOST_DEEP - 1, MOST_DEEP, 300])
+@pytest.mark.parametrize("around", ['{"a":%s}', "[%s]"])
+def test_what_lies_too_deep_is_replaced_as_a_whole(depth: int, around: str) -> None:
+    class Holder(Value):
+        value: Any
+
+    spelt = "1"
+    for _ in range(depth):
+        spelt = around % spelt
+
+    mended = fit(json.loads(spelt)) if may_be_unfit(spelt) else json.loads(spelt)
+
+    assert Holder(value=mended).model_dump_json()
+    assert (REPLACEMENT in str(mended)) == (depth > MOST_DEEP)

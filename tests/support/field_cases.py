@@ -68,11 +68,22 @@ def beside(*runs: Prints) -> dict[str, Sequence[Prints]]:
     return {"sub1": runs, "sub2": (OK,)}
 
 
-NOTICE = ok("", num_turns=0, total_cost_usd=0, modelUsage={}, model_usage_since_last_result={})
+NO_COST: dict[str, Any] = {
+    "total_cost_usd": 0,
+    "modelUsage": {},
+    "model_usage_since_last_result": {},
+}
+NOTICE = ok("", num_turns=0, **NO_COST)
 """A success that took no turn: a background task tells that it has ended."""
 SPURIOUS = error(None, None, "", subtype="error_during_execution", num_turns=0, errors=["late"])
 LONG_PAUSE = 0.8
 """Longer than a CLI may linger here after its result."""
+
+
+def deep(levels: int) -> Any:
+    return [deep(levels - 1)] if levels else 1
+
+
 TITLE = b"\x1b]0;claude\x07"
 AS_BYTES = json.dumps(ok()).encode()
 
@@ -111,6 +122,24 @@ CLI_OUTPUT: tuple[Case, ...] = (
     Case("killed after the answer", alone(prints(init(), ok(), kills_itself="KILL")), Comes()),
     Case("will not end after the answer", alone(prints(init(), ok(), lingers=True)), Comes()),
     Case("an empty result of an answer", alone(prints(init(), says("yes"), ok(""))), Comes()),
+    Case(
+        "an answer that went on where it was cut off",
+        alone(prints(init(), says("y"), says("es", id="msg_2"), ok("es"))),
+        Comes(),
+    ),
+    Case(
+        "a turn of a background task before the real one",
+        alone(
+            prints(
+                init(),
+                ok("", origin={"kind": "task-notification"}, **NO_COST),
+                LONG_PAUSE,
+                says("yes"),
+                ok(),
+            )
+        ),
+        Comes(),
+    ),
     Case(
         "nothing at all, and billed",
         beside(prints(init(), ok(""))),
@@ -153,6 +182,11 @@ CLI_OUTPUT: tuple[Case, ...] = (
         Comes(result="yes\ufffd", text="yes\ufffd"),
     ),
     Case("NUL", alone(prints(init(), ok("yes\0"))), Comes(result="yes\ufffd", text="yes\ufffd")),
+    Case(
+        "a number that is none, and a depth that nobody can be sent",
+        alone(prints(init(), ok("yes", structured_output={"a": float("nan"), "b": deep(300)}))),
+        Comes(),
+    ),
     Case("a title on the line", alone(prints(init(), TITLE + AS_BYTES + b"\n")), Comes()),
     Case("two messages on a line", alone(prints(init(), b"{}" + AS_BYTES + b"\n")), Comes()),
     Case("no end of the last line", alone(prints(init(), AS_BYTES)), Comes()),

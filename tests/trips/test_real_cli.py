@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from api.demo.behaviour import Behaviour
 from api.demo.messages_api import create_app
 from api.demo.server import Server, serving
 from pool.claude.auth import auth_status
@@ -190,6 +191,78 @@ async def test_a_failure_has_its_name_and_keeps_its_cost(
 
     assert isinstance(outcome, Failed)
     assert (outcome.kind, outcome.usage.cost_nano_usd, outcome.evidence) == (kind, cost, True)
+
+
+def too_long() -> Behaviour:
+    text = "prompt is too long: 210000 tokens > 200000 maximum"
+    return Behaviour(kind="error", status=400, text=text)
+
+
+async def test_a_prompt_that_fits_no_context_is_told_as_such(run: Any, api: Server) -> None:
+    api.standin.always(too_long())
+    try:
+        outcome = await run("hello")
+    finally:
+        api.standin.always(None)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.usage.cost_nano_usd) == (FailureKind.CONTEXT_FULL, 0)
+    assert "210000 tokens" in outcome.message
+
+
+async def test_a_session_that_fits_no_more_is_compacted_and_goes_on(run: Any, api: Server) -> None:
+    session = str(uuid.uuid4())
+    assert isinstance(await run("word " * 20_000, session_id=session), Completed)
+    api.standin.next(too_long())
+
+    outcome = await run("go on", session_id=session, resumes=True)
+
+    assert isinstance(outcome, Completed)
+    assert outcome.usage.cost_nano_usd > TURN  # the summary is billed to the run
+    assert "word word" not in str(last_body(api)["messages"])
+
+
+async def test_an_answer_that_goes_on_where_it_was_cut_off_is_told_whole(
+    run: Any, api: Server
+) -> None:
+    pieces = (Behaviour(kind="max_tokens", text="The beginning, "), Behaviour(text="and the end."))
+    api.standin.next(*pieces)
+
+    outcome = await run("hello")
+
+    assert isinstance(outcome, Completed)
+    assert (outcome.result, outcome.usage.cost_nano_usd) == (
+        "The beginning, and the end.",
+        2 * TURN,
+    )
+
+
+async def test_an_answer_that_stays_too_long_is_told_as_such_and_billed(
+    run: Any, api: Server
+) -> None:
+    api.standin.always(Behaviour(kind="max_tokens", text="more"))
+    try:
+        outcome = await run("hello")
+    finally:
+        api.standin.always(None)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is FailureKind.ANSWER_TOO_LONG
+    assert outcome.usage.cost_nano_usd >= 2 * TURN
+
+
+async def test_a_configuration_that_cannot_be_read_is_told_as_such(
+    runner: ProcessRunner, of_the_seat: Any, tmp_path: Path
+) -> None:
+    (tmp_path / ".claude.json").write_text("{no json")
+    its = {**of_the_seat(), "CLAUDE_CONFIG_DIR": str(tmp_path)}
+
+    run = await runner.start(a_launch("hello"), its)
+    outcome = await asyncio.wait_for(run.outcome(), 30)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.evidence) == (FailureKind.STARTUP_FAILED, True)
+    assert "mend it" in outcome.message
 
 
 async def test_an_answer_cut_off_is_billed_and_the_result_does_not_say_so(

@@ -17,7 +17,7 @@ from uuid import uuid4
 from pool.errors import NotFound, StoreError
 from pool.store import rows as values
 from pool.store.cursors import page
-from pool.store.documents import micros, read_document
+from pool.store.documents import micros, readable
 from pool.store.exports import exported_directory, loading_directory, registration_columns
 from pool.store.lists import Bindings, homes_below
 from pool.store.postgresql.connections import Connections
@@ -204,7 +204,7 @@ class PostgresqlDirectory:
     async def registrations(self) -> tuple[Registration, ...]:
         """Oldest first."""
         found = await self._read(lambda db: rows(db, _SQL["registrations"], {}))
-        return tuple(read_document(Registration, row[0]) for row in found)
+        return tuple(readable(Registration, (row[0] for row in found)))
 
     async def expire(self, before: datetime) -> int:
         """In transactions of bounded size; the number of claims."""

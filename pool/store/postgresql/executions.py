@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pool.errors import Conflict, NotFound
 from pool.execution import ExecutionRow
-from pool.store.documents import read_document
+from pool.store.documents import readable
 from pool.store.postgresql.statements import Db, first_row, rows, run, statements
 from pool.store.rows import Columns, beginning, counts_as_ended, progress, settling
 
@@ -43,13 +43,13 @@ async def _replaced(db: Db, statement: str, subscription_id: str, columns: Colum
 async def find(db: Db, subscription_id: str, execution_id: str) -> ExecutionRow | None:
     named = {"subscription_id": subscription_id, "id": execution_id}
     row = await first_row(db, _SQL["execution"], named)
-    return None if row is None else read_document(ExecutionRow, row[0])
+    return None if row is None else next(readable(ExecutionRow, row[:1]), None)
 
 
 async def still_open(db: Db, subscription_id: str) -> tuple[ExecutionRow, ...]:
     """Executions that have not ended, oldest first."""
     found = await rows(db, _SQL["open_executions"], {"subscription_id": subscription_id})
-    return tuple(read_document(ExecutionRow, row[0]) for row in found)
+    return tuple(readable(ExecutionRow, (row[0] for row in found)))
 
 
 async def uncertain(db: Db, subscription_id: str) -> int:

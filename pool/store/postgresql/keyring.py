@@ -15,7 +15,7 @@ from pool.allowance import Account, Charge, Limited, Settled, allowed, paced
 from pool.errors import NotFound
 from pool.keys import ApiKey, KeyLimits
 from pool.store import accounts
-from pool.store.documents import micros, read_document
+from pool.store.documents import micros, read_document, readable
 from pool.store.postgresql.statements import Db, first_row, rows, run, statements
 from pool.store.postgresql.transactions import Raised, Transactions
 
@@ -94,7 +94,7 @@ class PostgresqlKeyStore:
 
     async def keys(self) -> tuple[ApiKey, ...]:
         found = await self._transactions.read(lambda db: rows(db, _SQL["keys"], {}))
-        return tuple(read_document(ApiKey, row[0]) for row in found)
+        return tuple(readable(ApiKey, (row[0] for row in found)))
 
     async def reserve(self, charge: Charge, limits: KeyLimits) -> Limited | None:
         row = accounts.charge_columns(charge)

@@ -14,7 +14,7 @@ from pool.alerts import Alert
 from pool.crossings import Level
 from pool.delivery import Delivery, ListedAlert
 from pool.store.cursors import page
-from pool.store.documents import instant, micros, read_document
+from pool.store.documents import instant, micros, read_document, readable
 from pool.store.outbox import (
     MOST_ALERTS,
     Raising,
@@ -54,7 +54,7 @@ class PostgresqlOutbox:
 
     async def levels(self) -> tuple[Level, ...]:
         found = await self._read(lambda db: rows(db, _SQL["levels"], {}))
-        return tuple(read_document(Level, row[0]) for row in found)
+        return tuple(readable(Level, (row[0] for row in found)))
 
     async def add(
         self, raised: Sequence[Raising], levels: Sequence[Level] = ()

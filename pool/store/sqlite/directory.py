@@ -13,7 +13,7 @@ import apsw
 from pool.errors import NotFound
 from pool.store import rows
 from pool.store.cursors import page
-from pool.store.documents import micros, read_document
+from pool.store.documents import micros, readable
 from pool.store.exports import exported_directory, loading_directory, registration_columns
 from pool.store.lists import Bindings, homes_below
 from pool.store.protocol import (
@@ -174,7 +174,7 @@ class SqliteDirectory:
 
         def work(db: apsw.Connection) -> tuple[Registration, ...]:
             return tuple(
-                read_document(Registration, row[0]) for row in db.execute(_SQL["registrations"])
+                readable(Registration, (row[0] for row in db.execute(_SQL["registrations"])))
             )
 
         return await self._commits.read(work)

@@ -6,7 +6,7 @@ import apsw
 
 from pool.errors import Conflict, NotFound
 from pool.execution import ExecutionRow
-from pool.store.documents import read_document
+from pool.store.documents import readable
 from pool.store.rows import Columns, beginning, counts_as_ended, progress, settling
 from pool.store.sqlite.statements import first_row, statements
 
@@ -51,12 +51,12 @@ def settle(db: apsw.Connection, row: ExecutionRow) -> bool:
 
 def find(db: apsw.Connection, execution_id: str) -> ExecutionRow | None:
     row = first_row(db, _SQL["execution"], {"id": execution_id})
-    return None if row is None else read_document(ExecutionRow, row[0])
+    return None if row is None else next(readable(ExecutionRow, row[:1]), None)
 
 
 def still_open(db: apsw.Connection) -> tuple[ExecutionRow, ...]:
     """Executions that have not ended, oldest first."""
-    return tuple(read_document(ExecutionRow, row[0]) for row in db.execute(_SQL["open_executions"]))
+    return tuple(readable(ExecutionRow, (row[0] for row in db.execute(_SQL["open_executions"]))))
 
 
 def uncertain(db: apsw.Connection) -> int:

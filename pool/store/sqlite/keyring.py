@@ -13,7 +13,7 @@ from pool.allowance import Account, Charge, Limited, Settled, allowed, paced
 from pool.errors import NotFound
 from pool.keys import ApiKey, KeyLimits
 from pool.store import accounts
-from pool.store.documents import micros, read_document
+from pool.store.documents import micros, read_document, readable
 from pool.store.sqlite.commits import Commits
 from pool.store.sqlite.statements import first_row, statements
 
@@ -74,7 +74,7 @@ class SqliteKeyStore:
 
     async def keys(self) -> tuple[ApiKey, ...]:
         def work(db: apsw.Connection) -> tuple[ApiKey, ...]:
-            return tuple(read_document(ApiKey, row[0]) for row in db.execute(_SQL["keys"]))
+            return tuple(readable(ApiKey, (row[0] for row in db.execute(_SQL["keys"]))))
 
         return await self._commits.read(work)
 

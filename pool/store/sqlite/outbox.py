@@ -12,7 +12,7 @@ from pool.alerts import Alert
 from pool.crossings import Level
 from pool.delivery import Delivery, ListedAlert
 from pool.store.cursors import page
-from pool.store.documents import instant, micros, read_document
+from pool.store.documents import instant, micros, read_document, readable
 from pool.store.outbox import (
     MOST_ALERTS,
     Raising,
@@ -38,7 +38,7 @@ class SqliteOutbox:
 
     async def levels(self) -> tuple[Level, ...]:
         def work(db: apsw.Connection) -> tuple[Level, ...]:
-            return tuple(read_document(Level, row[0]) for row in db.execute(_SQL["levels"]))
+            return tuple(readable(Level, (row[0] for row in db.execute(_SQL["levels"]))))
 
         return await self._commits.read(work)
 
