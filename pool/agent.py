@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, Field
 
 from pool.grant import MOST_GRANTED, Grant, Tool, WorkingDirectory
+from pool.text import fit
 from pool.value import Value
 
 MAX_DOCUMENT_BYTES = 100_000
@@ -27,7 +28,8 @@ def _document(document: dict[str, Any]) -> dict[str, Any]:
     size = len(json.dumps(document).encode())
     if size > MAX_DOCUMENT_BYTES:
         raise ValueError(f"is {size} bytes long; the limit is {MAX_DOCUMENT_BYTES}")
-    return document
+    fitting: dict[str, Any] = fit(document)
+    return fitting
 
 
 Document = Annotated[dict[str, Any], AfterValidator(_document)]

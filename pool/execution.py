@@ -24,6 +24,7 @@ from pool.grant import MOST_GRANTED, Grant, Tool
 from pool.health import Component
 from pool.money import Usd, usd
 from pool.outcome import Completed, Failed, FailureKind, Outcome
+from pool.text import fit
 from pool.usage import Usage, UsageReport, usage_report
 from pool.value import Instant, Value
 from pool.windows import limit_resets_at
@@ -85,7 +86,8 @@ def _base64(text: str) -> str:
 
 def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
     _bounded(json.dumps(schema), MAX_JSON_SCHEMA_BYTES)
-    return schema
+    fitting: dict[str, Any] = fit(schema)
+    return fitting
 
 
 class Image(Value):

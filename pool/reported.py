@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pool.errors import InvalidRequest
 from pool.money import Usd, nano_usd, usd
 from pool.report import BlockReport
 from pool.store.protocol import BlockTotal
+from pool.text import fit
 from pool.usage import (
     ModelUsage,
     Usage,
@@ -42,6 +44,12 @@ class ReportedUsage(Value):
     """When it was spent; absent: now."""
     session_id: str | None = Field(default=None, max_length=100)
     models: dict[str, ReportedModelUsage] = Field(min_length=1, max_length=50)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mended(cls, reported: Any) -> Any:
+        """What no store could keep is replaced, as in all text that others wrote."""
+        return fit(reported)
 
 
 class ShownRecord(Value):

@@ -167,7 +167,7 @@ class ProgressReader:
 
 def _is_shown(result: dict[str, Any]) -> bool:
     """Whether a result may be all that is shown of its answer; one without a turn has none."""
-    return result.get("is_error") is False and bool(result.get("num_turns"))
+    return result.get("is_error") is False and result.get("num_turns") != 0
 
 
 def _results(message: dict[str, Any]) -> Iterator[ToolResult]:

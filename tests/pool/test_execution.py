@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from pool.agent import AgentSettings
 from pool.execution import (
     MAX_PROMPT_BYTES,
     ExecutionRequest,
@@ -87,3 +88,14 @@ def test_every_end_has_one_status(
     kind: FailureKind, evidence: bool, status: ExecutionStatus
 ) -> None:
     assert status == final_status(Failed(kind=kind, message="", evidence=evidence))
+
+
+def test_text_in_documents_of_a_request_can_be_kept_and_sent() -> None:
+    document = {"a\ud83d": "b\0"}
+    request = ExecutionRequest(
+        prompt="q", json_schema=document, agent=AgentSettings(mcp_servers=document)
+    )
+
+    mended = {"a\ufffd": "b\ufffd"}
+    assert (request.json_schema, request.agent.mcp_servers) == (mended, mended)
+    assert request.model_dump_json()

@@ -91,7 +91,7 @@ def tool_use(id_: str = "toolu_1", **arguments: Any) -> dict[str, Any]:
 
 
 def result(words: str, *, is_error: bool = False) -> dict[str, Any]:
-    return {"type": "result", "is_error": is_error, "num_turns": 1, "result": words}
+    return {"type": "result", "is_error": is_error, "result": words}
 
 
 def answer(events: list[Event]) -> str:
@@ -207,6 +207,14 @@ def test_thinking_that_was_not_streamed_is_taken_from_the_message() -> None:
     events = of(begins(), piece("Yes", 1), whole(thought), whole(text("Yes")))
 
     assert events == [Text(text="Yes"), Thinking(text="Hm.")]
+
+
+def test_a_result_without_a_turn_is_no_text_of_the_answer() -> None:
+    notice = {**result("A task has ended."), "num_turns": 0}
+
+    seen = of(begins(), notice, whole({"type": "text", "text": "yes"}), result("yes"))
+
+    assert answer([Event(cursor="0-0", progress=each) for each in seen]) == "yes"
 
 
 def test_structured_output_comes_with_the_result_as_text() -> None:
