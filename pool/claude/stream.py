@@ -103,10 +103,10 @@ def is_error(result: dict[str, Any]) -> bool:
 def _worth(result: dict[str, Any], said: str) -> int:
     """Which of a run's results counts: the last one of the most worth."""
     if not is_answer(result):
-        return 1 if count(result.get("num_turns")) else 0
+        return int(is_error(result)) + int(count(result.get("num_turns")) > 0)
     if not (said or result.get("result") or result.get("structured_output") is not None):
-        return 2
-    return 3 if _tells_of_a_task(result) else 4
+        return 3
+    return 4 if _tells_of_a_task(result) else 5
 
 
 def _tells_of_a_task(result: dict[str, Any]) -> bool:

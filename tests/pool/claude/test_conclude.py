@@ -555,6 +555,15 @@ def test_a_turn_in_which_nothing_was_said_does_not_take_the_answer_away() -> Non
     assert the_answer(a_result(), a_result(result="", uuid="u2")) == a_result()["result"]
 
 
+@pytest.mark.parametrize("after", [SPURIOUS, {"is_error": False, "num_turns": 0, "uuid": "u2"}])
+def test_what_is_reported_after_a_failure_does_not_hide_it(after: dict[str, Any]) -> None:
+    limit = an_error(api_error_status=429, api_error="usage_limit_reached")
+
+    outcome = failed(a_reading(INIT, limit, an_error(**after)), Ending(exit_code=1))
+
+    assert outcome.kind is F.USAGE_LIMIT
+
+
 def test_an_error_that_an_older_release_does_not_call_one_is_no_answer() -> None:
     result = a_result(subtype="error_max_turns", result=None)
 
