@@ -12,7 +12,6 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,6 +32,7 @@ from pool.errors import ConfigError
 from pool.execution import MAX_TIMEOUT_SECONDS, ModelId
 from pool.health import HealthWeights
 from pool.keys import KeySpec
+from pool.model_name import is_meant
 from pool.rebalancing import Rebalancing
 from pool.routing import RoutingSettings
 from pool.subscription import Credential, EnvironmentName, SubscriptionSpec
@@ -107,11 +107,14 @@ class TracingSettings(Value):
 class ClaudeSettings(Value):
     path: str | None = None
     """Default: ``claude`` on PATH, then the binary inside claude-agent-sdk."""
-    model: ModelId = "claude-sonnet-4-5"
+    model: ModelId = "sonnet"
+    """An alias, which the CLI resolves, outlives every dated name."""
     models: tuple[str, ...] = (
+        "default",
         "claude-sonnet-*",
         "claude-opus-*",
         "claude-haiku-*",
+        "claude-fable-*",
         "claude-3-*",
     )
     """Patterns of the models that callers may name; another one is refused before a spawn."""
@@ -126,8 +129,7 @@ class ClaudeSettings(Value):
 
     def knows(self, model: str) -> bool:
         """Whether a request may name this model."""
-        plain = model.removesuffix("[1m]")
-        return plain == self.model or any(fnmatchcase(plain, pattern) for pattern in self.models)
+        return model.removesuffix("[1m]") == self.model or is_meant(model, self.models)
 
 
 class ApiKeySpec(KeySpec):

@@ -27,6 +27,7 @@ from pydantic import Field, PlainSerializer, SecretStr, StringConstraints, model
 
 from pool.errors import Conflict
 from pool.grant import MOST_GRANTED, Grant, GrantedMode, Tool, WorkingDirectory
+from pool.model_name import is_meant
 from pool.money import Usd
 from pool.value import Instant, Value
 
@@ -90,8 +91,7 @@ class KeyLimits(Value):
         return each, self.burst or ceil(self.requests_per_minute)
 
     def covers_model(self, model: str) -> bool:
-        plain = model.removesuffix("[1m]")
-        return any(fnmatchcase(plain, pattern) for pattern in self.models)
+        return is_meant(model, self.models)
 
     def covers_subscription(self, subscription_id: str) -> bool:
         return any(fnmatchcase(subscription_id, pattern) for pattern in self.subscriptions)

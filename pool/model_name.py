@@ -1,23 +1,34 @@
 """Names of models: one model is called by several.
 
-A request asks for ``claude-sonnet-4-5``, the answer comes from ``claude-sonnet-4-5-20250929``, and
-a long context is asked for with ``[1m]``. The CLI counts under the name that was asked for,
-Anthropic's reports under the one that answered. Both are brought together by the plain name.
+A request asks for ``claude-sonnet-4-5``, the answer comes from ``claude-sonnet-4-5-20250929``; a
+long context is asked for with ``[1m]``, and ``sonnet`` is the newest of its family. The CLI counts
+under the name that was asked for, or the one that an alias stands for, Anthropic's reports under
+the one that answered. Both are brought together by the plain name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
 from pool.usage import ModelUsage, Usage
 
+FAMILIES = frozenset({"sonnet", "opus", "haiku", "fable"})
+"""Each is an alias too, which the CLI resolves to the newest model of the family."""
 _RELEASE = re.compile(r"(-\d{8}|-latest|@\d{8})?(\[1m\])?$")
 
 
 def base_name(model: str) -> str:
     """A model without the date of its release."""
     return _RELEASE.sub("", model, count=1) or model
+
+
+def is_meant(model: str, patterns: Iterable[str]) -> bool:
+    """Whether a pattern means a model; an alias is meant where the whole family is."""
+    plain = model.removesuffix("[1m]")
+    names = (plain, f"claude-{plain}-") if plain in FAMILIES else (plain,)
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
 def by_base_name(models: Mapping[str, ModelUsage]) -> dict[str, ModelUsage]:

@@ -30,9 +30,7 @@ def fingerprint(token: str) -> str:
 
 
 class Usage(BaseModel):
-    """Tokens of one answer or of many. The default costs $0.0006 on Sonnet, as in the captured runs
-    of the CLI.
-    """
+    """Tokens of one answer or of many. The default costs $0.0004 on Sonnet 5.5, $0.0006 on 4.5."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,25 +63,36 @@ _PRICES: tuple[tuple[str, int, int, int], ...] = (
     ("claude-opus-4-", 5_000, 25_000, 500),
     ("claude-opus-5-5", 4_000, 20_000, 200),
     ("claude-opus-5", 5_000, 25_000, 500),
+    ("claude-fable-5", 8_000, 40_000, 200),
 )
+_SHORT_PROMPT_TOKENS = 100_000
+"""Up to so many a prompt, its cache included, Haiku 5.5 costs a fifth."""
 
 
 def cost_nano_usd(model: str, usage: Usage) -> int | None:
-    """What `usage` costs on `model` in nano-dollars; None when the model has no known price.
+    """What the `usage` of one answer costs on `model` in nano-dollars; None when the model has no
+    known price.
 
     Writing the cache costs 1.25 times the input price for five minutes and twice for an hour;
-    reading it a tenth, on Sonnet 5.5 and Opus 5.5 a twentieth.
+    reading it a tenth, on Sonnet 5.5 and Opus 5.5 a twentieth, on Fable a fortieth.
     """
     for prefix, per_input, per_output, per_read in _PRICES:
         if model.startswith(prefix):
-            return (
+            whole = (
                 usage.input_tokens * per_input
                 + usage.output_tokens * per_output
                 + usage.cache_creation_5m_input_tokens * per_input * 5 // 4
                 + usage.cache_creation_1h_input_tokens * per_input * 2
                 + usage.cache_read_input_tokens * per_read
             )
+            is_cheap = model.startswith("claude-haiku-5-5") and _is_short(usage)
+            return whole // 5 if is_cheap else whole
     return None
+
+
+def _is_short(usage: Usage) -> bool:
+    counts = usage.model_dump(exclude={"output_tokens"})
+    return sum(map(int, counts.values())) <= _SHORT_PROMPT_TOKENS
 
 
 class Line(BaseModel):

@@ -34,7 +34,7 @@ from api.demo.quota import (
     utc_now,
 )
 
-_KNOWN_MODEL = re.compile(r"claude-(sonnet|opus|haiku)-[a-z0-9.-]+(\[1m\])?")
+_KNOWN_MODEL = re.compile(r"claude-(sonnet|opus|haiku|fable)-[a-z0-9.-]+(\[1m\])?")
 
 
 @dataclass(frozen=True)

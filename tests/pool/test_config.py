@@ -137,6 +137,9 @@ def test_a_seat_needs_some_way_to_sign_in() -> None:
 @pytest.mark.parametrize(
     ("model", "known"),
     [
+        ("sonnet", True),
+        ("fable[1m]", True),
+        ("default", True),
         ("claude-sonnet-4-5", True),
         ("claude-sonnet-4-5-20250929", True),
         ("claude-opus-5-5[1m]", True),

@@ -199,6 +199,8 @@ def test_names_are_matched_by_pattern() -> None:
     assert limits.covers_model("claude-haiku-4-5[1m]")
     assert limits.covers_model("claude-opus-4-1")
     assert not limits.covers_model("claude-opus-4-5")
+    assert limits.covers_model("haiku")  # any model of the family is covered
+    assert not limits.covers_model("opus")
     assert limits.covers_subscription("sub1")
     assert not limits.covers_subscription("sub10")
     assert KeyLimits().covers_subscription("anything")

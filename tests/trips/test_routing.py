@@ -33,7 +33,7 @@ from pool.money import nano_usd
 pytestmark = pytest.mark.timeout(240)
 
 SEATS = {f"sub{n}": f"test-token-{n}" for n in (1, 2, 3)}
-ONE_ANSWER = 600_000
+ONE_ANSWER = 400_000
 """Nano-dollars."""
 WINDOW_SECONDS = 25.0
 """Long enough for the requests of a test to fall into one window, on a slow machine."""
@@ -121,11 +121,16 @@ def asked(standin: Standin, seat: str | None = None) -> list[Recorded]:
     return list(standin.requests.all(SEATS[seat] if seat else None, path=MESSAGES))
 
 
+def told(request: Recorded) -> list[dict[str, Any]]:
+    """The turns of a request, without those that the CLI tells of itself."""
+    return [each for each in (request.body or {})["messages"] if each["role"] != "system"]
+
+
 def conversation(request: Recorded) -> list[tuple[str, str]]:
     """Who said what in a request, without the CLI's own notes."""
     return [
         (message["role"], part["text"].strip())
-        for message in (request.body or {})["messages"]
+        for message in told(request)
         for part in message["content"]
         if part["type"] == "text" and not part["text"].startswith("<system-reminder>")
     ]
@@ -384,7 +389,7 @@ def test_images_reach_the_model_before_the_prompt(http: httpx.Client, standin: S
     execute(http, "what is it?", images=[{"media_type": "image/gif", "data": PIXEL}])
 
     (request,) = asked(standin)
-    (message,) = (request.body or {})["messages"]
+    (message,) = told(request)
     parts = [
         part["text"].strip() if part["type"] == "text" else part["source"]["data"]
         for part in message["content"]

@@ -276,7 +276,16 @@ def test_cached_tokens_have_their_own_prices() -> None:
 
     assert cost_nano_usd(SONNET, usage) == 4 * 3750 + 6000 + 10 * 300
     assert cost_nano_usd("claude-opus-5-5", usage) == 4 * 5000 + 8000 + 10 * 200
+    assert cost_nano_usd("claude-fable-5-2", usage) == 4 * 10_000 + 16_000 + 10 * 200
     assert cost_nano_usd("claude-unknown-1", usage) is None
+
+
+def test_a_prompt_of_up_to_100_000_tokens_is_cheaper_on_haiku() -> None:
+    short = Usage(input_tokens=40_000, cache_read_input_tokens=60_000, output_tokens=100)
+    long = short.model_copy(update={"input_tokens": 40_001})
+
+    assert cost_nano_usd("claude-haiku-5-5", short) == 40_000 * 100 + 60_000 * 10 + 100 * 500
+    assert cost_nano_usd("claude-haiku-5-5", long) == 40_001 * 500 + 60_000 * 50 + 100 * 2500
 
 
 def test_totals_stay_exact_when_old_lines_are_dropped() -> None:
