@@ -89,6 +89,7 @@ async def _make_router(config: Config, peers: Peers) -> Router:
                 limits=config.limits, weights=config.health, settings=config.routing
             ),
             default_model=config.claude.model,
+            models=config.claude.models,
             timeout_seconds=config.claude.timeout_seconds,
         ),
         backups_dir=config.pool.data_dir / "backups",
@@ -100,9 +101,7 @@ async def _make_router(config: Config, peers: Peers) -> Router:
     )
     directory = await stores_of(config).open_directory()
     tracing = tracing_to(config.tracing.endpoint, "router")
-    return await Router.activate(
-        directory, peers, settings, config.claude.knows, now_in_utc, tracing
-    )
+    return await Router.activate(directory, peers, settings, now_in_utc, tracing)
 
 
 async def _make_reconciler(config: Config, peers: Whole) -> Reconciler:

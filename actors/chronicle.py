@@ -16,7 +16,7 @@ from actors.tracing import OFF, Tracing
 from pool.admission import RefusalCause
 from pool.alerts import POOL, Alert, AlertKind
 from pool.errors import PoolError
-from pool.execution import Execution, ExecutionRow, ExecutionStatus
+from pool.execution import Execution, ExecutionRow, ExecutionStatus, model_of
 from pool.happening import (
     Happening,
     HappeningKind,
@@ -126,7 +126,7 @@ class SeatChronicle:
         if row.started_at is None or row.finished_at is None:
             return
         name, failed = outcome_name(outcome), not isinstance(outcome, Completed)
-        ids = {"outcome": name, "model": row.intent.model}
+        ids = {"outcome": name, "model": model_of(row)}
         self._span("run", row, row.started_at, row.finished_at, failed=failed, **ids)
         self._span("settle", row, row.finished_at, self._clock())
 

@@ -36,6 +36,7 @@ from actors.peers import Peers
 from actors.subscription import NotAdmitted, Started
 from actors.watch import Watch
 from pool.admission import Refusal, RefusalCause
+from pool.catalogue import Catalogue, catalogue
 from pool.errors import (
     Conflict,
     Exhausted,
@@ -43,6 +44,7 @@ from pool.errors import (
     KeyReused,
     NotFound,
     Unavailable,
+    UnknownModel,
 )
 from pool.execution import (
     Execution,
@@ -64,6 +66,8 @@ class DispatchSettings(Value):
 
     policy: RoutingPolicy = RoutingPolicy()
     default_model: str
+    models: tuple[str, ...] = ()
+    """Patterns of those that may be named; empty for all that is offered."""
     timeout_seconds: float
 
 
@@ -77,7 +81,6 @@ class Dispatcher:
         watch: Watch,
         keyring: Keyring,
         settings: DispatchSettings,
-        knows_model: Callable[[str], bool],
         clock: Callable[[], datetime],
     ) -> None:
         self._directory = directory
@@ -85,7 +88,6 @@ class Dispatcher:
         self._watch = watch
         self._keyring = keyring
         self._settings = settings
-        self._knows_model = knows_model
         self._clock = clock
         self._sent: Counter[str] = Counter()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -95,16 +97,17 @@ class Dispatcher:
 
         Answers with the execution as it was when admitted, or, where its id or key is known, as it
         is now. Raises ``Exhausted`` or ``Unavailable`` where nobody admits it, ``KeyReused`` for a
-        key with another body, ``NotFound`` for a session or subscription that is not known,
+        key with another body, ``UnknownModel``, ``NotFound`` for a session or subscription,
         ``Conflict`` for a session at work, ``InvalidRequest``, and what the caller's key says no
         with (see ``Keyring.admitted``); after any of these nothing runs and nothing was spent.
         """
-        self._check(dispatch.request)
-        home = await self._home(dispatch.request)
+        request = await self._checked(dispatch.request)
+        dispatch = dispatch.model_copy(update={"request": request})
+        home = await self._home(request)
         claim = await self._claim(dispatch)
         order = Order(
             dispatch.model_copy(update={"execution_id": claim.execution_id}),
-            session_id_of(dispatch.request, claim.execution_id),
+            session_id_of(request, claim.execution_id),
             home,
         )
         await self._hear(order)
@@ -113,11 +116,11 @@ class Dispatcher:
             self._alone(claim.execution_id),
             self._alone(order.session_id),
             self._keyring.admitted(
-                dispatch.caller, claim.execution_id, dispatch.request, at_home
+                dispatch.caller, claim.execution_id, request, self._runs_as(request), at_home
             ) as permit,
         ):
             # Whoever was before us may have moved the session.
-            order = replace(order, home=await self._home(dispatch.request))
+            order = replace(order, home=await self._home(request))
             return await self._place(order.under(permit), await self._as_it_stands(claim))
 
     async def hand_over(self, handover: Handover) -> HandedOver | NobodyTakesIt:
@@ -166,7 +169,7 @@ class Dispatcher:
 
         Raises what ``dispatch`` would raise.
         """
-        self._check(request)
+        request = await self._checked(request)
         home = await self._home(request)
         now = self._clock()
         dispatch = Dispatch(execution_id="", request=request, created_at=now)
@@ -179,14 +182,29 @@ class Dispatcher:
 
     # -- what is asked for -----------------------------------------------------------------------
 
-    def _check(self, request: ExecutionRequest) -> None:
-        if request.model is not None and not self._knows_model(request.model):
-            raise InvalidRequest(
-                "model", f"{request.model!r} is not among the models this pool serves"
-            )
+    async def _checked(self, request: ExecutionRequest) -> ExecutionRequest:
+        """The request with its model by the name that it has here."""
         wanted = request.subscription_id
         if wanted is not None and wanted not in self._watch.followed:
             raise NotFound("subscription", wanted)
+        if request.model is None:
+            return request
+        name = self._catalogue.find(request.model)
+        if name is None:
+            await self._watch.heard_of_all()  # one that was not heard of yet may have it
+            name = self._catalogue.find(request.model)
+        if name is None:
+            raise UnknownModel(request.model, self._catalogue.nearest(request.model))
+        return request.model_copy(update={"model": name})
+
+    def _runs_as(self, request: ExecutionRequest) -> frozenset[str]:
+        """What its model stands for, where that is an alias."""
+        return self._catalogue.runs_as(request.model or self._settings.default_model)
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        settings = self._settings
+        return catalogue(settings.default_model, settings.models, self._watch.reports)
 
     async def _home(self, request: ExecutionRequest) -> SessionHome | None:
         if request.session_id is None:

@@ -159,9 +159,15 @@ class Keyring:
 
     @asynccontextmanager
     async def admitted(
-        self, caller: str, execution_id: str, request: ExecutionRequest, home: str | None = None
+        self,
+        caller: str,
+        execution_id: str,
+        request: ExecutionRequest,
+        runs_as: frozenset[str] = frozenset(),
+        home: str | None = None,
     ) -> AsyncIterator[Permit]:
-        """What a caller's key lets a request do, for the time in which it is placed.
+        """What a caller's key lets a request do, for the time in which it is placed. Its model, or
+        that of requests without one, stands for ``runs_as``, if it is an alias.
 
         Raises ``KeyEnded``, ``NotPermitted`` naming the field, or a ``KeyLimited``; then nothing is
         reserved. An execution that was admitted before is admitted again, and takes nothing more.
@@ -171,7 +177,7 @@ class Keyring:
         if key is None:
             yield Permit(request=request)
             return
-        self._check(key, request, home)
+        self._check(key, request, runs_as, home)
         permit = Permit(request=_priced(key, request), grant=key.grant, key=key)
         if not key.is_metered:
             yield permit
@@ -190,11 +196,13 @@ class Keyring:
         key = await self._store.named(caller) if caller else None
         return (key.id, key) if key else ("", None)
 
-    def _check(self, key: KeySpec, request: ExecutionRequest, home: str | None) -> None:
+    def _check(
+        self, key: KeySpec, request: ExecutionRequest, runs_as: frozenset[str], home: str | None
+    ) -> None:
         why = ended(key, self._clock())
         if why is not None:
             raise KeyEnded(key.name, why)
-        no = forbidden(key, request, default_model=self._default_model, home=home)
+        no = forbidden(key, request, default_model=self._default_model, runs_as=runs_as, home=home)
         if no is not None:
             raise NotPermitted(key.name, no.field, no.problem)
 

@@ -67,7 +67,6 @@ class Router:
         directory: Directory,
         peers: Peers,
         settings: RouterSettings,
-        knows_model: Callable[[str], bool],
         clock: Callable[[], datetime],
         tracing: Tracing = OFF,
     ) -> None:
@@ -88,7 +87,7 @@ class Router:
             directory, peers, settings.keys, settings.dispatch.default_model, clock
         )
         self._dispatcher = Dispatcher(
-            directory, peers, self._watch, self._keyring, settings.dispatch, knows_model, clock
+            directory, peers, self._watch, self._keyring, settings.dispatch, clock
         )
         self._sessions = Sessions(directory, peers, self._watch, clock, self._session_moved)
 
@@ -98,12 +97,11 @@ class Router:
         directory: Directory,
         peers: Peers,
         settings: RouterSettings,
-        knows_model: Callable[[str], bool],
         clock: Callable[[], datetime],
         tracing: Tracing = OFF,
     ) -> Router:
         """Read the registry, and see to it that everybody in it runs."""
-        self = cls(directory, peers, settings, knows_model, clock, tracing)
+        self = cls(directory, peers, settings, clock, tracing)
         for registration in await directory.registrations():
             self._adopt(registration)
         await self._keyring.recover()

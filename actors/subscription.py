@@ -19,6 +19,7 @@ from actors.chronicle import Doings
 from actors.doubts import Doubts
 from actors.life import Life, Surroundings
 from actors.logins import recheck_login
+from actors.offer import follow_offer
 from actors.progress import Watchers
 from actors.runs import Runs
 from actors.transcripts import Transcripts
@@ -96,6 +97,7 @@ class Subscription:
         life.spawn(life.retain())
         life.spawn(self._runs.tend())
         life.spawn(recheck_login(life))
+        life.spawn(follow_offer(life))
         life.spawn(doubts.rescan())
         life.spawn(Beside(life).watch())
         life.spawn(self._watchers.expire())
@@ -292,7 +294,10 @@ class Subscription:
         return NotAdmitted(refusal=refusal, report=self._life.report())
 
     def _shown(self, row: ExecutionRow) -> Execution:
-        return shown(self._life.state.spec.id, row)
+        execution, models = shown(self._life.state.spec.id, row), self._life.state.models
+        if row.status.is_final or execution.model not in models:
+            return execution
+        return execution.model_copy(update={"model": models[execution.model]})
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

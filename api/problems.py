@@ -40,6 +40,7 @@ from pool.errors import (
     StoreError,
     TooManyAtOnce,
     Unavailable,
+    UnknownModel,
 )
 from pool.execution import Execution
 from pool.outcome import FailureKind
@@ -114,6 +115,7 @@ KINDS: dict[type[PoolError], Kind] = {
     NotFound: Kind(404, "not-found", "Nothing is known by this id"),
     BodyTooSlow: Kind(408, "body-too-slow", "The body did not arrive in time", 1),
     Conflict: Kind(409, "conflict", "It does not fit the present state"),
+    UnknownModel: Kind(404, "model-not-found", "No subscription has this model"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     BodyTooIntricate: Kind(413, "body-too-intricate", "The body is nested too deep or too full"),
     NotJson: Kind(415, "not-json", "The body must be JSON"),

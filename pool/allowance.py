@@ -14,7 +14,7 @@ that difference. ``max_request_usd`` bounds it, as far as the CLI's own limit do
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -146,13 +146,18 @@ def reserved_amount(limits: KeyLimits, request: ExecutionRequest, typical_nano_u
 
 
 def forbidden(
-    key: KeySpec, request: ExecutionRequest, *, default_model: str, home: str | None = None
+    key: KeySpec,
+    request: ExecutionRequest,
+    *,
+    default_model: str,
+    runs_as: Collection[str] = frozenset(),
+    home: str | None = None,
 ) -> ForbiddenField | None:
-    """The first field of a request that the key does not cover. ``home`` is where the request's
-    session lives, if it has one.
+    """The first field of a request that the key does not cover. ``runs_as`` is what its model
+    stands for, if that is an alias, ``home`` where its session lives, if it has one.
     """
     return (
-        _model(key, request, default_model)
+        _model(key, request.model or default_model, runs_as)
         or _subscription(key, request.subscription_id)
         or _session(key, home)
         or _machine(key, request)
@@ -160,9 +165,8 @@ def forbidden(
     )
 
 
-def _model(key: KeySpec, request: ExecutionRequest, default: str) -> ForbiddenField | None:
-    model = request.model or default
-    if key.covers_model(model):
+def _model(key: KeySpec, model: str, runs_as: Collection[str]) -> ForbiddenField | None:
+    if key.covers_model(model, runs_as):
         return None
     problem = f"{model!r} is not among the models of this key ({', '.join(key.models)})"
     return ForbiddenField(field="model", problem=problem)

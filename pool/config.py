@@ -32,7 +32,6 @@ from pool.errors import ConfigError
 from pool.execution import MAX_TIMEOUT_SECONDS, ModelId
 from pool.health import HealthWeights
 from pool.keys import KeySpec
-from pool.model_name import is_meant
 from pool.rebalancing import Rebalancing
 from pool.routing import RoutingSettings
 from pool.subscription import Credential, EnvironmentName, SubscriptionSpec
@@ -109,15 +108,8 @@ class ClaudeSettings(Value):
     """Default: ``claude`` on PATH, then the binary inside claude-agent-sdk."""
     model: ModelId = "sonnet"
     """An alias, which the CLI resolves, outlives every dated name."""
-    models: tuple[str, ...] = (
-        "default",
-        "claude-sonnet-*",
-        "claude-opus-*",
-        "claude-haiku-*",
-        "claude-fable-*",
-        "claude-3-*",
-    )
-    """Patterns of the models that callers may name; another one is refused before a spawn."""
+    models: tuple[str, ...] = ()
+    """Patterns of the models that callers may name; without any, all that the CLI offers."""
     system_prompt: str = "You are a helpful assistant."
     """Used where a request brings none."""
     timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] = 600
@@ -126,10 +118,6 @@ class ClaudeSettings(Value):
     max_output_bytes: Annotated[int, Field(ge=100_000)] = 64_000_000
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
     """Extra variables for every attempt."""
-
-    def knows(self, model: str) -> bool:
-        """Whether a request may name this model."""
-        return model.removesuffix("[1m]") == self.model or is_meant(model, self.models)
 
 
 class ApiKeySpec(KeySpec):

@@ -46,6 +46,21 @@ class NotFound(PoolError):
         return f"no {self.kind} {self.id!r} is known to this pool"
 
 
+class UnknownModel(PoolError):
+    """A model that no subscription has, with the names that may have been meant."""
+
+    field = "model"
+
+    def __init__(self, model: str, nearest: tuple[str, ...]) -> None:
+        super().__init__(model, nearest)
+        self.model = model
+        self.nearest = nearest
+
+    def __str__(self) -> str:
+        meant = f"did you mean {' or '.join(map(repr, self.nearest))}? " if self.nearest else ""
+        return f"no model {self.model!r} is known to this pool: {meant}See GET /v1/models"
+
+
 class Conflict(PoolError):
     """The thing exists, but what was asked does not fit its state."""
 

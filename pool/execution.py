@@ -374,6 +374,11 @@ def _error(failed: Failed, retry_at: datetime | None) -> ErrorInfo:
     )
 
 
+def model_of(row: ExecutionRow) -> str:
+    """What ran, as the CLI says; the name that was asked for until it has."""
+    return (row.outcome and row.outcome.model) or row.intent.model
+
+
 def shown(subscription_id: str, row: ExecutionRow) -> Execution:
     """A row of a subscription's ledger as its caller sees it."""
     intent, outcome = row.intent, row.outcome
@@ -388,7 +393,7 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
         status=_GOES_ON.get(row.status, row.status),
         subscription_id=row.moved_to or subscription_id,
         session_id=(outcome and outcome.session_id) or intent.session_id,
-        model=(outcome and outcome.model) or intent.model,
+        model=model_of(row),
         result=completed.result if completed else None,
         structured_output=completed.structured_output if completed else None,
         stop_reason=completed.stop_reason if completed else None,

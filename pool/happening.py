@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pool.alerts import Alert, Data
-from pool.execution import Execution, ExecutionRow, ExecutionStatus
+from pool.execution import Execution, ExecutionRow, ExecutionStatus, model_of
 from pool.money import usd
 from pool.report import Report, WindowReport
 from pool.usage import UsageRecord
@@ -119,7 +119,7 @@ def of_execution(
 ) -> Happening:
     """Something that became of an execution at its owner."""
     outcome = row.outcome
-    data: Data = {"model": row.intent.model, "attempt": len(row.intent.earlier_attempts)}
+    data: Data = {"model": model_of(row), "attempt": len(row.intent.earlier_attempts)}
     if kind is HappeningKind.EXECUTION_ENDED:
         failure = getattr(outcome, "kind", None)
         data |= {

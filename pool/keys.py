@@ -17,6 +17,7 @@ import hmac
 import os
 import re
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -90,8 +91,9 @@ class KeyLimits(Value):
         each = timedelta(minutes=1) / self.requests_per_minute
         return each, self.burst or ceil(self.requests_per_minute)
 
-    def covers_model(self, model: str) -> bool:
-        return is_meant(model, self.models)
+    def covers_model(self, model: str, runs_as: Collection[str] = frozenset()) -> bool:
+        """Whether it may be asked for; ``runs_as``: what it stands for, if it is an alias."""
+        return is_meant(model, self.models, runs_as)
 
     def covers_subscription(self, subscription_id: str) -> bool:
         return any(fnmatchcase(subscription_id, pattern) for pattern in self.subscriptions)

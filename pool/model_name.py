@@ -9,7 +9,7 @@ the one that answered. Both are brought together by the plain name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from pool.usage import ModelUsage, Usage
@@ -24,11 +24,25 @@ def base_name(model: str) -> str:
     return _RELEASE.sub("", model, count=1) or model
 
 
-def is_meant(model: str, patterns: Iterable[str]) -> bool:
-    """Whether a pattern means a model; an alias is meant where the whole family is."""
-    plain = model.removesuffix("[1m]")
-    names = (plain, f"claude-{plain}-") if plain in FAMILIES else (plain,)
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+def plain_name(model: str) -> str:
+    """A model without its long context."""
+    return model.removesuffix("[1m]")
+
+
+def is_meant(model: str, patterns: Collection[str], runs_as: Collection[str] = frozenset()) -> bool:
+    """Whether the patterns mean a model. An alias is meant where all is that it may run as, or,
+    while that is not known, where the whole family is.
+    """
+    plain = plain_name(model)
+    family = (f"claude-{plain}-",) if plain in FAMILIES else ()
+    stands_for = runs_as or family
+    return _matches(plain, patterns) or (
+        bool(stands_for) and all(_matches(each, patterns) for each in stands_for)
+    )
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def by_base_name(models: Mapping[str, ModelUsage]) -> dict[str, ModelUsage]:

@@ -112,6 +112,8 @@ class Report(Value):
     weight: float
     tier: int = 1
     allow_overage: bool = False
+    models: dict[str, str] = Field(default_factory=dict)
+    """What its CLI offers, and what each name runs as; empty until that is known."""
     last_request_at: Instant | None
     session_id: str | None
     totals: Totals

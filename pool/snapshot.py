@@ -110,6 +110,7 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         weight=spec.weight,
         tier=spec.tier,
         allow_overage=spec.allow_overage,
+        models=state.models,
         last_request_at=state.last_request_at,
         session_id=state.last_session_id,
         totals=Totals(

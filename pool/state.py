@@ -65,6 +65,8 @@ class State:
     slots: Slots = field(default_factory=Slots)
     rates: Rates = field(default_factory=Rates)
     """What this seat's runs were charged, learned from its records."""
+    models: dict[str, str] = field(default_factory=dict)
+    """What its CLI offers, and what each name runs as; empty until it has said."""
     uncertain: int = 0
     doubts: dict[str, Doubt] = field(default_factory=dict)
     """The newest of the uncertain executions, by id."""
@@ -181,7 +183,7 @@ def ask_of(state: State, intent: Intent, *, may_wait: bool = True) -> Ask:
     return Ask(
         goes_on=(intent.resumes or intent.forks is not None) and intent.session_from is None,
         reserve_usd=usd(reservation(state, intent.request.max_budget_usd)),
-        model=intent.model,
+        model=state.models.get(intent.model, intent.model),
         session_busy=busy,
         waits_for_session=intent.request.session_busy == "wait",
         may_wait=may_wait,

@@ -60,7 +60,10 @@ _SESSION = (
 _STOPS = "the answer is cut there by the pool; the model goes on unseen, and that is billed"
 _STREAM = "server-sent events, with heartbeats"
 _TOOLS = "a caller's tools cannot be offered through the CLI: leave them out"
-_MODEL = "one of `GET /v1/models`, or any that the pool's patterns allow; another one is a 404"
+_MODEL = (
+    "one of `GET /v1/models`, a dated release of one, or what `claude.models` allows beyond them; "
+    "a provider before it (`anthropic/`) is taken off; any other is a 404 with the nearest names"
+)
 
 MESSAGES = (
     _honoured("model", _MODEL),

@@ -28,7 +28,6 @@ from api.dialects.shown import answer_headers, answerable
 from api.keys import MayExecute
 from api.problems import Problem, Stopping, problem_told
 from api.routes.arguments import Client, IdempotencyKey
-from pool.errors import InvalidRequest, NotFound
 from pool.execution import Execution, SessionId
 from pool.progress import AttemptBegan, Ended, Event, Text, Thinking, ToolUse
 
@@ -109,12 +108,7 @@ async def streamed(
 
 async def _started(call: Call, asked: Asked) -> Execution:
     request = asked.request.model_copy(update={"stream": asked.stream})
-    try:
-        return await call.client.start(request, idempotency_key=call.key, caller=call.caller)
-    except InvalidRequest as error:
-        if error.field == "model":  # to both APIs a model that is not served is not found
-            raise NotFound("model", request.model or "") from None
-        raise
+    return await call.client.start(request, idempotency_key=call.key, caller=call.caller)
 
 
 async def _attended(work: Awaitable[T], call: Call, execution: Execution) -> T:

@@ -10,8 +10,9 @@ from api.dialects.models import Model, ModelList, model, models
 from api.dialects.telling import ModelsError, documented
 from api.keys import MayRead, ways_to_present_a_key
 from api.routes.arguments import Client
+from pool.catalogue import Catalogue, catalogue
 from pool.config import ClaudeSettings
-from pool.errors import NotFound
+from pool.errors import UnknownModel
 
 routes = APIRouter(
     prefix="/v1/models",
@@ -21,23 +22,25 @@ routes = APIRouter(
 )
 
 
-def _claude(request: Request) -> ClaudeSettings:
-    return cast("ClaudeSettings", request.app.state.claude)
+async def _catalogue(request: Request, client: Client) -> Catalogue:
+    settings = cast("ClaudeSettings", request.app.state.claude)
+    return catalogue(settings.model, settings.models, await client.subscriptions())
 
 
-Claude = Annotated[ClaudeSettings, Depends(_claude)]
+Known = Annotated[Catalogue, Depends(_catalogue)]
 ModelPath = Annotated[str, Path(max_length=200, description="The model's id or alias.")]
 
 
 @routes.get("")
-async def listed(client: Client, claude: Claude, _: MayRead) -> ModelList:
-    """The model of requests that name none, those that are configured, and those in use."""
-    return models(claude, await client.subscriptions())
+async def listed(known: Known, _: MayRead) -> ModelList:
+    """The model of requests that name none, and all that the pool offers or has used."""
+    return models(known)
 
 
 @routes.get("/{model_id:path}", responses=documented(ModelsError, 404))
-async def one(model_id: ModelPath, claude: Claude, _: MayRead) -> Model:
+async def one(model_id: ModelPath, known: Known, _: MayRead) -> Model:
     """A model that this pool serves, listed or not."""
-    if not claude.knows(model_id):
-        raise NotFound("model", model_id)
-    return model(model_id)
+    name = known.find(model_id)
+    if name is None:
+        raise UnknownModel(model_id, known.nearest(model_id))
+    return model(known, name)

@@ -87,9 +87,11 @@ async def ask(
     executable: Path,
     *arguments: str,
     environment: Mapping[str, str],
+    told: bytes = b"",
     seconds: float = _ANSWER_SECONDS,
 ) -> Answer:
-    """Run the CLI to its end with nothing on stdin. ConfigError if it cannot run or takes too long.
+    """Run the CLI to its end, with what it is ``told`` on stdin: less than a pipe holds.
+    ConfigError if it cannot run or takes too long.
 
     When this returns or raises, the process is gone.
     """
@@ -97,7 +99,7 @@ async def ask(
         process = await asyncio.create_subprocess_exec(
             executable,
             *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=dict(environment),
@@ -106,6 +108,9 @@ async def ask(
     except OSError as error:
         raise ConfigError(FIELD, f"{str(executable)!r} cannot be run: {error.strerror}") from None
     try:
+        if process.stdin is not None:
+            process.stdin.write(told)
+            process.stdin.close()
         async with asyncio.timeout(seconds):
             stdout = await _read(process)
             exit_code = await process.wait()

@@ -130,6 +130,12 @@ class Runner(Protocol):
         """Whether the CLI says that there is a credential. ``ConfigError`` where it cannot say."""
         ...
 
+    async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The models that the CLI offers, and what each name runs as; nothing is run or spent.
+        ``ConfigError`` where it cannot say.
+        """
+        ...
+
     def copy_session(
         self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]
     ) -> SessionCopy:

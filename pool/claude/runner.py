@@ -21,6 +21,7 @@ from uuid import uuid4
 from pool.claude.auth import auth_status
 from pool.claude.command import argv, files, input_lines, prompt_uuid
 from pool.claude.leftovers import clean
+from pool.claude.offer import offered_models
 from pool.claude.process_run import ProcessRun
 from pool.claude.rescan import rescan
 from pool.claude.run import Launch, Printed
@@ -97,6 +98,10 @@ class ProcessRunner:
     async def is_signed_in(self, environment: Mapping[str, str]) -> bool:
         """Ask ``claude auth status``; see ``Runner``."""
         return (await auth_status(await self._executable(), environment)).logged_in
+
+    async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Ask for the models that the CLI offers; see ``Runner``."""
+        return await offered_models(await self._executable(), environment)
 
     def copy_session(
         self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]

@@ -21,7 +21,6 @@ from actors.dispatching import DispatchSettings
 from actors.posting import Posting
 from actors.router import Router, RouterSettings
 from pool.alerts import AlertKind, AlertSettings, happened
-from pool.config import ClaudeSettings
 from pool.delivery import DeliveryStatus
 from pool.execution import ExecutionRequest
 from pool.report import Report
@@ -294,7 +293,6 @@ async def with_webhooks(pool: LocalPool, *webhooks: Webhook) -> LocalPool:
             dispatch=DispatchSettings(default_model=SONNET, timeout_seconds=600),
             webhooks=webhooks,
         ),
-        ClaudeSettings().knows,
         pool.clock,
     )
     pool.peers.the_router = pool.router

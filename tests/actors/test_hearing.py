@@ -26,7 +26,7 @@ async def begin_again(pool: LocalPool) -> None:
     pool.peers.activate = slowly  # type: ignore[method-assign] # of this one alone
     directory = await pool.stores.open_directory()
     pool.router = pool.peers.the_router = await Router.activate(
-        directory, pool.peers, old._settings, old._dispatcher._knows_model, pool.clock
+        directory, pool.peers, old._settings, pool.clock
     )
 
 

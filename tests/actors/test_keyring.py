@@ -399,7 +399,7 @@ async def new_router(pool: LocalPool, clock: ManualClock) -> None:
     await old.close()
     directory = await pool.stores.open_directory()
     pool.router = pool.peers.the_router = await Router.activate(
-        directory, pool.peers, old._settings, old._dispatcher._knows_model, clock
+        directory, pool.peers, old._settings, clock
     )
     await pool.router.reports()
 

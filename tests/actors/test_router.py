@@ -17,6 +17,7 @@ from pool.errors import (
     KeyReused,
     NotFound,
     Unavailable,
+    UnknownModel,
 )
 from pool.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
 from pool.outcome import Failed, FailureKind
@@ -99,7 +100,7 @@ async def test_a_subscription_that_was_asked_for_is_the_one(local_pool: LocalPoo
     [
         ({"session_id": "634fbb1e-4256-459f-9794-14ea9ca8dac8"}, NotFound),
         ({"subscription_id": "nobody"}, NotFound),
-        ({"model": "claude-no-such-model"}, InvalidRequest),
+        ({"model": "claude-no-such-model"}, UnknownModel),
         ({"tools": ["Bash"]}, InvalidRequest),
     ],
 )

@@ -134,27 +134,6 @@ def test_a_seat_needs_some_way_to_sign_in() -> None:
         check(parse({"subscriptions": [{"id": "a"}]}), {})
 
 
-@pytest.mark.parametrize(
-    ("model", "known"),
-    [
-        ("sonnet", True),
-        ("fable[1m]", True),
-        ("default", True),
-        ("claude-sonnet-4-5", True),
-        ("claude-sonnet-4-5-20250929", True),
-        ("claude-opus-5-5[1m]", True),
-        ("claude-no-such-model", False),
-        ("gpt-5", False),
-    ],
-)
-def test_only_models_that_match_a_pattern_may_be_named(model: str, known: bool) -> None:
-    assert known == parse({}).claude.knows(model)
-
-
-def test_the_model_of_the_configuration_is_always_known() -> None:
-    assert parse({"claude": {"model": "my-gateway/sonnet"}}).claude.knows("my-gateway/sonnet")
-
-
 WEBHOOK = {"name": "ops", "url": "https://hooks.example/x", "secret_env": "OPS"}
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -201,6 +201,8 @@ def test_names_are_matched_by_pattern() -> None:
     assert not limits.covers_model("claude-opus-4-5")
     assert limits.covers_model("haiku")  # any model of the family is covered
     assert not limits.covers_model("opus")
+    assert limits.covers_model("opus", {"claude-opus-4-1"})  # all that it runs as is covered
+    assert not limits.covers_model("haiku", {"claude-haiku-5-5", "claude-opus-4-5"})
     assert limits.covers_subscription("sub1")
     assert not limits.covers_subscription("sub10")
     assert KeyLimits().covers_subscription("anything")

@@ -39,6 +39,7 @@ _CLI = f"""#!/bin/sh
 for argument; do
     case $argument in --session-id=*) session=${{argument#*=}} ;; esac
 done
+[ "$session" ] || exit 0
 echo "$session" >> "$CHAOS_STARTS"
 read -r opening
 read -r prompt

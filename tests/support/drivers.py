@@ -27,6 +27,7 @@ from pool.errors import (
     PeerLost,
     PoolError,
     Unavailable,
+    UnknownModel,
 )
 from pool.execution import Execution, ExecutionRequest, Routing
 from pool.happening import Happening, Told
@@ -45,6 +46,7 @@ T = TypeVar("T")
 
 _ERRORS: Mapping[str, Callable[[dict[str, Any]], PoolError]] = {
     "not-found": lambda told: NotFound("thing", told["detail"]),
+    "model-not-found": lambda told: UnknownModel(told["detail"], ()),
     "conflict": lambda told: Conflict(told["detail"]),
     "invalid-request": lambda told: InvalidRequest(told["field"], told["detail"]),
     "key-reused": lambda told: KeyReused("", told["execution_id"]),

@@ -21,8 +21,7 @@ from actors.router import Router, RouterSettings
 from actors.subscription import Subscription
 from pool.claude.run import Launch, Printed, Runner
 from pool.claude.session_copy import CopyRefused, SessionCopy, SessionFile
-from pool.config import ClaudeSettings
-from pool.errors import Conflict, PeerLost, StoreError
+from pool.errors import ConfigError, Conflict, PeerLost, StoreError
 from pool.money import nano_usd
 from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.snapshot import SeatPolicy
@@ -122,6 +121,8 @@ class FakeRunner:
     sessions: dict[tuple[str, str], SessionCopy] = field(default_factory=dict)
     """Transcripts, by seat and session."""
     signed_in: bool = True
+    offers: dict[str, str] = field(default_factory=dict)
+    """The models that the CLI says it offers; by default it cannot say."""
     runs: list[FakeRun] = field(default_factory=list)
     found_later: dict[str, Usage] = field(default_factory=dict)
     """What a second look finds, by run."""
@@ -164,6 +165,11 @@ class FakeRunner:
         file = SessionFile(path=f"p/{launch.session_id}.jsonl", data=data, sha256="0" * 64)
         copy = SessionCopy(session_id=launch.session_id, files=(file,))
         self.sessions[seat, launch.session_id] = copy
+
+    async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
+        if not self.offers:
+            raise ConfigError("claude.path", "does not say which models it offers")
+        return self.offers
 
     async def is_signed_in(self, environment: Mapping[str, str]) -> bool:
         return self.signed_in
@@ -329,7 +335,6 @@ async def local_pool_at(
             dispatch=DispatchSettings(default_model=SONNET, timeout_seconds=600),
             backups_dir=folder / "backups",
         ),
-        ClaudeSettings().knows,
         clock,
     )
     peers.the_router = router

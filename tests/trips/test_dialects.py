@@ -23,7 +23,7 @@ from api.demo.standin import Standin
 
 pytestmark = pytest.mark.timeout(240)
 
-MODEL = "claude-sonnet-4-6"
+MODEL = "claude-sonnet-5-5"
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_a_session_goes_on_over_both_dialects(claude: Anthropic, gpt: OpenAI) ->
     )
 
     # The stand-in tells how many messages it was sent: the turn before, its answer, and this one.
-    assert "messages=3" in (second.choices[0].message.content or "")
+    assert "messages=4" in (second.choices[0].message.content or "")
     assert pool_of(second)["session_id"] == session
 
 
@@ -169,7 +169,7 @@ def test_turns_without_a_session_are_one_message(claude: Anthropic) -> None:
 
     (block,) = message.content
     assert block.type == "text"
-    assert "messages=1" in block.text
+    assert "messages=2" in block.text  # the CLI tells of its surroundings in one of its own
 
 
 # The smallest PNG there is: one pixel.
@@ -210,11 +210,28 @@ def test_an_api_that_fails_is_an_error_of_the_sdk(
         gpt.chat.completions.create(model=MODEL, messages=asked, stream=stream)
 
 
-def test_the_models_that_were_used_are_listed(claude: Anthropic, gpt: OpenAI) -> None:
-    gpt.chat.completions.create(model=MODEL, messages=user("Hello"))
-
+def test_the_models_that_the_cli_offers_are_listed_and_an_alias_is_answered_by_one(
+    claude: Anthropic, gpt: OpenAI
+) -> None:
     deadline = time.monotonic() + 10
-    while MODEL not in (listed := [model.id for model in claude.models.list()]):
+    while "claude-opus-5-5" not in (listed := [model.id for model in claude.models.list()]):
         assert time.monotonic() < deadline, listed
         time.sleep(0.1)
-    assert MODEL in [model.id for model in gpt.models.list()]
+    answer = gpt.chat.completions.create(model="anthropic/sonnet", messages=user("Hello"))
+
+    assert listed[0] == "sonnet"
+    assert {"default", "haiku", "claude-haiku-5-5", MODEL} <= set(listed)
+    assert answer.model == MODEL
+
+
+def test_a_model_that_nobody_has_is_not_found_before_a_run(
+    api: Server, claude: Anthropic, gpt: OpenAI
+) -> None:
+    before = len(api.standin.requests.all())
+
+    with pytest.raises(anthropic.NotFoundError, match=MODEL):
+        claude.messages.create(model="claude-sonnet-4.6", max_tokens=9, messages=user("Hello"))
+    with pytest.raises(openai.NotFoundError, match=MODEL):
+        gpt.chat.completions.create(model="claude-sonnet-4.6", messages=user("Hello"))
+
+    assert len(api.standin.requests.all()) == before

@@ -108,7 +108,7 @@ def worked(http: httpx.Client) -> None:
     again = {"session_id": done["session_id"], "stream": True, **ANSWERED}
     assert SECRETS["answer"] in http.post("/v1/executions", json=again).text
     messages = [{"role": "user", "content": PROMPT}]
-    said = {"model": "claude-sonnet-4-5", "messages": messages, "max_tokens": 100}
+    said = {"model": "sonnet", "messages": messages, "max_tokens": 100}
     assert SECRETS["answer"] in http.post("/v1/messages", json=said).text
     assert SECRETS["answer"] in http.post("/v1/chat/completions", json=said).text
 

@@ -382,3 +382,17 @@ async def test_the_cli_says_whether_a_seat_is_signed_in(executable: Path, of_the
 
 async def test_the_binary_of_the_sdk_is_recent_enough(executable: Path) -> None:
     assert await read_version(executable) >= MINIMUM
+
+
+async def test_the_cli_says_which_models_it_offers_without_asking_the_api(
+    runner: ProcessRunner, of_the_seat: Any, api: Server
+) -> None:
+    before = api.standin.requests.all()
+
+    offered = await runner.models(of_the_seat())
+    by_key = await runner.models(of_the_seat(Credential(api_key_env="T")))
+
+    assert offered["sonnet"] == offered["default"] == "claude-sonnet-5-5"
+    assert {"opus", "haiku", "fable"} <= offered.keys()
+    assert by_key["default"] == "claude-opus-5-5"  # it depends on how one is signed in
+    assert api.standin.requests.all() == before

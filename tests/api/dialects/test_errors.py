@@ -220,10 +220,13 @@ async def test_bytes_that_are_no_image_are_told_by_their_place(
 async def test_a_model_that_is_not_served_is_not_found(
     claude: AsyncAnthropic, gpt: AsyncOpenAI
 ) -> None:
-    with pytest.raises(anthropic.NotFoundError, match="gpt-4"):
+    with pytest.raises(anthropic.NotFoundError, match="gpt-4") as to_claude:
         await ask_claude(claude, model="gpt-4")
-    with pytest.raises(openai.NotFoundError, match="gpt-4"):
+    with pytest.raises(openai.NotFoundError, match="gpt-4") as to_gpt:
         await ask_gpt(gpt, model="gpt-4")
+
+    assert to_claude.value.type == "not_found_error"
+    assert (to_gpt.value.code, to_gpt.value.param) == ("model_not_found", "model")
 
 
 async def test_a_session_that_is_not_known_is_not_found(gpt: AsyncOpenAI) -> None:

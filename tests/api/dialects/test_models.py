@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import anthropic
@@ -7,66 +8,108 @@ import openai
 import pytest
 from anthropic import AsyncAnthropic
 from httpx import AsyncClient
-from localpool import LocalPool, usage_of
+from localpool import FakeRunner, LocalPool, usage_of
 from openai import AsyncOpenAI
 
-from api.dialects.models import models
-from pool.config import ClaudeSettings
+from api.dialects.models import model, models
+from pool.catalogue import Catalogue
 from pool.outcome import Completed
 
-OPUS = "claude-opus-4-5"
+SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-4-5-20251001"
 
 
-async def test_both_sdks_list_the_models(claude: AsyncAnthropic, gpt: AsyncOpenAI) -> None:
-    to_claude = [model async for model in claude.models.list()]
-    to_gpt = [model async for model in gpt.models.list()]
+@pytest.fixture
+async def runner() -> FakeRunner:
+    return FakeRunner(offers={"sonnet": SONNET, "default": SONNET, "haiku": HAIKU})
 
-    assert [model.id for model in to_claude] == [model.id for model in to_gpt]
-    assert [model.id for model in to_gpt] == ["sonnet", "default"]
-    assert (to_claude[0].type, to_claude[0].display_name) == ("model", "sonnet")
+
+@pytest.fixture
+async def learned(eventually: Any) -> None:
+    """The pool has heard what its CLIs offer."""
+    await eventually("/v1/models", lambda found: SONNET in [each["id"] for each in found["data"]])
+
+
+async def test_both_sdks_list_the_models(
+    learned: None, claude: AsyncAnthropic, gpt: AsyncOpenAI
+) -> None:
+    to_claude = [each async for each in claude.models.list()]
+    to_gpt = [each async for each in gpt.models.list()]
+
+    expected = ["sonnet", HAIKU, SONNET, "default", "haiku"]
+    assert [each.id for each in to_claude] == [each.id for each in to_gpt] == expected
+    assert (to_claude[0].type, to_claude[0].display_name) == ("model", "sonnet (Claude Sonnet 5.5)")
     assert (to_gpt[0].object, to_gpt[0].owned_by) == ("model", "anthropic")
 
 
-async def test_both_sdks_find_a_model_that_a_pattern_allows(
-    claude: AsyncAnthropic, gpt: AsyncOpenAI
+async def test_a_dated_model_and_its_alias_were_released_on_that_day(
+    learned: None, claude: AsyncAnthropic, gpt: AsyncOpenAI
 ) -> None:
-    assert (await claude.models.retrieve(OPUS)).id == OPUS
-    assert (await gpt.models.retrieve(OPUS)).id == OPUS
+    day = datetime(2025, 10, 1, tzinfo=UTC)
+
+    for name in (HAIKU, "haiku"):
+        assert (await claude.models.retrieve(name)).created_at == day
+        assert (await gpt.models.retrieve(name)).created == day.timestamp()
+    assert (await gpt.models.retrieve(SONNET)).created == 0
 
 
-async def test_a_model_that_is_not_served_is_not_found(
-    claude: AsyncAnthropic, gpt: AsyncOpenAI
+async def test_a_model_names_its_aliases(learned: None, http: AsyncClient) -> None:
+    found = (await http.get(f"/v1/models/anthropic/{SONNET}")).json()
+
+    assert (found["id"], found["aliases"]) == (SONNET, ["default", "sonnet"])
+
+
+async def test_a_model_that_nobody_has_is_not_found_and_the_nearest_names_are_told(
+    learned: None, claude: AsyncAnthropic, gpt: AsyncOpenAI
 ) -> None:
     with pytest.raises(anthropic.NotFoundError) as to_claude:
-        await claude.models.retrieve("gpt-4")
+        await claude.models.retrieve("claude-sonnet-4.6")
     with pytest.raises(openai.NotFoundError) as to_gpt:
-        await gpt.models.retrieve("gpt-4")
+        await gpt.models.retrieve("claude-sonnet-4.6")
 
     assert to_claude.value.type == "not_found_error"
     assert to_claude.value.request_id is not None
-    assert to_gpt.value.code == "not_found"
-    assert "gpt-4" in to_gpt.value.message
+    assert (to_gpt.value.code, to_gpt.value.param) == ("model_not_found", "model")
+    assert f"did you mean '{SONNET}'" in to_gpt.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        (SONNET, "Claude Sonnet 5.5"),
+        (HAIKU, "Claude Haiku 4.5"),
+        ("claude-3-5-haiku-latest", "Claude Haiku 3.5"),
+        ("claude-opus-5", "Claude Opus 5"),
+        ("my-gateway/large", "my-gateway/large"),
+    ],
+)
+def test_a_model_is_shown_by_its_name(name: str, title: str) -> None:
+    assert model(Catalogue("sonnet", (), {}, frozenset()), name).display_name == title
+
+
+def test_a_date_that_is_none_is_not_one() -> None:
+    nothing = Catalogue("sonnet", (), {}, frozenset())
+
+    assert model(nothing, "claude-haiku-5-5-20269999").created == 0
 
 
 def test_what_is_spelt_out_is_listed_after_the_default() -> None:
-    settings = ClaudeSettings(model="claude-haiku-4-5", models=("claude-sonnet-*", OPUS))
+    spelt_out = Catalogue("claude-haiku-4-5", ("claude-sonnet-*", HAIKU), {}, frozenset())
 
-    listed = models(settings, reports=[])
+    listed = models(spelt_out)
 
-    assert [each.id for each in listed.data] == ["claude-haiku-4-5", OPUS]
-    assert (listed.first_id, listed.last_id) == ("claude-haiku-4-5", OPUS)
+    assert [each.id for each in listed.data] == ["claude-haiku-4-5", HAIKU, "sonnet"]
+    assert (listed.first_id, listed.last_id) == ("claude-haiku-4-5", "sonnet")
 
 
 async def test_what_was_used_is_listed(
     http: AsyncClient, local_pool: LocalPool, eventually: Any
 ) -> None:
-    used = Completed(result="yes", usage=usage_of(model=OPUS), num_turns=1, model=OPUS)
+    old = "claude-opus-4-5"
+    used = Completed(result="yes", usage=usage_of(model=old), num_turns=1, model=old)
     local_pool.runner.script = [used]
-    await http.post("/v1/executions", json={"prompt": "say yes", "model": OPUS})
+    await http.post("/v1/executions", json={"prompt": "say yes", "model": "sonnet"})
 
-    listed = await eventually("/v1/models", lambda found: len(found["data"]) > 2)
-
-    assert [each["id"] for each in listed["data"]] == ["sonnet", OPUS, "default"]
+    await eventually("/v1/models", lambda found: old in [each["id"] for each in found["data"]])
 
 
 async def test_a_reader_may_list_them_and_a_stranger_not(keyed: Any) -> None:

@@ -172,7 +172,6 @@ BAD_FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("session_id", {"session_id": "no-uuid"}),
     ("subscription_id", {"subscription_id": "../../etc"}),
     ("model", {"model": "--dangerous"}),
-    ("model", {"model": "gpt-4"}),
     ("system_prompt", {"system_prompt": "nul \x00"}),
     ("max_turns", {"max_turns": 0}),
     ("max_budget_usd", {"max_budget_usd": -1}),
@@ -196,6 +195,18 @@ async def test_a_bad_field_is_named_and_nothing_runs(
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["field"] == field
     assert field in response.json()["detail"]
+    assert await nothing_happened(http, local_pool)
+
+
+async def test_a_model_that_nobody_has_is_not_found_and_nothing_runs(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    response = await ask(http, model="claude-sonnet-4.6")
+
+    problem = response.json()
+    assert (response.status_code, problem["field"]) == (404, "model")
+    assert problem["type"] == "urn:claude-pool:model-not-found"
+    assert "did you mean" in problem["detail"]
     assert await nothing_happened(http, local_pool)
 
 

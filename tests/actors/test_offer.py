@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from localpool import FakeRunner, LocalPool, spec
+from seats import until
+
+from pool.errors import UnknownModel
+from pool.execution import ExecutionRequest
+
+OFFER = {"sonnet": "claude-sonnet-5-5", "haiku": "claude-haiku-5-5", "default": "claude-haiku-5-5"}
+
+
+@pytest.fixture
+async def offering(runner: FakeRunner, open_pool: Any) -> LocalPool:
+    """A pool whose CLI has said what it offers."""
+    runner.offers = OFFER
+    pool: LocalPool = await open_pool(spec("sub1"))
+
+    async def has_said() -> bool:
+        return (await pool.router.report("sub1")).models == OFFER
+
+    await until(has_said)
+    return pool
+
+
+def ask(**of: Any) -> ExecutionRequest:
+    return ExecutionRequest(prompt="say yes", **of)
+
+
+async def test_a_name_that_nobody_has_is_refused_before_anything_is_started(
+    offering: LocalPool,
+) -> None:
+    for call in (offering.client.execute, offering.client.route):
+        with pytest.raises(UnknownModel, match=r"did you mean .*'claude-sonnet-5-5'"):
+            await call(ask(model="claude-sonnet-4.6"))
+
+    assert offering.runner.runs == []
+
+
+async def test_a_provider_is_taken_off_before_the_cli_is_told(offering: LocalPool) -> None:
+    await offering.client.execute(ask(model="openrouter/anthropic/claude-haiku-5-5"))
+
+    assert [run.launch.model for run in offering.runner.runs] == ["claude-haiku-5-5"]
+
+
+async def test_an_alias_is_left_to_the_cli_and_shown_as_what_it_runs_as(
+    offering: LocalPool,
+) -> None:
+    offering.runner.hold = True
+    begun = await offering.client.start(ask(model="haiku"))
+    (run,) = await offering.runner.wait_for_runs(1)
+    shown = await offering.client.result(begun.id)
+    run.end()
+
+    assert run.launch.model == "haiku"
+    assert (begun.model, shown.model) == ("claude-haiku-5-5", "claude-haiku-5-5")
+
+
+async def test_without_a_word_of_the_cli_a_plausible_name_is_run(local_pool: LocalPool) -> None:
+    await local_pool.client.execute(ask(model="claude-opus-4-5-20251101"))
+
+    assert [run.launch.model for run in local_pool.runner.runs] == ["claude-opus-4-5-20251101"]
