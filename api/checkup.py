@@ -12,14 +12,17 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pool.catalogue import Catalogue, merged
 from pool.claude.auth import AuthStatus, auth_status
 from pool.claude.environment import environment as run_environment
 from pool.claude.locate import find_executable, read_version
+from pool.claude.offer import offered_models
 from pool.claude.version import refusal
 from pool.config import Config, check_subscription, load, secret
 from pool.errors import ConfigError
@@ -38,10 +41,13 @@ class Finding(NamedTuple):
 
 
 class Seat(NamedTuple):
-    """A subscription and how it is signed in; None where that could not be asked."""
+    """A subscription and what the CLI says of it: how it is signed in, None where that could not be
+    asked, and which models it is offered.
+    """
 
     spec: SubscriptionSpec
     status: AuthStatus | None
+    models: Mapping[str, str] = {}
 
 
 async def examine(path: Path, environ: Mapping[str, str]) -> list[Finding]:
@@ -63,6 +69,7 @@ async def examine(path: Path, environ: Mapping[str, str]) -> list[Finding]:
         *(_seat(spec, config, executable, environ, gate) for spec in config.subscriptions)
     )
     found += [finding for _, finding in seats]
+    found += _models(config, [seat for seat, _ in seats])
     return [*found, *twins([seat for seat, _ in seats], environ)]
 
 
@@ -117,21 +124,21 @@ async def _seat(
     gate: asyncio.Semaphore,
 ) -> tuple[Seat, Finding]:
     """How a seat is signed in, and what that means."""
-    status = None
+    status, models = None, dict[str, str]()
     try:
         check_subscription(spec, environ, f"subscriptions.{spec.id}")
         if executable is not None:
             async with gate:
-                status = await _asked(spec, config, executable, environ)
+                status, models = await _asked(spec, config, executable, environ)
     except ConfigError as error:
         return Seat(spec, None), Finding("problem", spec.id, str(error))
-    return Seat(spec, status), _login(spec, status)
+    return Seat(spec, status, models), _login(spec, status)
 
 
 async def _asked(
     spec: SubscriptionSpec, config: Config, executable: Path, environ: Mapping[str, str]
-) -> AuthStatus:
-    """The CLI's answer in the environment of a run; only its home is a passing one."""
+) -> tuple[AuthStatus, dict[str, str]]:
+    """The CLI's answers in the environment of a run; only its home is a passing one."""
     with tempfile.TemporaryDirectory(prefix="claude-pool-doctor-") as home:
         variables = run_environment(
             spec,
@@ -141,7 +148,29 @@ async def _asked(
             extra=config.claude.env,
             is_root=os.geteuid() == 0,
         )
-        return await auth_status(executable, variables)
+        status, models = await auth_status(executable, variables), dict[str, str]()
+        with suppress(ConfigError):
+            models = await offered_models(executable, variables)
+        return status, models
+
+
+def _models(config: Config, seats: Iterable[Seat]) -> Iterator[Finding]:
+    """Whether the CLI offers what the configuration names."""
+    settings = config.claude
+    known = Catalogue(
+        settings.model, settings.models, merged(seat.models for seat in seats), frozenset()
+    )
+    if not known.offered:
+        told = "the CLI does not say which it offers: any plausible name is taken"
+        yield Finding("ok", "models", told)
+        return
+    offer = ", ".join(sorted(known.offered))
+    unknown = [name for name in known.spelt_out if not known.is_offered(name)]
+    for name in unknown:
+        told = f"the CLI does not offer {name!r} (but {offer}): it may be gone, or near its end"
+        yield Finding("warning", "models", f"{told}; an alias is always up to date")
+    if not unknown:
+        yield Finding("ok", "models", offer)
 
 
 def _login(spec: SubscriptionSpec, status: AuthStatus | None) -> Finding:
@@ -169,7 +198,7 @@ _SHARED = {
 
 def _marks(seat: Seat, environ: Mapping[str, str]) -> Mapping[str, str | None]:
     """What tells one account from another, by the names in ``_SHARED``."""
-    spec, status = seat
+    spec, status = seat.spec, seat.status
     credential, directory = spec.credential, spec.config_dir
     return {
         "credential": environ.get(credential.environment_name) if credential else None,

@@ -9,7 +9,7 @@ for more than that, any name of the right form is taken: whether it exists is fo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -42,10 +42,14 @@ class Catalogue:
     def names(self) -> tuple[str, ...]:
         """The names that can be listed, the default one first."""
         targets = frozenset[str]().union(*self.offered.values())
-        spelt_out = {each for each in self.patterns if not _WILD & set(each)}
         aliases = frozenset() if self.offered else ALIASES
-        others = {*aliases, *self.offered, *targets, *spelt_out, *self.used} - {self.default}
+        others = {*aliases, *self.offered, *targets, *self.spelt_out, *self.used} - {self.default}
         return (self.default, *sorted(name for name in others if self._is_allowed(name)))
+
+    @property
+    def spelt_out(self) -> tuple[str, ...]:
+        """The models that the configuration names, the default one first."""
+        return (self.default, *(each for each in self.patterns if not _WILD & set(each)))
 
     def find(self, name: str) -> str | None:
         """The name by which a model is known here, without a provider's prefix; None for one that
@@ -68,14 +72,15 @@ class Catalogue:
         """The other names of a model."""
         return tuple(sorted(each for each in self.offered if self.runs_as(each) == {name}))
 
+    def is_offered(self, name: str) -> bool:
+        """Whether a CLI offers it, or a run has shown that there is one."""
+        plain, known = plain_name(name), self.used.union(self.offered, *self.offered.values())
+        return plain in ALIASES | known or base_name(plain) in map(base_name, known)
+
     def _is_known(self, name: str) -> bool:
         plain = plain_name(name)
-        if plain in ALIASES or plain in self.patterns or plain == plain_name(self.default):
-            return True
-        known = self.used.union(self.offered, *self.offered.values())
-        if plain in known or base_name(plain) in map(base_name, known):
-            return True
-        return self._is_trusted(plain)
+        is_configured = plain in self.patterns or plain == plain_name(self.default)
+        return is_configured or self.is_offered(name) or self._is_trusted(plain)
 
     def _is_trusted(self, plain: str) -> bool:
         """Whether a name is taken that no subscription is known to have."""
@@ -89,13 +94,17 @@ class Catalogue:
         return is_meant(name, self.patterns, self.runs_as(name))
 
 
-def catalogue(default: str, patterns: tuple[str, ...], reports: Iterable[Report]) -> Catalogue:
+def catalogue(default: str, patterns: tuple[str, ...], reports: Collection[Report]) -> Catalogue:
     """What the configuration and the reports of all subscriptions come to."""
-    offered: dict[str, frozenset[str]] = {}
-    used: set[str] = set()
-    for report in reports:
-        for name, target in report.models.items():
-            plain = plain_name(name)
-            offered[plain] = offered.get(plain, frozenset()) | {plain_name(target)}
-        used.update(map(plain_name, report.totals.usage.models))
+    used = {plain_name(name) for report in reports for name in report.totals.usage.models}
+    offered = merged(report.models for report in reports)
     return Catalogue(default, patterns, offered, frozenset(used))
+
+
+def merged(offers: Iterable[Mapping[str, str]]) -> dict[str, frozenset[str]]:
+    """What several CLIs offer, by name."""
+    found: dict[str, frozenset[str]] = {}
+    for name, target in (pair for offer in offers for pair in offer.items()):
+        plain = plain_name(name)
+        found[plain] = found.get(plain, frozenset()) | {plain_name(target)}
+    return found

@@ -58,6 +58,34 @@ async def test_a_good_configuration_has_no_complaints(configured: Configured) ->
     assert "2.1.330" in by_subject(findings)["claude"].message
 
 
+def offering_cli(folder: Path, *models: str) -> Path:
+    """A fake one that also says which models it offers."""
+    told = [{"value": name, "resolvedModel": f"claude-{name}-5-5"} for name in models]
+    answer = {"type": "control_response", "response": {"response": {"models": told}}}
+    script = fake_cli(folder)
+    lines = script.read_text().splitlines()
+    lines.insert(1, f"[ \"$1\" = -p ] && cat > /dev/null && echo '{json.dumps(answer)}' && exit 0")
+    script.write_text("\n".join(lines))
+    return script
+
+
+@pytest.mark.parametrize(
+    ("model", "level"),
+    [("sonnet", "ok"), ("claude-sonnet-5-5", "ok"), ("claude-sonnet-4-5", "warning")],
+)
+async def test_a_model_that_the_cli_does_not_offer_is_a_warning(
+    configured: Configured, tmp_path: Path, model: str, level: str
+) -> None:
+    path = configured(offering_cli(tmp_path, "sonnet", "haiku"), a="A")
+    path.write_text(path.read_text().replace("[claude]", f'[claude]\nmodel = "{model}"'))
+
+    found = by_subject(await examine(path, ENVIRON))["models"]
+
+    assert found.level == level
+    assert "haiku, sonnet" in found.message
+    assert (model in found.message) == (level == "warning" or model == "sonnet")
+
+
 async def test_a_configuration_that_cannot_be_read_ends_the_examination(tmp_path: Path) -> None:
     *_, last = await examine(tmp_path / "missing.toml", ENVIRON)
 
