@@ -172,7 +172,7 @@ class Watchers:
             number=len(row.intent.earlier_attempts),
             subscription_id=self._life.state.spec.id,
             session_id=row.intent.session_id,
-            model=row.intent.model,
+            model=self._life.state.runs_as(row.intent.model),
         )
 
 

@@ -294,10 +294,11 @@ class Subscription:
         return NotAdmitted(refusal=refusal, report=self._life.report())
 
     def _shown(self, row: ExecutionRow) -> Execution:
-        execution, models = shown(self._life.state.spec.id, row), self._life.state.models
-        if row.status.is_final or execution.model not in models:
+        execution = shown(self._life.state.spec.id, row)
+        if row.status.is_final:
             return execution
-        return execution.model_copy(update={"model": models[execution.model]})
+        model = self._life.state.runs_as(execution.model)
+        return execution.model_copy(update={"model": model})
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

@@ -121,6 +121,10 @@ class State:
                 held_until=block_at(row.finished_at).ends_at,
             )
 
+    def runs_as(self, model: str) -> str:
+        """What an alias stands for here, as far as that is known; of any other name, itself."""
+        return self.models.get(model, model)
+
     def resolve(self, execution_id: str) -> None:
         """A doubt is over: what it cost was found, and recorded."""
         if self.doubts.pop(execution_id, None) is not None:
@@ -183,7 +187,7 @@ def ask_of(state: State, intent: Intent, *, may_wait: bool = True) -> Ask:
     return Ask(
         goes_on=(intent.resumes or intent.forks is not None) and intent.session_from is None,
         reserve_usd=usd(reservation(state, intent.request.max_budget_usd)),
-        model=state.models.get(intent.model, intent.model),
+        model=state.runs_as(intent.model),
         session_busy=busy,
         waits_for_session=intent.request.session_busy == "wait",
         may_wait=may_wait,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from localpool import FakeRunner, LocalPool
-from seats import ask, limit, runs_at, stop_for
+from localpool import FakeRunner, LocalPool, spec, usage_of
+from seats import ask, limit, runs_at, stop_for, until
 
 from actors.router import Router
+from pool.outcome import Completed
 from pool.subscription import SubscriptionSpec
 
 LATE_SECONDS = 0.3
@@ -56,3 +58,21 @@ async def test_what_its_owner_cannot_serve_is_not_given_up_before_everybody_was_
 
     assert execution.status.value == "succeeded"
     assert execution.subscription_id in {"sub2", "sub3"}
+
+
+async def test_a_model_is_not_unknown_before_everybody_was_heard_of(
+    open_pool: Callable[..., Awaitable[LocalPool]], runner: FakeRunner
+) -> None:
+    old = "claude-opus-4-5"
+    runner.offers = {"sonnet": "claude-sonnet-5-5"}
+    runner.scripts["sub2"] = [
+        Completed(result="yes", usage=usage_of(model=old), num_turns=1, model=old)
+    ]
+    pool = await open_pool(spec("sub1"), spec("sub2"))
+    await pool.client.execute(ask(subscription_id="sub2"))  # what it has used, it alone knows
+    await begin_again(pool)
+    await until(lambda: any(each.models for each in pool.router._watch.reports))
+
+    execution = await pool.client.execute(ask(model=old))
+
+    assert execution.status.value == "succeeded"

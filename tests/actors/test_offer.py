@@ -3,11 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from chaos_seat import intent
 from localpool import FakeRunner, LocalPool, spec
 from seats import until
 
-from pool.errors import UnknownModel
+from pool.errors import NotPermitted, UnknownModel
 from pool.execution import ExecutionRequest
+from pool.keys import KeySpec
+from pool.state import ask_of
 
 OFFER = {"sonnet": "claude-sonnet-5-5", "haiku": "claude-haiku-5-5", "default": "claude-haiku-5-5"}
 
@@ -62,3 +65,26 @@ async def test_without_a_word_of_the_cli_a_plausible_name_is_run(local_pool: Loc
     await local_pool.client.execute(ask(model="claude-opus-4-5-20251101"))
 
     assert [run.launch.model for run in local_pool.runner.runs] == ["claude-opus-4-5-20251101"]
+
+
+async def test_a_key_covers_an_alias_by_what_it_runs_as(offering: LocalPool) -> None:
+    limits = KeySpec(name="ci", scopes=("admin", "execute"), models=("claude-haiku-*",))
+    await offering.client.create_key(limits)
+
+    for alias in ("haiku", "default"):
+        await offering.client.execute(ask(model=alias), caller="ci")
+    with pytest.raises(NotPermitted, match="model: 'sonnet' is not among the models of this key"):
+        await offering.client.execute(ask(model="sonnet"), caller="ci")
+
+    assert [run.launch.model for run in offering.runner.runs] == ["haiku", "default"]
+
+
+async def test_a_limit_of_a_model_holds_for_the_alias_that_runs_as_it(
+    offering: LocalPool,
+) -> None:
+    intents = [intent(1, model=name) for name in ("default", "claude-haiku-5-5", "unheard-of")]
+    state = offering.peers.subscriptions["sub1"]._life.state
+
+    models = [ask_of(state, each).model for each in intents]
+
+    assert models == ["claude-haiku-5-5", "claude-haiku-5-5", "unheard-of"]
