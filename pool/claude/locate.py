@@ -22,6 +22,7 @@ FIELD = "claude.path"
 _NAME = "claude"
 _ANSWER_SECONDS = 30.0  # `--version` takes 0.02 s, a cold start from a slow disk several seconds
 _ANSWER_BYTES = 100_000
+_END_SECONDS = 1.0
 
 
 def find_executable(configured: str | None, *, search_path: str | None) -> Path:
@@ -119,17 +120,27 @@ async def ask(
             FIELD, f"{str(executable)!r} did not answer {arguments[0]!r} within {seconds:g} s"
         ) from None
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
-            await process.wait()
+        await _end(process)
     return Answer(exit_code, stdout)
 
 
 async def _read(process: asyncio.subprocess.Process) -> str:
-    """What it prints, up to a bound; the rest is read and dropped."""
+    """What it prints. ConfigError for more than an answer can be."""
     kept = bytearray()
-    if process.stdout is not None:
-        while data := await process.stdout.read(65536):
-            kept += data[: _ANSWER_BYTES - len(kept)]
+    while process.stdout is not None and (data := await process.stdout.read(65536)):
+        kept += data
+        if len(kept) > _ANSWER_BYTES:
+            raise ConfigError(FIELD, f"it prints more than {_ANSWER_BYTES} bytes for an answer")
     return kept.decode(errors="replace")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """See the process gone, and its pipe at its end: left open, that outlives the loop."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        await process.wait()
+    with suppress(TimeoutError):  # a child in a session of its own may hold the pipe
+        async with asyncio.timeout(_END_SECONDS):
+            while process.stdout is not None and await process.stdout.read(65536):
+                pass

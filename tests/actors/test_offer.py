@@ -88,3 +88,20 @@ async def test_a_limit_of_a_model_holds_for_the_alias_that_runs_as_it(
     models = [ask_of(state, each).model for each in intents]
 
     assert models == ["claude-haiku-5-5", "claude-haiku-5-5", "unheard-of"]
+
+
+async def test_a_cli_is_asked_again_and_what_it_said_stays_where_it_cannot_say(
+    runner: FakeRunner, open_pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.offer.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("actors.offer.ASK_SECONDS", 0.01)
+    state = (await open_pool(spec("sub1"))).peers.subscriptions["sub1"]._life.state
+
+    runner.offers = OFFER
+    await until(lambda: state.models == OFFER)
+    runner.offers = {"sonnet": "claude-sonnet-6"}
+    await until(lambda: state.models == {"sonnet": "claude-sonnet-6"})
+    runner.offers, asked = {}, runner.asked
+    await until(lambda: runner.asked > asked + 1)
+
+    assert state.models == {"sonnet": "claude-sonnet-6"}

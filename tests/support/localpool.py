@@ -123,6 +123,8 @@ class FakeRunner:
     signed_in: bool = True
     offers: dict[str, str] = field(default_factory=dict)
     """The models that the CLI says it offers; by default it cannot say."""
+    asked: int = 0
+    """How often it was asked for them."""
     runs: list[FakeRun] = field(default_factory=list)
     found_later: dict[str, Usage] = field(default_factory=dict)
     """What a second look finds, by run."""
@@ -167,6 +169,7 @@ class FakeRunner:
         self.sessions[seat, launch.session_id] = copy
 
     async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
+        self.asked += 1
         if not self.offers:
             raise ConfigError("claude.path", "does not say which models it offers")
         return self.offers
