@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import re
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -24,6 +25,7 @@ from api.body import BodyTooIntricate, BodyTooLarge, BodyTooSlow, BrokenJson, No
 from api.dialects.errors import RunFailed, Unsupported
 from api.head import HeadTooLarge
 from api.keys import Forbidden, Foreign, Unauthorized
+from pool.answer_schema import place_inside
 from pool.errors import (
     BadField,
     Conflict,
@@ -245,20 +247,49 @@ def served(execution: Execution) -> Execution:
 # -- what the framework finds --------------------------------------------------------------------
 
 
-def _field(location: Sequence[int | str]) -> str:
-    path = ".".join(str(part) for part in location[1:]) or str(location[0])
-    return path if len(path) <= MAX_FIELD else path[:MAX_FIELD] + "..."
+_NO_OBJECT = frozenset({"model_type", "model_attributes_type", "dict_type"})
 
 
-def _field_problem(error: dict[str, Any]) -> FieldProblem:
+def _sent_place(error: Mapping[str, Any], body: Any) -> list[str]:
+    """Where an error lies in what was sent. Between its steps stand branches of unions, tags and
+    functions that only this code knows: they are no part of the body, and are left out.
+    """
+    source, *steps = error["loc"]
+    if source != "body":
+        return [str(step) for step in steps or [source]]
+    place: list[int | str] = []
+    part = body
+    for at, step in enumerate(steps):
+        is_lacking = error["type"] == "missing" and at == len(steps) - 1
+        if isinstance(part, dict) and (step in part or is_lacking):
+            place, part = [*place, step], part.get(step)
+        elif isinstance(part, list) and isinstance(step, int) and step < len(part):
+            place, part = [*place, step], part[step]
+    return [str(step) for step in [*place, *place_inside(error)] or [source]]
+
+
+def _field_problem(error: Mapping[str, Any], body: Any) -> FieldProblem:
+    path = ".".join(_sent_place(error, body))
     problem = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         problem = "is not a known field: remove it or mend its name"
-    return FieldProblem(field=_field(error["loc"]), problem=problem)
+    if error["type"] in _NO_OBJECT:
+        problem = "should be an object"
+    field = path if len(path) <= MAX_FIELD else path[:MAX_FIELD] + "..."
+    return FieldProblem(field=field, problem=problem)
+
+
+def _found(error: RequestValidationError) -> list[FieldProblem]:
+    """What is wrong, each thing once. Where something fits a branch of a union but for a part of
+    it, that part is what is wrong.
+    """
+    found = dict.fromkeys(_field_problem(each, error.body) for each in error.errors())
+    around = {each.field[: dot.start()] for each in found for dot in re.finditer(r"\.", each.field)}
+    return [each for each in found if each.field not in around]
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
-    found = [_field_problem(each) for each in error.errors()]
+    found = _found(error)
     detail = "; ".join(f"{each.field}: {each.problem}" for each in found[:3])
     more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
     errors = tuple(found[:MAX_ERRORS])

@@ -47,7 +47,7 @@ class AgentSettings(Value):
     """MCP servers by name, as the CLI's configuration writes them."""
     sub_agents: Document | None = None
     """Sub-agents by name, as the CLI's ``--agents`` writes them."""
-    append_system_prompt: Annotated[str, Field(max_length=100_000)] | None = None
+    append_system_prompt: Annotated[str, Field(max_length=1_000_000)] | None = None
 
 
 class NotGranted(NamedTuple):

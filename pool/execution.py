@@ -10,31 +10,37 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from base64 import b64decode
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 
 from pool.agent import AgentSettings
+from pool.answer_schema import check
 from pool.grant import MOST_GRANTED, Grant, Tool
 from pool.health import Component
+from pool.image import Image
 from pool.money import Usd, usd
 from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.text import fit
 from pool.usage import Usage, UsageReport, usage_report
-from pool.value import Instant, Value
+from pool.value import Instant, Value, is_kept
 from pool.windows import limit_resets_at
 
 MAX_PROMPT_BYTES = 1_000_000
-MAX_SYSTEM_PROMPT_BYTES = 100_000
 MAX_JSON_SCHEMA_BYTES = 50_000
 MAX_METADATA = 16
 MAX_IMAGES = 20
-MAX_IMAGE_BYTES = 5_000_000
 MAX_WRITTEN_BYTES = 9_500_000
 """Of prompts and images together, as JSON and base64: the CLI refuses an input above 10 MB."""
 MAX_TIMEOUT_SECONDS = 24 * 3600
@@ -64,7 +70,7 @@ def _prompt(text: str) -> str:
 
 
 def _system_prompt(text: str) -> str:
-    return _bounded(_verbatim_text(text), MAX_SYSTEM_PROMPT_BYTES)
+    return _bounded(_verbatim_text(text), MAX_PROMPT_BYTES)
 
 
 def _uuid(text: str) -> str:
@@ -74,27 +80,12 @@ def _uuid(text: str) -> str:
         raise ValueError("is no UUID, such as 634fbb1e-4256-459f-9794-14ea9ca8dac8") from None
 
 
-def _base64(text: str) -> str:
-    try:
-        size = len(b64decode(text, validate=True))
-    except ValueError:
-        raise ValueError("is no base64 text: encode the image's bytes") from None
-    if not 0 < size <= MAX_IMAGE_BYTES:
-        raise ValueError(f"is {size} bytes long; an image has 1 to {MAX_IMAGE_BYTES}")
-    return text
-
-
-def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    _bounded(json.dumps(schema), MAX_JSON_SCHEMA_BYTES)
+def _json_schema(schema: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    if not is_kept(info):
+        _bounded(json.dumps(schema), MAX_JSON_SCHEMA_BYTES)
+        check(schema)
     fitting: dict[str, Any] = fit(schema)
     return fitting
-
-
-class Image(Value):
-    """An image, base64 as it stands in a message of Anthropic's API."""
-
-    media_type: Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
-    data: Annotated[str, AfterValidator(_base64)]
 
 
 SessionId = Annotated[str, AfterValidator(_uuid)]

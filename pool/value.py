@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationInfo
 
 
 class Value(BaseModel):
@@ -41,3 +41,12 @@ Instant = Annotated[
     PlainSerializer(instant_text, return_type=str, when_used="json"),
 ]
 """An aware datetime, kept in UTC; in JSON ISO 8601 with ``Z``, to the millisecond."""
+
+
+KEPT = {"kept": True}
+"""The context in which what this pool has kept is read: it came in by the door of its day."""
+
+
+def is_kept(info: ValidationInfo) -> bool:
+    """Whether a value is read back, and rules of the door that are newer than it do not hold."""
+    return info.context == KEPT

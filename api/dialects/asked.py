@@ -13,8 +13,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from api.dialects.history import Turn, after_last_answer, images_of, prompt_of
+from pool.answer_schema import place_inside
 from pool.errors import InvalidRequest
-from pool.execution import ExecutionRequest, Image
+from pool.execution import ExecutionRequest
+from pool.image import Image
 from pool.value import Value
 
 MAX_MESSAGES = 10_000
@@ -50,7 +52,7 @@ def extra_of(part: BaseModel) -> dict[str, Any]:
 def image(where: str, media_type: Any, data: Any) -> Image:
     """An image from what was sent. ``InvalidRequest`` names ``where``, and never the data."""
     try:
-        return Image(media_type=media_type, data=data)
+        return Image.model_validate({"media_type": media_type, "data": data})
     except ValidationError as error:
         raise InvalidRequest(where, _problem(error)) from None
 
@@ -89,8 +91,10 @@ def execution_request(
     try:
         return ExecutionRequest(prompt=prompt, images=images, **asked)
     except ValidationError as error:
-        field = str(error.errors()[0]["loc"][0])
-        raise InvalidRequest(names.get(field, field), _problem(error)) from None
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        place = (names.get(field, field), *place_inside(first))
+        raise InvalidRequest(".".join(map(str, place)), _problem(error)) from None
 
 
 def _problem(error: ValidationError) -> str:

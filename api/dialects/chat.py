@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, assert_never
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field
 
 from api.dialects.asked import (
     MAX_MESSAGES,
@@ -18,7 +17,6 @@ from api.dialects.asked import (
     StopSequence,
     execution_request,
     extra_of,
-    image,
     news_of,
     no_images_in,
     session_of,
@@ -26,6 +24,16 @@ from api.dialects.asked import (
 from api.dialects.errors import Unsupported
 from api.dialects.fields import CHAT, CHAT_PARTS, ignored, pass_over
 from api.dialects.history import Turn
+from api.dialects.parts import (
+    AnyPart,
+    ImagePart,
+    ImageUrl,
+    OtherPart,
+    Part,
+    RefusalPart,
+    TextPart,
+    image_of,
+)
 from api.dialects.shown import (
     PoolPart,
     answered_text,
@@ -37,7 +45,8 @@ from api.dialects.shown import (
 )
 from api.dialects.stops import Speech
 from pool.errors import InvalidRequest
-from pool.execution import Execution, Image, ModelId, SessionId
+from pool.execution import Execution, ModelId, SessionId
+from pool.image import Image
 from pool.usage import UsageReport
 from pool.value import Value
 
@@ -50,46 +59,6 @@ _NAMES = {
 _ANY_OBJECT = {"type": "object"}
 
 # -- what is asked -------------------------------------------------------------------------------
-
-
-class TextPart(Lenient):
-    type: Literal["text"]
-    text: str
-
-
-class RefusalPart(Lenient):
-    type: Literal["refusal"]
-    refusal: str
-
-
-class ImageUrl(Lenient):
-    url: str
-
-
-class ImagePart(Lenient):
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-class OtherPart(Lenient):
-    """Of any other kind; ``fields`` says what becomes of it."""
-
-    type: str
-
-
-def _kind(part: Any) -> str:
-    kind = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
-    return kind if kind in ("text", "refusal", "image_url") else "other"
-
-
-_AnyPart = TextPart | RefusalPart | ImagePart | OtherPart
-Part = Annotated[
-    Annotated[TextPart, Tag("text")]
-    | Annotated[RefusalPart, Tag("refusal")]
-    | Annotated[ImagePart, Tag("image_url")]
-    | Annotated[OtherPart, Tag("other")],
-    Discriminator(_kind),
-]
 
 
 class ChatMessageParam(Lenient):
@@ -201,13 +170,14 @@ class _Reading:
             case never:
                 assert_never(never)
 
-    def _take_part(self, part: _AnyPart, where: str, texts: list[str], images: list[Image]) -> None:
+    def _take_part(self, part: AnyPart, where: str, texts: list[str], images: list[Image]) -> None:
         match part:
             case TextPart(text=text) | RefusalPart(refusal=text):
                 texts.append(text)
             case ImagePart(image_url=address):
-                images.append(_image(address.url, f"{where}.image_url.url"))
-                self.ignored += ignored(extra_of(address), CHAT, "messages.content.image_url")
+                images.append(image_of(part, where))
+                if isinstance(address, ImageUrl):
+                    self.ignored += ignored(extra_of(address), CHAT, "messages.content.image_url")
             case OtherPart(type=kind):
                 pass_over(kind, CHAT_PARTS, where)
             case never:
@@ -215,20 +185,10 @@ class _Reading:
         self.ignored += ignored(extra_of(part), CHAT, "messages.content")
 
 
-def _parts(content: str | Sequence[_AnyPart] | None) -> Sequence[_AnyPart]:
+def _parts(content: str | Sequence[AnyPart] | None) -> Sequence[AnyPart]:
     if content is None:
         return ()
     return (TextPart(type="text", text=content),) if isinstance(content, str) else content
-
-
-_DATA = re.compile(r"data:([a-z]+/[a-z0-9.+-]+);base64,", re.IGNORECASE)
-
-
-def _image(url: str, where: str) -> Image:
-    found = _DATA.match(url)
-    if found is None:
-        raise Unsupported(where, "send images as data: URLs in base64: the pool fetches nothing")
-    return image(where, found.group(1).lower(), url[found.end() :])
 
 
 # -- what is answered ----------------------------------------------------------------------------

@@ -105,13 +105,27 @@ MESSAGES = (
     _refused("output_format", "send it as `output_config.format`"),
 )
 
-MESSAGE_BLOCKS = (
-    _honoured("text", "verbatim"),
+_PARTS = (
+    _honoured("text", "verbatim; so is a bare text in the list of parts"),
+    _honoured("input_text", "as `text`"),
+    _honoured("output_text", "as `text`"),
+    _honoured("refusal", "in answers: told as their text"),
     _honoured(
         "image",
-        "base64 of JPEG, PNG, GIF or WebP, shown before all text; by URL or file id it is refused: "
-        "the pool fetches nothing",
+        "`source` of base64: JPEG, PNG, GIF or WebP by its bytes, whatever its label says, shown "
+        "before all text; by URL or file id it is refused: the pool fetches nothing",
     ),
+    _honoured(
+        "image_url",
+        "such an image as a `data:` URL of base64, in `url` or bare; by any other URL it is "
+        "refused; `detail` is ignored",
+    ),
+    _honoured("input_image", "as `image_url`"),
+)
+"""What both dialects take, in whichever words it is said."""
+
+MESSAGE_BLOCKS = (
+    *_PARTS,
     _ignored("thinking", "what the model thought is not told again"),
     _ignored("redacted_thinking", "what the model thought is not told again"),
     _refused("document", "not offered: send its text"),
@@ -176,13 +190,7 @@ CHAT = (
 )
 
 CHAT_PARTS = (
-    _honoured("text", "verbatim"),
-    _honoured("refusal", "in answers: told as their text"),
-    _honoured(
-        "image_url",
-        "as a `data:` URL with base64 of JPEG, PNG, GIF or WebP, shown before all text; by any "
-        "other URL it is refused: the pool fetches nothing; `detail` is ignored",
-    ),
+    *_PARTS,
     _refused("input_audio", "the models read text and images"),
     _refused("file", "not offered: send its text"),
 )

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any, Literal
 
-from pool.execution import Image
+from pool.image import Image
 from pool.value import Value
 
 PREAMBLE = """\

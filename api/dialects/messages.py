@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, assert_never
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from api.dialects.asked import (
     MAX_MESSAGES,
@@ -17,14 +17,22 @@ from api.dialects.asked import (
     StopSequence,
     execution_request,
     extra_of,
-    image,
     news_of,
     no_images_in,
     session_of,
 )
-from api.dialects.errors import Unsupported
 from api.dialects.fields import MESSAGE_BLOCKS, MESSAGES, ignored, pass_over
 from api.dialects.history import Turn
+from api.dialects.parts import (
+    AnyPart,
+    ImagePart,
+    OtherPart,
+    Part,
+    RefusalPart,
+    SpokenPart,
+    TextPart,
+    image_of,
+)
 from api.dialects.shown import (
     PoolPart,
     answered_text,
@@ -35,7 +43,8 @@ from api.dialects.shown import (
     speech_of,
 )
 from api.dialects.stops import Speech
-from pool.execution import Execution, Image, ModelId, SessionId
+from pool.execution import Execution, ModelId, SessionId
+from pool.image import Image
 from pool.usage import Usage, UsageReport, usage_report
 from pool.value import Value
 
@@ -49,45 +58,9 @@ _NAMES = {
 # -- what is asked -------------------------------------------------------------------------------
 
 
-class TextBlock(Lenient):
-    type: Literal["text"]
-    text: str
-
-
-class Source(Lenient):
-    type: str
-    media_type: str | None = None
-    data: str | None = None
-
-
-class ImageBlock(Lenient):
-    type: Literal["image"]
-    source: Source
-
-
-class OtherBlock(Lenient):
-    """Of any other kind; ``fields`` says what becomes of it."""
-
-    type: str
-
-
-def _kind(block: Any) -> str:
-    kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
-    return kind if kind in ("text", "image") else "other"
-
-
-_AnyBlock = TextBlock | ImageBlock | OtherBlock
-Block = Annotated[
-    Annotated[TextBlock, Tag("text")]
-    | Annotated[ImageBlock, Tag("image")]
-    | Annotated[OtherBlock, Tag("other")],
-    Discriminator(_kind),
-]
-
-
 class MessageParam(Lenient):
     role: Literal["user", "assistant", "system"]
-    content: str | Annotated[list[Block], Field(max_length=MAX_PARTS)]
+    content: str | Annotated[list[Part], Field(max_length=MAX_PARTS)]
 
 
 class Format(Lenient):
@@ -108,7 +81,7 @@ class MessagesBody(Lenient):
 
     model: ModelId
     messages: Annotated[list[MessageParam], Field(min_length=1, max_length=MAX_MESSAGES)]
-    system: str | Annotated[list[TextBlock], Field(max_length=MAX_PARTS)] | None = None
+    system: str | Annotated[list[SpokenPart], Field(max_length=MAX_PARTS)] | None = None
     stream: bool | None = None
     stop_sequences: Annotated[list[StopSequence], Field(max_length=MAX_STOPS)] | None = None
     output_config: OutputConfig | None = None
@@ -161,9 +134,9 @@ class _Reading:
         images: list[Image] = []
         self.ignored += ignored(extra_of(message), MESSAGES, "messages")
         content = message.content
-        blocks = [TextBlock(type="text", text=content)] if isinstance(content, str) else content
-        for at, block in enumerate(blocks):
-            self._take_block(block, f"{where}.content.{at}", texts, images)
+        parts = [TextPart(type="text", text=content)] if isinstance(content, str) else content
+        for at, part in enumerate(parts):
+            self._take_part(part, f"{where}.content.{at}", texts, images)
         text = "\n\n".join(texts)
         if message.role == "system":
             no_images_in(images, where)
@@ -171,30 +144,22 @@ class _Reading:
         else:
             self.turns.append(Turn(role=message.role, text=text, images=tuple(images)))
 
-    def _take_block(
-        self, block: _AnyBlock, where: str, texts: list[str], images: list[Image]
-    ) -> None:
-        match block:
-            case TextBlock(text=text):
+    def _take_part(self, part: AnyPart, where: str, texts: list[str], images: list[Image]) -> None:
+        match part:
+            case TextPart(text=text) | RefusalPart(refusal=text):
                 texts.append(text)
-            case ImageBlock(source=source):
-                images.append(_image(source, f"{where}.source"))
-            case OtherBlock(type=kind):
+            case ImagePart():
+                images.append(image_of(part, where))
+            case OtherPart(type=kind):
                 pass_over(kind, MESSAGE_BLOCKS, where)
                 self.ignored.append(f"messages.content.{kind}")
                 return
             case never:
                 assert_never(never)
-        self.ignored += ignored(extra_of(block), MESSAGES, "messages.content")
+        self.ignored += ignored(extra_of(part), MESSAGES, "messages.content")
 
 
-def _image(source: Source, where: str) -> Image:
-    if source.type != "base64":
-        raise Unsupported(where, "send images in base64: the pool fetches nothing")
-    return image(where, source.media_type, source.data)
-
-
-def _texts(system: str | list[TextBlock] | None) -> list[str]:
+def _texts(system: str | list[SpokenPart] | None) -> list[str]:
     match system:
         case None:
             return []

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from pool.answer_schema import told
 from pool.claude.run import Launch
 
 _CLOSED = ("Read", "Bash", "Edit", "Write", "WebFetch", "WebSearch", "Agent", "Task", "Skill")
@@ -105,7 +106,7 @@ def _options(launch: Launch) -> tuple[str, ...]:
     if launch.json_schema is not None:
         # On argv, not in the control request: here alone the CLI checks the schema, and refuses a
         # bad one before anything is spent. It adds its StructuredOutput tool to `--tools=` itself.
-        options.append(f"--json-schema={_compact(launch.json_schema)}")
+        options.append(f"--json-schema={_compact(told(launch.json_schema))}")
     return tuple(options)
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pool.answer_schema import opened
 from pool.claude.cost import run_usage, session_total
 from pool.claude.ending import EndedBy, Ending
 from pool.claude.evidence import evidence
@@ -77,9 +78,9 @@ def conclude(
 
 def _answered(reading: Reading, result: dict[str, Any], launch: Launch) -> Completed | Failed:
     answer, stop_reason = reading.answer, result.get("stop_reason")
-    structured = result.get("structured_output")
+    _, structured = opened(result)
     told = {**_told(reading, launch), "usage": run_usage(reading, launch)}
-    if (missing := _missing(reading, answer, structured, stop_reason, launch)) is not None:
+    if (missing := _missing(reading, answer, result, launch)) is not None:
         return Failed(**told, kind=missing, message=ending_message(missing))
     return Completed(
         **told,
@@ -90,9 +91,10 @@ def _answered(reading: Reading, result: dict[str, Any], launch: Launch) -> Compl
 
 
 def _missing(
-    reading: Reading, answer: str, structured: Any, stop_reason: Any, launch: Launch
+    reading: Reading, answer: str, result: dict[str, Any], launch: Launch
 ) -> FailureKind | None:
     """What a result that claims to be an answer lacks."""
+    structured, stop_reason = result.get("structured_output"), result.get("stop_reason")
     if launch.json_schema is not None:
         kind = FailureKind.SCHEMA_MISMATCH if structured is None else None
     elif answer or structured is not None or reading.used_tools:

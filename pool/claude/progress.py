@@ -18,6 +18,7 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
+from pool.answer_schema import opened
 from pool.claude.limits import rate_limit_event
 from pool.claude.lines import messages_of
 from pool.progress import (
@@ -102,7 +103,8 @@ class ProgressReader:
                         windows=seen.windows,
                     )
             case "result" if _is_shown(message) and not self._answered:
-                if text := _string(message, "result"):
+                text, _ = opened(message)
+                if isinstance(text, str) and text:
                     self._answered = True
                     yield Text(text=text)
             case _:

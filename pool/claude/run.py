@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from pool.agent import AgentSettings
 from pool.claude.session_copy import SessionCopy
-from pool.execution import Image
 from pool.grant import Tool
+from pool.image import Image
 from pool.outcome import Outcome
 from pool.rates import Rates
 from pool.usage import Usage

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from pool.claude.auth import auth_status
 from pool.claude.command import argv, files, input_lines, prompt_uuid
+from pool.claude.image_store import occupy
 from pool.claude.leftovers import clean
 from pool.claude.offer import offered_models
 from pool.claude.process_run import ProcessRun
@@ -70,7 +71,7 @@ class ProcessRunner:
             command = argv(launch, await self._executable(), directory.path)
         except ConfigError as error:
             return self._run(launch, directory, str(error))
-        # Images of a prompt are put there; elsewhere they would outlive the run.
+        # What the CLI keeps beside its transcripts would outlive the run elsewhere.
         own = {**environment, "CLAUDE_CODE_TMPDIR": str(directory.path)}
         problem = await asyncio.to_thread(self._spawn, directory, launch, command, own)
         return self._run(launch, directory, problem)
@@ -175,6 +176,8 @@ class ProcessRunner:
             directory.note_config_dir(environment.get("CLAUDE_CONFIG_DIR", ""))
             for name, content in files(launch).items():
                 directory.write(name, content)
+            if launch.images:
+                occupy(directory.path, self._workplace(launch, directory), launch.session_id)
             prompt = _unnamed_file(input_lines(launch))
             try:
                 self._supervise(directory, launch, command, environment, prompt, lock)

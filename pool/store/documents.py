@@ -16,7 +16,7 @@ from pathlib import PurePath
 from typing import TypeVar
 
 from pool.text import fit, may_be_unfit
-from pool.value import Value
+from pool.value import KEPT, Value
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def document(value: Value) -> str:
 def read_document(model: type[Kept], text: str) -> Kept:
     """The value that ``document`` was made of; unfit text of earlier releases is mended."""
     parsed = json.loads(text)
-    return model.model_validate(fit(parsed) if may_be_unfit(text) else parsed)
+    return model.model_validate(fit(parsed) if may_be_unfit(text) else parsed, context=KEPT)
 
 
 def readable(model: type[Kept], texts: Iterable[str]) -> Iterator[Kept]:

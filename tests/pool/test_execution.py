@@ -10,6 +10,7 @@ from pool.execution import (
     request_digest,
 )
 from pool.outcome import Failed, FailureKind
+from pool.store.documents import document, read_document
 
 
 def problem_of(**body: object) -> tuple[str, str]:
@@ -48,12 +49,35 @@ def problem_of(**body: object) -> tuple[str, str]:
         ({"max_turns": 0}, "max_turns", "Input should be greater than or equal to 1"),
         ({"timeout_seconds": 0}, "timeout_seconds", "Input should be greater than 0"),
         ({"promt": "typo"}, "promt", "Extra inputs are not permitted"),
+        (
+            {"json_schema": {"properties": {"a": {"type": "text"}}}},
+            "json_schema",
+            "must be one or more of array, boolean, integer, null, number, object, string",
+        ),
+        (
+            {"images": [{"media_type": "image/png", "data": "cGl4ZWxz"}]},
+            "images.0.data",
+            "is no image: send JPEG, PNG, GIF or WebP",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_its_field(
     body: dict[str, object], field: str, problem: str
 ) -> None:
     assert (field, problem) == problem_of(**body)
+
+
+def test_a_system_prompt_may_be_as_long_as_a_prompt() -> None:
+    longest = "x" * MAX_PROMPT_BYTES
+
+    assert ExecutionRequest(prompt="hi", system_prompt=longest).system_prompt == longest
+    assert problem_of(system_prompt=f"{longest}x")[0] == "system_prompt"
+
+
+def test_a_schema_that_was_kept_before_schemas_were_checked_is_read_back() -> None:
+    kept = ExecutionRequest.model_construct(prompt="hi", json_schema={"type": "text"})
+
+    assert read_document(ExecutionRequest, document(kept)).json_schema == {"type": "text"}
 
 
 def test_a_prompt_of_exactly_the_limit_is_taken() -> None:

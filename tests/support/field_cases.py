@@ -200,6 +200,12 @@ CLI_OUTPUT: tuple[Case, ...] = (
         request={"json_schema": {"type": "object"}},
     ),
     Case(
+        "an answer of another kind than an object",
+        alone(prints(init(), ok("", structured_output={"pool_answer": ["yes"]}))),
+        Comes(result='["yes"]', text='["yes"]'),
+        request={"json_schema": {"type": "array"}},
+    ),
+    Case(
         "no answer within the schema's tries",
         beside(
             failed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 import uuid
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictures import GIF, PNG
 
 from api.demo.behaviour import Behaviour
 from api.demo.messages_api import create_app
@@ -23,6 +25,8 @@ from pool.claude.process_run import ProcessRun
 from pool.claude.run import Launch
 from pool.claude.runner import ProcessRunner
 from pool.claude.version import MINIMUM
+from pool.execution import MAX_PROMPT_BYTES
+from pool.image import Image
 from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.subscription import Credential, SubscriptionSpec
 from pool.usage import ModelUsage
@@ -284,6 +288,64 @@ async def test_structured_output_comes_without_any_other_tool(run: Any, api: Ser
     assert isinstance(outcome, Completed)
     assert outcome.structured_output == {"name": ""}
     assert [tool["name"] for tool in last_body(api)["tools"]] == ["StructuredOutput"]
+
+
+WRITTEN = json.loads((Path(__file__).parents[1] / "fixtures" / "answer_schemas.json").read_text())
+
+
+@pytest.mark.parametrize("name", [name for name in WRITTEN if "mixed tuple" not in name])
+async def test_the_cli_takes_every_schema_that_libraries_write(run: Any, name: str) -> None:
+    outcome = await run("give", json_schema=WRITTEN[name])
+
+    # The stand-in's smallest instance fits no pattern of a date or an address.
+    fits_nothing = isinstance(outcome, Failed) and outcome.kind is FailureKind.SCHEMA_MISMATCH
+    assert isinstance(outcome, Completed) or fits_nothing, outcome
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"type": "array", "items": SCHEMA}, []),
+        ({"enum": ["red", "green"]}, "red"),
+        ({"anyOf": [SCHEMA, {"type": "null"}]}, {"name": ""}),
+        ({"type": "null"}, None),
+    ],
+)
+async def test_an_answer_may_be_of_any_kind(run: Any, schema: dict[str, Any], answer: Any) -> None:
+    outcome = await run("give", json_schema=schema)
+
+    assert isinstance(outcome, Completed), outcome
+    assert outcome.structured_output == answer
+    assert json.loads(outcome.result) == answer
+
+
+async def test_the_model_is_shown_images_and_never_told_where_they_lie(
+    run: Any, api: Server, seat: Path
+) -> None:
+    images = (Image(data=PNG, media_type="image/png"), Image(data=GIF, media_type="image/gif"))
+    first = await run("what is it?", images=images)
+    session = str(first.session_id)
+
+    for go_on in (
+        {"session_id": session, "resumes": True},
+        {"session_id": str(uuid.uuid4()), "forks": session},
+    ):
+        assert isinstance(await run("and now?", images=images, **go_on), Completed)
+
+    sent = api.standin.requests.all(path="/v1/messages")[-3:]
+    for request in sent:
+        told = json.dumps((request.body or {})["messages"])
+        assert PNG in told
+        assert GIF in told
+        assert "[Image" not in told
+        assert str(seat / "runs") not in told
+
+
+async def test_a_system_prompt_may_be_as_long_as_a_prompt(run: Any, api: Server) -> None:
+    outcome = await run("q", system_prompt="\u00e4" * (MAX_PROMPT_BYTES // 2))
+
+    assert isinstance(outcome, Completed), outcome
+    assert api.standin.requests.all()[-1].system_text().count("\u00e4") == MAX_PROMPT_BYTES // 2
 
 
 async def test_a_stalled_answer_ends_at_the_deadline_with_what_it_cost(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from httpx import AsyncClient
 from localpool import SONNET, LocalPool, completed, usage_of
 from openai import APIError, APIStatusError, AsyncOpenAI, OpenAI, UnprocessableEntityError
 from openai.types.chat import ChatCompletion
+from pictures import PNG
 from pydantic import BaseModel
 
 from api.dialects import running
@@ -22,7 +22,6 @@ from pool.outcome import Completed, Failed, FailureKind
 from pool.usage import ModelUsage, Usage
 
 MODEL = SONNET
-PICTURE = b64encode(b"pixels").decode()
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 CACHED = Usage(
     models={
@@ -143,14 +142,14 @@ async def test_several_turns_are_told_as_a_transcript(
 
 
 async def test_images_are_handed_on(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
-    url = {"url": f"data:image/png;base64,{PICTURE}", "detail": "low"}
+    url = {"url": f"data:image/png;base64,{PNG}", "detail": "low"}
     content = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": url}]
 
     answer = await ask(gpt, [{"role": "user", "content": content}])
 
     row = await local_pool.peers.subscription("sub1")._runs.row(pool_of(answer)["execution_id"])
     assert row is not None
-    assert [image.data for image in row.intent.request.images] == [PICTURE]
+    assert [image.data for image in row.intent.request.images] == [PNG]
     assert told(local_pool).prompt == "What is it?"
     assert pool_of(answer)["ignored"] == ["messages.content.image_url.detail"]
 

@@ -217,6 +217,23 @@ async def test_bytes_that_are_no_image_are_told_by_their_place(
     assert to_gpt.value.param == "messages.0.content.0.image_url.url"
 
 
+async def test_a_schema_that_cannot_be_told_is_a_400_that_names_the_place_in_it(
+    claude: AsyncAnthropic, gpt: AsyncOpenAI, local_pool: LocalPool
+) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "text"}}}
+    to_claude_format: Any = {"format": {"type": "json_schema", "schema": schema}}
+    named: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    with pytest.raises(anthropic.BadRequestError, match="must be one or more of") as to_claude:
+        await ask_claude(claude, output_config=to_claude_format)
+    with pytest.raises(openai.BadRequestError, match="must be one or more of") as to_gpt:
+        await ask_gpt(gpt, response_format=named)
+
+    body: Any = to_claude.value.body
+    assert body["pool"]["field"] == "output_config.format.schema.properties.a.type"
+    assert to_gpt.value.param == "response_format.json_schema.schema.properties.a.type"
+    assert local_pool.runner.runs == []
+
+
 async def test_a_model_that_is_not_served_is_not_found(
     claude: AsyncAnthropic, gpt: AsyncOpenAI
 ) -> None:

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import PNG
 
 from api.dialects.history import Turn, after_last_answer, images_of, prompt_of
-from pool.execution import Image
+from pool.image import Image
 
-PICTURE = Image(media_type="image/png", data=b64encode(b"pixels").decode())
+PICTURE = Image(media_type="image/png", data=PNG)
 turns = st.builds(
     Turn,
     role=st.sampled_from(["user", "assistant"]),

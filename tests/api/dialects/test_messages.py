@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from anthropic import (
 from anthropic.types import Message
 from httpx import AsyncClient
 from localpool import SONNET, LocalPool, completed, usage_of
+from pictures import PNG
 from pydantic import BaseModel
 
 from api.dialects import running
@@ -28,11 +28,10 @@ from pool.usage import ModelUsage, Usage
 
 MODEL = "claude-sonnet-4-6"
 """One that the SDK does not warn of."""
-PICTURE = b64encode(b"pixels").decode()
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 IMAGE = {
     "type": "image",
-    "source": {"type": "base64", "media_type": "image/png", "data": PICTURE},
+    "source": {"type": "base64", "media_type": "image/png", "data": PNG},
 }
 CACHED = Usage(
     models={
@@ -156,7 +155,7 @@ async def test_images_are_handed_on(claude: AsyncAnthropic, local_pool: LocalPoo
     execution_id = (message.model_extra or {})["pool"]["execution_id"]
     row = await local_pool.peers.subscription("sub1")._runs.row(execution_id)
     assert row is not None
-    assert [image.data for image in row.intent.request.images] == [PICTURE]
+    assert [image.data for image in row.intent.request.images] == [PNG]
     assert told(local_pool).prompt == "What is it?"
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from api.dialects import chat, fields, messages, readme
 from api.dialects.fields import Fate, Row
+from api.dialects.parts import AnyPart
 
 
 def names(rows: tuple[Row, ...], fate: Fate) -> set[str]:
@@ -35,8 +36,8 @@ def test_what_is_honoured_is_what_a_body_declares(
 @pytest.mark.parametrize(
     ("rows", "parts"),
     [
-        (fields.MESSAGE_BLOCKS, get_args(messages._AnyBlock)),
-        (fields.CHAT_PARTS, get_args(chat._AnyPart)),
+        (fields.MESSAGE_BLOCKS, get_args(AnyPart)),
+        (fields.CHAT_PARTS, get_args(AnyPart)),
     ],
 )
 def test_what_is_honoured_in_content_is_what_is_declared(

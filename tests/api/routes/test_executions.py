@@ -251,6 +251,27 @@ async def test_what_is_no_json_is_a_400(
     assert await nothing_happened(http, local_pool)
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"json_schema": {"properties": {"a": {"type": "x"}}}}, "json_schema.properties.a.type"),
+        ({"json_schema": {"prefixItems": [{}, True]}}, "json_schema.prefixItems"),
+        ({"json_schema": True}, "json_schema"),
+        ({"images": [{"media_type": "image/png", "data": "AAAA"}]}, "images.0.data"),
+        ({"images": [{"data": "iVBORw0KGgo"}]}, "images.0.data"),
+        ({"agent": {"permission_mode": "all"}}, "agent.permission_mode"),
+    ],
+)
+async def test_what_is_wrong_deep_inside_is_named_as_it_was_sent(
+    http: AsyncClient, local_pool: LocalPool, body: dict[str, Any], field: str
+) -> None:
+    response = await ask(http, **body)
+
+    assert response.status_code == 422
+    assert response.json()["field"] == field
+    assert await nothing_happened(http, local_pool)
+
+
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"prompt"', b"1"])
 async def test_json_that_is_no_object_is_a_422_for_the_body(http: AsyncClient, body: bytes) -> None:
     headers = {"content-type": "application/json"}
