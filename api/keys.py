@@ -141,16 +141,19 @@ class Door:
         self._has_keys = len(keys) > 0
         """Once true it stays so."""
 
-    async def caller(self, presented: str) -> Caller:
-        """Who presents this key. ``Unauthorized`` where nobody does and the pool has keys."""
-        caller = self._keys.caller(presented, self._clock())
-        if caller is not None:
+    async def caller(self, *presented: str) -> Caller:
+        """Who presents one of these keys, the first that opens. ``Unauthorized`` where none does
+        and the pool has keys; one that opens nothing is passed over beside another that does.
+        """
+        found = (self._keys.caller(each, self._clock()) for each in presented)
+        if (caller := next(filter(None, found), None)) is not None:
             return caller
-        shown = pool_keys.presented(presented)
-        holder = None if shown is None else await self._holder(shown)
-        if holder is not None:
-            self._has_keys = True
-            return Caller(holder.name, frozenset(holder.scopes))
+        for each in presented:
+            shown = pool_keys.presented(each)
+            holder = None if shown is None else await self._holder(shown)
+            if holder is not None:
+                self._has_keys = True
+                return Caller(holder.name, frozenset(holder.scopes))
         if await self._is_open():
             return ANYBODY
         raise Unauthorized
@@ -197,11 +200,11 @@ def _refuse_foreign(headers: Headers) -> None:
         raise Foreign
 
 
-def _presented(headers: Headers) -> str:
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return credentials.strip()
-    return headers.get("x-api-key", "").strip()
+def _presented(headers: Headers) -> list[str]:
+    """The credentials of a request. Clients that have one of another service send it along."""
+    sent = [each.partition(" ") for each in headers.getlist("authorization")]
+    bearers = [credentials for scheme, _, credentials in sent if scheme.lower() == "bearer"]
+    return [each.strip() for each in (*bearers, *headers.getlist("x-api-key"))]
 
 
 _GUARDED = ("/v1", "/metrics")
@@ -217,7 +220,7 @@ class Authentication:
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(_GUARDED):
             headers = Headers(scope=scope)
-            caller = await self._door.caller(_presented(headers))
+            caller = await self._door.caller(*_presented(headers))
             if caller is ANYBODY:
                 _refuse_foreign(headers)
             scope.setdefault("state", {})["caller"] = caller

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -40,6 +41,38 @@ async def test_a_key_may_come_in_either_header(keyed: KeyedHttp, header: str) ->
     response = await keyed("test-key-r", header).get("/v1/pool")
 
     assert response.status_code == 200
+
+
+FOREIGN = ["Bearer sk-ant-oat01-of-a-human", "Bearer ", "Bearer", "Basic dTpw", "test-key-e"]
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+async def test_a_credential_of_another_service_beside_a_key_is_passed_over(
+    keyed: KeyedHttp, local_pool: LocalPool, foreign: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        response = await keyed("test-key-e", "x-api-key").post(
+            "/v1/executions", json=WORK, headers={"authorization": foreign}
+        )
+
+    assert response.status_code == 200
+    kept = repr(local_pool.runner.runs) + caplog.text + response.text
+    assert "of-a-human" not in kept
+
+
+@pytest.mark.parametrize("foreign", ["sk-of-another", "", " "])
+async def test_a_foreign_x_api_key_beside_a_key_is_passed_over(
+    keyed: KeyedHttp, foreign: str
+) -> None:
+    response = await keyed("test-key-r").get("/v1/pool", headers={"x-api-key": foreign})
+
+    assert response.status_code == 200
+
+
+async def test_of_two_credentials_none_of_which_opens_nothing_comes(keyed: KeyedHttp) -> None:
+    headers = {"authorization": "Bearer wrong", "x-api-key": "wrong-too"}
+
+    assert (await keyed(None).get("/v1/pool", headers=headers)).status_code == 401
 
 
 ALLOWED = [
@@ -254,6 +287,30 @@ async def test_the_pool_is_asked_once_a_second_and_not_for_every_request(
     await door.caller(issued.secret.get_secret_value())
 
     assert (once, client.asked) == (1, 2)
+
+
+async def test_a_made_key_opens_beside_one_that_opens_nothing_and_the_other_is_not_remembered(
+    door: Door, client: CountingClient
+) -> None:
+    issued = await make(client)
+    secret = issued.secret.get_secret_value()
+
+    caller = await door.caller("sk-ant-oat01-of-a-human", "", secret)
+
+    assert (caller.name, client.asked) == ("ops", 1)
+    assert "of-a-human" not in repr(vars(door))
+
+
+async def test_a_key_of_the_file_is_found_before_the_pool_is_asked_about_another(
+    client: CountingClient, clock: ManualClock
+) -> None:
+    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key"})
+    other = (await make(client)).secret.get_secret_value()
+    client.asked = 0
+
+    caller = await Door(keys, client, clock).caller(other, "test-key")
+
+    assert (caller.name, client.asked) == ("ci", 0)
 
 
 async def test_guessing_does_not_reach_the_pool_more_often_than_once_a_second(
