@@ -1,8 +1,8 @@
 """The HTTP application: routes over a ``PoolClient``, and the layers every request goes through.
 
 From the outside in: answers get their headers, requests are named and timed, errors become
-problems, heads are bounded, callers are known, bodies are bounded, then a route. Nothing here
-knows where the pool runs.
+problems, heads are bounded, callers are known, bodies are bounded and unpacked, then a route.
+Nothing here knows where the pool runs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fastapi.openapi.utils import get_openapi
 from actors.client import PoolClient, now_in_utc
 from actors.tracing import OFF, Tracing
 from api.body import MAX_BODY_BYTES, BodyLimit
+from api.coding import ContentCoding
 from api.dialects.documents import stream_schemas
 from api.dialects.telling import SHAPES, TELLERS
 from api.docs import serve_docs
@@ -90,6 +91,7 @@ def create_app(
     app.include_router(metrics.routes)
     app.include_router(usage.routes)
     app.include_router(key_routes)
+    app.add_middleware(ContentCoding, limit=max_body_bytes)
     app.add_middleware(BodyLimit, limit=max_body_bytes)
     app.add_middleware(Authentication, door=Door(keys, client, clock))
     app.add_middleware(HeadLimit)

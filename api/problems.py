@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.body import BodyTooIntricate, BodyTooLarge, BodyTooSlow, BrokenJson, NotJson
+from api.coding import CODINGS, BrokenCoding, UnknownCoding
 from api.dialects.errors import RunFailed, Unsupported
 from api.head import HeadTooLarge
 from api.keys import Forbidden, Foreign, Unauthorized
@@ -109,6 +110,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[type[PoolError], Kind] = {
     BrokenJson: Kind(400, "broken-json", "The body is no valid JSON"),
+    BrokenCoding: Kind(400, "broken-coding", "The body is not coded as its header says"),
     Unauthorized: Kind(401, "unauthorized", "A key is needed"),
     KeyEnded: Kind(401, "key-ended", "The key opens nothing any more"),
     Foreign: Kind(403, "foreign", "This pool answers its own machine alone"),
@@ -121,6 +123,7 @@ KINDS: dict[type[PoolError], Kind] = {
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     BodyTooIntricate: Kind(413, "body-too-intricate", "The body is nested too deep or too full"),
     NotJson: Kind(415, "not-json", "The body must be JSON"),
+    UnknownCoding: Kind(415, "unknown-coding", "The body's coding is not read here"),
     BadField: Kind(422, "invalid-request", "The request cannot be accepted"),
     Unsupported: Kind(422, "unsupported", "The pool cannot do this"),
     HeadTooLarge: Kind(431, "head-too-large", "The address and headers are too large"),
@@ -183,6 +186,8 @@ def _headers(error: Exception, now: datetime) -> dict[str, str]:
     if not isinstance(error, PoolError):
         return {}
     headers = {"WWW-Authenticate": "Bearer"} if kind_of(error).status == 401 else {}
+    if isinstance(error, UnknownCoding):
+        headers["Accept-Encoding"] = ", ".join(CODINGS)
     seconds = _retry_after(error, now)
     return headers if seconds is None else {**headers, "Retry-After": str(seconds)}
 
