@@ -15,11 +15,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from api.body import BODY_SECONDS
 from api.head import HEADERS
 
-KEEP_ALIVE_SECONDS = 15
-"""For an idle connection. Longer than the 5 s after which the SDKs' own client gives one up, so
-that none is closed just as it is used again."""
+KEEP_ALIVE_SECONDS = 120
+"""For an idle connection. A client that uses one just as it is closed loses its request, and may
+not send a POST again: so it is kept for longer than clients and proxies keep theirs (75 to 90 s).
+"""
+TOLD_KEEP_ALIVE_SECONDS = 75
+"""What answers say of it: some clients, Node's among them, keep one for as long as they are told,
+or for ever."""
 HEAD_SECONDS = 20.0
-"""From the opening, or the answer before, to the end of the headers."""
+"""From the opening, or the first byte of a later request, to the end of the headers."""
 MESSAGE_SECONDS = BODY_SECONDS + 15.0
 """From the end of the headers to the end of the body, refused or not: what is left of a refused one
 is read and dropped, since who is still sending would lose the answer to a connection that closes.
@@ -44,7 +48,7 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._watch()
+        self._watch(is_resting=self.conn.their_state is h11.IDLE)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
@@ -58,15 +62,17 @@ class Connection(H11Protocol):
         if cycle is None or cycle.response_complete:
             super().timeout_keep_alive_handler()
 
-    def _watch(self) -> None:
-        """Set a deadline where the other side's turn begins, and leave it while that lasts."""
-        stage = self.conn.their_state
+    def _watch(self, *, is_resting: bool = False) -> None:
+        """Set a deadline where the other side's turn begins, and leave it while that lasts. While
+        it rests between two requests, uvicorn's own timer runs.
+        """
+        stage = None if is_resting else self.conn.their_state
         if stage is self._stage:
             return
         self._stage = stage
         self._forget_deadline()
-        seconds = {h11.IDLE: HEAD_SECONDS, h11.SEND_BODY: MESSAGE_SECONDS}.get(stage)
-        if seconds is not None:
+        limits = {h11.IDLE: HEAD_SECONDS, h11.SEND_BODY: MESSAGE_SECONDS}
+        if stage is not None and (seconds := limits.get(stage)) is not None:
             self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
     def _forget_deadline(self) -> None:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from api.connection import KEEP_ALIVE_SECONDS, Connection
+from api.connection import KEEP_ALIVE_SECONDS, TOLD_KEEP_ALIVE_SECONDS, Connection
 from api.head import MAX_HEAD_BYTES
 from pool.config import ServerSettings
 from pool.errors import ConfigError
@@ -71,6 +71,7 @@ async def listening(app: FastAPI, listener: socket.socket) -> AsyncIterator[str]
         http=Connection,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        headers=[("keep-alive", f"timeout={TOLD_KEEP_ALIVE_SECONDS}")],
         ws="none",
         lifespan="off",
         log_config=None,

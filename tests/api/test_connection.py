@@ -10,6 +10,7 @@ from localpool import LocalPool
 
 from api import app as application
 from api import connection as module
+from api import listening as listening_module
 from api.app import create_app
 from api.body import BodyLimit
 from api.keys import Keys
@@ -114,15 +115,49 @@ async def test_an_answer_that_takes_long_is_waited_for(app: FastAPI, local_pool:
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
-async def test_a_connection_serves_one_request_after_the_other(app: FastAPI) -> None:
-    request = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    async with connected(app) as (reader, writer):
-        for _ in range(5):
-            writer.write(request)
-            async with asyncio.timeout(10):
-                came = await reader.readuntil(b'{"status":"ok"}')
-            assert came.startswith(b"HTTP/1.1 200")
-            await asyncio.sleep(SOON / 2)
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+async def healthy(streams: Streams) -> bytes:
+    reader, writer = streams
+    writer.write(HEALTH)
+    async with asyncio.timeout(10):
+        return await reader.readuntil(b'{"status":"ok"}')
+
+
+async def test_a_connection_rests_between_requests_for_longer_than_a_head_may_take(
+    app: FastAPI,
+) -> None:
+    async with connected(app) as streams:
+        for _ in range(3):
+            assert (await healthy(streams)).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(2 * SOON)
+
+
+async def test_who_dribbles_the_headers_of_a_later_request_is_cut_off(app: FastAPI) -> None:
+    async with connected(app) as streams:
+        await healthy(streams)
+
+        assert await dribbled(streams, b"GET /healthz HTTP/1.1\r\n", b"a: b\r\n") == b""
+
+
+async def test_an_answer_says_how_long_its_connection_is_kept_which_is_less_than_it_is(
+    app: FastAPI,
+) -> None:
+    async with connected(app) as streams:
+        assert b"keep-alive: timeout=75\r\n" in (await healthy(streams)).lower()
+
+    assert module.KEEP_ALIVE_SECONDS > module.TOLD_KEEP_ALIVE_SECONDS >= 75
+
+
+async def test_a_connection_that_rests_for_too_long_is_closed(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening_module, "KEEP_ALIVE_SECONDS", 2 * SOON)
+    async with connected(app) as streams:
+        await healthy(streams)
+
+        assert await everything(streams[0]) == b""
 
 
 @pytest.mark.parametrize(
