@@ -20,7 +20,7 @@ from actors.tracing import OFF, Tracing
 from api.body import MAX_BODY_BYTES, BodyLimit
 from api.coding import ContentCoding
 from api.dialects.documents import stream_schemas
-from api.dialects.telling import SHAPES, TELLERS
+from api.dialects.telling import SHAPES, teller_of
 from api.docs import serve_docs
 from api.head import HeadLimit, SecurityHeaders
 from api.keys import Authentication, Door, Keys
@@ -95,7 +95,7 @@ def create_app(
     app.add_middleware(BodyLimit, limit=max_body_bytes)
     app.add_middleware(Authentication, door=Door(keys, client, clock))
     app.add_middleware(HeadLimit)
-    app.add_middleware(Answering, clock=clock, tellers=TELLERS)
+    app.add_middleware(Answering, clock=clock, teller_of=teller_of)
     app.add_middleware(Traced, tracing=tracing)
     app.add_middleware(Measured, metrics=app.state.http_metrics)
     app.add_middleware(RequestIds)

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.body import BodyTooIntricate, BodyTooLarge, BodyTooSlow, BrokenJson, NotJson
 from api.coding import CODINGS, BrokenCoding, UnknownCoding
+from api.dialects.addresses import hint
 from api.dialects.errors import RunFailed, Unsupported
 from api.head import HeadTooLarge
 from api.keys import Forbidden, Foreign, Unauthorized
@@ -306,7 +307,9 @@ async def _refused(request: Request, error: HTTPException) -> Response:
     status = error.status_code
     kind = _HTTP.get(status, Kind(status, "http-error", "The request cannot be answered"))
     headers = dict(error.headers) if error.headers else None
-    return response(request.scope, _problem(kind, _HINTS.get(status, str(error.detail))), headers)
+    told = hint(request.url.path) if status == 404 else None
+    detail = told or _HINTS.get(status, str(error.detail))
+    return response(request.scope, _problem(kind, detail), headers)
 
 
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
@@ -322,11 +325,11 @@ class Answering:
         self,
         app: ASGIApp,
         clock: Callable[[], datetime],
-        tellers: Mapping[str, Teller] | None = None,
+        teller_of: Callable[[str], Teller | None],
     ) -> None:
         self._app = app
         self._clock = clock
-        self._tellers = tellers or {}
+        self._teller_of = teller_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = False
@@ -356,10 +359,9 @@ class Answering:
         return response(scope, problem, _headers(error, self._clock()))
 
     def _choose_teller(self, scope: Scope) -> None:
-        path = str(scope.get("path"))
-        for address, tell in self._tellers.items():
-            if path == address or path.startswith(f"{address}/"):
-                scope.setdefault("state", {})["tell"] = tell
+        tell = self._teller_of(str(scope.get("path")))
+        if tell is not None:
+            scope.setdefault("state", {})["tell"] = tell
 
 
 Responses = dict[int | str, dict[str, Any]]

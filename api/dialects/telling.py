@@ -15,6 +15,7 @@ from typing import Any, Literal
 from starlette.responses import Response
 from starlette.types import Scope
 
+from api.dialects.addresses import Dialect, dialect_of
 from api.problems import KINDS, TYPE_PREFIX, Kind, Problem, Teller
 from api.request_id import request_id_of
 from pool.outcome import FailureKind
@@ -193,12 +194,17 @@ def _tell_models(scope: Scope, problem: Problem, headers: Mapping[str, str]) -> 
     return _response(body, chat_status(problem), problem, headers)
 
 
-TELLERS: dict[str, Teller] = {
-    "/v1/messages": _tell_messages,
-    "/v1/chat/completions": _tell_chat,
-    "/v1/models": _tell_models,
+_TELLERS: dict[Dialect, Teller] = {
+    "messages": _tell_messages,
+    "chat": _tell_chat,
+    "models": _tell_models,
 }
-"""Who tells the errors of an address and of all below it."""
+
+
+def teller_of(path: str) -> Teller | None:
+    """Who tells the errors of an address; None where they are told as problems."""
+    dialect = dialect_of(path)
+    return None if dialect is None else _TELLERS[dialect]
 
 
 def _response(body: Value, status: int, problem: Problem, headers: Mapping[str, str]) -> Response:
