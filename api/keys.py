@@ -34,6 +34,8 @@ from pool.keys import KeyHolder, Presented, Scope
 REMEMBERED_SECONDS = 1.0
 """How long what the pool said of a key is believed: well within the two seconds promised."""
 MOST_REMEMBERED = 1000
+MOST_PRESENTED = 4
+"""Credentials of one request that are looked at: the pool may be asked about each."""
 
 
 class Unauthorized(PoolError):
@@ -204,7 +206,7 @@ def _presented(headers: Headers) -> list[str]:
     """The credentials of a request. Clients that have one of another service send it along."""
     sent = [each.partition(" ") for each in headers.getlist("authorization")]
     bearers = [credentials for scheme, _, credentials in sent if scheme.lower() == "bearer"]
-    return [each.strip() for each in (*bearers, *headers.getlist("x-api-key"))]
+    return [each.strip() for each in (*bearers, *headers.getlist("x-api-key"))][:MOST_PRESENTED]
 
 
 _GUARDED = ("/v1", "/metrics")

@@ -252,7 +252,6 @@ def served(execution: Execution) -> Execution:
 
 # -- what the framework finds --------------------------------------------------------------------
 
-
 _NO_OBJECT = frozenset({"model_type", "model_attributes_type", "dict_type"})
 
 

@@ -27,12 +27,12 @@ from api.dialects.history import Turn
 from api.dialects.parts import (
     AnyPart,
     ImagePart,
-    ImageUrl,
     OtherPart,
     Part,
     RefusalPart,
     TextPart,
     image_of,
+    unread,
 )
 from api.dialects.shown import (
     PoolPart,
@@ -174,15 +174,13 @@ class _Reading:
         match part:
             case TextPart(text=text) | RefusalPart(refusal=text):
                 texts.append(text)
-            case ImagePart(image_url=address):
+            case ImagePart():
                 images.append(image_of(part, where))
-                if isinstance(address, ImageUrl):
-                    self.ignored += ignored(extra_of(address), CHAT, "messages.content.image_url")
             case OtherPart(type=kind):
                 pass_over(kind, CHAT_PARTS, where)
             case never:
                 assert_never(never)
-        self.ignored += ignored(extra_of(part), CHAT, "messages.content")
+        self.ignored += ignored(unread(part), CHAT, "messages.content")
 
 
 def _parts(content: str | Sequence[AnyPart] | None) -> Sequence[AnyPart]:

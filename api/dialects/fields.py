@@ -75,7 +75,9 @@ MESSAGES = (
     _honoured("stream", _STREAM),
     _honoured("stop_sequences", _STOPS),
     _honoured(
-        "output_config", "`format` of type `json_schema`: the answer's text is JSON of that schema"
+        "output_config",
+        "`format` of type `json_schema`: the answer's text is JSON of that schema, of any kind at "
+        "its root; a schema that cannot be told is a 400 with the place in it",
     ),
     _honoured("metadata", "`user_id` is kept in the execution's metadata"),
     _honoured("session_id", _SESSION),
@@ -147,7 +149,8 @@ CHAT = (
     _honoured("stop", _STOPS),
     _honoured(
         "response_format",
-        "`json_schema`: the answer's text is JSON of that schema; `json_object`: of any object",
+        "`json_schema`: the answer's text is JSON of that schema, of any kind at its root; a "
+        "schema that cannot be told is a 400 with the place in it; `json_object`: of any object",
     ),
     _honoured("metadata", "kept in the execution's metadata"),
     _honoured("user", "kept in the execution's metadata as `user`"),

@@ -32,6 +32,7 @@ from api.dialects.parts import (
     SpokenPart,
     TextPart,
     image_of,
+    unread,
 )
 from api.dialects.shown import (
     PoolPart,
@@ -156,7 +157,7 @@ class _Reading:
                 return
             case never:
                 assert_never(never)
-        self.ignored += ignored(extra_of(part), MESSAGES, "messages.content")
+        self.ignored += ignored(unread(part), MESSAGES, "messages.content")
 
 
 def _texts(system: str | list[SpokenPart] | None) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
-from api.dialects.asked import Lenient, image
+from api.dialects.asked import Lenient, extra_of, image
 from api.dialects.errors import Unsupported
 from pool.errors import InvalidRequest
 from pool.image import Image
@@ -83,6 +83,14 @@ Part = Annotated[
 ]
 """A part, or the bare text of one."""
 SpokenPart = Annotated[TextPart, BeforeValidator(_spoken)]
+
+
+def unread(part: AnyPart) -> dict[str, Any]:
+    """What was sent of a part beyond what is read, by its name in the part."""
+    inside = {}
+    if isinstance(part, ImagePart) and isinstance(part.image_url, ImageUrl):
+        inside = {f"image_url.{name}": value for name, value in extra_of(part.image_url).items()}
+    return {**extra_of(part), **inside}
 
 
 def image_of(part: ImagePart, where: str) -> Image:

@@ -9,7 +9,7 @@ from httpx import AsyncClient
 from localpool import LocalPool, ManualClock
 
 from actors.client import PoolClient
-from api.keys import ANYBODY, REMEMBERED_SECONDS, Door, Keys, Unauthorized
+from api.keys import ANYBODY, MOST_PRESENTED, REMEMBERED_SECONDS, Door, Keys, Unauthorized
 from pool.config import ApiKeySpec
 from pool.errors import ConfigError, PeerLost
 from pool.keys import IssuedKey, KeySpec
@@ -73,6 +73,14 @@ async def test_of_two_credentials_none_of_which_opens_nothing_comes(keyed: Keyed
     headers = {"authorization": "Bearer wrong", "x-api-key": "wrong-too"}
 
     assert (await keyed(None).get("/v1/pool", headers=headers)).status_code == 401
+
+
+async def test_a_request_cannot_guess_many_keys_at_once(keyed: KeyedHttp) -> None:
+    guesses = [("x-api-key", f"guess-{n}") for n in range(MOST_PRESENTED)]
+
+    response = await keyed(None).get("/v1/pool", headers=[*guesses, ("x-api-key", "test-key-r")])
+
+    assert response.status_code == 401
 
 
 ALLOWED = [
