@@ -35,7 +35,7 @@ from pool.report import Report
 from pool.state import REMEMBERED, ask_of, recovered
 from pool.store.protocol import BlockTotal, Ledger, Page
 from pool.subscription import SubscriptionSpec
-from pool.usage import UsageRecord
+from pool.usage import UsageRecord, UsageSource
 from pool.value import Value
 
 OBSERVED_EVENTS = 500
@@ -75,6 +75,7 @@ class Subscription:
         self._runs = Runs(life)
         self._watchers = Watchers(life, self._runs)
         self._transcripts = Transcripts(life, self._runs)
+        self._beside = Beside(life)
 
     @classmethod
     async def activate(
@@ -99,7 +100,7 @@ class Subscription:
         life.spawn(recheck_login(life))
         life.spawn(follow_offer(life))
         life.spawn(doubts.rescan())
-        life.spawn(Beside(life).watch())
+        life.spawn(self._beside.watch())
         life.spawn(self._watchers.expire())
         return self
 
@@ -225,6 +226,9 @@ class Subscription:
 
     async def record(self, record: UsageRecord) -> Recorded:
         """Count usage from outside the pool. Nothing is added where its id was counted before."""
+        if record.source is UsageSource.OUTSIDE:
+            added = await self._beside.count(record)
+            return Recorded(added=added, report=self._life.report())
         added = await self._life.ledger.record(record)
         if added:
             self._life.state.spend(record)

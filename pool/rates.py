@@ -13,15 +13,18 @@ prices differ. Then runs without cache writes are still priced, from runs withou
 
 What does not follow may be estimated with the proportions of Anthropic's price lists, each of which
 is named in the answer, is used only where it is needed, and gives way to what was learned: reading
-the cache is a tenth of the input price on most models, and a twentieth on some.
+the cache is a tenth of the input price on most models, and a twentieth on some. A cache write that
+lives an hour costs twice the input price on all of them; where it is told apart from the others, it
+is priced as that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from itertools import combinations
 from math import gcd
+from types import MappingProxyType
 
 from pydantic import Field
 
@@ -37,6 +40,8 @@ _ASSUMPTIONS: dict[str, Row] = {
     "a cache write costs 1.25 x input": (5, 0, -4, 0, 0),
     "a cache read costs 0.1 x input": (1, 0, 0, -10, 0),
 }
+_HOUR_WRITES = "a cache write of an hour costs 2 x input"
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class Equations(Value):
@@ -86,16 +91,17 @@ class ModelPrices(Value):
             without_writes=self.without_writes if writes else self.without_writes.and_also(row),
         )
 
-    def cost(self, usage: ModelUsage) -> tuple[int, tuple[str, ...]] | None:
+    def cost(self, usage: ModelUsage, hour_writes: int) -> tuple[int, tuple[str, ...]] | None:
         """Nano-dollars, rounded down, and what had to be assumed; None where that is not enough."""
+        row, kept = _row(usage, hour_writes), (_HOUR_WRITES,) if hour_writes else ()
         equations = self.without_writes if self.all.is_contradictory else self.all
         for size in range(len(_ASSUMPTIONS) + 1):
             for assumed in combinations(_ASSUMPTIONS, size):
                 supposed = equations
                 for name in assumed:
                     supposed = supposed.and_also(_ASSUMPTIONS[name])
-                if (cost := supposed.cost(_row(usage))) is not None:
-                    return int(cost), assumed
+                if (cost := supposed.cost(row)) is not None:
+                    return int(cost), (*assumed, *kept)
         return None
 
 
@@ -139,13 +145,15 @@ class Rates(Value):
         _learn(prices, usage)
         return Rates(models=prices)
 
-    def estimate(self, usage: Usage) -> EstimatedCost:
-        """What ``usage`` costs; its own figures of cost are not looked at."""
+    def estimate(self, usage: Usage, hour_writes: Mapping[str, int] = _NONE) -> EstimatedCost:
+        """What ``usage`` costs; its own figures of cost are not looked at. ``hour_writes``: by
+        model, how many of the tokens that it wrote to the cache live an hour.
+        """
         priced: dict[str, ModelUsage] = {}
         unpriced: list[str] = []
         assumed: set[str] = set()
         for name, tokens in usage.models.items():
-            found = self.models.get(name, ModelPrices()).cost(tokens)
+            found = self.models.get(name, ModelPrices()).cost(tokens, hour_writes.get(name, 0))
             if found is None:
                 unpriced.append(name)
             cost, assumptions = found or (0, ())
@@ -164,11 +172,13 @@ def _learn(prices: dict[str, ModelPrices], usage: Usage) -> None:
             prices[name] = prices.get(name, ModelPrices()).having_seen(tokens)
 
 
-def _row(usage: ModelUsage) -> Row:
+def _row(usage: ModelUsage, hour_writes: int = 0) -> Row:
+    """The tokens by their prices: one that is kept for an hour costs as much as two of input."""
+    hour_writes = min(hour_writes, usage.cache_creation_input_tokens)
     return (
-        usage.input_tokens,
+        usage.input_tokens + 2 * hour_writes,
         usage.output_tokens,
-        usage.cache_creation_input_tokens,
+        usage.cache_creation_input_tokens - hour_writes,
         usage.cache_read_input_tokens,
         usage.cost_nano_usd,
     )

@@ -96,7 +96,9 @@ def record_of(subscription_id: str, reported: ReportedUsage, now: datetime) -> U
 
 def shown_record(record: UsageRecord) -> ShownRecord:
     """A record as it is shown, in US dollars."""
-    return ShownRecord(**record.model_dump(exclude={"usage"}), usage=usage_report(record.usage))
+    return ShownRecord(
+        **record.model_dump(exclude={"usage", "call"}), usage=usage_report(record.usage)
+    )
 
 
 def shown_block(total: BlockTotal, expected_block_usd: Decimal) -> BlockReport:

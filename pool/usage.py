@@ -88,9 +88,19 @@ class UsageSource(StrEnum):
     EXTERNAL = "external"
     """Reported to the pool by somebody else."""
     OUTSIDE = "outside"
-    """Seen of the seat's use beside the pool: in its transcripts, or told by Claude Code itself."""
+    """Seen of the subscription's use outside the pool: in its transcripts, or told by Claude Code
+    itself."""
     ADJUSTMENT = "adjustment"
     """What Anthropic's report says beyond the records; or less than they do, then negative."""
+
+
+class Call(Value):
+    """The call of the API that a record is of, by the names that its witnesses have for it."""
+
+    message_id: str | None = None
+    """Of its answer: unique for ever."""
+    request_ids: tuple[str, ...] = ()
+    """Several where the same answer was kept under the requests of others that had a copy of it."""
 
 
 class UsageRecord(Value):
@@ -105,6 +115,8 @@ class UsageRecord(Value):
     caller: str | None = None
     """The name of the key whose request it was; None where no key stands behind it, and in records
     that were kept before it was noted."""
+    call: Call | None = None
+    """Of usage outside the pool; None in records that were kept before it was noted."""
     usage: Usage = Usage()
 
     @model_validator(mode="after")

@@ -54,7 +54,7 @@ async def logs(
     """
     taken = await client.report_telemetry(read_export(export), subscription_id)
     message = (
-        "each api_request needs request_id, session.id, model, cost_usd, a time, and a "
+        "each api_request needs session.id, model, cost_usd, a time, and a "
         "subscription that this pool knows"
     )
     told = PartialSuccess(rejected=taken.rejected, message=message if taken.rejected else "")

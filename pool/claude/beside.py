@@ -31,10 +31,14 @@ class AnswerSeen(Value):
     at: Instant
     session_id: str | None
 
-    @property
-    def id(self) -> str:
-        """The request's id, which Claude Code's telemetry tells, too; the message's without one."""
-        return self.sighting.request_id or self.sighting.message_id
+    def and_also(self, other: AnswerSeen) -> AnswerSeen:
+        """What two sightings of the answer say together; it is as old as the first."""
+        return self.model_copy(
+            update={
+                "sighting": self.sighting.and_also(other.sighting),
+                "at": min(self.at, other.at),
+            }
+        )
 
 
 class BesideReader:

@@ -164,7 +164,7 @@ def _without_result(
 ) -> Failed:
     kind, detail = _named_without_result(reading, ending, launch)
     seen = evidence(reading, transcript)
-    cost = launch.rates.estimate(seen.usage)
+    cost = launch.rates.estimate(seen.usage, seen.hour_writes)
     # Garbage may have been anything, also the line that would have told.
     began = reading.init_seen or reading.garbage_lines > 0
     is_known = seen.answers > 0 and not cost.unpriced

@@ -11,7 +11,10 @@ nobody says how far it came; a request may have gone out that neither witness sa
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt
+from collections import Counter
+from collections.abc import Iterable
+
+from pydantic import Field, NonNegativeInt
 
 from pool.claude.sighting import Sighting, merged
 from pool.claude.stream import Reading
@@ -25,6 +28,8 @@ class Evidence(Value):
 
     usage: Usage = Usage()
     """Their tokens, without a price."""
+    hour_writes: dict[str, int] = Field(default_factory=dict)
+    """By model, of the tokens written to the cache those that live an hour."""
     answers: NonNegativeInt = 0
     unfinished: NonNegativeInt = 0
     """Of the answers those whose last counts nobody saw: their input is known, their output is a
@@ -42,10 +47,18 @@ def evidence(reading: Reading, transcript: Transcript) -> Evidence:
     spooled_only = sum(answer.message_id not in in_transcript for answer in spooled)
     return Evidence(
         usage=total_usage(Usage(models={answer.model: answer.usage}) for answer in answers),
+        hour_writes=_hour_writes(answers),
         answers=len(answers),
         unfinished=sum(not answer.is_final for answer in answers),
         unanswered=max(0, len(transcript.unanswered) - spooled_only),
     )
+
+
+def _hour_writes(answers: Iterable[Sighting]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for answer in answers:
+        found[answer.model] += answer.hour_writes
+    return {model: tokens for model, tokens in found.items() if tokens}
 
 
 def _sightings(reading: Reading) -> tuple[Sighting, ...]:

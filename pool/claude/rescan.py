@@ -46,7 +46,7 @@ async def rescan(launch: Launch, config_dir: Path, recorded: Usage) -> Correctio
 def correction(launch: Launch, transcript: Transcript, recorded: Usage) -> Correction | None:
     """What a transcript adds to what was recorded. Pure."""
     seen = evidence(Reading(), transcript)
-    cost = launch.rates.estimate(_larger(recorded, seen.usage))
+    cost = launch.rates.estimate(_larger(recorded, seen.usage), seen.hour_writes)
     missing = _missing(cost.usage, recorded)
     if cost.unpriced or not missing.models:
         return None

@@ -2,19 +2,21 @@
 
 Whoever points its OpenTelemetry log export at the pool (``OTEL_EXPORTER_OTLP_PROTOCOL=http/json``)
 sends events, of which ``claude_code.api_request`` says what a request cost. Its ``request_id`` is
-the one that stands in the transcript, so that both count once; an event without it is refused, for
-it could not be told from what was counted already. Everything else in the export is passed over.
+the one that stands in the transcript, if the API gave one; ``calls`` tells what both tell of once.
+Everything else in the export is passed over.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from pool.claude.calls import PREFIX
 from pool.claude.tokens import nano
-from pool.usage import ModelUsage, Usage, UsageRecord, UsageSource
+from pool.usage import Call, ModelUsage, Usage, UsageRecord, UsageSource
 from pool.value import Instant, Value
 
 EVENT = "claude_code.api_request"
@@ -40,7 +42,7 @@ class ApiRequest(Value):
 
     subscription_id: str | None
     session_id: str
-    request_id: str
+    request_id: str | None
     model: str
     usage: ModelUsage
     at: Instant
@@ -80,13 +82,16 @@ def read_export(document: Any) -> Export:
 
 
 def outside_record(request: ApiRequest, subscription_id: str, now: datetime) -> UsageRecord:
-    """The record of a request; the same that its transcript would give."""
+    """The record of a request; without an id of its own it is told by everything else in it."""
+    told = request.model_dump_json(exclude={"subscription_id"})
+    name = request.request_id or hashlib.sha256(told.encode()).hexdigest()[:32]
     return UsageRecord(
-        id=f"outside:{request.request_id}",
+        id=f"{PREFIX}{name}",
         subscription_id=subscription_id,
         timestamp=min(request.at, now),
         source=UsageSource.OUTSIDE,
         session_id=request.session_id,
+        call=Call(request_ids=() if request.request_id is None else (request.request_id,)),
         usage=Usage(models={request.model: request.usage}),
     )
 
@@ -139,7 +144,7 @@ def _request(
     at = _instant(record)
     counts = {field: _count(attributes.get(name)) for field, name in _COUNTS.items()}
     cost = _number(attributes.get("cost_usd"))
-    if not session_id or not request_id or not model or at is None or cost is None:
+    if not session_id or not model or at is None or cost is None:
         return None
     if any(count is None for count in counts.values()):
         return None

@@ -37,6 +37,19 @@ def message_usage(usage: Any) -> ModelUsage:
     return ModelUsage(**{name: count(fields.get(name)) for name in _API_FIELDS})
 
 
+def hour_writes(usage: Any) -> int:
+    """Of the tokens that a message wrote to the cache those that live an hour, not five minutes."""
+    written = usage.get("cache_creation") if isinstance(usage, dict) else None
+    return count(written.get("ephemeral_1h_input_tokens")) if isinstance(written, dict) else 0
+
+
+def terms(usage: Any) -> str:
+    """What is unusual about a message's price: ``fast``, ``batch``, whatever else the API says."""
+    told = [usage.get("speed"), usage.get("service_tier")] if isinstance(usage, dict) else []
+    return " ".join(each for each in told if isinstance(each, str) and each not in _USUAL)
+
+
+_USUAL = ("", "standard")
 _API_FIELDS = (
     "input_tokens",
     "output_tokens",

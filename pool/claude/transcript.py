@@ -20,7 +20,7 @@ from typing import Any
 
 from pool.claude.lines import message_of
 from pool.claude.sighting import Sighting, merged
-from pool.claude.tokens import message_usage
+from pool.claude.tokens import hour_writes, message_usage, terms
 from pool.value import Value
 
 _SYNTHETIC = "<synthetic>"
@@ -101,11 +101,14 @@ def sighting_of(entry: dict[str, Any]) -> Sighting | None:
     model = _name(entry.get("requestedModel")) or _name(message.get("model"))
     if message_id is None or model is None:
         return None
+    request_id, usage = _name(entry.get("requestId")), message.get("usage")
     return Sighting(
         message_id=message_id,
-        request_id=_name(entry.get("requestId")),
+        request_ids=frozenset(() if request_id is None else (request_id,)),
         model=model,
-        usage=message_usage(message.get("usage")),
+        usage=message_usage(usage),
+        hour_writes=hour_writes(usage),
+        terms=terms(usage),
         is_final=message.get("stop_reason") is not None,
     )
 

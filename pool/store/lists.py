@@ -11,6 +11,7 @@ from typing import Any
 from pool.execution import ExecutionStatus
 from pool.store.cursors import LARGEST, check_limit, start_of
 from pool.store.documents import micros
+from pool.usage import UsageSource
 
 Bindings = dict[str, Any]
 
@@ -46,13 +47,23 @@ def homes_below(limit: int, cursor: str | None, subscription_id: str | None) -> 
 
 
 def usage_below(
-    limit: int, cursor: str | None, since: datetime | None, until: datetime | None
+    limit: int,
+    cursor: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    source: UsageSource | None,
 ) -> Bindings:
     check_limit(limit)
     start = start_of("usage", cursor)
     at, last = start if until is None else min(start, (micros(until), ""))
     oldest = -LARGEST if since is None else micros(since)
-    return {"since": oldest, "at": at, "id": last, "limit": limit + 1}
+    return {
+        "since": oldest,
+        "at": at,
+        "id": last,
+        "limit": limit + 1,
+        "source": None if source is None else source.value,
+    }
 
 
 def blocks_below(limit: int, cursor: str | None) -> Bindings:

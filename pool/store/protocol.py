@@ -29,7 +29,7 @@ from pool.execution import ExecutionRow, ExecutionStatus
 from pool.keys import ApiKey
 from pool.store.keyring import KeptCharge, KeyHour, KeyStore
 from pool.subscription import SubscriptionSpec
-from pool.usage import Usage, UsageRecord
+from pool.usage import Usage, UsageRecord, UsageSource
 from pool.value import Instant, Value
 from pool.windows import RateLimitEvent, Window
 
@@ -198,8 +198,9 @@ class Ledger(Protocol):
         cursor: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        source: UsageSource | None = None,
     ) -> Page[UsageRecord]:
-        """Records with ``since <= timestamp < until``."""
+        """Records with ``since <= timestamp < until``, of one source or of all."""
         ...
 
     async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]: ...

@@ -549,6 +549,16 @@ async def test_usage_is_listed_between_since_and_until_newest_first(ledger: Ledg
     assert await listed() == ["use_3", "use_2b", "use_2", "use_1"]
 
 
+async def test_usage_is_listed_by_its_source(ledger: Ledger) -> None:
+    outside = record("use_1").model_copy(update={"source": UsageSource.OUTSIDE})
+    await ledger.record(outside)
+    await ledger.record(record("use_2"))
+
+    page = await ledger.usage(limit=2, source=UsageSource.OUTSIDE)
+
+    assert page.items == (outside,)
+
+
 async def test_block_totals_are_kept_by_model_newest_first(ledger: Ledger) -> None:
     edge = block_at(NOW).ends_at
     await ledger.record(record("use_1", 10, at=edge - TICK))

@@ -194,3 +194,14 @@ def test_prices_survive_being_written_down() -> None:
     rates = learned(charged(100, 20), charged(7, 3, 1))
 
     assert Rates.model_validate_json(rates.model_dump_json()) == rates
+
+
+def test_a_cache_write_of_an_hour_costs_two_of_input() -> None:
+    rates = learned(charged(1), charged(0, 0, 1))
+    written = Usage(models={SONNET: used(0, 0, 100)})
+
+    estimate = rates.estimate(written, {SONNET: 60})
+
+    assert estimate.cost_nano_usd == 60 * 2 * PRICES[0] + 40 * PRICES[2]
+    assert estimate.assumed == ("a cache write of an hour costs 2 x input",)
+    assert rates.estimate(written, {SONNET: 101}).cost_nano_usd == 100 * 2 * PRICES[0]

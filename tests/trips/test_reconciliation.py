@@ -190,7 +190,7 @@ def test_the_real_cli_beside_the_pool_is_told_from_the_pools_runs(
 
     assert {each.session_id for each in seen} == {by_hand, resumed}
     own = {line.request_id for line in api.standin.bill.lines("hand-token")}
-    assert {each.id for each in seen} == own
+    assert {id_ for each in seen for id_ in each.sighting.request_ids} == own
     assert len(own) == 2
     assert {each.sighting.usage.input_tokens for each in seen} == {100}
 

@@ -28,7 +28,7 @@ from pool.store.postgresql import executions, records, seat
 from pool.store.postgresql.commits import Commits
 from pool.store.postgresql.statements import Db, first_row, rows, run, run_many, statements
 from pool.store.protocol import BlockTotal, LedgerPortion, Page, Recovery, SessionTotal, Settlement
-from pool.usage import UsageRecord
+from pool.usage import UsageRecord, UsageSource
 from pool.windows import RateLimitEvent
 
 Result = TypeVar("Result")
@@ -166,8 +166,9 @@ class PostgresqlLedger:
         cursor: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        source: UsageSource | None = None,
     ) -> Page[UsageRecord]:
-        found = await self._found("usage", usage_below(limit, cursor, since, until))
+        found = await self._found("usage", usage_below(limit, cursor, since, until, source))
         return page("usage", limit, found, lambda row: read_document(UsageRecord, row[2]))
 
     async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]:

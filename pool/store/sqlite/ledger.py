@@ -25,7 +25,7 @@ from pool.store.sqlite import executions, records, seat
 from pool.store.sqlite.commits import Commits
 from pool.store.sqlite.connection import copy_into
 from pool.store.sqlite.statements import first_row, run_all, statements
-from pool.usage import UsageRecord
+from pool.usage import UsageRecord, UsageSource
 from pool.windows import RateLimitEvent
 
 _SQL = statements("ledger")
@@ -145,8 +145,9 @@ class SqliteLedger:
         cursor: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        source: UsageSource | None = None,
     ) -> Page[UsageRecord]:
-        wanted = usage_below(limit, cursor, since, until)
+        wanted = usage_below(limit, cursor, since, until, source)
 
         def work(db: apsw.Connection) -> Page[UsageRecord]:
             rows = db.execute(_SQL["usage"], wanted).fetchall()

@@ -69,7 +69,7 @@ def lines(*entries: Entry) -> bytes:
 def read(*entries: Entry) -> list[str]:
     reader = BesideReader(set())
     found = [reader.take(line) for line in lines(*entries).splitlines()]
-    return [seen.id for seen in found if seen is not None]
+    return [seen.sighting.message_id for seen in found if seen is not None]
 
 
 def test_the_pools_own_runs_are_not_beside_it() -> None:
@@ -77,7 +77,7 @@ def test_the_pools_own_runs_are_not_beside_it() -> None:
 
 
 def test_what_somebody_asks_in_a_session_of_his_own_is() -> None:
-    assert read(of_somebody(), answer("1"), a_tool_result(), answer("2")) == ["req_1", "req_2"]
+    assert read(of_somebody(), answer("1"), a_tool_result(), answer("2")) == ["msg_1", "msg_2"]
 
 
 def test_whoever_goes_on_in_a_session_of_the_pool_is_told_apart() -> None:
@@ -88,7 +88,7 @@ def test_whoever_goes_on_in_a_session_of_the_pool_is_told_apart() -> None:
         *(of_the_pool("exec_2", "p3"), answer("3")),
     )
 
-    assert seen == ["req_0", "req_2"]
+    assert seen == ["msg_0", "msg_2"]
 
 
 def test_an_answer_tells_its_time_model_and_counts() -> None:
@@ -146,7 +146,7 @@ def write(path: Path, *entries: Entry, mode: str = "ab") -> None:
 
 
 def ids(found: tuple[AnswerSeen, ...]) -> list[str]:
-    return [seen.id for seen in found]
+    return [seen.sighting.message_id for seen in found]
 
 
 def test_a_file_is_read_as_it_grows(tmp_path: Path, transcript: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_file_is_read_as_it_grows(tmp_path: Path, transcript: Path) -> None:
     write(transcript, answer("2"))
     then = files.read(tmp_path, WEEK_AGO)
 
-    assert (ids(first), ids(again), ids(then)) == (["req_1"], [], ["req_2"])
+    assert (ids(first), ids(again), ids(then)) == (["msg_1"], [], ["msg_2"])
 
 
 def test_a_line_that_is_still_written_is_left_for_later(tmp_path: Path, transcript: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_line_that_is_still_written_is_left_for_later(tmp_path: Path, transcri
     with transcript.open("ab") as file:
         file.write(whole[40:])
 
-    assert (ids(torn), ids(files.read(tmp_path, WEEK_AGO))) == ([], ["req_1"])
+    assert (ids(torn), ids(files.read(tmp_path, WEEK_AGO))) == ([], ["msg_1"])
 
 
 def test_whose_turn_it_was_is_remembered_between_readings(tmp_path: Path, transcript: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path, transcript: Path)
     write(transcript, of_somebody(), mode="wb")
     write(transcript, answer("3"))
 
-    assert ids(files.read(tmp_path, WEEK_AGO)) == ["req_3"]
+    assert ids(files.read(tmp_path, WEEK_AGO)) == ["msg_3"]
 
 
 def test_subagents_belong_to_the_prompt_that_set_them_off(tmp_path: Path, transcript: Path) -> None:
@@ -197,7 +197,7 @@ def test_subagents_belong_to_the_prompt_that_set_them_off(tmp_path: Path, transc
     write(agents / "agent-a.jsonl", of_a_subagent("p1"), answer("1"))
     write(agents / "agent-b.jsonl", of_a_subagent("p2"), answer("2"))
 
-    assert ids(BesideFiles().read(tmp_path, WEEK_AGO)) == ["req_2"]
+    assert ids(BesideFiles().read(tmp_path, WEEK_AGO)) == ["msg_2"]
 
 
 def test_what_is_older_is_not_read(tmp_path: Path, transcript: Path) -> None:
@@ -207,7 +207,7 @@ def test_what_is_older_is_not_read(tmp_path: Path, transcript: Path) -> None:
     write(unused, answer("3"))
     os.utime(unused, (WEEK_AGO.timestamp() - 1,) * 2)
 
-    assert ids(BesideFiles().read(tmp_path, WEEK_AGO)) == ["req_2"]
+    assert ids(BesideFiles().read(tmp_path, WEEK_AGO)) == ["msg_2"]
 
 
 def test_what_cannot_be_read_says_nothing(tmp_path: Path, transcript: Path) -> None:
@@ -228,5 +228,5 @@ def test_one_reading_is_bounded_and_the_next_goes_on(
     write(transcript, answer("1"), answer("2"))
     files = BesideFiles()
 
-    assert ids(files.read(tmp_path, WEEK_AGO)) == ["req_1"]
-    assert ids(files.read(tmp_path, WEEK_AGO)) == ["req_2"]
+    assert ids(files.read(tmp_path, WEEK_AGO)) == ["msg_1"]
+    assert ids(files.read(tmp_path, WEEK_AGO)) == ["msg_2"]

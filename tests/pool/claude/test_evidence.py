@@ -22,7 +22,7 @@ def usage(input_tokens: int = 100, output_tokens: int = 20) -> ModelUsage:
 
 
 def a_sighting(message_id: str = "msg_1", **fields: Any) -> Sighting:
-    known = {"model": MODEL, "usage": usage(), "is_final": True, "request_id": "req_1"}
+    known = {"model": MODEL, "usage": usage(), "is_final": True}
     return Sighting(message_id=message_id, **{**known, **fields})
 
 
@@ -128,7 +128,9 @@ sightings = st.lists(
     st.builds(
         Sighting,
         message_id=st.sampled_from(("msg_1", "msg_2")),
-        request_id=st.sampled_from((None, "req_1", "req_2")),
+        request_ids=st.frozensets(st.sampled_from(("req_1", "req_2"))),
+        hour_writes=st.integers(0, 9),
+        terms=st.sampled_from(("", "fast")),
         model=st.just(MODEL),
         usage=st.builds(usage, st.integers(0, 9), st.integers(0, 9)),
         is_final=st.booleans(),

@@ -61,7 +61,7 @@ def a_transcript(*counts: tuple[int, int], unanswered: tuple[str, ...] = ()) -> 
     answers = tuple(
         Sighting(
             message_id=f"msg_{number}",
-            request_id=f"req_{number}",
+            request_ids=frozenset({f"req_{number}"}),
             model=MODEL,
             usage=used(*each).models[MODEL],
             is_final=True,
@@ -92,6 +92,16 @@ def test_what_the_spool_missed_is_settled_from_the_transcript_alone() -> None:
     outcome = concluded(a_reading(), a_transcript((100, 20)))
 
     assert (outcome.evidence, outcome.usage) == (True, used(100, 20, 600_000))
+
+
+def test_what_it_wrote_for_an_hour_costs_two_of_input() -> None:
+    (answer,) = a_transcript((100, 20)).answers
+    written = answer.usage.model_copy(update={"cache_creation_input_tokens": 50})
+    answer = answer.model_copy(update={"usage": written, "hour_writes": 50})
+
+    outcome = concluded(a_reading(), Transcript(answers=(answer,)))
+
+    assert outcome.usage.cost_nano_usd == 600_000 + 50 * 2 * 3_000
 
 
 def test_an_answer_in_both_is_charged_once() -> None:

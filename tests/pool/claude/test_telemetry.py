@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from localpool import NOON, SONNET
 
 from pool.claude.telemetry import MAX_EVENTS, outside_record, read_export
-from pool.usage import ModelUsage, UsageSource
+from pool.usage import Call, ModelUsage, UsageSource
 
 NANOS = str(int(NOON.timestamp()) * 10**9)
 REQUEST = {
@@ -66,12 +66,27 @@ def test_a_request_is_read_with_its_tokens_and_cost() -> None:
     )
 
 
-def test_its_record_bears_the_id_that_its_transcript_would_give() -> None:
+def test_its_record_bears_the_id_of_the_request() -> None:
     (request,) = read_export(export(record())).requests
 
     kept = outside_record(request, "sub1", NOON)
 
     assert (kept.id, kept.source) == ("outside:req_1", UsageSource.OUTSIDE)
+    assert kept.call == Call(request_ids=("req_1",))
+
+
+@pytest.mark.parametrize("request_id", [None, ""])
+def test_a_request_without_an_id_is_told_by_what_it_says(request_id: str | None) -> None:
+    told = export(
+        record(request_id=request_id),
+        record(request_id=request_id),
+        record(request_id=request_id, output_tokens=21),
+    )
+
+    kept = [outside_record(each, "sub1", NOON) for each in read_export(told).requests]
+
+    assert kept[0].id == kept[1].id != kept[2].id
+    assert kept[0].call == Call()
 
 
 def test_other_events_are_passed_over() -> None:
@@ -80,8 +95,8 @@ def test_other_events_are_passed_over() -> None:
     assert (found.requests, found.rejected) == ((), 0)
 
 
-@pytest.mark.parametrize("name", ["request_id", "session.id", "model", "cost_usd"])
-def test_what_could_be_counted_twice_or_has_no_price_is_rejected(name: str) -> None:
+@pytest.mark.parametrize("name", ["session.id", "model", "cost_usd"])
+def test_what_has_no_session_model_or_price_is_rejected(name: str) -> None:
     found = read_export(export(record(**{name: None}), record(request_id="req_2")))
 
     assert (len(found.requests), found.rejected) == (1, 1)

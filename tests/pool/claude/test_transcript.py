@@ -61,7 +61,7 @@ def test_an_answer_after_the_runs_prompt_is_the_runs() -> None:
     transcript = read(lines(prompt(), request(), answer()))
 
     (seen,) = transcript.answers
-    assert (seen.message_id, seen.request_id, seen.model) == ("msg_1", "req_msg_1", MODEL)
+    assert (seen.message_id, seen.request_ids, seen.model) == ("msg_1", {"req_msg_1"}, MODEL)
     assert seen.usage == ModelUsage(input_tokens=100, output_tokens=20)
     assert seen.is_final
     assert transcript.unanswered == frozenset()
@@ -101,10 +101,10 @@ def test_repeated_blocks_of_an_answer_count_once_with_the_largest_counts() -> No
     assert seen.usage == ModelUsage(input_tokens=100, output_tokens=50)
 
 
-def test_one_message_id_under_two_requests_is_two_answers() -> None:
+def test_one_message_under_two_requests_is_one_answer() -> None:
     again = answer(requestId="req_2")
 
-    assert ids(read(lines(prompt(), answer(), again))) == ["msg_1", "msg_1"]
+    assert ids(read(lines(prompt(), answer(), again))) == ["msg_1"]
 
 
 def test_a_subagent_of_the_run_is_the_runs_and_of_another_is_not() -> None:

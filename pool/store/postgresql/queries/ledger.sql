@@ -122,6 +122,7 @@ ORDER BY timestamp DESC, id DESC LIMIT 50;
 SELECT timestamp, id, document FROM usage_records
 WHERE subscription_id = :subscription_id AND timestamp >= :since
     AND (timestamp, id) < (:at, :id)
+    AND (:source::text IS NULL OR source = :source)
 ORDER BY timestamp DESC, id DESC LIMIT :limit;
 
 -- name: blocks

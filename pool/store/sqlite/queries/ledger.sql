@@ -99,6 +99,7 @@ ORDER BY timestamp DESC, id DESC LIMIT 50;
 -- A page, newest first, below (:at, :id).
 SELECT timestamp, id, document FROM usage_records
 WHERE timestamp >= :since AND (timestamp, id) < (:at, :id)
+    AND (:source IS NULL OR source = :source)
 ORDER BY timestamp DESC, id DESC LIMIT :limit;
 
 -- name: blocks
