@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from actors.life import Life
-from pool.errors import Conflict, NotFound, PeerLost
+from pool.claude.session_copy import TranscriptGone
+from pool.errors import Conflict, NotFound, PeerLost, PoolError
 from pool.execution import ExecutionRow, Intent
 from pool.outcome import Failed, FailureKind
 
@@ -26,6 +27,8 @@ Answer = TypeVar("Answer")
 ROUTER_SECONDS = 60.0
 """How long a router that is away is waited for; a restart takes some seconds."""
 ROUTER_AWAY_SECONDS = 1.0
+NOTE_SECONDS = 2.0
+"""How long a caller waits for the directory to forget what is gone: lists alone profit."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ async def fetched(
         if isinstance(source, Elsewhere):
             return source
         return row if source is None else await _fetch(life, row, source)
+    except TranscriptGone as error:
+        return Failed(kind=FailureKind.SESSION_NOT_FOUND, message=str(error))
     except (Conflict, NotFound, PeerLost, OSError) as error:
         source_name = f" from {intent.session_from}" if intent.session_from else ""
         message = f"its session cannot be brought here{source_name}: {_told(error)}"
@@ -64,12 +69,27 @@ async def fetched(
         return Failed(kind=FailureKind.SESSION_NOT_MOVED, message=message)
 
 
+async def note_gone(life: Life, intent: Intent) -> None:
+    """Let the directory forget the session of a turn that found no transcript of it. Where that
+    cannot be done now, the next turn finds it out again.
+    """
+    session_id = intent.forks or (intent.session_id if intent.resumes else None)
+    if session_id is None:
+        return
+    held_by = intent.session_from or life.state.spec.id
+    try:
+        async with asyncio.timeout(NOTE_SECONDS):
+            await life.given.peers.router().session_gone(session_id, held_by)
+    except (PoolError, TimeoutError):
+        log.warning("session not forgotten", extra={"session_id": session_id})
+
+
 async def _source(life: Life, intent: Intent) -> str | Elsewhere | None:
     """Who has the transcript; None where it is here already."""
     here, session_id = life.state.spec.id, intent.forks or intent.session_id
     home = await _answer(lambda: life.given.peers.router().session_home(session_id))
     if home is None:
-        raise NotFound("session", session_id)
+        raise TranscriptGone("it was forgotten while it waited")
     if intent.forks is not None:
         there = home.fetch_from or home.subscription_id
         return None if there == here else there

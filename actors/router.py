@@ -167,6 +167,10 @@ class Router:
         """Let a session that could not be fetched live again where its transcript is."""
         await self._sessions.returns(session_id, instead_of, source)
 
+    async def session_gone(self, session_id: str, held_by: str) -> None:
+        """Forget a session whose transcript is not where it was kept, unless it is elsewhere."""
+        await self._sessions.gone(session_id, held_by)
+
     async def sessions(
         self, *, limit: int, cursor: str | None = None, subscription_id: str | None = None
     ) -> Page[Session]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from actors.fetching import Elsewhere, fetched
+from actors.fetching import Elsewhere, fetched, note_gone
 from actors.leaving import Leaving, seat_failed
 from actors.life import STORE_RETRY_SECONDS, Life
 from pool.admission import RefusalCause, refusal
@@ -371,6 +371,8 @@ class Runs:
         One that ``follows`` its session was not run, and is handed on to where that went.
         """
         life = self._life
+        if isinstance(outcome, Failed) and outcome.kind is FailureKind.SESSION_NOT_FOUND:
+            await note_gone(life, live.row.intent)
         most = life.given.policy.max_attempts
         elsewhere = follows or goes_elsewhere(live.row, outcome, most)
         end = await self._keep(

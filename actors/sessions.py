@@ -82,6 +82,14 @@ class Sessions:
             session_id, instead_of=instead_of, subscription_id=source, with_history=True
         )
 
+    async def gone(self, session_id: str, held_by: str) -> None:
+        """Forget a session whose transcript is not where it was kept, unless it is elsewhere."""
+        home = await self._directory.session_home(session_id)
+        if home is not None and (home.fetch_from or home.subscription_id) == held_by:
+            await self._directory.forget_session(session_id)
+            ids = {"session_id": session_id, "subscription_id": held_by}
+            log.warning("session forgotten: its transcript is gone", extra=ids)
+
     async def forget(self, session_id: str, reachable: Container[str]) -> None:
         """Remove a session and its transcripts, wherever it has been. ``Conflict`` at work."""
         session = await self.one(session_id)

@@ -41,6 +41,7 @@ from pool.errors import (
     PeerLost,
     PoolError,
     RateLimited,
+    SessionGone,
     StoreError,
     TooManyAtOnce,
     Unavailable,
@@ -117,6 +118,7 @@ KINDS: dict[type[PoolError], Kind] = {
     Foreign: Kind(403, "foreign", "This pool answers its own machine alone"),
     Forbidden: Kind(403, "forbidden", "The key does not allow this"),
     NotPermitted: Kind(403, "not-permitted", "The key does not cover this"),
+    SessionGone: Kind(404, "session-not-found", "The session cannot be gone on with"),
     NotFound: Kind(404, "not-found", "Nothing is known by this id"),
     BodyTooSlow: Kind(408, "body-too-slow", "The body did not arrive in time", 1),
     Conflict: Kind(409, "conflict", "It does not fit the present state"),
@@ -234,14 +236,17 @@ _UNUSABLE = {
 
 
 def served(execution: Execution) -> Execution:
-    """An ended execution, unless its seat turned it away before any output.
+    """An ended execution, unless it was turned away before any output: by its subscription, or
+    since its session is gone.
 
-    Then ``Exhausted`` or ``Unavailable`` with its id. It has ended all the same, so asking again
-    takes a new idempotency key.
+    Then ``Exhausted``, ``Unavailable`` or ``SessionGone`` with its id. It has ended all the same,
+    so asking again takes a new idempotency key.
     """
     error = execution.error
     if error is None:
         return execution
+    if error.type == FailureKind.SESSION_NOT_FOUND:
+        raise SessionGone(execution.id, error.message)
     reason = f"{error.type}: {error.message} (ask again as a new request)"
     if error.type in _EXHAUSTED:
         raise Exhausted(execution.id, reason, error.retry_at)

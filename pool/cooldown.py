@@ -47,6 +47,7 @@ _SAYS_NOTHING = {
     FailureKind.TIMEOUT,
     FailureKind.OUTPUT_LIMIT,
     FailureKind.QUEUE_TIMEOUT,
+    FailureKind.SESSION_NOT_FOUND,
     FailureKind.SESSION_NOT_MOVED,
 }
 """Ends that neither prove a seat nor speak against it."""

@@ -168,6 +168,18 @@ class OverBudget(KeyLimited):
     """Spent and reserved, its daily or weekly budget leaves no room."""
 
 
+class SessionGone(PoolError):
+    """A session whose transcript is not there any more: no turn of it can be run."""
+
+    def __init__(self, execution_id: str, problem: str) -> None:
+        super().__init__(execution_id, problem)
+        self.execution_id = execution_id
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.problem}: begin a new session"
+
+
 class StoreError(PoolError):
     """A durable store that cannot do what it was asked; nothing of it was kept."""
 

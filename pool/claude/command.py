@@ -31,6 +31,13 @@ _FAMILIES = {
 ``Edit`` holds for all that write, and ``Task`` is an older name of ``Agent`` (tried on 2.1.330)."""
 
 
+KEPT_DAYS = 3_651
+"""For how long a run leaves transcripts alone: longer than any retention of the pool's, so that a
+session which is listed can be gone on with. A shorter one would also remove what a user of the same
+config directory keeps (seen on 2.1.330, which removes nothing where no source of settings says so;
+earlier releases remove what is older than 30 days)."""
+
+
 def argv(launch: Launch, executable: Path, folder: Path) -> tuple[str, ...]:
     """The command that runs a launch, with its files (``files``) in a folder. It holds neither
     prompt, system prompt, credential nor what configures servers and agents.
@@ -53,7 +60,11 @@ def _tools(launch: Launch) -> tuple[str, ...]:
     granted = dict.fromkeys(tool.partition("(")[0] for tool in launch.tools)
     built_in = [name for name in granted if not name.startswith("mcp__")]
     denied = [name for name in _CLOSED if _FAMILIES.get(name, {name}).isdisjoint(granted)]
-    settings = {"permissions": {"deny": denied}, "disableAllHooks": True}
+    settings = {
+        "permissions": {"deny": denied},
+        "disableAllHooks": True,
+        "cleanupPeriodDays": KEPT_DAYS,
+    }
     return (
         f"--tools={','.join(built_in)}",
         *([f"--allowedTools={','.join(launch.tools)}"] if launch.tools else []),

@@ -39,7 +39,7 @@ _SENTENCES = {
     FailureKind.REFUSAL: "the model declined to answer",
     FailureKind.MAX_TURNS: "the run reached its limit of turns",
     FailureKind.MAX_BUDGET: "the run went over its budget; the answer is lost",
-    FailureKind.SESSION_NOT_FOUND: "the subscription has no such session",
+    FailureKind.SESSION_NOT_FOUND: "the session's transcript is not there any more",
     FailureKind.TIMEOUT: "the run was ended at its deadline",
     FailureKind.OUTPUT_LIMIT: "the run was ended because it printed too much",
     FailureKind.INTERRUPTED: "the run was stopped",
@@ -87,7 +87,7 @@ def result_message(kind: FailureKind, result: dict[str, Any], launch: Launch) ->
         case FailureKind.MODEL_NOT_FOUND:
             detail = launch.model
         case FailureKind.SESSION_NOT_FOUND:
-            detail = launch.session_id
+            detail = launch.forks or launch.session_id
         case FailureKind.STARTUP_FAILED:
             detail = _STARTUP_FAILURES.get(_words(result)) or _words(result)
         case FailureKind.INVALID_REQUEST:

@@ -49,17 +49,21 @@ class CopyRefused(Conflict):
     """A session that cannot be copied, or a copy that is not what it says. The reason is safe."""
 
 
+class TranscriptGone(CopyRefused):
+    """There is nothing to be copied, and nothing that the CLI could go on with."""
+
+
 def copy_session(
     config_dir: Path, session_id: str, without_prompts: Iterable[str] = ()
 ) -> SessionCopy:
     """A copy of a session, without the turns of these prompts, which are known by their uuids.
 
-    Raises ``CopyRefused`` where there is no such session, or too much of it.
+    Raises ``TranscriptGone`` where there is no such session, ``CopyRefused`` for too much of it.
     """
     projects = config_dir / "projects"
     transcripts = sorted(projects.glob(f"*/{session_id}.jsonl"))
     if not transcripts:
-        raise CopyRefused("its transcript is not there any more")
+        raise TranscriptGone("its transcript is not there any more")
     latest = max(transcripts, key=lambda path: path.stat().st_mtime_ns)
     beside = (path for path in latest.with_suffix("").rglob("*") if path.is_file())
     paths = [latest, *sorted(beside)]
@@ -70,7 +74,7 @@ def copy_session(
         _file(projects, path, unwanted if path == latest else frozenset()) for path in paths
     )
     if not _has_turns(files[0].data):
-        raise CopyRefused("no turn of it has been answered")
+        raise TranscriptGone("no turn of it has been answered")
     return SessionCopy(session_id=session_id, files=files)
 
 

@@ -313,7 +313,7 @@ async def test_a_session_is_not_copied_while_a_turn_of_it_runs(
     assert history(two, "sub1", first.session_id) == ["one", "two"]
 
 
-async def test_a_session_whose_transcript_is_gone_is_refused_and_stays(
+async def test_a_session_whose_transcript_is_gone_is_forgotten_where_it_was_to_be_fetched(
     two: LocalPool, runner: FakeRunner
 ) -> None:
     first = await runs_at(two, "sub1")
@@ -323,13 +323,35 @@ async def test_a_session_whose_transcript_is_gone_is_refused_and_stays(
     execution = await turn(two, first.session_id, "two")
 
     assert execution.error is not None
-    assert execution.error.type == "session_not_moved"
-    assert "from sub1: its transcript is not there any more" in execution.error.message
-    assert (
-        await lives_at(two, first.session_id),
-        (await two.client.session(first.session_id)).moves,
-    ) == ("sub1", ())
+    assert execution.error.type == "session_not_found"
+    assert execution.error.message == "its transcript is not there any more"
+    assert first.session_id not in {each.id for each in (await two.client.sessions()).items}
     assert [each for each in runner.runs if each.seat == "sub2"] == []
+
+
+async def test_a_session_whose_transcript_is_gone_is_forgotten_where_it_lives(
+    two: LocalPool, runner: FakeRunner
+) -> None:
+    first, kept = await runs_at(two, "sub1"), await runs_at(two, "sub1")
+    runner.scripts["sub1"] = [failed(FailureKind.SESSION_NOT_FOUND)]
+
+    execution = await turn(two, first.session_id, "gone")
+
+    assert execution.error is not None
+    assert execution.error.type == "session_not_found"
+    assert [each.id for each in (await two.client.sessions()).items] == [kept.session_id]
+    with pytest.raises(NotFound):
+        await turn(two, first.session_id, "again")
+
+
+async def test_a_session_that_lives_elsewhere_by_now_is_not_forgotten(
+    two: LocalPool, runner: FakeRunner
+) -> None:
+    first = await runs_at(two, "sub1")
+
+    await two.router.session_gone(first.session_id, "sub2")
+
+    assert await lives_at(two, first.session_id) == "sub1"
 
 
 async def test_a_session_whose_home_cannot_be_asked_is_refused_and_stays(

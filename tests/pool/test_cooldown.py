@@ -122,6 +122,7 @@ def test_a_missing_login_stops_a_seat_for_five_minutes_and_spent_credit_for_fift
         FailureKind.CANCELLED,
         FailureKind.TIMEOUT,
         FailureKind.QUEUE_TIMEOUT,
+        FailureKind.SESSION_NOT_FOUND,
         FailureKind.SESSION_NOT_MOVED,
     ],
 )
@@ -132,6 +133,7 @@ def test_a_callers_own_error_never_parks_a_seat(kind: FailureKind) -> None:
 
 
 SAYS_NOTHING = [
+    FailureKind.SESSION_NOT_FOUND,
     FailureKind.CANCELLED,
     FailureKind.INTERRUPTED,
     FailureKind.TIMEOUT,

@@ -20,7 +20,7 @@ from actors.reconciler import Reconciler
 from actors.router import Router, RouterSettings
 from actors.subscription import Subscription
 from pool.claude.run import Launch, Printed, Runner
-from pool.claude.session_copy import CopyRefused, SessionCopy, SessionFile
+from pool.claude.session_copy import SessionCopy, SessionFile, TranscriptGone
 from pool.errors import ConfigError, Conflict, PeerLost, StoreError
 from pool.money import nano_usd
 from pool.outcome import Completed, Failed, FailureKind, Outcome
@@ -183,7 +183,7 @@ class FakeRunner:
         try:
             copy = self.sessions[environment.get("SEAT", ""), session_id]
         except KeyError:
-            raise CopyRefused("its transcript is not there any more") from None
+            raise TranscriptGone("its transcript is not there any more") from None
         file, left_out = copy.files[0], {launch.prompt.encode() for launch in without}
         lines = (line for line in file.data.splitlines() if line not in left_out)
         kept = file.model_copy(update={"data": b"".join(line + b"\n" for line in lines)})

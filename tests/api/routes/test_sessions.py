@@ -107,3 +107,21 @@ async def test_looking_takes_a_key_that_may_read_and_forgetting_one_that_may_exe
 
     assert [(await each.get(UNKNOWN)).status_code for each in (reader, runner)] == [404, 403]
     assert [(await each.delete(UNKNOWN)).status_code for each in (reader, runner)] == [403, 404]
+
+
+async def test_a_turn_of_a_session_whose_transcript_is_gone_is_404_and_the_session_forgotten(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    first = await turn(http)
+    local_pool.runner.script = [Failed(kind=FailureKind.SESSION_NOT_FOUND, message="it is gone")]
+
+    body = {"prompt": "and now?", "session_id": first["session_id"]}
+    answer = await http.post("/v1/executions", json=body)
+
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (404, "urn:claude-pool:session-not-found")
+    assert problem["detail"] == "it is gone: begin a new session"
+    ended = (await http.get(f"/v1/executions/{problem['execution_id']}")).json()
+    assert ended["error"]["type"] == "session_not_found"
+    assert (await http.get(SESSIONS)).json()["items"] == []
+    assert (await http.post("/v1/executions", json=body)).status_code == 404

@@ -32,7 +32,7 @@ def a_launch(**fields: Any) -> Launch:
 def test_the_command_line_is_the_one_that_was_tried() -> None:
     closed = (
         '{"permissions":{"deny":["Read","Bash","Edit","Write","WebFetch","WebSearch","Agent",'
-        '"Task","Skill"]},"disableAllHooks":true}'
+        '"Task","Skill"]},"disableAllHooks":true,"cleanupPeriodDays":3651}'
     )
     assert argv(a_launch(), CLAUDE, RUN) == (
         "/opt/claude",

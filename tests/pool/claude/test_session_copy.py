@@ -12,6 +12,7 @@ from pool.claude.session_copy import (
     MAX_COPY_BYTES,
     CopyRefused,
     SessionCopy,
+    TranscriptGone,
     copy_session,
     install_session,
     remove_session,
@@ -111,12 +112,12 @@ def test_a_prompt_that_speaks_of_the_failed_ones_uuid_is_kept(tmp_path: Path) ->
 def test_a_session_of_which_no_turn_was_answered_is_not_copied(tmp_path: Path) -> None:
     write(tmp_path, *turn("one", REFUSED, None))
 
-    with pytest.raises(CopyRefused, match="no turn of it has been answered"):
+    with pytest.raises(TranscriptGone, match="no turn of it has been answered"):
         copy_session(tmp_path, SESSION, ["uuid-of-one"])
 
 
 def test_an_absent_session_and_one_that_is_too_large_are_not_copied(tmp_path: Path) -> None:
-    with pytest.raises(CopyRefused, match="not there any more"):
+    with pytest.raises(TranscriptGone, match="not there any more"):
         copy_session(tmp_path, SESSION)
 
     with write(tmp_path, *turn("one", ANSWERED, None)).open("ab") as file:
