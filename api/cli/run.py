@@ -26,7 +26,7 @@ from api.cli.service import (
     understood,
 )
 from pool.execution import Execution, ExecutionStatus
-from pool.progress import Ended, Text, Withdrawn
+from pool.progress import AttemptBegan, AttemptFailed, Ended, Text, Withdrawn
 
 Prompt = Annotated[str, typer.Argument(help="What the model should do; `-` reads standard input.")]
 Model = Annotated[str | None, typer.Option(help="A model; without it the pool's default.")]
@@ -41,7 +41,6 @@ Timeout = Annotated[float | None, typer.Option(help="Stop after so many seconds.
 Background = Annotated[
     bool, typer.Option(help="Do not wait: print the execution's id as soon as it is admitted.")
 ]
-Stream = Annotated[bool, typer.Option("--stream", help="Print the answer as it comes.")]
 
 
 def run(
@@ -55,14 +54,13 @@ def run(
     max_budget: MaxBudget = None,
     timeout: Timeout = None,
     background: Background = False,
-    stream: Stream = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key_env: KeyEnv = DEFAULT_KEY_ENV,
 ) -> None:
-    """Run PROMPT on the pool and print the answer.
+    """Run PROMPT on the pool and print the answer as it comes.
 
-    The answer goes to standard output; what it cost, where it ran and its session to standard
+    The answer goes to standard output; where it went, what it cost and why it failed to standard
     error. Exit code 0 when it succeeded, 1 otherwise.
     """
     wanted = {
@@ -76,14 +74,18 @@ def run(
         "timeout_seconds": timeout,
     }
     body = {name: value for name, value in wanted.items() if value is not None}
-    is_shown = stream and not background and not as_json
+    streams, shown = not background and not as_json, ""
     with service(url, key_env) as asked:
-        execution = _started(asked, {**body, "stream": is_shown})
-        if is_shown:
-            is_shown = _shown(asked, execution)
-        if not background:
-            execution = _awaited(asked, execution)
-    _print(execution, as_json=as_json, is_shown=is_shown)
+        execution = _started(asked, {**body, "stream": streams})
+        try:
+            if streams:
+                shown = _show(asked, execution)
+            if not background:
+                execution = asked.ended(execution)
+        except KeyboardInterrupt:
+            complain("Not waiting any longer", f"execution {execution.id} goes on")
+            raise typer.Exit(130) from None
+    _print(execution, as_json=as_json, shown=shown)
     if not background and execution.status is not ExecutionStatus.SUCCEEDED:
         raise typer.Exit(1)
 
@@ -93,53 +95,62 @@ def _started(asked: Service, body: dict[str, Any]) -> Execution:
     return understood(Execution, answer.value)
 
 
-def _shown(asked: Service, execution: Execution) -> bool:
-    """Print the answer as it comes. Whether it was seen to its end."""
-    try:
-        for progress in asked.progress(execution):
-            match progress:
-                case Text(text=text):
-                    typer.echo(text, nl=False)
-                case Withdrawn():
-                    typer.echo()
-                    complain("The API broke off", "the last piece is void, it begins anew")
-                case Ended():
-                    typer.echo()
-                    return True
-                case _:
-                    pass
-    except KeyboardInterrupt:
-        raise _left(execution) from None
-    complain("The connection broke", "the whole answer follows once it is there")
-    return False
+def _show(asked: Service, execution: Execution) -> str:
+    """Print the answer as it comes; what was printed of it."""
+    shown = ""
+    for progress in asked.progress(execution):
+        match progress:
+            case AttemptBegan():
+                _remark(
+                    f"{execution.id} runs on {progress.subscription_id} with {progress.model}, "
+                    f"session {progress.session_id}"
+                )
+            case AttemptFailed(attempt=attempt):
+                reason = attempt.reason or "it says no more"
+                complain(f"{attempt.outcome} on {attempt.subscription_id}", reason)
+            case Text(text=text):
+                typer.echo(text, nl=False)
+                shown += text
+            case Withdrawn(text_characters=void) if void:
+                typer.echo()
+                complain("The API broke off", f"the last {void} characters come anew")
+                shown = shown[:-void]
+            case Ended():
+                return shown
+            case _:
+                pass
+    complain("The connection broke", "the rest of the answer follows once it is there")
+    return shown
 
 
-def _left(execution: Execution) -> typer.Exit:
-    complain("Not waiting any longer", f"execution {execution.id} goes on")
-    return typer.Exit(130)
-
-
-def _awaited(asked: Service, execution: Execution) -> Execution:
-    try:
-        return asked.ended(execution)
-    except KeyboardInterrupt:
-        raise _left(execution) from None
-
-
-def _print(execution: Execution, *, as_json: bool, is_shown: bool) -> None:
-    if is_shown:
-        pass
-    elif as_json:
+def _print(execution: Execution, *, as_json: bool, shown: str) -> None:
+    """Print what was not shown yet."""
+    if as_json:
         typer.echo(execution.model_dump_json(indent=2))
     elif not execution.status.is_final:
         typer.echo(execution.id)
-    elif execution.structured_output is not None:
-        typer.echo(json.dumps(execution.structured_output, indent=2))
-    elif execution.result is not None:
-        typer.echo(execution.result)
+    elif (rest := _rest(_answer(execution), shown)) is not None:
+        typer.echo(rest)
     if execution.error is not None:
         complain(f"{execution.status}, {execution.error.type}", execution.error.message)
-    errors.print(summary(execution), style="dim", markup=False, highlight=False)
+    _remark(summary(execution))
+
+
+def _answer(execution: Execution) -> str | None:
+    if execution.structured_output is not None:
+        return json.dumps(execution.structured_output, indent=2)
+    return execution.result
+
+
+def _rest(answer: str | None, shown: str) -> str | None:
+    """What follows what was shown, which may tell of several turns; None where nothing does."""
+    if answer is None or (shown and shown.endswith(answer)):
+        return "" if shown else None
+    return answer.removeprefix(shown) if answer.startswith(shown) else f"\n{answer}"
+
+
+def _remark(text: str) -> None:
+    errors.print(text, style="dim", markup=False, highlight=False)
 
 
 def summary(execution: Execution) -> str:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Awaitable, Callable
 
 from click.testing import Result
@@ -130,25 +132,84 @@ async def test_something_else_that_listens_there_is_told(cli: Cli, url: str) -> 
     assert "There is nothing at this address" in result.stderr
 
 
-async def test_a_streamed_answer_is_printed_piece_by_piece_and_once(
+async def test_the_answer_is_printed_as_it_comes_and_once(url: str, local_pool: LocalPool) -> None:
+    local_pool.runner.hold = True
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from api.main import app; app()", "run", "say much"),
+        env={**os.environ, "CLAUDE_POOL_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert command.stdout is not None
+    (run,) = await local_pool.runner.wait_for_runs(1)
+
+    run.says("one ", "two ")
+    async with asyncio.timeout(20):
+        assert await command.stdout.readexactly(8) == b"one two "
+    run.says("three")
+    run.end(completed("one two three"))
+    rest, told = await command.communicate()
+
+    assert (command.returncode, rest) == (0, b"three\n")
+    assert f"{run.run_id} runs on {run.seat}" in told.decode()
+
+
+async def test_thinking_and_tools_are_not_printed(cli: Cli, local_pool: LocalPool) -> None:
+    local_pool.runner.hold = True
+    running = asyncio.create_task(cli("run", "say much"))
+    (run,) = await local_pool.runner.wait_for_runs(1)
+    thought = {"type": "thinking_delta", "thinking": "hm"}
+    event = {"type": "content_block_delta", "index": 0, "delta": thought}
+    use = {"type": "tool_use", "id": "t", "name": "Read", "input": {}}
+    run.prints(
+        {"type": "stream_event", "event": event, "parent_tool_use_id": None},
+        {"type": "assistant", "message": {"id": "m", "content": [use]}, "parent_tool_use_id": None},
+    )
+    run.says("yes")
+    run.end()
+
+    assert (await running).stdout == "yes\n"
+
+
+async def test_what_the_api_broke_off_comes_anew_and_is_told(
     cli: Cli, local_pool: LocalPool
 ) -> None:
     local_pool.runner.hold = True
-    running = asyncio.create_task(cli("run", "say much", "--stream"))
+    running = asyncio.create_task(cli("run", "say much"))
     (run,) = await local_pool.runner.wait_for_runs(1)
-    run.says("one ", "two ", "three")
-    run.end(completed("one two three"))
+    run.says("one two")
+    stop = {"type": "message_stop"}
+    broken = {"type": "stream_event", "event": stop, "abandoned_blocks": {"from_block_index": 0}}
+    run.prints({**broken, "parent_tool_use_id": None})
+    run.says("one three")
+    run.end(completed("one three"))
 
     result = await running
 
-    assert (result.exit_code, result.stdout) == (0, "one two three\n")
-    assert "$0.0006 on sub" in result.stderr
+    assert result.stdout == "one two\none three\n"
+    assert "the last 7 characters come anew" in result.stderr
 
 
-async def test_a_streamed_failure_is_told_like_any_other(cli: Cli, local_pool: LocalPool) -> None:
-    local_pool.runner.script = [Failed(kind=FailureKind.TIMEOUT, message="too slow")]
+async def test_a_failure_in_the_middle_is_told_after_what_came(
+    cli: Cli, local_pool: LocalPool
+) -> None:
+    local_pool.runner.hold = True
+    running = asyncio.create_task(cli("run", "say much"))
+    (run,) = await local_pool.runner.wait_for_runs(1)
+    run.says("one ")
+    run.end(Failed(kind=FailureKind.TIMEOUT, message="too slow"))
 
-    result = await cli("run", "say much", "--stream")
+    result = await running
 
-    assert result.exit_code == 1
+    assert (result.exit_code, result.stdout) == (1, "one \n")
     assert "failed, timeout: too slow" in result.stderr
+
+
+async def test_an_attempt_that_went_on_elsewhere_is_told(cli: Cli, local_pool: LocalPool) -> None:
+    local_pool.runner.script = [Failed(kind=FailureKind.OVERLOADED, message="too many")]
+
+    result = await cli("run", "say yes")
+
+    assert (result.exit_code, result.stdout) == (0, "yes\n")
+    assert "overloaded on sub" in result.stderr
+    assert "too many" in result.stderr
