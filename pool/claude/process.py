@@ -61,18 +61,28 @@ async def _readable(fd: int, seconds: float) -> None:
         loop.remove_reader(fd)
 
 
-def holders(path: Path, fd: int) -> tuple[int, ...]:
-    """The other processes of this user that have a file open as their descriptor ``fd``.
+def belonging(lock: Path, fd: int, mark: str, leader: int | None) -> frozenset[int]:
+    """The other processes of this user that belong to a run: those that have its lock open as
+    their descriptor ``fd``, those whose environment holds its ``mark``, and the ``leader``; with
+    everything that these have started.
 
-    Walks all of ``/proc``. The descriptor's number tells those that inherited the file from those
-    that opened it to look.
+    Walks all of ``/proc``. The descriptor's number tells those that inherited the lock from those
+    that opened it to look; a tool that was started without it was given the environment. One that
+    was given neither is known as long as whoever started it lives.
     """
     try:
-        wanted = path.stat()
+        wanted = lock.stat()
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     except OSError:
-        return ()
-    return tuple(pid for pid in pids if pid != os.getpid() and _has_open(pid, fd, wanted))
+        return frozenset()
+    found = {pid for pid in pids if _has_open(pid, fd, wanted) or _is_marked(pid, mark)}
+    if leader is not None:
+        found.add(leader)
+    found.discard(os.getpid())
+    parents = {pid: parent for pid in pids if (parent := _parent(pid)) is not None}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return frozenset(found - {os.getpid()})
 
 
 def kill(pid: int) -> None:
@@ -88,6 +98,18 @@ def _has_open(pid: int, fd: int, wanted: os.stat_result) -> bool:
         return False
 
 
+def _is_marked(pid: int, mark: str) -> bool:
+    try:
+        return mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def _parent(pid: int) -> int | None:
+    fields = _stat(pid)
+    return None if fields is None else int(fields[1])
+
+
 def _boot_id() -> str | None:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -97,9 +119,14 @@ def _boot_id() -> str | None:
 
 def start_time(pid: int) -> int | None:
     """When a process started, in ticks since boot; None where it is gone, or none can be read."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """What the system says of a process that lives, from its state on."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    is_zombie = fields[0] == b"Z"
-    return None if is_zombie else int(fields[19])
+    return None if fields[0] == b"Z" else fields

@@ -12,7 +12,7 @@ import time
 
 from pool.claude.conclude import conclude
 from pool.claude.ending import EndedBy, Ending
-from pool.claude.process import holders, kill
+from pool.claude.process import belonging, kill
 from pool.claude.run import Launch
 from pool.claude.run_directory import LOCK_FD, RunDirectory, Started
 from pool.claude.session_files import read_transcript
@@ -117,14 +117,20 @@ class ProcessRun:
         return started.supervisor.is_alive()
 
     async def _kill(self, started: Started | None) -> None:
-        """Kill all that is left of the run, and return when it is gone.
-
-        What holds the run's lock belongs to the run, whatever its group and pid.
+        """Kill all that is left of the run, whatever its groups and pids, and return when it is
+        gone.
         """
         until = time.monotonic() + _KILL_SECONDS
-        while self.directory.is_locked() and time.monotonic() < until:
+        while time.monotonic() < until:
+            left = await asyncio.to_thread(self._left, started)
+            if not left and not self.directory.is_locked():
+                return
             if started is not None:
-                started.cli.kill_group()
-            for pid in await asyncio.to_thread(holders, self.directory.lock, LOCK_FD):
+                started.cli.kill_group()  # for systems without /proc
+            for pid in left:
                 kill(pid)
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _left(self, started: Started | None) -> frozenset[int]:
+        leader = started.cli.pid if started is not None and started.cli.is_alive() else None
+        return belonging(self.directory.lock, LOCK_FD, self.directory.mark, leader)

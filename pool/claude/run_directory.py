@@ -7,6 +7,7 @@ prompt or a credential; what the model answered is in ``stdout``, so only the ow
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from pool.value import Value
 LOCK_FD = 3
 """The descriptor under which a run's processes inherit its lock."""
 
+MARK = "CLAUDE_POOL_RUN"
 _CHUNK_BYTES = 1 << 20
 _STDERR_BYTES = 4096
 
@@ -56,6 +58,13 @@ class RunDirectory:
     @property
     def lock(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def mark(self) -> str:
+        """A variable that the run's processes have in their environment, and no others. It tells
+        no place on this machine, since a model may read it.
+        """
+        return f"{MARK}={hashlib.sha256(str(self.path).encode()).hexdigest()[:32]}"
 
     def exists(self) -> bool:
         return self.path.is_dir()

@@ -72,7 +72,8 @@ class ProcessRunner:
         except ConfigError as error:
             return self._run(launch, directory, str(error))
         # What the CLI keeps beside its transcripts would outlive the run elsewhere.
-        own = {**environment, "CLAUDE_CODE_TMPDIR": str(directory.path)}
+        name, _, value = directory.mark.partition("=")
+        own = {**environment, "CLAUDE_CODE_TMPDIR": str(directory.path), name: value}
         problem = await asyncio.to_thread(self._spawn, directory, launch, command, own)
         return self._run(launch, directory, problem)
 

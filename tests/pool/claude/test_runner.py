@@ -185,7 +185,7 @@ async def test_the_cli_gets_prompt_and_environment_and_nothing_else(
     prompt, *rest = seen.read_text().splitlines()
     assert json.loads(prompt)["message"]["content"][0]["text"] == "the private prompt"
     names = {line.partition("=")[0] for line in rest if "=" in line}
-    given = {*ENVIRONMENT, "CLAUDE_CODE_TMPDIR"}
+    given = {*ENVIRONMENT, "CLAUDE_CODE_TMPDIR", "CLAUDE_POOL_RUN"}
     assert names - {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"} == given
     assert str(tmp_path / "seat" / "work") in rest
     # stdin, stdout, stderr, the lock, and the one that `ls` opens to look
@@ -520,6 +520,49 @@ async def test_when_the_supervisor_is_killed_the_cli_goes_too_and_what_it_said_i
     assert outcome.usage.total.input_tokens == 100
     assert not lives(pid)
     assert not lives(int((tmp_path / "child").read_text()))
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        "setsid sleep 600 3>&- &",
+        "setsid env -i /bin/sleep 600 3>&- &",
+        "setsid /bin/sh -c 'sleep 600 3>&- & echo $! >> {pids}; exec 3>&-; wait' & exec 3>&-",
+    ],
+    ids=["without the lock", "without the environment", "with a child of its own"],
+)
+async def test_when_the_supervisor_is_killed_no_tool_is_left(
+    cli: Any, runner: Any, tmp_path: Path, tool: str
+) -> None:
+    pids = tmp_path / "pids"
+    started = tool.format(pids=pids)
+    run = await runner(cli(f"{started}\necho $! >> {pids}\n{STALLS}")).start(
+        a_launch(), ENVIRONMENT
+    )
+    await begun(run, b"message_start")
+    tools = await eventually(lambda: [int(each) for each in pids.read_text().split()])
+    assert all(map(lives, tools))
+
+    os.kill(run.directory.started().supervisor.pid, signal.SIGKILL)
+    await bounded(run.outcome())
+
+    assert not any(map(lives, tools))
+
+
+async def test_a_tool_whose_supervisor_and_cli_are_both_killed_is_ended_by_whoever_finds_the_run(
+    cli: Any, runner: Any, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    tool = f"setsid sleep 600 3>&- &\necho $! > {pid_file}"
+    run = await runner(cli(f"{tool}\n{STALLS}")).start(a_launch(), ENVIRONMENT)
+    pid = await begun(run, b"message_start")
+    os.kill(run.directory.started().supervisor.pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: not run.directory.is_locked())
+
+    await bounded(runner(cli(STALLS)).find(a_launch()).outcome())
+
+    assert not lives(int(pid_file.read_text()))
 
 
 async def test_a_supervisor_killed_after_the_result_loses_nothing(cli: Any, runner: Any) -> None:
