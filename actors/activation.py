@@ -161,11 +161,12 @@ def _runner(config: Config, home: Path) -> ProcessRunner:
 
 def _environment(config: Config, home: Path, spec: SubscriptionSpec) -> Mapping[str, str]:
     """The variables of a run; its home and, unless another is named, its config directory are
-    the subscription's own.
+    the subscription's own. One that cannot be made is found by the run that needs it.
     """
     config_dir = spec.config_dir or home / "claude"
     for directory in (home / "home", config_dir):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return environment(
         spec,
         parent=configuration.environment(),

@@ -107,7 +107,8 @@ def _missing(
 def _not_started(ending: Ending, launch: Launch) -> Failed:
     # Asked to stop before it began: that is what happened, not a failure to start.
     asked = ending.ended_by is EndedBy.REQUEST
-    kind = FailureKind.INTERRUPTED if asked else FailureKind.NOT_STARTED
+    kind = FailureKind.STARTUP_FAILED if ending.is_unfit else FailureKind.NOT_STARTED
+    kind = FailureKind.INTERRUPTED if asked else kind
     detail = "before it began" if asked else ending.problem or ""
     return Failed(
         kind=kind,

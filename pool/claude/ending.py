@@ -28,6 +28,8 @@ class Ending(Value):
     ended_by: EndedBy | None = None
     problem: str | None = None
     """Why nothing was started; safe to show."""
+    is_unfit: bool = False
+    """Whether that is something of the subscription's own, which will stay until it is mended."""
     stderr: str = ""
     """The beginning of the CLI's stderr; not safe to show as it is."""
     wall_seconds: float | None = None

@@ -27,7 +27,7 @@ _KILL_SECONDS = 10.0  # for processes to vanish after SIGKILL
 
 
 class ProcessRun:
-    """One run of the CLI. ``start_problem``: why it is known never to have been started."""
+    """One run of the CLI. ``never_started``: how it ended, where that is known beforehand."""
 
     def __init__(
         self,
@@ -35,12 +35,12 @@ class ProcessRun:
         directory: RunDirectory,
         *,
         grace_seconds: float,
-        start_problem: str | None = None,
+        never_started: Ending | None = None,
     ) -> None:
         self.directory = directory
         self._launch = launch
         self._patience = launch.timeout_seconds + 2 * grace_seconds + _OVERDUE_SECONDS
-        self._start_problem = start_problem
+        self._never_started = never_started
         self._settling: asyncio.Task[Outcome] | None = None
 
     @property
@@ -69,9 +69,8 @@ class ProcessRun:
         self.directory.keep()
 
     async def _settle(self) -> Outcome:
-        if self._start_problem is not None:
-            ending = Ending(started=False, problem=self._start_problem)
-            return conclude(Reading(), ending, self._launch)
+        if self._never_started is not None:
+            return conclude(Reading(), self._never_started, self._launch)
         is_overdue = await self._ended()
         ending = await asyncio.to_thread(self.directory.ending)
         if is_overdue and ending.ended_by is None:

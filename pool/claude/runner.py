@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from pool.claude.auth import auth_status
 from pool.claude.command import argv, files, input_lines, prompt_uuid
+from pool.claude.ending import Ending
 from pool.claude.image_store import occupy
 from pool.claude.leftovers import clean
 from pool.claude.offer import offered_models
@@ -33,6 +34,7 @@ from pool.claude.session_copy import (
     install_session,
     remove_session,
 )
+from pool.claude.session_files import why_not_writable
 from pool.errors import ConfigError
 from pool.usage import Usage
 
@@ -70,12 +72,16 @@ class ProcessRunner:
         try:
             command = argv(launch, await self._executable(), directory.path)
         except ConfigError as error:
-            return self._run(launch, directory, str(error))
+            return self._run(launch, directory, _never(str(error)))
+        config_dir = environment.get("CLAUDE_CONFIG_DIR")
+        if config_dir and (why := await asyncio.to_thread(why_not_writable, Path(config_dir))):
+            unfit = _never(f"its config_dir cannot be written: {why}", is_unfit=True)
+            return self._run(launch, directory, unfit)
         # What the CLI keeps beside its transcripts would outlive the run elsewhere.
         name, _, value = directory.mark.partition("=")
         own = {**environment, "CLAUDE_CODE_TMPDIR": str(directory.path), name: value}
         problem = await asyncio.to_thread(self._spawn, directory, launch, command, own)
-        return self._run(launch, directory, problem)
+        return self._run(launch, directory, None if problem is None else _never(problem))
 
     @cached_property
     def place(self) -> str:
@@ -153,10 +159,8 @@ class ProcessRunner:
             directory.remove()
         return self._run(launch, directory, None) if directory.exists() else None
 
-    def _run(self, launch: Launch, directory: RunDirectory, problem: str | None) -> ProcessRun:
-        return ProcessRun(
-            launch, directory, grace_seconds=self._grace_seconds, start_problem=problem
-        )
+    def _run(self, launch: Launch, directory: RunDirectory, never: Ending | None) -> ProcessRun:
+        return ProcessRun(launch, directory, grace_seconds=self._grace_seconds, never_started=never)
 
     def _spawn(
         self,
@@ -233,6 +237,10 @@ class ProcessRunner:
         # It lives for some 15 ms; one that hangs would be seen by the run's own bounds.
         with suppress(ChildProcessError):  # where somebody else reaps this process's children
             os.waitpid(pid, 0)
+
+
+def _never(problem: str, *, is_unfit: bool = False) -> Ending:
+    return Ending(started=False, problem=problem, is_unfit=is_unfit)
 
 
 def _unnamed_file(content: bytes) -> int:

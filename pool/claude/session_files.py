@@ -1,4 +1,4 @@
-"""Where the CLI keeps the transcript of a session, and reading it within bounds.
+"""Where the CLI keeps the transcript of a session, whether it can, and reading it within bounds.
 
 The directory below ``projects`` is named after the working directory, shortened where that is long,
 and a session that was taken elsewhere has files in several; so the session's id is looked for below
@@ -7,6 +7,7 @@ all of them. Blocking: not for the event loop.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,20 @@ from pool.claude.transcript import Transcript, TranscriptReader
 MAX_BYTES = 64 * 1024 * 1024
 """Read of each file at most, from its end: about what a run may print at most."""
 MAX_SUBAGENTS = 1000
+
+
+def why_not_writable(config_dir: Path) -> str | None:
+    """Why the CLI could not keep a transcript below a config directory; None where it can. It would
+    answer all the same, and the session would be lost.
+    """
+    for directory in (config_dir, config_dir / "projects"):
+        if directory == config_dir or directory.exists():
+            try:
+                with tempfile.TemporaryFile(dir=directory):
+                    pass
+            except OSError as error:
+                return error.strerror or "the system refuses"
+    return None
 
 
 def read_transcript(config_dir: Path, launch: Launch) -> Transcript:

@@ -253,6 +253,33 @@ async def test_an_installation_that_cannot_be_used_is_a_run_that_never_started(
     assert "correct it, or leave it out" in outcome.message
 
 
+@pytest.mark.parametrize("place", ["/proc", "/nowhere/at/all", "file"])
+async def test_without_a_directory_that_can_be_written_nothing_is_started(
+    cli: Any, runner: Any, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    environment = {**ENVIRONMENT, "CLAUDE_CONFIG_DIR": str(tmp_path / place)}
+
+    run = await runner(cli(f"touch {tmp_path}/started")).start(a_launch(), environment)
+
+    failed = await failure(run)
+    assert failed.kind is FailureKind.STARTUP_FAILED
+    assert "its config_dir cannot be written" in failed.message
+    assert failed.usage.cost_nano_usd == 0
+    assert not (tmp_path / "started").exists()
+
+
+async def test_a_directory_whose_transcripts_cannot_be_written_is_no_better(
+    cli: Any, runner: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "projects").touch()
+    environment = {**ENVIRONMENT, "CLAUDE_CONFIG_DIR": str(tmp_path)}
+
+    run = await runner(cli(ANSWERS)).start(a_launch(), environment)
+
+    assert (await failure(run)).kind is FailureKind.STARTUP_FAILED
+
+
 async def test_a_disk_that_takes_no_run_is_a_run_that_never_started(
     cli: Any, tmp_path: Path
 ) -> None:
