@@ -37,6 +37,7 @@ from pool.errors import (
     KeyReused,
     NotFound,
     NotPermitted,
+    NotSupported,
     OverBudget,
     PeerLost,
     PoolError,
@@ -142,6 +143,7 @@ KINDS: dict[type[PoolError], Kind] = {
     StoreError: Kind(503, "store-error", "The pool cannot keep anything at the moment", 5),
     Stopping: Kind(503, "stopping", "The service is stopping", 5),
     NotReady: Kind(503, "not-ready", "The pool is not ready", 2),
+    NotSupported: Kind(501, "not-supported", "This pool cannot do that"),
     PoolError: Kind(500, "internal-error", "Something went wrong"),
 }
 """Subclasses share the line of the nearest class that has one."""

@@ -168,6 +168,17 @@ class OverBudget(KeyLimited):
     """Spent and reserved, its daily or weekly budget leaves no room."""
 
 
+class NotSupported(PoolError):
+    """Something that cannot be done here at all; says what to do instead."""
+
+    def __init__(self, remedy: str) -> None:
+        super().__init__(remedy)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.remedy
+
+
 class SessionGone(PoolError):
     """A session whose transcript is not there any more: no turn of it can be run."""
 

@@ -14,6 +14,7 @@ def backup(*, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None
     The folder is on the machine that serves the pool, below `backups` in its data directory, and is
     laid out as the data directory is. To restore: stop the pool, put the folder's content into an
     empty data directory, and serve. The CLI's own logins and sessions are not in it.
+    A pool in PostgreSQL is backed up with `pg_dump` instead.
     """
     with service(url, key_env) as asked:
         taken = understood(Backup, asked.ask("POST", "/v1/backups").value)

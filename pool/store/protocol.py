@@ -227,7 +227,7 @@ class Ledger(Protocol):
     async def backup(self, file: Path) -> None:
         """Write a copy, consistent in itself, to a file that is not there yet; writes wait for it.
 
-        ``StoreError`` where the engine has better tools of its own.
+        ``NotSupported`` where the engine has better tools of its own.
         """
         ...
 

@@ -67,10 +67,13 @@ def test_a_pool_moves_to_postgresql_and_survives_kill_9_there(
         service.start()
         kept = [http.get(f"/v1/executions/{each['id']}").json() for each in (*before, *after)]
         overview = http.get("/v1/pool").json()
+        backup = http.post("/v1/backups")
     service.stop()
 
     assert move.returncode == 0, move.stderr
     assert [*before, *after] == kept
+    assert (backup.status_code, backup.json()["type"]) == (501, "urn:claude-pool:not-supported")
+    assert "use pg_dump" in backup.json()["detail"]
     assert before[0]["subscription_id"] == after[0]["subscription_id"]
     bill = api.standin.bill.total().cost_nano_usd
     assert (bill, bill) == (cost_of(kept), nano_usd(overview["total_cost_usd"]))

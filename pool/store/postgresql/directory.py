@@ -21,6 +21,7 @@ from pool.store.documents import micros, readable
 from pool.store.exports import exported_directory, loading_directory, registration_columns
 from pool.store.lists import Bindings, homes_below
 from pool.store.postgresql.connections import Connections
+from pool.store.postgresql.failures import no_backup
 from pool.store.postgresql.keyring import PostgresqlKeyStore
 from pool.store.postgresql.outbox import PostgresqlOutbox
 from pool.store.postgresql.statements import Db, first_row, rows, run, run_many, statements
@@ -238,8 +239,8 @@ class PostgresqlDirectory:
         return await self._read(lambda db: rows(db, _SQL[statement], wanted))
 
     async def backup(self, file: Path) -> None:
-        """Left to PostgreSQL: raises ``StoreError``."""
-        raise StoreError(str(file), "a pool in PostgreSQL is backed up with pg_dump")
+        """Left to PostgreSQL: raises ``NotSupported``."""
+        raise no_backup(file)
 
     async def close(self) -> None:
         """Leave the connections. Twice is once."""

@@ -8,9 +8,11 @@ else belongs to the call that met it. Messages never carry the server's details:
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import asyncpg
 
-from pool.errors import StoreError
+from pool.errors import NotSupported, StoreError
 
 _PERMANENT = (
     asyncpg.InvalidPasswordError,
@@ -103,3 +105,8 @@ def away(store: str, error: BaseException) -> StoreError:
     """A database that could not be reached for as long as it was tried."""
     problem = f"the database is away ({error}): nothing of this was kept; try again"
     return StoreError(store, problem)
+
+
+def no_backup(file: Path) -> NotSupported:
+    """The answer to whoever wants a copy of a store in a file."""
+    return NotSupported(f"{file.name} is not written for a pool in PostgreSQL: use pg_dump")

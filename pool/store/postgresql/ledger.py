@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pool.cooldown import Standing
-from pool.errors import StoreError
 from pool.execution import ExecutionRow, ExecutionStatus
 from pool.store.cursors import page
 from pool.store.documents import instant, micros, read_document
@@ -26,6 +25,7 @@ from pool.store.lists import (
 )
 from pool.store.postgresql import executions, records, seat
 from pool.store.postgresql.commits import Commits
+from pool.store.postgresql.failures import no_backup
 from pool.store.postgresql.statements import Db, first_row, rows, run, run_many, statements
 from pool.store.protocol import BlockTotal, LedgerPortion, Page, Recovery, SessionTotal, Settlement
 from pool.usage import UsageRecord, UsageSource
@@ -195,8 +195,8 @@ class PostgresqlLedger:
         await self._write(_load, loading_ledger(portion))
 
     async def backup(self, file: Path) -> None:
-        """Left to PostgreSQL: raises ``StoreError``."""
-        raise StoreError(str(file), "a pool in PostgreSQL is backed up with pg_dump")
+        """Left to PostgreSQL: raises ``NotSupported``."""
+        raise no_backup(file)
 
     async def close(self) -> None:
         await self._commits.close()

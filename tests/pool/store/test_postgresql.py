@@ -20,7 +20,14 @@ from proxy import Fault, Proxy
 
 import pool
 from pool.cooldown import Standing
-from pool.errors import CommitUnknown, Fenced, InvalidRequest, StoreBusy, StoreError
+from pool.errors import (
+    CommitUnknown,
+    Fenced,
+    InvalidRequest,
+    NotSupported,
+    StoreBusy,
+    StoreError,
+)
 from pool.execution import ExecutionRequest, ExecutionRow, ExecutionStatus, Intent, Routing
 from pool.outcome import Completed
 from pool.store.owner import this_process
@@ -695,3 +702,14 @@ def test_a_url_that_is_none_is_refused_without_being_quoted(url: str) -> None:
 async def test_an_id_that_is_no_plain_name_is_refused_before_anything_is_opened() -> None:
     with pytest.raises(InvalidRequest, match="subscription_id"):
         await PostgresqlStores("postgresql://127.0.0.1:1/pool").open_ledger("../sub1")
+
+
+async def test_a_copy_in_a_file_is_left_to_the_tools_of_postgresql(
+    stores: PostgresqlStores, tmp_path: Path
+) -> None:
+    directory = await stores.open_directory()
+    async with opened(stores) as ledger:
+        for store in (ledger, directory):
+            with pytest.raises(NotSupported, match="use pg_dump"):
+                await store.backup(tmp_path / "copy.sqlite")
+    await directory.close()
