@@ -17,7 +17,8 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any, cast
 
 if "ray" not in sys.modules:
@@ -27,15 +28,16 @@ if "ray" not in sys.modules:
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayTaskError
 
 from actors import activation, logs
 from actors.client import PoolClient
 from actors.in_flight import MAX_IN_FLIGHT
+from actors.ray_directory import ray_directory
 from actors.reconciler import Reconciler
 from actors.router import Router
 from actors.subscription import Subscription
-from pool.config import Config
+from pool.config import Config, environment
 from pool.errors import ConfigError, Conflict, PeerLost, PoolError
 from pool.subscription import SubscriptionSpec
 
@@ -269,8 +271,8 @@ def _name_of(subscription_id: str) -> str:
     return f"subscription:{subscription_id}"
 
 
-def _init(address: str, namespace: str) -> None:
-    """Start or join Ray.
+def _init(address: str, namespace: str, directory: Path | None = None) -> None:
+    """Start or join Ray. One that is started keeps its files in ``directory``.
 
     Workers run at Ray's default nice 15, and so would every CLI: set to 0. Ray takes SIGTERM for
     itself; it is given back to whoever had it.
@@ -285,8 +287,11 @@ def _init(address: str, namespace: str) -> None:
             include_dashboard=False if address == "local" else None,
             log_to_driver=True,
             logging_level=logging.ERROR,
+            _temp_dir=None if directory is None else str(directory),
         )
-    except (ConnectionError, RuntimeError, GetTimeoutError) as error:
+    except Exception as error:
+        if directory is not None:
+            raise ConfigError("ray", f"it cannot be started in {directory}: {error}") from error
         problem = f"no Ray cluster can be joined at {address!r}: {error}"
         if "RAY_AUTH_MODE" not in os.environ:  # Ray was imported first, and has read it by now
             problem += "; if it uses tokens, set RAY_AUTH_MODE=token or import this before ray"
@@ -304,7 +309,15 @@ async def serving(config: Config) -> AsyncIterator[PoolClient]:
     the CLI go on either way, and are adopted by the next activation.
     """
     own = config.ray.address == "local"
-    _init(config.ray.address, config.ray.namespace)  # on the main thread: it sets signal handlers
+    with ray_directory(environment()) if own else nullcontext() as directory:
+        # On the main thread: it sets signal handlers.
+        _init(config.ray.address, config.ray.namespace, directory)
+        async with _serving(config, own=own) as client:
+            yield client
+
+
+@asynccontextmanager
+async def _serving(config: Config, *, own: bool) -> AsyncIterator[PoolClient]:
     peers = RayPeers(config.ray.namespace, config)
     try:
         await peers.activate_router()

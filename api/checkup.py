@@ -1,8 +1,9 @@
 """What stands between a configuration and a pool that works, found before anything is started.
 
 Looks at this machine: the CLI and its version, each seat's directory, variable and login, the data
-directory, Ray. Nothing is changed and nothing is spent: ``claude auth status`` asks no server, so a
-login is told by the CLI's own word, not proven. Each finding says what to do.
+directory, Ray and where it keeps its files, proxies. Nothing is changed and nothing is spent:
+``claude auth status`` asks no server, so a login is told by the CLI's own word, not proven. Each
+finding says what to do.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from actors.ray_directory import base_directory, why_not
 from pool.catalogue import Catalogue, merged
 from pool.claude.auth import AuthStatus, auth_status
 from pool.claude.environment import environment as run_environment
 from pool.claude.locate import find_executable, read_version
 from pool.claude.offer import offered_models
+from pool.claude.session_files import why_not_writable
 from pool.claude.version import refusal
 from pool.config import Config, check_subscription, load, secret
 from pool.errors import ConfigError
+from pool.proxies import proxies
 from pool.subscription import SubscriptionSpec
 
 AT_ONCE = 4
@@ -58,6 +62,8 @@ async def examine(path: Path, environ: Mapping[str, str]) -> list[Finding]:
     except ConfigError as error:
         return [*found, Finding("problem", "configuration", str(error))]
     found += [Finding("ok", "configuration", str(path)), _data_dir(config.pool.data_dir)]
+    found += _temporary(config, environ)
+    found += _proxies(environ)
     found += _keys(config, environ)
     executable, about_the_cli = await _cli(config, environ)
     found.append(about_the_cli)
@@ -90,6 +96,29 @@ def _data_dir(directory: Path) -> Finding:
         remedy = "make it writable for this user, or choose another pool.data_dir"
         return Finding("problem", "data_dir", f"{existing} cannot be written: {remedy}")
     return Finding("ok", "data_dir", str(directory))
+
+
+def _temporary(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Where a Ray of the pool's own keeps its files."""
+    if config.ray.address != "local":
+        return
+    try:
+        base = base_directory(environ)
+    except ConfigError as error:
+        yield Finding("problem", "temporary files", str(error))
+        return
+    wanted = environ.get("RAY_TMPDIR") or environ.get("TMPDIR")
+    if wanted and Path(wanted) != base:
+        told = f"{why_not(Path(wanted))}: Ray's files go to {base}"
+        yield Finding("warning", "temporary files", f"TMPDIR: {told}")
+    else:
+        yield Finding("ok", "temporary files", str(base))
+
+
+def _proxies(environ: Mapping[str, str]) -> Iterator[Finding]:
+    if named := proxies(environ):
+        told = f"requests go through {', '.join(named)}; those to this machine do not"
+        yield Finding("ok", "proxies", told)
 
 
 def _keys(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -127,12 +156,19 @@ async def _seat(
     status, models = None, dict[str, str]()
     try:
         check_subscription(spec, environ, f"subscriptions.{spec.id}")
+        _check_writable(spec)
         if executable is not None:
             async with gate:
                 status, models = await _asked(spec, config, executable, environ)
     except ConfigError as error:
         return Seat(spec, None), Finding("problem", spec.id, str(error))
     return Seat(spec, status, models), _login(spec, status)
+
+
+def _check_writable(spec: SubscriptionSpec) -> None:
+    if spec.config_dir and (why := why_not_writable(spec.config_dir)):
+        told = f"{spec.config_dir} cannot be written ({why}), so no session could be kept"
+        raise ConfigError(f"subscriptions.{spec.id}.config_dir", told)
 
 
 async def _asked(

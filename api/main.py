@@ -26,6 +26,7 @@ from api.cli import (
     subscriptions,
     usage,
 )
+from pool.config import spare_loopback
 
 app = typer.Typer(
     name="claude-pool",
@@ -63,6 +64,7 @@ def main(
     with a running service, found at CLAUDE_POOL_URL (by default this machine, port 8600), with the
     key in CLAUDE_POOL_KEY if it wants one.
     """
+    spare_loopback()
 
 
 app.command()(serve.serve)

@@ -32,6 +32,7 @@ from pool.errors import ConfigError
 from pool.execution import MAX_TIMEOUT_SECONDS, ModelId
 from pool.health import HealthWeights
 from pool.keys import KeySpec
+from pool.proxies import sparing_loopback
 from pool.rebalancing import Rebalancing
 from pool.routing import RoutingSettings
 from pool.subscription import Credential, EnvironmentName, SubscriptionSpec
@@ -215,6 +216,11 @@ def parse(document: Mapping[str, Any]) -> Config:
 def environment() -> dict[str, str]:
     """A copy of this process's environment."""
     return dict(os.environ)
+
+
+def spare_loopback() -> None:
+    """Have this process, and those that it starts, reach this machine without its proxies."""
+    os.environ.update(sparing_loopback(os.environ))
 
 
 def secret(environ: Mapping[str, str], name: str, field: str) -> str:

@@ -28,9 +28,9 @@ def doctor(
     """Check a configuration on this machine, before it is served.
 
     Finds the Claude CLI and its version, and looks at each subscription's directory, credential
-    and login, at the API keys and at the data directory. It warns where two subscriptions are one
-    account. It starts nothing, changes nothing and spends nothing. Exit code 1 when something
-    would not work.
+    and login, at the API keys, at the data directory, at where Ray keeps its files, and at proxies.
+    It warns where two subscriptions are one account. It starts nothing, changes nothing and spends
+    nothing. Exit code 1 when something would not work.
     """
     from api.checkup import examine  # noqa: PLC0415 - --help need not wait for it
 

@@ -1,4 +1,5 @@
-"""The environment of a run: an allow-list, one credential, and what the operator adds.
+"""The environment of a run: an allow-list, one credential, and what the operator adds. Proxies of
+the machine are passed on, but not for what is on the machine itself.
 
 The CLI prefers an API key to an OAuth token wherever it finds one, and follows CLAUDE_CONFIG_DIR,
 so whatever the pool itself was started with must not reach a run (G9).
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pool.errors import ConfigError
+from pool.proxies import sparing_loopback
 from pool.subscription import SubscriptionSpec
 
 _INHERITED = frozenset(
@@ -51,7 +53,7 @@ def environment(
             f"claude.env.{smuggled[0]}",
             "belongs to the subscription: name it in its credential or config_dir instead",
         )
-    return {
+    own = {
         "PATH": _DEFAULT_PATH,
         "LANG": "C.UTF-8",
         **{name: value for name, value in parent.items() if name in _INHERITED},
@@ -65,6 +67,7 @@ def environment(
         **extra,
         **_credential(spec, parent),
     }
+    return {**own, **sparing_loopback(own)}
 
 
 def _credential(spec: SubscriptionSpec, parent: Mapping[str, str]) -> dict[str, str]:

@@ -171,6 +171,54 @@ async def test_two_seats_in_one_directory_are_told(configured: Configured, tmp_p
     assert "same config_dir" in findings["a and b"].message
 
 
+async def test_a_directory_that_cannot_be_written_is_a_problem_of_its_seat(
+    configured: Configured,
+) -> None:
+    findings = by_subject(await examine(configured(a="/proc"), ENVIRON))
+
+    assert findings["a"].level == "problem"
+    assert "subscriptions.a.config_dir: /proc cannot be written" in findings["a"].message
+
+
+@pytest.mark.parametrize(
+    ("environ", "level", "told"),
+    [
+        ({}, "ok", "/tmp"),
+        ({"TMPDIR": "/nowhere"}, "warning", "/nowhere is no directory: Ray's files go to /tmp"),
+        ({"TMPDIR": "/" + "x" * 99}, "warning", "is too long for the sockets in it"),
+        ({"RAY_TMPDIR": "/nowhere"}, "problem", "RAY_TMPDIR: /nowhere is no directory"),
+    ],
+)
+async def test_where_ray_keeps_its_files_is_told(
+    configured: Configured, environ: dict[str, str], level: str, told: str
+) -> None:
+    findings = by_subject(await examine(configured(a="A"), {**ENVIRON, **environ}))
+
+    assert findings["temporary files"].level == level
+    assert told in findings["temporary files"].message
+
+
+async def test_a_pool_that_joins_a_cluster_makes_no_directory_for_ray(
+    configured: Configured,
+) -> None:
+    joins = '[ray]\naddress = "127.0.0.1:6379"'
+
+    findings = by_subject(
+        await examine(configured(head=joins, a="A"), {**ENVIRON, "RAY_TMPDIR": "/nowhere"})
+    )
+
+    assert "temporary files" not in findings
+
+
+async def test_proxies_are_named(configured: Configured) -> None:
+    behind = {**ENVIRON, "HTTPS_PROXY": "http://user:secret@proxy:3128"}
+
+    findings = by_subject(await examine(configured(a="A"), behind))
+
+    assert "HTTPS_PROXY" in findings["proxies"].message
+    assert "secret" not in str(findings)
+
+
 async def test_a_data_directory_that_is_a_file_is_a_problem(
     configured: Configured, tmp_path: Path
 ) -> None:

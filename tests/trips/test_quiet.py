@@ -156,16 +156,18 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
                     for n, answer in enumerate(mishaps(http)):
                         told = f"{answer.headers}{answer.text}"
                         evidence.found[f"answer {n}: {answer.request.url.path}"] = told
+                evidence.found |= written(ray)  # Ray's files go with the service
             finally:
                 service.stop()
-        evidence.found |= {
-            str(path): path.read_text(errors="replace")
-            for path in (*folder.glob("*.log"), *ray.rglob("*"))
-            if path.is_file()
-        }
+        evidence.found |= written(folder, "*.log")
         yield evidence
     finally:
         shutil.rmtree(ray, ignore_errors=True)
+
+
+def written(folder: Path, files: str = "**/*") -> dict[str, str]:
+    paths = (path for path in folder.glob(files) if path.is_file())
+    return {str(path): path.read_text(errors="replace") for path in paths}
 
 
 # -- and what is left of it ----------------------------------------------------------------------

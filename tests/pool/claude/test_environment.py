@@ -46,6 +46,8 @@ def test_the_whole_environment_of_a_run() -> None:
         "PATH": "/usr/bin",
         "LANG": "de_DE.UTF-8",
         "HTTPS_PROXY": "http://proxy:3128",
+        "NO_PROXY": "localhost,127.0.0.1,::1",
+        "no_proxy": "localhost,127.0.0.1,::1",
         "HOME": "/home/pool",
         "CLAUDE_CONFIG_DIR": "/seats/sub1",
         "CLAUDE_CODE_OAUTH_TOKEN": "test-token-a",
