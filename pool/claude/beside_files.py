@@ -2,7 +2,8 @@
 
 Each file is read once, and later only what was added to it; a file that was replaced or shortened
 is read anew, with its session. How far it was read is kept in memory alone: what is told twice is
-counted once. Blocking: not for the event loop.
+counted once. What the pool itself has copied here was answered at another subscription, and is
+counted there. Blocking: not for the event loop.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from pool.claude.beside import AnswerSeen, BesideReader
 from pool.claude.lines import MAX_LINE_BYTES
+from pool.claude.session_copy import copied_bytes
 from pool.claude.session_files import MAX_SUBAGENTS
 
 MAX_SESSIONS = 2_000
@@ -27,7 +29,14 @@ MAX_BYTES_AT_ONCE = 64 * 1024 * 1024
 class _File:
     inode: int
     reader: BesideReader
+    copied: int
+    """Bytes from its beginning that tell of another subscription."""
     offset: int = 0
+    """Behind the line that was read last."""
+
+    def take(self, line: bytes) -> AnswerSeen | None:
+        seen = self.reader.take(line)
+        return seen if self.offset > self.copied else None
 
 
 @dataclass
@@ -57,7 +66,7 @@ class BesideFiles:
             for file in _files(path):
                 for line in _added(file, session, left):
                     left -= len(line)
-                    seen = session.files[file].reader.take(line)
+                    seen = session.files[file].take(line)
                     if seen is not None and seen.at >= since:
                         found.append(seen)
         return tuple(found)
@@ -99,7 +108,7 @@ def _added(path: Path, session: _Session, limit: int) -> Iterator[bytes]:
             return
         with path.open("rb") as opened:
             inode = os.fstat(opened.fileno()).st_ino
-            new = _File(inode, BesideReader(session.prompt_ids))
+            new = _File(inode, BesideReader(session.prompt_ids), copied_bytes(path))
             file = session.files.setdefault(path, new)
             opened.seek(file.offset)
             while limit > 0 and (line := opened.readline(MAX_LINE_BYTES)):

@@ -8,6 +8,9 @@ loop.
 Of a turn that failed there its prompt stands at the transcript's end, followed by the CLI's words
 about the failure (seen in 2.1.330: with ``isApiErrorMessage``, which a resume does not send). Such
 a turn is left out of a copy, or the model would read its prompt twice.
+
+Beside each file of a copy stands how many bytes of it were copied: what these tell happened
+elsewhere.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from pool.value import Value
 
 MAX_COPY_BYTES = 64 * 1024 * 1024
 """Of a session's files together."""
+_COPIED = ".copied"
 
 
 class SessionFile(Value):
@@ -65,7 +69,11 @@ def copy_session(
     if not transcripts:
         raise TranscriptGone("its transcript is not there any more")
     latest = max(transcripts, key=lambda path: path.stat().st_mtime_ns)
-    beside = (path for path in latest.with_suffix("").rglob("*") if path.is_file())
+    beside = (
+        path
+        for path in latest.with_suffix("").rglob("*")
+        if path.is_file() and not path.name.endswith(_COPIED)
+    )
     paths = [latest, *sorted(beside)]
     if sum(path.stat().st_size for path in paths) > MAX_COPY_BYTES:
         raise CopyRefused(f"it is larger than {MAX_COPY_BYTES} bytes")
@@ -94,7 +102,17 @@ def install_session(config_dir: Path, copy: SessionCopy) -> None:
         *copy.files[1:],
         copy.files[0],
     ):  # the transcript last: with it the session is there
-        _write(projects / file.path, file.data)
+        place = projects / file.path
+        _write(_note_of(place), str(len(file.data)).encode())
+        _write(place, file.data)
+
+
+def copied_bytes(file: Path) -> int:
+    """How much of a transcript was copied from elsewhere, from its beginning."""
+    try:
+        return int(_note_of(file).read_bytes())
+    except (OSError, ValueError):
+        return 0
 
 
 def remove_session(config_dir: Path, session_id: str) -> None:
@@ -102,9 +120,14 @@ def remove_session(config_dir: Path, session_id: str) -> None:
     projects = config_dir / "projects"
     for transcript in projects.glob(f"*/{session_id}.jsonl"):
         transcript.unlink(missing_ok=True)
+        _note_of(transcript).unlink(missing_ok=True)
         beside = transcript.with_suffix("")
         for path in sorted(beside.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _note_of(file: Path) -> Path:
+    return file.with_name(f".{file.name}{_COPIED}")
 
 
 def _file(projects: Path, path: Path, unwanted: frozenset[str]) -> SessionFile:

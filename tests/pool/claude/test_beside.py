@@ -16,6 +16,7 @@ from pool.claude.beside import AnswerSeen, BesideReader, is_pools
 from pool.claude.beside_files import BesideFiles
 from pool.claude.command import prompt_uuid
 from pool.claude.run import Launch
+from pool.claude.session_copy import copy_session, install_session
 from pool.usage import ModelUsage
 from pool.value import instant_text
 
@@ -230,3 +231,18 @@ def test_one_reading_is_bounded_and_the_next_goes_on(
 
     assert ids(files.read(tmp_path, WEEK_AGO)) == ["msg_1"]
     assert ids(files.read(tmp_path, WEEK_AGO)) == ["msg_2"]
+
+
+def test_what_the_pool_has_copied_here_was_answered_elsewhere(tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    place = Path("projects") / "-home-user" / f"{SESSION}.jsonl"
+    agent = place.with_suffix("") / "subagents" / "agent-a.jsonl"
+    write(there / place, of_somebody("p2"), answer("1"))
+    write(there / agent, of_a_subagent("p2"), answer("2"))
+
+    install_session(here, copy_session(there, SESSION))
+    write(here / place, answer("3"))
+    write(here / agent, answer("4"))
+
+    assert ids(BesideFiles().read(there, WEEK_AGO)) == ["msg_1", "msg_2"]
+    assert ids(BesideFiles().read(here, WEEK_AGO)) == ["msg_3", "msg_4"]
