@@ -161,7 +161,7 @@ def _runner(config: Config, home: Path) -> ProcessRunner:
 
 def _environment(config: Config, home: Path, spec: SubscriptionSpec) -> Mapping[str, str]:
     """The variables of a run; its home and, unless another is named, its config directory are
-    the subscription's own. One that cannot be made is found by the run that needs it.
+    the subscription's own. What cannot be made is found out by the run that needs it.
     """
     config_dir = spec.config_dir or home / "claude"
     for directory in (home / "home", config_dir):

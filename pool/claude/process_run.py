@@ -117,13 +117,12 @@ class ProcessRun:
 
     async def _kill(self, started: Started | None) -> None:
         """Kill all that is left of the run, whatever its groups and pids, and return when it is
-        gone.
+        gone. One that is just being executed shows no environment: so nothing has to be seen twice.
         """
-        until = time.monotonic() + _KILL_SECONDS
-        while time.monotonic() < until:
+        until, nothing_seen = time.monotonic() + _KILL_SECONDS, 0
+        while nothing_seen < 2 and time.monotonic() < until:
             left = await asyncio.to_thread(self._left, started)
-            if not left and not self.directory.is_locked():
-                return
+            nothing_seen = 0 if left or self.directory.is_locked() else nothing_seen + 1
             if started is not None:
                 started.cli.kill_group()  # for systems without /proc
             for pid in left:

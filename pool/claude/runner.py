@@ -73,8 +73,8 @@ class ProcessRunner:
             command = argv(launch, await self._executable(), directory.path)
         except ConfigError as error:
             return self._run(launch, directory, _never(str(error)))
-        config_dir = environment.get("CLAUDE_CONFIG_DIR")
-        if config_dir and (why := await asyncio.to_thread(why_not_writable, Path(config_dir))):
+        why = None if directory.exists() else await asyncio.to_thread(_unfit, environment)
+        if why is not None:
             unfit = _never(f"its config_dir cannot be written: {why}", is_unfit=True)
             return self._run(launch, directory, unfit)
         # What the CLI keeps beside its transcripts would outlive the run elsewhere.
@@ -241,6 +241,16 @@ class ProcessRunner:
 
 def _never(problem: str, *, is_unfit: bool = False) -> Ending:
     return Ending(started=False, problem=problem, is_unfit=is_unfit)
+
+
+def _unfit(environment: Mapping[str, str]) -> str | None:
+    """Why a run's sessions could not be kept; a directory that is not there yet is made."""
+    named = environment.get("CLAUDE_CONFIG_DIR")
+    if not named:
+        return None
+    with suppress(OSError):
+        Path(named).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return why_not_writable(Path(named))
 
 
 def _unnamed_file(content: bytes) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,6 +22,7 @@ from pool.agent import AgentSettings
 from pool.claude.environment import environment
 from pool.claude.installation import Installation
 from pool.claude.locate import find_executable
+from pool.claude.process import start_time
 from pool.claude.run import Launch
 from pool.claude.runner import ProcessRunner
 from pool.outcome import Completed, Outcome
@@ -68,8 +70,8 @@ class Bench:
             is_root=os.geteuid() == 0,
         )
 
-    async def run(self, prompt: str, *tools: str, **agent: Any) -> Outcome:
-        launch = Launch(
+    def launch(self, prompt: str, *tools: str, **agent: Any) -> Launch:
+        return Launch(
             run_id=f"exec_{uuid.uuid4().hex}",
             prompt=prompt,
             session_id=str(uuid.uuid4()),
@@ -79,6 +81,9 @@ class Bench:
             tools=tools,
             agent=AgentSettings(**agent),
         )
+
+    async def run(self, prompt: str, *tools: str, **agent: Any) -> Outcome:
+        launch = self.launch(prompt, *tools, **agent)
         started = await self.runner.start(launch, self.variables)
         outcome = await asyncio.wait_for(started.outcome(), 60)
         started.discard()
@@ -115,6 +120,34 @@ def sent(standin: Standin) -> Callable[[], dict[str, Any]]:
 def calls(tool: str, **given: Any) -> str:
     """A prompt upon which the stand-in has a tool called."""
     return f"do it [[standin tool name={tool} input={json.dumps(given)}]]"
+
+
+async def test_a_command_does_not_outlive_a_supervisor_and_cli_that_are_killed(
+    bench: Bench,
+) -> None:
+    alone = f"setsid sleep 60 3>&- & echo $! > {bench.work}/pid; wait"
+    sleeping = calls("Bash", command=alone, timeout=50_000)
+    launch = bench.launch(sleeping, "Bash", working_directory=bench.work)
+    run = await bench.runner.start(launch, bench.variables)
+    async with asyncio.timeout(30):
+        while not (said := _read(bench.work / "pid")):
+            await asyncio.sleep(0.05)
+    assert start_time(int(said)) is not None
+
+    started = run.directory.started()
+    assert started is not None
+    for each in (started.supervisor, started.cli):
+        os.kill(each.pid, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        while started.cli.is_alive():
+            await asyncio.sleep(0.01)
+        await run.outcome()
+        while start_time(int(said)) is not None:  # it was killed, and is on its way out
+            await asyncio.sleep(0.01)
+
+
+def _read(file: Path) -> str:
+    return file.read_text().strip() if file.exists() else ""
 
 
 async def _result(
