@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import Field, NonNegativeInt
 
+from pool.answer_schema import opened
 from pool.claude.limits import rate_limit_event
 from pool.claude.lines import MAX_LINE_BYTES, messages_of
 from pool.claude.progress import ProgressReader
@@ -75,7 +76,7 @@ class Reading(Value):
         result repeats the last one alone.
         """
         result, said = self._counts
-        text = (result or {}).get("result")
+        text, _ = opened(result or {})
         text = text if isinstance(text, str) else ""
         return said if said.rstrip().endswith(text.rstrip()) else text
 
