@@ -23,6 +23,9 @@ hours: quota was seen to return before its time (peers' pain 1), and a probe cos
 """
 LOGIN_RECHECK = timedelta(minutes=5)
 CREDIT_RECHECK = timedelta(minutes=15)
+ACCOUNT_RECHECK = timedelta(minutes=15)
+"""Somebody has to mend these, and a probe costs nothing."""
+STARTUP_RECHECK = timedelta(minutes=1)
 FIRST_OVERLOAD_PAUSE = timedelta(seconds=5)
 LONGEST_OVERLOAD_PAUSE = timedelta(seconds=60)
 FIRST_CRASH_PAUSE = timedelta(seconds=15)
@@ -31,6 +34,10 @@ CRASHES_BEFORE_PAUSE = 3
 _FIXED = {
     FailureKind.AUTHENTICATION: LOGIN_RECHECK,
     FailureKind.CREDIT_EXHAUSTED: CREDIT_RECHECK,
+    FailureKind.ACCESS_DENIED: ACCOUNT_RECHECK,
+    FailureKind.ACCOUNT_DISABLED: ACCOUNT_RECHECK,
+    FailureKind.SPEND_LIMIT: ACCOUNT_RECHECK,
+    FailureKind.STARTUP_FAILED: STARTUP_RECHECK,
 }
 _OVERLOAD = {FailureKind.OVERLOADED, FailureKind.SERVER_ERROR}
 _CRASH = {
@@ -99,6 +106,8 @@ def _expiry(failed: Failed, failures: int, now: datetime) -> datetime | None:
     kind = failed.kind
     if kind is FailureKind.USAGE_LIMIT:
         return _limit_ends(failed, now)
+    if failed.retry_at is not None:
+        return min(max(failed.retry_at, now + timedelta(seconds=1)), now + LONGEST_LIMIT)
     pause = _FIXED.get(kind) or _growing(kind, failures)
     return None if pause is None else now + pause
 

@@ -17,7 +17,11 @@ _BLAMES_THE_SEAT = {
     FailureKind.SERVER_ERROR,
     FailureKind.CONNECTION,
     FailureKind.AUTHENTICATION,
+    FailureKind.ACCESS_DENIED,
+    FailureKind.ACCOUNT_DISABLED,
     FailureKind.CREDIT_EXHAUSTED,
+    FailureKind.SPEND_LIMIT,
+    FailureKind.STARTUP_FAILED,
     FailureKind.NOT_STARTED,
 }
 

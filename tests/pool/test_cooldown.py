@@ -112,6 +112,30 @@ def test_a_missing_login_stops_a_seat_for_five_minutes_and_spent_credit_for_fift
 
 
 @pytest.mark.parametrize(
+    ("kind", "minutes"),
+    [
+        (FailureKind.ACCESS_DENIED, 15),
+        (FailureKind.ACCOUNT_DISABLED, 15),
+        (FailureKind.SPEND_LIMIT, 15),
+        (FailureKind.STARTUP_FAILED, 1),
+    ],
+)
+def test_an_account_or_installation_that_somebody_has_to_mend_rests_from_the_first_time(
+    kind: FailureKind, minutes: int
+) -> None:
+    assert timedelta(minutes=minutes) == until(standing_after(kind))
+
+
+def test_a_limit_of_money_rests_until_it_lifts_and_is_probed_within_six_hours() -> None:
+    for hours, rests in ((2, 2), (48, 6)):
+        spent = failed(FailureKind.SPEND_LIMIT).model_copy(
+            update={"retry_at": NOON + timedelta(hours=hours)}
+        )
+
+        assert timedelta(hours=rests) == until(after(Standing(), spent, NOON))
+
+
+@pytest.mark.parametrize(
     "kind",
     [
         FailureKind.MAX_TURNS,

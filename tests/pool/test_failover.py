@@ -24,7 +24,11 @@ SEAT_OR_ROAD = {
     FailureKind.SERVER_ERROR,
     FailureKind.CONNECTION,
     FailureKind.AUTHENTICATION,
+    FailureKind.ACCESS_DENIED,
+    FailureKind.ACCOUNT_DISABLED,
     FailureKind.CREDIT_EXHAUSTED,
+    FailureKind.SPEND_LIMIT,
+    FailureKind.STARTUP_FAILED,
     FailureKind.NOT_STARTED,
 }
 TRIED = Attempt(subscription_id="other", outcome="usage_limit", cost_usd=Decimal(0))

@@ -232,6 +232,56 @@ ACCOUNTS: tuple[Case, ...] = (
             alerts=("failover", "limit_reached"),
         ),
     ),
+    *(
+        Case(
+            f"{told} goes on elsewhere",
+            beside(failed(status, type_, text)),
+            Comes(
+                attempts=(("sub1", kind), ("sub2", "completed")),
+                states={"sub1": "cooldown"},
+                alerts=("cooldown", "failover"),
+            ),
+        )
+        for told, status, type_, text, kind in (
+            (
+                "a disabled organization",
+                400,
+                "invalid_request_error",
+                "This organization has been disabled.",
+                "account_disabled",
+            ),
+            (
+                "a limit of money",
+                400,
+                "invalid_request_error",
+                (
+                    "You have reached your specified API usage limits. You will regain access on "
+                    "2026-12-01 at 00:00 UTC."
+                ),
+                "spend_limit",
+            ),
+            (
+                "a login that is not allowed",
+                403,
+                "permission_error",
+                "OAuth authentication is currently not allowed for this organization.",
+                "access_denied",
+            ),
+        )
+    ),
+    Case(
+        "a disabled organization takes no request with it",
+        beside(
+            failed(400, "invalid_request_error", "This organization has been disabled."),
+        ),
+        Comes(
+            attempts=(("sub2", "completed"),),
+            states={"sub1": "cooldown"},
+            alerts=("cooldown", "failover"),
+            cost="0.003",
+        ),
+        requests=5,
+    ),
 )
 
 CASES = (*CLI_OUTPUT, *ACCOUNTS)
