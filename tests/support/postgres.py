@@ -110,6 +110,8 @@ class Server:
     def kill(self) -> None:
         """Kill -9 of the postmaster and, as it cannot tell them, of its children."""
         assert self._process is not None
+        # Stopped first: a backend that it forked after we looked would serve its connection on.
+        self._process.send_signal(signal.SIGSTOP)
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         self._process.kill()
         for child in children:
