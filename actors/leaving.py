@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, assert_never
 from actors.handover import HandedOver, Handover, NobodyTakesIt
 from actors.life import Life
 from pool.admission import Refusal, RefusalCause
-from pool.cooldown import active_cooldown
+from pool.cooldown import OF_A_LIMIT, Cooldown, active_cooldown
 from pool.errors import Conflict, PoolError, StoreError
 from pool.execution import ExecutionRow, ExecutionStatus, attempts
 from pool.outcome import Failed, FailureKind
@@ -42,12 +42,17 @@ def seat_failed(life: Life, row: ExecutionRow) -> Refusal:
     cooldown = active_cooldown(life.state.standing, life.now())
     if cooldown is None:
         return Refusal(cause=RefusalCause.ATTEMPTED, detail=f"tried there: {why}")
-    signed_out = cooldown.cause is FailureKind.AUTHENTICATION
     return Refusal(
-        cause=RefusalCause.NEEDS_LOGIN if signed_out else RefusalCause.COOLDOWN,
+        cause=_cause_of(cooldown),
         detail=f"tried there: {why}",
         until=cooldown.until,
     )
+
+
+def _cause_of(cooldown: Cooldown) -> RefusalCause:
+    if cooldown.cause is FailureKind.AUTHENTICATION:
+        return RefusalCause.NEEDS_LOGIN
+    return RefusalCause.COOLDOWN if cooldown.cause in OF_A_LIMIT else RefusalCause.FAILING
 
 
 class Leaving:

@@ -14,7 +14,7 @@ from actors.handover import Handover
 from actors.keyring import Permit
 from pool.admission import Ask, Refusal, RefusalCause
 from pool.agent import not_granted
-from pool.errors import Exhausted, InvalidRequest, PoolError, Unavailable
+from pool.errors import Exhausted, InvalidRequest, ModelRefused, PoolError, Unavailable
 from pool.execution import Attempt, ExecutionRequest
 from pool.grant import Grant
 from pool.keys import KeySpec
@@ -34,6 +34,8 @@ _HOLDS_FOR_NEW_WORK = {
     RefusalCause.DRAINING,
     RefusalCause.NEEDS_LOGIN,
     RefusalCause.COOLDOWN,
+    RefusalCause.FAILING,
+    RefusalCause.MODEL,
     RefusalCause.LIMITED,
     RefusalCause.OVERAGE,
     RefusalCause.BUDGET,
@@ -104,6 +106,8 @@ class Order:
             goes_on=False,
             reserve_usd=self.request.max_budget_usd or Decimal(0),
             model=self.request.model or default_model,
+            asked_for=self.request.model or default_model,
+            prompt_bytes=self.request.prompt_bytes,
         )
 
 
@@ -196,4 +200,6 @@ def nobody_takes(order: Order, ranking: Ranking) -> PoolError:
     reasons = ranking.reasons or "no subscription is known: add one to pool.toml or over HTTP"
     if ranking.is_exhausted:
         return Exhausted(execution_id, reasons, ranking.retry_at)
+    if ranking.is_without_the_model:
+        return ModelRefused(reasons)
     return Unavailable(execution_id, reasons)

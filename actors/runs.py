@@ -22,10 +22,10 @@ from actors.life import STORE_RETRY_SECONDS, Life
 from pool.admission import RefusalCause, refusal
 from pool.claude.run import Launch, Run
 from pool.claude.workplace import resolved
-from pool.errors import ConfigError, Conflict, InvalidRequest, StoreError
+from pool.errors import ConfigError, Conflict, InvalidRequest, PoolError, StoreError
 from pool.execution import ExecutionRow, ExecutionStatus, Intent
-from pool.failover import goes_elsewhere
-from pool.outcome import Failed, FailureKind, Outcome
+from pool.failover import goes_elsewhere, was_unsure
+from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.report import Report
 from pool.settlement import settlement
 from pool.slots import Hold
@@ -385,6 +385,8 @@ class Runs:
         if end is None:
             return
         life.chronicle.settled(end)
+        if isinstance(outcome, Completed):
+            self._tell_of_suspects(live)
         if live.row.status is ExecutionStatus.MOVING:
             life.changed()
             why = seat_failed(self._life, live.row)
@@ -392,6 +394,20 @@ class Runs:
         else:
             self._ended(live)
         self.start_waiting()
+
+    def _tell_of_suspects(self, live: LiveExecution) -> None:
+        """Whoever refused what was answered here, so that nobody knew whose fault it was, hears."""
+        for attempt in live.row.intent.earlier_attempts:
+            if was_unsure(attempt.outcome):
+                kind = FailureKind(attempt.outcome)
+                self._life.spawn(self._tell_of_suspect(attempt.subscription_id, kind), live.id)
+
+    async def _tell_of_suspect(self, subscription_id: str, kind: FailureKind) -> None:
+        try:
+            await self._life.given.peers.subscription(subscription_id).suspect(kind)
+        except PoolError as error:
+            fields = {"subscription_id": subscription_id, "problem": str(error)}
+            log.warning("suspect was not told", extra=fields)
 
     async def end(self, live: LiveExecution, make: Callable[[], Settlement]) -> None:
         """End an execution whose run, if it had one, was settled before."""

@@ -26,9 +26,10 @@ from actors.transcripts import Transcripts
 from pool.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
 from pool.breakdown import Question, UsageTable
 from pool.claude.session_copy import SessionCopy
-from pool.cooldown import Standing
-from pool.errors import NotFound
+from pool.cooldown import Standing, suspected
+from pool.errors import NotFound, StoreError
 from pool.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
+from pool.outcome import FailureKind
 from pool.progress import ProgressPage
 from pool.rates import Rates
 from pool.report import Report
@@ -158,6 +159,14 @@ class Subscription:
         if live is not None:
             await self._runs.cancel(live)
         return await self.result(execution_id)
+
+    async def suspect(self, kind: FailureKind) -> None:
+        """Another subscription has answered what a run here was refused with ``kind``.
+
+        Best effort: where this is lost, the next request of that kind brings it again.
+        """
+        with contextlib.suppress(StoreError):
+            await self._life.stand(suspected(self._life.state.standing, kind, self._life.now()))
 
     # -- sessions --------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from pool.errors import (
     KeyEnded,
     KeyLimited,
     KeyReused,
+    ModelRefused,
     NotFound,
     NotPermitted,
     NotSupported,
@@ -121,6 +122,7 @@ KINDS: dict[type[PoolError], Kind] = {
     NotPermitted: Kind(403, "not-permitted", "The key does not cover this"),
     SessionGone: Kind(404, "session-not-found", "The session cannot be gone on with"),
     NotFound: Kind(404, "not-found", "Nothing is known by this id"),
+    ModelRefused: Kind(404, "model-refused", "No subscription may use this model"),
     BodyTooSlow: Kind(408, "body-too-slow", "The body did not arrive in time", 1),
     Conflict: Kind(409, "conflict", "It does not fit the present state"),
     UnknownModel: Kind(404, "model-not-found", "No subscription has this model"),
@@ -222,14 +224,17 @@ def response(scope: Scope, problem: Problem, headers: Mapping[str, str] | None =
 
 # -- what ended without an answer ----------------------------------------------------------------
 
-_EXHAUSTED = {FailureKind.USAGE_LIMIT, FailureKind.RATE_LIMITED, FailureKind.QUEUE_TIMEOUT}
+_EXHAUSTED = {
+    FailureKind.USAGE_LIMIT,
+    FailureKind.RATE_LIMITED,
+    FailureKind.SPEND_LIMIT,
+    FailureKind.QUEUE_TIMEOUT,
+}
 _UNUSABLE = {
     FailureKind.AUTHENTICATION,
     FailureKind.ACCESS_DENIED,
     FailureKind.ACCOUNT_DISABLED,
     FailureKind.CREDIT_EXHAUSTED,
-    FailureKind.SPEND_LIMIT,
-    FailureKind.NOT_ENTITLED,
     FailureKind.STARTUP_FAILED,
     FailureKind.OVERLOADED,
     FailureKind.NOT_STARTED,

@@ -13,9 +13,11 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
+from pool.cooldown import OF_A_LIMIT
+from pool.model_refusals import about
 from pool.report import Report, SubscriptionState, WindowReport
 from pool.value import Instant, Value
-from pool.windows import FIVE_HOUR, IN_USE, OVERAGE, REJECTED, SEVEN_DAY, holds_for, model_family
+from pool.windows import IN_USE, OVERAGE, REJECTED, holds_for, models_of
 
 
 class AdmissionLimits(Value):
@@ -35,6 +37,10 @@ class RefusalCause(StrEnum):
     DRAINING = "draining"
     NEEDS_LOGIN = "needs_login"
     COOLDOWN = "cooldown"
+    FAILING = "failing"
+    """It rests after failures that no headroom would mend."""
+    MODEL = "model"
+    """It was refused this model, or this variant of it."""
     LIMITED = "limited"
     OVERAGE = "overage"
     """Its windows are used up and real money is being spent, which it does not allow."""
@@ -82,6 +88,9 @@ class Ask(Value):
     reserve_usd: Decimal
     model: str | None = None
     """Limits of single models hold for it alone."""
+    asked_for: str | None = None
+    """The name that the model was asked for by, which may be an alias."""
+    prompt_bytes: int = 0
     session_busy: bool = False
     """Another turn of its session is running or waiting here: it may only wait behind it."""
     waits_for_session: bool = True
@@ -125,12 +134,9 @@ def _readings(report: Report, ask: Ask) -> Iterator[_Reading]:
     if report.allow_overage:
         return
     for name, window in report.windows.items():
-        if window.fresh and _counts(name) and holds_for(name, ask.model):
+        models = window.models or models_of(name, None)  # earlier releases did not note it
+        if name != OVERAGE and window.fresh and holds_for(models, ask.model):
             yield _Reading(f"{name} window", _percent(window), "window", window.resets_at)
-
-
-def _counts(name: str) -> bool:
-    return name in {FIVE_HOUR, SEVEN_DAY} or model_family(name) is not None
 
 
 def _percent(window: WindowReport) -> float:
@@ -141,17 +147,33 @@ def _percent(window: WindowReport) -> float:
 
 def _over_percentage(report: Report, ask: Ask, limits: AdmissionLimits) -> Refusal | None:
     ceiling = limits.running_session_percent if ask.goes_on else limits.new_work_percent
-    over = [each for each in _readings(report, ask) if each.percent >= ceiling]
+    kept = 100 - report.reserve_percent  # of Anthropic's windows; the budget is the pool's own
+    ceilings = {"local": ceiling, "window": min(ceiling, kept)}
+    over = [each for each in _readings(report, ask) if each.percent >= ceilings[each.source]]
     if not over:
         return None
     # All of them have to lift: the last one counts, and one that does not say when, most of all.
     last = max(over, key=lambda each: (each.until is None, each.until or report.observed_at))
     what = "work of running sessions" if ask.goes_on else "new work"
+    why = f" ({report.reserve_percent:g}% are reserved)" if ceilings[last.source] < ceiling else ""
     return Refusal(
         cause=RefusalCause.LIMITED,
         detail=f"{last.percent:.1f}% of the {last.name} is used ({last.source}); "
-        f"{what} ends at {ceiling:.0f}%",
+        f"{what} ends at {ceilings[last.source]:.0f}%{why}",
         until=last.until,
+    )
+
+
+def _over_its_models(report: Report, ask: Ask) -> Refusal | None:
+    refused = about(report.refused_models, ask.asked_for, ask.prompt_bytes, report.observed_at)
+    if refused is None:
+        return None
+    length = f" with prompts of {refused.at_least_bytes} bytes or more"
+    return Refusal(
+        cause=RefusalCause.MODEL,
+        detail=f"it was refused {refused.model}{length if refused.at_least_bytes else ''}: "
+        f"{refused.evidence}",
+        until=refused.until,
     )
 
 
@@ -185,10 +207,13 @@ def _over_budget(report: Report, ask: Ask) -> Refusal | None:
 def refusal(report: Report, ask: Ask, limits: AdmissionLimits) -> Refusal | None:
     """Why this subscription cannot take the request at all, or None."""
     cause = _BLOCKING.get(report.state)
+    if cause is RefusalCause.COOLDOWN and report.cooldown_cause not in OF_A_LIMIT:
+        cause = RefusalCause.FAILING
     if cause is not None:
         return Refusal(cause=cause, detail=report.state_reason, until=report.state_until)
     return (
-        _over_percentage(report, ask, limits)
+        _over_its_models(report, ask)
+        or _over_percentage(report, ask, limits)
         or _over_the_windows(report)
         or _over_budget(report, ask)
     )

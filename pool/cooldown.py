@@ -1,53 +1,70 @@
-"""What a failure does to the seat it happened on.
+"""What a failure does to the subscription that it happened on.
 
 Each cooldown has a cause, its evidence and an expiry, and lifts by the clock alone (G8): it is
 judged as a function of (standing, now), and nothing ever has to run to end it. Once it has lifted
-the seat proves itself: one request goes first, and the others wait for its end. Only a limit that
-the CLI named with ``usage_limit_reached`` parks a seat until a reset; a bare 429 is a burst.
+the subscription proves itself: one request goes first, and the others wait for its end. Only a
+limit that the CLI named with ``usage_limit_reached`` parks a subscription until a reset; a bare 429
+is a burst.
+
+A failure that the request may have brought about says nothing by itself. If another subscription
+answers the same request, the first one is suspect (``suspected``): so one that refuses everything,
+in whatever words, is parked, though each refusal looks like a caller's mistake and costs nothing.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from pool.model_refusals import ModelRefusal
 from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.value import Instant, Value
-from pool.windows import limit_resets_at, limits_of_the_seat
+from pool.windows import REJECTED, RateLimitEvent, limit_that_rejected
 
-FIRST_BURST_PAUSE = timedelta(seconds=30)
-LONGEST_PAUSE = timedelta(minutes=5)
 LIMIT_WITHOUT_RESET = timedelta(minutes=5)
 LONGEST_LIMIT = timedelta(hours=6)
 """Longer than any five-hour window. A limit that resets later is probed by then, and every six
 hours: quota was seen to return before its time (peers' pain 1), and a probe costs nothing.
 """
 LOGIN_RECHECK = timedelta(minutes=5)
-CREDIT_RECHECK = timedelta(minutes=15)
-ACCOUNT_RECHECK = timedelta(minutes=15)
-"""Somebody has to mend these, and a probe costs nothing."""
-STARTUP_RECHECK = timedelta(minutes=1)
-FIRST_OVERLOAD_PAUSE = timedelta(seconds=5)
-LONGEST_OVERLOAD_PAUSE = timedelta(seconds=60)
-FIRST_CRASH_PAUSE = timedelta(seconds=15)
-CRASHES_BEFORE_PAUSE = 3
+NEWER_BY = timedelta(seconds=30)
+"""How much later than a limit a run has to have seen the same window open: what it was told with
+an answer is as old as the beginning of that answer."""
 
-_FIXED = {
-    FailureKind.AUTHENTICATION: LOGIN_RECHECK,
-    FailureKind.CREDIT_EXHAUSTED: CREDIT_RECHECK,
-    FailureKind.ACCESS_DENIED: ACCOUNT_RECHECK,
-    FailureKind.ACCOUNT_DISABLED: ACCOUNT_RECHECK,
-    FailureKind.SPEND_LIMIT: ACCOUNT_RECHECK,
-    FailureKind.STARTUP_FAILED: STARTUP_RECHECK,
+
+class Pause(NamedTuple):
+    """How long a subscription rests after failures of one kind, doubling with each in a row."""
+
+    first: timedelta
+    longest: timedelta
+    from_the: int = 1
+    """Of the failures in a row the first one that has a pause."""
+
+
+_BURST = Pause(timedelta(seconds=30), timedelta(minutes=5))
+_OVERLOAD = Pause(timedelta(seconds=5), timedelta(seconds=60))
+_CRASH = Pause(timedelta(seconds=15), timedelta(minutes=5), from_the=3)
+_TRANSIENT = {
+    FailureKind.RATE_LIMITED: _BURST,
+    FailureKind.OVERLOADED: _OVERLOAD,
+    FailureKind.SERVER_ERROR: _OVERLOAD,
+    FailureKind.CONNECTION: _CRASH,
+    FailureKind.NO_RESULT: _CRASH,
+    FailureKind.NOT_STARTED: _CRASH,
+    FailureKind.KILLED: _CRASH,
 }
-_OVERLOAD = {FailureKind.OVERLOADED, FailureKind.SERVER_ERROR}
-_CRASH = {
-    FailureKind.CONNECTION,
-    FailureKind.NO_RESULT,
-    FailureKind.NOT_STARTED,
-    FailureKind.KILLED,
+"""Troubles of the road to the API, or of the machine: they pass by themselves. The pause grows with
+all of them in a row."""
+_ACCOUNT = {
+    FailureKind.AUTHENTICATION: Pause(LOGIN_RECHECK, LOGIN_RECHECK),
+    FailureKind.ACCESS_DENIED: Pause(timedelta(minutes=5), LONGEST_LIMIT),
+    FailureKind.ACCOUNT_DISABLED: Pause(timedelta(minutes=15), LONGEST_LIMIT),
+    FailureKind.CREDIT_EXHAUSTED: Pause(timedelta(minutes=15), LONGEST_LIMIT),
+    FailureKind.SPEND_LIMIT: Pause(timedelta(minutes=15), LONGEST_LIMIT),
+    FailureKind.STARTUP_FAILED: Pause(timedelta(seconds=15), timedelta(hours=1)),
 }
-_COUNTS = {FailureKind.RATE_LIMITED} | _OVERLOAD | _CRASH
-"""Failures that say something about the seat or the road to the API, not about the request."""
+"""Troubles that somebody has to mend. The pause grows with each probe that fails."""
+_SUSPICION = Pause(timedelta(seconds=30), timedelta(hours=1))
 _SAYS_NOTHING = {
     FailureKind.CANCELLED,
     FailureKind.INTERRUPTED,
@@ -57,16 +74,22 @@ _SAYS_NOTHING = {
     FailureKind.SESSION_NOT_FOUND,
     FailureKind.SESSION_NOT_MOVED,
 }
-"""Ends that neither prove a seat nor speak against it."""
+"""Ends that neither prove a subscription nor speak against it."""
+OF_A_LIMIT = frozenset({FailureKind.USAGE_LIMIT, FailureKind.RATE_LIMITED, FailureKind.SPEND_LIMIT})
+"""Causes for which a caller is told that there is no headroom: it returns by the clock."""
 
 
 class Cooldown(Value):
-    """A time in which a seat takes no work; afterwards, what it has to be proved against."""
+    """A time without work; afterwards, what the subscription has to be proved against."""
 
     cause: FailureKind
     evidence: str
     since: Instant
     until: Instant
+    times: int = 1
+    """How often in a row it came to this, by the same cause."""
+    window: str | None = None
+    """Which of Anthropic's limits was hit, where it has a name."""
 
 
 class Standing(Value):
@@ -76,6 +99,7 @@ class Standing(Value):
     draining: bool = False
     cooldown: Cooldown | None = None
     consecutive_failures: int = 0
+    refused_models: tuple[ModelRefusal, ...] = ()
 
 
 def active_cooldown(standing: Standing, now: datetime) -> Cooldown | None:
@@ -89,60 +113,113 @@ def is_proving(standing: Standing, now: datetime) -> bool:
     return standing.cooldown is not None and now >= standing.cooldown.until
 
 
-def _limit_ends(failed: Failed, now: datetime) -> datetime | None:
-    """None where only some models are limited: their windows say so, and the seat serves others."""
-    seat = limits_of_the_seat(failed.limits)
-    if failed.limits and not seat:
+def _doubled(pause: Pause, times: int) -> timedelta:
+    return min(pause.first * (1 << max(0, min(times - 1, 16))), pause.longest)
+
+
+def _times(standing: Standing, cause: FailureKind, now: datetime) -> int:
+    """How often in a row: failures of runs that were under way together are one."""
+    known = standing.cooldown
+    if known is None or known.cause is not cause:
+        return 1
+    return known.times if now < known.until else known.times + 1
+
+
+def _by_limit(failed: Failed, now: datetime) -> Cooldown | None:
+    """None where only some models are limited: their windows say so, and others are served."""
+    event = limit_that_rejected(failed.limits)
+    if event is None and any(each.status == REJECTED for each in failed.limits):
         return None
-    ends = limit_resets_at(seat) or now + LIMIT_WITHOUT_RESET
-    return min(max(ends, now + timedelta(seconds=1)), now + LONGEST_LIMIT)
+    resets_at = event.resets_at if event is not None else None
+    ends = resets_at or now + LIMIT_WITHOUT_RESET
+    return Cooldown(
+        cause=failed.kind,
+        evidence=failed.message,
+        since=now,
+        until=min(max(ends, now + timedelta(seconds=1)), now + LONGEST_LIMIT),
+        window=event.type if event is not None else None,
+    )
 
 
-def _doubled(first: timedelta, times: int, longest: timedelta) -> timedelta:
-    return min(first * (1 << max(0, min(times, 16))), longest)
+def _by_account(standing: Standing, failed: Failed, now: datetime) -> Cooldown:
+    times = _times(standing, failed.kind, now)
+    until = now + _doubled(_ACCOUNT[failed.kind], times)
+    if failed.retry_at is not None:
+        until = min(max(failed.retry_at, now + timedelta(seconds=1)), now + LONGEST_LIMIT)
+    return Cooldown(cause=failed.kind, evidence=failed.message, since=now, until=until, times=times)
 
 
-def _expiry(failed: Failed, failures: int, now: datetime) -> datetime | None:
+def _cooldown(standing: Standing, failed: Failed, failures: int, now: datetime) -> Cooldown | None:
+    """The cooldown that a failure brings about by itself."""
     kind = failed.kind
     if kind is FailureKind.USAGE_LIMIT:
-        return _limit_ends(failed, now)
-    if failed.retry_at is not None:
-        return min(max(failed.retry_at, now + timedelta(seconds=1)), now + LONGEST_LIMIT)
-    pause = _FIXED.get(kind) or _growing(kind, failures)
-    return None if pause is None else now + pause
+        return _by_limit(failed, now)
+    if kind in _ACCOUNT:
+        return _by_account(standing, failed, now)
+    pause = _TRANSIENT.get(kind)
+    if pause is None or failures < pause.from_the:
+        return None
+    until = now + _doubled(pause, failures - pause.from_the + 1)
+    return Cooldown(cause=kind, evidence=failed.message, since=now, until=until)
 
 
-def _growing(kind: FailureKind, failures: int) -> timedelta | None:
-    """A pause that doubles with every failure in a row."""
-    if kind is FailureKind.RATE_LIMITED:
-        return _doubled(FIRST_BURST_PAUSE, failures - 1, LONGEST_PAUSE)
-    if kind in _OVERLOAD:
-        return _doubled(FIRST_OVERLOAD_PAUSE, failures - 1, LONGEST_OVERLOAD_PAUSE)
-    if kind in _CRASH and failures >= CRASHES_BEFORE_PAUSE:
-        return _doubled(FIRST_CRASH_PAUSE, failures - CRASHES_BEFORE_PAUSE, LONGEST_PAUSE)
-    return None
+def _is_lifted(cooldown: Cooldown, limits: tuple[RateLimitEvent, ...]) -> bool:
+    """Whether a run was told, after the limit was hit, that the same limit is open."""
+    return any(
+        event.status != REJECTED
+        and event.observed_at >= cooldown.since + NEWER_BY
+        and cooldown.window in {event.type, *event.windows}
+        for event in limits
+    )
+
+
+def _answered(standing: Standing, completed: Completed, now: datetime) -> Standing:
+    holds = active_cooldown(standing, now)
+    if holds is not None and holds.window is not None and _is_lifted(holds, completed.limits):
+        holds = None
+    return standing.model_copy(update={"cooldown": holds, "consecutive_failures": 0})
 
 
 def after(standing: Standing, outcome: Outcome, now: datetime) -> Standing:
-    """The seat's standing once a run has ended.
+    """The subscription's standing once a run has ended.
 
-    An answer of the API ends the row of failures, and a cooldown that has lifted; but none that
-    still holds: nothing is started in one, so the run is older than it. Of two cooldowns at a time
-    the later expiry counts.
+    An answer of the API ends the row of failures, and a cooldown that has lifted; one that still
+    holds only if it shows that the limit is open again: nothing is started in one, so the run is
+    older than it. Of two cooldowns at a time the later expiry counts.
     """
-    holds = active_cooldown(standing, now)
     if isinstance(outcome, Completed):
-        return standing.model_copy(update={"cooldown": holds, "consecutive_failures": 0})
-    if outcome.kind in _SAYS_NOTHING:
+        return _answered(standing, outcome, now)
+    if outcome.kind in _SAYS_NOTHING or (outcome.is_unsure and outcome.kind not in _TRANSIENT):
         return standing
-    counts = outcome.kind in _COUNTS
+    holds = active_cooldown(standing, now)
+    counts = outcome.kind in _TRANSIENT or outcome.kind in _ACCOUNT
     failures = standing.consecutive_failures + 1 if counts else 0
-    until = _expiry(outcome, failures, now)
-    if until is not None and (holds is None or holds.until <= until):
-        holds = Cooldown(cause=outcome.kind, evidence=outcome.message, since=now, until=until)
+    new = _cooldown(standing, outcome, failures, now)
+    if new is not None and (holds is None or holds.until <= new.until):
+        holds = new
     elif counts and holds is None:
-        holds = standing.cooldown  # it has lifted, and the seat has not proved itself
+        holds = standing.cooldown  # it has lifted, and the subscription has not proved itself
     return standing.model_copy(update={"cooldown": holds, "consecutive_failures": failures})
+
+
+def suspected(standing: Standing, kind: FailureKind, now: datetime) -> Standing:
+    """The standing once another subscription has answered what this one refused.
+
+    Told again while the suspicion holds, it stays as it is.
+    """
+    if active_cooldown(standing, now) is not None:
+        return standing
+    times = _times(standing, kind, now)
+    cooldown = Cooldown(
+        cause=kind,
+        evidence="another subscription answered a request that this one refused: see the error of "
+        "the failed attempt, and try the account by hand",
+        since=now,
+        until=now + _doubled(_SUSPICION, times),
+        times=times,
+    )
+    failures = standing.consecutive_failures + 1
+    return standing.model_copy(update={"cooldown": cooldown, "consecutive_failures": failures})
 
 
 def still_signed_out(standing: Standing, now: datetime) -> Standing:

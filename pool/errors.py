@@ -61,6 +61,17 @@ class UnknownModel(PoolError):
         return f"no model {self.model!r} is known to this pool: {meant}See GET /v1/models"
 
 
+class ModelRefused(PoolError):
+    """Every subscription that could serve a request was refused its model."""
+
+    def __init__(self, reasons: str) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        return f"no subscription of this pool may use the model: {self.reasons}"
+
+
 class Conflict(PoolError):
     """The thing exists, but what was asked does not fit its state."""
 

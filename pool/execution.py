@@ -134,6 +134,10 @@ class ExecutionRequest(Value):
     cancel_on_disconnect: bool = False
     """End the run when the caller that waits for it hangs up; else it goes on."""
 
+    @property
+    def prompt_bytes(self) -> int:
+        return len(self.prompt.encode())
+
     @model_validator(mode="after")
     def _fits_together(self) -> ExecutionRequest:
         if self.fork_session and self.session_id is None:

@@ -55,6 +55,11 @@ class Health(Value):
     score: float = Field(ge=0, le=100)
     components: tuple[Component, ...]
 
+    @property
+    def unclamped(self) -> float:
+        """What the score would be without its bounds: it tells apart what is clamped alike."""
+        return 100.0 + sum(component.points for component in self.components)
+
 
 def _penalty(name: str, points: float, cap: float, sentence: str) -> Component:
     return Component(name=name, points=0.0 - round(min(points, cap), 3), sentence=sentence)

@@ -50,12 +50,14 @@ class Judgement:
     state: SubscriptionState
     reason: str
     until: datetime | None = None
+    cooldown_cause: FailureKind | None = None
 
 
 def _cooling(cooldown: Cooldown) -> Judgement:
     needs_login = cooldown.cause is FailureKind.AUTHENTICATION
     named = SubscriptionState.NEEDS_LOGIN if needs_login else SubscriptionState.COOLDOWN
-    return Judgement(named, f"{cooldown.cause}: {cooldown.evidence}", cooldown.until)
+    reason = f"{cooldown.cause}: {cooldown.evidence}"
+    return Judgement(named, reason, cooldown.until, cooldown.cause)
 
 
 def _limited(
@@ -71,15 +73,16 @@ def _limited(
         )
     if state.spec.allow_overage:
         return None
+    kept = min(ceiling, 100 - state.spec.reserve_percent)
     for name, percent, source in (
         (SEVEN_DAY, reading.weekly, reading.weekly_source),
         (FIVE_HOUR, reading.block, reading.block_source),
     ):
-        if source == "window" and percent >= ceiling:
+        if source == "window" and percent >= kept:
             return Judgement(
                 SubscriptionState.LIMITED,
                 f"Anthropic reports {percent:.1f}% of the {name} window as used; "
-                f"new work ends at {ceiling:.0f}%",
+                f"new work ends at {kept:.0f}%",
                 state.windows[name].resets_at,
             )
     return None

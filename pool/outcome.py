@@ -125,5 +125,19 @@ class Failed(Ended):
     assumed_prices: tuple[str, ...] = ()
     """Proportions of prices that the cost rests on without having been learned, in words."""
 
+    @property
+    def spent_nothing(self) -> bool:
+        return self.evidence and not any(self.usage.total.model_dump().values())
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the request may be to blame as well as the subscription, at no cost so far: what
+        becomes of the same request elsewhere tells.
+        """
+        return self.spent_nothing and (self.is_ambiguous or self.kind in UNSURE)
+
+
+UNSURE = frozenset({FailureKind.EXECUTION_ERROR, FailureKind.CLI_USAGE, FailureKind.NO_RESULT})
+"""Failures that a request, a broken installation or an account can bring about alike."""
 
 Outcome = Completed | Failed

@@ -14,7 +14,9 @@ from pydantic import Field
 
 from pool.forecast import SeatForecast
 from pool.health import Health
+from pool.model_refusals import ModelRefusal
 from pool.money import Usd
+from pool.outcome import FailureKind
 from pool.usage import UsageReport
 from pool.value import Instant, Value
 
@@ -57,8 +59,13 @@ class WindowReport(Value):
     """One of Anthropic's windows as last seen. ``utilization`` 1.0 is all of it."""
 
     utilization: float | None
+    utilization_at: Instant | None = None
+    """When the figure was seen, where that was before ``observed_at``."""
     resets_at: Instant | None
     status: str
+    models: str | None = None
+    """The family of models that it holds for, or the model that met it; null for all."""
+    source: Literal["rate_limit_event"] = "rate_limit_event"
     observed_at: Instant
     age_seconds: float
     fresh: bool
@@ -83,6 +90,10 @@ class Report(Value):
     state_reason: str
     state_until: Instant | None
     """When the state lifts by the clock alone, if it does."""
+    cooldown_cause: FailureKind | None = None
+    """Why it rests after failures, while it does."""
+    refused_models: tuple[ModelRefusal, ...] = ()
+    """Models that it was refused, each until an instant."""
     current_block: BlockReport
     weekly: WeeklyReport
     expected_block_usd: Usd
@@ -111,6 +122,8 @@ class Report(Value):
     max_queued: int
     weight: float
     tier: int = 1
+    reserve_percent: float = 0
+    """The share of its windows that is kept for whoever else uses the account."""
     allow_overage: bool = False
     models: dict[str, str] = Field(default_factory=dict)
     """What its CLI offers, and what each name runs as; empty until that is known."""

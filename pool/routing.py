@@ -29,6 +29,8 @@ class RankedCandidate(Value):
     report: Report
     score: float
     """Health, less what was sent there since the report."""
+    rank: float
+    """The same without bounds: two scores of 100 need not be alike."""
     refusal: Refusal | None
     age_seconds: float
     load: float
@@ -86,6 +88,12 @@ class Ranking(Value):
             each.refusal is not None and each.refusal.cause.is_exhaustion
             for each in self.candidates
         )
+
+    @property
+    def is_without_the_model(self) -> bool:
+        """Whether every subscription that is open to the request was refused its model."""
+        causes = {each.refusal.cause for each in self.candidates if each.refusal is not None}
+        return RefusalCause.MODEL in causes <= {RefusalCause.MODEL, RefusalCause.OTHER_WANTED}
 
     @property
     def reasons(self) -> str:
@@ -148,6 +156,7 @@ def _candidate(
     return RankedCandidate(
         report=report,
         score=max(0.0, report.health.score - policy.weights.per_running * sent),
+        rank=report.health.unclamped - policy.weights.per_running * sent,
         refusal=refused,
         age_seconds=age,
         load=occupied / report.weight,
@@ -180,7 +189,7 @@ def _order(candidate: RankedCandidate) -> tuple[bool, int, bool, float, float, f
         candidate.report.tier,
         not candidate.has_free_slot,
         -candidate.preference,
-        -round(candidate.score),
+        -round(candidate.rank),
         candidate.load,
         last.timestamp() if last else 0.0,
         candidate.report.id,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pool import model_refusals
 from pool.cooldown import Standing, after
 from pool.execution import ExecutionRow, ExecutionStatus, final_status
 from pool.outcome import Completed, FailureKind, Outcome
@@ -54,7 +55,7 @@ def settlement(
     With it the execution ends; unless it ``goes_elsewhere``, then another subscription is looked
     for from here on.
     """
-    stands = after(standing, outcome, now)
+    stands = _stands(standing, row, outcome, now)
     if row.cancel_requested_at is not None:
         outcome = _as_cancelled(outcome)
     session_id, total = outcome.session_id or row.intent.session_id, outcome.session_total_nano_usd
@@ -70,6 +71,20 @@ def settlement(
         standing=stands if stands != standing else None,
         limits=outcome.limits,
     )
+
+
+def _stands(standing: Standing, row: ExecutionRow, outcome: Outcome, now: datetime) -> Standing:
+    """The subscription's standing after a run, and what it was refused by then."""
+    intent = row.intent
+    refused = model_refusals.after(
+        standing.refused_models,
+        outcome,
+        model=intent.model,
+        prompt_bytes=intent.request.prompt_bytes,
+        resumes=intent.resumes or intent.forks is not None,
+        now=now,
+    )
+    return after(standing, outcome, now).model_copy(update={"refused_models": refused})
 
 
 def moved(row: ExecutionRow, subscription_id: str, now: datetime) -> Settlement:

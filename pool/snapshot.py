@@ -77,6 +77,8 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         state=judgement.state,
         state_reason=judgement.reason,
         state_until=judgement.until,
+        cooldown_cause=judgement.cooldown_cause,
+        refused_models=tuple(each for each in state.standing.refused_models if now < each.until),
         current_block=BlockReport(
             id=block.id,
             starts_at=block.starts_at,
@@ -108,7 +110,8 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         capacity=capacity(state, policy.limits, now),
         max_queued=spec.max_queued,
         weight=spec.weight,
-        tier=spec.tier,
+        tier=spec.effective_tier,
+        reserve_percent=spec.reserve_percent,
         allow_overage=spec.allow_overage,
         models=state.models,
         last_request_at=state.last_request_at,

@@ -188,6 +188,8 @@ def ask_of(state: State, intent: Intent, *, may_wait: bool = True) -> Ask:
         goes_on=(intent.resumes or intent.forks is not None) and intent.session_from is None,
         reserve_usd=usd(reservation(state, intent.request.max_budget_usd)),
         model=state.runs_as(intent.model),
+        asked_for=intent.model,
+        prompt_bytes=intent.request.prompt_bytes,
         session_busy=busy,
         waits_for_session=intent.request.session_busy == "wait",
         may_wait=may_wait,

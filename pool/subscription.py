@@ -56,10 +56,17 @@ class SubscriptionSettings(Value):
     max_queued: Annotated[int, Field(ge=0, le=100_000)] = 50
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Plan size: of two equally healthy seats, work is shared in proportion to it."""
-    tier: Annotated[int, Field(ge=1, le=9)] = 1
-    """A seat of a later tier serves only what no seat of an earlier one can take."""
+    tier: Annotated[int, Field(ge=1, le=9)] | None = None
+    """A subscription of a later tier serves only what none of an earlier one can take. Absent: 1,
+    and 2 for an ``api_key``, whose every token costs money."""
+    reserve_percent: Annotated[float, Field(ge=0, le=100)] = 0
+    """The share of Anthropic's windows that is kept for whoever else uses the account."""
     allow_overage: bool = False
     """Whether it may go on beyond Anthropic's windows, which costs real money."""
+
+    @property
+    def effective_tier(self) -> int:
+        return self.tier if self.tier is not None else 2 if self.kind == "api_key" else 1
 
 
 class SubscriptionSpec(SubscriptionSettings):
@@ -83,6 +90,7 @@ class SubscriptionChange(Value):
     max_queued: Annotated[int, Field(ge=0, le=100_000)] | None = None
     weight: Annotated[float, Field(gt=0, le=1000)] | None = None
     tier: Annotated[int, Field(ge=1, le=9)] | None = None
+    reserve_percent: Annotated[float, Field(ge=0, le=100)] | None = None
     allow_overage: bool | None = None
 
 

@@ -79,6 +79,7 @@ SHAPES = frozenset(each.__name__ for each in (MessagesError, ChatError, ModelsEr
 
 _RUNS = {
     FailureKind.MODEL_NOT_FOUND: 404,
+    FailureKind.NOT_ENTITLED: 403,
     FailureKind.INVALID_REQUEST: 400,
     FailureKind.CONTEXT_FULL: 400,
     FailureKind.ANSWER_TOO_LONG: 400,

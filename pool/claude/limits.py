@@ -6,11 +6,15 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from pool.windows import IN_USE, OVERAGE, RateLimitEvent, Window
+from pool.windows import IN_USE, OVERAGE, REJECTED, RateLimitEvent, Window, models_of
 
 
-def rate_limit_event(message: dict[str, Any], now: datetime) -> RateLimitEvent | None:
-    """What a message says about Anthropic's limits, observed at ``now``; None if nothing."""
+def rate_limit_event(
+    message: dict[str, Any], now: datetime, model: str | None = None
+) -> RateLimitEvent | None:
+    """What a message says about Anthropic's limits, observed at ``now`` by a run of ``model``; None
+    if nothing.
+    """
     info = message.get("rate_limit_info")
     if not isinstance(info, dict):
         return None
@@ -19,19 +23,20 @@ def rate_limit_event(message: dict[str, Any], now: datetime) -> RateLimitEvent |
         observed_at=now,
         status=_status(info),
         type=kind if isinstance(kind, str) else None,
+        models=models_of(kind, model) if isinstance(kind, str) else None,
         resets_at=_instant(info.get("resetsAt")),
         is_using_overage=info.get("isUsingOverage") is True,
-        windows=_windows(info, now),
+        windows=_windows(info, now, model),
         raw=info,
     )
 
 
-def _windows(info: dict[str, Any], now: datetime) -> dict[str, Window]:
+def _windows(info: dict[str, Any], now: datetime, model: str | None) -> dict[str, Window]:
     # `unifiedWindows` names two windows; a limit of one model shows in the event's own fields only.
     windows: dict[str, Window] = {}
     kind = info.get("rateLimitType")
     if isinstance(kind, str):
-        windows[kind] = _window(info, now)
+        windows[kind] = _window(info, now, models_of(kind, model))
     if isinstance(info.get("isUsingOverage"), bool):
         in_use = info["isUsingOverage"]
         windows[OVERAGE] = Window(
@@ -42,13 +47,23 @@ def _windows(info: dict[str, Any], now: datetime) -> dict[str, Window]:
     unified = info.get("unifiedWindows")
     for name, window in (unified if isinstance(unified, dict) else {}).items():
         if isinstance(window, dict):
-            windows[str(name)] = _window(window, now)
+            windows[str(name)] = _in_force(_window(window, now, models_of(str(name), model)), info)
     return windows
 
 
-def _window(fields: dict[str, Any], now: datetime) -> Window:
+def _in_force(window: Window, info: dict[str, Any]) -> Window:
+    """A window that is used up refuses nothing while the event as a whole does not: by the CLI's
+    own schema "the top-level status says whether requests are refused".
+    """
+    if window.status != REJECTED or _status(info) == REJECTED:
+        return window
+    return window.model_copy(update={"status": _status(info)})
+
+
+def _window(fields: dict[str, Any], now: datetime, models: str | None) -> Window:
     return Window(
         status=_status(fields),
+        models=models,
         observed_at=now,
         utilization=_share(fields.get("utilization")),
         resets_at=_instant(fields.get("resetsAt")),

@@ -205,7 +205,7 @@ class StreamReader:
                     self._note(error_class=message.get("error"))
                 self._take_message(message.get("message"))
             case "rate_limit_event":
-                if event := rate_limit_event(message, self._now):
+                if event := rate_limit_event(message, self._now, self._seen.get("model")):
                     self._limits[_identity(message, len(self._limits))] = event
             case "result":
                 self._take_result(message)

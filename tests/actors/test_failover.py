@@ -17,6 +17,7 @@ from pool.errors import Exhausted, PeerLost
 from pool.execution import Execution, ExecutionRequest, ExecutionStatus
 from pool.outcome import Failed, FailureKind
 from pool.progress import Ended
+from pool.report import SubscriptionState
 from pool.store.protocol import Settlement
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
@@ -113,17 +114,63 @@ async def test_its_candidates_say_why_the_first_seat_is_out(
 
 
 OWN = [
-    FailureKind.MODEL_NOT_FOUND,
     FailureKind.INVALID_REQUEST,
     FailureKind.REFUSAL,
     FailureKind.MAX_TURNS,
     FailureKind.MAX_BUDGET,
     FailureKind.TIMEOUT,
     FailureKind.OUTPUT_LIMIT,
-    FailureKind.EXECUTION_ERROR,
-    FailureKind.CLI_USAGE,
     FailureKind.KILLED,
 ]
+
+
+def unsure() -> Failed:
+    """A refusal of which nobody can tell whom it is about."""
+    return failed(FailureKind.INVALID_REQUEST).model_copy(update={"is_ambiguous": True})
+
+
+async def test_beside_one_that_refuses_everything_every_request_succeeds_and_it_is_parked(
+    two: LocalPool, runner: FakeRunner
+) -> None:
+    runner.scripts["sub1"] = [unsure()] * 20
+
+    ended = [await two.client.execute(ask()) for _ in range(20)]
+
+    assert {each.status for each in ended} == {ExecutionStatus.SUCCEEDED}
+    sub1 = await two.peers.subscription("sub1").next_report(-1, -1, 0)
+    assert (sub1.state, sub1.cooldown_cause) == (
+        SubscriptionState.COOLDOWN,
+        FailureKind.INVALID_REQUEST,
+    )
+    assert len([run for run in runner.runs if run.seat == "sub1"]) < 20
+
+
+async def test_what_two_refuse_alike_is_the_callers_and_nobody_is_blamed(
+    two: LocalPool, runner: FakeRunner
+) -> None:
+    runner.scripts["sub1"] = [unsure()]
+    runner.scripts["sub2"] = [unsure()]
+
+    execution = await two.client.execute(ask())
+
+    assert execution.error is not None
+    assert execution.error.type == FailureKind.INVALID_REQUEST
+    assert len(runner.runs) == 2
+    states = {each.state for each in await two.client.subscriptions()}
+    assert states == {SubscriptionState.AVAILABLE}
+
+
+async def test_a_model_that_one_may_not_use_is_served_elsewhere_and_others_stay(
+    two: LocalPool, runner: FakeRunner
+) -> None:
+    runner.scripts["sub1"] = [failed(FailureKind.MODEL_NOT_FOUND)]
+
+    first = await two.client.execute(ask(model="claude-opus-4-5"))
+    second = await two.client.execute(ask(model="claude-opus-4-5"))
+    other = await two.client.execute(ask(subscription_id="sub1"))
+
+    assert {each.status for each in (first, second, other)} == {ExecutionStatus.SUCCEEDED}
+    assert [run.seat for run in runner.runs] == ["sub1", "sub2", "sub2", "sub1"]
 
 
 @pytest.mark.parametrize("way", WAYS)

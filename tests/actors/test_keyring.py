@@ -368,7 +368,7 @@ async def test_a_run_that_cost_nothing_gives_everything_back(
     local_pool: LocalPool, runner: FakeRunner
 ) -> None:
     await make(local_pool, weekly_budget_usd=10)
-    runner.script.append(Failed(kind=FailureKind.CLI_USAGE, message="no", usage=Usage()))
+    runner.script.append(Failed(kind=FailureKind.MAX_TURNS, message="no", usage=Usage()))
 
     await start(local_pool, max_budget_usd=6)
     now = await settled(local_pool)

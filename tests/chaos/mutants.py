@@ -121,7 +121,7 @@ MUTANTS = (
     Mutant(
         name="cost of this run alone",
         file="pool/claude/cost.py",
-        guard="    if len(since_last) == len(reading.results):\n",
+        guard="    if since_last and not any(map(_tells_a_total_alone, reading.results)):\n",
         without="    if len(since_last) < 0:\n",
         tests=("tests/pool/claude/test_conclude.py",),
     ),

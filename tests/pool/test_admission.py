@@ -115,10 +115,12 @@ def test_a_window_of_some_models_holds_for_them_alone(model: str | None, admitte
     assert admitted == isinstance(answer, Run)
 
 
-def test_a_window_that_nobody_knows_limits_nothing() -> None:
-    strange = state(windows={"seven_day_oauth_apps": window(1.0), "spend": window(1.0)})
+def test_a_window_that_nobody_knows_limits_the_model_that_met_it_alone() -> None:
+    strange = state(windows={"seven_day_mythos": window(1.0, models="claude-mythos-6")})
 
     assert Run() == admit(report_at(strange), ask(model=OPUS), LIMITS)
+    refused = refusal_of(strange, ask(model="claude-mythos-6"))
+    assert refused.cause == RefusalCause.LIMITED
 
 
 def test_a_rejected_window_is_used_up_whatever_its_share_says() -> None:

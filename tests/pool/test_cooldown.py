@@ -5,9 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from localpool import NOON, completed
 
-from pool.cooldown import Cooldown, Standing, active_cooldown, after, is_proving, still_signed_out
+from pool.cooldown import (
+    Cooldown,
+    Standing,
+    active_cooldown,
+    after,
+    is_proving,
+    still_signed_out,
+    suspected,
+)
 from pool.outcome import Failed, FailureKind
-from pool.windows import RateLimitEvent
+from pool.windows import RateLimitEvent, models_of
 
 
 def failed(kind: FailureKind, *limits: RateLimitEvent) -> Failed:
@@ -15,7 +23,10 @@ def failed(kind: FailureKind, *limits: RateLimitEvent) -> Failed:
 
 
 def rejected(resets_at: datetime | None, type_: str | None = "five_hour") -> RateLimitEvent:
-    return RateLimitEvent(observed_at=NOON, status="rejected", type=type_, resets_at=resets_at)
+    models = models_of(type_, None) if type_ else None
+    return RateLimitEvent(
+        observed_at=NOON, status="rejected", type=type_, resets_at=resets_at, models=models
+    )
 
 
 def standing_after(*kinds: FailureKind) -> Standing:
@@ -114,14 +125,14 @@ def test_a_missing_login_stops_a_seat_for_five_minutes_and_spent_credit_for_fift
 @pytest.mark.parametrize(
     ("kind", "minutes"),
     [
-        (FailureKind.ACCESS_DENIED, 15),
+        (FailureKind.ACCESS_DENIED, 5),
         (FailureKind.ACCOUNT_DISABLED, 15),
         (FailureKind.SPEND_LIMIT, 15),
-        (FailureKind.STARTUP_FAILED, 1),
+        (FailureKind.STARTUP_FAILED, 0.25),
     ],
 )
 def test_an_account_or_installation_that_somebody_has_to_mend_rests_from_the_first_time(
-    kind: FailureKind, minutes: int
+    kind: FailureKind, minutes: float
 ) -> None:
     assert timedelta(minutes=minutes) == until(standing_after(kind))
 
@@ -272,3 +283,63 @@ def test_a_run_that_was_under_way_and_succeeds_does_not_lift_a_cooldown() -> Non
 
 def test_an_operators_order_outlives_a_success() -> None:
     assert after(Standing(paused=True), completed(), NOON).paused
+
+
+def test_an_account_that_fails_its_probes_rests_longer_each_time_up_to_six_hours() -> None:
+    standing, now, pauses = Standing(), NOON, []
+    for _ in range(6):
+        standing = after(standing, failed(FailureKind.ACCOUNT_DISABLED), now)
+        cooldown = active_cooldown(standing, now)
+        assert cooldown is not None
+        pauses.append(cooldown.until - now)
+        now = cooldown.until
+
+    assert [timedelta(minutes=m) for m in (15, 30, 60, 120, 240, 360)] == pauses
+
+
+def test_failures_of_runs_that_were_under_way_together_are_one() -> None:
+    assert timedelta(minutes=15) == until(standing_after(*[FailureKind.ACCOUNT_DISABLED] * 5))
+
+
+def test_what_nobody_can_tell_about_neither_parks_nor_proves_a_subscription() -> None:
+    refused = failed(FailureKind.INVALID_REQUEST).model_copy(update={"is_ambiguous": True})
+    suspect = suspected(Standing(), FailureKind.INVALID_REQUEST, NOON)
+    later = NOON + timedelta(minutes=1)
+
+    assert after(Standing(), refused, NOON) == Standing()
+    assert is_proving(after(suspect, refused, later), later)
+
+
+def test_a_suspicion_grows_with_each_probe_that_another_subscription_answers() -> None:
+    first = suspected(Standing(), FailureKind.INVALID_REQUEST, NOON)
+    told_again = suspected(first, FailureKind.INVALID_REQUEST, NOON)
+    later = NOON + timedelta(seconds=30)
+    second = active_cooldown(suspected(first, FailureKind.INVALID_REQUEST, later), later)
+
+    assert (timedelta(seconds=30), first) == (until(first), told_again)
+    assert second is not None
+    assert timedelta(seconds=60) == second.until - later
+    assert after(first, completed(), later).cooldown is None
+
+
+def test_a_limit_that_a_later_run_saw_open_is_over() -> None:
+    limited = after(
+        Standing(), failed(FailureKind.USAGE_LIMIT, rejected(NOON + timedelta(hours=2))), NOON
+    )
+
+    def seen_open(seconds: int) -> Standing:
+        at = NOON + timedelta(seconds=seconds)
+        event = RateLimitEvent(observed_at=at, status="allowed", type="five_hour")
+        answered = completed().model_copy(update={"limits": (event,)})
+        return after(limited, answered, at)
+
+    assert seen_open(60).cooldown is None
+    assert seen_open(1).cooldown is not None
+
+
+def test_a_limit_without_a_rejection_among_the_events_still_rests() -> None:
+    allowed = RateLimitEvent(observed_at=NOON, status="allowed", type="five_hour")
+
+    rested = after(Standing(), failed(FailureKind.USAGE_LIMIT, allowed), NOON)
+
+    assert timedelta(minutes=5) == until(rested)

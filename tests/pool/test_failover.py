@@ -30,6 +30,11 @@ SEAT_OR_ROAD = {
     FailureKind.SPEND_LIMIT,
     FailureKind.STARTUP_FAILED,
     FailureKind.NOT_STARTED,
+    FailureKind.MODEL_NOT_FOUND,
+    FailureKind.NOT_ENTITLED,
+    FailureKind.EXECUTION_ERROR,
+    FailureKind.CLI_USAGE,
+    FailureKind.NO_RESULT,
 }
 TRIED = Attempt(subscription_id="other", outcome="usage_limit", cost_usd=Decimal(0))
 
@@ -97,3 +102,13 @@ def test_where_something_was_spent_only_who_saw_nothing_is_tried_again(
 ) -> None:
     assert goes == goes_elsewhere(row(**asked), failed(spent=True), 5)
     assert goes_elsewhere(row(**asked), failed(), 5)
+
+
+def test_a_request_that_nobody_can_tell_about_is_tried_elsewhere_once() -> None:
+    unsure = failed(FailureKind.INVALID_REQUEST).model_copy(update={"is_ambiguous": True})
+    tried = TRIED.model_copy(update={"outcome": "invalid_request"})
+    again = row().intent.model_copy(update={"earlier_attempts": (tried,)})
+
+    assert goes_elsewhere(row(), unsure, 5)
+    assert not goes_elsewhere(row().model_copy(update={"intent": again}), unsure, 5)
+    assert not goes_elsewhere(row(), failed(FailureKind.EXECUTION_ERROR, spent=True), 5)

@@ -43,8 +43,10 @@ def window(
     resets_in: timedelta | None = timedelta(hours=2),
     seen: timedelta = timedelta(minutes=1),
     status: str = "allowed",
+    models: str | None = None,
 ) -> Window:
     return Window(
+        models=models,
         utilization=utilization,
         resets_at=None if resets_in is None else NOON + resets_in,
         observed_at=NOON - seen,

@@ -360,7 +360,8 @@ async def test_a_seat_that_cannot_serve_is_a_503_with_the_execution_behind_it(
 
 
 @pytest.mark.parametrize(
-    "kind", [FailureKind.TIMEOUT, FailureKind.REFUSAL, FailureKind.MAX_TURNS, FailureKind.NO_RESULT]
+    "kind",
+    [FailureKind.TIMEOUT, FailureKind.REFUSAL, FailureKind.MAX_TURNS, FailureKind.EMPTY_ANSWER],
 )
 async def test_a_run_that_failed_on_its_own_is_a_200_that_says_how(
     http: AsyncClient, local_pool: LocalPool, kind: FailureKind
