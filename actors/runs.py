@@ -101,7 +101,9 @@ class Runs:
                 return live.row
 
     def hold(self, intent: Intent, status: ExecutionStatus, now: datetime) -> LiveExecution:
-        """Take the slot or the place in the queue, and the budget, in this very step."""
+        """Take the slot or the place in the queue, and the budget, in this very step. It is not to
+        be started before ``begin`` has made it durable.
+        """
         reserved = reservation(self._life.state, intent.request.max_budget_usd)
         row = ExecutionRow(
             intent=intent.model_copy(update={"reserved_nano_usd": reserved}),
@@ -110,6 +112,7 @@ class Runs:
             place=self._life.given.runner.place,
         )
         self._life.state.requested(intent)
+        self._unready.add(intent.execution_id)
         return self._hold_again(row)
 
     def _hold_again(self, row: ExecutionRow) -> LiveExecution:
@@ -129,7 +132,6 @@ class Runs:
 
         To be run as a task of its own: a caller who stops waiting must not leave it half begun.
         """
-        self._unready.add(live.id)
         try:
             await self._life.ledger.begin(live.row)
         except StoreError as error:

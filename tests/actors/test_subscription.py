@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from localpool import FakeRunner, LocalPool, completed, spec, usage_of
 
+from actors.runs import LiveExecution
 from pool.errors import NotFound, StoreError, Unavailable
 from pool.execution import Execution, ExecutionRequest, ExecutionRow, ExecutionStatus
 from pool.outcome import Failed, FailureKind
@@ -124,6 +125,29 @@ async def test_a_slot_that_frees_before_an_intent_is_durable_does_not_start_it_t
 
     assert (await third).status == ExecutionStatus.SUCCEEDED
     assert len(runner.runs) == 3
+
+
+async def test_a_slot_that_frees_as_an_execution_is_admitted_to_the_queue_starts_it_once(
+    pool: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.hold = True
+    for n in range(2):
+        await pool.client.start(ask(str(n)))
+    subscription = pool.peers.subscription("sub1")
+    life, runs, begin = subscription._life, subscription._runs, subscription._runs.begin
+
+    async def begin_after_a_slot_is_free(live: LiveExecution) -> StoreError | None:
+        life.state.spec = spec("sub1", max_concurrent=3, max_queued=3)
+        runs.start_waiting()
+        return await begin(live)
+
+    monkeypatch.setattr(runs, "begin", begin_after_a_slot_is_free)
+    third = await pool.client.start(ask("third"))
+    (await runner.wait_for_runs(3))[2].end()
+    ended = await pool.client.result(third.id, wait_seconds=10)
+
+    assert ended.status is ExecutionStatus.SUCCEEDED
+    assert [each.launch.prompt for each in runner.runs] == ["0", "1", "third"]
 
 
 async def held_at_its_intent(
