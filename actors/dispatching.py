@@ -31,6 +31,7 @@ from actors.order import (
     source_of,
     target_of,
     tried,
+    why_not_others,
 )
 from actors.peers import Peers
 from actors.subscription import NotAdmitted, Started
@@ -43,7 +44,9 @@ from pool.errors import (
     InvalidRequest,
     KeyReused,
     NotFound,
-    Unavailable,
+    PeerLost,
+    PoolError,
+    StoreError,
     UnknownModel,
 )
 from pool.execution import (
@@ -158,10 +161,15 @@ class Dispatcher:
             claim = await self._as_it_stands(claim)
             try:
                 execution = await self._place(order, claim)
-            except (Exhausted, Unavailable, Conflict, NotFound) as error:
+            except (PeerLost, StoreError):
+                raise  # nobody has said no: it is asked again
+            except PoolError as error:
                 await self._give_back(order, owner)
-                retry_at = error.retry_at if isinstance(error, Exhausted) else None
-                return NobodyTakesIt(reasons=str(error), retry_at=retry_at)
+                return NobodyTakesIt(
+                    reasons=str(error),
+                    retry_at=error.retry_at if isinstance(error, Exhausted) else None,
+                    others=why_not_others(order, self._rank(order, order.barred)),
+                )
         return HandedOver(subscription_id=execution.subscription_id)
 
     async def route(self, request: ExecutionRequest) -> Routing:

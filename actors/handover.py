@@ -8,7 +8,7 @@ found that nobody takes it; it asks again after any crash, and the answer is the
 from __future__ import annotations
 
 from pool.admission import Refusal
-from pool.execution import Attempt, Intent
+from pool.execution import Attempt, Intent, Others
 from pool.report import Report
 from pool.value import Instant, Value
 
@@ -40,3 +40,5 @@ class NobodyTakesIt(Value):
 
     reasons: str
     retry_at: Instant | None
+    others: Others | None = None
+    """What keeps those from it who have not said that they do not have its model."""

@@ -103,11 +103,11 @@ class Leaving:
         match await self._answer(live, why):
             case HandedOver(subscription_id=there):
                 await self._went(live, there)
-            case NobodyTakesIt(retry_at=retry_at) if has_run:
+            case NobodyTakesIt(retry_at=retry_at, others=others) if has_run:
                 outcome = live.row.outcome
                 assert outcome is not None  # noqa: S101 - has_run says so
                 await self._runs.end(
-                    live, lambda: given_up(live.row, outcome, self._life.now(), retry_at)
+                    live, lambda: given_up(live.row, outcome, self._life.now(), retry_at, others)
                 )
             case NobodyTakesIt():
                 await self._stays(live)

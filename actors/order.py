@@ -15,9 +15,10 @@ from actors.keyring import Permit
 from pool.admission import Ask, Refusal, RefusalCause
 from pool.agent import not_granted
 from pool.errors import Exhausted, InvalidRequest, ModelRefused, PoolError, Unavailable
-from pool.execution import Attempt, ExecutionRequest
+from pool.execution import Attempt, ExecutionRequest, Others
 from pool.grant import Grant
 from pool.keys import KeySpec
+from pool.model_refusals import ABOUT_A_MODEL
 from pool.routing import RankedCandidate, Ranking
 from pool.store.protocol import SessionHome
 from pool.value import Instant, Value
@@ -193,6 +194,19 @@ def reason_of(order: Order, ranking: Ranking, chosen: str) -> str:
         return f"attempt {len(order.attempts) + 1}: {order.attempts[-1].subscription_id} failed"
     usable = len(ranking.usable)
     return f"the best of {usable} that can take it" if usable > 1 else "the only one that can"
+
+
+def why_not_others(order: Order, ranking: Ranking) -> Others | None:
+    """What keeps those from an order who have not refused its model; None where all have."""
+    said_so = {each.subscription_id for each in order.attempts if each.outcome in ABOUT_A_MODEL}
+    causes = {
+        each.refusal.cause
+        for each in ranking.candidates
+        if each.refusal is not None and each.report.id not in said_so
+    } - {RefusalCause.MODEL, RefusalCause.OTHER_WANTED}
+    if not causes:
+        return None
+    return "exhausted" if any(each.is_exhaustion for each in causes) else "unavailable"
 
 
 def nobody_takes(order: Order, ranking: Ranking) -> PoolError:

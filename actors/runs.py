@@ -376,7 +376,7 @@ class Runs:
         if isinstance(outcome, Failed) and outcome.kind is FailureKind.SESSION_NOT_FOUND:
             await note_gone(life, live.row.intent)
         most = life.given.policy.max_attempts
-        elsewhere = follows or goes_elsewhere(live.row, outcome, most)
+        elsewhere = follows or goes_elsewhere(live.row, outcome, life.state.standing, most)
         end = await self._keep(
             live,
             lambda: settlement(

@@ -243,8 +243,8 @@ _UNUSABLE = {
 
 
 def served(execution: Execution) -> Execution:
-    """An ended execution, unless it was turned away before any output: by its subscription, or
-    since its session is gone.
+    """An ended execution, unless it was turned away before any output: by its subscription, by one
+    that does not have its model while others could not be asked, or since its session is gone.
 
     Then ``Exhausted``, ``Unavailable`` or ``SessionGone`` with its id. It has ended all the same,
     so asking again takes a new idempotency key.
@@ -255,9 +255,9 @@ def served(execution: Execution) -> Execution:
     if error.type == FailureKind.SESSION_NOT_FOUND:
         raise SessionGone(execution.id, error.message)
     reason = f"{error.type}: {error.message} (ask again as a new request)"
-    if error.type in _EXHAUSTED:
+    if error.type in _EXHAUSTED or error.others == "exhausted":
         raise Exhausted(execution.id, reason, error.retry_at)
-    if error.type in _UNUSABLE:
+    if error.type in _UNUSABLE or error.others == "unavailable":
         raise Unavailable(execution.id, reason)
     return execution
 

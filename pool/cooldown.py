@@ -9,6 +9,8 @@ is a burst.
 A failure that the request may have brought about says nothing by itself. If another subscription
 answers the same request, the first one is suspect (``suspected``): so one that refuses everything,
 in whatever words, is parked, though each refusal looks like a caller's mistake and costs nothing.
+Until then the refusals are counted: one more of a subscription that has answered nothing since
+the last is no second opinion (``failover``).
 """
 
 from __future__ import annotations
@@ -79,6 +81,11 @@ OF_A_LIMIT = frozenset({FailureKind.USAGE_LIMIT, FailureKind.RATE_LIMITED, Failu
 """Causes for which a caller is told that there is no headroom: it returns by the clock."""
 
 
+def is_to_be_mended(cause: FailureKind) -> bool:
+    """Whether somebody has to do something about it: neither the clock nor a limit's end helps."""
+    return cause not in _TRANSIENT and cause not in OF_A_LIMIT
+
+
 class Cooldown(Value):
     """A time without work; afterwards, what the subscription has to be proved against."""
 
@@ -99,6 +106,8 @@ class Standing(Value):
     draining: bool = False
     cooldown: Cooldown | None = None
     consecutive_failures: int = 0
+    unsure_failures: int = 0
+    """How often in a row it refused what nobody could tell about; see ``Failed.is_unsure``."""
     refused_models: tuple[ModelRefusal, ...] = ()
 
 
@@ -111,6 +120,12 @@ def active_cooldown(standing: Standing, now: datetime) -> Cooldown | None:
 def is_proving(standing: Standing, now: datetime) -> bool:
     """Whether a cooldown has lifted, and no run has shown since that the seat works again."""
     return standing.cooldown is not None and now >= standing.cooldown.until
+
+
+def unproved(standing: Standing, now: datetime) -> FailureKind | None:
+    """The cause of a cooldown that has lifted, while the seat is proving."""
+    cooldown = standing.cooldown
+    return cooldown.cause if cooldown is not None and is_proving(standing, now) else None
 
 
 def _doubled(pause: Pause, times: int) -> timedelta:
@@ -144,8 +159,8 @@ def _by_limit(failed: Failed, now: datetime) -> Cooldown | None:
 def _by_account(standing: Standing, failed: Failed, now: datetime) -> Cooldown:
     times = _times(standing, failed.kind, now)
     until = now + _doubled(_ACCOUNT[failed.kind], times)
-    if failed.retry_at is not None:
-        until = min(max(failed.retry_at, now + timedelta(seconds=1)), now + LONGEST_LIMIT)
+    if failed.retry_at is not None and failed.retry_at > now:
+        until = min(failed.retry_at, now + LONGEST_LIMIT)
     return Cooldown(cause=failed.kind, evidence=failed.message, since=now, until=until, times=times)
 
 
@@ -177,7 +192,8 @@ def _answered(standing: Standing, completed: Completed, now: datetime) -> Standi
     holds = active_cooldown(standing, now)
     if holds is not None and holds.window is not None and _is_lifted(holds, completed.limits):
         holds = None
-    return standing.model_copy(update={"cooldown": holds, "consecutive_failures": 0})
+    proved = {"consecutive_failures": 0, "unsure_failures": 0}
+    return standing.model_copy(update={"cooldown": holds, **proved})
 
 
 def after(standing: Standing, outcome: Outcome, now: datetime) -> Standing:
@@ -189,7 +205,11 @@ def after(standing: Standing, outcome: Outcome, now: datetime) -> Standing:
     """
     if isinstance(outcome, Completed):
         return _answered(standing, outcome, now)
-    if outcome.kind in _SAYS_NOTHING or (outcome.is_unsure and outcome.kind not in _TRANSIENT):
+    if outcome.kind in _SAYS_NOTHING:
+        return standing
+    unsure = standing.unsure_failures + 1 if outcome.is_unsure else 0
+    standing = standing.model_copy(update={"unsure_failures": unsure})
+    if outcome.is_unsure and outcome.kind not in _TRANSIENT:
         return standing
     holds = active_cooldown(standing, now)
     counts = outcome.kind in _TRANSIENT or outcome.kind in _ACCOUNT

@@ -7,7 +7,8 @@ threshold by the hysteresis; a condition, once it has been gone for the quiet ti
 nothing moves.
 
 Reports come late and from several routers: one that is not newer than what moved a level does not
-move it again. Where the answer is not known (a window that nobody saw for long), a level stays.
+move it again. Where the answer is not known (a window that nobody saw for long, an account that
+was to be mended and that nobody has tried since), a level stays.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pool.alerts import POOL, Alert, AlertKind, AlertSettings, Data, happened
+from pool.cooldown import is_to_be_mended
 from pool.outcome import FailureKind
 from pool.overview import Overview
 from pool.report import Report, SubscriptionState, WindowReport
@@ -256,18 +258,19 @@ def _conditions(report: Report, settings: AlertSettings) -> Iterator[_Sighting]:
         f"{report.uncertain} executions of {report.id} cost nobody knows how much; "
         f"{report.uncertain_usd:.2f} USD are held for them until their block is over"
     )
+    otherwise = None if report.unproved and is_to_be_mended(report.unproved) else False
     doubt: Data = {"uncertain": report.uncertain, "uncertain_usd": float(report.uncertain_usd)}
     found = (
         (AlertKind.LIMIT_REACHED, limited, f"{report.id} has reached a limit{until}", evidence),
         (
             AlertKind.COOLDOWN,
-            report.state is SubscriptionState.COOLDOWN and not limited,
+            (report.state is SubscriptionState.COOLDOWN and not limited) or otherwise,
             f"{report.id} takes no work{until}, after failures",
             evidence,
         ),
         (
             AlertKind.NEEDS_LOGIN,
-            report.state is SubscriptionState.NEEDS_LOGIN,
+            report.state is SubscriptionState.NEEDS_LOGIN or otherwise,
             f"{report.id} has to sign in again",
             evidence,
         ),
@@ -283,7 +286,7 @@ def _condition(
     kind: AlertKind,
     message: str,
     data: Data,
-    stands: bool,
+    stands: bool | None,
     settings: AlertSettings,
 ) -> _Sighting:
     return _Sighting(

@@ -136,7 +136,10 @@ class ExecutionRequest(Value):
 
     @property
     def prompt_bytes(self) -> int:
-        return len(self.prompt.encode())
+        """The size of all that goes into the model's context with it, as it was sent."""
+        texts = (self.prompt, self.system_prompt or "", self.agent.append_system_prompt or "")
+        written = sum(len(text.encode()) for text in texts)
+        return written + sum(len(image.data) for image in self.images)
 
     @model_validator(mode="after")
     def _fits_together(self) -> ExecutionRequest:
@@ -204,6 +207,10 @@ ShownStatus = Annotated[
     WithJsonSchema({"type": "string", "enum": list(_SHOWN), "title": "ExecutionStatus"}),
 ]
 """A status as callers know it."""
+
+
+Others = Literal["exhausted", "unavailable"]
+"""Whether subscriptions lack headroom, or cannot be used for another reason."""
 
 
 class Candidate(Value):
@@ -281,6 +288,8 @@ class ExecutionRow(Value):
     cancel_requested_at: Instant | None = None
     retry_at: Instant | None = None
     """When somebody can take it again, as far as that was known when nobody could."""
+    others: Others | None = None
+    """What kept others from it, where its model was refused here and not everywhere."""
     moved_to: str | None = None
     """The subscription at which it goes on."""
     place: str | None = None
@@ -293,6 +302,8 @@ class ErrorInfo(Value):
     message: str
     retry_at: Instant | None = None
     """When the limit that was hit resets, where it said so."""
+    others: Others | None = None
+    """Where a model was refused, and not by all: what kept the other subscriptions from it."""
 
 
 class Execution(Value):
@@ -361,11 +372,12 @@ def _attempt(subscription_id: str, row: ExecutionRow) -> tuple[Attempt, ...]:
     )
 
 
-def _error(failed: Failed, retry_at: datetime | None) -> ErrorInfo:
+def _error(failed: Failed, row: ExecutionRow) -> ErrorInfo:
     return ErrorInfo(
         type=failed.kind.value,
         message=failed.message,
-        retry_at=retry_at or failed.retry_at or limit_resets_at(failed.limits),
+        retry_at=row.retry_at or failed.retry_at or limit_resets_at(failed.limits),
+        others=row.others,
     )
 
 
@@ -392,7 +404,7 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
         result=completed.result if completed else None,
         structured_output=completed.structured_output if completed else None,
         stop_reason=completed.stop_reason if completed else None,
-        error=_error(failed, row.retry_at) if failed else None,
+        error=_error(failed, row) if failed else None,
         usage=usage_report(outcome.usage if outcome else Usage()),
         attempts=attempts(subscription_id, row),
         routing=intent.routing,

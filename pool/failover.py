@@ -3,11 +3,13 @@
 Only where nothing reached anybody: it is known what was spent, and for a caller that saw output, or
 whose tools may have done something, nothing was. What the subscription or its road to the API is to
 blame for goes elsewhere, and so does a model that it may not use; what the caller got wrong fails
-everywhere, and is never tried again. Where nobody can tell, it is tried elsewhere once.
+everywhere, and is never tried again. Where nobody can tell, it is tried elsewhere once; the
+refusal of a subscription that has answered nothing since it refused something else does not count.
 """
 
 from __future__ import annotations
 
+from pool.cooldown import Standing
 from pool.execution import ExecutionRow
 from pool.outcome import UNSURE, Completed, FailureKind, Outcome
 
@@ -36,8 +38,12 @@ def was_unsure(attempt_outcome: str) -> bool:
     return attempt_outcome in _ONCE
 
 
-def goes_elsewhere(row: ExecutionRow, outcome: Outcome, most_attempts: int) -> bool:
-    """Whether to look for another subscription after this outcome."""
+def goes_elsewhere(
+    row: ExecutionRow, outcome: Outcome, standing: Standing, most_attempts: int
+) -> bool:
+    """Whether to look for another subscription after this outcome, which ended a run of one that
+    had this ``standing`` before.
+    """
     intent = row.intent
     if isinstance(outcome, Completed) or not outcome.evidence:
         return False
@@ -47,6 +53,7 @@ def goes_elsewhere(row: ExecutionRow, outcome: Outcome, most_attempts: int) -> b
         return False
     if len(intent.earlier_attempts) + 1 >= most_attempts:
         return False
-    if outcome.is_unsure and any(was_unsure(each.outcome) for each in intent.earlier_attempts):
+    is_second = any(was_unsure(each.outcome) for each in intent.earlier_attempts)
+    if outcome.is_unsure and is_second and not standing.unsure_failures:
         return False
     return outcome.spent_nothing or not (intent.request.tools or intent.request.stream)

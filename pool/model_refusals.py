@@ -19,7 +19,7 @@ MOST_REMEMBERED = 50
 LONG_CONTEXT = "[1m]"
 LONG_PROMPT_BYTES = 200_000
 """A prompt from which on a refused long context may be its own doing; 200,000 tokens are more."""
-_ABOUT_A_MODEL = {FailureKind.MODEL_NOT_FOUND, FailureKind.NOT_ENTITLED}
+ABOUT_A_MODEL = frozenset({FailureKind.MODEL_NOT_FOUND, FailureKind.NOT_ENTITLED})
 
 
 class ModelRefusal(Value):
@@ -63,7 +63,7 @@ def after(
     if isinstance(outcome, Completed):
         is_shorter = known is not None and prompt_bytes < known.at_least_bytes
         return refusals if is_shorter else others
-    if outcome.kind not in _ABOUT_A_MODEL:
+    if outcome.kind not in ABOUT_A_MODEL:
         return refusals
     by_length = outcome.kind is FailureKind.NOT_ENTITLED and not model.endswith(LONG_CONTEXT)
     if by_length and resumes:

@@ -137,7 +137,14 @@ class Failed(Ended):
         return self.spent_nothing and (self.is_ambiguous or self.kind in UNSURE)
 
 
-UNSURE = frozenset({FailureKind.EXECUTION_ERROR, FailureKind.CLI_USAGE, FailureKind.NO_RESULT})
+UNSURE = frozenset(
+    {
+        FailureKind.EXECUTION_ERROR,
+        FailureKind.CLI_USAGE,
+        FailureKind.NO_RESULT,
+        FailureKind.KILLED,
+    }
+)
 """Failures that a request, a broken installation or an account can bring about alike."""
 
 Outcome = Completed | Failed

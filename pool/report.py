@@ -92,6 +92,8 @@ class Report(Value):
     """When the state lifts by the clock alone, if it does."""
     cooldown_cause: FailureKind | None = None
     """Why it rests after failures, while it does."""
+    unproved: FailureKind | None = None
+    """Why it rested, where that time is over and no run has shown since that it works again."""
     refused_models: tuple[ModelRefusal, ...] = ()
     """Models that it was refused, each until an instant."""
     current_block: BlockReport

@@ -6,11 +6,13 @@ Pure: the owner hands it to its ledger, which writes all of it or nothing (T2).
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from pool import model_refusals
 from pool.cooldown import Standing, after
-from pool.execution import ExecutionRow, ExecutionStatus, final_status
-from pool.outcome import Completed, FailureKind, Outcome
+from pool.execution import ExecutionRow, ExecutionStatus, Others, final_status
+from pool.model_refusals import ABOUT_A_MODEL
+from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.store.protocol import SessionTotal, Settlement
 from pool.usage import UsageRecord
 
@@ -94,10 +96,20 @@ def moved(row: ExecutionRow, subscription_id: str, now: datetime) -> Settlement:
 
 
 def given_up(
-    row: ExecutionRow, outcome: Outcome, now: datetime, retry_at: datetime | None = None
+    row: ExecutionRow,
+    outcome: Outcome,
+    now: datetime,
+    retry_at: datetime | None = None,
+    others: Others | None = None,
 ) -> Settlement:
-    """The end of an execution that nobody takes. What its run spent was settled before."""
+    """The end of an execution that nobody takes. What its run spent was settled before.
+
+    That a model is not to be had is the caller's to know once everybody has said so; until then it
+    is told what kept the ``others`` from it.
+    """
     if row.cancel_requested_at is not None:
         outcome = _as_cancelled(outcome)
-    end = {"outcome": outcome, "finished_at": now, "retry_at": retry_at}
+    end: dict[str, Any] = {"outcome": outcome, "finished_at": now, "retry_at": retry_at}
+    if isinstance(outcome, Failed) and outcome.kind in ABOUT_A_MODEL:
+        end["others"] = others
     return Settlement(row=row.model_copy(update={"status": final_status(outcome), **end}))

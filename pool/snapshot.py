@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from pool.admission import AdmissionLimits
 from pool.blocks import block_at
+from pool.cooldown import unproved
 from pool.forecast import Prospect, forecast
 from pool.health import HealthWeights, Vitals, assess
 from pool.judgement import capacity, judge, read
@@ -78,6 +79,7 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         state_reason=judgement.reason,
         state_until=judgement.until,
         cooldown_cause=judgement.cooldown_cause,
+        unproved=unproved(state.standing, now),
         refused_models=tuple(each for each in state.standing.refused_models if now < each.until),
         current_block=BlockReport(
             id=block.id,

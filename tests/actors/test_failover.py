@@ -30,6 +30,7 @@ SEAT_OR_ROAD = [
     FailureKind.AUTHENTICATION,
     FailureKind.CREDIT_EXHAUSTED,
     FailureKind.NOT_STARTED,
+    FailureKind.KILLED,
 ]
 
 
@@ -120,7 +121,6 @@ OWN = [
     FailureKind.MAX_BUDGET,
     FailureKind.TIMEOUT,
     FailureKind.OUTPUT_LIMIT,
-    FailureKind.KILLED,
 ]
 
 

@@ -1,57 +1,67 @@
 """What the CLI, an account or a client does in the field, and what must come of it for everybody:
-one line a case (``field_cases.py``), gone through over each of the addresses.
+one line a case (``field_cases.py``, ``account_cases.py``), gone through over each of the addresses.
+
+What the CLI prints is printed by processes where the output itself is shown; everything else is
+read without any (``printed_runs.py``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from field_cases import CASES, Case
+from account_cases import ACCOUNTS
+from field_cases import CLI_OUTPUT, Case
 from field_pool import Field, OpenField
+from scripted_cli import SONNET
 
 PROMPT = "a question"
 EXECUTIONS = "/v1/executions"
+Body = Callable[[Mapping[str, Any]], dict[str, Any]]
 
-of_each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-
-
-async def _executed(field: Field, case: Case) -> list[Any]:
-    body = {"prompt": PROMPT, **case.request}
-    return [await field.http.post(EXECUTIONS, json=body) for _ in range(case.requests)]
+of_each_case = pytest.mark.parametrize("case", [*CLI_OUTPUT, *ACCOUNTS], ids=lambda case: case.name)
 
 
 @of_each_case
 async def test_a_waiting_caller_and_the_books(case: Case, open_field: OpenField) -> None:
-    field = await open_field(case.runs, **case.settings)
+    field = await open_field(case, as_processes=case in CLI_OUTPUT)
 
-    *_, answer = await _executed(field, case)
+    *_, answer = answers = await _gone_through(field, case, EXECUTIONS, _execution_body)
 
     told = answer.json()
     assert answer.status_code == case.comes.http, told
+    assert answer.headers.get("Retry-After") == _seconds(case.comes.retry_after)
     if case.comes.http == 200:
         assert told["status"] == case.comes.status, told
         assert told["result"] == case.comes.result
         assert (told["error"] or {}).get("type") == case.comes.error, told["error"]
-        attempts = tuple((each["subscription_id"], each["outcome"]) for each in told["attempts"])
-        assert attempts == case.comes.attempts
-    assert await field.cost_usd() == case.comes.cost
-    assert await field.states() == {**dict.fromkeys(case.runs, "available"), **case.comes.states}
-    assert await field.alerts(case.comes.alerts) == case.comes.alerts
+        assert _attempts(told) == case.comes.attempts
+    asked = tuple(id_ for each in answers for id_, _ in _attempts(each.json()))
+    assert asked == (case.comes.asked if case.comes.asked is not None else asked)
+    await _has_come(field, case)
     listed = await field.http.get(EXECUTIONS)
     assert listed.status_code == 200
-    assert len(listed.json()["items"]) == case.requests
+    assert len(listed.json()["items"]) == len([each for each in answers if _has_run(each.json())])
+
+
+async def _has_come(field: Field, case: Case) -> None:
+    """The books, and what is known of every subscription."""
+    states = {**dict.fromkeys(case.runs, "available"), **case.comes.states}
+    assert await field.cost_usd() == case.comes.cost
+    assert await field.states() == states
+    assert await field.alerts(case.comes.alerts) == case.comes.alerts
+    known = await field.windows()
+    assert {id_: known[id_] for id_ in case.comes.windows} == case.comes.windows
 
 
 @of_each_case
 async def test_a_streaming_caller_hears_the_same(case: Case, open_field: OpenField) -> None:
-    field = await open_field(case.runs, **case.settings)
-    body = {"prompt": PROMPT, "stream": True, **case.request}
+    field = await open_field(case, as_processes=case in CLI_OUTPUT)
 
-    for _ in range(case.requests):
-        answer = await field.http.post(EXECUTIONS, json=body)
+    *_, answer = await _gone_through(field, case, EXECUTIONS, _streamed_body)
 
     if answer.status_code != 200:  # nobody took it
         assert answer.status_code == case.comes.http
@@ -60,13 +70,15 @@ async def test_a_streaming_caller_hears_the_same(case: Case, open_field: OpenFie
     execution = events[-1]["execution"]
     assert (execution["status"], execution["result"]) == (case.comes.status, case.comes.result)
     assert (execution["error"] or {}).get("type") == case.comes.error
-    if case.comes.result is not None and not case.has_schema:
+    if case.comes.result is not None and not _has_schema(case.request):
         assert _text(events) == case.comes.result
 
 
 @of_each_case
 async def test_a_client_of_anthropics_api(case: Case, open_field: OpenField) -> None:
-    answer = await _asked(open_field, case, "/v1/messages", _messages_body)
+    field = await open_field(case)
+
+    *_, answer = await _gone_through(field, case, "/v1/messages", _messages_body)
 
     assert answer.status_code == case.comes.dialects, answer.text
     told = answer.json()
@@ -80,7 +92,9 @@ async def test_a_client_of_anthropics_api(case: Case, open_field: OpenField) -> 
 
 @of_each_case
 async def test_a_client_of_openais_api(case: Case, open_field: OpenField) -> None:
-    answer = await _asked(open_field, case, "/v1/chat/completions", _chat_body)
+    field = await open_field(case)
+
+    *_, answer = await _gone_through(field, case, "/v1/chat/completions", _chat_body)
 
     expected = 503 if case.comes.dialects == 529 else case.comes.dialects
     assert answer.status_code == expected, answer.text
@@ -95,30 +109,61 @@ async def test_a_client_of_openais_api(case: Case, open_field: OpenField) -> Non
 _FINISH = {"end_turn": "stop", "max_tokens": "length", "refusal": "content_filter"}
 
 
-async def _asked(
-    open_field: OpenField, case: Case, address: str, body: Callable[[Case], dict[str, Any]]
-) -> Any:
-    field = await open_field(case.runs, **case.settings)
-    for _ in range(case.requests):
-        answer = await field.http.post(address, json=body(case))
-    return answer
+async def _gone_through(field: Field, case: Case, address: str, body: Body) -> list[Any]:
+    """Everything that happens, and the answers to all requests, that of the case last."""
+    answers = []
+    for step in (*case.before, case.request):
+        if isinstance(step, timedelta):
+            await field.passes(step)
+        else:
+            await field.passes(timedelta(0))
+            answers.append(await field.http.post(address, json=body(step)))
+    return answers
 
 
-def _messages_body(case: Case) -> dict[str, Any]:
-    message = {"role": "user", "content": PROMPT}
-    body = {"model": case.model, "max_tokens": 1000, "messages": [message]}
-    if case.has_schema:
-        schema = {"type": "json_schema", "schema": case.request["json_schema"]}
+def _has_schema(request: Mapping[str, Any]) -> bool:
+    return "json_schema" in request
+
+
+def _execution_body(request: Mapping[str, Any]) -> dict[str, Any]:
+    return {"prompt": PROMPT, **request}
+
+
+def _streamed_body(request: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_execution_body(request), "stream": True}
+
+
+def _messages_body(request: Mapping[str, Any]) -> dict[str, Any]:
+    message = {"role": "user", "content": request.get("prompt", PROMPT)}
+    model = request.get("model", SONNET)
+    body: dict[str, Any] = {"model": model, "max_tokens": 1000, "messages": [message]}
+    if _has_schema(request):
+        schema = {"type": "json_schema", "schema": request["json_schema"]}
         body["output_config"] = {"format": schema}
     return body
 
 
-def _chat_body(case: Case) -> dict[str, Any]:
-    body = {"model": case.model, "messages": [{"role": "user", "content": PROMPT}]}
-    if case.has_schema:
-        schema = {"name": "answer", "schema": case.request["json_schema"]}
+def _chat_body(request: Mapping[str, Any]) -> dict[str, Any]:
+    message = {"role": "user", "content": request.get("prompt", PROMPT)}
+    body: dict[str, Any] = {"model": request.get("model", SONNET), "messages": [message]}
+    if _has_schema(request):
+        schema = {"name": "answer", "schema": request["json_schema"]}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
+
+
+def _seconds(after: timedelta | None) -> str | None:
+    return None if after is None else str(round(after.total_seconds()))
+
+
+def _attempts(told: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Who was tried, and with what outcome; nothing where the answer is no execution."""
+    return tuple((each["subscription_id"], each["outcome"]) for each in told.get("attempts", ()))
+
+
+def _has_run(told: dict[str, Any]) -> bool:
+    """Whether there is an execution: a request that nobody took has none."""
+    return "attempts" in told or "(ask again as a new request)" in told.get("detail", "")
 
 
 def _events(stream: str) -> list[dict[str, Any]]:

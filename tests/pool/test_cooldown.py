@@ -306,7 +306,8 @@ def test_what_nobody_can_tell_about_neither_parks_nor_proves_a_subscription() ->
     suspect = suspected(Standing(), FailureKind.INVALID_REQUEST, NOON)
     later = NOON + timedelta(minutes=1)
 
-    assert after(Standing(), refused, NOON) == Standing()
+    assert after(Standing(), refused, NOON) == Standing(unsure_failures=1)
+    assert after(Standing(unsure_failures=1), completed(), NOON) == Standing()
     assert is_proving(after(suspect, refused, later), later)
 
 
@@ -320,6 +321,14 @@ def test_a_suspicion_grows_with_each_probe_that_another_subscription_answers() -
     assert second is not None
     assert timedelta(seconds=60) == second.until - later
     assert after(first, completed(), later).cooldown is None
+
+
+def test_a_limit_of_money_that_says_it_has_lifted_and_has_not_rests_by_itself() -> None:
+    spent = failed(FailureKind.SPEND_LIMIT).model_copy(
+        update={"retry_at": NOON - timedelta(minutes=1)}
+    )
+
+    assert timedelta(minutes=15) == until(after(Standing(), spent, NOON))
 
 
 def test_a_limit_that_a_later_run_saw_open_is_over() -> None:

@@ -1,6 +1,7 @@
-"""The cases: what was printed, by whom, and what must come of it.
+"""What the CLI prints: the cases, and what a case is.
 
-``runs`` are by subscription, in the order in which they are asked while they are equally healthy.
+A line says what was printed, by whom, and what must come of it. ``runs`` are by subscription, in
+the order in which they are asked while they are equally healthy.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
-from scripted_cli import COST, OK, SONNET, Prints, error, failed, init, ok, prints, says
+from scripted_cli import COST, OK, Prints, error, failed, init, ok, prints, says
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Comes:
     error: str | None = None
     http: int = 200
     """Of ``POST /v1/executions``, waiting."""
+    retry_after: timedelta | None = None
+    """When a caller that was turned away may ask again."""
     dialects: int = 200
     """Of ``POST /v1/messages``; OpenAI's API has 503 for 529."""
     messages_error: str | None = None
@@ -32,8 +36,12 @@ class Comes:
     cost: str = COST
     """What all subscriptions have recorded, in US dollars."""
     attempts: tuple[tuple[str, str], ...] = (("sub1", "completed"),)
+    asked: tuple[str, ...] | None = None
+    """Whom all runs of all requests went to, one after the other; None: not looked at."""
     states: Mapping[str, str] = field(default_factory=dict)
     """Of the subscriptions that are not available at the end."""
+    windows: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """What is known at the end to be used of the windows that still count; by subscription."""
     alerts: tuple[str, ...] = ()
     """The kinds of all alerts, sorted."""
 
@@ -45,14 +53,12 @@ class Case:
     comes: Comes
     request: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the request beside its prompt."""
-    requests: int = 1
-    """How many are sent, one after the other."""
+    before: tuple[Mapping[str, Any] | timedelta, ...] = ()
+    """What happens before it: other requests, by their fields beside the prompt, and time."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of every subscription."""
-
-    @property
-    def model(self) -> str:
-        return str(self.request.get("model", SONNET))
+    each: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Further settings, by subscription."""
 
     @property
     def has_schema(self) -> bool:
@@ -96,7 +102,9 @@ def ends_in(
     cost: str = COST,
     **comes: Any,
 ) -> Comes:
-    """An execution that fails without anybody else being tried, or blamed."""
+    """An execution that fails without anybody being blamed; nor is anybody else tried, unless
+    ``attempts`` says so.
+    """
     return Comes(
         result=None,
         status="failed",
@@ -104,8 +112,7 @@ def ends_in(
         dialects=dialects,
         messages_error=messages_error,
         cost=cost,
-        attempts=(("sub1", kind),),
-        **comes,
+        **{"attempts": (("sub1", kind),), **comes},
     )
 
 
@@ -221,67 +228,3 @@ CLI_OUTPUT: tuple[Case, ...] = (
         request={"json_schema": {"type": "object"}},
     ),
 )
-
-ACCOUNTS: tuple[Case, ...] = (
-    Case(
-        "a limit that is hit goes on elsewhere",
-        beside(failed(429, "rate_limit_error", "limit", api_error="usage_limit_reached")),
-        Comes(
-            attempts=(("sub1", "usage_limit"), ("sub2", "completed")),
-            states={"sub1": "cooldown"},
-            alerts=("failover", "limit_reached"),
-        ),
-    ),
-    *(
-        Case(
-            f"{told} goes on elsewhere",
-            beside(failed(status, type_, text)),
-            Comes(
-                attempts=(("sub1", kind), ("sub2", "completed")),
-                states={"sub1": "cooldown"},
-                alerts=("cooldown", "failover"),
-            ),
-        )
-        for told, status, type_, text, kind in (
-            (
-                "a disabled organization",
-                400,
-                "invalid_request_error",
-                "This organization has been disabled.",
-                "account_disabled",
-            ),
-            (
-                "a limit of money",
-                400,
-                "invalid_request_error",
-                (
-                    "You have reached your specified API usage limits. You will regain access on "
-                    "2026-12-01 at 00:00 UTC."
-                ),
-                "spend_limit",
-            ),
-            (
-                "a login that is not allowed",
-                403,
-                "permission_error",
-                "OAuth authentication is currently not allowed for this organization.",
-                "access_denied",
-            ),
-        )
-    ),
-    Case(
-        "a disabled organization takes no request with it",
-        beside(
-            failed(400, "invalid_request_error", "This organization has been disabled."),
-        ),
-        Comes(
-            attempts=(("sub2", "completed"),),
-            states={"sub1": "cooldown"},
-            alerts=("cooldown", "failover"),
-            cost="0.003",
-        ),
-        requests=5,
-    ),
-)
-
-CASES = (*CLI_OUTPUT, *ACCOUNTS)

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from decimal import Decimal
 
 from httpx import AsyncClient
 from localpool import LocalPool
+from seats import later
+
+from pool.alerts import AlertKind
 
 OpenField = Callable[..., Awaitable["Field"]]
+LOOKS = 6
+"""While time passes."""
+OF_FORECASTS = {AlertKind.POOL_NEARLY_DRY, AlertKind.USAGE_OUTSIDE_POOL}
+"""What is concluded from the course of many figures: not what a single case is about."""
 
 
 class Field:
@@ -19,6 +28,24 @@ class Field:
         self.pool = pool
         self.http = http
         self.clock = pool.clock
+
+    async def passes(self, by: timedelta) -> None:
+        """Let time pass, and have the router hear of everybody, and look for alerts, on and on."""
+        await self._alerts()
+        for _ in range(LOOKS if by else 1):
+            await later(self.pool, by / LOOKS)
+            await self._alerts()
+
+    async def windows(self) -> dict[str, dict[str, float | None]]:
+        """What is known to be used of each subscription's windows, where it counts still."""
+        reports = {
+            id_: await each.next_report(-1, -1, 0)
+            for id_, each in self.pool.peers.subscriptions.items()
+        }
+        return {
+            id_: {name: each.utilization for name, each in report.windows.items() if each.fresh}
+            for id_, report in reports.items()
+        }
 
     async def alerts(self, expected: tuple[str, ...]) -> tuple[str, ...]:
         """The kinds of all alerts, as soon as they are the expected ones, or after 5 s. Some come
@@ -36,7 +63,9 @@ class Field:
         ]
         await self.pool.router._alerting.consider(reports)
         page = await self.pool.client.alerts(limit=50)
-        return tuple(sorted(each.kind.value for each in page.items))
+        return tuple(
+            sorted(each.kind.value for each in page.items if each.kind not in OF_FORECASTS)
+        )
 
     async def states(self) -> dict[str, str]:
         """What each subscription says of itself."""
@@ -51,4 +80,4 @@ class Field:
             (await each.next_report(-1, -1, 0)).weekly.used_usd
             for each in self.pool.peers.subscriptions.values()
         ]
-        return str(sum(totals))
+        return format(sum(totals, Decimal(0)).normalize(), "f")

@@ -42,6 +42,8 @@ class Prints:
     """A signal that ends it, instead of an exit."""
     lingers: bool = False
     """It has printed everything, and does not exit by itself."""
+    never: str | None = None
+    """Why no process was started at all; only of runs that are read without one."""
 
 
 def prints(*lines: dict[str, Any] | str | bytes | float, **how: Any) -> Prints:
@@ -132,7 +134,7 @@ def _commands(folder: Path, number: int, run: Prints) -> list[str]:
             commands.append(f"sleep {line}")
             continue
         file = folder / f"{number}-{index}"
-        file.write_bytes(_printed(line))
+        file.write_bytes(as_printed(line))
         commands.append(f"cat {shlex.quote(str(file))}")
     if run.stderr:
         commands.append(f"printf '%s\\n' {shlex.quote(run.stderr)} >&2")
@@ -142,7 +144,8 @@ def _commands(folder: Path, number: int, run: Prints) -> list[str]:
     return commands
 
 
-def _printed(line: dict[str, Any] | str | bytes) -> bytes:
+def as_printed(line: dict[str, Any] | str | bytes) -> bytes:
+    """A line as it stands in the output."""
     match line:
         case dict():
             return json.dumps(line).encode() + b"\n"

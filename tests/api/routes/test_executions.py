@@ -371,7 +371,7 @@ async def test_a_run_that_failed_on_its_own_is_a_200_that_says_how(
     response = await ask(http)
 
     assert response.status_code == 200
-    error = {"type": kind.value, "message": "it went wrong", "retry_at": None}
+    error = {"type": kind.value, "message": "it went wrong", "retry_at": None, "others": None}
     assert response.json()["error"] == error
 
 

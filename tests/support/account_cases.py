@@ -1,0 +1,617 @@
+"""What accounts answer: which subscription is to blame, for what and for how long.
+
+A dead account attracts nothing; an odd request takes nobody down; a limit holds for what it is
+about. ``sub1`` is asked first while all are equally healthy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from field_cases import Case, Comes, alone, beside, ends_in
+from localpool import NOON
+from scripted_cli import OK, SONNET, Prints, failed, init, limit, ok, prints
+
+OPUS = "claude-opus-4-5"
+FABLE = "claude-fable-5"
+LONG = f"{SONNET}[1m]"
+REQUEST: Mapping[str, Any] = {}
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+ANSWERED = ("sub2", "completed")
+COOLDOWN = {"sub1": "cooldown"}
+SUB1_FIRST = {"sub2": {"tier": 2}}
+"""It is probed as soon as it may be."""
+
+
+def refused(text: str, status: int = 400, type_: str = "invalid_request_error") -> Prints:
+    return failed(status, type_, text)
+
+
+def among(*runs: Prints) -> dict[str, Sequence[Prints]]:
+    """Subscriptions that always answer the same."""
+    return {f"sub{number}": (each,) for number, each in enumerate(runs, 1)}
+
+
+def resets(after: timedelta) -> float:
+    return (NOON + after).timestamp()
+
+
+def hit(type_: str, after: timedelta, *, model: str = SONNET) -> Prints:
+    """A limit of this name that is used up."""
+    told = limit("rejected", type_, resetsAt=resets(after))
+    return prints(init(model), told, *failed(429, "rate_limit_error", "limit").lines[1:], exit=1)
+
+
+def saw(type_: str, utilization: float | None, after: timedelta = 3 * HOUR) -> Prints:
+    """An answer, and a window with it that is open."""
+    told = {} if utilization is None else {"utilization": utilization}
+    return prints(init(), limit("allowed", type_, resetsAt=resets(after), **told), ok())
+
+
+def goes_on(kind: str, **comes: Any) -> Comes:
+    """The next subscription answers; the first one rests."""
+    known: dict[str, Any] = {
+        "attempts": (("sub1", kind), ANSWERED),
+        "states": COOLDOWN,
+        "alerts": ("cooldown", "failover"),
+    }
+    return Comes(**{**known, **comes})
+
+
+def turned_away(
+    http: int, kind: str, *, after: timedelta | None, dialects: int, messages_error: str, **how: Any
+) -> Comes:
+    """Nobody answers, at no cost. What ran is told to who reads along."""
+    return Comes(
+        result=None,
+        status="failed",
+        error=kind,
+        http=http,
+        retry_after=after,
+        dialects=dialects,
+        messages_error=messages_error,
+        **{"cost": "0", **how},
+    )
+
+
+def no_headroom(kind: str, after: timedelta, **how: Any) -> Comes:
+    api = {"dialects": 429, "messages_error": "rate_limit_error"}
+    return turned_away(429, kind, after=after, **api, **how)
+
+
+def unusable(kind: str, **how: Any) -> Comes:
+    api = {"dialects": 529, "messages_error": "overloaded_error"}
+    return turned_away(503, kind, after=timedelta(seconds=30), **api, **how)
+
+
+def the_callers(kind: str = "invalid_request", dialects: int = 400, **how: Any) -> Comes:
+    told = {400: "invalid_request_error", 403: "permission_error", 404: "not_found_error"}
+    return ends_in(kind, dialects=dialects, messages_error=told[dialects], cost="0", **how)
+
+
+# -- a dead account ------------------------------------------------------------------------------
+
+DISABLED = refused("This organization has been disabled.")
+UNHEARD_OF = refused("Your seat is asleep.")
+"""The account's fault, in words that nobody knows."""
+SPENT = (
+    "You have reached your specified API usage limits. You will regain access on "
+    "2026-01-28 at 15:00 UTC."
+)
+"""Three hours after the beginning."""
+FORBIDDEN = refused("Forbidden.", 403, "permission_error")
+
+_ELSEWHERE = (
+    ("a disabled organization", "account_disabled", "This organization has been disabled."),
+    (
+        "a disabled organization, as the API says it",
+        "account_disabled",
+        (
+            'API Error: 400 {"type":"error","error":{"type":"invalid_request_error",'
+            '"message":"This organization has been disabled."}}'
+        ),
+    ),
+    ("a suspended account", "account_disabled", "Your account has been suspended."),
+    ("a limit of money", "spend_limit", SPENT),
+    (
+        "a limit of a workspace",
+        "spend_limit",
+        "You have reached your specified workspace API usage limits.",
+    ),
+    (
+        "a monthly limit",
+        "spend_limit",
+        "You've hit your monthly spend limit.",
+        429,
+        "rate_limit_error",
+    ),
+    ("a limit, by a billing error", "spend_limit", "Over the cap.", 402, "billing_error"),
+    (
+        "a credit balance",
+        "credit_exhausted",
+        "Your credit balance is too low to access the Anthropic API.",
+    ),
+    ("a bill", "credit_exhausted", "Payment required.", 402, "billing_error"),
+    ("what nobody knows", "invalid_request", "Your seat is asleep."),
+    (
+        "a login that is not allowed",
+        "access_denied",
+        "OAuth authentication is currently not allowed for this organization.",
+        403,
+        "permission_error",
+    ),
+    ("a bare 403", "access_denied", "Forbidden.", 403, "permission_error"),
+)
+_REFUSING = (
+    ("a disabled organization", DISABLED),
+    ("a limit of money", refused(SPENT)),
+    ("one that refuses in unknown words", UNHEARD_OF),
+    ("a bare 403", FORBIDDEN),
+)
+
+DEAD: tuple[Case, ...] = (
+    *(
+        Case(f"{told} goes on elsewhere", beside(refused(text, *how)), goes_on(kind))
+        for told, kind, text, *how in _ELSEWHERE
+    ),
+    *(
+        Case(
+            f"{told} takes no request with it",
+            beside(run),
+            goes_on("", attempts=(ANSWERED,), asked=("sub1", *["sub2"] * 5), cost="0.003"),
+            before=(REQUEST,) * 4,
+        )
+        for told, run in _REFUSING
+    ),
+    Case(
+        "one that has to sign in takes no request with it",
+        beside(refused("OAuth token has expired.", 401, "authentication_error")),
+        goes_on(
+            "",
+            attempts=(ANSWERED,),
+            asked=("sub1", "sub2", "sub2"),
+            states={"sub1": "needs_login"},
+            alerts=("failover", "needs_login"),
+            cost="0.0012",
+        ),
+        before=(REQUEST,),
+    ),
+    Case(
+        "a disabled organization is probed, and rests for longer",
+        beside(DISABLED),
+        goes_on(
+            "",
+            attempts=(ANSWERED,),
+            asked=("sub1", "sub2", "sub1", "sub2", "sub2"),
+            alerts=("cooldown", "failover", "failover"),
+            cost="0.0018",
+        ),
+        before=(REQUEST, 15 * MINUTE, REQUEST, 29 * MINUTE),
+        each=SUB1_FIRST,
+    ),
+    Case(
+        "a disabled organization that was let in again",
+        {"sub1": (DISABLED, OK), "sub2": (OK,)},
+        Comes(asked=("sub1", "sub2", "sub1"), alerts=("cooldown", "failover"), cost="0.0012"),
+        before=(REQUEST, 15 * MINUTE),
+        each=SUB1_FIRST,
+    ),
+    Case(
+        "a 403 that stays is told once, however rarely it is asked",
+        beside(FORBIDDEN),
+        goes_on(
+            "access_denied",
+            alerts=("cooldown", *["failover"] * 3),
+            asked=("sub1", "sub2") * 3,
+            cost="0.0018",
+        ),
+        before=(REQUEST, 20 * MINUTE, REQUEST, 40 * MINUTE),
+        each=SUB1_FIRST,
+    ),
+    Case(
+        "two that refuse everything in unknown words, beside a third",
+        among(UNHEARD_OF, UNHEARD_OF, OK),
+        Comes(
+            attempts=(("sub3", "completed"),),
+            asked=("sub1", "sub2", "sub3", "sub1", "sub2", "sub3", "sub3"),
+            states={"sub1": "cooldown", "sub2": "cooldown"},
+            alerts=("cooldown", "cooldown", "failover", "failover"),
+            cost="0.0018",
+        ),
+        before=(REQUEST,) * 3,
+    ),
+    Case(
+        "what two refuse alike is the caller's, and nobody is blamed",
+        among(UNHEARD_OF, UNHEARD_OF),
+        the_callers(
+            attempts=(("sub1", "invalid_request"), ("sub2", "invalid_request")),
+            alerts=("failover",),
+        ),
+    ),
+    Case("what the only one refuses is the caller's", alone(UNHEARD_OF), the_callers()),
+    *(
+        Case(
+            f"{told} is the caller's at once, however often",
+            among(refused(text), refused(text)),
+            the_callers(asked=("sub1", "sub2", "sub1")),
+            before=(REQUEST,) * 2,
+        )
+        for told, text in (
+            ("a field", "messages.0.content.1: Input should be a valid dictionary"),
+            ("a field that quotes", "metadata.user_id: This organization has been disabled."),
+            ("a parameter", "`temperature` may only be set to 1"),
+            ("a picture", "Could not process image"),
+        )
+    ),
+    Case(
+        "a disabled organization alone",
+        alone(DISABLED),
+        unusable(
+            "account_disabled",
+            attempts=(("sub1", "account_disabled"),),
+            states=COOLDOWN,
+            alerts=("cooldown",),
+        ),
+    ),
+    Case(
+        "a limit of money alone",
+        alone(refused(SPENT)),
+        no_headroom("spend_limit", 3 * HOUR, states=COOLDOWN, alerts=("cooldown",)),
+    ),
+    Case(
+        "a limit of money that has lifted",
+        {"sub1": (refused(SPENT), OK)},
+        Comes(alerts=("cooldown",)),
+        before=(REQUEST, 3 * HOUR),
+    ),
+    Case(
+        "a limit of money that says it has lifted, and has not",
+        alone(refused(SPENT)),
+        no_headroom("spend_limit", 30 * MINUTE, states=COOLDOWN, alerts=("cooldown",)),
+        before=(REQUEST, 3 * HOUR),
+    ),
+)
+
+# -- models --------------------------------------------------------------------------------------
+
+NOT_SO_LONG = refused("Extra usage is required for long context requests.", 429, "rate_limit_error")
+NO_OPUS = refused("model: claude-opus-4-5", 404, "not_found_error")
+PLAIN_GOES_ON = Comes(asked=("sub1", "sub2", "sub1"), alerts=("failover",), cost="0.0012")
+
+MODELS: tuple[Case, ...] = (
+    Case(
+        "a long context that one may not use goes on elsewhere",
+        beside(NOT_SO_LONG),
+        goes_on("not_entitled", states={}, alerts=("failover",)),
+        request={"model": LONG},
+    ),
+    Case(
+        "beside a long context that one may not use, plain requests go on there",
+        {"sub1": (NOT_SO_LONG, OK), "sub2": (OK,)},
+        PLAIN_GOES_ON,
+        before=({"model": LONG},),
+    ),
+    Case(
+        "a long context that one may not use is remembered for it",
+        {"sub1": (NOT_SO_LONG, OK), "sub2": (OK,)},
+        goes_on(
+            "",
+            attempts=(ANSWERED,),
+            asked=("sub1", "sub2", "sub2"),
+            states={},
+            alerts=("failover",),
+            cost="0.0012",
+        ),
+        before=({"model": LONG},),
+        request={"model": LONG},
+    ),
+    Case(
+        "a long context that nobody may use",
+        among(*[NOT_SO_LONG] * 3),
+        the_callers(
+            "not_entitled",
+            403,
+            attempts=tuple((f"sub{n}", "not_entitled") for n in (1, 2, 3)),
+            alerts=("failover", "failover"),
+        ),
+        request={"model": LONG},
+    ),
+    Case(
+        "after a long context that nobody may use, all plain requests go on",
+        {f"sub{n}": (NOT_SO_LONG, OK) for n in (1, 2, 3)},
+        Comes(
+            asked=("sub1", "sub2", "sub3", *["sub1"] * 3),
+            alerts=("failover", "failover"),
+            cost="0.0018",
+        ),
+        before=({"model": LONG}, REQUEST, REQUEST),
+    ),
+    *(
+        Case(
+            f"after a {field} that is too long for one, short requests go on there",
+            {"sub1": (NOT_SO_LONG, OK), "sub2": (OK,)},
+            PLAIN_GOES_ON,
+            before=({field: "long " * 50_000},),
+        )
+        for field in ("prompt", "system_prompt")
+    ),
+    Case(
+        "a model that one does not have goes on elsewhere",
+        beside(NO_OPUS),
+        goes_on("model_not_found", states={}, alerts=("failover",)),
+        request={"model": OPUS},
+    ),
+    Case(
+        "a model that one does not have is remembered, and all others go on there",
+        {"sub1": (NO_OPUS, OK), "sub2": (OK,)},
+        Comes(asked=("sub1", "sub2", "sub2", "sub1"), alerts=("failover",), cost="0.0018"),
+        before=({"model": OPUS}, {"model": OPUS}),
+    ),
+    Case(
+        "a model that one does not have is looked for again after an hour",
+        {"sub1": (NO_OPUS, OK), "sub2": (OK,)},
+        Comes(asked=("sub1", "sub2", "sub1"), alerts=("failover",), cost="0.0012"),
+        before=({"model": OPUS}, HOUR),
+        request={"model": OPUS},
+    ),
+    Case(
+        "a model that nobody has is the caller's",
+        among(NO_OPUS, NO_OPUS),
+        the_callers(
+            "model_not_found",
+            404,
+            attempts=(("sub1", "model_not_found"), ("sub2", "model_not_found")),
+            alerts=("failover",),
+        ),
+        request={"model": OPUS},
+    ),
+    Case(
+        "a model that nobody has is not asked for again",
+        among(NO_OPUS, NO_OPUS),
+        Comes(
+            http=404,
+            dialects=404,
+            messages_error="not_found_error",
+            asked=("sub1", "sub2"),
+            alerts=("failover",),
+            cost="0",
+        ),
+        before=({"model": OPUS},),
+        request={"model": OPUS},
+    ),
+    Case(
+        "a model that one does not have while the other has no headroom",
+        {"sub1": (NO_OPUS,), "sub2": (hit("five_hour", 2 * HOUR),)},
+        no_headroom(
+            "usage_limit",
+            HOUR,
+            states={"sub2": "cooldown"},
+            alerts=("failover", "limit_reached"),
+        ),
+        request={"model": OPUS},
+    ),
+    Case(
+        "a model that one does not have while the other rests",
+        {"sub1": (hit("five_hour", 2 * HOUR),), "sub2": (OK, NO_OPUS)},
+        no_headroom(
+            "model_not_found",
+            HOUR,
+            asked=("sub1", "sub2"),
+            states=COOLDOWN,
+            alerts=("failover", "limit_reached"),
+            cost="0.0006",
+        ),
+        before=(REQUEST,),
+        request={"model": OPUS},
+    ),
+    Case(
+        "a model that one does not have while the other is paused",
+        {"sub1": (DISABLED,), "sub2": (OK, NO_OPUS)},
+        unusable(
+            "model_not_found",
+            asked=("sub1", "sub2"),
+            states=COOLDOWN,
+            alerts=("cooldown", "failover"),
+            cost="0.0006",
+        ),
+        before=(REQUEST,),
+        request={"model": OPUS},
+    ),
+)
+
+# -- limits --------------------------------------------------------------------------------------
+
+FABLES = "seven_day_overage_included"
+UNHEARD_OF_LIMIT = "seven_day_nightly"
+
+
+def limited(type_: str, *, met_by: str) -> dict[str, Sequence[Prints]]:
+    """The first one meets a limit, and would answer whatever comes after."""
+    return {"sub1": (hit(type_, 5 * HOUR, model=met_by), OK), "sub2": (OK,)}
+
+
+OF_SOME_MODELS = (
+    ("the weekly limit of Fable", FABLES, FABLE, SONNET),
+    ("the weekly limit of Opus", "seven_day_opus", OPUS, SONNET),
+    ("a limit of an unknown name", UNHEARD_OF_LIMIT, SONNET, OPUS),
+    ("an unknown one of five hours", "five_hour_dreams", OPUS, SONNET),
+)
+
+LIMITS: tuple[Case, ...] = (
+    *(
+        Case(
+            f"{told} goes on elsewhere, and is nobody else's",
+            limited(type_, met_by=model),
+            Comes(asked=("sub1", "sub2", "sub2", "sub1"), alerts=("failover",), cost="0.0018"),
+            before=({"model": model}, {"model": model}),
+            request={"model": other},
+        )
+        for told, type_, model, other in OF_SOME_MODELS
+    ),
+    *(
+        Case(
+            f"{told} is over with its reset",
+            limited(type_, met_by=model),
+            Comes(asked=("sub1", "sub2", "sub1"), alerts=("failover",), cost="0.0012"),
+            before=({"model": model}, 5 * HOUR),
+            request={"model": model},
+        )
+        for told, type_, model, _ in OF_SOME_MODELS
+    ),
+    Case(
+        "a limit of a model that all have met",
+        among(*[hit(FABLES, 5 * HOUR, model=FABLE)] * 2),
+        no_headroom(
+            "usage_limit",
+            5 * HOUR,
+            attempts=(),
+            asked=(),
+            alerts=("failover",),
+        ),
+        request={"model": FABLE},
+    ),
+    *(
+        Case(
+            f"the limit of {type_} holds for all models",
+            limited(type_, met_by=FABLE),
+            goes_on(
+                "",
+                attempts=(ANSWERED,),
+                asked=("sub1", "sub2", "sub2"),
+                alerts=("failover", "limit_reached"),
+                cost="0.0012",
+            ),
+            before=({"model": FABLE},),
+        )
+        for type_ in ("five_hour", "seven_day")
+    ),
+    Case(
+        "a limit of days is probed within six hours",
+        {"sub1": (hit("seven_day", 90 * HOUR), OK)},
+        Comes(alerts=("limit_reached",)),
+        before=(REQUEST, 6 * HOUR + MINUTE),
+    ),
+    Case(
+        "a limit of five hours is over with its reset",
+        {"sub1": (hit("five_hour", 2 * HOUR), OK)},
+        Comes(alerts=("limit_reached",)),
+        before=(REQUEST, 2 * HOUR),
+    ),
+    *(
+        Case(
+            f"a cap by {name} has its reset",
+            alone(
+                prints(
+                    init(),
+                    limit("rejected", resetsAt=resets(2 * HOUR), **{name: value}),
+                    *failed(429, "rate_limit_error", "limit").lines[1:],
+                    exit=1,
+                )
+            ),
+            no_headroom("spend_limit", 2 * HOUR, states=COOLDOWN, alerts=("cooldown",)),
+        )
+        for name, value in (
+            ("limitScope", "member"),
+            ("memberSpendLimit", 20),
+            ("dailyCapPaused", True),
+            ("errorCode", "credits_required"),
+        )
+    ),
+    Case(
+        "a figure stays known while its window is the same",
+        {"sub1": (saw("five_hour", 0.5), saw("five_hour", None))},
+        Comes(windows={"sub1": {"five_hour": 0.5}}, cost="0.0012"),
+        before=(REQUEST,),
+    ),
+    Case(
+        "after another reset nothing is known, which is not 0",
+        {"sub1": (saw("five_hour", 0.5), saw("five_hour", None, 8 * HOUR))},
+        Comes(windows={"sub1": {"five_hour": None}}, cost="0.0012"),
+        before=(REQUEST, 4 * HOUR),
+    ),
+    Case(
+        "of two that are limited the earlier reset is told",
+        among(hit("five_hour", 3 * HOUR), hit("five_hour", 2 * HOUR)),
+        no_headroom(
+            "usage_limit",
+            2 * HOUR,
+            states={"sub1": "cooldown", "sub2": "cooldown"},
+            alerts=("failover", "limit_reached", "limit_reached"),
+        ),
+    ),
+    Case(
+        "one that fails beside one that is limited: headroom is what is lacking",
+        among(FORBIDDEN, hit("five_hour", 2 * HOUR)),
+        no_headroom(
+            "usage_limit",
+            5 * MINUTE,
+            states={"sub1": "cooldown", "sub2": "cooldown"},
+            alerts=("cooldown", "failover", "limit_reached"),
+        ),
+    ),
+    Case(
+        "all fail, and headroom is not what is lacking",
+        among(FORBIDDEN, DISABLED),
+        unusable(
+            "account_disabled",
+            asked=(),
+            states={"sub1": "cooldown", "sub2": "cooldown"},
+            alerts=("cooldown", "cooldown", "failover"),
+        ),
+        before=(REQUEST,),
+    ),
+)
+
+# -- money ---------------------------------------------------------------------------------------
+
+API_KEY = {"sub1": {"kind": "api_key"}}
+
+MONEY: tuple[Case, ...] = (
+    Case(
+        "an API key is left alone while a subscription has headroom",
+        {"sub1": (OK,), "sub2": (OK,)},
+        Comes(attempts=(ANSWERED,), asked=("sub2",) * 6, cost="0.0036"),
+        before=(REQUEST,) * 5,
+        each=API_KEY,
+    ),
+    Case(
+        "an API key serves what the subscriptions cannot",
+        {"sub1": (OK,), "sub2": (hit("five_hour", 2 * HOUR),)},
+        Comes(
+            attempts=(("sub2", "usage_limit"), ("sub1", "completed")),
+            states={"sub2": "cooldown"},
+            alerts=("failover", "limit_reached"),
+        ),
+        each=API_KEY,
+    ),
+    Case(
+        "an API key takes its turn where it is told to",
+        {"sub1": (OK,), "sub2": (OK,)},
+        Comes(attempts=(ANSWERED,), asked=("sub1", "sub2"), cost="0.0012"),
+        before=(REQUEST,),
+        each={"sub1": {"kind": "api_key", "tier": 1}},
+    ),
+    Case(
+        "a share of the windows is kept for its human",
+        {"sub1": (saw("five_hour", 0.75),), "sub2": (OK,)},
+        Comes(
+            attempts=(ANSWERED,),
+            asked=("sub1", "sub2"),
+            states={"sub1": "limited"},
+            alerts=("limit_reached",),
+            cost="0.0012",
+        ),
+        before=(REQUEST,),
+        each={"sub1": {"reserve_percent": 30}, "sub2": {"tier": 2}},
+    ),
+    Case(
+        "two scores that are clamped alike are still told apart",
+        {"sub1": (saw("five_hour", 0.3),), "sub2": (saw("five_hour", 0.05),)},
+        Comes(attempts=(ANSWERED,), asked=("sub1", "sub2", "sub2"), cost="0.0018"),
+        before=(REQUEST,) * 2,
+    ),
+)
+
+ACCOUNTS = (*DEAD, *MODELS, *LIMITS, *MONEY)
