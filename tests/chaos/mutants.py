@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         name="a seat's failure is tried elsewhere",
         file="actors/runs.py",
-        guard="follows or goes_elsewhere(live.row, outcome, most)",
+        guard="follows or goes_elsewhere(live.row, outcome, life.state.standing, most)",
         without="follows",
         tests=("tests/actors/test_failover.py", "-k", "answered_by_the_next and usage_limit"),
     ),

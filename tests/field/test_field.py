@@ -1,5 +1,5 @@
 """What the CLI, an account or a client does in the field, and what must come of it for everybody:
-one line a case (``field_cases.py``, ``account_cases.py``), gone through over each of the addresses.
+one line a case (``*_cases.py``), gone through over each of the addresses.
 
 What the CLI prints is printed by processes where the output itself is shown; everything else is
 read without any (``printed_runs.py``).
@@ -13,16 +13,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from account_cases import ACCOUNTS
+from account_cases import DEAD
 from field_cases import CLI_OUTPUT, Case
 from field_pool import Field, OpenField
+from limit_cases import LIMITS, MONEY
+from model_cases import MODELS
 from scripted_cli import SONNET
 
 PROMPT = "a question"
 EXECUTIONS = "/v1/executions"
 Body = Callable[[Mapping[str, Any]], dict[str, Any]]
 
-of_each_case = pytest.mark.parametrize("case", [*CLI_OUTPUT, *ACCOUNTS], ids=lambda case: case.name)
+CASES = (*CLI_OUTPUT, *DEAD, *MODELS, *LIMITS, *MONEY)
+of_each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 @of_each_case
