@@ -14,12 +14,11 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from actors.fetching import Elsewhere, fetched, note_gone
 from actors.leaving import Leaving, seat_failed
 from actors.life import STORE_RETRY_SECONDS, Life
-from pool.admission import RefusalCause, refusal
+from pool.admission import Refusal, refusal_to_start
 from pool.claude.run import Launch, Run
 from pool.claude.workplace import resolved
 from pool.errors import ConfigError, Conflict, InvalidRequest, PoolError, StoreError
@@ -29,7 +28,7 @@ from pool.outcome import Completed, Failed, FailureKind, Outcome
 from pool.report import Report
 from pool.settlement import settlement
 from pool.slots import Hold
-from pool.state import ask_of, reservation
+from pool.state import ask_to_start, held_while_running, reservation
 from pool.store.protocol import Settlement
 
 log = logging.getLogger(__name__)
@@ -68,8 +67,6 @@ _LOST = Failed(
     "is not known",
     evidence=False,
 )
-_GOES_ON_WAITING = {RefusalCause.PAUSED, RefusalCause.DRAINING}
-"""Orders that keep new work out, and let what waits have its turn."""
 _CANCELLED = Failed(kind=FailureKind.CANCELLED, message="cancelled before it was started")
 
 
@@ -100,11 +97,14 @@ class Runs:
             if live.is_durable:
                 return live.row
 
-    def hold(self, intent: Intent, status: ExecutionStatus, now: datetime) -> LiveExecution:
+    def hold(
+        self, intent: Intent, status: ExecutionStatus, now: datetime, *, reserves: bool = True
+    ) -> LiveExecution:
         """Take the slot or the place in the queue, and the budget, in this very step. It is not to
         be started before ``begin`` has made it durable.
         """
-        reserved = reservation(self._life.state, intent.request.max_budget_usd)
+        wanted = reservation(self._life.state, intent.request.max_budget_usd)
+        reserved = wanted if reserves else 0
         row = ExecutionRow(
             intent=intent.model_copy(update={"reserved_nano_usd": reserved}),
             status=status,
@@ -238,18 +238,30 @@ class Runs:
         unready = self._unready | self._see_off(report)
         while (execution_id := state.slots.next(report.capacity, unready)) is not None:
             live = self._live[execution_id]
-            state.slots.promote(execution_id)
-            live.becomes(
-                status=ExecutionStatus.RUNNING,
-                started_at=self._life.now(),
-                place=self._life.given.runner.place,
-            )
-            self._life.changed()
+            if self._refusal(live, report) is not None:
+                unready.add(execution_id)
+                continue
+            self._promote(live)
             self._life.spawn(self._run(live, waited=True), live.id)
+            report = self._life.report()  # what this one holds, the next one cannot have (G6)
+
+    def _promote(self, live: LiveExecution) -> None:
+        """Take the slot, and the budget where it is not reserved yet, in this very step."""
+        state, intent = self._life.state, live.row.intent
+        reserved = held_while_running(state, intent)
+        state.slots.reserve(live.id, reserved)
+        state.slots.promote(live.id)
+        live.becomes(
+            intent=intent.model_copy(update={"reserved_nano_usd": reserved}),
+            status=ExecutionStatus.RUNNING,
+            started_at=self._life.now(),
+            place=self._life.given.runner.place,
+        )
+        self._life.changed()
 
     def _see_off(self, report: Report) -> set[str]:
         """Let those go who need not, or cannot, wait here any longer; who cannot start here now."""
-        state, limits, now = self._life.state, self._life.given.policy.limits, self._life.now()
+        state, now = self._life.state, self._life.now()
         for execution_id in tuple(state.slots.waiting):
             live = self._live[execution_id]
             is_offered_last = execution_id in self._unready or self._leaving.may_be_offered(live)
@@ -258,18 +270,19 @@ class Runs:
         cannot_start = set()
         for execution_id in tuple(state.slots.ready(self._unready)):
             live = self._live[execution_id]
-            # What it reserves is among the reservations already.
-            ask = ask_of(state, live.row.intent).model_copy(update={"reserve_usd": Decimal(0)})
-            refused = refusal(report, ask, limits)
-            if refused is not None and refused.cause not in _GOES_ON_WAITING:
+            refused = self._refusal(live, report)
+            if refused is not None:
                 cannot_start.add(execution_id)
-            else:
-                refused = None
             is_last = _is_out_of_patience(live, now)
             if (why := self._leaving.reason(live, refused, report, is_last=is_last)) is not None:
                 self._unready.add(execution_id)
                 self._life.spawn(self._leaving.leave(live, why), live.id)
         return cannot_start
+
+    def _refusal(self, live: LiveExecution, report: Report) -> Refusal | None:
+        """Why something that waits cannot start here now, slots and sessions apart."""
+        ask = ask_to_start(self._life.state, live.row.intent)
+        return refusal_to_start(report, ask, self._life.given.policy.limits)
 
     def waits_again(self, live: LiveExecution) -> None:
         """It was not handed on, and waits where it was."""

@@ -126,8 +126,8 @@ class Subscription:
                 return self._not_admitted(refusal)
             case Run():
                 live = self._runs.hold(intent, ExecutionStatus.RUNNING, now)
-            case Wait():
-                live = self._runs.hold(intent, ExecutionStatus.QUEUED, now)
+            case Wait(reserves=reserves):
+                live = self._runs.hold(intent, ExecutionStatus.QUEUED, now, reserves=reserves)
             case never:
                 assert_never(never)
         error = await asyncio.shield(self._life.spawn(self._runs.begin(live), live.id))

@@ -86,6 +86,8 @@ class Ask(Value):
     goes_on: bool
     """It belongs to a session that already runs on this subscription."""
     reserve_usd: Decimal
+    yielding_usd: Decimal = Decimal(0)
+    """Of what is reserved already: what gives way to it, and what is its own."""
     model: str | None = None
     """Limits of single models hold for it alone."""
     asked_for: str | None = None
@@ -103,7 +105,10 @@ class Run(Value):
 
 
 class Wait(Value):
-    """Admitted to the queue: every slot is taken."""
+    """Admitted to the queue: every slot is taken, or its session is at work."""
+
+    reserves: bool = True
+    """False where the budget has no room for it by now: it reserves when its turn has come."""
 
 
 Admission = Run | Wait | Refusal
@@ -114,6 +119,8 @@ _BLOCKING = {
     SubscriptionState.NEEDS_LOGIN: RefusalCause.NEEDS_LOGIN,
     SubscriptionState.COOLDOWN: RefusalCause.COOLDOWN,
 }
+_ORDERS = {RefusalCause.PAUSED, RefusalCause.DRAINING}
+"""Of an operator: they keep new work out."""
 
 
 class _Reading(NamedTuple):
@@ -191,13 +198,13 @@ def _over_the_windows(report: Report) -> Refusal | None:
 
 def _over_budget(report: Report, ask: Ask) -> Refusal | None:
     weekly = report.weekly
-    needed = weekly.used_usd + weekly.reserved_usd + ask.reserve_usd
-    if needed <= weekly.budget_usd:
+    reserved = weekly.reserved_usd - ask.yielding_usd
+    if weekly.used_usd + reserved + ask.reserve_usd <= weekly.budget_usd:
         return None
     return Refusal(
         cause=RefusalCause.BUDGET,
         detail=(
-            f"used {weekly.used_usd} + reserved {weekly.reserved_usd} + asked {ask.reserve_usd} USD"
+            f"used {weekly.used_usd} + reserved {reserved} + asked {ask.reserve_usd} USD"
             f" is more than the weekly budget of {weekly.budget_usd} USD"
         ),
         until=report.state_until,
@@ -206,11 +213,29 @@ def _over_budget(report: Report, ask: Ask) -> Refusal | None:
 
 def refusal(report: Report, ask: Ask, limits: AdmissionLimits) -> Refusal | None:
     """Why this subscription cannot take the request at all, or None."""
+    return _blocked(report) or _over_a_limit(report, ask, limits)
+
+
+def refusal_to_start(report: Report, ask: Ask, limits: AdmissionLimits) -> Refusal | None:
+    """Why something that waits here cannot start, or None. An order that keeps new work out lets
+    what waits have its turn, though not beyond any limit.
+    """
+    blocked = _blocked(report)
+    if blocked is not None and blocked.cause not in _ORDERS:
+        return blocked
+    return _over_a_limit(report, ask, limits)
+
+
+def _blocked(report: Report) -> Refusal | None:
     cause = _BLOCKING.get(report.state)
     if cause is RefusalCause.COOLDOWN and report.cooldown_cause not in OF_A_LIMIT:
         cause = RefusalCause.FAILING
-    if cause is not None:
-        return Refusal(cause=cause, detail=report.state_reason, until=report.state_until)
+    if cause is None:
+        return None
+    return Refusal(cause=cause, detail=report.state_reason, until=report.state_until)
+
+
+def _over_a_limit(report: Report, ask: Ask, limits: AdmissionLimits) -> Refusal | None:
     return (
         _over_its_models(report, ask)
         or _over_percentage(report, ask, limits)
@@ -223,7 +248,8 @@ def admit(report: Report, ask: Ask, limits: AdmissionLimits) -> Admission:
     """Run now, wait in the queue, or a refusal.
 
     A turn whose session is at work here waits for its end whatever the seat's state: nowhere else
-    could it go on, and if the seat cannot take it then, the session moves.
+    could it go on, and if the seat cannot take it then, the session moves. What the budget has no
+    room for is not reserved meanwhile (G6).
     """
     if ask.session_busy and not ask.waits_for_session:
         detail = "another turn of this session is running or waiting: ask again after its end"
@@ -237,7 +263,7 @@ def admit(report: Report, ask: Ask, limits: AdmissionLimits) -> Admission:
     if not ask.may_wait and not ask.session_busy:
         return Refusal(cause=RefusalCause.BUSY, detail=f"all {report.capacity} slots are taken")
     if report.queued < report.max_queued:
-        return Wait()
+        return Wait(reserves=_over_budget(report, ask) is None)
     return Refusal(
         cause=RefusalCause.QUEUE_FULL,
         detail=f"{report.running} running and {report.queued} waiting fill every place",

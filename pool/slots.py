@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Hold:
 
     session_id: str
     reserved_nano_usd: int
+    """0 while it waits for its session, and the budget had no room for it when it came."""
     caller: str = ""
     reads: str | None = None
     """Another session whose history it begins with, which may not change meanwhile."""
@@ -39,8 +40,12 @@ class Slots:
 
     @property
     def reserved_nano_usd(self) -> int:
-        holds = (*self.running.values(), *self.waiting.values())
-        return sum(hold.reserved_nano_usd for hold in holds)
+        return self.waiting_nano_usd + sum(hold.reserved_nano_usd for hold in self.running.values())
+
+    @property
+    def waiting_nano_usd(self) -> int:
+        """What those who wait have reserved."""
+        return sum(hold.reserved_nano_usd for hold in self.waiting.values())
 
     def is_running(self, session_id: str) -> bool:
         """Whether a turn of this session is running."""
@@ -75,6 +80,11 @@ class Slots:
         return min(
             self.ready(unready), key=lambda id_: runs[self.waiting[id_].caller], default=None
         )
+
+    def reserve(self, execution_id: str, reserved_nano_usd: int) -> None:
+        """Let something that waits hold so much from now on."""
+        hold = self.waiting[execution_id]
+        self.waiting[execution_id] = replace(hold, reserved_nano_usd=reserved_nano_usd)
 
     def promote(self, execution_id: str) -> None:
         """From waiting to running."""

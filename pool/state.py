@@ -196,6 +196,28 @@ def ask_of(state: State, intent: Intent, *, may_wait: bool = True) -> Ask:
     )
 
 
+def ask_to_start(state: State, intent: Intent) -> Ask:
+    """What admission needs to know of something that waits here and could start.
+
+    What it has reserved is its own, and the others who wait give way to it: together they may hold
+    more than is left, where a run has cost more than was thought. What could not reserve when it
+    came asks for what is still free.
+    """
+    ask = ask_of(state, intent)
+    if not intent.reserved_nano_usd:
+        return ask
+    reserved = {
+        "reserve_usd": usd(intent.reserved_nano_usd),
+        "yielding_usd": usd(state.slots.waiting_nano_usd),
+    }
+    return ask.model_copy(update=reserved)
+
+
+def held_while_running(state: State, intent: Intent) -> int:
+    """Nano-dollars that something that waits here holds from its start on."""
+    return intent.reserved_nano_usd or reservation(state, intent.request.max_budget_usd)
+
+
 def reservation(state: State, max_budget_usd: Decimal | None) -> int:
     """Nano-dollars to hold for a request while it runs: its own budget, or the typical cost."""
     return nano_usd(max_budget_usd) if max_budget_usd is not None else typical_cost(state)

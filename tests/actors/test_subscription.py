@@ -333,6 +333,86 @@ async def test_concurrent_requests_cannot_pass_the_budget_together(
     assert Decimal("0.9") == (await report_of(pool)).weekly.reserved_usd
 
 
+async def test_turns_that_wait_for_their_session_cannot_pass_the_budget_together(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    pool = await open_pool(spec("sub1", weekly_budget_usd=5, max_concurrent=2))
+    first = await pool.client.execute(ask())
+    runner.hold = True
+    turn = ask("turn", session_id=first.session_id, max_budget_usd="2")
+    turns = [await pool.client.start(turn) for _ in range(4)]
+    waiting = await report_of(pool)
+
+    reserved = []
+    for n in range(1, 5):
+        (await runner.wait_for_runs(n + 1))[n].end(completed(cost_usd="0.5"))
+        await pool.client.result(turns[n - 1].id, wait_seconds=10)
+        reserved.append((await report_of(pool)).weekly.reserved_usd)
+    ended = [await pool.client.result(each.id, wait_seconds=10) for each in turns]
+
+    assert (waiting.weekly.reserved_usd, waiting.queued) == (4, 3)
+    assert reserved == [2, 2, 2, 0]
+    assert [each.status for each in ended] == [ExecutionStatus.SUCCEEDED] * 4
+
+
+async def test_turns_of_two_sessions_that_become_ready_at_once_cannot_pass_the_budget_together(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    pool = await open_pool(spec("sub1", weekly_budget_usd=5, max_concurrent=2))
+    sessions = [(await pool.client.execute(ask())).session_id for _ in range(2)]
+    runner.hold = True
+    for _ in range(2):
+        for each in sessions:
+            await pool.client.start(ask("turn", session_id=each, max_budget_usd="2"))
+    for run in (await runner.wait_for_runs(4))[2:]:
+        run.end(completed(cost_usd="1.4"))
+        await asyncio.sleep(0.1)  # the one that is free is offered to others, and stays
+
+    after = await report_of(pool)
+
+    assert (after.running, after.queued, after.weekly.reserved_usd) == (1, 1, 2)
+
+
+async def test_a_turn_that_could_not_reserve_starts_within_the_budget_though_the_seat_is_paused(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    pool = await open_pool(spec("sub1", weekly_budget_usd=5, max_concurrent=3))
+    first = await pool.client.execute(ask())
+    runner.hold = True
+    turn = ask("turn", session_id=first.session_id, max_budget_usd="2")
+    await pool.client.start(turn)
+    other = await pool.client.start(ask("other", max_budget_usd="2"))
+    late = await pool.client.start(turn)
+    await pool.client.pause("sub1")
+    (await runner.wait_for_runs(3))[1].end(completed(cost_usd="1.5"))
+    await asyncio.sleep(0.05)
+    meanwhile = await pool.client.result(late.id)
+
+    await pool.client.cancel(other.id)
+    (await runner.wait_for_runs(4))[3].end()
+    ended = await pool.client.result(late.id, wait_seconds=10)
+
+    assert (meanwhile.status, ended.status) == (ExecutionStatus.QUEUED, ExecutionStatus.SUCCEEDED)
+
+
+async def test_what_waits_is_not_kept_waiting_by_what_others_who_wait_have_reserved(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    pool = await open_pool(spec("sub1", weekly_budget_usd=5, max_concurrent=1))
+    dear, *others = [
+        await pool.client.start(ask(each, max_budget_usd=budget))
+        for each, budget in (("dear", "0.5"), ("one", "2"), ("two", "2"))
+    ]
+
+    (await runner.wait_for_runs(1))[0].end(completed(cost_usd="1.5"))
+    for n in (1, 2):
+        (await runner.wait_for_runs(n + 1))[n].end()
+    ended = [await pool.client.result(each.id, wait_seconds=10) for each in (dear, *others)]
+
+    assert [each.status for each in ended] == [ExecutionStatus.SUCCEEDED] * 3
+
+
 async def test_turns_of_one_session_never_run_at_once(pool: LocalPool, runner: FakeRunner) -> None:
     first = await pool.client.execute(ask())
     runner.hold = True

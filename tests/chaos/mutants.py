@@ -74,6 +74,20 @@ MUTANTS = (
         tests=("tests/chaos/test_io_faults.py", "tests/chaos/test_crash_points.py"),
     ),
     Mutant(
+        name="no reservation beyond the budget",
+        file="pool/admission.py",
+        guard="        return Wait(reserves=_over_budget(report, ask) is None)\n",
+        without="        return Wait()\n",
+        tests=("tests/actors/test_subscription.py", "-k", "cannot_pass_the_budget"),
+    ),
+    Mutant(
+        name="each start sees what the one before it holds",
+        file="actors/runs.py",
+        guard="            report = self._life.report()  # what this one holds",
+        without="            pass  # what this one holds",
+        tests=("tests/actors/test_subscription.py", "-k", "cannot_pass_the_budget"),
+    ),
+    Mutant(
         name="budget is reserved",
         file="actors/runs.py",
         guard="    return Hold(intent.session_id, intent.reserved_nano_usd, ",

@@ -4,8 +4,9 @@
     python tests/chaos/report.py [--short]
 
 Each scenario is a selection of tests; a fault is counted where it was injected. The tests assert
-that nothing is lost and nothing counted twice: a scenario that is red says so in its line, and the
-run ends with an error. ``uncertain`` counts runs of which nobody can know what they spent.
+that nothing is lost and nothing counted twice: a scenario that is red says so at once, with the
+case that failed, and the run ends with an error. ``uncertain`` counts runs of which nobody can know
+what they spent.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from xml.etree import ElementTree as ET
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+CASE_LINES = 120
+"""Shown of a failure: the longest case of hypothesis has 100 steps and checks."""
 FIGURES = ("faults", "survived", "lost", "double", "uncertain")
 
 
@@ -50,34 +53,43 @@ SCENARIOS = (
 
 
 @dataclass(frozen=True)
+class Red:
+    """A test that failed, and how: the assertion, or the steps that hypothesis found."""
+
+    test: str
+    case: str
+
+
+@dataclass(frozen=True)
 class Line:
     scenario: str
     figures: Counter[str]
-    red: tuple[str, ...]
+    red: tuple[Red, ...]
     seconds: float
 
 
 def run(scenario: Scenario, *, short: bool) -> Line:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-report-") as folder:
-        tally, results = Path(folder) / "tally", Path(folder) / "results.xml"
+        tally, results, printed = (Path(folder) / name for name in ("tally", "xml", "printed"))
         environment = {**os.environ, "CHAOS_TALLY": str(tally)}
         environment |= {} if short else {"CHAOS": "full"}
         first, *rest = scenario.tests
-        argv = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={results}", str(HERE / first)]
+        argv = [sys.executable, "-m", "pytest", "-q", "--tb=short", f"--junit-xml={results}"]
         try:
-            subprocess.run(
-                [*argv, *rest],
-                cwd=ROOT,
-                env=environment,
-                check=False,
-                timeout=scenario.seconds,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            red = _red(results)
+            with printed.open("wb") as file:
+                subprocess.run(
+                    [*argv, str(HERE / first), *rest],
+                    cwd=ROOT,
+                    env=environment,
+                    check=False,
+                    timeout=scenario.seconds,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                )
+            red = _red(results, printed)
         except subprocess.TimeoutExpired:
-            red = ("(it took too long)",)
+            red = (Red(f"(it took longer than {scenario.seconds:g} s)", _end_of(printed)),)
         figures: Counter[str] = Counter()
         if tally.exists():
             for line in tally.read_text(encoding="utf-8").splitlines():
@@ -85,12 +97,34 @@ def run(scenario: Scenario, *, short: bool) -> Line:
     return Line(scenario.name, figures, red, time.monotonic() - began)
 
 
-def _red(results: Path) -> tuple[str, ...]:
+def _red(results: Path, printed: Path) -> tuple[Red, ...]:
     if not results.exists():
-        return ("(it did not run)",)
+        return (Red("(it did not run)", _end_of(printed)),)
     cases = list(ET.parse(results).getroot().iter("testcase"))
-    bad = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
-    return tuple(case.get("name", "?") for case in bad) if cases else ("(no test was found)",)
+    if not cases:
+        return (Red("(no test was found)", _end_of(printed)),)
+    return tuple(
+        Red(case.get("name", "?"), _last_lines(why.text or why.get("message", "")))
+        for case in cases
+        for why in (*case.iter("failure"), *case.iter("error"))
+    )
+
+
+def _end_of(printed: Path) -> str:
+    return _last_lines(printed.read_text(encoding="utf-8", errors="replace"))
+
+
+def _last_lines(text: str) -> str:
+    """The last lines, where pytest and hypothesis say what failed."""
+    return "\n".join(text.rstrip().splitlines()[-CASE_LINES:])
+
+
+def tell(line: Line) -> None:
+    """What came of a scenario, as soon as it is known."""
+    how = "red" if line.red else "green"
+    print(f"{line.scenario}: {how}, {line.seconds:.0f} s", file=sys.stderr)
+    for red in line.red:
+        print(f"\nRED: {red.test}\n{red.case}\n", file=sys.stderr, flush=True)
 
 
 def show(lines: list[Line]) -> None:
@@ -105,8 +139,8 @@ def show(lines: list[Line]) -> None:
         print(f"| {line.scenario:{width}} | {' | '.join(cells)} |")
     print()
     for line in lines:
-        for name in line.red:
-            print(f"RED: {line.scenario}: {name}")
+        for red in line.red:
+            print(f"RED: {line.scenario}: {red.test}")
 
 
 def mutants() -> int:
@@ -121,8 +155,7 @@ def main() -> int:
     lines = []
     for scenario in SCENARIOS:
         lines.append(run(scenario, short=short))
-        how = "red" if lines[-1].red else "green"
-        print(f"{scenario.name}: {how}, {lines[-1].seconds:.0f} s", file=sys.stderr, flush=True)
+        tell(lines[-1])
     show(lines)
     alive = 0 if short else mutants()
     return 1 if alive or any(line.red for line in lines) else 0

@@ -5,7 +5,16 @@ import pytest
 from localpool import NOON
 from reports import report_at, state, window
 
-from pool.admission import AdmissionLimits, Ask, Refusal, RefusalCause, Run, Wait, admit
+from pool.admission import (
+    AdmissionLimits,
+    Ask,
+    Refusal,
+    RefusalCause,
+    Run,
+    Wait,
+    admit,
+    refusal_to_start,
+)
 from pool.cooldown import Cooldown, Standing
 from pool.money import nano_usd
 from pool.outcome import FailureKind
@@ -93,6 +102,63 @@ def test_what_is_reserved_counts_against_the_budget() -> None:
 
     assert Run() == fits
     assert exceeds.cause == RefusalCause.BUDGET
+
+
+def test_a_turn_of_a_busy_session_reserves_while_it_waits_only_what_the_budget_has_room_for() -> (
+    None
+):
+    seat = state(spent_usd="50", weekly_budget_usd=100)
+    seat.slots.take("a", Hold("s", nano_usd("40")))
+
+    fits, exceeds = (
+        admit(report_at(seat), ask(session_busy=True, reserve_usd=Decimal(usd)), LIMITS)
+        for usd in ("10", "10.000000001")
+    )
+
+    assert (fits, exceeds) == (Wait(), Wait(reserves=False))
+
+
+def test_what_waits_starts_beside_what_runs_and_what_others_reserved_gives_way() -> None:
+    seat = state(spent_usd="50", weekly_budget_usd=100)
+    seat.slots.take("runs", Hold("s1", nano_usd("20")))
+    seat.slots.enqueue("waits", Hold("s2", nano_usd("60")))
+    own = ask(reserve_usd=Decimal(30), yielding_usd=Decimal(60))
+    too_much = own.model_copy(update={"reserve_usd": Decimal("30.1")})
+
+    starts = refusal_to_start(report_at(seat), own, LIMITS)
+    refused = refusal_to_start(report_at(seat), too_much, LIMITS)
+
+    assert starts is None
+    assert refused is not None
+    assert refused.detail == (
+        "used 50 + reserved 20 + asked 30.1 USD is more than the weekly budget of 100 USD"
+    )
+
+
+def test_an_order_lets_what_waits_start_within_its_limits_and_a_cooldown_does_not() -> None:
+    paused, used_up = Standing(paused=True), {"five_hour": window(0.9)}
+    resting = Standing(
+        cooldown=Cooldown(
+            cause=FailureKind.USAGE_LIMIT,
+            evidence="limit",
+            since=NOON,
+            until=NOON + timedelta(hours=1),
+        )
+    )
+
+    starts, limited, rests = (
+        refusal_to_start(report_at(each), ask(), LIMITS)
+        for each in (
+            state(standing=paused),
+            state(standing=paused, windows=used_up),
+            state(standing=resting),
+        )
+    )
+
+    assert starts is None
+    assert limited is not None
+    assert rests is not None
+    assert (limited.cause, rests.cause) == (RefusalCause.LIMITED, RefusalCause.COOLDOWN)
 
 
 def test_a_used_up_five_hour_window_refuses_but_the_local_block_never_does() -> None:

@@ -14,7 +14,16 @@ from simulated_clock import Clock, Steps
 from simulated_traffic import OPUS, Request, Seat
 from simulated_witness import witness_of
 
-from pool.admission import Ask, Refusal, RefusalCause, Run, Wait, admit, refusal
+from pool.admission import (
+    Ask,
+    Refusal,
+    RefusalCause,
+    Run,
+    Wait,
+    admit,
+    refusal,
+    refusal_to_start,
+)
 from pool.blocks import block_at
 from pool.cooldown import active_cooldown, still_signed_out
 from pool.execution import ExecutionRow, ExecutionStatus, Intent, attempts
@@ -25,7 +34,14 @@ from pool.report import Report
 from pool.settlement import given_up, moved, settlement
 from pool.slots import Hold
 from pool.snapshot import SeatPolicy, report
-from pool.state import State, ask_of, reservation, typical_cost
+from pool.state import (
+    State,
+    ask_of,
+    ask_to_start,
+    held_while_running,
+    reservation,
+    typical_cost,
+)
 from pool.subscription import SubscriptionSpec
 from pool.usage import ModelUsage, Usage
 
@@ -121,14 +137,16 @@ class Owner:
                 return Answer(refused, self.report())
             case Run():
                 self._run(self._hold(intent, request, ExecutionStatus.RUNNING))
-            case Wait():
-                self._hold(intent, request, ExecutionStatus.QUEUED)
+            case Wait(reserves=reserves):
+                self._hold(intent, request, ExecutionStatus.QUEUED, reserves=reserves)
                 self._start_waiting()
                 self._tend()
         return Answer(None, self.report())
 
-    def _hold(self, intent: Intent, request: Request, status: ExecutionStatus) -> Live:
-        reserved = reservation(self.state, None)
+    def _hold(
+        self, intent: Intent, request: Request, status: ExecutionStatus, *, reserves: bool = True
+    ) -> Live:
+        reserved = reservation(self.state, None) if reserves else 0
         intent = intent.model_copy(update={"reserved_nano_usd": reserved})
         hold = Hold(intent.session_id, reserved, intent.caller)
         self.state.requested(intent)
@@ -163,17 +181,34 @@ class Owner:
         unready = {live.id for live in self._live.values() if live.is_leaving}
         unready |= self._see_off(made, unready)
         while (id_ := state.slots.next(made.capacity, unready)) is not None:
-            state.slots.promote(id_)
-            self._changed()
-            self._run(self._live[id_])
+            live = self._live[id_]
+            if self._refusal(live, made) is not None:
+                unready.add(id_)
+                continue
+            self._promote(live)
+            self._run(live)
+            made = self.report()
+
+    def _promote(self, live: Live) -> None:
+        intent, slots = live.row.intent, self.state.slots
+        reserved = held_while_running(self.state, intent)
+        slots.reserve(live.id, reserved)
+        slots.promote(live.id)
+        intent = intent.model_copy(update={"reserved_nano_usd": reserved})
+        live.row = live.row.model_copy(update={"intent": intent})
+        self.witness.reserves(live.id, reserved, self.clock.now)
+        self._changed()
+
+    def _refusal(self, live: Live, made: Report) -> Refusal | None:
+        ask = ask_to_start(self.state, live.row.intent)
+        return refusal_to_start(made, ask, self.policy.limits)
 
     def _see_off(self, made: Report, leaving: set[str]) -> set[str]:
         unready = set(leaving)
         for id_ in tuple(self.state.slots.ready(leaving)):
             live = self._live[id_]
             intent = live.row.intent
-            ask = ask_of(self.state, intent).model_copy(update={"reserve_usd": Decimal(0)})
-            refused = refusal(made, ask, self.policy.limits)
+            refused = self._refusal(live, made)
             if refused is not None:
                 unready.add(id_)
             waited = self.clock.now - intent.created_at

@@ -50,10 +50,15 @@ class Witness:
 
     def admitted(self, id_: str, reserve: int, now: datetime) -> None:
         """A slot or a place was given."""
-        self.reserved[id_] = reserve
         self.waiting.add(id_)
+        self.reserves(id_, reserve, now)
+
+    def reserves(self, id_: str, reserve: int, now: datetime) -> None:
+        """So much is held for it from now on."""
+        is_more = reserve > self.reserved.get(id_, 0)
+        self.reserved[id_] = reserve
         needed = self._spent(now) + sum(self.reserved.values())
-        if needed > self.budget_nano_usd:
+        if is_more and needed > self.budget_nano_usd:
             self._wrong(now, "spent and reserved is more than the budget")
 
     def started(

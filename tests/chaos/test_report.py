@@ -1,0 +1,68 @@
+"""The report of the chaos tests shows what failed."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FALSIFIED = """
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+class Numbers(RuleBasedStateMachine):
+    @rule(number=st.integers())
+    def take(self, number):
+        assert number < 1000, "it is large"
+
+TestNumbers = Numbers.TestCase
+"""
+
+
+@pytest.fixture
+def report() -> ModuleType:
+    name = "chaos_report"
+    found = importlib.util.spec_from_file_location(name, Path(__file__).with_name("report.py"))
+    assert found is not None
+    assert found.loader is not None
+    sys.modules[name] = made = importlib.util.module_from_spec(found)
+    found.loader.exec_module(made)
+    return made
+
+
+def test_a_red_scenario_shows_the_case_that_failed(
+    report: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    falsified = tmp_path / "test_falsified.py"
+    falsified.write_text(FALSIFIED, encoding="utf-8")
+
+    line = report.run(report.Scenario("numbers", (str(falsified),), 100), short=True)
+    report.tell(line)
+
+    (red,) = line.red
+    told = capsys.readouterr().err
+    assert red.test == "runTest"
+    assert "numbers: red" in told
+    assert "AssertionError: it is large" in told
+    assert "state.take(number=1000)" in told
+
+
+def test_a_scenario_that_does_not_run_shows_what_was_printed(
+    report: ModuleType, tmp_path: Path
+) -> None:
+    missing = tmp_path / "test_missing.py"
+
+    (red,) = report.run(report.Scenario("nothing", (str(missing),), 100), short=True).red
+
+    assert red.test == "(no test was found)"
+    assert "file or directory not found" in red.case
+
+
+def test_a_scenario_that_takes_too_long_says_so(report: ModuleType, tmp_path: Path) -> None:
+    slow = tmp_path / "test_slow.py"
+    slow.write_text("import time\n\ndef test_it():\n    time.sleep(60)\n", encoding="utf-8")
+
+    (red,) = report.run(report.Scenario("slow", (str(slow),), 5), short=True).red
+
+    assert red.test == "(it took longer than 5 s)"
