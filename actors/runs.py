@@ -217,6 +217,14 @@ class Runs:
         elif row.status is ExecutionStatus.RUNNING:
             self._life.state.slots.demote(live.id)
             live.becomes(status=ExecutionStatus.QUEUED, started_at=None)
+            await self._note(live)
+
+    async def _note(self, live: LiveExecution) -> None:
+        """Have lists show it as it stands. Where that is lost, the next activation finds it so."""
+        try:
+            await self._life.ledger.update(live.row)
+        except StoreError as error:
+            self._life.trouble(error)
 
     # -- what waits ------------------------------------------------------------------------------
 

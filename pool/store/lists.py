@@ -14,6 +14,9 @@ from pool.store.documents import micros
 from pool.usage import UsageSource
 
 Bindings = dict[str, Any]
+_ALSO = {ExecutionStatus.QUEUED: ExecutionStatus.MOVING.value}
+"""A second status of rows that callers are shown with the first one. What has ``moved`` is shown by
+whoever has it now."""
 
 
 def executions_below(
@@ -32,12 +35,15 @@ def executions_below(
         "id": last,
         "limit": limit + 1,
         "status": None if status is None else status.value,
+        "also": _ALSO.get(status) if status is not None else None,
         "session_id": session_id,
         "with_moved": with_moved,
     }
     if session_id is not None:
         return "executions_by_session", bindings
-    return "executions" if status is None else "executions_by_status", bindings
+    if status is None:
+        return "executions", bindings
+    return "executions_by_statuses" if status in _ALSO else "executions_by_status", bindings
 
 
 def homes_below(limit: int, cursor: str | None, subscription_id: str | None) -> Bindings:

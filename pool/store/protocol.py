@@ -186,7 +186,9 @@ class Ledger(Protocol):
         session_id: str | None = None,
         with_moved: bool = False,
     ) -> Page[ExecutionRow]:
-        """Those that went on elsewhere only where that is asked for."""
+        """Those that went on elsewhere only where that is asked for. ``status`` is one that callers
+        are shown: what is being handed on is found as ``queued``.
+        """
         ...
 
     async def session(self, session_id: str) -> SessionTotal | None: ...

@@ -317,6 +317,25 @@ async def test_it_is_listed_once_while_both_ends_have_it(
     ]
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_being_handed_on_is_found_among_what_waits(
+    two: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    started = await two.client.start(ask())
+    running = await two.client.start(ask())
+    two.peers.the_router = cast(Router, AwayRouter(two.router, calls=10_000))
+    (await runner.wait_for_runs(2))[0].end(limit())
+    await until(lambda: _is_moving(two, started.id))
+
+    async def found(status: ExecutionStatus) -> list[tuple[str, ExecutionStatus]]:
+        page = await two.client.executions(status=status)
+        return [(each.id, each.status) for each in page.items]
+
+    assert await found(ExecutionStatus.QUEUED) == [(started.id, ExecutionStatus.QUEUED)]
+    assert await found(ExecutionStatus.RUNNING) == [(running.id, ExecutionStatus.RUNNING)]
+
+
 def _hold_back_the_second_settlement(
     pool: LocalPool, subscription_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> asyncio.Event:

@@ -12,6 +12,7 @@ from pool.execution import Execution, ExecutionRequest, ExecutionRow, ExecutionS
 from pool.outcome import Failed, FailureKind
 from pool.report import Report, SubscriptionState
 from pool.store.sqlite import SqliteStores
+from pool.subscription import SubscriptionChange
 from pool.usage import UsageSource
 from pool.windows import RateLimitEvent
 
@@ -517,6 +518,22 @@ async def test_what_waited_runs_after_a_restart(pool: LocalPool, runner: FakeRun
 
     ended = await pool.client.result(waiting.id, wait_seconds=10)
     assert ended.status == ExecutionStatus.SUCCEEDED
+
+
+async def test_what_has_to_wait_again_after_a_restart_is_listed_among_what_waits(
+    pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    began = {(await pool.client.start(ask(str(n)))).id for n in range(2)}
+    for run in await runner.wait_for_runs(2):
+        run.discard()  # as if no process had been started for it
+
+    await pool.client.change("sub1", SubscriptionChange(max_concurrent=1))
+    await pool.restart("sub1")
+    again = (await runner.wait_for_runs(3))[2]
+
+    waiting = (await pool.client.executions(status=ExecutionStatus.QUEUED)).items
+    assert [each.id for each in waiting] == list(began - {again.run_id})
 
 
 async def test_nothing_that_waits_starts_before_all_that_runs_is_taken_up(

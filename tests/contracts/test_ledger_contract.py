@@ -511,6 +511,43 @@ async def test_what_went_on_elsewhere_is_listed_only_where_that_is_asked_for(
     assert await found(session_id=SESSION, with_moved=True) == ["exec_3", "exec_2", "exec_1"]
 
 
+async def test_what_is_being_handed_on_is_found_among_what_waits(ledger: Ledger) -> None:
+    for name in ("exec_1", "exec_2", "exec_3", "exec_4"):
+        await ledger.begin(row(name))
+    await ledger.settle(Settlement(row=moving("exec_1")))
+    await ledger.update(row("exec_2").model_copy(update={"status": ExecutionStatus.MOVING}))
+    await ledger.settle(Settlement(row=moved(row("exec_3"))))
+    await ledger.begin(running("exec_5"))
+
+    async def found(**wanted: Any) -> list[str]:
+        page = await ledger.executions(limit=500, status=ExecutionStatus.QUEUED, **wanted)
+        return [kept.intent.execution_id for kept in page.items]
+
+    assert await found() == await found(session_id=SESSION) == ["exec_4", "exec_2", "exec_1"]
+    assert await found(session_id=OTHER_SESSION) == []
+
+
+async def test_pages_of_what_waits_stay_valid_while_some_of_it_is_handed_on(
+    ledger: Ledger,
+) -> None:
+    waiting = [row(f"exec_{n}", created_at=NOW + n * TICK) for n in range(6)]
+    for each in waiting:
+        await ledger.begin(each)
+    await ledger.update(waiting[4].model_copy(update={"status": ExecutionStatus.MOVING}))
+
+    seen: list[list[str]] = []
+    cursor: str | None = None
+    while not seen or cursor is not None:
+        page = await ledger.executions(limit=2, cursor=cursor, status=ExecutionStatus.QUEUED)
+        seen.append([kept.intent.execution_id for kept in page.items])
+        cursor = page.next_cursor
+        handed_on = waiting[len(seen)].model_copy(update={"status": ExecutionStatus.MOVING})
+        await ledger.update(handed_on)
+        await ledger.update(waiting[4])
+
+    assert seen == [["exec_5", "exec_4"], ["exec_3", "exec_2"], ["exec_1", "exec_0"]]
+
+
 async def test_a_page_is_full_though_rows_between_went_on_elsewhere(ledger: Ledger) -> None:
     for number in range(6):
         await ledger.begin(row(f"exec_{number}"))

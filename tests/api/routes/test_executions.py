@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from httpx import AsyncClient, Response
 from localpool import LocalPool, completed
+from seats import limit, until
 
+from actors.handover import Handover
+from pool.errors import PeerLost
 from pool.outcome import Failed, FailureKind
 
 EXECUTIONS = "/v1/executions"
@@ -439,6 +442,24 @@ async def test_a_list_can_be_narrowed(http: AsyncClient, local_pool: LocalPool) 
     assert await ids_of(http, status="failed") == [failed["id"]]
     assert await ids_of(http, subscription_id="sub1") == [first["id"]]
     assert await ids_of(http, session_id=failed["session_id"]) == [failed["id"]]
+
+
+async def test_what_is_shown_as_queued_is_found_as_queued_while_it_is_handed_on(
+    http: AsyncClient, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: Handover) -> NoReturn:
+        raise PeerLost("router", "it is being started again")
+
+    monkeypatch.setattr(local_pool.router, "hand_over", away)
+    local_pool.runner.script = [limit()]
+    id_ = (await ask(http, background=True)).json()["id"]
+
+    async def is_queued() -> bool:
+        return str((await http.get(f"{EXECUTIONS}/{id_}")).json()["status"]) == "queued"
+
+    await until(is_queued)
+    assert await ids_of(http, status="queued") == [id_]
+    assert await ids_of(http, status="running") == []
 
 
 @pytest.mark.parametrize(

@@ -58,13 +58,20 @@ SELECT created_at, id, document FROM executions
 WHERE subscription_id = :subscription_id AND status = :status AND (created_at, id) < (:at, :id)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
+-- name: executions_by_statuses
+-- Two that callers are shown as one. Both are of open executions, which are few: they are sorted.
+SELECT created_at, id, document FROM executions
+WHERE subscription_id = :subscription_id AND status IN (:status, :also)
+    AND (created_at, id) < (:at, :id)
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
 -- name: executions_by_session
 -- A session has few executions: the status is looked at in each.
 SELECT created_at, id, document FROM executions
 WHERE subscription_id = :subscription_id AND session_id = :session_id
     AND (created_at, id) < (:at, :id)
     AND (:with_moved::boolean OR status <> 'moved')
-    AND (:status::text IS NULL OR status = :status)
+    AND (:status::text IS NULL OR status IN (:status, :also))
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: seat
