@@ -117,7 +117,9 @@ class Leaving:
         self._offered_last = {id_ for id_ in self._offered_last if self._runs.get(id_)}
 
     async def _answer(self, live: LiveExecution, why: Refusal) -> HandedOver | NobodyTakesIt:
-        """The router's answer, asked until there is one."""
+        """The router's answer, asked until there is one. What was cancelled before that goes
+        nowhere; what is cancelled later is not started where it goes.
+        """
         handover = Handover(
             subscription_id=self._life.state.spec.id,
             intent=live.row.intent,
@@ -127,6 +129,9 @@ class Leaving:
             may_wait=why.cause is not RefusalCause.BUSY,
         )
         while True:
+            if live.row.cancel_requested_at is not None and not live.may_be_elsewhere:
+                return NobodyTakesIt(reasons="it was cancelled", retry_at=None)
+            live.may_be_elsewhere = True
             try:
                 return await self._life.given.peers.router().hand_over(handover)
             except PoolError as error:
@@ -137,7 +142,6 @@ class Leaving:
                 await asyncio.sleep(ROUTER_AWAY_SECONDS)
 
     async def _went(self, live: LiveExecution, there: str) -> None:
-        was_cancelled = live.row.cancel_requested_at is not None
         await self._runs.end(live, lambda: moved(live.row, there, self._life.now()))
         log.info(
             "execution went on elsewhere",
@@ -147,7 +151,7 @@ class Leaving:
                 "moved_to": there,
             },
         )
-        if was_cancelled:
+        if live.row.cancel_requested_at is not None:
             await self._life.given.peers.subscription(there).cancel(live.id)
 
     async def _stays(self, live: LiveExecution) -> None:
@@ -156,6 +160,7 @@ class Leaving:
         """
         await self._mark(live, ExecutionStatus.QUEUED)
         live.becomes(status=ExecutionStatus.QUEUED)
+        live.may_be_elsewhere = False
         self._runs.waits_again(live)
 
     async def _mark(self, live: LiveExecution, status: ExecutionStatus) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,6 +36,11 @@ log = logging.getLogger(__name__)
 
 TEND_SECONDS = 0.5
 """Between two looks at what waits: time alone ends cooldowns and patience."""
+AHEAD_SECONDS = 60.0
+"""How long a cancellation waits for its execution: longer than anything is on its way."""
+WANTED_SECONDS = 2.0
+"""How long earlier owners are asked whether an execution is wanted still: one that is being started
+again answers later, and would hold up what may have left it for that reason."""
 
 
 @dataclass
@@ -52,6 +58,10 @@ class LiveExecution:
     """Since when it waits in this activation: what waited while nobody was there waits anew."""
     is_watched: bool = False
     """Somebody reads along: what it prints is kept for a while after its end."""
+    is_being_settled: bool = False
+    """Its outcome is on its way into the ledger: nothing older may be written after it."""
+    may_be_elsewhere: bool = False
+    """A router was asked to hand it on, and may have done it."""
 
     @property
     def id(self) -> str:
@@ -79,6 +89,8 @@ class Runs:
         self._unready: set[str] = set()
         """Admitted but not durable yet, or being handed on: they hold their place and are not to
         be started."""
+        self._cancelled_ahead: dict[str, float] = {}
+        """When executions that are on their way here were cancelled, on the monotonic clock."""
         self._leaving = Leaving(life, self)
 
     def get(self, execution_id: str) -> LiveExecution | None:
@@ -103,6 +115,7 @@ class Runs:
         """Take the slot or the place in the queue, and the budget, in this very step. It is not to
         be started before ``begin`` has made it durable.
         """
+        was_cancelled = self._cancelled_ahead.pop(intent.execution_id, None) is not None
         wanted = reservation(self._life.state, intent.request.max_budget_usd)
         reserved = wanted if reserves else 0
         row = ExecutionRow(
@@ -110,6 +123,7 @@ class Runs:
             status=status,
             started_at=now if status is ExecutionStatus.RUNNING else None,
             place=self._life.given.runner.place,
+            cancel_requested_at=now if was_cancelled else None,
         )
         self._life.state.requested(intent)
         self._unready.add(intent.execution_id)
@@ -147,6 +161,8 @@ class Runs:
             live.begun.set()
         if live.row.status is ExecutionStatus.RUNNING:
             self._life.spawn(self._run(live), live.id)
+        elif live.row.cancel_requested_at is not None:
+            self._cancel_waiting(live)
         self.start_waiting()
         return None
 
@@ -157,12 +173,32 @@ class Runs:
             return
         if live.row.cancel_requested_at is None:
             live.becomes(cancel_requested_at=self._life.now())
-            with contextlib.suppress(Conflict):
-                await self._life.ledger.update(live.row)
+            if not live.is_being_settled:
+                with contextlib.suppress(Conflict):
+                    await self._life.ledger.update(live.row)
         if live.row.status is ExecutionStatus.QUEUED:
             self._cancel_waiting(live)
         elif live.run is not None:
             live.run.stop()
+
+    async def cancel_ahead(self, execution_id: str) -> None:
+        """Have an execution that nobody here knows, but that may be on its way here, not be started
+        when it comes.
+        """
+        if await self.row(execution_id) is None:
+            now, known = time.monotonic(), self._cancelled_ahead
+            self._cancelled_ahead = {
+                id_: at for id_, at in known.items() if now - at < AHEAD_SECONDS
+            }
+            self._cancelled_ahead[execution_id] = now
+
+    async def was_cancelled(self, execution_id: str) -> bool:
+        """Whether somebody has cancelled an execution while it was here."""
+        row = await self.row(execution_id)
+        if row is None:
+            return False
+        is_cancelled = row.status is ExecutionStatus.CANCELLED
+        return is_cancelled or row.cancel_requested_at is not None
 
     def _cancel_waiting(self, live: LiveExecution) -> None:
         """Take it out of the queue in this step, so that it is not started, and settle it."""
@@ -196,6 +232,7 @@ class Runs:
         self._unready -= ids
         for live in leaving:
             self._unready.add(live.id)
+            live.may_be_elsewhere = True
             why = seat_failed(self._life, live.row)
             self._life.spawn(self._leaving.leave(live, why), live.id)
         self.start_waiting()
@@ -314,11 +351,9 @@ class Runs:
                 await self._settle(live, here.as_failure(), follows=True)
                 return
             live.row = here.model_copy(update={"cancel_requested_at": live.row.cancel_requested_at})
-            if live.row.cancel_requested_at is not None:
-                await self._settle(live, _CANCELLED)
-                return
             launch = await self._at_its_place(live.row.intent)
             environment = self._environment(live.row.intent)
+            is_wanted = await self._is_wanted(live)
         except StoreError as error:
             self._life.trouble(error)
             await self._settle(live, Failed(kind=FailureKind.NOT_STARTED, message=str(error)))
@@ -327,7 +362,33 @@ class Runs:
         except InvalidRequest as error:
             await self._settle(live, Failed(kind=FailureKind.INVALID_REQUEST, message=str(error)))
         else:
-            await self._follow(live, await self._life.given.runner.start(launch, environment))
+            if is_wanted:
+                await self._follow(live, await self._life.given.runner.start(launch, environment))
+            else:
+                live.becomes(started_at=None)
+                await self._settle(live, _CANCELLED)
+
+    async def _is_wanted(self, live: LiveExecution) -> bool:
+        """Whether nobody has cancelled it, here or where it was before. Its caller may have hung up
+        as it was on its way here, when only an earlier owner could be told.
+        """
+        ids, row = live.row.intent.earlier_owners, live.row
+        if row.cancel_requested_at is None and ids:
+            asked = await asyncio.gather(*(self._was_cancelled_at(each, live.id) for each in ids))
+            if any(asked):
+                live.becomes(cancel_requested_at=self._life.now())
+        return live.row.cancel_requested_at is None
+
+    async def _was_cancelled_at(self, subscription_id: str, execution_id: str) -> bool:
+        """Whether an earlier owner knows that it was cancelled. One that is away cannot tell."""
+        try:
+            async with asyncio.timeout(WANTED_SECONDS):
+                owner = self._life.given.peers.subscription(subscription_id)
+                return await owner.was_cancelled(execution_id)
+        except (PoolError, TimeoutError) as error:
+            fields = {"subscription_id": subscription_id, "execution_id": execution_id}
+            log.warning("earlier owner was not asked", extra={**fields, "problem": str(error)})
+            return False
 
     async def _follow(self, live: LiveExecution, run: Run) -> None:
         live.run = run
@@ -443,6 +504,7 @@ class Runs:
         was counted then.
         """
         state = self._life.state
+        live.is_being_settled = True
         while True:
             end = make()
             try:
@@ -451,8 +513,10 @@ class Runs:
             except StoreError as error:
                 self._life.trouble(error)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
+        live.is_being_settled = False
         if is_new:
-            live.row = end.row
+            cancelled_at = live.row.cancel_requested_at  # perhaps while it was written
+            live.row = end.row.model_copy(update={"cancel_requested_at": cancelled_at})
             state.settle(end)
             return end
         state.slots.release(live.id)

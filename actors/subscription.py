@@ -154,11 +154,21 @@ class Subscription:
         return await self._watchers.page(execution_id, after, wait_seconds, raw=raw)
 
     async def cancel(self, execution_id: str) -> Execution:
-        """Stop an execution and wait for its end. One that has ended stays as it is."""
+        """Stop an execution and wait for its end. One that has ended stays as it is; one that is
+        not here yet (``NotFound``) is not started if it comes.
+        """
         live = self._runs.get(execution_id)
         if live is not None:
             await self._runs.cancel(live)
+        else:
+            await self._runs.cancel_ahead(execution_id)
         return await self.result(execution_id)
+
+    async def was_cancelled(self, execution_id: str) -> bool:
+        """Whether an execution was cancelled while it was here; asked by who has taken it over,
+        before anything is started there.
+        """
+        return await self._runs.was_cancelled(execution_id)
 
     async def suspect(self, kind: FailureKind) -> None:
         """Another subscription has answered what a run here was refused with ``kind``.

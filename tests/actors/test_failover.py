@@ -12,9 +12,10 @@ from seats import ask, failed, later, limit, report_of, stop_for, until
 
 from actors.handover import HandedOver, Handover, NobodyTakesIt
 from actors.router import Router
+from actors.subscription import NotAdmitted, Started
 from pool.alerts import AlertKind
-from pool.errors import Exhausted, PeerLost, Unavailable
-from pool.execution import Execution, ExecutionRequest, ExecutionStatus
+from pool.errors import Exhausted, NotFound, PeerLost, Unavailable
+from pool.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
 from pool.outcome import Failed, FailureKind
 from pool.progress import Ended
 from pool.report import SubscriptionState
@@ -536,7 +537,7 @@ async def test_a_router_whose_answer_was_lost_gives_the_same_one_again(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_what_is_cancelled_while_nobody_can_be_asked_is_not_run_elsewhere_to_its_end(
+async def test_what_is_cancelled_while_nobody_can_be_asked_is_not_started_elsewhere(
     two: LocalPool, runner: FakeRunner
 ) -> None:
     runner.hold = True
@@ -549,8 +550,122 @@ async def test_what_is_cancelled_while_nobody_can_be_asked_is_not_run_elsewhere_
     ended = await two.client.cancel(started.id)
 
     assert ended.status == ExecutionStatus.CANCELLED
-    assert all(each.stopped for each in runner.runs[1:])
+    assert len(runner.runs) == len(ended.attempts) == 1
     await _is_charged_once(two, ended)
+
+
+async def test_what_is_cancelled_as_the_end_of_its_run_is_written_is_not_handed_on(
+    two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.hold = True
+    started = await two.client.start(ask())
+    (run,) = await runner.wait_for_runs(1)
+    ledger = two.peers.subscription("sub1")._life.ledger
+    settle, written, go_on = ledger.settle, asyncio.Event(), asyncio.Event()
+
+    async def slowly(settlement: Settlement) -> bool:
+        answer = await settle(settlement)
+        written.set()
+        await go_on.wait()
+        return answer
+
+    monkeypatch.setattr(ledger, "settle", slowly)
+    run.end(failed(FailureKind.OVERLOADED, usage_of("0.0002")))
+    await written.wait()
+    cancelling = asyncio.create_task(two.client.cancel(started.id))
+    await until(lambda: two.peers.subscription("sub1").was_cancelled(started.id))
+    assert await _is_moving(two, started.id)  # no older state was written over it
+    go_on.set()
+
+    ended = await cancelling
+    assert (ended.status, ended.subscription_id) == (ExecutionStatus.CANCELLED, "sub1")
+    assert len(runner.runs) == 1
+    await _is_charged_once(two, ended)
+
+
+async def test_what_is_cancelled_before_it_arrives_is_not_started_there(
+    two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.hold = True
+    sub2 = two.peers.subscription("sub2")
+    start, asked, go_on = sub2.start, asyncio.Event(), asyncio.Event()
+
+    async def slowly(intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
+        asked.set()
+        await go_on.wait()
+        return await start(intent, may_wait=may_wait)
+
+    monkeypatch.setattr(sub2, "start", slowly)
+    started = await two.client.start(ask())
+    (await runner.wait_for_runs(1))[0].end(limit())
+    await asked.wait()
+    cancelling = asyncio.create_task(two.client.cancel(started.id))
+    await until(lambda: started.id in sub2._runs._cancelled_ahead)
+    go_on.set()
+
+    ended = await cancelling
+    assert (ended.status, ended.subscription_id) == (ExecutionStatus.CANCELLED, "sub2")
+    assert len(runner.runs) == len(ended.attempts) == 1
+
+
+async def test_what_is_cancelled_before_it_arrives_in_a_queue_leaves_it_at_once(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    pool = await open_pool(spec("sub1", max_concurrent=1))
+    runner.hold = True
+    await pool.client.start(ask())
+    await runner.wait_for_runs(1)
+    sub1, id_ = pool.peers.subscription("sub1"), "exec_" + "1" * 28
+
+    with pytest.raises(NotFound):
+        await sub1.cancel(id_)
+    await pool.client.start(ask(), execution_id=id_)
+
+    ended = await pool.client.result(id_, wait_seconds=10)
+    assert ended.status is ExecutionStatus.CANCELLED
+    assert (await report_of(pool, "sub1")).queued == 0
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_was_cancelled_is_not_started_elsewhere_after_a_restart(
+    two: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    started = await two.client.start(ask())
+    (run,) = await runner.wait_for_runs(1)
+    away = AwayRouter(two.router, calls=10_000)
+    two.peers.the_router = cast(Router, away)
+    run.end(limit())
+    await until(lambda: _is_moving(two, started.id))
+    cancelling = asyncio.create_task(two.client.cancel(started.id))
+    await until(lambda: two.peers.subscription("sub1").was_cancelled(started.id))
+
+    await two.restart("sub1")
+    away.calls = 0
+    ended = await two.client.result(started.id, wait_seconds=10)
+    cancelling.cancel()
+
+    assert ended.status is ExecutionStatus.CANCELLED
+    assert len(runner.runs) == len(ended.attempts) == 1
+
+
+@pytest.mark.parametrize("does", ["is away", "hangs"])
+async def test_an_earlier_owner_that_cannot_be_asked_keeps_nothing_from_going_on(
+    two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
+    async def asked(_: str) -> bool:
+        if does == "is away":
+            raise PeerLost("sub1", "it was killed")
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr("actors.runs.WANTED_SECONDS", 0.05)
+    monkeypatch.setattr(two.peers.subscription("sub1"), "was_cancelled", asked)
+    runner.scripts["sub1"] = [limit()]
+
+    execution = await two.client.execute(ask())
+
+    assert (execution.status, execution.subscription_id) == (ExecutionStatus.SUCCEEDED, "sub2")
 
 
 async def test_what_is_cancelled_as_nobody_takes_it_ends_cancelled(

@@ -9,6 +9,7 @@ import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
 from seats import ask, failed, later, limit, report_of, runs_at, stop_for, until
 
+from actors.handover import HandedOver, Handover, NobodyTakesIt
 from api.problems import served
 from pool.admission import AdmissionLimits
 from pool.errors import Exhausted, Unavailable
@@ -65,6 +66,37 @@ async def test_what_waits_is_handed_to_a_seat_that_becomes_free(
     assert (ExecutionStatus.SUCCEEDED, other.seat) == (ended.status, ended.subscription_id)
     assert [other.seat] == [each.subscription_id for each in ended.attempts]
     assert prompts(runner).count("c") == 1
+
+
+async def test_what_waits_and_is_cancelled_while_it_is_handed_on_is_started_nowhere(
+    two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.hold = True
+    await start(two, "a", "b", "c")
+    runs = await runner.wait_for_runs(2)
+    (waiting,) = (await two.client.executions(status=ExecutionStatus.QUEUED)).items
+    here = next(each for each in runs if each.seat == waiting.subscription_id)
+    hand_over, asked, go_on = two.router.hand_over, asyncio.Event(), asyncio.Event()
+
+    async def slowly(handover: Handover) -> HandedOver | NobodyTakesIt:
+        if handover.intent.execution_id == waiting.id:
+            asked.set()
+            await go_on.wait()
+        return await hand_over(handover)
+
+    monkeypatch.setattr(two.router, "hand_over", slowly)
+    for each in runs:
+        if each is not here:
+            each.end()
+    here.end(limit())
+    await asked.wait()
+    cancelling = asyncio.create_task(two.client.cancel(waiting.id))
+    await until(lambda: two.peers.subscription(here.seat).was_cancelled(waiting.id))
+    go_on.set()
+
+    ended = await cancelling
+    assert (ended.status, ended.attempts) == (ExecutionStatus.CANCELLED, ())
+    assert "c" not in prompts(runner)
 
 
 async def test_a_seat_in_cooldown_hands_its_queue_on(two: LocalPool, runner: FakeRunner) -> None:
