@@ -18,7 +18,7 @@ from actors.breakdowns import usage_table
 from actors.chronicle import Doings
 from actors.doubts import Doubts
 from actors.life import Life, Surroundings
-from actors.logins import recheck_login
+from actors.logins import follow_login, recheck_login
 from actors.offer import follow_offer
 from actors.progress import Watchers
 from actors.runs import Runs
@@ -99,6 +99,7 @@ class Subscription:
         life.spawn(life.retain())
         life.spawn(self._runs.tend())
         life.spawn(recheck_login(life))
+        life.spawn(follow_login(life))
         life.spawn(follow_offer(life))
         life.spawn(doubts.rescan())
         life.spawn(self._beside.watch())

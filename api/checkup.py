@@ -14,16 +14,20 @@ import platform
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from actors.ray_directory import base_directory, why_not
+from pool.alerts import AlertSettings
 from pool.catalogue import Catalogue, merged
 from pool.claude.auth import AuthStatus, auth_status
 from pool.claude.environment import environment as run_environment
 from pool.claude.locate import find_executable, read_version
+from pool.claude.login import login_expires_at
 from pool.claude.offer import offered_models
 from pool.claude.session_files import why_not_writable
 from pool.claude.version import refusal
@@ -31,6 +35,7 @@ from pool.config import Config, check_subscription, load, secret
 from pool.errors import ConfigError
 from pool.proxies import proxies
 from pool.subscription import SubscriptionSpec
+from pool.value import instant_text
 
 AT_ONCE = 4
 """A question to the CLI takes a process of 200 MB."""
@@ -46,12 +51,13 @@ class Finding(NamedTuple):
 
 class Seat(NamedTuple):
     """A subscription and what the CLI says of it: how it is signed in, None where that could not be
-    asked, and which models it is offered.
+    asked, which models it is offered, and when its login ends, where that is known.
     """
 
     spec: SubscriptionSpec
     status: AuthStatus | None
     models: Mapping[str, str] = {}
+    login_expires_at: datetime | None = None
 
 
 async def examine(path: Path, environ: Mapping[str, str]) -> list[Finding]:
@@ -153,16 +159,16 @@ async def _seat(
     gate: asyncio.Semaphore,
 ) -> tuple[Seat, Finding]:
     """How a seat is signed in, and what that means."""
-    status, models = None, dict[str, str]()
+    seat = Seat(spec, None)
     try:
         check_subscription(spec, environ, f"subscriptions.{spec.id}")
         _check_writable(spec)
         if executable is not None:
             async with gate:
-                status, models = await _asked(spec, config, executable, environ)
+                seat = await _asked(spec, config, executable, environ)
     except ConfigError as error:
-        return Seat(spec, None), Finding("problem", spec.id, str(error))
-    return Seat(spec, status, models), _login(spec, status)
+        return seat, Finding("problem", spec.id, str(error))
+    return seat, _login(seat, config.alerts, datetime.now(UTC))
 
 
 def _check_writable(spec: SubscriptionSpec) -> None:
@@ -173,7 +179,7 @@ def _check_writable(spec: SubscriptionSpec) -> None:
 
 async def _asked(
     spec: SubscriptionSpec, config: Config, executable: Path, environ: Mapping[str, str]
-) -> tuple[AuthStatus, dict[str, str]]:
+) -> Seat:
     """The CLI's answers in the environment of a run; only its home is a passing one."""
     with tempfile.TemporaryDirectory(prefix="claude-pool-doctor-") as home:
         variables = run_environment(
@@ -187,7 +193,12 @@ async def _asked(
         status, models = await auth_status(executable, variables), dict[str, str]()
         with suppress(ConfigError):
             models = await offered_models(executable, variables)
-        return status, models
+        ends_at = await login_expires_at(variables, datetime.now(UTC), partial(_known, status))
+        return Seat(spec, status, models, ends_at)
+
+
+async def _known(status: AuthStatus) -> AuthStatus:
+    return status
 
 
 def _models(config: Config, seats: Iterable[Seat]) -> Iterator[Finding]:
@@ -209,7 +220,8 @@ def _models(config: Config, seats: Iterable[Seat]) -> Iterator[Finding]:
         yield Finding("ok", "models", offer)
 
 
-def _login(spec: SubscriptionSpec, status: AuthStatus | None) -> Finding:
+def _login(seat: Seat, alerts: AlertSettings, now: datetime) -> Finding:
+    spec, status, ends_at = seat.spec, seat.status, seat.login_expires_at
     if status is None:
         return Finding("warning", spec.id, "its login cannot be asked for without the CLI")
     if not status.logged_in:
@@ -220,7 +232,13 @@ def _login(spec: SubscriptionSpec, status: AuthStatus | None) -> Finding:
     told = f"signed in, says the CLI ({', '.join(who)})" if who else "signed in, says the CLI"
     if spec.email and status.email and spec.email.lower() != status.email.lower():
         return Finding("warning", spec.id, f"{told}, but pool.toml says {spec.email}: mend one")
-    return Finding("ok", spec.id, told)
+    if ends_at is None:
+        return Finding("ok", spec.id, told)
+    told = f"{told}; its login {'ended' if ends_at <= now else 'ends'} by {instant_text(ends_at)}"
+    if now < ends_at - timedelta(days=alerts.login_expires_days):
+        return Finding("ok", spec.id, told)
+    remedy = f"CLAUDE_CONFIG_DIR={spec.config_dir} claude /login"
+    return Finding("warning", spec.id, f"{told}: sign in again with {remedy}")
 
 
 _ONE_ACCOUNT = "so they are one account and share its limits: remove one, or sign in as another"

@@ -214,6 +214,15 @@ def _standing(reports: Sequence[Report], now: datetime) -> Iterator[Metric]:
         [((each.id,), each.state_until.timestamp()) for each in reports if each.state_until],
     )
     yield _gauges(
+        *("login_expires_timestamp_seconds", "When somebody has to sign in again, if known."),
+        seat,
+        [
+            ((each.id,), each.login_expires_at.timestamp())
+            for each in reports
+            if each.login_expires_at
+        ],
+    )
+    yield _gauges(
         *("health_score", "0 to 100; the subscription with the highest is asked first.", seat),
         _by_seat(reports, *(each.health.score for each in reports)),
     )

@@ -30,6 +30,8 @@ class AlertKind(StrEnum):
     LIMIT_REACHED = "limit_reached"
     COOLDOWN = "cooldown"
     NEEDS_LOGIN = "needs_login"
+    LOGIN_EXPIRES = "login_expires"
+    """A login ends within days, or has ended."""
     FAILOVER = "failover"
     SESSION_MOVED = "session_moved"
     UNCERTAIN_USAGE = "uncertain_usage"
@@ -52,6 +54,7 @@ SEVERITIES = {
     AlertKind.LIMIT_REACHED: Severity.CRITICAL,
     AlertKind.COOLDOWN: Severity.WARNING,
     AlertKind.NEEDS_LOGIN: Severity.CRITICAL,
+    AlertKind.LOGIN_EXPIRES: Severity.WARNING,
     AlertKind.FAILOVER: Severity.WARNING,
     AlertKind.SESSION_MOVED: Severity.INFO,
     AlertKind.UNCERTAIN_USAGE: Severity.WARNING,
@@ -79,6 +82,9 @@ class AlertSettings(Value):
     quiet_minutes: Annotated[float, Field(ge=0, le=24 * 60)] = 10.0
     """How long a condition (a cooldown, a missing login) has to be over before it can alert
     again."""
+    login_expires_days: Annotated[float, Field(ge=0, le=90)] = 7.0
+    """How long before the end of a login it is told; the login may be over up to three days before
+    the end that the CLI keeps."""
     pool_dry_hours: Annotated[float, Field(gt=0, le=168)] = 12.0
     """The pool is nearly dry when its headroom lasts no longer than this at the present rate."""
     give_up_hours: Annotated[float, Field(gt=0, le=168)] = 24.0

@@ -126,6 +126,7 @@ def _sightings(
             yield from _window(report, name, window, settings)
             yield _outside(report, name, window, settings)
         yield from _conditions(report, settings)
+        yield from _login(report, settings)
     if overview is not None and overview.subscriptions:
         yield _dry(overview, settings)
 
@@ -278,6 +279,29 @@ def _conditions(report: Report, settings: AlertSettings) -> Iterator[_Sighting]:
     )
     for kind, stands, message, data in found:
         yield _condition(report.id, report.observed_at, kind, message, data, stands, settings)
+
+
+def _login(report: Report, settings: AlertSettings) -> Iterator[_Sighting]:
+    """The end of a login is told some days before, and once it is there; a new login ends both."""
+    ends_at = report.login_expires_at
+    if ends_at is None:
+        return
+    kind, text = AlertKind.LOGIN_EXPIRES, instant_text(ends_at)
+    soon = f"the login of {report.id} ends by {text}: sign in again before then"
+    past = f"the login of {report.id} ended by {text}: sign in again"
+    days = timedelta(days=settings.login_expires_days)
+    for signal, ahead, message in (("soon", days, soon), ("past", timedelta(0), past)):
+        yield _Sighting(
+            subject=report.id,
+            signal=f"{kind}:{signal}",
+            topic=kind.value,
+            stands=ends_at <= report.observed_at + ahead,
+            observed_at=report.observed_at,
+            rest=timedelta(0),
+            kind=kind,
+            message=message,
+            data={"login_expires_at": text},
+        )
 
 
 def _condition(

@@ -94,6 +94,8 @@ class Report(Value):
     """Why it rests after failures, while it does."""
     unproved: FailureKind | None = None
     """Why it rested, where that time is over and no run has shown since that it works again."""
+    login_expires_at: Instant | None = None
+    """The end of its login, which only signing in again moves; null where nobody knows it."""
     refused_models: tuple[ModelRefusal, ...] = ()
     """Models that it was refused, each until an instant."""
     current_block: BlockReport

@@ -80,6 +80,7 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         state_until=judgement.until,
         cooldown_cause=judgement.cooldown_cause,
         unproved=unproved(state.standing, now),
+        login_expires_at=state.login_expires_at,
         refused_models=tuple(each for each in state.standing.refused_models if now < each.until),
         current_block=BlockReport(
             id=block.id,

@@ -67,6 +67,8 @@ class State:
     """What this seat's runs were charged, learned from its records."""
     models: dict[str, str] = field(default_factory=dict)
     """What its CLI offers, and what each name runs as; empty until it has said."""
+    login_expires_at: datetime | None = None
+    """When somebody has to sign in again, where that is known."""
     uncertain: int = 0
     doubts: dict[str, Doubt] = field(default_factory=dict)
     """The newest of the uncertain executions, by id."""

@@ -70,7 +70,15 @@ def _state(report: Report, now: datetime) -> Text:
     ends = report.forecast.exhausted_at
     if report.state in _SERVING and ends is not None and ends > now:
         text.append(f"\nlasts {span((ends - now).total_seconds())}", style="dim")
+    if report.login_expires_at is not None:
+        text.append_text(_login(report.login_expires_at, now))
     return text
+
+
+def _login(ends_at: datetime, now: datetime) -> Text:
+    if ends_at <= now:
+        return Text("\nlogin has ended", style="red")
+    return Text(f"\nlogin lasts {span((ends_at - now).total_seconds())}", style="dim")
 
 
 def _name(report: Report) -> Text:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pool.claude.locate import FIELD, ask
 from pool.errors import ConfigError
-from pool.value import Value
+from pool.value import Instant, Value
 
 
 class AuthStatus(Value):
@@ -26,6 +27,8 @@ class AuthStatus(Value):
     account: str | None = None
     organization: str | None = None
     plan: str | None = None
+    login_expires_at: Instant | None = None
+    """Of a login that the CLI keeps itself."""
 
 
 async def auth_status(
@@ -47,9 +50,19 @@ async def auth_status(
         account=_text(fields, "accountUuid", "accountId"),
         organization=_text(fields, "orgName", "organizationName", "orgId"),
         plan=_text(fields, "subscriptionType", "planTier"),
+        login_expires_at=_instant(_text(fields, "loginExpiresAt")),
     )
 
 
 def _text(fields: dict[str, Any], *names: str) -> str | None:
     """The first of several fields that holds words."""
     return next((fields[name] for name in names if isinstance(fields.get(name), str)), None)
+
+
+def _instant(text: str | None) -> datetime | None:
+    """An instant as the CLI writes it, with its zone."""
+    try:
+        instant = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return instant if instant.tzinfo is not None else None

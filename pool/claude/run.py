@@ -130,6 +130,14 @@ class Runner(Protocol):
         """Whether the CLI says that there is a credential. ``ConfigError`` where it cannot say."""
         ...
 
+    async def login_expires_at(
+        self, environment: Mapping[str, str], now: datetime
+    ) -> datetime | None:
+        """When the login ends, so that a human has to sign in again; None where it has no end, or
+        nobody knows it. ``ConfigError`` where the CLI has to be asked and cannot say.
+        """
+        ...
+
     async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The models that the CLI offers, and what each name runs as; nothing is run or spent.
         ``ConfigError`` where it cannot say.

@@ -18,11 +18,12 @@ from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
-from pool.claude.auth import auth_status
+from pool.claude.auth import AuthStatus, auth_status
 from pool.claude.command import argv, files, input_lines, prompt_uuid
 from pool.claude.ending import Ending
 from pool.claude.image_store import occupy
 from pool.claude.leftovers import clean
+from pool.claude.login import login_expires_at
 from pool.claude.offer import offered_models
 from pool.claude.process_run import ProcessRun
 from pool.claude.rescan import rescan
@@ -105,7 +106,13 @@ class ProcessRunner:
 
     async def is_signed_in(self, environment: Mapping[str, str]) -> bool:
         """Ask ``claude auth status``; see ``Runner``."""
-        return (await auth_status(await self._executable(), environment)).logged_in
+        return (await self._status(environment)).logged_in
+
+    async def login_expires_at(
+        self, environment: Mapping[str, str], now: datetime
+    ) -> datetime | None:
+        """Look where the CLI keeps its login; see ``Runner``."""
+        return await login_expires_at(environment, now, lambda: self._status(environment))
 
     async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Ask for the models that the CLI offers; see ``Runner``."""
@@ -158,6 +165,9 @@ class ProcessRunner:
         if directory.exists() and directory.never_ran():
             directory.remove()
         return self._run(launch, directory, None) if directory.exists() else None
+
+    async def _status(self, environment: Mapping[str, str]) -> AuthStatus:
+        return await auth_status(await self._executable(), environment)
 
     def _run(self, launch: Launch, directory: RunDirectory, never: Ending | None) -> ProcessRun:
         return ProcessRun(launch, directory, grace_seconds=self._grace_seconds, never_started=never)

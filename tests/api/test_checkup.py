@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,38 @@ async def test_a_seat_that_is_not_signed_in_is_told_how_to(
 
     assert findings["a"].level == "problem"
     assert f"CLAUDE_CONFIG_DIR={tmp_path}/seat claude /login" in findings["a"].message
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "text"),
+    [
+        (20, "ok", "its login ends by"),
+        (2, "warning", "its login ends by"),
+        (-1, "warning", "ended"),
+    ],
+)
+async def test_a_login_that_ends_is_told_and_days_before_a_warning(
+    configured: Configured, tmp_path: Path, days: int, level: str, text: str
+) -> None:
+    seat = tmp_path / "seat"
+    seat.mkdir()
+    ends_at = (datetime.now(UTC) + timedelta(days=days)).timestamp() * 1000
+    login = {"accessToken": "test-a", "refreshToken": "test-r", "refreshTokenExpiresAt": ends_at}
+    (seat / ".credentials.json").write_text(json.dumps({"claudeAiOauth": login}))
+    cli = tmp_path / "cli"
+    cli.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "2.1.330 (Claude Code)" && exit 0\n'
+        'echo \'{"loggedIn": true, "authMethod": "claude.ai"}\'\n'
+    )
+    cli.chmod(0o755)
+
+    found = by_subject(await examine(configured(cli, a=str(seat)), ENVIRON))["a"]
+
+    assert found.level == level
+    assert text in found.message
+    assert (f"CLAUDE_CONFIG_DIR={seat} claude /login" in found.message) == (level == "warning")
+    assert "test-a" not in found.message
+    assert "test-r" not in found.message
 
 
 async def test_two_seats_with_one_token_are_one_account(configured: Configured) -> None:

@@ -37,7 +37,8 @@ def known() -> dict[str, set[str]]:
         run=once,
     )
     router = RouterTally(dispatches=some, failovers=some, alerts=some, dispatch=once)
-    report = report_at(seat).model_copy(update={"state_until": NOON + timedelta(hours=1)})
+    soon = NOON + timedelta(hours=1)
+    report = report_at(seat).model_copy(update={"state_until": soon, "login_expires_at": soon})
     figures = Figures(
         reports=(with_usage(report),),
         tallies=(tally,),

@@ -22,6 +22,7 @@ from pool.store.documents import document, read_document
 
 SETTINGS = AlertSettings()
 MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
 
 
 def report(percent: float = 0.0, at: datetime = NOON, id_: str = "sub1", **fields: Any) -> Report:
@@ -157,6 +158,50 @@ def test_usage_outside_the_pool_is_told_once_in_the_life_of_a_window() -> None:
 
     assert [kinds(each) for each in told] == [[], [], [AlertKind.USAGE_OUTSIDE_POOL], [], [], []]
     assert again == []
+
+
+# -- logins --------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_login_is_told_some_days_before_and_once_it_is_there() -> None:
+    memory, ends = Memory(), NOON + 10 * DAY
+    days = [0, 2.9, 3, 5, 9.9, 10, 11]
+
+    told = [memory.check(report(at=NOON + n * DAY, login_expires_at=ends)) for n in days]
+
+    assert [len(each) for each in told] == [0, 0, 1, 0, 0, 1, 0]
+    assert kinds(told[2] + told[5]) == [AlertKind.LOGIN_EXPIRES] * 2
+    assert "ends by 2026-02-07T12:00:00.000Z" in told[2][0].message
+    assert "ended by 2026-02-07T12:00:00.000Z" in told[5][0].message
+    assert told[2][0].data == {"login_expires_at": "2026-02-07T12:00:00.000Z"}
+
+
+def test_a_login_that_is_over_when_it_is_first_seen_is_told_once() -> None:
+    told = Memory().check(report(login_expires_at=NOON))
+
+    assert ["ended by" in each.message for each in told] == [True]
+
+
+def test_a_new_login_ends_both_and_its_own_end_is_told_again() -> None:
+    memory = Memory()
+    memory.check(report(login_expires_at=NOON - DAY))
+
+    renewed = memory.check(report(at=NOON + MINUTE, login_expires_at=NOON + 30 * DAY))
+    calm = [level.is_up for level in memory.levels.values() if "login" in level.signal]
+    again = memory.check(report(at=NOON + 25 * DAY, login_expires_at=NOON + 30 * DAY))
+
+    assert (renewed, calm) == ([], [False, False])
+    assert kinds(again) == [AlertKind.LOGIN_EXPIRES]
+
+
+def test_an_end_that_is_not_known_changes_nothing() -> None:
+    memory = Memory()
+    memory.check(report(login_expires_at=NOON))
+
+    unknown = memory.check(report(at=NOON + MINUTE))
+    seen_again = memory.check(report(at=NOON + 2 * MINUTE, login_expires_at=NOON))
+
+    assert (unknown, seen_again) == ([], [])
 
 
 # -- conditions ----------------------------------------------------------------------------------

@@ -121,6 +121,9 @@ class FakeRunner:
     sessions: dict[tuple[str, str], SessionCopy] = field(default_factory=dict)
     """Transcripts, by seat and session."""
     signed_in: bool = True
+    login_ends: dict[str, datetime] = field(default_factory=dict)
+    """When the logins of seats end, as the CLI keeps it."""
+    asked_for_logins: int = 0
     offers: dict[str, str] = field(default_factory=dict)
     """The models that the CLI says it offers; by default it cannot say."""
     asked: int = 0
@@ -176,6 +179,12 @@ class FakeRunner:
 
     async def is_signed_in(self, environment: Mapping[str, str]) -> bool:
         return self.signed_in
+
+    async def login_expires_at(
+        self, environment: Mapping[str, str], now: datetime
+    ) -> datetime | None:
+        self.asked_for_logins += 1
+        return self.login_ends.get(environment.get("SEAT", ""))
 
     def copy_session(
         self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]

@@ -8,6 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pool.claude.auth import auth_status
 from pool.claude.environment import environment
 from pool.claude.installation import Installation
 from pool.claude.locate import find_executable, read_version
+from pool.claude.login import login_end, stored_login
 from pool.claude.process_run import ProcessRun
 from pool.claude.run import Launch
 from pool.claude.runner import ProcessRunner
@@ -34,6 +36,7 @@ from pool.usage import ModelUsage
 MODEL = "claude-sonnet-4-5-20250929"
 TURN = 600_000
 TOKEN = f"test-token-{uuid.uuid4().hex}"  # as no other process has on its command line
+DAY_MS = 86_400_000
 SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
@@ -440,6 +443,34 @@ async def test_the_cli_says_whether_a_seat_is_signed_in(executable: Path, of_the
 
     assert (signed_in.logged_in, signed_in.method) == (True, "oauth_token")
     assert signed_out.logged_in is False
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {},
+        {"expiresAt": -60_000},
+        {"refreshTokenExpiresAt": -60_000},
+        {"expiresAt": 15 * DAY_MS},
+        {"refreshTokenExpiresAt": 4000 * DAY_MS},
+    ],
+)
+async def test_the_end_of_a_login_is_what_the_cli_itself_says(
+    executable: Path, of_the_seat: Any, tmp_path: Path, login: dict[str, int]
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    ends = {"expiresAt": 3_600_000, "refreshTokenExpiresAt": 10 * DAY_MS} | login
+    kept = {name: round(now.timestamp() * 1000) + ms for name, ms in ends.items()}
+    kept |= {"accessToken": "a", "refreshToken": "r", "scopes": ["user:inference"]}  # type: ignore[dict-item]
+    (tmp_path / ".credentials.json").write_text(json.dumps({"claudeAiOauth": kept}))
+    own = {name: value for name, value in of_the_seat().items() if value != TOKEN}
+
+    status = await auth_status(executable, own | {"CLAUDE_CONFIG_DIR": str(tmp_path)})
+
+    stored = stored_login(tmp_path)
+    assert stored is not None
+    assert status.method == "claude.ai"
+    assert login_end(stored, now) == status.login_expires_at
 
 
 async def test_the_binary_of_the_sdk_is_recent_enough(executable: Path) -> None:

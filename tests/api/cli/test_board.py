@@ -56,6 +56,19 @@ def test_a_state_with_an_end_says_when_and_why() -> None:
     assert "sub1: usage_limit: limit [reached]" in text
 
 
+@pytest.mark.parametrize(
+    ("days", "text"), [(27, "login lasts 27 days"), (0, "login has ended"), (None, "has headroom")]
+)
+def test_a_login_that_ends_says_when(days: int | None, text: str) -> None:
+    seat = state("sub1")
+    seat.login_expires_at = None if days is None else NOON + timedelta(days=days)
+
+    found = shown(seat)
+
+    assert ("login" in found) == (days is not None)
+    assert text in found or days is None
+
+
 def test_the_board_says_where_its_figures_come_from_and_how_old_they_are() -> None:
     text = " ".join(shown(state("sub1")).split())
 

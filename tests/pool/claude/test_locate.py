@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,21 @@ async def test_the_status_of_a_login_is_read_with_whatever_a_release_prints(
 
     assert (status.logged_in, status.method) == (True, "claude.ai")
     assert (status.email, status.organization, status.plan) == ("a@b.example", "B", None)
+
+
+@pytest.mark.parametrize(
+    ("told", "ends_at"),
+    [
+        ('"2026-12-01T13:19:12.000Z"', datetime(2026, 12, 1, 13, 19, 12, tzinfo=UTC)),
+        *((odd, None) for odd in ("null", "1", '""', '"soon"', '"2026-12-01"')),
+    ],
+)
+async def test_the_end_of_a_login_is_read_where_the_cli_says_it(
+    cli: Callable[[str], Path], told: str, ends_at: datetime | None
+) -> None:
+    status = await auth_status(cli(f"""echo '{{"loggedIn":true,"loginExpiresAt":{told}}}'"""), {})
+
+    assert status.login_expires_at == ends_at
 
 
 async def test_no_login_is_an_answer_and_not_an_error(cli: Callable[[str], Path]) -> None:
