@@ -1,6 +1,7 @@
 # Every verb installs what it needs. Needs Python 3.11+ and make, nothing else.
 PYTHON ?= python3
 CONFIG ?= pool.toml
+WORKERS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -9,7 +10,7 @@ READY := $(VENV)/.ready
 .PHONY: help install serve demo test check format chaos bench load lock clean
 
 help: ## Show the verbs
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(READY) ## Make the virtual environment from the lock
 
@@ -26,8 +27,8 @@ demo: $(READY) ## A whole pool on this machine, with a stand-in for Anthropic's 
 serve: $(READY) ## Serve the pool of pool.toml (or CONFIG=...)
 	$(BIN)/claude-pool serve --config $(CONFIG)
 
-test: $(READY) ## All tests: real Ray, the real CLI, real SQLite
-	$(BIN)/python -m pytest
+test: $(READY) ## All tests: real Ray, the real CLI, real SQLite and PostgreSQL (WORKERS=... side by side)
+	$(BIN)/python -m pytest -n $(WORKERS) --durations=25
 
 check: $(READY) ## Format, lint, types, architecture
 	$(BIN)/ruff format --check .

@@ -1,0 +1,67 @@
+"""How the tests are shared out among workers that run side by side (``pytest -n``).
+
+Half of a run is waiting: for Ray to come up, for a CLI to answer, for a grace to pass. A file is
+one worker's, since its tests share what they start (a service, a cluster, a PostgreSQL); of files
+that share nothing each test goes to who is free. What is heavy comes evenly between the rest:
+otherwise every worker starts a Ray at once, and nothing is left that waits less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+HEAVY = ("tests/trips/", "tests/chaos/")
+SPREAD = (
+    "tests/chaos/test_io_faults.py",
+    "tests/chaos/test_kill_loops.py::test_a_store",
+    "tests/trips/test_agents_real_cli.py",
+    "tests/trips/test_real_cli.py",
+    "tests/trips/test_settlement_real_cli.py",
+    "tests/trips/test_standin_with_the_real_cli.py",
+    "tests/trips/test_streaming.py::test_after",
+    "tests/trips/test_service.py::test_a_stop",
+    "tests/trips/test_service.py::test_after",
+    "tests/trips/test_surroundings.py",
+)
+"""Tests that take their time and start all they need themselves, by how their ids begin."""
+
+
+def unit_of(nodeid: str) -> str:
+    """What goes to one worker as a whole."""
+    return nodeid if nodeid.startswith(SPREAD) else nodeid.partition("::")[0]
+
+
+def evenly(heavy: Sequence[Any], light: Sequence[Any]) -> Iterator[Any]:
+    """All of both in their order, so that what is light comes evenly after what is heavy."""
+    done = 0
+    for number, each in enumerate(heavy, 1):
+        yield each
+        until = len(light) * number // len(heavy)
+        yield from light[done:until]
+        done = until
+    yield from light[done:]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not hasattr(config, "workerinput"):
+        return  # one process alone goes file by file
+    units = [list(unit) for _, unit in groupby(items, lambda item: unit_of(item.nodeid))]
+    heavy = [unit for unit in units if unit[0].nodeid.startswith(HEAVY)]
+    light = [unit for unit in units if not unit[0].nodeid.startswith(HEAVY)]
+    items[:] = [item for unit in evenly(heavy, light) for item in unit]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByUnit(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    config.option.loadscopereorder = False  # the order is the one above
+    return ByUnit(config, log)
