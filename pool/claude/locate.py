@@ -23,6 +23,7 @@ _NAME = "claude"
 _ANSWER_SECONDS = 30.0  # `--version` takes 0.02 s, a cold start from a slow disk several seconds
 _ANSWER_BYTES = 100_000
 _END_SECONDS = 1.0
+_LOOK_SECONDS = 0.01
 
 
 def find_executable(configured: str | None, *, search_path: str | None) -> Path:
@@ -139,8 +140,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
-        await process.wait()
     with suppress(TimeoutError):  # a child in a session of its own may hold the pipe
         async with asyncio.timeout(_END_SECONDS):
             while process.stdout is not None and await process.stdout.read(65536):
                 pass
+    # wait() waits for the pipe too, which may be held or full.
+    while process.returncode is None:  # noqa: ASYNC110 - nothing tells of it but the figure itself
+        await asyncio.sleep(_LOOK_SECONDS)

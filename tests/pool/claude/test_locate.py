@@ -103,6 +103,21 @@ async def test_an_answer_without_end_is_bounded(cli: Callable[[str], Path]) -> N
         await ask(cli("exec yes"), "x", environment={"PATH": "/usr/bin:/bin"})
 
 
+async def test_an_answer_without_end_is_bounded_though_a_child_holds_its_pipe(
+    cli: Callable[[str], Path], tmp_path: Path
+) -> None:
+    holds = f"while [ ! -e {tmp_path}/gate ]; do sleep 0.05; done; touch {tmp_path}/gone"
+    path, environment = cli(f"setsid sh -c '{holds}' & exec yes"), {"PATH": "/usr/bin:/bin"}
+
+    with pytest.raises(ConfigError, match="more than 100000 bytes"):
+        await asyncio.wait_for(ask(path, "x", environment=environment), 20)
+
+    (tmp_path / "gate").touch()
+    while not (tmp_path / "gone").exists():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)  # its end of the pipe is seen
+
+
 async def test_a_binary_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be run: No such file"):
         await read_version(tmp_path / "claude")
