@@ -33,11 +33,12 @@ from ray.exceptions import RayActorError, RayTaskError
 from actors import activation, logs
 from actors.client import PoolClient
 from actors.in_flight import MAX_IN_FLIGHT
+from actors.ray_address import find, noted
 from actors.ray_directory import ray_directory
 from actors.reconciler import Reconciler
 from actors.router import Router
 from actors.subscription import Subscription
-from pool.config import Config, environment
+from pool.config import Config, RaySettings, environment
 from pool.errors import ConfigError, Conflict, PeerLost, PoolError
 from pool.subscription import SubscriptionSpec
 
@@ -312,8 +313,9 @@ async def serving(config: Config) -> AsyncIterator[PoolClient]:
     with ray_directory(environment()) if own else nullcontext() as directory:
         # On the main thread: it sets signal handlers.
         _init(config.ray.address, config.ray.namespace, directory)
-        async with _serving(config, own=own) as client:
-            yield client
+        with noted(config, ray.get_runtime_context().gcs_address):
+            async with _serving(config, own=own) as client:
+                yield client
 
 
 @asynccontextmanager
@@ -366,13 +368,28 @@ async def _close(peers: RayPeers) -> None:
 
 
 def connect(
-    address: str = "auto", namespace: str = "claude-pool", *, max_in_flight: int = MAX_IN_FLIGHT
+    address: str | None = None,
+    namespace: str | None = None,
+    *,
+    max_in_flight: int = MAX_IN_FLIGHT,
 ) -> PoolClient:
     """A client for a program inside or beside the cluster that serves a pool.
 
-    In a task or an actor of the cluster it joins nothing; but there a client that was sent along
-    does as well.
+    Without an address the pool is that of ``CLAUDE_POOL_CONFIG`` or of the ``pool.toml`` here,
+    unless ``RAY_ADDRESS`` names a cluster; ``ConfigError`` says what was not found. In a task or an
+    actor of the cluster it joins nothing; but there a client that was sent along does as well.
     """
+    settings = _found() if address is None else RaySettings(address=address)
     if not ray.is_initialized():
-        _init(address, namespace)
-    return PoolClient(RayPeers(namespace), max_in_flight=max_in_flight)
+        _init(settings.address, namespace or settings.namespace)
+    return PoolClient(RayPeers(namespace or settings.namespace), max_in_flight=max_in_flight)
+
+
+def _found() -> RaySettings:
+    """The Ray to join; who is in one already needs to know no more than its pool's namespace."""
+    try:
+        return find(environment())
+    except ConfigError:
+        if ray.is_initialized():
+            return RaySettings()
+        raise

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
-from workers import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from workers import (
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_xdist_make_scheduler,
+)
 
 from pool.subscription import SubscriptionSpec
 
-__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_xdist_make_scheduler",
+]
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -21,9 +21,10 @@ _MARKS = {
 
 
 def doctor(
-    config: Annotated[Path, typer.Option("--config", help="The configuration file.")] = Path(
-        "pool.toml"
-    ),
+    config: Annotated[
+        Path,
+        typer.Option("--config", envvar="CLAUDE_POOL_CONFIG", help="The configuration file."),
+    ] = Path("pool.toml"),
 ) -> None:
     """Check a configuration on this machine, before it is served.
 

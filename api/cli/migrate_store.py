@@ -13,7 +13,10 @@ from pool.config import Config, load, parse
 from pool.errors import PoolError
 from pool.money import usd
 
-ConfigPath = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+ConfigPath = Annotated[
+    Path,
+    typer.Option("--config", envvar="CLAUDE_POOL_CONFIG", help="The configuration file."),
+]
 To = Annotated[
     str,
     typer.Option(

@@ -14,7 +14,10 @@ from pool.errors import ConfigError
 
 DEFAULT_CONFIG = Path("pool.toml")
 
-ConfigPath = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+ConfigPath = Annotated[
+    Path,
+    typer.Option("--config", envvar="CLAUDE_POOL_CONFIG", help="The configuration file."),
+]
 Host = Annotated[str | None, typer.Option(help="Listen there instead of where pool.toml says.")]
 Port = Annotated[int | None, typer.Option(help="Listen on this port; 0 takes a free one.")]
 

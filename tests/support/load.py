@@ -15,7 +15,8 @@ from pathlib import Path
 from statistics import fmean, quantiles
 
 import httpx
-from service import Service, free_port
+from ports import free_port
+from service import Service
 from stubcli import stub_cli
 
 SEATS, SLOTS = 4, 8

@@ -10,13 +10,14 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+
+from ports import free_port
 
 PASSWORD = "a-secret-of-the-tests"
 START_SECONDS = 20.0
@@ -44,17 +45,11 @@ def _unprivileged() -> str | None:
     return "nobody" if os.geteuid() == 0 else None
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 class Server:
     """One cluster in a folder of its own. Killed and started again, it keeps port and data."""
 
     def __init__(self) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._user = _unprivileged()
         self._folder = Path(tempfile.mkdtemp(prefix="pool-tests-"))
         self._data = self._folder / "data"

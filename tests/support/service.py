@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+from ports import free_port
 
 from pool.claude.run_directory import RunDirectory
 
@@ -22,13 +22,6 @@ START_SECONDS = 90.0
 NO_TLS = False
 """Who speaks plain HTTP needs no certificates: reading them takes each new client 50 ms of a core,
 ten times a second while Ray wants it to come up."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def write_config(

@@ -8,6 +8,7 @@ otherwise every worker starts a Ray at once, and nothing is left that waits less
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -44,6 +45,12 @@ def evenly(heavy: Sequence[Any], light: Sequence[Any]) -> Iterator[Any]:
         yield from light[done:until]
         done = until
     yield from light[done:]
+
+
+def pytest_configure() -> None:
+    """What the shell says of other pools and clusters is not about those of the tests."""
+    for name in ("CLAUDE_POOL_CONFIG", "CLAUDE_POOL_URL", "RAY_ADDRESS", "RAY_NAMESPACE"):
+        os.environ.pop(name, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

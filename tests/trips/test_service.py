@@ -147,7 +147,12 @@ def test_the_example_in_the_readme_runs_beside_the_service(service: Service) -> 
     example = readme.split("```python")[1].split("```")[0]
 
     ended = subprocess.run(
-        [sys.executable, "-c", example], capture_output=True, text=True, timeout=90, check=False
+        [sys.executable, "-c", example],
+        env={**os.environ, "CLAUDE_POOL_CONFIG": str(service.config)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
     )
 
     assert ended.returncode == 0, ended.stderr
