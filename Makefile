@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test check format chaos bench load lock clean
+.PHONY: help install serve demo test test-fast check format fuzz chaos bench load lock clean
 
 help: ## Show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,12 @@ serve: $(READY) ## Serve the pool of pool.toml (or CONFIG=...)
 
 test: $(READY) ## All tests: real Ray, the real CLI, real SQLite and PostgreSQL (WORKERS=... side by side)
 	$(BIN)/python -m pytest -n $(WORKERS) --durations=25
+
+test-fast: $(READY) ## The inner loop: tests that start no Ray, no CLI, no PostgreSQL and no service
+	$(BIN)/python -m pytest -n $(WORKERS) --durations=10 --ignore=tests/trips --ignore=tests/chaos -m "not slow"
+
+fuzz: $(READY) ## The properties and the OpenAPI document, with many more examples (an hour)
+	FUZZ=full $(BIN)/python -m pytest -n $(WORKERS) --timeout=7200 --ignore=tests/chaos -m hypothesis
 
 check: $(READY) ## Format, lint, types, architecture
 	$(BIN)/ruff format --check .

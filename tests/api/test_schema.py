@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
+import pytest
 import schemathesis
+from fuzz import examples
 from localpool import LocalPool
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
@@ -23,10 +25,12 @@ from api.keys import Keys
 from api.listening import bound, listening
 from pool.config import ApiKeySpec, ServerSettings
 
+pytestmark = pytest.mark.hypothesis  # what ``make fuzz`` runs
+
 KEY = "test-key-of-an-operator"
-EXAMPLES = 4
+EXAMPLES = examples(2, 200)
 """Of random requests to each operation, beside those at the edges of every parameter."""
-MAX_SECONDS = 50
+MAX_SECONDS = examples(20, 1200)
 """When random requests end, however many there were."""
 REFUSED = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429", "431", "503"]
 CHECKS: dict[str, dict[str, Any]] = {

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from fuzz import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -815,9 +816,7 @@ _records = st.builds(
 _fresh = count()
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(25, 500), suppress_health_check=list(HealthCheck))
 @given(records=st.lists(_records, max_size=25))
 async def test_totals_equal_what_the_listed_records_add_up_to(
     stores: Stores, records: list[UsageRecord]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.rates import Rates
@@ -47,7 +47,6 @@ def cost(rates: Rates, *counts: int) -> int | None:
     return estimate.cost_nano_usd if estimate.known else None
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(prices, st.lists(tokens, min_size=1, max_size=12), st.lists(st.integers(0, 5), min_size=12))
 def test_any_sum_of_what_was_charged_costs_what_it_was_charged(
     at: Prices, runs: list[Prices], times: list[int]
@@ -62,7 +61,6 @@ def test_any_sum_of_what_was_charged_costs_what_it_was_charged(
     assert estimate.usage == charged(*total, at=at)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(prices, st.permutations([(7, 1, 0, 0), (0, 9, 2, 1), (5, 0, 0, 3), (1, 1, 1, 1)]), tokens)
 def test_four_different_runs_tell_all_four_prices(
     at: Prices, runs: list[Prices], wanted: Prices
@@ -72,7 +70,6 @@ def test_four_different_runs_tell_all_four_prices(
     assert rates.estimate(charged(*wanted)).usage == charged(*wanted, at=at)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(tokens, st.integers(0, 10**9)), max_size=6), st.randoms())
 def test_the_order_of_the_records_does_not_matter(
     rows: list[tuple[Prices, int]], random: object
@@ -84,7 +81,6 @@ def test_the_order_of_the_records_does_not_matter(
     assert learned(*shuffled) == learned(*usages)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(tokens, st.integers(0, 10**9)), max_size=6), tokens)
 def test_nothing_ever_costs_less_than_nothing(
     rows: list[tuple[Prices, int]], wanted: Prices

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+import fuzz
 import pytest
 
 HEAVY = ("tests/trips/", "tests/chaos/")
@@ -29,6 +30,19 @@ SPREAD = (
     "tests/trips/test_surroundings.py",
 )
 """Tests that take their time and start all they need themselves, by how their ids begin."""
+
+
+SLOW = (
+    "tests/pool/store/test_moving.py",
+    "tests/pool/store/test_postgresql.py",
+    "tests/simulation/",
+    *HEAVY,
+)
+
+
+def is_slow(nodeid: str) -> bool:
+    """Whether ``make test-fast`` leaves it out."""
+    return nodeid.startswith(SLOW) or "[postgresql" in nodeid
 
 
 def unit_of(nodeid: str) -> str:
@@ -51,9 +65,14 @@ def pytest_configure() -> None:
     """What the shell says of other pools and clusters is not about those of the tests."""
     for name in ("CLAUDE_POOL_CONFIG", "CLAUDE_POOL_URL", "RAY_ADDRESS", "RAY_NAMESPACE"):
         os.environ.pop(name, None)
+    fuzz.load_profile()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_slow(item.nodeid):
+            item.add_marker("slow")
     if not hasattr(config, "workerinput"):
         return  # one process alone goes file by file
     units = [list(unit) for _, unit in groupby(items, lambda item: unit_of(item.nodeid))]

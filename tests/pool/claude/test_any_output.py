@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.claude.conclude import conclude
@@ -109,7 +109,6 @@ def with_ids(lines: Lines) -> Lines:
     ]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     before=st.lists(messages | noise | st.just(NOTICE), max_size=5),
     after=st.lists(messages | noise | st.sampled_from((NOTICE, SPURIOUS)), max_size=5),
@@ -123,7 +122,6 @@ def test_a_whole_answer_is_never_lost(before: Lines, after: Lines, ending: Endin
     assert outcome.usage.cost_nano_usd == TURN
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     lines=st.lists(messages | noise | st.sampled_from((ANSWER, NOTICE, SPURIOUS)), max_size=8),
     ending=endings,
@@ -134,7 +132,6 @@ def test_what_is_booked_is_the_sum_of_all_results(lines: Lines, ending: Ending) 
     assert outcome.usage.cost_nano_usd == TURN * lines.count(ANSWER)
 
 
-@settings(deadline=None, max_examples=400)  # the machine may be busy
 @given(
     lines=st.lists(messages | noise | odd_results, max_size=8),
     ending=endings,

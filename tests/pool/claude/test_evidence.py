@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.claude.evidence import Evidence, evidence
@@ -139,7 +139,6 @@ sightings = st.lists(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(sightings, st.randoms())
 def test_the_order_of_sightings_does_not_matter(seen: list[Sighting], random: Any) -> None:
     shuffled = list(seen)
@@ -151,7 +150,6 @@ def test_the_order_of_sightings_does_not_matter(seen: list[Sighting], random: An
     assert known(merged(shuffled)) == known(merged(seen))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(sightings)
 def test_seeing_everything_again_changes_nothing(seen: list[Sighting]) -> None:
     assert merged([*seen, *seen]) == merged(seen) == merged(merged(seen))

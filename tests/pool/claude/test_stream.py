@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.claude.stream import Reading, StreamReader
@@ -29,7 +29,6 @@ def read(*pieces: bytes, max_line_bytes: int = 1 << 20) -> Reading:
     return reader.close()
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(case=st.sampled_from(CASES), cuts=st.lists(st.integers(0, 60_000), max_size=40))
 def test_the_pieces_in_which_output_comes_make_no_difference(case: str, cuts: list[int]) -> None:
     data = printed(case)
@@ -39,7 +38,6 @@ def test_the_pieces_in_which_output_comes_make_no_difference(case: str, cuts: li
     assert read(*pieces) == read(data)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(case=st.sampled_from(CASES), repeats=st.lists(st.integers(0, 40), max_size=8))
 def test_lines_that_are_printed_again_count_once(case: str, repeats: list[int]) -> None:
     lines = printed(case).splitlines(keepends=True)
@@ -54,7 +52,6 @@ def test_lines_that_are_printed_again_count_once(case: str, repeats: list[int]) 
     assert len(twice.limits) == len(once.limits)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(data=st.binary(max_size=3000))
 def test_no_output_can_break_the_reader(data: bytes) -> None:
     assert read(data).bytes_read == len(data)
@@ -67,7 +64,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     type_=st.sampled_from(["system", "result", "assistant", "stream_event", "rate_limit_event"]),
     name=st.sampled_from(["message", "event", "rate_limit_info", "usage", "subtype", "uuid"]),

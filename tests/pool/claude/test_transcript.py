@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.claude.transcript import Transcript, TranscriptReader
@@ -196,7 +196,6 @@ kinds = st.sampled_from(("user", "assistant", "api-request"))
 fields = ("id", "model", "usage", "stop_reason")
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     kinds,
     st.dictionaries(names, json_values),
