@@ -42,6 +42,7 @@ _ENDS = {
 }
 """What the address of an SDK's own must look like for that."""
 _BASE = re.compile(r"(/(api|openai|anthropic|v1))*(?=/)")
+_SLASHES = re.compile(r"/+")
 
 
 def dialect_of(path: str) -> Dialect | None:
@@ -57,16 +58,32 @@ def hint(path: str) -> str | None:
     for each, dialect in _MISSING.items():
         if _is_below(end, each):
             return f"this pool does not offer it: {_ASK[dialect]}"
-    if (offered := _OFFERED.get(end)) is not None:
-        return f"{_ASK[offered]}: the base URL ends {_ENDS[offered]}"
+    for each, dialect in _OFFERED.items():
+        if _is_below(end, each):
+            return f"{_ASK[dialect]}: {_remedy(path, each, dialect)}"
     if len(path) > 1 and path.endswith("/"):
         return "leave out the slash at the end of the address"
     return None
 
 
+def _remedy(path: str, address: str, dialect: Dialect) -> str:
+    """What to change in an address that is meant for one that is offered."""
+    plain = _plain(path)
+    if plain == f"/v1{address}":
+        return "leave out the slash that is too many"
+    if _is_below(plain, f"/v1{address}"):
+        return "there is nothing below it"
+    return f"the base URL ends {_ENDS[dialect]}"
+
+
+def _plain(path: str) -> str:
+    """A path without slashes at its end, and with one where several stand."""
+    return _SLASHES.sub("/", path).rstrip("/")
+
+
 def _end(path: str) -> str:
-    """A path without what stands before the API's own, and without slashes at its end."""
-    path = path.rstrip("/")
+    """A path without what stands before the API's own."""
+    path = _plain(path)
     base = _BASE.match(path)
     return path[base.end() :] if base else path
 

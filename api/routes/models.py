@@ -31,6 +31,7 @@ Known = Annotated[Catalogue, Depends(_catalogue)]
 ModelPath = Annotated[str, Path(max_length=200, description="The model's id or alias.")]
 
 
+@routes.get("/", include_in_schema=False)
 @routes.get("")
 async def listed(known: Known, _: MayRead) -> ModelList:
     """The model of requests that name none, and all that the pool offers or has used."""
@@ -40,7 +41,8 @@ async def listed(known: Known, _: MayRead) -> ModelList:
 @routes.get("/{model_id:path}", responses=documented(ModelsError, 404))
 async def one(model_id: ModelPath, known: Known, _: MayRead) -> Model:
     """A model that this pool serves, listed or not."""
-    name = known.find(model_id)
+    wanted = model_id.rstrip("/")
+    name = known.find(wanted)
     if name is None:
-        raise UnknownModel(model_id, known.nearest(model_id))
+        raise UnknownModel(wanted, known.nearest(wanted))
     return model(known, name)

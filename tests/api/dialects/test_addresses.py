@@ -23,6 +23,18 @@ MOVED = [
     ("/openai/v1/chat/completions", "/v1/chat/completions"),
     ("/models", "/v1/models"),
     ("/v1/v1/models", "/v1/models"),
+    ("/models/", "/v1/models"),
+    ("/models/sonnet", "/v1/models"),
+    ("/v1/v1/models/sonnet", "/v1/models"),
+    ("/v1//messages", "/v1/messages"),
+    ("/v1//chat/completions", "/v1/chat/completions"),
+    ("/v1/messages/msg_1", "/v1/messages"),
+]
+SLASHES = [
+    "/v1/messages/",
+    "/v1//messages",
+    "/v1/chat/completions/",
+    "/v1//chat/completions//",
 ]
 MISSING = [
     "/v1/messages/count_tokens",
@@ -49,6 +61,26 @@ async def test_an_address_that_a_base_url_misses_names_the_right_one(
 
     assert answer.status_code == 404
     assert f" {right}:" in error_of(answer.json())
+
+
+@pytest.mark.parametrize("path", SLASHES)
+async def test_where_only_a_slash_is_too_many_that_is_said(http: AsyncClient, path: str) -> None:
+    answer = await http.post(path, json={})
+
+    assert answer.status_code == 404
+    assert "leave out the slash" in error_of(answer.json())
+    assert "base URL" not in error_of(answer.json())
+
+
+async def test_models_are_listed_and_found_with_a_slash_at_the_end_too(http: AsyncClient) -> None:
+    listed = await http.get("/v1/models/")
+    one = await http.get("/v1/models/sonnet/")
+    none = await http.get("/v1/models/gpt-9/")
+
+    assert listed.json() == (await http.get("/v1/models")).json()
+    assert one.json() == (await http.get("/v1/models/sonnet")).json()
+    assert (listed.status_code, one.status_code, none.status_code) == (200, 200, 404)
+    assert "'gpt-9'" in error_of(none.json())
 
 
 @pytest.mark.parametrize("path", MISSING)
