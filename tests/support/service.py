@@ -17,8 +17,8 @@ from ports import free_port
 
 from pool.claude.run_directory import RunDirectory
 
-START_SECONDS = 90.0
-"""Ray alone takes 5-7 s on an idle machine."""
+START_SECONDS = 150.0
+"""Ray alone takes 5-7 s on an idle machine, and a minute on one that does ten other things."""
 NO_TLS = False
 """Who speaks plain HTTP needs no certificates: reading them takes each new client 50 ms of a core,
 ten times a second while Ray wants it to come up."""

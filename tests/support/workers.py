@@ -16,7 +16,7 @@ from typing import Any
 import fuzz
 import pytest
 
-HEAVY = ("tests/trips/", "tests/chaos/")
+HEAVY = ("tests/trips/", "tests/chaos/", "tests/api/cli/test_demo.py")
 SPREAD = (
     "tests/chaos/test_io_faults.py",
     "tests/chaos/test_kill_loops.py::test_a_store",
@@ -35,6 +35,7 @@ SPREAD = (
 SLOW = (
     "tests/pool/store/test_moving.py",
     "tests/pool/store/test_postgresql.py",
+    "tests/api/test_server.py",
     "tests/simulation/",
     *HEAVY,
 )

@@ -32,12 +32,12 @@ from pool.subscription import SubscriptionChange
 pytestmark = pytest.mark.timeout(240)
 
 KEY = "test-key"
-TASKS, EACH, IN_FLIGHT, SLOTS = 4, 75, 8, 4
+TASKS, EACH, IN_FLIGHT, SLOTS = 4, 50, 8, 4
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with cluster(tmp_path_factory.mktemp("ray"), cpus=8) as address:
+    with cluster(tmp_path_factory.mktemp("ray")) as address:
         yield address
 
 
