@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from field_cases import Case, Comes, beside
 from field_pool import Field, OpenField
 from httpx import AsyncClient
-from scripted_cli import OK, failed
+from scripted_cli import failed
 from seats import until
 
-from api.app import create_app
-from api.keys import Keys
 from api.listening import bound, listening
 from pool.config import ServerSettings
 from pool.execution import Execution, ExecutionStatus
@@ -40,6 +40,9 @@ GOES_ON: dict[str, tuple[str, dict[str, Any]]] = {
         {"prompt": "hi", "background": True, "cancel_on_disconnect": True},
     ),
 }
+
+
+OVERLOADED = Case("overloaded", beside(failed(529, "overloaded_error", "Overloaded")), Comes())
 
 
 class Gate:
@@ -78,13 +81,12 @@ Place = Callable[[Field, pytest.MonkeyPatch], Gate]
 @pytest.fixture
 async def field(open_field: OpenField) -> Field:
     """The first of two subscriptions is asked first, and is overloaded."""
-    return await open_field({"sub1": [failed(529, "overloaded_error", "Overloaded")], "sub2": [OK]})
+    return await open_field(OVERLOADED, as_processes=True)
 
 
 @pytest.fixture
-async def web(field: Field) -> AsyncIterator[AsyncClient]:
+async def web(field: Field, app: FastAPI) -> AsyncIterator[AsyncClient]:
     """Over a socket, on which a caller can hang up."""
-    app = create_app(field.pool.client, Keys({}), clock=field.clock)
     with bound(ServerSettings(port=0)) as listener:
         async with listening(app, listener) as url, AsyncClient(base_url=url, timeout=30) as http:
             yield http
