@@ -32,16 +32,20 @@ class PrintedRunner(FakeRunner):
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> FakeRun:
         run = await super().start(launch, environment)
         printed = self._left.pop(0) if len(self._left) > 1 else self._left[0]
-        data = b"".join(as_printed(line) for line in printed.lines if not isinstance(line, float))
-        run.output = bytearray(data)
-        run.ending.set_result(concluded(printed, data, launch, self._clock()))
+        run.output = bytearray(output_of(printed))
+        run.ending.set_result(concluded(printed, launch, self._clock()))
         return run
 
 
-def concluded(printed: Prints, data: bytes, launch: Launch, now: datetime) -> Outcome:
-    """How a run that printed this has ended."""
+def output_of(printed: Prints) -> bytes:
+    """What stands in its output at the end; nobody waits for its pauses."""
+    return b"".join(as_printed(line) for line in printed.lines if not isinstance(line, float))
+
+
+def concluded(printed: Prints, launch: Launch, now: datetime) -> Outcome:
+    """How a run that printed this at an instant has ended."""
     reader = StreamReader(now)
-    reader.feed(data)
+    reader.feed(output_of(printed))
     return conclude(reader.close(), _ending(printed), launch)
 
 
