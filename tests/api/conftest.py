@@ -37,7 +37,7 @@ def eventually(http: AsyncClient) -> Eventually:
     """GET a path until its answer fits: routers hear of a change a moment after its owner."""
 
     async def found(path: str, fits: Callable[[Any], bool]) -> Any:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not fits(answer := (await http.get(path)).json()):
                 await asyncio.sleep(0.01)
         return answer

@@ -49,7 +49,10 @@ async def test_a_caller_that_hangs_up_does_not_end_its_run(
 ) -> None:
     local_pool.runner.hold = True
     with bound(ServerSettings(port=0)) as listener:
-        async with listening(app, listener) as url, AsyncClient(base_url=url) as http:
+        async with (
+            listening(app, listener) as url,
+            AsyncClient(base_url=url, timeout=30, verify=False) as http,
+        ):
             run = await hung_up(http, local_pool, {"prompt": "say yes"})
             run.end(completed("done"))
 
@@ -65,7 +68,10 @@ async def test_a_caller_that_hangs_up_ends_its_run_where_it_asked_for_that(
     local_pool.runner.hold = True
     body = {"prompt": "say yes", "cancel_on_disconnect": True}
     with bound(ServerSettings(port=0)) as listener:
-        async with listening(app, listener) as url, AsyncClient(base_url=url) as http:
+        async with (
+            listening(app, listener) as url,
+            AsyncClient(base_url=url, timeout=30, verify=False) as http,
+        ):
             run = await hung_up(http, local_pool, body)
 
             found = await http.get(f"/v1/executions/{run.run_id}", params={"wait_seconds": 5})

@@ -227,7 +227,7 @@ class FakeRunner:
         self.running -= 1
 
     async def wait_for_runs(self, count: int) -> list[FakeRun]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.runs) < count:
                 await self.arrived.wait()
         return self.runs

@@ -35,6 +35,7 @@ SPREAD = (
 SLOW = (
     "tests/pool/store/test_moving.py",
     "tests/pool/store/test_postgresql.py",
+    "tests/api/cli/test_migrate_store.py",
     "tests/api/test_server.py",
     "tests/simulation/",
     *HEAVY,

@@ -413,7 +413,7 @@ async def test_chunks_are_as_documented(url: str) -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    async with AsyncClient(base_url=url) as http:
+    async with AsyncClient(base_url=url, timeout=30, verify=False) as http:
         frames = (await http.post("/v1/chat/completions", json=body)).text.strip().split("\n\n")
 
     assert frames.pop() == "data: [DONE]"

@@ -413,7 +413,7 @@ async def test_a_silent_stream_has_heartbeats(
 
 async def test_events_are_as_documented(url: str) -> None:
     body = {"model": MODEL, "messages": HELLO, "stream": True}
-    async with AsyncClient(base_url=url) as http:
+    async with AsyncClient(base_url=url, timeout=30, verify=False) as http:
         frames = (await http.post("/v1/messages", json=body)).text.strip().split("\n\n")
 
     for frame in frames:

@@ -26,7 +26,10 @@ LIMIT = Failed(kind=FailureKind.USAGE_LIMIT, message="limit reached")
 @pytest.fixture
 async def web(app: FastAPI, local_pool: LocalPool) -> AsyncIterator[AsyncClient]:
     with bound(ServerSettings(port=0)) as listener:
-        async with listening(app, listener) as url, AsyncClient(base_url=url) as client:
+        async with (
+            listening(app, listener) as url,
+            AsyncClient(base_url=url, timeout=30, verify=False) as client,
+        ):
             yield client
 
 

@@ -25,7 +25,10 @@ async def web(app: FastAPI, local_pool: LocalPool) -> AsyncIterator[AsyncClient]
     """A client of the served application, whose runs stay open until they are ended."""
     local_pool.runner.hold = True
     with bound(ServerSettings(port=0)) as listener:
-        async with listening(app, listener) as url, AsyncClient(base_url=url) as client:
+        async with (
+            listening(app, listener) as url,
+            AsyncClient(base_url=url, timeout=30, verify=False) as client,
+        ):
             yield client
             for run in local_pool.runner.runs:
                 if not run.ending.done():
