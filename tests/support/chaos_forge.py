@@ -38,6 +38,7 @@ class Forge:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._child: int | None = None
 
     @classmethod
     @contextmanager
@@ -55,6 +56,7 @@ class Forge:
                 yield forge
             finally:
                 assert process.stdin is not None
+                forge._end_child()
                 process.stdin.close()
                 process.wait(30)
 
@@ -64,11 +66,20 @@ class Forge:
         job = {"folder": str(home.folder), "task": task, **how}
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        return self._read()
+        self._child = self._read()
+        return self._child
 
     def end(self) -> int:
         """Wait for the child's end; its exit code, or minus the signal that killed it."""
-        return os.waitstatus_to_exitcode(self._read())
+        status = self._read()
+        self._child = None
+        return os.waitstatus_to_exitcode(status)
+
+    def _end_child(self) -> None:
+        """End a child that a test has left, so that its failure is told and not waited for."""
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
 
     def run(self, home: Home, task: str, **how: Any) -> int:
         self.begin(home, task, **how)
