@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
+from paths import FIXTURES
 
 from pool.answer_schema import SchemaProblem, check, opened, told
 
-SENT: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "fixtures" / "answer_schemas.json").read_text()
-)
+SENT: dict[str, Any] = json.loads((FIXTURES / "answer_schemas.json").read_text())
 """What zod 4.6, version 6 of the AI SDK, and pydantic write of common types."""
 MIXED = ["zod: mixed tuple", "pydantic: mixed tuple"]
 TEXT = {"type": "string"}

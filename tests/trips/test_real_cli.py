@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import FIXTURES
 from pictures import GIF, PNG
 
 from api.demo.behaviour import Behaviour
@@ -293,7 +294,7 @@ async def test_structured_output_comes_without_any_other_tool(run: Any, api: Ser
     assert [tool["name"] for tool in last_body(api)["tools"]] == ["StructuredOutput"]
 
 
-WRITTEN = json.loads((Path(__file__).parents[1] / "fixtures" / "answer_schemas.json").read_text())
+WRITTEN = json.loads((FIXTURES / "answer_schemas.json").read_text())
 
 
 @pytest.mark.parametrize("name", [name for name in WRITTEN if "mixed tuple" not in name])

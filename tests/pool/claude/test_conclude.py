@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import CLI_RUNS
 
 from pool.claude.conclude import conclude
 from pool.claude.ending import EndedBy, Ending
@@ -14,7 +15,6 @@ from pool.claude.stream import Reading, StreamReader
 from pool.outcome import Completed, Failed, FailureKind
 from pool.usage import ModelUsage, UsageSource
 
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "claude-cli-2.1.330"
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 SESSION = "77ae021c-28d4-400d-9fda-9c9f53307d0d"
 MODEL = "claude-sonnet-4-5-20250929"
@@ -82,7 +82,7 @@ def a_reading(*messages: dict[str, Any]) -> Reading:
 
 
 def captured(case: str) -> tuple[Reading, Ending]:
-    folder = FIXTURES / case
+    folder = CLI_RUNS / case
     reader = StreamReader(NOW)
     reader.feed((folder / "stdout").read_bytes())
     code = int((folder / "exit").read_text())
@@ -131,7 +131,7 @@ def failed(reading: Reading, ending: Ending, **launch: Any) -> Failed:
 
 
 def test_every_captured_run_is_in_the_table() -> None:
-    assert {folder.name for folder in FIXTURES.iterdir() if folder.is_dir()} == set(CAPTURED)
+    assert {folder.name for folder in CLI_RUNS.iterdir() if folder.is_dir()} == set(CAPTURED)
 
 
 @pytest.mark.parametrize("case", CAPTURED)

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paths import CLI_RUNS
 
 from pool.claude.progress import MAX_RAW_BYTES, MAX_RESULT_CHARACTERS, ProgressReader
 from pool.claude.run import Printed
@@ -28,8 +28,7 @@ from pool.progress import (
     Withdrawn,
 )
 
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "claude-cli-2.1.330"
-CASES = sorted(folder.name for folder in FIXTURES.iterdir() if folder.is_dir())
+CASES = sorted(folder.name for folder in CLI_RUNS.iterdir() if folder.is_dir())
 NOW = datetime(2026, 1, 28, 12, tzinfo=UTC)
 ATTEMPT = AttemptBegan(number=0, subscription_id="sub1", session_id="s", model="m")
 
@@ -115,7 +114,7 @@ def answer(events: list[Event]) -> str:
 
 @pytest.mark.parametrize("case", [each for each in CASES if each != "long-lived-ten-turns"])
 def test_the_pieces_of_a_captured_run_are_its_answer(case: str) -> None:
-    output = (FIXTURES / case / "stdout").read_bytes()
+    output = (CLI_RUNS / case / "stdout").read_bytes()
     reader = StreamReader(NOW)
     reader.feed(output)
     result = reader.close().result
@@ -128,7 +127,7 @@ def test_the_pieces_of_a_captured_run_are_its_answer(case: str) -> None:
 
 
 def test_a_captured_run_with_partial_messages_streams_each_piece_once() -> None:
-    output = (FIXTURES / "success-stream-partial-messages" / "stdout").read_bytes()
+    output = (CLI_RUNS / "success-stream-partial-messages" / "stdout").read_bytes()
 
     began, *rest = [each.progress for each in shown(output)]
 
@@ -142,7 +141,7 @@ def test_a_captured_run_with_partial_messages_streams_each_piece_once() -> None:
 
 
 def test_captured_tools_are_shown_with_their_results_in_order() -> None:
-    output = (FIXTURES / "tools-three-turns" / "stdout").read_bytes()
+    output = (CLI_RUNS / "tools-three-turns" / "stdout").read_bytes()
 
     events = [each.progress for each in shown(output)]
 
@@ -154,7 +153,7 @@ def test_captured_tools_are_shown_with_their_results_in_order() -> None:
 
 
 def test_a_limit_that_was_hit_is_shown_and_the_clis_words_about_it_are_no_answer() -> None:
-    output = (FIXTURES / "limit-rejected-five-hour" / "stdout").read_bytes()
+    output = (CLI_RUNS / "limit-rejected-five-hour" / "stdout").read_bytes()
 
     _, limit = [each.progress for each in shown(output)]
 
@@ -164,7 +163,7 @@ def test_a_limit_that_was_hit_is_shown_and_the_clis_words_about_it_are_no_answer
 
 
 def test_what_was_said_before_an_interruption_stands() -> None:
-    output = (FIXTURES / "killed-sigint" / "stdout").read_bytes()
+    output = (CLI_RUNS / "killed-sigint" / "stdout").read_bytes()
 
     assert answer(shown(output)) == "FAKE-REPLY sha=27c6a6f2f967 model=cl"
 
@@ -172,7 +171,7 @@ def test_what_was_said_before_an_interruption_stands() -> None:
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("case", CASES)
 def test_every_cursor_of_a_captured_run_leads_to_exactly_the_rest(case: str, raw: bool) -> None:
-    output = (FIXTURES / case / "stdout").read_bytes()
+    output = (CLI_RUNS / case / "stdout").read_bytes()
     events = shown(output, raw=raw)
 
     for number, each in enumerate(events, 1):

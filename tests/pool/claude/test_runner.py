@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import ROOT
 
 from pool.claude.installation import Installation
 from pool.claude.process_run import ProcessRun
@@ -685,7 +686,7 @@ async def test_a_run_survives_the_kill_of_its_starter_and_is_adopted_by_another_
         sys.executable,
         *("-c", STARTER, path, runs._runs_dir, a_launch().model_dump_json()),
         stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
     )
     assert starter.stdout is not None
     assert await starter.stdout.readline() == b"started\n"

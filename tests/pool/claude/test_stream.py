@@ -3,23 +3,22 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paths import CLI_RUNS
 
 from pool.claude.stream import Reading, StreamReader
 from pool.usage import ModelUsage
 from pool.windows import Window
 
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "claude-cli-2.1.330"
-CASES = sorted(folder.name for folder in FIXTURES.iterdir() if folder.is_dir())
+CASES = sorted(folder.name for folder in CLI_RUNS.iterdir() if folder.is_dir())
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 
 
 def printed(case: str) -> bytes:
-    return (FIXTURES / case / "stdout").read_bytes()
+    return (CLI_RUNS / case / "stdout").read_bytes()
 
 
 def read(*pieces: bytes, max_line_bytes: int = 1 << 20) -> Reading:

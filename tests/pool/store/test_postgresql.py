@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import ROOT
 from postgres import PASSWORD, Server
 from proxy import Fault, Proxy
 
-import pool
 from pool.cooldown import Standing
 from pool.errors import (
     CommitUnknown,
@@ -227,7 +227,7 @@ asyncio.run(main())
 @contextmanager
 def zombie(url: str) -> Iterator[subprocess.Popen[str]]:
     """A process that stands inside a transaction of its ledger."""
-    root = str(Path(pool.__file__).parents[1])
+    root = str(ROOT)
     argv = [sys.executable, "-c", _ZOMBIE, root, url]
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -17,8 +17,8 @@ from typing import Any
 
 import apsw
 import pytest
+from paths import ROOT
 
-import pool
 from pool.cooldown import Standing
 from pool.errors import CommitUnknown, Fenced, StoreBusy, StoreError
 from pool.execution import ExecutionRequest, ExecutionRow, ExecutionStatus, Intent, Routing
@@ -124,7 +124,7 @@ asyncio.run(main())
 @contextmanager
 def child(data_dir: Path, task: str) -> Iterator[subprocess.Popen[str]]:
     """A process that opened the ledger, and then holds it, leaves, or writes under a prefix."""
-    root = str(Path(pool.__file__).parents[1])
+    root = str(ROOT)
     argv = [sys.executable, "-c", _CHILD, root, str(data_dir), task]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         try:
