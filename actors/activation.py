@@ -31,17 +31,17 @@ from pool import config as configuration
 from pool.admin_api.client import AdminApi
 from pool.admin_api.organizations import Organization
 from pool.admin_api.problems import ProblemKind, ReportProblem
-from pool.claude.environment import environment
-from pool.claude.installation import Installation
-from pool.claude.runner import ProcessRunner
+from pool.claude.binary.installation import Installation
+from pool.claude.launch.environment import environment
+from pool.claude.process.spawner import ProcessRunner
 from pool.config import Config
 from pool.errors import StoreError
-from pool.routing import RoutingPolicy
-from pool.snapshot import SeatPolicy
-from pool.store.postgresql import PostgresqlStores
-from pool.store.protocol import Stores
-from pool.store.sqlite import SqliteStores
-from pool.subscription import SubscriptionSpec
+from pool.routing.ranking import RoutingPolicy
+from pool.storage.postgresql import PostgresqlStores
+from pool.storage.protocol import Stores
+from pool.storage.sqlite import SqliteStores
+from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.spec import SubscriptionSpec
 
 log = logging.getLogger(__name__)
 

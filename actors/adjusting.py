@@ -9,10 +9,10 @@ from actors.books import Books, Recorded
 from actors.comparing import Comparison, Remote
 from pool.admin_api.adjustment import adjustments, applied
 from pool.admin_api.comparison import figures, token_difference
-from pool.model_name import base_name, by_base_name
-from pool.rates import Rates
-from pool.reconciliation import AdjustmentMade, Finding, Reconciliation, ReportKind
-from pool.usage import ModelUsage, UsageRecord
+from pool.reconciliation.findings import AdjustmentMade, Finding, Reconciliation, ReportKind
+from pool.usage.model_names import base_name, by_base_name
+from pool.usage.prices import Rates
+from pool.usage.records import ModelUsage, UsageRecord
 
 
 async def adjusted(

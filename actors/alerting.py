@@ -15,13 +15,13 @@ from datetime import datetime, timedelta
 
 from actors.courier import Courier
 from actors.posting import Posting
-from pool.alerts import Alert, AlertSettings, Severity
-from pool.crossings import Level, crossings
+from pool.alerts.alerts import Alert, AlertSettings, Severity
+from pool.alerts.thresholds import Level, crossings
+from pool.alerts.webhooks import Webhook
 from pool.errors import StoreError
-from pool.overview import overview
-from pool.report import Report
-from pool.store.outbox import Outbox, Raising
-from pool.webhook import Webhook
+from pool.storage.outbox import Outbox, Raising
+from pool.subscriptions.pool_overview import overview
+from pool.subscriptions.report import Report
 
 log = logging.getLogger(__name__)
 

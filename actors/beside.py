@@ -3,7 +3,7 @@
 Every minute the owner reads what was added to the transcripts of its config directory. An answer
 that is not the pool's becomes a record of the source ``outside``, at the time of the answer; so it
 counts in the week and in its block, and whatever else tells of the same call adds nothing
-(``pool.claude.calls``). An answer is told several times, so it is counted when no more was told of
+(``pool.claude.transcripts.calls``). An answer is told several times, so it is counted when no more was told of
 it for a while, with the largest of each count. Its price is what the subscription's own runs teach;
 as long as nobody knows it, which goes for all that is answered in fast mode, the answer is held
 back and not counted as free: it waits a week, and the log says so.
@@ -18,16 +18,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from actors.life import Life
-from pool.claude.beside import AnswerSeen
-from pool.claude.beside_files import BesideFiles
-from pool.claude.calls import PREFIX, KnownCalls
-from pool.claude.sighting import Sighting
+from pool.claude.transcripts.calls import PREFIX, KnownCalls
+from pool.claude.transcripts.external_files import BesideFiles
+from pool.claude.transcripts.external_usage import AnswerSeen
+from pool.claude.transcripts.sighting import Sighting
 from pool.errors import PoolError
-from pool.model_name import base_name
-from pool.rates import EstimatedCost, Rates
-from pool.store.cursors import MAX_LIMIT
-from pool.usage import Call, Usage, UsageRecord, UsageSource
-from pool.weekly import WEEK
+from pool.storage.paging import MAX_LIMIT
+from pool.usage.model_names import base_name
+from pool.usage.prices import EstimatedCost, Rates
+from pool.usage.records import Call, Usage, UsageRecord, UsageSource
+from pool.usage.weekly import WEEK
 
 log = logging.getLogger(__name__)
 

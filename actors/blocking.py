@@ -17,28 +17,35 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from actors.client import PoolClient
-from pool.backup import Backup
-from pool.breakdown import Grouping, UsageBreakdown
-from pool.claude.telemetry import Export, Taken
-from pool.delivery import ListedAlert
-from pool.execution import Execution, ExecutionRequest, ExecutionStatus, Routing
-from pool.grant import Grant
-from pool.happening import HappeningPage, Told, Wanted
-from pool.keys import DEFAULT_GRACE_SECONDS, IssuedKey, KeyHolder, KeySpec, Presented, ShownKey
-from pool.overview import Overview
-from pool.progress import Event, ProgressPage
-from pool.reconciliation import (
+from pool.alerts.delivery import ListedAlert
+from pool.claude.transcripts.telemetry import Export, Taken
+from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus, Routing
+from pool.executions.grant import Grant
+from pool.executions.progress import Event, ProgressPage
+from pool.executions.session import Session
+from pool.keys.api_keys import (
+    DEFAULT_GRACE_SECONDS,
+    IssuedKey,
+    KeyHolder,
+    KeySpec,
+    Presented,
+    ShownKey,
+)
+from pool.reconciliation.findings import (
     Reconciliation,
     ReconciliationOrder,
     ReconciliationRange,
     ReportKind,
 )
-from pool.report import BlockReport, Report
-from pool.reported import RecordedUsage, ReportedUsage, ShownRecord
-from pool.session import Session
-from pool.store.protocol import Page
-from pool.subscription import SubscriptionChange, SubscriptionSpec
-from pool.tally import Figures
+from pool.storage.backup import Backup
+from pool.storage.protocol import Page
+from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.report import BlockReport, Report
+from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
+from pool.telemetry.counters import Figures
+from pool.telemetry.events import HappeningPage, Told, Wanted
+from pool.usage.breakdown import Grouping, UsageBreakdown
+from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
 
 T = TypeVar("T")
 

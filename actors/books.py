@@ -7,12 +7,12 @@ from datetime import datetime
 
 from actors.peers import Whole
 from pool.admin_api.organizations import Seat
-from pool.alerts import Alert
+from pool.alerts.alerts import Alert
 from pool.errors import Conflict, NotFound
-from pool.model_name import base_name, plainly_named
-from pool.rates import Rates
-from pool.usage import ModelUsage, UsageRecord, UsageSource
-from pool.value import Value
+from pool.usage.model_names import base_name, plainly_named
+from pool.usage.prices import Rates
+from pool.usage.records import ModelUsage, UsageRecord, UsageSource
+from pool.values import Value
 
 _AT_ONCE = 500
 _PRICED_RECORDS = 200

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from pool.breakdown import (
+from pool.errors import InvalidRequest
+from pool.storage.protocol import BlockTotal, Ledger
+from pool.usage.breakdown import (
     NOTHING,
     Question,
     Sums,
@@ -20,9 +22,7 @@ from pool.breakdown import (
     parts_of_block,
     parts_of_record,
 )
-from pool.errors import InvalidRequest
-from pool.store.protocol import BlockTotal, Ledger
-from pool.usage import UsageRecord
+from pool.usage.records import UsageRecord
 
 _AT_ONCE = 500
 MOST_RECORDS = 100_000

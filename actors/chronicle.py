@@ -13,11 +13,14 @@ from datetime import datetime
 
 from actors.happenings import MOST_AT_ONCE, Happenings
 from actors.tracing import OFF, Tracing
-from pool.admission import RefusalCause
-from pool.alerts import POOL, Alert, AlertKind
+from pool.alerts.alerts import POOL, Alert, AlertKind
 from pool.errors import PoolError
-from pool.execution import Execution, ExecutionRow, ExecutionStatus, model_of
-from pool.happening import (
+from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, model_of
+from pool.executions.outcome import Completed, Outcome
+from pool.storage.protocol import Settlement
+from pool.subscriptions.admission import RefusalCause
+from pool.telemetry.counters import RouterTally, SeatTally, counted
+from pool.telemetry.events import (
     Happening,
     HappeningKind,
     HappeningPage,
@@ -28,11 +31,8 @@ from pool.happening import (
     recorded,
     run_seconds,
 )
-from pool.outcome import Completed, Outcome
-from pool.store.protocol import Settlement
-from pool.tally import RouterTally, SeatTally, counted
-from pool.usage import UsageRecord
-from pool.value import Value
+from pool.usage.records import UsageRecord
+from pool.values import Value
 
 
 class Doings(Value):

@@ -23,21 +23,20 @@ from actors.patience import Patience, next_key, turned_away
 from actors.peers import Whole
 from actors.subscription import LONGEST_POLL_SECONDS, Subscription
 from actors.tracing import current_trace
-from pool.backup import Backup, backup_name
-from pool.breakdown import Grouping, UsageBreakdown, breakdown, question
-from pool.claude.telemetry import Export, Taken, outside_record
-from pool.delivery import ListedAlert
+from pool.alerts.delivery import ListedAlert
+from pool.claude.transcripts.telemetry import Export, Taken, outside_record
 from pool.errors import Exhausted, InvalidRequest, KeyLimited, NotFound
-from pool.execution import (
+from pool.executions.execution import (
     Execution,
     ExecutionRequest,
     ExecutionStatus,
     Routing,
     new_execution_id,
 )
-from pool.grant import Grant
-from pool.happening import HappeningPage, Told, Wanted
-from pool.keys import (
+from pool.executions.grant import Grant
+from pool.executions.progress import Event, ProgressPage
+from pool.executions.session import Session
+from pool.keys.api_keys import (
     DEFAULT_GRACE_SECONDS,
     IssuedKey,
     KeyHolder,
@@ -48,16 +47,22 @@ from pool.keys import (
     new_key_id,
     new_secret,
 )
-from pool.overview import Overview
-from pool.progress import Event, ProgressPage
-from pool.reconciliation import (
+from pool.reconciliation.findings import (
     Reconciliation,
     ReconciliationOrder,
     ReconciliationRange,
     ReportKind,
 )
-from pool.report import BlockReport, Report
-from pool.reported import (
+from pool.storage.backup import Backup, backup_name
+from pool.storage.paging import cursor_of
+from pool.storage.protocol import Page
+from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.report import BlockReport, Report
+from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
+from pool.telemetry.counters import Figures
+from pool.telemetry.events import HappeningPage, Told, Wanted
+from pool.usage.breakdown import Grouping, UsageBreakdown, breakdown, question
+from pool.usage.reported import (
     RecordedUsage,
     ReportedUsage,
     ShownRecord,
@@ -65,11 +70,6 @@ from pool.reported import (
     shown_block,
     shown_record,
 )
-from pool.session import Session
-from pool.store.cursors import cursor_of
-from pool.store.protocol import Page
-from pool.subscription import SubscriptionChange, SubscriptionSpec
-from pool.tally import Figures
 
 INTERRUPT_SECONDS = 10.0
 """For runs to end once they were interrupted: the ladder takes 4 s, and then they are settled."""

@@ -29,16 +29,16 @@ from pool.admin_api.organizations import (
 from pool.admin_api.problems import ReportProblem
 from pool.admin_api.reports import complete
 from pool.admin_api.schedule import Span
-from pool.model_name import by_base_name
-from pool.rates import Rates
-from pool.reconciliation import (
+from pool.reconciliation.findings import (
     Finding,
     Reconciliation,
     ReconciliationState,
     ReportKind,
     Verdict,
 )
-from pool.usage import ModelUsage
+from pool.usage.model_names import by_base_name
+from pool.usage.prices import Rates
+from pool.usage.records import ModelUsage
 
 Remote = Mapping[tuple[str, str], ModelUsage]
 """Of one bucket, by email (or nothing) and model."""

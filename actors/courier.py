@@ -14,10 +14,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from actors.posting import Posting
-from pool.delivery import Delivery, DeliveryStatus, after, draw
+from pool.alerts.delivery import Delivery, DeliveryStatus, after, draw
+from pool.alerts.webhooks import Webhook
 from pool.errors import StoreError
-from pool.store.outbox import Outbox
-from pool.webhook import Webhook
+from pool.storage.outbox import Outbox
 
 log = logging.getLogger(__name__)
 

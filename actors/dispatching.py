@@ -36,8 +36,6 @@ from actors.order import (
 from actors.peers import Peers
 from actors.subscription import NotAdmitted, Started
 from actors.watch import Watch
-from pool.admission import Refusal, RefusalCause
-from pool.catalogue import Catalogue, catalogue
 from pool.errors import (
     Conflict,
     Exhausted,
@@ -49,16 +47,12 @@ from pool.errors import (
     StoreError,
     UnknownModel,
 )
-from pool.execution import (
-    Execution,
-    ExecutionRequest,
-    Intent,
-    Routing,
-    request_digest,
-)
-from pool.routing import Ranking, RoutingPolicy, explained, rank
-from pool.store.protocol import Claim, Directory, SessionHome
-from pool.value import Value
+from pool.executions.execution import Execution, ExecutionRequest, Intent, Routing, request_digest
+from pool.routing.model_catalogue import Catalogue, catalogue
+from pool.routing.ranking import Ranking, RoutingPolicy, explained, rank
+from pool.storage.protocol import Claim, Directory, SessionHome
+from pool.subscriptions.admission import Refusal, RefusalCause
+from pool.values import Value
 
 MOST_SURPRISES = 10
 """How often somebody who seemed to have a free slot may turn out not to; then a request waits."""

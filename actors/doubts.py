@@ -14,9 +14,9 @@ import logging
 from actors.life import Life
 from actors.runs import Runs
 from pool.errors import PoolError
-from pool.execution import ExecutionRow, ExecutionStatus
-from pool.state import Doubt
-from pool.usage import Usage, UsageRecord, UsageSource
+from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.subscriptions.state import Doubt
+from pool.usage.records import Usage, UsageRecord, UsageSource
 
 log = logging.getLogger(__name__)
 

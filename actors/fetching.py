@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from actors.life import Life
-from pool.claude.session_copy import TranscriptGone
+from pool.claude.transcripts.copy import TranscriptGone
 from pool.errors import Conflict, NotFound, PeerLost, PoolError
-from pool.execution import ExecutionRow, Intent
-from pool.outcome import Failed, FailureKind
+from pool.executions.execution import ExecutionRow, Intent
+from pool.executions.outcome import Failed, FailureKind
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from typing import TypeVar
 from actors.peers import Whole
 from actors.subscription import LONGEST_POLL_SECONDS, Subscription
 from pool.errors import NotFound, PeerLost
-from pool.execution import Execution
-from pool.progress import Event, ProgressPage
+from pool.executions.execution import Execution
+from pool.executions.progress import Event, ProgressPage
 
 Answer = TypeVar("Answer")
 

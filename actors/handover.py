@@ -7,10 +7,10 @@ found that nobody takes it; it asks again after any crash, and the answer is the
 
 from __future__ import annotations
 
-from pool.admission import Refusal
-from pool.execution import Attempt, Intent, Others
-from pool.report import Report
-from pool.value import Instant, Value
+from pool.executions.execution import Attempt, Intent, Others
+from pool.subscriptions.admission import Refusal
+from pool.subscriptions.report import Report
+from pool.values import Instant, Value
 
 
 class Handover(Value):

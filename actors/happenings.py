@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import islice
 
 from pool.errors import InvalidRequest
-from pool.happening import Happening, HappeningPage, Told, Wanted, gap
+from pool.telemetry.events import Happening, HappeningPage, Told, Wanted, gap
 
 MOST_KEPT = 5000
 """About 3 MB: at a hundred executions a minute, a quarter of an hour."""

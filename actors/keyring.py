@@ -14,11 +14,10 @@ from datetime import datetime, timedelta
 
 from actors.peers import Peers
 from actors.reservations import Reservations
-from pool.allowance import Charge, forbidden, price_limit, reserved_amount, standing
 from pool.errors import Conflict, InvalidRequest, KeyEnded, NotPermitted
-from pool.execution import ExecutionRequest
-from pool.grant import Grant
-from pool.keys import (
+from pool.executions.execution import ExecutionRequest
+from pool.executions.grant import Grant
+from pool.keys.api_keys import (
     ApiKey,
     KeyHolder,
     KeySpec,
@@ -34,9 +33,10 @@ from pool.keys import (
     shown_key,
     verify,
 )
-from pool.state import DEFAULT_TYPICAL_NANO_USD
-from pool.store.protocol import Directory
-from pool.value import Value
+from pool.keys.quotas import Charge, forbidden, price_limit, reserved_amount, standing
+from pool.storage.protocol import Directory
+from pool.subscriptions.state import DEFAULT_TYPICAL_NANO_USD
+from pool.values import Value
 
 
 class Permit(Value):

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, assert_never
 
 from actors.handover import HandedOver, Handover, NobodyTakesIt
 from actors.life import Life
-from pool.admission import Refusal, RefusalCause
-from pool.cooldown import OF_A_LIMIT, Cooldown, active_cooldown
 from pool.errors import Conflict, PoolError, StoreError
-from pool.execution import ExecutionRow, ExecutionStatus, attempts
-from pool.outcome import Failed, FailureKind
-from pool.report import Report
-from pool.settlement import given_up, moved
+from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts
+from pool.executions.outcome import Failed, FailureKind
+from pool.subscriptions.admission import Refusal, RefusalCause
+from pool.subscriptions.report import Report
+from pool.subscriptions.settlement import given_up, moved
+from pool.subscriptions.standing import OF_A_LIMIT, Cooldown, active_cooldown
 
 if TYPE_CHECKING:
     from actors.runs import LiveExecution, Runs

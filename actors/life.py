@@ -21,14 +21,14 @@ from actors import logs
 from actors.chronicle import SeatChronicle
 from actors.peers import Whole
 from actors.tracing import OFF, Tracing
-from pool.claude.run import Runner
-from pool.cooldown import Standing
+from pool.claude.runner import Runner
 from pool.errors import ConfigError, StoreError
-from pool.report import Report
-from pool.snapshot import SeatPolicy, report
-from pool.state import State
-from pool.store.protocol import Ledger
-from pool.subscription import SubscriptionSpec
+from pool.storage.protocol import Ledger
+from pool.subscriptions.report import Report
+from pool.subscriptions.reporting import SeatPolicy, report
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.subscriptions.standing import Standing
+from pool.subscriptions.state import State
 
 log = logging.getLogger(__name__)
 

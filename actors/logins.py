@@ -13,9 +13,9 @@ import logging
 from datetime import timedelta
 
 from actors.life import Life
-from pool.cooldown import active_cooldown, still_signed_out
 from pool.errors import ConfigError, StoreError
-from pool.outcome import FailureKind
+from pool.executions.outcome import FailureKind
+from pool.subscriptions.standing import active_cooldown, still_signed_out
 
 log = logging.getLogger(__name__)
 

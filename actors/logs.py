@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pool.errors import PoolError
-from pool.value import instant_text
+from pool.values import instant_text
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 

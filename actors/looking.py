@@ -20,11 +20,10 @@ from pool.admin_api.organizations import Organization, ReconciliationSettings, S
 from pool.admin_api.pace import Pace
 from pool.admin_api.problems import ProblemKind, ReportProblem, Unusable
 from pool.admin_api.schedule import Span, due, retry_at, spans
-from pool.alerts import AlertKind, happened
+from pool.alerts.alerts import AlertKind, happened
 from pool.errors import PoolError
 from pool.money import nano_usd
-from pool.rates import Rates
-from pool.reconciliation import (
+from pool.reconciliation.findings import (
     AdjustmentMade,
     Bucket,
     Reconciliation,
@@ -32,8 +31,9 @@ from pool.reconciliation import (
     ReportKind,
     untouched,
 )
-from pool.store.reconciliations import Reconciliations
-from pool.value import Value
+from pool.storage.reconciliations import Reconciliations
+from pool.usage.prices import Rates
+from pool.values import Value
 
 log = logging.getLogger(__name__)
 

@@ -12,16 +12,16 @@ from uuid import NAMESPACE_OID, uuid5
 
 from actors.handover import Handover
 from actors.keyring import Permit
-from pool.admission import Ask, Refusal, RefusalCause
-from pool.agent import not_granted
 from pool.errors import Exhausted, InvalidRequest, ModelRefused, PoolError, Unavailable
-from pool.execution import Attempt, ExecutionRequest, Others
-from pool.grant import Grant
-from pool.keys import KeySpec
-from pool.model_refusals import ABOUT_A_MODEL
-from pool.routing import RankedCandidate, Ranking
-from pool.store.protocol import SessionHome
-from pool.value import Instant, Value
+from pool.executions.execution import Attempt, ExecutionRequest, Others
+from pool.executions.grant import Grant
+from pool.executions.permissions import not_granted
+from pool.keys.api_keys import KeySpec
+from pool.routing.ranking import RankedCandidate, Ranking
+from pool.storage.protocol import SessionHome
+from pool.subscriptions.admission import Ask, Refusal, RefusalCause
+from pool.subscriptions.model_refusals import ABOUT_A_MODEL
+from pool.values import Instant, Value
 
 _SESSION_STAYS = {
     RefusalCause.QUEUE_FULL,

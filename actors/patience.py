@@ -13,8 +13,8 @@ import random
 import time
 from datetime import datetime
 
-from pool.execution import Execution
-from pool.outcome import FailureKind
+from pool.executions.execution import Execution
+from pool.executions.outcome import FailureKind
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 10.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pool.subscription import SubscriptionSpec
+from pool.subscriptions.spec import SubscriptionSpec
 
 if TYPE_CHECKING:  # the peers know each other
     from actors.reconciler import Reconciler

@@ -17,10 +17,10 @@ from ipaddress import ip_address
 
 import httpx
 
-from pool.alerts import Alert
-from pool.delivery import Answer
-from pool.webhook import Webhook, headers, payload
-from pool.webhook_address import Address, why_forbidden
+from pool.alerts.alerts import Alert
+from pool.alerts.delivery import Answer
+from pool.alerts.ssrf import Address, why_forbidden
+from pool.alerts.webhooks import Webhook, headers, payload
 
 POST_SECONDS = 15.0
 """Time enough for a receiver that answers before it works, as the specification asks of it."""

@@ -18,12 +18,20 @@ from functools import partial
 
 from actors.life import Life
 from actors.runs import LiveExecution, Runs
-from pool.claude.run import Printed
-from pool.claude.spool import Extract, Place, extract, no_cursor, place_at
+from pool.claude.output.event_pages import Extract, Place, extract, no_cursor, place_at
+from pool.claude.runner import Printed
 from pool.errors import NotFound
-from pool.execution import ExecutionRow, ExecutionStatus, attempts, shown
-from pool.outcome import Completed
-from pool.progress import AttemptBegan, AttemptFailed, Cursor, Ended, Event, ProgressPage, Text
+from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts, shown
+from pool.executions.outcome import Completed
+from pool.executions.progress import (
+    AttemptBegan,
+    AttemptFailed,
+    Cursor,
+    Ended,
+    Event,
+    ProgressPage,
+    Text,
+)
 
 LONGEST_WAIT_SECONDS = 30.0
 """As long as other calls that wait."""

@@ -32,7 +32,7 @@ from pool.admin_api.schedule import (
     ready_at,
 )
 from pool.errors import InvalidRequest, NotFound, PoolError, StoreError
-from pool.reconciliation import (
+from pool.reconciliation.findings import (
     Bucket,
     Reconciliation,
     ReconciliationOrder,
@@ -40,8 +40,8 @@ from pool.reconciliation import (
     ReconciliationState,
     ReportKind,
 )
-from pool.store.protocol import Page
-from pool.store.reconciliations import Reconciliations
+from pool.storage.protocol import Page
+from pool.storage.reconciliations import Reconciliations
 
 log = logging.getLogger(__name__)
 

@@ -40,7 +40,7 @@ from actors.router import Router
 from actors.subscription import Subscription
 from pool.config import Config, RaySettings, environment
 from pool.errors import ConfigError, Conflict, PeerLost, PoolError
-from pool.subscription import SubscriptionSpec
+from pool.subscriptions.spec import SubscriptionSpec
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """What running work holds of its keys' limits, until it has ended.
 
-A reservation is made in one transaction (``pool.store.keyring``) before its execution is placed.
+A reservation is made in one transaction (``pool.storage.key_store``) before its execution is placed.
 From then on it has a task that waits for the execution's end at its owner, wherever it moves, and
 puts its cost in the reservation's place. A router that comes to life takes up the reservations that
 it finds open; so whatever dies, a cost is counted once, and a reservation is given back only where
@@ -18,8 +18,6 @@ from typing import assert_never
 from weakref import WeakValueDictionary
 
 from actors.peers import Peers
-from pool.allowance import Charge, LimitCause, Limited, Settled
-from pool.blocks import block_at
 from pool.errors import (
     KeyLimited,
     NotFound,
@@ -28,10 +26,12 @@ from pool.errors import (
     RateLimited,
     TooManyAtOnce,
 )
-from pool.execution import Execution, ExecutionStatus
-from pool.keys import KeySpec
+from pool.executions.execution import Execution, ExecutionStatus
+from pool.keys.api_keys import KeySpec
+from pool.keys.quotas import Charge, LimitCause, Limited, Settled
 from pool.money import nano_usd
-from pool.store.protocol import Directory
+from pool.storage.protocol import Directory
+from pool.usage.blocks import block_at
 
 log = logging.getLogger(__name__)
 

@@ -25,23 +25,23 @@ from actors.sessions import Sessions
 from actors.subscription import Subscription
 from actors.tracing import OFF, Tracing
 from actors.watch import Watch
-from pool.alerts import Alert, AlertSettings, failover, session_moved
-from pool.backup import Backup
-from pool.delivery import ListedAlert
+from pool.alerts.alerts import Alert, AlertSettings, failover, session_moved
+from pool.alerts.delivery import ListedAlert
+from pool.alerts.webhooks import Webhook
 from pool.errors import Conflict, NotFound, PeerLost, PoolError, StoreError
-from pool.execution import Execution, ExecutionRequest, Routing
-from pool.happening import HappeningPage, Wanted
-from pool.keys import KeyHolder, KeySpec, Presented, ShownKey
-from pool.overview import Overview, overview
-from pool.rebalancing import Rebalancing
-from pool.report import Report
-from pool.session import Session
-from pool.store.protocol import Directory, Page, Registration, SessionHome
-from pool.subscription import SubscriptionChange, SubscriptionSpec, changed
-from pool.tally import Figures
-from pool.usage import UsageRecord
-from pool.value import Value
-from pool.webhook import Webhook
+from pool.executions.execution import Execution, ExecutionRequest, Routing
+from pool.executions.session import Session
+from pool.keys.api_keys import KeyHolder, KeySpec, Presented, ShownKey
+from pool.routing.rebalancing import Rebalancing
+from pool.storage.backup import Backup
+from pool.storage.protocol import Directory, Page, Registration, SessionHome
+from pool.subscriptions.pool_overview import Overview, overview
+from pool.subscriptions.report import Report
+from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed
+from pool.telemetry.counters import Figures
+from pool.telemetry.events import HappeningPage, Wanted
+from pool.usage.records import UsageRecord
+from pool.values import Value
 
 log = logging.getLogger(__name__)
 

@@ -19,18 +19,18 @@ from datetime import datetime, timedelta
 from actors.fetching import Elsewhere, fetched, note_gone
 from actors.leaving import Leaving, seat_failed
 from actors.life import STORE_RETRY_SECONDS, Life
-from pool.admission import Refusal, refusal_to_start
-from pool.claude.run import Launch, Run
-from pool.claude.workplace import resolved
+from pool.claude.launch.directories import resolved
+from pool.claude.runner import Launch, Run
 from pool.errors import ConfigError, Conflict, InvalidRequest, PoolError, StoreError
-from pool.execution import ExecutionRow, ExecutionStatus, Intent
-from pool.failover import goes_elsewhere, was_unsure
-from pool.outcome import Completed, Failed, FailureKind, Outcome
-from pool.report import Report
-from pool.settlement import settlement
-from pool.slots import Hold
-from pool.state import ask_to_start, held_while_running, reservation
-from pool.store.protocol import Settlement
+from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.storage.protocol import Settlement
+from pool.subscriptions.admission import Refusal, refusal_to_start
+from pool.subscriptions.failover import goes_elsewhere, was_unsure
+from pool.subscriptions.report import Report
+from pool.subscriptions.settlement import settlement
+from pool.subscriptions.slots import Hold
+from pool.subscriptions.state import ask_to_start, held_while_running, reservation
 
 log = logging.getLogger(__name__)
 

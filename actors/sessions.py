@@ -14,9 +14,9 @@ from datetime import datetime
 from actors.peers import Peers
 from actors.watch import Watch
 from pool.errors import NotFound, PoolError
-from pool.rebalancing import Rebalancing, relocations
-from pool.session import Session, session_of
-from pool.store.protocol import Directory, Page, SessionHome
+from pool.executions.session import Session, session_of
+from pool.routing.rebalancing import Rebalancing, relocations
+from pool.storage.protocol import Directory, Page, SessionHome
 
 log = logging.getLogger(__name__)
 

@@ -23,21 +23,21 @@ from actors.offer import follow_offer
 from actors.progress import Watchers
 from actors.runs import Runs
 from actors.transcripts import Transcripts
-from pool.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
-from pool.breakdown import Question, UsageTable
-from pool.claude.session_copy import SessionCopy
-from pool.cooldown import Standing, suspected
+from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import NotFound, StoreError
-from pool.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
-from pool.outcome import FailureKind
-from pool.progress import ProgressPage
-from pool.rates import Rates
-from pool.report import Report
-from pool.state import REMEMBERED, ask_of, recovered
-from pool.store.protocol import BlockTotal, Ledger, Page
-from pool.subscription import SubscriptionSpec
-from pool.usage import UsageRecord, UsageSource
-from pool.value import Value
+from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
+from pool.executions.outcome import FailureKind
+from pool.executions.progress import ProgressPage
+from pool.storage.protocol import BlockTotal, Ledger, Page
+from pool.subscriptions.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
+from pool.subscriptions.report import Report
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.subscriptions.standing import Standing, suspected
+from pool.subscriptions.state import REMEMBERED, ask_of, recovered
+from pool.usage.breakdown import Question, UsageTable
+from pool.usage.prices import Rates
+from pool.usage.records import UsageRecord, UsageSource
+from pool.values import Value
 
 OBSERVED_EVENTS = 500
 """How many of the newest limit events the forecast is learned from at activation."""

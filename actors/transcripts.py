@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 from actors.life import Life
 from actors.runs import Runs
-from pool.claude.run import Launch
-from pool.claude.session_copy import SessionCopy
+from pool.claude.runner import Launch
+from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import Conflict
-from pool.execution import ExecutionRow, ExecutionStatus
-from pool.outcome import Failed
+from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.outcome import Failed
 
 MOST_FAILED_TURNS = 50
 """How far back turns that answered nothing are looked for."""

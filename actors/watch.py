@@ -16,10 +16,10 @@ from actors.happenings import MOST_AT_ONCE
 from actors.peers import Peers
 from actors.subscription import Subscription
 from pool.errors import PoolError
-from pool.happening import Happening, changes
-from pool.report import Report
-from pool.subscription import SubscriptionSpec
-from pool.tally import SeatTally
+from pool.subscriptions.report import Report
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.telemetry.counters import SeatTally
+from pool.telemetry.events import Happening, changes
 
 log = logging.getLogger(__name__)
 

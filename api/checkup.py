@@ -22,20 +22,20 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from actors.ray_directory import base_directory, why_not
-from pool.alerts import AlertSettings
-from pool.catalogue import Catalogue, merged
-from pool.claude.auth import AuthStatus, auth_status
-from pool.claude.environment import environment as run_environment
-from pool.claude.locate import find_executable, read_version
-from pool.claude.login import login_expires_at
-from pool.claude.offer import offered_models
-from pool.claude.session_files import why_not_writable
-from pool.claude.version import refusal
+from pool.alerts.alerts import AlertSettings
+from pool.claude.binary.auth import AuthStatus, auth_status
+from pool.claude.binary.locate import find_executable, read_version
+from pool.claude.binary.login import login_expires_at
+from pool.claude.binary.models import offered_models
+from pool.claude.binary.version import refusal
+from pool.claude.launch.environment import environment as run_environment
+from pool.claude.transcripts.files import why_not_writable
 from pool.config import Config, check_subscription, load, secret
 from pool.errors import ConfigError
 from pool.proxies import proxies
-from pool.subscription import SubscriptionSpec
-from pool.value import instant_text
+from pool.routing.model_catalogue import Catalogue, merged
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.values import instant_text
 
 AT_ONCE = 4
 """A question to the CLI takes a process of 200 MB."""

@@ -2,7 +2,7 @@
 
 Two kinds of keys. Those of ``pool.toml``: a key's value is read once at the start from the variable
 that ``key_env`` names, and kept as its SHA-256. And those that administrators make while the pool
-runs (``pool.keys``): the pool is asked about them, by id and digest, and its answer is believed for
+runs (``pool.keys.api_keys``): the pool is asked about them, by id and digest, and its answer is believed for
 a second, so that a revocation is felt within two. A pool without any key is open, which
 ``pool.config`` allows on loopback alone; once a key was made it never opens again by itself.
 Callers are known before a byte of their body is read.
@@ -26,10 +26,10 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from actors.client import PoolClient
-from pool import keys as pool_keys
 from pool.config import ApiKeySpec, secret
 from pool.errors import ConfigError, PoolError
-from pool.keys import KeyHolder, Presented, Scope
+from pool.keys import api_keys as pool_keys
+from pool.keys.api_keys import KeyHolder, Presented, Scope
 
 REMEMBERED_SECONDS = 1.0
 """How long what the pool said of a key is believed: well within the two seconds promised."""

@@ -25,10 +25,17 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pool.execution import ExecutionStatus
-from pool.report import Report, SubscriptionState
-from pool.tally import BOUNDS_SECONDS, Counts, Durations, Figures, RouterTally, SeatTally
-from pool.usage import ModelUsageReport
+from pool.executions.execution import ExecutionStatus
+from pool.subscriptions.report import Report, SubscriptionState
+from pool.telemetry.counters import (
+    BOUNDS_SECONDS,
+    Counts,
+    Durations,
+    Figures,
+    RouterTally,
+    SeatTally,
+)
+from pool.usage.records import ModelUsageReport
 
 MOST_MODELS = 100
 OTHER = "other"

@@ -27,7 +27,6 @@ from api.dialects.addresses import hint
 from api.dialects.errors import RunFailed, Unsupported
 from api.head import HeadTooLarge
 from api.keys import Forbidden, Foreign, Unauthorized
-from pool.answer_schema import place_inside
 from pool.errors import (
     BadField,
     Conflict,
@@ -49,9 +48,10 @@ from pool.errors import (
     Unavailable,
     UnknownModel,
 )
-from pool.execution import Execution
-from pool.outcome import FailureKind
-from pool.value import Value
+from pool.executions.answer_schema import place_inside
+from pool.executions.execution import Execution
+from pool.executions.outcome import FailureKind
+from pool.values import Value
 
 log = logging.getLogger(__name__)
 

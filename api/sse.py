@@ -22,8 +22,8 @@ from actors.client import PoolClient
 from api.event_schema import event_schema
 from api.problems import Responses, problem_of
 from pool.errors import PoolError
-from pool.execution import Execution, ExecutionRequest
-from pool.progress import Event, Progress
+from pool.executions.execution import Execution, ExecutionRequest
+from pool.executions.progress import Event, Progress
 
 HEARTBEAT_SECONDS = 15.0
 MEDIA_TYPE = "text/event-stream"

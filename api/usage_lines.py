@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from io import StringIO
 
-from pool.breakdown import CostSource, UsageBreakdown
 from pool.money import nano_usd, usd
+from pool.usage.breakdown import CostSource, UsageBreakdown
 
 _LIKE_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _FIGURES = (

@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from actors.client import PoolClient
-from pool.execution import Execution, ExecutionRequest
+from pool.executions.execution import Execution, ExecutionRequest
 
 
 async def awaited(

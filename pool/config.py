@@ -26,18 +26,18 @@ from pydantic import (
 )
 
 from pool.admin_api.organizations import Organization, ReconciliationSettings
-from pool.admission import AdmissionLimits
-from pool.alerts import AlertSettings
+from pool.alerts.alerts import AlertSettings
+from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
 from pool.errors import ConfigError
-from pool.execution import MAX_TIMEOUT_SECONDS, ModelId
-from pool.health import HealthWeights
-from pool.keys import KeySpec
+from pool.executions.execution import MAX_TIMEOUT_SECONDS, ModelId
+from pool.keys.api_keys import KeySpec
 from pool.proxies import sparing_loopback
-from pool.rebalancing import Rebalancing
-from pool.routing import RoutingSettings
-from pool.subscription import Credential, EnvironmentName, SubscriptionSpec
-from pool.value import Value
-from pool.webhook import Webhook, WebhookSpec, signing_key
+from pool.routing.ranking import RoutingSettings
+from pool.routing.rebalancing import Rebalancing
+from pool.subscriptions.admission import AdmissionLimits
+from pool.subscriptions.health import HealthWeights
+from pool.subscriptions.spec import Credential, EnvironmentName, SubscriptionSpec
+from pool.values import Value
 
 _DATABASE = re.compile(r"postgres(ql)?://")
 

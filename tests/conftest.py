@@ -13,7 +13,7 @@ from workers import (
     pytest_xdist_make_scheduler,
 )
 
-from pool.subscription import SubscriptionSpec
+from pool.subscriptions.spec import SubscriptionSpec
 
 __all__ = [
     "pytest_collection_modifyitems",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from api.cli.service import DEFAULT_KEY_ENV, DEFAULT_URL, KeyEnv, Url, service, understood
-from pool.backup import Backup
+from pool.storage.backup import Backup
 
 
 def backup(*, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None:

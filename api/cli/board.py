@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pool.overview import Overview
-from pool.report import Report, Source, SubscriptionState
+from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.report import Report, Source, SubscriptionState
 
 _BAR_WIDTH = 9
 _COLOURS = {

@@ -19,7 +19,7 @@ from api.cli.service import (
     service,
     understood,
 )
-from pool.execution import Attempt, Candidate, Execution
+from pool.executions.execution import Attempt, Candidate, Execution
 
 ExecutionId = Annotated[str, typer.Argument(help="The execution's id.", metavar="EXECUTION_ID")]
 

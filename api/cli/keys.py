@@ -19,8 +19,8 @@ from api.cli.service import (
     service,
     understood,
 )
-from pool.keys import DEFAULT_GRACE_SECONDS, ShownKey
-from pool.value import instant_text
+from pool.keys.api_keys import DEFAULT_GRACE_SECONDS, ShownKey
+from pool.values import instant_text
 
 commands = typer.Typer(
     no_args_is_help=True,

@@ -51,7 +51,7 @@ def _with_store(config: Config, store: str) -> Config:
 
 async def _moved(before: Config, after: Config) -> str:
     from actors.activation import stores_of  # noqa: PLC0415 - --help need not wait for it
-    from pool.store.moving import move  # noqa: PLC0415
+    from pool.storage.migrate import move  # noqa: PLC0415
 
     declared = [spec.id for spec in before.subscriptions]
     moved = await move(stores_of(before), stores_of(after), declared)

@@ -22,9 +22,9 @@ from api.cli.service import (
     service,
     understood,
 )
-from pool.reconciliation import Finding, Reconciliation, ReconciliationOrder
-from pool.store.protocol import Page
-from pool.value import instant_text
+from pool.reconciliation.findings import Finding, Reconciliation, ReconciliationOrder
+from pool.storage.protocol import Page
+from pool.values import instant_text
 
 POLL_SECONDS = 1.0
 

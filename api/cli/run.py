@@ -25,8 +25,8 @@ from api.cli.service import (
     service,
     understood,
 )
-from pool.execution import Execution, ExecutionStatus
-from pool.progress import AttemptBegan, AttemptFailed, Ended, Text, Withdrawn
+from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.progress import AttemptBegan, AttemptFailed, Ended, Text, Withdrawn
 
 Prompt = Annotated[str, typer.Argument(help="What the model should do; `-` reads standard input.")]
 Model = Annotated[str | None, typer.Option(help="A model; without it the pool's default.")]

@@ -15,10 +15,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from rich.console import Console
 
 from pool.config import environment
-from pool.execution import Execution
-from pool.overview import Overview
-from pool.progress import Progress
-from pool.report import Report
+from pool.executions.execution import Execution
+from pool.executions.progress import Progress
+from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.report import Report
 
 DEFAULT_URL = "http://127.0.0.1:8600"
 POLL_SECONDS = 30

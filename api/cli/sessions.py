@@ -21,8 +21,8 @@ from api.cli.service import (
     service,
     understood,
 )
-from pool.session import Session
-from pool.store.protocol import Page
+from pool.executions.session import Session
+from pool.storage.protocol import Page
 
 commands = typer.Typer(
     no_args_is_help=True, help="List, show or forget the conversations of a running service."

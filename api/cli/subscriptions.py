@@ -20,7 +20,7 @@ from api.cli.service import (
     service,
     understood,
 )
-from pool.report import Report
+from pool.subscriptions.report import Report
 
 commands = typer.Typer(
     no_args_is_help=True,

@@ -29,8 +29,8 @@ from api.cli.service import (
     understood,
 )
 from api.usage_lines import csv_lines, json_lines
-from pool.breakdown import CostSource, Grouping, UsageBreakdown, UsageRow
-from pool.value import instant_text
+from pool.usage.breakdown import CostSource, Grouping, UsageBreakdown, UsageRow
+from pool.values import instant_text
 
 DAYS_SHOWN = 7
 _HEADINGS = ("records", "cost", "input", "output", "cache writes", "cache reads")

@@ -29,11 +29,11 @@ from api.demo.bill import Usage
 from api.demo.standin import Standin
 from api.keys import Keys
 from api.listening import bound, listening
-from pool.claude.locate import find_executable
+from pool.claude.binary.locate import find_executable
 from pool.config import Config, environment, parse
 from pool.money import nano_usd, usd
-from pool.overview import Overview
-from pool.report import Report
+from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.report import Report
 
 LONGEST_SECONDS = 120
 """Several times what it takes on two cores (about 25 s)."""

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from api.dialects.history import Turn, after_last_answer, images_of, prompt_of
-from pool.answer_schema import place_inside
 from pool.errors import InvalidRequest
-from pool.execution import ExecutionRequest
-from pool.image import Image
-from pool.value import Value
+from pool.executions.answer_schema import place_inside
+from pool.executions.execution import ExecutionRequest
+from pool.executions.image import Image
+from pool.values import Value
 
 MAX_MESSAGES = 10_000
 MAX_PARTS = 1_000

@@ -45,10 +45,10 @@ from api.dialects.shown import (
 )
 from api.dialects.stops import Speech
 from pool.errors import InvalidRequest
-from pool.execution import Execution, ModelId, SessionId
-from pool.image import Image
-from pool.usage import UsageReport
-from pool.value import Value
+from pool.executions.execution import Execution, ModelId, SessionId
+from pool.executions.image import Image
+from pool.usage.records import UsageReport
+from pool.values import Value
 
 _NAMES = {
     "prompt": "messages",

@@ -7,7 +7,7 @@ from typing import Any
 from api.dialects.chat import ChatCompletionChunk
 from api.dialects.messages import MessageEvent
 from api.event_schema import event_schema
-from pool.value import Value
+from pool.values import Value
 
 _REF = "#/components/schemas/{model}"
 

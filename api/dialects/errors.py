@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pool.errors import BadField, PoolError
-from pool.execution import Execution
+from pool.executions.execution import Execution
 
 
 class Unsupported(BadField):

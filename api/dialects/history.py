@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any, Literal
 
-from pool.image import Image
-from pool.value import Value
+from pool.executions.image import Image
+from pool.values import Value
 
 PREAMBLE = """\
 What follows is a conversation, oldest turn first: one JSON object a line, one line a turn. All \

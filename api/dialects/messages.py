@@ -44,10 +44,10 @@ from api.dialects.shown import (
     speech_of,
 )
 from api.dialects.stops import Speech
-from pool.execution import Execution, ModelId, SessionId
-from pool.image import Image
-from pool.usage import Usage, UsageReport, usage_report
-from pool.value import Value
+from pool.executions.execution import Execution, ModelId, SessionId
+from pool.executions.image import Image
+from pool.usage.records import Usage, UsageReport, usage_report
+from pool.values import Value
 
 _NAMES = {
     "prompt": "messages",

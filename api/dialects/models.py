@@ -11,9 +11,9 @@ import re
 from datetime import UTC, datetime
 from typing import Literal
 
-from pool.catalogue import Catalogue
-from pool.model_name import base_name
-from pool.value import Instant, Value
+from pool.routing.model_catalogue import Catalogue
+from pool.usage.model_names import base_name
+from pool.values import Instant, Value
 
 _UNKNOWN = datetime.fromtimestamp(0, UTC)
 _RELEASED = re.compile(r"[-@](20\d{6})(?:\[1m\])?$")

@@ -28,8 +28,8 @@ from api.dialects.shown import answer_headers, answerable
 from api.keys import MayExecute
 from api.problems import Problem, Stopping, problem_told
 from api.routes.arguments import Client, IdempotencyKey
-from pool.execution import Execution, SessionId
-from pool.progress import AttemptBegan, Ended, Event, Text, Thinking, ToolUse
+from pool.executions.execution import Execution, SessionId
+from pool.executions.progress import AttemptBegan, Ended, Event, Text, Thinking, ToolUse
 
 HOLD_SECONDS = 10.0
 HEARTBEAT_SECONDS = 15.0

@@ -10,10 +10,10 @@ from api.dialects.errors import RunFailed
 from api.dialects.fields import headers
 from api.dialects.stops import Speech
 from api.problems import served
-from pool.execution import Execution, ExecutionStatus, Routing
+from pool.executions.execution import Execution, ExecutionStatus, Routing
+from pool.executions.outcome import FailureKind
 from pool.money import Usd
-from pool.outcome import FailureKind
-from pool.value import Value
+from pool.values import Value
 
 
 class PoolPart(Value):

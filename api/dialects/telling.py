@@ -18,8 +18,8 @@ from starlette.types import Scope
 from api.dialects.addresses import Dialect, dialect_of
 from api.problems import KINDS, TYPE_PREFIX, Kind, Problem, Teller
 from api.request_id import request_id_of
-from pool.outcome import FailureKind
-from pool.value import Value
+from pool.executions.outcome import FailureKind
+from pool.values import Value
 
 MAX_RETRY_AFTER_SECONDS = 120
 """Longer, and an SDK is told not to wait: Anthropic's would sleep for whatever it is told."""

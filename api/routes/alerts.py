@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from api.keys import MayRead, ways_to_present_a_key
 from api.problems import documented
 from api.routes.arguments import Client, Cursor, Limit
-from pool.delivery import ListedAlert
-from pool.store.protocol import Page
+from pool.alerts.delivery import ListedAlert
+from pool.storage.protocol import Page
 
 routes = APIRouter(
     prefix="/v1/alerts",

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from api.keys import MayAdminister, ways_to_present_a_key
 from api.problems import documented
 from api.routes.arguments import Client
-from pool.backup import Backup
+from pool.storage.backup import Backup
 
 routes = APIRouter(
     prefix="/v1/backups",

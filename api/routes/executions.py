@@ -16,14 +16,14 @@ from api.problems import Responses, documented, served
 from api.routes.arguments import Client, Cursor, IdempotencyKey, Limit, PathId
 from api.sse import STREAM, resumed, streamed
 from api.waiting import awaited
-from pool.execution import (
+from pool.executions.execution import (
     Execution,
     ExecutionRequest,
     SessionId,
     ShownStatus,
     SubscriptionId,
 )
-from pool.store.protocol import Page
+from pool.storage.protocol import Page
 
 routes = APIRouter(
     prefix="/v1/executions",

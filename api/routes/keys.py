@@ -10,14 +10,14 @@ from api.body import JsonRoute
 from api.keys import MayAdminister, ways_to_present_a_key
 from api.problems import documented
 from api.routes.arguments import Client
-from pool.keys import (
+from pool.keys.api_keys import (
     DEFAULT_GRACE_SECONDS,
     LONGEST_GRACE_SECONDS,
     IssuedKey,
     KeySpec,
     ShownKey,
 )
-from pool.store.protocol import Page
+from pool.storage.protocol import Page
 
 routes = APIRouter(
     prefix="/v1/keys",

@@ -18,7 +18,7 @@ from api.keys import MayRead
 from api.metrics import HttpMetrics, exposition
 from api.routes.arguments import Client
 from pool.errors import PoolError
-from pool.tally import Figures
+from pool.telemetry.counters import Figures
 
 log = logging.getLogger(__name__)
 routes = APIRouter(include_in_schema=False)

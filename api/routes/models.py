@@ -10,9 +10,9 @@ from api.dialects.models import Model, ModelList, model, models
 from api.dialects.telling import ModelsError, documented
 from api.keys import MayRead, ways_to_present_a_key
 from api.routes.arguments import Client
-from pool.catalogue import Catalogue, catalogue
 from pool.config import ClaudeSettings
 from pool.errors import UnknownModel
+from pool.routing.model_catalogue import Catalogue, catalogue
 
 routes = APIRouter(
     prefix="/v1/models",

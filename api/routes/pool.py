@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from api.keys import MayRead, ways_to_present_a_key
 from api.problems import documented
 from api.routes.arguments import Client
-from pool.overview import Overview
+from pool.subscriptions.pool_overview import Overview
 
 routes = APIRouter(
     prefix="/v1/pool",

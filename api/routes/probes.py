@@ -12,7 +12,7 @@ from fastapi import APIRouter
 
 from api.problems import NotReady, documented
 from api.routes.arguments import Client
-from pool.value import Value
+from pool.values import Value
 
 routes = APIRouter(tags=["probes"])
 

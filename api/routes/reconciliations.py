@@ -10,14 +10,14 @@ from api.body import JsonRoute
 from api.keys import MayAdminister, MayRead, ways_to_present_a_key
 from api.problems import documented
 from api.routes.arguments import Client, Cursor, Limit, PathId
-from pool.reconciliation import (
+from pool.reconciliation.findings import (
     Reconciliation,
     ReconciliationOrder,
     ReconciliationRange,
     ReportKind,
 )
-from pool.store.protocol import Page
-from pool.value import Instant
+from pool.storage.protocol import Page
+from pool.values import Instant
 
 routes = APIRouter(
     prefix="/v1/reconciliations",

@@ -8,7 +8,7 @@ from api.body import JsonRoute
 from api.keys import MayRead, ways_to_present_a_key
 from api.problems import documented
 from api.routes.arguments import Client
-from pool.execution import ExecutionRequest, Routing
+from pool.executions.execution import ExecutionRequest, Routing
 
 routes = APIRouter(
     prefix="/v1/route",

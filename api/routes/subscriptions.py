@@ -10,12 +10,12 @@ from api.problems import Responses, documented
 from api.routes.arguments import Client, Cursor, Limit, PathId
 from pool.config import check_subscription, environment
 from pool.errors import ConfigError, InvalidRequest
-from pool.health import Health
-from pool.report import BlockReport, Report
-from pool.reported import RecordedUsage, ReportedUsage, ShownRecord
-from pool.store.protocol import Page
-from pool.subscription import SubscriptionChange, SubscriptionSpec
-from pool.value import Instant
+from pool.storage.protocol import Page
+from pool.subscriptions.health import Health
+from pool.subscriptions.report import BlockReport, Report
+from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
+from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
+from pool.values import Instant
 
 routes = APIRouter(
     prefix="/v1/subscriptions",

@@ -17,8 +17,8 @@ from api.body import RoomyJsonRoute
 from api.keys import MayAdminister, ways_to_present_a_key
 from api.problems import documented
 from api.routes.arguments import Client
-from pool.claude.telemetry import read_export
-from pool.value import Value
+from pool.claude.transcripts.telemetry import read_export
+from pool.values import Value
 
 routes = APIRouter(
     prefix="/v1/otlp/v1",

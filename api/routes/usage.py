@@ -16,9 +16,9 @@ from api.keys import MayRead, ways_to_present_a_key
 from api.problems import Responses, documented
 from api.routes.arguments import Client
 from api.usage_lines import csv_lines, json_lines
-from pool.breakdown import MOST_GROUPINGS, Grouping, UsageBreakdown
-from pool.execution import SubscriptionId
-from pool.value import Instant
+from pool.executions.execution import SubscriptionId
+from pool.usage.breakdown import MOST_GROUPINGS, Grouping, UsageBreakdown
+from pool.values import Instant
 
 LINES_AT_ONCE = 500
 

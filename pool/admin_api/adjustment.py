@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pool.reconciliation import Bucket
-from pool.usage import ModelUsage, Usage, UsageRecord, UsageSource
-from pool.value import Value, instant_text
+from pool.reconciliation.findings import Bucket
+from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
+from pool.values import Value, instant_text
 
 _NOTHING = ModelUsage()
 

@@ -28,7 +28,7 @@ from pool.admin_api.reports import (
     people,
     usage_buckets,
 )
-from pool.value import instant_text
+from pool.values import instant_text
 
 TIMEOUT = httpx.Timeout(60, connect=10)
 """A page of a month takes seconds."""

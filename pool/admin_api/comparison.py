@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from pool.money import nano_usd, usd
-from pool.rates import EstimatedCost, Rates
-from pool.reconciliation import Figures, Finding, Verdict
-from pool.usage import ModelUsage, Usage
-from pool.value import Value
+from pool.reconciliation.findings import Figures, Finding, Verdict
+from pool.usage.prices import EstimatedCost, Rates
+from pool.usage.records import ModelUsage, Usage
+from pool.values import Value
 
 CENT_NANO_USD = 10_000_000
 _TOKENS = (

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StringConstraints
 
 from pool.admin_api.reports import CostBucket, PersonUsage
-from pool.execution import SubscriptionId
-from pool.model_name import base_name
-from pool.reconciliation import OrganizationId, ReportKind
-from pool.subscription import EnvironmentName
-from pool.usage import ModelUsage
-from pool.value import Value
+from pool.executions.execution import SubscriptionId
+from pool.reconciliation.findings import OrganizationId, ReportKind
+from pool.subscriptions.spec import EnvironmentName
+from pool.usage.model_names import base_name
+from pool.usage.records import ModelUsage
+from pool.values import Value
 
 _API_KEY = "api_key"
 _SEATS = frozenset({"team", "enterprise"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pool.value import Value
+from pool.values import Value
 
 
 class ProblemKind(StrEnum):

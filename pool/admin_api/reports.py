@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from pool.admin_api.problems import ProblemKind, Unusable
 from pool.money import nano_usd
-from pool.usage import ModelUsage
-from pool.value import Instant, Value
+from pool.usage.records import ModelUsage
+from pool.values import Instant, Value
 
 UNNAMED = "unnamed"
 """Stands for a model that a report leaves open."""

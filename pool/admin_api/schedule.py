@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from pool.reconciliation import Bucket, ReportKind
-from pool.value import Value
+from pool.reconciliation.findings import Bucket, ReportKind
+from pool.values import Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_AT_ONCE = {ReportKind.USAGE: 168, ReportKind.COST: 31, ReportKind.CLAUDE_CODE: 1}

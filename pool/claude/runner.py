@@ -1,281 +1,163 @@
-"""Starts the CLI, one process a run, so that the run outlives whoever started it.
+"""One run of the CLI, as its owner sees it.
 
-Between this process and the CLI stands ``supervisor.py``, which leaves its parent at once. What
-ties a run to its owner is its directory alone, below ``runs_dir``, under the run's id.
+A ``Runner`` turns a ``Launch`` into a ``Run``. A run outlives whoever started it: it writes to a
+directory of its own, and another activation finds it there by its id and goes on waiting. Whether
+the process was spawned for this run, had been started ahead of it, or served others before is the
+runner's business; nothing here says that it is new.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
-import tempfile
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
-from contextlib import suppress
-from datetime import datetime, timedelta
-from functools import cached_property
-from pathlib import Path
-from uuid import uuid4
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
 
-from pool.claude.auth import AuthStatus, auth_status
-from pool.claude.command import argv, files, input_lines, prompt_uuid
-from pool.claude.ending import Ending
-from pool.claude.image_store import occupy
-from pool.claude.leftovers import clean
-from pool.claude.login import login_expires_at
-from pool.claude.offer import offered_models
-from pool.claude.process_run import ProcessRun
-from pool.claude.rescan import rescan
-from pool.claude.run import Launch, Printed
-from pool.claude.run_directory import LOCK_FD, RunDirectory
-from pool.claude.session_copy import (
-    SessionCopy,
-    copy_session,
-    install_session,
-    remove_session,
-)
-from pool.claude.session_files import why_not_writable
-from pool.errors import ConfigError
-from pool.usage import Usage
-
-_SUPERVISOR = Path(__file__).with_name("supervisor.py")
-_DEFAULTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
+from pool.claude.transcripts.copy import SessionCopy
+from pool.executions.grant import Tool
+from pool.executions.image import Image
+from pool.executions.outcome import Outcome
+from pool.executions.permissions import AgentSettings
+from pool.usage.prices import Rates
+from pool.usage.records import Usage
+from pool.values import Value
 
 
-class ProcessRunner:
-    """Runs of one subscription: see ``Runner``. ``executable`` finds the CLI or raises ConfigError.
+class Launch(Value):
+    """What a runner needs to run the CLI once. Never logged: it holds the prompt."""
 
-    All of them share one working directory beside ``runs_dir``, which stays empty. The CLI files a
-    session under its directory, and finds it from there again.
-    """
+    run_id: str
+    """Names the run's directory; the execution's id."""
+    prompt: str
+    session_id: str
+    resumes: bool
+    forks: str | None = None
+    """The session to go on from in a new one; then ``resumes`` is false."""
+    model: str
+    timeout_seconds: float
+    system_prompt: str | None = None
+    max_turns: int | None = None
+    max_budget_usd: str | None = None
+    json_schema: dict[str, Any] | None = None
+    images: tuple[Image, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    agent: AgentSettings = AgentSettings()
+    session_total_nano_usd: int | None = None
+    """The session's last known running total: the base for CLIs that report only totals."""
+    rates: Rates = Rates()
+    """What the seat's models are known to cost: the price of a run that ends without a result."""
 
-    def __init__(
-        self,
-        executable: Callable[[], Awaitable[Path]],
-        runs_dir: Path,
-        *,
-        max_output_bytes: int = 64_000_000,
-        stop_grace: timedelta = timedelta(seconds=2),
-    ) -> None:
-        self._executable = executable
-        self._runs_dir = runs_dir.absolute()
-        self._work_dir = self._runs_dir.parent / "work"
-        self._max_output_bytes = max_output_bytes
-        self._grace_seconds = stop_grace.total_seconds()
 
-    async def start(self, launch: Launch, environment: Mapping[str, str]) -> ProcessRun:
-        """Start the CLI; see ``Runner``. An id that was started before is not started again.
+@dataclass(frozen=True)
+class Printed:
+    """A piece of what a run has printed."""
 
-        When this returns, the run's supervisor has left this process, or nothing was started.
+    data: bytes
+    size: int
+    """How much it has printed in all, in bytes."""
+    printed_at: datetime
+    """When it printed last."""
+
+
+class Run(Protocol):
+    """A run that was started, here or by an earlier activation."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    async def outcome(self) -> Outcome:
+        """Wait until the run has ended, and read how. Bounded by the launch's deadline plus a
+        grace; may be awaited again and by several tasks; cancelling the wait does not end the run.
         """
-        directory = RunDirectory(self._runs_dir, launch.run_id)
-        try:
-            command = argv(launch, await self._executable(), directory.path)
-        except ConfigError as error:
-            return self._run(launch, directory, _never(str(error)))
-        why = None if directory.exists() else await asyncio.to_thread(_unfit, environment)
-        if why is not None:
-            unfit = _never(f"its config_dir cannot be written: {why}", is_unfit=True)
-            return self._run(launch, directory, unfit)
-        # What the CLI keeps beside its transcripts would outlive the run elsewhere.
-        name, _, value = directory.mark.partition("=")
-        own = {**environment, "CLAUDE_CODE_TMPDIR": str(directory.path), name: value}
-        problem = await asyncio.to_thread(self._spawn, directory, launch, command, own)
-        return self._run(launch, directory, None if problem is None else _never(problem))
+        ...
 
-    @cached_property
+    def stop(self) -> None:
+        """Ask the run to end: politely, after 2 s by SIGTERM, after 2 s more by SIGKILL to its
+        group. Returns at once; ``outcome`` tells how it ended.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Remove what the run left on disk, once its outcome is durable."""
+        ...
+
+    def keep(self) -> None:
+        """Leave what it printed to those who watch, until the runner's ``expire`` removes it."""
+        ...
+
+
+class Runner(Protocol):
+    """Starts runs on one subscription, and finds those that an earlier activation started."""
+
+    @property
     def place(self) -> str:
-        """A name that was drawn when the directory of the runs was first used."""
-        file = self._runs_dir.parent / "place"
-        try:
-            return file.read_text(encoding="ascii")
-        except FileNotFoundError:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = file.with_suffix(".new")
-            draft.write_text(uuid4().hex, encoding="ascii")
-            draft.replace(file)
-            return file.read_text(encoding="ascii")
+        """Names where this runner's runs are: another machine, or a restored backup, is another."""
+        ...
+
+    async def start(self, launch: Launch, environment: Mapping[str, str]) -> Run:
+        """Start the CLI. A start that fails is a run whose outcome is ``Failed(NOT_STARTED)``."""
+        ...
 
     async def rescan(
         self, launch: Launch, environment: Mapping[str, str], recorded: Usage
     ) -> Usage | None:
-        """Look at the session's transcript again; see ``Runner``."""
-        found = await rescan(launch, Path(environment["CLAUDE_CONFIG_DIR"]), recorded)
-        return found.usage if found is not None else None
+        """What can be found today of a run that was settled without knowing its cost, beyond what
+        was ``recorded``; None where there is nothing, or no price for it yet.
+        """
+        ...
+
+    def clean(self, environment: Mapping[str, str], older_than: datetime) -> None:
+        """Remove what killed CLIs left in the seat's config directory. Blocking."""
+        ...
+
+    def sweep(self, keep: Container[str]) -> None:
+        """Remove what runs of other ids left on disk: their executions have ended. What was kept
+        for those who watch stays. Blocking.
+        """
+        ...
+
+    def expire(self, kept_before: datetime) -> None:
+        """Remove what was kept for those who watch, where that was before an instant. Blocking."""
+        ...
+
+    def printed(self, run_id: str, offset: int, limit: int) -> Printed | None:
+        """At most ``limit`` bytes of what a run has printed, from ``offset``; None where nothing of
+        it is there, not yet or no more. Blocking.
+        """
+        ...
 
     async def is_signed_in(self, environment: Mapping[str, str]) -> bool:
-        """Ask ``claude auth status``; see ``Runner``."""
-        return (await self._status(environment)).logged_in
+        """Whether the CLI says that there is a credential. ``ConfigError`` where it cannot say."""
+        ...
 
     async def login_expires_at(
         self, environment: Mapping[str, str], now: datetime
     ) -> datetime | None:
-        """Look where the CLI keeps its login; see ``Runner``."""
-        return await login_expires_at(environment, now, lambda: self._status(environment))
+        """When the login ends, so that a human has to sign in again; None where it has no end, or
+        nobody knows it. ``ConfigError`` where the CLI has to be asked and cannot say.
+        """
+        ...
 
     async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Ask for the models that the CLI offers; see ``Runner``."""
-        return await offered_models(await self._executable(), environment)
+        """The models that the CLI offers, and what each name runs as; nothing is run or spent.
+        ``ConfigError`` where it cannot say.
+        """
+        ...
 
     def copy_session(
         self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]
     ) -> SessionCopy:
-        """A session's transcript; see ``Runner``."""
-        prompts = [prompt_uuid(launch) for launch in without]
-        return copy_session(Path(environment["CLAUDE_CONFIG_DIR"]), session_id, prompts)
+        """A session's transcript, without the turns of some launches; see ``session_copy``."""
+        ...
 
     def install_session(self, environment: Mapping[str, str], copy: SessionCopy) -> None:
-        """Put a session where the CLI finds it; see ``Runner``."""
-        install_session(Path(environment["CLAUDE_CONFIG_DIR"]), copy)
+        """Put a session where the CLI finds it. Blocking; see ``session_copy``."""
+        ...
 
     def remove_session(self, environment: Mapping[str, str], session_id: str) -> None:
-        """Remove a session's transcript; see ``Runner``."""
-        remove_session(Path(environment["CLAUDE_CONFIG_DIR"]), session_id)
+        """Remove a session's transcript. Blocking."""
+        ...
 
-    def clean(self, environment: Mapping[str, str], older_than: datetime) -> None:
-        """Remove sockets and session files of CLIs that are dead; see ``leftovers``."""
-        clean(Path(environment["CLAUDE_CONFIG_DIR"]), older_than)
-
-    def sweep(self, keep: Container[str]) -> None:
-        """Remove the directories of ended runs that are not in ``keep``: a crash between the end of
-        an execution and the removal leaves one behind.
-        """
-        names = (entry.name for entry in self._runs_dir.glob("*") if entry.is_dir())
-        for name in names:
-            directory = RunDirectory(self._runs_dir, name)
-            if name not in keep and directory.kept_at() is None and not directory.is_locked():
-                directory.remove()
-
-    def expire(self, kept_before: datetime) -> None:
-        """Remove what was kept for those who watch; see ``Runner``."""
-        for entry in self._runs_dir.glob("*/kept"):
-            directory = RunDirectory(self._runs_dir, entry.parent.name)
-            kept_at = directory.kept_at()
-            if kept_at is not None and kept_at < kept_before:
-                directory.remove()
-
-    def printed(self, run_id: str, offset: int, limit: int) -> Printed | None:
-        """A piece of what a run has printed; see ``Runner``."""
-        return RunDirectory(self._runs_dir, run_id).printed(offset, limit)
-
-    def find(self, launch: Launch) -> ProcessRun | None:
-        """The run of this id, alive or ended. None proves that no CLI was ever started for it."""
-        directory = RunDirectory(self._runs_dir, launch.run_id)
-        if directory.exists() and directory.never_ran():
-            directory.remove()
-        return self._run(launch, directory, None) if directory.exists() else None
-
-    async def _status(self, environment: Mapping[str, str]) -> AuthStatus:
-        return await auth_status(await self._executable(), environment)
-
-    def _run(self, launch: Launch, directory: RunDirectory, never: Ending | None) -> ProcessRun:
-        return ProcessRun(launch, directory, grace_seconds=self._grace_seconds, never_started=never)
-
-    def _spawn(
-        self,
-        directory: RunDirectory,
-        launch: Launch,
-        command: tuple[str, ...],
-        environment: dict[str, str],
-    ) -> str | None:
-        """Start the supervisor and see it leave. The reason, where nothing was started."""
-        try:
-            self._work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = directory.create()
-        except OSError as error:
-            if directory.exists():
-                return None  # it was started before
-            return f"its directory cannot be made: {error.strerror}"
-        try:
-            directory.note_config_dir(environment.get("CLAUDE_CONFIG_DIR", ""))
-            for name, content in files(launch).items():
-                directory.write(name, content)
-            if launch.images:
-                occupy(directory.path, self._workplace(launch, directory), launch.session_id)
-            prompt = _unnamed_file(input_lines(launch))
-            try:
-                self._supervise(directory, launch, command, environment, prompt, lock)
-            finally:
-                os.close(prompt)
-        except OSError as error:
-            return error.strerror or "the system refused"
-        except ValueError:
-            return "its environment or command line holds a NUL character"
-        finally:
-            os.close(lock)
-        return None
-
-    def _workplace(self, launch: Launch, directory: RunDirectory) -> Path:
-        """Where the CLI works: as it was told; with tools in a directory of the run's own, which
-        goes with it; without any in one that stays empty.
-        """
-        if launch.agent.working_directory is not None:
-            return launch.agent.working_directory
-        return directory.workplace() if launch.tools else self._work_dir
-
-    def _supervise(
-        self,
-        directory: RunDirectory,
-        launch: Launch,
-        command: tuple[str, ...],
-        environment: dict[str, str],
-        prompt: int,
-        lock: int,
-    ) -> None:
-        bounds = (launch.timeout_seconds, self._max_output_bytes, self._grace_seconds)
-        supervised = (
-            *(sys.executable, "-I", "-S", str(_SUPERVISOR)),
-            *(str(directory.path), str(self._workplace(launch, directory)), *map(str, bounds)),
-            *command,
-        )
-        errors = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        pid = os.posix_spawn(
-            sys.executable,
-            supervised,
-            environment,
-            file_actions=(
-                (os.POSIX_SPAWN_DUP2, prompt, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 2, str(directory.path / "stderr"), errors, 0o600),
-                (os.POSIX_SPAWN_DUP2, lock, LOCK_FD),
-            ),
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_DEFAULTS,
-        )
-        # It lives for some 15 ms; one that hangs would be seen by the run's own bounds.
-        with suppress(ChildProcessError):  # where somebody else reaps this process's children
-            os.waitpid(pid, 0)
-
-
-def _never(problem: str, *, is_unfit: bool = False) -> Ending:
-    return Ending(started=False, problem=problem, is_unfit=is_unfit)
-
-
-def _unfit(environment: Mapping[str, str]) -> str | None:
-    """Why a run's sessions could not be kept; a directory that is not there yet is made."""
-    named = environment.get("CLAUDE_CONFIG_DIR")
-    if not named:
-        return None
-    with suppress(OSError):
-        Path(named).mkdir(mode=0o700, parents=True, exist_ok=True)
-    return why_not_writable(Path(named))
-
-
-def _unnamed_file(content: bytes) -> int:
-    """A file that no directory names, read from its beginning: where possible in memory alone."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("input")
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        os.lseek(fd, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    def find(self, launch: Launch) -> Run | None:
+        """The run of this id that was started before, alive or ended; None if there is none."""
+        ...

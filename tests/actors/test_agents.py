@@ -9,9 +9,9 @@ import pytest
 from localpool import LocalPool, spec
 
 from pool.errors import InvalidRequest, NotPermitted
-from pool.execution import ExecutionRequest, ExecutionStatus
-from pool.grant import Grant
-from pool.keys import KeySpec
+from pool.executions.execution import ExecutionRequest, ExecutionStatus
+from pool.executions.grant import Grant
+from pool.keys.api_keys import KeySpec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

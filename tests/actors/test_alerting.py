@@ -20,15 +20,15 @@ from actors.courier import HELD, Courier
 from actors.dispatching import DispatchSettings
 from actors.posting import Posting
 from actors.router import Router, RouterSettings
-from pool.alerts import AlertKind, AlertSettings, happened
-from pool.delivery import DeliveryStatus
-from pool.execution import ExecutionRequest
-from pool.report import Report
-from pool.reported import ReportedModelUsage, ReportedUsage
-from pool.store.outbox import Outbox
-from pool.store.protocol import Directory
-from pool.store.sqlite import SqliteStores
-from pool.webhook import Webhook, WebhookSpec, signing_key
+from pool.alerts.alerts import AlertKind, AlertSettings, happened
+from pool.alerts.delivery import DeliveryStatus
+from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
+from pool.executions.execution import ExecutionRequest
+from pool.storage.outbox import Outbox
+from pool.storage.protocol import Directory
+from pool.storage.sqlite import SqliteStores
+from pool.subscriptions.report import Report
+from pool.usage.reported import ReportedModelUsage, ReportedUsage
 
 MINUTE = timedelta(minutes=1)
 SETTINGS = AlertSettings()

@@ -13,12 +13,18 @@ from localpool import LonelyPeers, ManualClock, spec
 
 from actors.life import Surroundings
 from actors.subscription import Started, Subscription
-from pool.claude.installation import Installation
-from pool.claude.runner import ProcessRunner
-from pool.execution import Execution, ExecutionRequest, ExecutionStatus, Intent, Routing
-from pool.outcome import FailureKind
-from pool.snapshot import SeatPolicy
-from pool.store.sqlite import SqliteStores
+from pool.claude.binary.installation import Installation
+from pool.claude.process.spawner import ProcessRunner
+from pool.executions.execution import (
+    Execution,
+    ExecutionRequest,
+    ExecutionStatus,
+    Intent,
+    Routing,
+)
+from pool.executions.outcome import FailureKind
+from pool.storage.sqlite import SqliteStores
+from pool.subscriptions.reporting import SeatPolicy
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 INIT = f'{{"type":"system","subtype":"init","session_id":"{SESSION}"}}'

@@ -16,10 +16,10 @@ from localpool import NOON, SONNET, LocalPool
 
 from actors.beside import Beside
 from actors.life import Life
-from pool.claude.telemetry import ApiRequest, outside_record
-from pool.rates import Rates
-from pool.usage import ModelUsage, Usage, UsageRecord, UsageSource
-from pool.value import instant_text
+from pool.claude.transcripts.telemetry import ApiRequest, outside_record
+from pool.usage.prices import Rates
+from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
+from pool.values import instant_text
 
 DATED = f"{SONNET}-20250929"
 AN_HOUR_AGO = NOON - timedelta(hours=1)

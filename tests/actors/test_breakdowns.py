@@ -11,14 +11,14 @@ from localpool import NOON, LocalPool, usage_of
 from actors import breakdowns
 from actors.breakdowns import usage_table
 from actors.client import PoolClient
-from pool.breakdown import CostSource, Grouping, UsageBreakdown, UsageTable, question
 from pool.errors import InvalidRequest, NotFound
-from pool.execution import ExecutionRequest
+from pool.executions.execution import ExecutionRequest
+from pool.executions.outcome import Failed, FailureKind
 from pool.money import nano_usd, usd
-from pool.outcome import Failed, FailureKind
-from pool.store.protocol import Ledger
-from pool.store.sqlite import SqliteStores
-from pool.usage import UsageRecord, UsageSource
+from pool.storage.protocol import Ledger
+from pool.storage.sqlite import SqliteStores
+from pool.usage.breakdown import CostSource, Grouping, UsageBreakdown, UsageTable, question
+from pool.usage.records import UsageRecord, UsageSource
 
 HOUR = timedelta(hours=1)
 DAY = 24 * HOUR

@@ -13,13 +13,13 @@ from seats import ask, failed, later, limit, report_of, stop_for, until
 from actors.handover import HandedOver, Handover, NobodyTakesIt
 from actors.router import Router
 from actors.subscription import NotAdmitted, Started
-from pool.alerts import AlertKind
+from pool.alerts.alerts import AlertKind
 from pool.errors import Exhausted, NotFound, PeerLost, Unavailable
-from pool.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
-from pool.outcome import Failed, FailureKind
-from pool.progress import Ended
-from pool.report import SubscriptionState
-from pool.store.protocol import Settlement
+from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
+from pool.executions.outcome import Failed, FailureKind
+from pool.executions.progress import Ended
+from pool.storage.protocol import Settlement
+from pool.subscriptions.report import SubscriptionState
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 SEAT_OR_ROAD = [

@@ -10,7 +10,7 @@ from localpool import NOON, ManualClock
 
 from actors.happenings import Happenings
 from pool.errors import InvalidRequest
-from pool.happening import Happening, HappeningKind, Wanted
+from pool.telemetry.events import Happening, HappeningKind, Wanted
 
 
 def happened(number: int) -> Happening:

@@ -9,8 +9,8 @@ from localpool import FakeRunner, LocalPool, spec, usage_of
 from seats import ask, limit, runs_at, stop_for, until
 
 from actors.router import Router
-from pool.outcome import Completed
-from pool.subscription import SubscriptionSpec
+from pool.executions.outcome import Completed
+from pool.subscriptions.spec import SubscriptionSpec
 
 LATE_SECONDS = 0.3
 

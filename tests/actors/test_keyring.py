@@ -13,7 +13,6 @@ from localpool import FakeRunner, LocalPool, ManualClock, completed, spec, usage
 from actors.keyring import Keyring
 from actors.reservations import Reservations
 from actors.router import Router
-from pool.allowance import Charge
 from pool.errors import (
     Conflict,
     InvalidRequest,
@@ -26,10 +25,11 @@ from pool.errors import (
     TooManyAtOnce,
     Unavailable,
 )
-from pool.execution import Execution, ExecutionRequest
-from pool.keys import IssuedKey, KeySpec, KeyStanding, fingerprint, presented
-from pool.outcome import Failed, FailureKind
-from pool.usage import Usage
+from pool.executions.execution import Execution, ExecutionRequest
+from pool.executions.outcome import Failed, FailureKind
+from pool.keys.api_keys import IssuedKey, KeySpec, KeyStanding, fingerprint, presented
+from pool.keys.quotas import Charge
+from pool.usage.records import Usage
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -9,7 +9,7 @@ import pytest
 from localpool import NOON, FakeRunner, LocalPool, spec
 from seats import until
 
-from pool.alerts import AlertKind
+from pool.alerts.alerts import AlertKind
 from pool.errors import ConfigError
 
 DAY = timedelta(days=1)

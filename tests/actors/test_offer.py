@@ -8,9 +8,9 @@ from localpool import FakeRunner, LocalPool, spec
 from seats import until
 
 from pool.errors import NotPermitted, UnknownModel
-from pool.execution import ExecutionRequest
-from pool.keys import KeySpec
-from pool.state import ask_of
+from pool.executions.execution import ExecutionRequest
+from pool.keys.api_keys import KeySpec
+from pool.subscriptions.state import ask_of
 
 OFFER = {"sonnet": "claude-sonnet-5-5", "haiku": "claude-haiku-5-5", "default": "claude-haiku-5-5"}
 

@@ -8,9 +8,9 @@ from localpool import NOON
 from receiver import SECRET, Receiver
 
 from actors.posting import Posting
-from pool.alerts import Alert, AlertKind, happened
-from pool.webhook import Webhook, WebhookSpec, signing_key
-from pool.webhook_address import Address
+from pool.alerts.alerts import Alert, AlertKind, happened
+from pool.alerts.ssrf import Address
+from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
 
 
 def alert() -> Alert:

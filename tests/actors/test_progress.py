@@ -11,11 +11,19 @@ from localpool import FakeRun, FakeRunner, LocalPool, completed, spec
 
 from actors.blocking import BlockingPoolClient
 from actors.progress import LOOK_SECONDS
-from pool.claude.run import Launch, Printed
+from pool.claude.runner import Launch, Printed
 from pool.errors import InvalidRequest, NotFound
-from pool.execution import ExecutionRequest, ExecutionStatus
-from pool.outcome import Failed, FailureKind
-from pool.progress import AttemptBegan, AttemptFailed, Ended, Event, ProgressPage, RawMessage, Text
+from pool.executions.execution import ExecutionRequest, ExecutionStatus
+from pool.executions.outcome import Failed, FailureKind
+from pool.executions.progress import (
+    AttemptBegan,
+    AttemptFailed,
+    Ended,
+    Event,
+    ProgressPage,
+    RawMessage,
+    Text,
+)
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -11,12 +11,12 @@ from seats import ask, failed, later, limit, report_of, runs_at, stop_for, until
 
 from actors.handover import HandedOver, Handover, NobodyTakesIt
 from api.problems import served
-from pool.admission import AdmissionLimits
 from pool.errors import Exhausted, Unavailable
-from pool.execution import Execution, ExecutionRequest, ExecutionStatus
-from pool.outcome import FailureKind
-from pool.report import SubscriptionState
-from pool.snapshot import SeatPolicy
+from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus
+from pool.executions.outcome import FailureKind
+from pool.subscriptions.admission import AdmissionLimits
+from pool.subscriptions.report import SubscriptionState
+from pool.subscriptions.reporting import SeatPolicy
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 HOUR = timedelta(hours=1)

@@ -25,7 +25,7 @@ from pool.admin_api.client import AdminApi
 from pool.admin_api.organizations import Organization, ReconciliationSettings
 from pool.admin_api.problems import ProblemKind, ReportProblem
 from pool.errors import InvalidRequest, NotFound, StoreError
-from pool.reconciliation import (
+from pool.reconciliation.findings import (
     Finding,
     Reconciliation,
     ReconciliationRange,
@@ -33,9 +33,9 @@ from pool.reconciliation import (
     ReportKind,
     Verdict,
 )
-from pool.store.sqlite import SqliteStores
-from pool.usage import UsageSource
-from pool.weekly import weekly_total
+from pool.storage.sqlite import SqliteStores
+from pool.usage.records import UsageSource
+from pool.usage.weekly import weekly_total
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MIDNIGHT = NOON.replace(hour=0)
@@ -747,7 +747,7 @@ async def test_nothing_is_adjusted_unless_it_is_wished(world: World, seat: Ledge
 
 
 async def test_adjustments_count_in_the_week(adjusting: World, seat: LedgerSeat) -> None:
-    from pool.weekly import Spending
+    from pool.usage.weekly import Spending
 
     await ran(seat, adjusting.bill, MIDNIGHT, usage=MILLION)
     adjusting.mind.lose(adjusting.bill.lines()[0].message_id)

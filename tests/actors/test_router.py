@@ -9,7 +9,6 @@ import pytest
 from localpool import FakeRunner, LocalPool, spec
 
 from actors.subscription import NotAdmitted, Started
-from pool.admission import Refusal, RefusalCause
 from pool.errors import (
     Conflict,
     Exhausted,
@@ -19,10 +18,11 @@ from pool.errors import (
     Unavailable,
     UnknownModel,
 )
-from pool.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
-from pool.outcome import Failed, FailureKind
-from pool.subscription import SubscriptionChange
-from pool.windows import RateLimitEvent
+from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
+from pool.executions.outcome import Failed, FailureKind
+from pool.limits.windows import RateLimitEvent
+from pool.subscriptions.admission import Refusal, RefusalCause
+from pool.subscriptions.spec import SubscriptionChange
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -10,16 +10,16 @@ from localpool import FakeRunner, LocalPool, completed, spec, usage_of
 from seats import ask, failed, later, limit, runs_at, stop_for, until
 
 from actors.subscription import NotAdmitted, Subscription
-from pool.admission import Refusal, RefusalCause
-from pool.alerts import AlertKind
-from pool.claude.session_copy import CopyRefused, SessionCopy
-from pool.cooldown import Standing, after
+from pool.alerts.alerts import AlertKind
+from pool.claude.transcripts.copy import CopyRefused, SessionCopy
 from pool.errors import Conflict, Exhausted, NotFound, PeerLost, Unavailable
-from pool.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
-from pool.outcome import Completed, FailureKind
-from pool.rebalancing import Rebalancing
-from pool.session import SessionAge
-from pool.store.protocol import SessionMove
+from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
+from pool.executions.outcome import Completed, FailureKind
+from pool.executions.session import SessionAge
+from pool.routing.rebalancing import Rebalancing
+from pool.storage.protocol import SessionMove
+from pool.subscriptions.admission import Refusal, RefusalCause
+from pool.subscriptions.standing import Standing, after
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

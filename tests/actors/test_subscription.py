@@ -8,13 +8,13 @@ from localpool import FakeRunner, LocalPool, completed, spec, usage_of
 
 from actors.runs import LiveExecution
 from pool.errors import NotFound, StoreError, Unavailable
-from pool.execution import Execution, ExecutionRequest, ExecutionRow, ExecutionStatus
-from pool.outcome import Failed, FailureKind
-from pool.report import Report, SubscriptionState
-from pool.store.sqlite import SqliteStores
-from pool.subscription import SubscriptionChange
-from pool.usage import UsageSource
-from pool.windows import RateLimitEvent
+from pool.executions.execution import Execution, ExecutionRequest, ExecutionRow, ExecutionStatus
+from pool.executions.outcome import Failed, FailureKind
+from pool.limits.windows import RateLimitEvent
+from pool.storage.sqlite import SqliteStores
+from pool.subscriptions.report import Report, SubscriptionState
+from pool.subscriptions.spec import SubscriptionChange
+from pool.usage.records import UsageSource
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 ID = "exec_" + "1" * 28
@@ -588,7 +588,7 @@ async def test_a_cooldown_survives_a_restart(pool: LocalPool) -> None:
 
 
 async def test_usage_from_outside_counts_once(pool: LocalPool) -> None:
-    from pool.reported import ReportedUsage
+    from pool.usage.reported import ReportedUsage
 
     reported = ReportedUsage.model_validate({"id": "x", "models": {"m": {"cost_usd": "1.5"}}})
 

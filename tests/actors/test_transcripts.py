@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from localpool import LocalPool
 
-from pool.execution import Execution, ExecutionRequest
-from pool.outcome import Failed, FailureKind
+from pool.executions.execution import Execution, ExecutionRequest
+from pool.executions.outcome import Failed, FailureKind
 
 LIMIT = Failed(kind=FailureKind.USAGE_LIMIT, message="limit reached")
 

@@ -12,7 +12,7 @@ from actors.client import PoolClient
 from api.keys import ANYBODY, MOST_PRESENTED, REMEMBERED_SECONDS, Door, Keys, Unauthorized
 from pool.config import ApiKeySpec
 from pool.errors import ConfigError, PeerLost
-from pool.keys import IssuedKey, KeySpec
+from pool.keys.api_keys import IssuedKey, KeySpec
 
 KeyedHttp = Callable[..., AsyncClient]
 

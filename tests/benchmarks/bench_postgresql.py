@@ -13,9 +13,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pool.store.postgresql import PostgresqlStores
-from pool.store.protocol import Directory, Ledger
-from pool.usage import ModelUsage, Usage, UsageRecord
+from pool.storage.postgresql import PostgresqlStores
+from pool.storage.protocol import Directory, Ledger
+from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 NOW = datetime(2026, 1, 28, 15, tzinfo=UTC)
 ROWS = 4_000

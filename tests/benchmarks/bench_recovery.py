@@ -22,10 +22,10 @@ from localpool import FakeRunner, LonelyPeers, spec, usage_of
 
 from actors.life import Surroundings
 from actors.subscription import Started, Subscription
-from pool.execution import ExecutionRequest, Intent, Routing, new_execution_id
-from pool.snapshot import SeatPolicy
-from pool.store.sqlite import SqliteStores
-from pool.usage import UsageRecord
+from pool.executions.execution import ExecutionRequest, Intent, Routing, new_execution_id
+from pool.storage.sqlite import SqliteStores
+from pool.subscriptions.reporting import SeatPolicy
+from pool.usage.records import UsageRecord
 
 RECORDS = 100_000
 ROUNDS = 5

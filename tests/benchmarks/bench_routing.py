@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from localpool import NOON
 from reports import report_at, state
 
-from pool.admission import Ask
-from pool.routing import RoutingPolicy, explained, rank
+from pool.routing.ranking import RoutingPolicy, explained, rank
+from pool.subscriptions.admission import Ask
 
 ROUNDS = 200
 

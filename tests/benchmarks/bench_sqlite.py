@@ -11,9 +11,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pool.store.protocol import Ledger
-from pool.store.sqlite import SqliteStores
-from pool.usage import ModelUsage, Usage, UsageRecord
+from pool.storage.protocol import Ledger
+from pool.storage.sqlite import SqliteStores
+from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 NOW = datetime(2026, 1, 28, 15, tzinfo=UTC)
 ROWS = 8_000

@@ -47,10 +47,10 @@ class Verdict:
 MUTANTS = (
     Mutant(
         name="epoch check",
-        file="pool/store/sqlite/commits.py",
+        file="pool/storage/sqlite/commits.py",
         guard="        if epoch != self.epoch:\n",
         without="        if epoch < 0:\n",
-        tests=("tests/pool/store/test_sqlite.py", "-k", "taken_over"),
+        tests=("tests/pool/storage/sqlite/test_sqlite.py", "-k", "taken_over"),
     ),
     Mutant(
         name="T1 before the spawn",
@@ -63,7 +63,7 @@ MUTANTS = (
     ),
     Mutant(
         name="T2 in one transaction",
-        file="pool/store/sqlite/ledger.py",
+        file="pool/storage/sqlite/ledger.py",
         guard="        return await self._commits.write(partial(_settle, settlement=settlement))\n",
         without="        record = settlement.record\n"
         '        bare = settlement.model_copy(update={"record": None})\n'
@@ -75,7 +75,7 @@ MUTANTS = (
     ),
     Mutant(
         name="no reservation beyond the budget",
-        file="pool/admission.py",
+        file="pool/subscriptions/admission.py",
         guard="        return Wait(reserves=_over_budget(report, ask) is None)\n",
         without="        return Wait()\n",
         tests=("tests/actors/test_subscription.py", "-k", "cannot_pass_the_budget"),
@@ -104,7 +104,7 @@ MUTANTS = (
     ),
     Mutant(
         name="exclusive lock",
-        file="pool/store/sqlite/connection.py",
+        file="pool/storage/sqlite/connection.py",
         guard='        db.pragma("locking_mode", "EXCLUSIVE")\n',
         without='        db.pragma("locking_mode", "NORMAL")\n',
         tests=("tests/chaos/test_zombie.py",),
@@ -116,7 +116,7 @@ MUTANTS = (
         " AND epoch = :epoch\n",
         without="UPDATE owner SET seq = seq + 1 WHERE subscription_id = :subscription_id"
         " AND :epoch = :epoch\n",
-        tests=("tests/pool/store/test_postgresql.py", "-k", "taken_over"),
+        tests=("tests/pool/storage/postgresql/test_postgresql.py", "-k", "taken_over"),
     ),
     Mutant(
         name="nothing starts before it is durable",
@@ -134,10 +134,10 @@ MUTANTS = (
     ),
     Mutant(
         name="cost of this run alone",
-        file="pool/claude/cost.py",
+        file="pool/claude/outcome/cost.py",
         guard="    if since_last and not any(map(_tells_a_total_alone, reading.results)):\n",
         without="    if len(since_last) < 0:\n",
-        tests=("tests/pool/claude/test_conclude.py",),
+        tests=("tests/pool/claude/outcome/test_conclude.py",),
     ),
     Mutant(
         name="runs are adopted",
@@ -155,10 +155,10 @@ MUTANTS = (
     ),
     Mutant(
         name="attempts are bounded",
-        file="pool/failover.py",
+        file="pool/subscriptions/failover.py",
         guard="    if len(intent.earlier_attempts) + 1 >= most_attempts:\n",
         without="    if most_attempts < 0:\n",
-        tests=("tests/pool/test_failover.py",),
+        tests=("tests/pool/subscriptions/test_failover.py",),
     ),
     Mutant(
         name="nobody is tried twice",
@@ -176,7 +176,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a stream that gave output is not begun again",
-        file="pool/failover.py",
+        file="pool/subscriptions/failover.py",
         guard="(intent.request.tools or intent.request.stream)",
         without="intent.request.tools",
         tests=("tests/actors/test_failover.py", "-k", "gave_output"),
@@ -197,7 +197,7 @@ MUTANTS = (
     ),
     Mutant(
         name="what leaves keeps its session",
-        file="pool/slots.py",
+        file="pool/subscriptions/slots.py",
         guard="            self.leaving[execution_id] = hold\n",
         without="            del hold\n",
         tests=("tests/actors/test_sessions.py", "-k", "handed_on_goes_behind"),
@@ -240,7 +240,7 @@ MUTANTS = (
     ),
     Mutant(
         name="the base of a session's cost goes along",
-        file="pool/settlement.py",
+        file="pool/subscriptions/settlement.py",
         guard="        total = row.intent.session_total_nano_usd\n",
         without="        pass\n",
         tests=("tests/actors/test_sessions.py", "-k", "charged_again"),
@@ -254,7 +254,7 @@ MUTANTS = (
     ),
     Mutant(
         name="one goes first after a cooldown",
-        file="pool/judgement.py",
+        file="pool/subscriptions/status.py",
         guard="min(slots, 1) if is_proving(state.standing, now) else slots",
         without="slots",
         tests=("tests/actors/test_queue.py", "-k", "goes_first or probe"),
@@ -268,7 +268,7 @@ MUTANTS = (
     ),
     Mutant(
         name="callers take turns",
-        file="pool/slots.py",
+        file="pool/subscriptions/slots.py",
         guard="key=lambda id_: runs[self.waiting[id_].caller]",
         without="key=lambda id_: 0 * runs[self.waiting[id_].caller]",
         tests=("tests/actors/test_queue.py", "-k", "many_requests"),

@@ -25,7 +25,7 @@ from chaos_seat import COST_NANO_USD, Home, activated, ask, eventually, full
 from chaos_tally import injected
 from localpool import NOON
 
-from pool.execution import ExecutionStatus
+from pool.executions.execution import ExecutionStatus
 
 POINTS = [
     *(("epoch", "before"), ("epoch", "after")),

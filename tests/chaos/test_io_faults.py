@@ -23,12 +23,12 @@ from chaos_seat import execution_id, full, intent
 from chaos_tally import Lost, injected
 from localpool import NOON, completed
 
-from pool.cooldown import Standing
 from pool.errors import CommitUnknown, StoreError
-from pool.execution import ExecutionRow, ExecutionStatus
-from pool.settlement import settlement
-from pool.store.protocol import Ledger
-from pool.store.sqlite import SqliteStores
+from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.storage.protocol import Ledger
+from pool.storage.sqlite import SqliteStores
+from pool.subscriptions.settlement import settlement
+from pool.subscriptions.standing import Standing
 
 MOST_OPERATIONS = 400
 """More than the scenario has; the test ends at the first N that nothing reaches."""

@@ -22,9 +22,9 @@ from postgres import Server
 from actors.life import Surroundings
 from actors.subscription import NotAdmitted, Started, Subscription
 from pool.errors import StoreError
-from pool.execution import ExecutionRequest, ExecutionStatus, Intent, Routing
-from pool.snapshot import SeatPolicy
-from pool.store.postgresql import PostgresqlStores
+from pool.executions.execution import ExecutionRequest, ExecutionStatus, Intent, Routing
+from pool.storage.postgresql import PostgresqlStores
+from pool.subscriptions.reporting import SeatPolicy
 
 SECONDS = 120.0 if IS_FULL else 8.0
 ENOUGH = 21

@@ -32,18 +32,18 @@ from localpool import FakeRun, FakeRunner, LonelyPeers, ManualClock, completed, 
 
 from actors.life import Surroundings
 from actors.subscription import NotAdmitted, Started, Subscription
-from pool.claude.run import Launch
+from pool.claude.runner import Launch
 from pool.errors import StoreError
-from pool.execution import ExecutionRow, ExecutionStatus
-from pool.outcome import Failed, FailureKind, Outcome
-from pool.snapshot import SeatPolicy
-from pool.state import REMEMBERED
-from pool.store.sqlite import SqliteStores
-from pool.store.sqlite.connection import abandon
-from pool.subscription import SubscriptionSpec
-from pool.usage import UsageRecord
-from pool.weekly import WEEK
-from pool.windows import RateLimitEvent
+from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.outcome import Failed, FailureKind, Outcome
+from pool.limits.windows import RateLimitEvent
+from pool.storage.sqlite import SqliteStores
+from pool.storage.sqlite.connection import abandon
+from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.subscriptions.state import REMEMBERED
+from pool.usage.records import UsageRecord
+from pool.usage.weekly import WEEK
 
 SPEC: SubscriptionSpec = spec("sub1", max_concurrent=2, max_queued=3, weekly_budget_usd=5)
 POLICY = SeatPolicy()

@@ -22,8 +22,8 @@ from actors.patience import (
 )
 from actors.remote import RayPeers
 from pool.errors import Exhausted, InvalidRequest
-from pool.execution import ExecutionStatus
-from pool.subscription import SubscriptionChange
+from pool.executions.execution import ExecutionStatus
+from pool.subscriptions.spec import SubscriptionChange
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -171,7 +171,7 @@ async def test_what_a_limit_ended_is_asked_anew_and_found_again_under_the_same_k
 async def test_what_failed_for_another_reason_is_not_asked_again(
     pool: LocalPool, runner: FakeRunner
 ) -> None:
-    from pool.outcome import Failed, FailureKind
+    from pool.executions.outcome import Failed, FailureKind
 
     runner.script = [Failed(kind=FailureKind.MAX_TURNS, message="too many")]
 

@@ -11,7 +11,7 @@ from behaviours import BEHAVIOURS, Behaviour, ask
 from drivers import Blocking, HttpClient
 
 from actors.client import PoolClient
-from pool.execution import Execution
+from pool.executions.execution import Execution
 
 pytestmark = pytest.mark.timeout(60)
 Read = Callable[[], Awaitable[Any]]

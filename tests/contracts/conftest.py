@@ -1,4 +1,4 @@
-"""The stores that keep the contracts of ``pool.store.protocol``: one more is one more parameter."""
+"""The stores that keep the contracts of ``pool.storage.protocol``: one more is one more parameter."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from postgres import Server
 
-from pool.store.postgresql import PostgresqlStores
-from pool.store.protocol import Directory, Ledger, Stores
-from pool.store.sqlite import SqliteStores
+from pool.storage.postgresql import PostgresqlStores
+from pool.storage.protocol import Directory, Ledger, Stores
+from pool.storage.sqlite import SqliteStores
 
 
 @pytest.fixture(scope="session")

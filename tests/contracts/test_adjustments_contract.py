@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from pool.blocks import block_at
-from pool.store.protocol import Ledger, Stores
-from pool.usage import ModelUsage, Usage, UsageRecord, UsageSource, total_usage
+from pool.storage.protocol import Ledger, Stores
+from pool.usage.blocks import block_at
+from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource, total_usage
 
 NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pool.errors import InvalidRequest, NotFound, StoreBusy, StoreError
-from pool.store.protocol import (
+from pool.storage.protocol import (
     Claim,
     Directory,
     DirectoryPortion,
@@ -20,7 +20,7 @@ from pool.store.protocol import (
     SessionMove,
     Stores,
 )
-from pool.subscription import Credential, SubscriptionSpec
+from pool.subscriptions.spec import Credential, SubscriptionSpec
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

@@ -13,10 +13,8 @@ from fuzz import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pool.blocks import block_at
-from pool.cooldown import Cooldown, Standing
 from pool.errors import Conflict, Fenced, InvalidRequest, NotFound, StoreBusy, StoreError
-from pool.execution import (
+from pool.executions.execution import (
     Attempt,
     Candidate,
     ExecutionRequest,
@@ -26,10 +24,12 @@ from pool.execution import (
     Routing,
     final_status,
 )
-from pool.outcome import Completed, Failed, FailureKind, Outcome
-from pool.store.protocol import Ledger, LifetimeTotal, SessionTotal, Settlement, Stores
-from pool.usage import ModelUsage, Usage, UsageRecord, UsageSource, total_usage
-from pool.windows import RateLimitEvent, Window, newest
+from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.limits.windows import RateLimitEvent, Window, newest
+from pool.storage.protocol import Ledger, LifetimeTotal, SessionTotal, Settlement, Stores
+from pool.subscriptions.standing import Cooldown, Standing
+from pool.usage.blocks import block_at
+from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource, total_usage
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

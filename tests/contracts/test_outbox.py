@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pool.alerts import Alert, AlertKind, happened
-from pool.crossings import Level
-from pool.delivery import Delivery, DeliveryStatus, ListedAlert
+from pool.alerts.alerts import Alert, AlertKind, happened
+from pool.alerts.delivery import Delivery, DeliveryStatus, ListedAlert
+from pool.alerts.thresholds import Level
 from pool.errors import InvalidRequest, StoreBusy, StoreError
-from pool.store.outbox import Outbox, Raising, Taken
-from pool.store.protocol import Directory, DirectoryPortion, Stores
+from pool.storage.outbox import Outbox, Raising, Taken
+from pool.storage.protocol import Directory, DirectoryPortion, Stores
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

@@ -10,7 +10,7 @@ import pytest
 
 from pool.admin_api.problems import ProblemKind, ReportProblem
 from pool.errors import Fenced, InvalidRequest, StoreBusy, StoreError
-from pool.reconciliation import (
+from pool.reconciliation.findings import (
     AdjustmentMade,
     Bucket,
     Figures,
@@ -21,8 +21,8 @@ from pool.reconciliation import (
     Verdict,
     untouched,
 )
-from pool.store.protocol import Stores
-from pool.store.reconciliations import Reconciliations
+from pool.storage.protocol import Stores
+from pool.storage.reconciliations import Reconciliations
 
 NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from reports import report_at, state, window
 
 from api.metrics import HttpMetrics, exposition
-from pool.tally import Durations, Figures, RouterTally, SeatTally
+from pool.telemetry.counters import Durations, Figures, RouterTally, SeatTally
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("alerts.rules.yml", "grafana-dashboard.json")
@@ -59,7 +59,7 @@ def known() -> dict[str, set[str]]:
 def with_usage(report: Any) -> Any:
     from localpool import usage_of
 
-    from pool.usage import usage_report
+    from pool.usage.records import usage_report
 
     totals = report.totals.model_copy(update={"usage": usage_report(usage_of())})
     return report.model_copy(update={"totals": totals})

@@ -19,8 +19,8 @@ from scripted_cli import Prints, scripted_cli, write_runs
 from actors.client import PoolClient
 from api.app import create_app
 from api.keys import Keys
-from pool.claude.installation import Installation
-from pool.claude.runner import ProcessRunner
+from pool.claude.binary.installation import Installation
+from pool.claude.process.spawner import ProcessRunner
 
 STOP_GRACE = timedelta(seconds=0.2)
 """A CLI that has answered may linger for two and a half times as long."""

@@ -21,7 +21,7 @@ from seats import until
 
 from api.listening import bound, listening
 from pool.config import ServerSettings
-from pool.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution, ExecutionStatus
 
 WORDS = {"model": "sonnet", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
 ENDS: dict[str, tuple[str, dict[str, Any]]] = {

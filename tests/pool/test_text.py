@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.text import MOST_DEEP, REPLACEMENT, fit, may_be_unfit
-from pool.value import Value
+from pool.values import Value
 
 ANY_TEXT = st.text(st.characters())
 ANY_JSON = st.recursive(

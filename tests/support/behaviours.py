@@ -16,7 +16,6 @@ from uuid import uuid4
 import pytest
 from drivers import collected
 
-from pool.breakdown import Grouping
 from pool.errors import (
     Conflict,
     Exhausted,
@@ -26,13 +25,14 @@ from pool.errors import (
     Unavailable,
     UnknownModel,
 )
-from pool.execution import Execution, ExecutionRequest, ExecutionStatus
-from pool.happening import HappeningKind
-from pool.keys import KeySpec
-from pool.progress import Ended
-from pool.reconciliation import ReconciliationRange
-from pool.reported import ReportedUsage
-from pool.subscription import SubscriptionChange, SubscriptionSpec
+from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus
+from pool.executions.progress import Ended
+from pool.keys.api_keys import KeySpec
+from pool.reconciliation.findings import ReconciliationRange
+from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
+from pool.telemetry.events import HappeningKind
+from pool.usage.breakdown import Grouping
+from pool.usage.reported import ReportedUsage
 
 SLOW = "[[slow]]"
 NOBODY = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

@@ -25,10 +25,10 @@ import apsw
 from chaos_seat import Home, activated, ask, eventually
 from localpool import NOON
 
-from pool.claude.process_run import ProcessRun
-from pool.claude.runner import ProcessRunner
+from pool.claude.process.process_run import ProcessRun
+from pool.claude.process.spawner import ProcessRunner
 from pool.errors import StoreError
-from pool.usage import ModelUsage, Usage, UsageRecord
+from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 ROOT = Path(__file__).parents[2]
 

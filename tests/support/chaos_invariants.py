@@ -16,11 +16,11 @@ from chaos_seat import Home, execution_id, session_id
 from chaos_tally import Doubled, Lost
 
 from actors.subscription import Subscription
-from pool.execution import ExecutionRow
-from pool.snapshot import SeatPolicy, report
-from pool.state import State, recovered
-from pool.store.protocol import BlockTotal, Ledger, Page, Recovery
-from pool.usage import Usage, UsageRecord, total_usage
+from pool.executions.execution import ExecutionRow
+from pool.storage.protocol import BlockTotal, Ledger, Page, Recovery
+from pool.subscriptions.reporting import SeatPolicy, report
+from pool.subscriptions.state import State, recovered
+from pool.usage.records import Usage, UsageRecord, total_usage
 
 _PAGE = 200
 

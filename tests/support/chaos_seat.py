@@ -19,12 +19,12 @@ from localpool import NOON, SONNET, LonelyPeers, spec
 from actors.client import now_in_utc
 from actors.life import Surroundings
 from actors.subscription import NotAdmitted, Subscription
-from pool.claude.runner import ProcessRunner
-from pool.execution import Execution, ExecutionRequest, Intent, Routing
+from pool.claude.process.spawner import ProcessRunner
+from pool.executions.execution import Execution, ExecutionRequest, Intent, Routing
 from pool.money import nano_usd
-from pool.snapshot import SeatPolicy
-from pool.store.protocol import Ledger
-from pool.store.sqlite import SqliteStores
+from pool.storage.protocol import Ledger
+from pool.storage.sqlite import SqliteStores
+from pool.subscriptions.reporting import SeatPolicy
 
 IS_FULL = os.environ.get("CHAOS") == "full"
 """Whether the large numbers are wanted: ``make chaos``, and not ``make test``."""

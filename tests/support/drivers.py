@@ -15,9 +15,7 @@ import httpx
 from pydantic import TypeAdapter
 
 from actors.blocking import BlockingPoolClient
-from pool.backup import Backup
-from pool.breakdown import Grouping, UsageBreakdown
-from pool.delivery import ListedAlert
+from pool.alerts.delivery import ListedAlert
 from pool.errors import (
     Conflict,
     Exhausted,
@@ -29,18 +27,20 @@ from pool.errors import (
     Unavailable,
     UnknownModel,
 )
-from pool.execution import Execution, ExecutionRequest, Routing
-from pool.happening import Happening, Told
-from pool.keys import IssuedKey, KeySpec, ShownKey
-from pool.overview import Overview
-from pool.progress import Event
-from pool.reconciliation import Reconciliation, ReconciliationOrder, ReconciliationRange
-from pool.report import BlockReport, Report
-from pool.reported import RecordedUsage, ReportedUsage, ShownRecord
-from pool.session import Session
-from pool.store.protocol import Page
-from pool.subscription import SubscriptionChange, SubscriptionSpec
-from pool.value import Value
+from pool.executions.execution import Execution, ExecutionRequest, Routing
+from pool.executions.progress import Event
+from pool.executions.session import Session
+from pool.keys.api_keys import IssuedKey, KeySpec, ShownKey
+from pool.reconciliation.findings import Reconciliation, ReconciliationOrder, ReconciliationRange
+from pool.storage.backup import Backup
+from pool.storage.protocol import Page
+from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.report import BlockReport, Report
+from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
+from pool.telemetry.events import Happening, Told
+from pool.usage.breakdown import Grouping, UsageBreakdown
+from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
+from pool.values import Value
 
 T = TypeVar("T")
 

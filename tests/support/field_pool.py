@@ -12,7 +12,7 @@ from httpx import AsyncClient
 from localpool import LocalPool
 from seats import later
 
-from pool.alerts import AlertKind
+from pool.alerts.alerts import AlertKind
 
 OpenField = Callable[..., Awaitable["Field"]]
 LOOKS = 6

@@ -12,12 +12,12 @@ from adminapi import KEY, billed
 from localpool import SONNET
 
 from api.demo.bill import Bill, Usage
-from pool.alerts import Alert
+from pool.alerts.alerts import Alert
 from pool.errors import NotFound, PeerLost
-from pool.store.protocol import Ledger
-from pool.store.sqlite import SqliteStores
-from pool.usage import ModelUsage, UsageRecord, UsageSource
-from pool.usage import Usage as Recorded
+from pool.storage.protocol import Ledger
+from pool.storage.sqlite import SqliteStores
+from pool.usage.records import ModelUsage, UsageRecord, UsageSource
+from pool.usage.records import Usage as Recorded
 
 
 @dataclass

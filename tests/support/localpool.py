@@ -19,15 +19,15 @@ from actors.life import Surroundings
 from actors.reconciler import Reconciler
 from actors.router import Router, RouterSettings
 from actors.subscription import Subscription
-from pool.claude.run import Launch, Printed, Runner
-from pool.claude.session_copy import SessionCopy, SessionFile, TranscriptGone
+from pool.claude.runner import Launch, Printed, Runner
+from pool.claude.transcripts.copy import SessionCopy, SessionFile, TranscriptGone
 from pool.errors import ConfigError, Conflict, PeerLost, StoreError
+from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.money import nano_usd
-from pool.outcome import Completed, Failed, FailureKind, Outcome
-from pool.snapshot import SeatPolicy
-from pool.store.sqlite import SqliteStores
-from pool.subscription import SubscriptionSpec
-from pool.usage import ModelUsage, Usage
+from pool.storage.sqlite import SqliteStores
+from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.usage.records import ModelUsage, Usage
 
 NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
 SONNET = "claude-sonnet-4-5"

@@ -14,11 +14,11 @@ from datetime import datetime
 from localpool import FakeRun, FakeRunner
 from scripted_cli import Prints, as_printed
 
-from pool.claude.conclude import conclude
-from pool.claude.ending import EndedBy, Ending
-from pool.claude.run import Launch
-from pool.claude.stream import StreamReader
-from pool.outcome import Outcome
+from pool.claude.outcome.conclude import conclude
+from pool.claude.outcome.ending import EndedBy, Ending
+from pool.claude.output.stream import StreamReader
+from pool.claude.runner import Launch
+from pool.executions.outcome import Outcome
 
 
 class PrintedRunner(FakeRunner):

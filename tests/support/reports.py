@@ -7,13 +7,13 @@ from decimal import Decimal
 
 from localpool import NOON, spec
 
-from pool.cooldown import Standing
+from pool.limits.windows import Window
 from pool.money import nano_usd
-from pool.report import Report
-from pool.snapshot import SeatPolicy, report
-from pool.state import State
-from pool.weekly import Spending
-from pool.windows import Window
+from pool.subscriptions.report import Report
+from pool.subscriptions.reporting import SeatPolicy, report
+from pool.subscriptions.standing import Standing
+from pool.subscriptions.state import State
+from pool.usage.weekly import Spending
 
 
 def state(

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from localpool import NOON, LocalPool
 
-from pool.execution import Execution, ExecutionRequest
-from pool.outcome import Failed, FailureKind
-from pool.report import Report
-from pool.usage import Usage
-from pool.windows import RateLimitEvent
+from pool.executions.execution import Execution, ExecutionRequest
+from pool.executions.outcome import Failed, FailureKind
+from pool.limits.windows import RateLimitEvent
+from pool.subscriptions.report import Report
+from pool.usage.records import Usage
 
 
 def ask(prompt: str = "q", **of: object) -> ExecutionRequest:

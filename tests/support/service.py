@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 from ports import free_port
 
-from pool.claude.run_directory import RunDirectory
+from pool.claude.process.directory import RunDirectory
 
 START_SECONDS = 150.0
 """Ray alone takes 5-7 s on an idle machine, and a minute on one that does ten other things."""

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from pool.limits.windows import FIVE_HOUR, REJECTED, SEVEN_DAY, RateLimitEvent, Window
 from pool.money import nano_usd
-from pool.windows import FIVE_HOUR, REJECTED, SEVEN_DAY, RateLimitEvent, Window
 
 SEVEN_DAY_OPUS = "seven_day_opus"
 WARNS_FROM = 0.75

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pool.admission import AdmissionLimits
-from pool.routing import Ranking, RoutingPolicy, RoutingSettings, Strategy
+from pool.routing.ranking import Ranking, RoutingPolicy, RoutingSettings, Strategy
+from pool.subscriptions.admission import AdmissionLimits
 
 
 class OrderName(StrEnum):

@@ -14,7 +14,10 @@ from simulated_clock import Clock, Steps
 from simulated_traffic import OPUS, Request, Seat
 from simulated_witness import witness_of
 
-from pool.admission import (
+from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent, attempts
+from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.money import usd
+from pool.subscriptions.admission import (
     Ask,
     Refusal,
     RefusalCause,
@@ -24,17 +27,14 @@ from pool.admission import (
     refusal,
     refusal_to_start,
 )
-from pool.blocks import block_at
-from pool.cooldown import active_cooldown, still_signed_out
-from pool.execution import ExecutionRow, ExecutionStatus, Intent, attempts
-from pool.failover import goes_elsewhere
-from pool.money import usd
-from pool.outcome import Completed, Failed, FailureKind, Outcome
-from pool.report import Report
-from pool.settlement import given_up, moved, settlement
-from pool.slots import Hold
-from pool.snapshot import SeatPolicy, report
-from pool.state import (
+from pool.subscriptions.failover import goes_elsewhere
+from pool.subscriptions.report import Report
+from pool.subscriptions.reporting import SeatPolicy, report
+from pool.subscriptions.settlement import given_up, moved, settlement
+from pool.subscriptions.slots import Hold
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.subscriptions.standing import active_cooldown, still_signed_out
+from pool.subscriptions.state import (
     State,
     ask_of,
     ask_to_start,
@@ -42,8 +42,8 @@ from pool.state import (
     reservation,
     typical_cost,
 )
-from pool.subscription import SubscriptionSpec
-from pool.usage import ModelUsage, Usage
+from pool.usage.blocks import block_at
+from pool.usage.records import ModelUsage, Usage
 
 if TYPE_CHECKING:
     from simulated_router import Router

@@ -19,11 +19,11 @@ from simulated_orders import SeatOrder
 from simulated_owner import Owner
 from simulated_traffic import Request
 
-from pool.admission import Ask, Refusal, RefusalCause
-from pool.execution import Attempt, ExecutionRequest, ExecutionRow, Intent, Routing
-from pool.outcome import Failed, FailureKind
-from pool.report import Report
-from pool.routing import Ranking, rank
+from pool.executions.execution import Attempt, ExecutionRequest, ExecutionRow, Intent, Routing
+from pool.executions.outcome import Failed, FailureKind
+from pool.routing.ranking import Ranking, rank
+from pool.subscriptions.admission import Ask, Refusal, RefusalCause
+from pool.subscriptions.report import Report
 
 HOP_SECONDS = 0.004
 """A call to an owner, one way."""

@@ -11,11 +11,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pool.admission import AdmissionLimits
-from pool.cooldown import Standing
+from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.limits.windows import Window
 from pool.money import nano_usd
-from pool.outcome import Completed, Failed, FailureKind, Outcome
-from pool.windows import Window
+from pool.subscriptions.admission import AdmissionLimits
+from pool.subscriptions.standing import Standing
 
 WEEK = timedelta(days=7)
 BELIEVED_FOR = timedelta(hours=6)

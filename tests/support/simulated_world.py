@@ -15,9 +15,9 @@ from simulated_owner import Owner
 from simulated_router import Router
 from simulated_traffic import MONDAY, Request, Week
 
-from pool.execution import ExecutionRow
-from pool.outcome import Completed
-from pool.snapshot import SeatPolicy
+from pool.executions.execution import ExecutionRow
+from pool.executions.outcome import Completed
+from pool.subscriptions.reporting import SeatPolicy
 
 DRAINED = MONDAY + WEEK + timedelta(days=2)
 """By then the last turn of the last session has ended."""

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from localpool import NOON
 
-from pool.forecast import Study, studied
+from pool.limits.forecast import Study, studied
+from pool.limits.observations import LENGTHS
+from pool.limits.windows import FIVE_HOUR, RateLimitEvent, Window
 from pool.money import nano_usd
-from pool.observations import LENGTHS
-from pool.weekly import Spending
-from pool.windows import FIVE_HOUR, RateLimitEvent, Window
+from pool.usage.weekly import Spending
 
 
 @dataclass

@@ -33,8 +33,8 @@ SPREAD = (
 
 
 SLOW = (
-    "tests/pool/store/test_moving.py",
-    "tests/pool/store/test_postgresql.py",
+    "tests/pool/storage/test_migrate.py",
+    "tests/pool/storage/postgresql/test_postgresql.py",
     "tests/api/cli/test_migrate_store.py",
     "tests/api/test_server.py",
     "tests/simulation/",

@@ -18,15 +18,15 @@ import pytest
 from api.demo.messages_api import create_app
 from api.demo.server import Server, serving
 from api.demo.standin import Standin
-from pool.agent import AgentSettings
-from pool.claude.environment import environment
-from pool.claude.installation import Installation
-from pool.claude.locate import find_executable
-from pool.claude.process import start_time
-from pool.claude.run import Launch
-from pool.claude.runner import ProcessRunner
-from pool.outcome import Completed, Outcome
-from pool.subscription import Credential, SubscriptionSpec
+from pool.claude.binary.installation import Installation
+from pool.claude.binary.locate import find_executable
+from pool.claude.launch.environment import environment
+from pool.claude.process.identity import start_time
+from pool.claude.process.spawner import ProcessRunner
+from pool.claude.runner import Launch
+from pool.executions.outcome import Completed, Outcome
+from pool.executions.permissions import AgentSettings
+from pool.subscriptions.spec import Credential, SubscriptionSpec
 
 TOKEN = f"test-token-{uuid.uuid4().hex}"
 MODEL = "claude-sonnet-4-5-20250929"

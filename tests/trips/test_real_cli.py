@@ -19,20 +19,20 @@ from pictures import GIF, PNG
 from api.demo.behaviour import Behaviour
 from api.demo.messages_api import create_app
 from api.demo.server import Server, serving
-from pool.claude.auth import auth_status
-from pool.claude.environment import environment
-from pool.claude.installation import Installation
-from pool.claude.locate import find_executable, read_version
-from pool.claude.login import login_end, stored_login
-from pool.claude.process_run import ProcessRun
-from pool.claude.run import Launch
-from pool.claude.runner import ProcessRunner
-from pool.claude.version import MINIMUM
-from pool.execution import MAX_PROMPT_BYTES
-from pool.image import Image
-from pool.outcome import Completed, Failed, FailureKind, Outcome
-from pool.subscription import Credential, SubscriptionSpec
-from pool.usage import ModelUsage
+from pool.claude.binary.auth import auth_status
+from pool.claude.binary.installation import Installation
+from pool.claude.binary.locate import find_executable, read_version
+from pool.claude.binary.login import login_end, stored_login
+from pool.claude.binary.version import MINIMUM
+from pool.claude.launch.environment import environment
+from pool.claude.process.process_run import ProcessRun
+from pool.claude.process.spawner import ProcessRunner
+from pool.claude.runner import Launch
+from pool.executions.execution import MAX_PROMPT_BYTES
+from pool.executions.image import Image
+from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.subscriptions.spec import Credential, SubscriptionSpec
+from pool.usage.records import ModelUsage
 
 MODEL = "claude-sonnet-4-5-20250929"
 TURN = 600_000

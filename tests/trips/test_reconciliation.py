@@ -26,11 +26,11 @@ from api.demo.quota import utc_now
 from api.demo.server import Server, serving
 from api.demo.standin import Standin
 from pool.admin_api.schedule import floor
-from pool.claude.beside_files import BesideFiles
-from pool.claude.locate import find_executable
-from pool.model_name import by_base_name
-from pool.reconciliation import ReportKind
-from pool.usage import ModelUsage
+from pool.claude.binary.locate import find_executable
+from pool.claude.transcripts.external_files import BesideFiles
+from pool.reconciliation.findings import ReportKind
+from pool.usage.model_names import by_base_name
+from pool.usage.records import ModelUsage
 
 pytestmark = pytest.mark.timeout(240)
 

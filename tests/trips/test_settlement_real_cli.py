@@ -22,21 +22,21 @@ from api.demo.behaviour import Behaviour
 from api.demo.bill import Usage as Billed
 from api.demo.messages_api import create_app
 from api.demo.server import Server, serving
-from pool.claude import command
-from pool.claude import runner as runners
-from pool.claude.environment import environment
-from pool.claude.installation import Installation
-from pool.claude.leftovers import clean
-from pool.claude.locate import find_executable
-from pool.claude.process_run import ProcessRun
-from pool.claude.rescan import rescan
-from pool.claude.run import Launch
-from pool.claude.runner import ProcessRunner
-from pool.execution import ExecutionStatus, final_status
-from pool.outcome import Completed, Failed
-from pool.rates import Rates
-from pool.subscription import Credential, SubscriptionSpec
-from pool.usage import ModelUsage, Usage
+from pool.claude.binary.installation import Installation
+from pool.claude.binary.locate import find_executable
+from pool.claude.launch import command
+from pool.claude.launch.environment import environment
+from pool.claude.process import spawner as runners
+from pool.claude.process.leftovers import clean
+from pool.claude.process.process_run import ProcessRun
+from pool.claude.process.rescan import rescan
+from pool.claude.process.spawner import ProcessRunner
+from pool.claude.runner import Launch
+from pool.executions.execution import ExecutionStatus, final_status
+from pool.executions.outcome import Completed, Failed
+from pool.subscriptions.spec import Credential, SubscriptionSpec
+from pool.usage.prices import Rates
+from pool.usage.records import ModelUsage, Usage
 
 MODEL = "claude-sonnet-4-5-20250929"
 ENDLESS = {"command": "tail -f /dev/null", "description": "d"}

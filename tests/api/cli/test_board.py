@@ -9,10 +9,10 @@ from reports import report_at, state, window
 from rich.console import Console
 
 from api.cli.board import board, dollars
-from pool.cooldown import Cooldown, Standing
-from pool.outcome import FailureKind
-from pool.overview import overview
-from pool.state import State
+from pool.executions.outcome import FailureKind
+from pool.subscriptions.pool_overview import overview
+from pool.subscriptions.standing import Cooldown, Standing
+from pool.subscriptions.state import State
 
 
 def shown(*states: State) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pool.claude.locate import find_executable
+from pool.claude.binary.locate import find_executable
 from pool.errors import ConfigError
 
 

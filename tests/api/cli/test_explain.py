@@ -8,8 +8,8 @@ from click.testing import Result
 from httpx import AsyncClient
 from localpool import NOON, LocalPool
 
-from pool.outcome import Failed, FailureKind
-from pool.windows import RateLimitEvent
+from pool.executions.outcome import Failed, FailureKind
+from pool.limits.windows import RateLimitEvent
 
 Cli = Callable[..., Awaitable[Result]]
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from click.testing import Result
 from localpool import LocalPool, completed
 
-from pool.outcome import Completed, Failed, FailureKind
+from pool.executions.outcome import Completed, Failed, FailureKind
 
 Cli = Callable[..., Awaitable[Result]]
 

@@ -18,7 +18,7 @@ from click.testing import Result
 from httpx import AsyncClient
 from localpool import LocalPool, usage_of
 
-from pool.usage import UsageRecord
+from pool.usage.records import UsageRecord
 
 Cli = Callable[..., Awaitable[Result]]
 WEEK = ("--since", "2026-01-22", "--until", "2026-01-29")

@@ -16,10 +16,10 @@ from pydantic import BaseModel
 
 from api.dialects import running
 from api.dialects.chat import ChatCompletionChunk
-from pool.claude.run import Launch
+from pool.claude.runner import Launch
+from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.money import nano_usd
-from pool.outcome import Completed, Failed, FailureKind
-from pool.usage import ModelUsage, Usage
+from pool.usage.records import ModelUsage, Usage
 
 MODEL = SONNET
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]

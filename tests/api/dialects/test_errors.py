@@ -31,9 +31,9 @@ from pool.errors import (
     StoreError,
     Unavailable,
 )
-from pool.execution import ErrorInfo, Execution, ExecutionRequest, ExecutionStatus
-from pool.outcome import FailureKind
-from pool.progress import Ended, Event
+from pool.executions.execution import ErrorInfo, Execution, ExecutionRequest, ExecutionStatus
+from pool.executions.outcome import FailureKind
+from pool.executions.progress import Ended, Event
 
 MODEL = "claude-sonnet-4-6"
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]

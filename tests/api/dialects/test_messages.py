@@ -21,10 +21,10 @@ from pydantic import BaseModel
 
 from api.dialects import running
 from api.dialects.messages import MessageEvent
-from pool.claude.run import Launch
+from pool.claude.runner import Launch
+from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.money import nano_usd
-from pool.outcome import Completed, Failed, FailureKind
-from pool.usage import ModelUsage, Usage
+from pool.usage.records import ModelUsage, Usage
 
 MODEL = "claude-sonnet-4-6"
 """One that the SDK does not warn of."""

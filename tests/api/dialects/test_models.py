@@ -12,8 +12,8 @@ from localpool import FakeRunner, LocalPool, usage_of
 from openai import AsyncOpenAI
 
 from api.dialects.models import model, models
-from pool.catalogue import Catalogue
-from pool.outcome import Completed
+from pool.executions.outcome import Completed
+from pool.routing.model_catalogue import Catalogue
 
 SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-4-5-20251001"
 

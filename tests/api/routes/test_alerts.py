@@ -7,7 +7,7 @@ from typing import Any
 from httpx import AsyncClient
 from localpool import LocalPool
 
-from pool.alerts import AlertKind, happened
+from pool.alerts.alerts import AlertKind, happened
 
 
 def spent(usd: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from localpool import LocalPool, completed
 
 from api.listening import bound, listening
 from pool.config import ServerSettings
-from pool.outcome import Failed, FailureKind
+from pool.executions.outcome import Failed, FailureKind
 
 EVENTS = "/v1/events"
 SECRET = "the-plan-nobody-may-read"
@@ -252,6 +252,6 @@ async def test_clients_are_told_the_same(local_pool: LocalPool) -> None:
 
 
 async def run_one(pool: LocalPool) -> None:
-    from pool.execution import ExecutionRequest
+    from pool.executions.execution import ExecutionRequest
 
     await pool.client.execute(ExecutionRequest(prompt="q"))

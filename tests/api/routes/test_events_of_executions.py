@@ -14,7 +14,7 @@ from localpool import FakeRun, LocalPool, completed
 
 from api.listening import bound, listening
 from pool.config import ServerSettings
-from pool.outcome import Failed, FailureKind
+from pool.executions.outcome import Failed, FailureKind
 
 EXECUTIONS = "/v1/executions"
 Sent = dict[str, Any]

@@ -11,7 +11,7 @@ from seats import limit, until
 
 from actors.handover import Handover
 from pool.errors import PeerLost
-from pool.outcome import Failed, FailureKind
+from pool.executions.outcome import Failed, FailureKind
 
 EXECUTIONS = "/v1/executions"
 UNKNOWN_UUID = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from api.metrics import MOST_MODELS, HttpMetrics, exposition
-from pool.outcome import Failed, FailureKind
-from pool.usage import Usage, UsageRecord, UsageSource
+from pool.executions.outcome import Failed, FailureKind
+from pool.usage.records import Usage, UsageRecord, UsageSource
 
 LIMIT = Failed(kind=FailureKind.USAGE_LIMIT, message="limit reached")
 LOST = Failed(kind=FailureKind.KILLED, message="gone", evidence=False)

@@ -14,8 +14,8 @@ from actors.reconciler import Reconciler
 from api.demo.admin_api import AdminStandin
 from api.demo.bill import Bill, Usage
 from pool.admin_api.organizations import Organization, ReconciliationSettings
-from pool.usage import ModelUsage, UsageRecord
-from pool.usage import Usage as Recorded
+from pool.usage.records import ModelUsage, UsageRecord
+from pool.usage.records import Usage as Recorded
 
 HOUR = timedelta(hours=1)
 MILLION = Usage(input_tokens=1_000_000, output_tokens=100_000)

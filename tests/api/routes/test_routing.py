@@ -7,8 +7,8 @@ from typing import Any
 from httpx import AsyncClient
 from localpool import NOON, LocalPool
 
-from pool.outcome import Failed, FailureKind
-from pool.windows import RateLimitEvent
+from pool.executions.outcome import Failed, FailureKind
+from pool.limits.windows import RateLimitEvent
 
 KeyedHttp = Callable[..., AsyncClient]
 

@@ -6,7 +6,7 @@ from typing import Any
 from httpx import AsyncClient
 from localpool import LocalPool
 
-from pool.outcome import Failed, FailureKind
+from pool.executions.outcome import Failed, FailureKind
 
 SESSIONS = "/v1/sessions"
 UNKNOWN = f"{SESSIONS}/634fbb1e-4256-459f-9794-14ea9ca8dac8"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.admin_api.adjustment import adjustments, applied
-from pool.reconciliation import Bucket, ReportKind
-from pool.usage import ModelUsage, UsageRecord
+from pool.reconciliation.findings import Bucket, ReportKind
+from pool.usage.records import ModelUsage, UsageRecord
 
 NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
 MODELS = st.sampled_from(["claude-sonnet-4-5", "claude:odd:name", "m"])

@@ -20,7 +20,7 @@ from pool.admin_api.client import AdminApi
 from pool.admin_api.pace import Pace
 from pool.admin_api.problems import ProblemKind, ReportProblem, Unusable
 from pool.admin_api.reports import UNNAMED, cost_buckets, people, usage_buckets
-from pool.usage import ModelUsage
+from pool.usage.records import ModelUsage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MIDNIGHT = NOON.replace(hour=0)

@@ -16,10 +16,10 @@ from pool.admin_api.comparison import (
     total_difference,
 )
 from pool.admin_api.organizations import Organization, Seat, obstacle
-from pool.model_name import base_name
-from pool.rates import Rates
-from pool.reconciliation import Finding, ReportKind, Verdict
-from pool.usage import ModelUsage, Usage
+from pool.reconciliation.findings import Finding, ReportKind, Verdict
+from pool.usage.model_names import base_name
+from pool.usage.prices import Rates
+from pool.usage.records import ModelUsage, Usage
 
 MODEL = "claude-sonnet-4-5"
 PRICES = {"input_tokens": 3000, "output_tokens": 15000, "cache_read_input_tokens": 300}

@@ -9,8 +9,8 @@ from pool.admin_api.organizations import Organization, Seat, costs_of, emails_of
 from pool.admin_api.reports import CostBucket, CostRow, PersonUsage
 from pool.config import check, parse
 from pool.errors import ConfigError
-from pool.reconciliation import ReportKind
-from pool.usage import ModelUsage
+from pool.reconciliation.findings import ReportKind
+from pool.usage.records import ModelUsage
 
 
 def organization(**settings: Any) -> dict[str, Any]:

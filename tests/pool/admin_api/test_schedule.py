@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from localpool import NOON
 
 from pool.admin_api.schedule import MOST_AT_ONCE, buckets, ceiling, due, floor, retry_at, spans
-from pool.reconciliation import Bucket, ReportKind
+from pool.reconciliation.findings import Bucket, ReportKind
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LATENCY = timedelta(minutes=15)

@@ -1,0 +1,66 @@
+"""Which models the CLI offers, by its own word.
+
+``initialize`` is a control request that every run begins with, and its answer lists the models of
+the account: by name (``sonnet``) what it runs as (``claude-sonnet-5-5``). Without a prompt nothing
+is run. Seen on 2.1.330: 0.3 s, no credential and no network needed; the names are the same for all,
+but ``default`` is Opus for an API key and Sonnet for a setup token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from pool.claude.binary.locate import FIELD, ask
+from pool.errors import ConfigError
+from pool.executions.execution import ModelId
+
+MOST_MODELS = 50
+_MODEL = TypeAdapter[str](ModelId)
+_QUESTION = b'{"type":"control_request","request_id":"models","request":{"subtype":"initialize"}}\n'
+_ARGUMENTS = (
+    *("-p", "--verbose", "--output-format=stream-json", "--input-format=stream-json"),
+    *("--tools=", "--strict-mcp-config", "--setting-sources=", "--restricted"),
+    *("--permission-prompts=none", "--disable-slash-commands", "--no-session-persistence"),
+)
+
+
+async def offered_models(
+    executable: Path, environment: Mapping[str, str], *, seconds: float = 30
+) -> dict[str, str]:
+    """Ask the CLI, in the environment of a run. ConfigError where it does not say."""
+    answer = await ask(
+        executable, *_ARGUMENTS, environment=environment, told=_QUESTION, seconds=seconds
+    )
+    found = read_models(answer.stdout)
+    if not found:
+        raise ConfigError(FIELD, f"{str(executable)!r} does not say which models it offers")
+    return found
+
+
+def read_models(printed: str) -> dict[str, str]:
+    """The models in what the CLI has printed, up to a bound; empty where there are none."""
+    return dict([pair for each in _listed(printed) if (pair := _model(each))][:MOST_MODELS])
+
+
+def _listed(printed: str) -> Iterator[Any]:
+    for line in printed.splitlines():
+        with suppress(ValueError, KeyError, TypeError):
+            message = json.loads(line)
+            if message["type"] == "control_response":
+                yield from message["response"]["response"]["models"]
+
+
+def _model(entry: Any) -> tuple[str, str] | None:
+    """A name that may be chosen, and what it runs as; older releases do not tell the latter."""
+    if not isinstance(entry, dict) or entry.get("disabled") is True:
+        return None
+    with suppress(ValidationError):
+        name = _MODEL.validate_python(entry.get("value"))
+        return name, _MODEL.validate_python(entry.get("resolvedModel") or name)
+    return None

@@ -1,0 +1,185 @@
+"""The command line of one run, and what the CLI is told on its standard input.
+
+The argv is one that was tried against the real CLI: no tools, no settings of a user or project,
+no local files, nobody to ask. Everything private goes over stdin, where no process list shows it:
+first a control request with the system prompt, then the prompt as one user message. A prompt in
+argv could also be taken for a flag (``-v``), and 128 KiB is all that fits there.
+
+Every value is joined to its flag with ``=``, so that none can become a flag of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from pool.claude.runner import Launch
+from pool.executions.answer_schema import told
+
+_CLOSED = ("Read", "Bash", "Edit", "Write", "WebFetch", "WebSearch", "Agent", "Task", "Skill")
+"""What is denied by name unless it is granted, beside not being offered."""
+_WRITERS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
+_SUB_AGENTS = frozenset({"Agent", "Task"})
+_FAMILIES = {
+    "Read": _WRITERS | {"Read", "Glob", "Grep"},
+    **dict.fromkeys(_WRITERS, _WRITERS),
+    **dict.fromkeys(_SUB_AGENTS, _SUB_AGENTS),
+}
+"""Tools that one rule of the CLI stands for: what may not be read may not be written, a rule for
+``Edit`` holds for all that write, and ``Task`` is an older name of ``Agent`` (tried on 2.1.330)."""
+
+
+KEPT_DAYS = 3_651
+"""For how long a run leaves transcripts alone: longer than any retention of the pool's, so that a
+session which is listed can be gone on with. A shorter one would also remove what a user of the same
+config directory keeps (seen on 2.1.330, which removes nothing where no source of settings says so;
+earlier releases remove what is older than 30 days)."""
+
+
+def argv(launch: Launch, executable: Path, folder: Path) -> tuple[str, ...]:
+    """The command that runs a launch, with its files (``files``) in a folder. It holds neither
+    prompt, system prompt, credential nor what configures servers and agents.
+    """
+    return (
+        *(str(executable), "-p", "--verbose", "--include-partial-messages"),
+        *("--output-format=stream-json", "--input-format=stream-json"),
+        *(f"--model={launch.model}", "--strict-mcp-config", "--setting-sources="),
+        *("--restricted", "--permission-prompts=none", "--disable-slash-commands"),
+        *_tools(launch),
+        *(f"--{name}={folder / file}" for name, (file, _) in _documents(launch).items()),
+        *_session(launch),
+        *_options(launch),
+    )
+
+
+def _tools(launch: Launch) -> tuple[str, ...]:
+    """What the run may use. ``--restricted`` keeps file tools in the working directories."""
+    agent = launch.agent
+    granted = dict.fromkeys(tool.partition("(")[0] for tool in launch.tools)
+    built_in = [name for name in granted if not name.startswith("mcp__")]
+    denied = [name for name in _CLOSED if _FAMILIES.get(name, {name}).isdisjoint(granted)]
+    settings = {
+        "permissions": {"deny": denied},
+        "disableAllHooks": True,
+        "cleanupPeriodDays": KEPT_DAYS,
+    }
+    return (
+        f"--tools={','.join(built_in)}",
+        *([f"--allowedTools={','.join(launch.tools)}"] if launch.tools else []),
+        f"--settings={_compact(settings)}",
+        f"--permission-mode={agent.permission_mode}",
+        *(f"--add-dir={path}" for path in agent.add_directories),
+    )
+
+
+def files(launch: Launch) -> dict[str, bytes]:
+    """The files that the command line names, which may hold secrets of the caller's."""
+    return dict(_documents(launch).values())
+
+
+def _documents(launch: Launch) -> dict[str, tuple[str, bytes]]:
+    """By the flag that names it, a file and what stands in it."""
+    agent, found = launch.agent, {}
+    if agent.mcp_servers is not None:
+        servers = _compact({"mcpServers": agent.mcp_servers}).encode()
+        found["mcp-config"] = ("mcp.json", servers)
+    if agent.sub_agents is not None:
+        found["agents"] = ("agents.json", _compact(agent.sub_agents).encode())
+    if agent.append_system_prompt is not None:
+        text = agent.append_system_prompt.encode()
+        found["append-system-prompt-file"] = ("append_system_prompt.txt", text)
+    return found
+
+
+def _session(launch: Launch) -> tuple[str, ...]:
+    if launch.forks is not None:
+        return (
+            f"--resume={launch.forks}",
+            "--fork-session",
+            f"--session-id={launch.session_id}",
+        )
+    name = "--resume" if launch.resumes else "--session-id"
+    return (f"{name}={launch.session_id}",)
+
+
+def _options(launch: Launch) -> tuple[str, ...]:
+    options = []
+    goes_on = launch.resumes or launch.forks is not None
+    if goes_on and launch.system_prompt is not None:
+        # By default a session keeps the system prompt of its first request and ignores a new one.
+        options.append("--system-prompt-snapshot=off")
+    if launch.max_turns is not None:
+        options.append(f"--max-turns={launch.max_turns}")
+    if launch.max_budget_usd is not None:
+        options.append(f"--max-budget-usd={launch.max_budget_usd}")
+    if launch.json_schema is not None:
+        # On argv, not in the control request: here alone the CLI checks the schema, and refuses a
+        # bad one before anything is spent. It adds its StructuredOutput tool to `--tools=` itself.
+        options.append(f"--json-schema={_compact(told(launch.json_schema))}")
+    return tuple(options)
+
+
+def input_lines(launch: Launch) -> bytes:
+    """All that a run reads: the opening request, then the prompt."""
+    return opening_line(launch) + prompt_line(launch)
+
+
+def opening_line(launch: Launch) -> bytes:
+    """The control request that sets the system prompt.
+
+    An empty one replaces the CLI's own, which is 15 KB about tools that a run does not have; a
+    resumed session goes on with the one it began with.
+    """
+    return _line(
+        {
+            "type": "control_request",
+            "request_id": "opening",
+            "request": {"subtype": "initialize", **_system_prompt(launch)},
+        }
+    )
+
+
+def _system_prompt(launch: Launch) -> dict[str, str]:
+    if launch.system_prompt is None and launch.tools:
+        return {}  # the CLI's own tells the model how to use its tools
+    return {"systemPrompt": launch.system_prompt or ""}
+
+
+def prompt_line(launch: Launch) -> bytes:
+    """The prompt as one user message, delivered as it is.
+
+    ``client_composed`` keeps the CLI from reading ``@/path``, ``/command`` and ``!command`` in it.
+    """
+    return _line(
+        {
+            "type": "user",
+            "message": {"role": "user", "content": _content(launch)},
+            "parent_tool_use_id": None,
+            "session_id": launch.session_id,
+            "uuid": prompt_uuid(launch),
+            "client_composed": True,
+        }
+    )
+
+
+def _content(launch: Launch) -> list[dict[str, Any]]:
+    images = [
+        {"type": "image", "source": {"type": "base64", **image.model_dump()}}
+        for image in launch.images
+    ]
+    return [*images, {"type": "text", "text": launch.prompt}]
+
+
+def prompt_uuid(launch: Launch) -> str:
+    """The prompt's uuid, which the CLI keeps in the session's transcript: where the run begins."""
+    return str(uuid5(NAMESPACE_URL, f"{launch.session_id}/{launch.run_id}"))
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return _compact(message).encode() + b"\n"
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,221 @@
+"""What a run shows while it goes on, read line by line from its output, without any I/O.
+
+The answer's text comes in pieces (``stream_event``); the message that follows repeats it whole, and
+is passed over as far as its blocks were streamed. A CLI that streams nothing is read by its
+messages, and where even those bring no text (structured output), by its result. What sub-agents
+say is no part of the answer.
+
+When the API breaks off in the middle of a message the CLI asks again, and the text comes anew,
+mostly in other words. Seen of 2.1.330: the broken message ends with ``abandoned_blocks``, whatever
+the number of retries; so the pieces are withdrawn by an event, and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from datetime import datetime
+from typing import Any
+
+from pool.claude.output.lines import messages_of
+from pool.claude.output.rate_limit_event import rate_limit_event
+from pool.executions.answer_schema import opened
+from pool.executions.progress import (
+    AttemptBegan,
+    LimitsSeen,
+    Progress,
+    RawMessage,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolUse,
+    Withdrawn,
+)
+
+MAX_RESULT_CHARACTERS = 100_000
+"""Of what a tool answered."""
+MAX_RAW_BYTES = 1_000_000
+"""A longer message is named by its type and size alone."""
+_SYNTHETIC = "<synthetic>"
+"""The model of messages that the CLI makes up itself: its errors, mostly."""
+
+
+class ProgressReader:
+    """Reads the lines of one attempt in their order. ``attempt`` is what is known beforehand."""
+
+    def __init__(self, attempt: AttemptBegan) -> None:
+        self._attempt = attempt
+        self._began = False
+        self._answered = False
+        """Text has come since the last use of a tool: the result repeats it."""
+        self._message: str | None = None
+        """The message that is streamed, or was streamed last."""
+        self._streamed: set[str] = set()
+        """Kinds of its blocks that came in pieces."""
+        self._text: Counter[int] = Counter()
+        """Characters that came of it, by block."""
+        self._thinking: Counter[int] = Counter()
+
+    def copy(self) -> ProgressReader:
+        """A reader that goes on from here on its own."""
+        return deepcopy(self)
+
+    def read(self, line: bytes, printed_at: datetime, *, raw: bool = False) -> tuple[Progress, ...]:
+        """The events of the next line; with ``raw``, each message after its own."""
+        return tuple(self._events(messages_of(line), printed_at, len(line), raw=raw))
+
+    def _events(
+        self, messages: Iterable[dict[str, Any]], printed_at: datetime, size: int, *, raw: bool
+    ) -> Iterator[Progress]:
+        for message in messages:
+            yield from self.take(message, printed_at)
+            if raw:
+                yield _raw(message, size)
+
+    def take(self, message: dict[str, Any], printed_at: datetime) -> Iterator[Progress]:
+        """The events of the next message."""
+        if message.get("parent_tool_use_id") is not None:
+            return
+        match message.get("type"):
+            case "system" if message.get("subtype") == "init" and not self._began:
+                self._began = True
+                yield self._attempt.model_copy(
+                    update={
+                        name: message[name]
+                        for name in ("session_id", "model")
+                        if isinstance(message.get(name), str)
+                    }
+                )
+            case "stream_event":
+                yield from self._piece(
+                    _object(message, "event"), _object(message, "abandoned_blocks")
+                )
+            case "assistant":
+                yield from self._whole(_object(message, "message"))
+            case "user":
+                yield from _results(_object(message, "message"))
+            case "rate_limit_event":
+                if seen := rate_limit_event(message, printed_at):
+                    yield LimitsSeen(
+                        status=seen.status,
+                        is_using_overage=seen.is_using_overage,
+                        windows=seen.windows,
+                    )
+            case "result" if _is_shown(message) and not self._answered:
+                text, _ = opened(message)
+                if isinstance(text, str) and text:
+                    self._answered = True
+                    yield Text(text=text)
+            case _:
+                pass
+
+    def _piece(self, event: dict[str, Any], abandoned: dict[str, Any]) -> Iterator[Progress]:
+        match event.get("type"):
+            case "message_start":
+                self._message = _string(_object(event, "message"), "id")
+                self._streamed, self._text, self._thinking = set(), Counter(), Counter()
+            case "content_block_start":
+                yield from self._streamed_block(event, _object(event, "content_block"))
+            case "content_block_delta":
+                yield from self._streamed_block(event, _object(event, "delta"))
+            case "message_stop" if abandoned:
+                yield from self._withdrawn(_index(abandoned, "from_block_index"))
+            case _:
+                pass
+
+    def _streamed_block(self, event: dict[str, Any], piece: dict[str, Any]) -> Iterator[Progress]:
+        index = _index(event, "index")
+        if text := _string(piece, "text"):
+            self._streamed.add("text")
+            self._text[index] += len(text)
+            self._answered = True
+            yield Text(text=text)
+        elif thought := _string(piece, "thinking"):
+            self._streamed.add("thinking")
+            self._thinking[index] += len(thought)
+            yield Thinking(text=thought)
+
+    def _withdrawn(self, from_index: int) -> Iterator[Progress]:
+        text, thinking = _from(self._text, from_index), _from(self._thinking, from_index)
+        if text or thinking:
+            self._answered = self._answered and not text
+            yield Withdrawn(text_characters=text, thinking_characters=thinking)
+
+    def _whole(self, message: dict[str, Any]) -> Iterator[Progress]:
+        """A message as it stands when a block of it is complete."""
+        if message.get("model") == _SYNTHETIC:
+            return
+        streamed = self._streamed if message.get("id") == self._message else set()
+        for block in _objects(message.get("content")):
+            match block.get("type"):
+                case "text" if "text" not in streamed and (text := _string(block, "text")):
+                    self._answered = True
+                    yield Text(text=text)
+                case "thinking" if "thinking" not in streamed and (
+                    thought := _string(block, "thinking")
+                ):
+                    yield Thinking(text=thought)
+                case "tool_use":
+                    self._answered = False
+                    yield ToolUse(
+                        id=_string(block, "id"),
+                        name=_string(block, "name"),
+                        input=_object(block, "input"),
+                    )
+                case _:
+                    pass
+
+
+def _is_shown(result: dict[str, Any]) -> bool:
+    """Whether a result may be all that is shown of its answer; one without a turn has none."""
+    return result.get("is_error") is False and result.get("num_turns") != 0
+
+
+def _results(message: dict[str, Any]) -> Iterator[ToolResult]:
+    for block in _objects(message.get("content")):
+        if block.get("type") == "tool_result":
+            yield ToolResult(
+                tool_use_id=_string(block, "tool_use_id"),
+                text=_shown(block.get("content"))[:MAX_RESULT_CHARACTERS],
+                is_error=block.get("is_error") is True,
+            )
+
+
+def _shown(content: Any) -> str:
+    """A tool's answer as text; what is no text is named by its kind."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(
+        _string(part, "text") if part.get("type") == "text" else f"[{part.get('type')}]"
+        for part in _objects(content)
+    )
+
+
+def _raw(message: dict[str, Any], size_bytes: int) -> RawMessage:
+    if size_bytes > MAX_RAW_BYTES:
+        return RawMessage(message={"type": message.get("type"), "omitted_bytes": size_bytes})
+    return RawMessage(message=message)
+
+
+def _from(characters: Counter[int], index: int) -> int:
+    return sum(count for block, count in characters.items() if block >= index)
+
+
+def _object(message: dict[str, Any], name: str) -> dict[str, Any]:
+    value = message.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(content: Any) -> list[dict[str, Any]]:
+    return [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+
+
+def _string(message: dict[str, Any], name: str) -> str:
+    value = message.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _index(message: dict[str, Any], name: str) -> int:
+    value = message.get(name)
+    return value if isinstance(value, int) else 0

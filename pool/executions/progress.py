@@ -1,0 +1,170 @@
+"""What a caller may see of an execution while it goes on: a sequence of events, each with a cursor.
+
+The events are read from the output of the run itself, which stands on disk; so whoever asks again
+from a cursor, also after the owner was killed, gets the rest and nothing twice. The last event is
+always the result: it carries the whole execution, text included.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pool.errors import InvalidRequest
+from pool.executions.execution import Attempt, Execution
+from pool.limits.windows import Window
+from pool.values import Value
+
+
+class AttemptBegan(Value):
+    """A run of the CLI has begun. A second one follows where the first ended without output."""
+
+    type: Literal["attempt"] = "attempt"
+    number: int
+    """From 0."""
+    subscription_id: str
+    session_id: str
+    model: str
+
+
+class Text(Value):
+    """A piece of the answer; the pieces of an answer are joined as they are."""
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class Thinking(Value):
+    """A piece of what the model shows of its thinking."""
+
+    type: Literal["thinking"] = "thinking"
+    text: str
+
+
+class Withdrawn(Value):
+    """The API broke off in the middle of a message, and the CLI asks it again: the last pieces do
+    not belong to the answer, whose text comes anew.
+    """
+
+    type: Literal["withdrawn"] = "withdrawn"
+    text_characters: int
+    """How many characters to take off the end of the text so far."""
+    thinking_characters: int
+
+
+class ToolUse(Value):
+    """The model uses a tool."""
+
+    type: Literal["tool_use"] = "tool_use"
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+class ToolResult(Value):
+    """What a tool answered, as text; other content is named by its kind alone."""
+
+    type: Literal["tool_result"] = "tool_result"
+    tool_use_id: str
+    text: str
+    is_error: bool = False
+
+
+class LimitsSeen(Value):
+    """What Anthropic says of the seat's limits."""
+
+    type: Literal["limit"] = "limit"
+    status: str
+    is_using_overage: bool
+    windows: dict[str, Window]
+
+
+class AttemptFailed(Value):
+    """An attempt ended before any output; the execution goes on with another one elsewhere."""
+
+    type: Literal["attempt_failed"] = "attempt_failed"
+    attempt: Attempt
+
+
+class RawMessage(Value):
+    """One message of the CLI as it was printed. Only for those who ask for it."""
+
+    type: Literal["raw"] = "raw"
+    message: dict[str, Any]
+
+
+class Ended(Value):
+    """The end, whatever it is: ``execution.status`` and ``execution.error`` say how."""
+
+    type: Literal["result"] = "result"
+    execution: Execution
+
+
+Progress = Annotated[
+    AttemptBegan
+    | Text
+    | Thinking
+    | Withdrawn
+    | ToolUse
+    | ToolResult
+    | LimitsSeen
+    | AttemptFailed
+    | RawMessage
+    | Ended,
+    Field(discriminator="type"),
+]
+
+
+_CURSOR = re.compile(r"(\d{1,4})-(?:(\d{1,15})(?:\.(\d{1,6}))?|(end))", re.ASCII)
+
+
+class Cursor(Value):
+    """A place in the sequence of events: ``<attempt>-<bytes read of its output>``, which is the end
+    of a line. Where a line makes several events, ``.<number>`` counts those of the next line that
+    were seen; ``<attempt>-end`` is the place after the attempt's last event.
+    """
+
+    attempt: int = 0
+    offset: int = 0
+    events: int = 0
+    is_end: bool = False
+
+    def __str__(self) -> str:
+        if self.is_end:
+            return f"{self.attempt}-end"
+        return f"{self.attempt}-{self.offset}" + (f".{self.events}" if self.events else "")
+
+    @classmethod
+    def of(cls, text: str) -> Cursor:
+        """A cursor as it was given to its reader; ``InvalidRequest`` for anything else."""
+        found = _CURSOR.fullmatch(text)
+        if found is None:
+            raise InvalidRequest(
+                "after", "is no cursor of an event: pass the id of the last event that came"
+            )
+        attempt, offset, events, end = found.groups()
+        return cls(
+            attempt=int(attempt),
+            offset=int(offset or 0),
+            events=int(events or 0),
+            is_end=end is not None,
+        )
+
+
+class Event(Value):
+    """One event, and the ``Cursor`` after it."""
+
+    cursor: str
+    progress: Progress
+
+
+class ProgressPage(Value):
+    """What is known after a cursor. Without events: nothing happened while it was waited."""
+
+    events: tuple[Event, ...]
+    cursor: str
+    moved_to: str | None = None
+    """The execution goes on at this subscription: ask there, with ``cursor``."""
+    is_end: bool = False

@@ -1,0 +1,55 @@
+"""A conversation with the CLI as it is shown: where it lives, when it was used, where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pool.storage.protocol import SessionHome, SessionMove
+from pool.values import Instant, Value
+
+ACTIVE_FOR = timedelta(minutes=5)
+IDLE_FOR = timedelta(minutes=60)
+
+
+class SessionAge(StrEnum):
+    ACTIVE = "active"
+    """Used within five minutes."""
+    IDLE = "idle"
+    """Used within an hour."""
+    STALE = "stale"
+
+
+class Session(Value):
+    """A session at one instant."""
+
+    id: str
+    subscription_id: str
+    state: SessionAge
+    last_used_at: Instant
+    """When its last turn was asked for."""
+    fetch_from: str | None = None
+    """It was given a new home, and its transcript is fetched from here before the next turn."""
+    moves: tuple[SessionMove, ...] = ()
+    """Where it has been, oldest first; only where one session is asked for."""
+
+
+def age_of(last_used_at: datetime, now: datetime) -> SessionAge:
+    """How long a session has rested."""
+    rested = now - last_used_at
+    if rested < ACTIVE_FOR:
+        return SessionAge.ACTIVE
+    return SessionAge.IDLE if rested < IDLE_FOR else SessionAge.STALE
+
+
+def session_of(home: SessionHome, now: datetime, moves: Sequence[SessionMove] = ()) -> Session:
+    """A session as the directory knows it."""
+    return Session(
+        id=home.session_id,
+        subscription_id=home.subscription_id,
+        state=age_of(home.used_at, now),
+        last_used_at=home.used_at,
+        fetch_from=home.fetch_from,
+        moves=tuple(moves),
+    )

@@ -1,0 +1,290 @@
+"""Whether a key may have a request run now: yes, or a refusal with a reason and a time.
+
+Two questions. ``forbidden`` asks what will not change by waiting: the model, the subscription, the
+tools, a price above the key's budgets; it names the field. ``allowed`` asks what will: the rate,
+how many run, what was spent. It counts what is reserved as spent, and is asked inside the
+transaction that writes the reservation, so that no number of requests at once comes past a budget.
+
+A day's budget is that of the calendar day in UTC, a week's that of the last seven days. What was
+spent is kept by the hour, so that a year of requests takes no longer to add up than a day of them;
+the oldest hour of a week counts until all of it is out. A run is told its price only when it has
+ended: one that costs more than it reserved is counted in full, and may leave a budget overdrawn by
+that difference. ``max_request_usd`` bounds it, as far as the CLI's own limit does: to one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from pool.executions.execution import ExecutionRequest
+from pool.executions.permissions import not_granted
+from pool.keys.api_keys import KeyLimits, KeySpec, KeyStanding
+from pool.money import nano_usd, usd
+from pool.usage.weekly import WEEK
+from pool.values import Instant, Value
+
+HOUR = timedelta(hours=1)
+
+
+class LimitCause(StrEnum):
+    RATE = "rate"
+    CONCURRENCY = "concurrency"
+    DAILY_BUDGET = "daily_budget"
+    WEEKLY_BUDGET = "weekly_budget"
+
+
+class Limited(Value):
+    """A no for now, with its cause, the evidence as a sentence, and when it lifts."""
+
+    cause: LimitCause
+    detail: str
+    until: Instant | None = None
+    """None where it hangs on when running work ends."""
+
+
+class ForbiddenField(Value):
+    """A no for good: the field of the request that the key does not cover, and why."""
+
+    field: str
+    problem: str
+
+
+class Charge(Value):
+    """What a request holds of its key's limits, from before it is placed until it has ended."""
+
+    execution_id: str
+    key_id: str
+    amount_nano_usd: int
+    at: Instant
+
+
+class Settled(Value):
+    """What a request cost in the end, and when that was."""
+
+    cost_nano_usd: int
+    at: Instant
+    held_until: Instant | None = None
+    """Its cost is in doubt: until then the rest of its reservation is held."""
+
+
+class HourSpent(Value):
+    """Nano-dollars of one hour of a key."""
+
+    starts_at: Instant
+    cost_nano_usd: int
+
+
+class Account(Value):
+    """What the limits of a key are judged by."""
+
+    next_at: Instant | None = None
+    """When the next request would be due at an even pace; it moves on with every request."""
+    running: int = 0
+    reserved_nano_usd: int = 0
+    """Held for what runs or waits, and for what is in doubt."""
+    hours: tuple[HourSpent, ...] = ()
+    """What was spent, at least in the last seven days; oldest first."""
+
+
+def hour_of(at: datetime) -> datetime:
+    """The first instant of the hour that a cost is kept in."""
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
+def oldest_hour(now: datetime) -> datetime:
+    """The hour that the oldest cost of the last seven days is kept in."""
+    return hour_of(now - WEEK)
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _since(hours: Iterable[HourSpent], start: datetime) -> int:
+    return sum(each.cost_nano_usd for each in hours if start <= each.starts_at)
+
+
+def spent_today(account: Account, now: datetime) -> int:
+    return _since(account.hours, _midnight(now))
+
+
+def spent_this_week(account: Account, now: datetime) -> int:
+    return _since(account.hours, oldest_hour(now))
+
+
+def standing(account: Account, now: datetime) -> KeyStanding:
+    """The account as it is shown."""
+    return KeyStanding(
+        running=account.running,
+        today_usd=usd(spent_today(account, now)),
+        week_usd=usd(spent_this_week(account, now)),
+        reserved_usd=usd(account.reserved_nano_usd),
+    )
+
+
+# -- what waiting does not change ----------------------------------------------------------------
+
+
+def price_limit(limits: KeyLimits, request: ExecutionRequest) -> Decimal | None:
+    """What the run may cost: as the request says, or else the key; None where neither does."""
+    asked = request.max_budget_usd
+    return limits.max_request_usd if asked is None else asked
+
+
+def reserved_amount(limits: KeyLimits, request: ExecutionRequest, typical_nano_usd: int) -> int:
+    """Nano-dollars to hold for a request: its price limit, or else what requests typically cost;
+    that never more than a whole budget, so that a small key can be used at all.
+    """
+    price = price_limit(limits, request)
+    if price is not None:
+        return nano_usd(price)
+    budgets = [nano_usd(budget) for budget in limits.budgets_usd if budget is not None]
+    return min([typical_nano_usd, *budgets])
+
+
+def forbidden(
+    key: KeySpec,
+    request: ExecutionRequest,
+    *,
+    default_model: str,
+    runs_as: Collection[str] = frozenset(),
+    home: str | None = None,
+) -> ForbiddenField | None:
+    """The first field of a request that the key does not cover. ``runs_as`` is what its model
+    stands for, if that is an alias, ``home`` where its session lives, if it has one.
+    """
+    return (
+        _model(key, request.model or default_model, runs_as)
+        or _subscription(key, request.subscription_id)
+        or _session(key, home)
+        or _machine(key, request)
+        or _price(key, request)
+    )
+
+
+def _model(key: KeySpec, model: str, runs_as: Collection[str]) -> ForbiddenField | None:
+    if key.covers_model(model, runs_as):
+        return None
+    problem = f"{model!r} is not among the models of this key ({', '.join(key.models)})"
+    return ForbiddenField(field="model", problem=problem)
+
+
+def _subscription(key: KeySpec, wanted: str | None) -> ForbiddenField | None:
+    if wanted is None or key.covers_subscription(wanted):
+        return None
+    problem = f"{wanted!r} is not open to this key: leave subscription_id out"
+    return ForbiddenField(field="subscription_id", problem=problem)
+
+
+def _session(key: KeySpec, home: str | None) -> ForbiddenField | None:
+    if home is None or key.covers_subscription(home):
+        return None
+    problem = f"it lives on {home!r}, which is not open to this key: begin a new session"
+    return ForbiddenField(field="session_id", problem=problem)
+
+
+def _machine(key: KeySpec, request: ExecutionRequest) -> ForbiddenField | None:
+    missing = not_granted(request.tools, request.agent, key.grant)
+    return missing and ForbiddenField(field=missing.field, problem=missing.problem)
+
+
+def _price(key: KeySpec, request: ExecutionRequest) -> ForbiddenField | None:
+    price = price_limit(key, request)
+    if price is None:
+        return None
+    ceilings = {
+        "max_request_usd": key.max_request_usd,
+        "daily_budget_usd": key.daily_budget_usd,
+        "weekly_budget_usd": key.weekly_budget_usd,
+    }
+    for name, ceiling in ceilings.items():
+        if ceiling is not None and price > ceiling:
+            problem = f"{price} USD is more than the key's {name} of {ceiling} USD: ask for less"
+            return ForbiddenField(field="max_budget_usd", problem=problem)
+    return None
+
+
+# -- what waiting changes ------------------------------------------------------------------------
+
+
+def allowed(
+    limits: KeyLimits, account: Account, amount_nano_usd: int, now: datetime
+) -> Limited | None:
+    """Why the key may not have a request run now that reserves so much; None where it may."""
+    return (
+        _too_many(limits, account)
+        or _too_fast(limits, account, now)
+        or _over_day(limits, account, amount_nano_usd, now)
+        or _over_week(limits, account, amount_nano_usd, now)
+    )
+
+
+def paced(limits: KeyLimits, account: Account, now: datetime) -> datetime | None:
+    """``Account.next_at`` once a request was allowed; None for a key without a rate."""
+    pace = limits.pace
+    return None if pace is None else max(account.next_at or now, now) + pace[0]
+
+
+def _too_many(limits: KeyLimits, account: Account) -> Limited | None:
+    if limits.max_concurrent is None or account.running < limits.max_concurrent:
+        return None
+    detail = f"{account.running} executions run or wait; the key may have {limits.max_concurrent}"
+    return Limited(cause=LimitCause.CONCURRENCY, detail=detail)
+
+
+def _too_fast(limits: KeyLimits, account: Account, now: datetime) -> Limited | None:
+    """The token bucket, as one instant: at most ``burst`` requests are ahead of an even pace."""
+    if limits.pace is None or account.next_at is None:
+        return None
+    each, burst = limits.pace
+    free_at = account.next_at - (burst - 1) * each
+    if free_at <= now:
+        return None
+    detail = f"the key may make {limits.requests_per_minute:g} requests a minute, {burst} at once"
+    return Limited(cause=LimitCause.RATE, detail=detail, until=free_at)
+
+
+def _over(name: str, budget_usd: Decimal, spent: int, account: Account, amount: int) -> str | None:
+    if spent + account.reserved_nano_usd + amount <= nano_usd(budget_usd):
+        return None
+    return (
+        f"used {usd(spent)} + reserved {usd(account.reserved_nano_usd)} + asked {usd(amount)} USD "
+        f"is more than the key's {name} budget of {budget_usd} USD"
+    )
+
+
+def _over_day(limits: KeyLimits, account: Account, amount: int, now: datetime) -> Limited | None:
+    budget = limits.daily_budget_usd
+    if budget is None:
+        return None
+    detail = _over("daily", budget, spent_today(account, now), account, amount)
+    if detail is None:
+        return None
+    fits_tomorrow = _over("daily", budget, 0, account, amount) is None
+    until = _midnight(now) + timedelta(days=1) if fits_tomorrow else None
+    return Limited(cause=LimitCause.DAILY_BUDGET, detail=detail, until=until)
+
+
+def _over_week(limits: KeyLimits, account: Account, amount: int, now: datetime) -> Limited | None:
+    budget = limits.weekly_budget_usd
+    if budget is None:
+        return None
+    detail = _over("weekly", budget, spent_this_week(account, now), account, amount)
+    if detail is None:
+        return None
+    until = _week_relief(account, nano_usd(budget) - account.reserved_nano_usd - amount, now)
+    return Limited(cause=LimitCause.WEEKLY_BUDGET, detail=detail, until=until)
+
+
+def _week_relief(account: Account, room: int, now: datetime) -> datetime | None:
+    """When so many hours are out of the week that what is left of it fits into ``room``."""
+    hours = [each for each in account.hours if oldest_hour(now) <= each.starts_at]
+    left = sum(each.cost_nano_usd for each in hours)
+    for each in hours:
+        left -= each.cost_nano_usd
+        if left <= room:
+            return each.starts_at + HOUR + WEEK
+    return None

@@ -1,0 +1,196 @@
+"""A ledger or a directory in portions, on its way out of one store and into another.
+
+Engines name these statements alike, so that what is moved, and in which order, is said once. Rows
+go in the order of a key, a bounded number at a time, and none is read twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+from pool.alerts.thresholds import Level
+from pool.executions.execution import ExecutionRow
+from pool.keys.api_keys import ApiKey
+from pool.limits.windows import RateLimitEvent, Window
+from pool.storage.documents import document, instant, micros, read_document
+from pool.storage.key_rows import kept_charge, key_hour, loading_keys
+from pool.storage.lists import Bindings
+from pool.storage.outbox import listed_alert, loading_outbox
+from pool.storage.paging import LARGEST
+from pool.storage.protocol import (
+    DirectoryPortion,
+    KeptClaim,
+    LedgerPortion,
+    Registration,
+    Seat,
+    SessionHome,
+    SessionMove,
+)
+from pool.storage.rows import (
+    block_total,
+    execution_columns,
+    limit_columns,
+    model_usage,
+    record_columns,
+    session_columns,
+    session_home,
+    session_move,
+    session_total,
+)
+from pool.subscriptions.standing import Standing
+from pool.usage.records import UsageRecord
+
+Found = Callable[[str, Bindings], Awaitable[list[Any]]]
+"""Runs a statement by its name; the rows."""
+Loading = list[tuple[str, list[Bindings]]]
+"""Statements by their names, each with the bindings that it is run with."""
+
+AT_ONCE = 200
+"""Rows in a portion: one may hold a prompt of a megabyte."""
+
+
+async def _batches(found: Found, statement: str, first: str | int) -> AsyncIterator[list[Any]]:
+    """Rows that begin with their key, which is above ``first``."""
+    after, more = first, True
+    while more:
+        rows = await found(statement, {"after": after, "limit": AT_ONCE})
+        if rows:
+            yield rows
+            after = rows[-1][0]
+        more = len(rows) == AT_ONCE
+
+
+async def exported_ledger(found: Found) -> AsyncIterator[LedgerPortion]:
+    """The portions of a ledger: the seat, and then kind after kind."""
+    yield LedgerPortion(seat=_seat(await found("export_seat", {}), await found("windows", {})))
+    async for rows in _batches(found, "export_executions", ""):
+        yield LedgerPortion(executions=tuple(read_document(ExecutionRow, row[1]) for row in rows))
+    async for rows in _batches(found, "export_records", ""):
+        yield LedgerPortion(records=tuple(read_document(UsageRecord, row[1]) for row in rows))
+    async for rows in _batches(found, "export_blocks", -LARGEST):
+        yield await _blocks(found, rows)
+    async for rows in _batches(found, "export_limit_events", -1):
+        yield LedgerPortion(limits=tuple(read_document(RateLimitEvent, row[1]) for row in rows))
+    async for rows in _batches(found, "export_sessions", ""):
+        yield LedgerPortion(sessions=tuple(session_total(*row) for row in rows))
+
+
+def _seat(seats: Sequence[Any], windows: Sequence[Any]) -> Seat:
+    standing, executions_ended, requested_at, session_id, session_at = seats[0]
+    return Seat(
+        standing=Standing() if standing is None else read_document(Standing, standing),
+        executions_ended=executions_ended,
+        last_request_at=None if requested_at is None else instant(requested_at),
+        last_session_id=session_id,
+        last_session_at=None if session_at is None else instant(session_at),
+        windows={name: read_document(Window, text) for name, text in sorted(map(tuple, windows))},
+    )
+
+
+async def _blocks(found: Found, rows: list[Any]) -> LedgerPortion:
+    span = {"first": rows[0][0], "last": rows[-1][0]}
+    models: dict[int, dict[str, Any]] = {start: {} for start, _ in rows}
+    for starts_at, model, *figures in await found("block_models", span):
+        models[starts_at][model] = model_usage(figures)
+    blocks = tuple(block_total(start, records, models[start]) for start, records in rows)
+    return LedgerPortion(blocks=blocks)
+
+
+def loading_ledger(portion: LedgerPortion) -> Loading:
+    """What keeps a portion of a ledger."""
+    seat = portion.seat
+    windows = [{"name": name, "document": document(seat.windows[name])} for name in seat.windows]
+    blocks = [(micros(block.starts_at), block) for block in portion.blocks]
+    return [
+        ("load_seat", [] if seat == Seat() else [_seat_columns(seat)]),
+        ("set_window", windows),
+        ("load_execution", [execution_columns(row) for row in portion.executions]),
+        ("load_record", [record_columns(record) for record in portion.records]),
+        ("load_block", [{"starts_at": at, "records": block.records} for at, block in blocks]),
+        (
+            "load_block_model",
+            [
+                {"starts_at": at, "model": model, **usage.model_dump()}
+                for at, block in blocks
+                for model, usage in block.usage.models.items()
+            ],
+        ),
+        ("add_limit_event", [limit_columns(event) for event in portion.limits]),
+        ("load_session", [session_columns(session) for session in portion.sessions]),
+    ]
+
+
+def _seat_columns(seat: Seat) -> Bindings:
+    requested_at, session_at = seat.last_request_at, seat.last_session_at
+    return {
+        "standing": document(seat.standing),
+        "executions_ended": seat.executions_ended,
+        "last_request_at": None if requested_at is None else micros(requested_at),
+        "last_session_id": seat.last_session_id,
+        "last_session_at": None if session_at is None else micros(session_at),
+    }
+
+
+async def exported_directory(found: Found) -> AsyncIterator[DirectoryPortion]:
+    """The portions of a directory; the registry first."""
+    registry = await found("registrations", {})
+    yield DirectoryPortion(
+        registrations=tuple(read_document(Registration, row[0]) for row in registry)
+    )
+    async for rows in _batches(found, "export_claims", ""):
+        yield DirectoryPortion(claims=tuple(_claim(row) for row in rows))
+    async for rows in _batches(found, "export_session_homes", ""):
+        yield DirectoryPortion(homes=tuple(session_home(row) for row in rows))
+    async for rows in _batches(found, "export_session_moves", -1):
+        yield DirectoryPortion(moves=tuple(session_move(row[1:]) for row in rows))
+    async for rows in _batches(found, "export_levels", ""):
+        yield DirectoryPortion(levels=tuple(read_document(Level, row[1]) for row in rows))
+    async for rows in _batches(found, "export_alerts", ""):
+        yield DirectoryPortion(alerts=tuple(listed_alert(row) for row in rows))
+    async for rows in _batches(found, "export_keys", ""):
+        yield DirectoryPortion(keys=tuple(read_document(ApiKey, row[1]) for row in rows))
+    async for rows in _batches(found, "export_key_charges", ""):
+        yield DirectoryPortion(charges=tuple(kept_charge(row) for row in rows))
+    async for rows in _batches(found, "export_key_hours", ""):
+        yield DirectoryPortion(key_hours=tuple(key_hour(row[1:]) for row in rows))
+
+
+def _claim(row: Sequence[Any]) -> KeptClaim:
+    execution_id, key, digest, created_at, used_at, subscription_id = row
+    return KeptClaim(
+        execution_id=execution_id,
+        key=key,
+        digest=digest,
+        created_at=instant(created_at),
+        used_at=instant(used_at),
+        subscription_id=subscription_id,
+    )
+
+
+def registration_columns(registration: Registration) -> Bindings:
+    return {
+        "id": registration.spec.id,
+        "created_at": micros(registration.created_at),
+        "document": document(registration),
+    }
+
+
+def _with_micros(value: KeptClaim | SessionHome | SessionMove) -> Bindings:
+    """Its fields are its columns; times are microseconds."""
+    fields = value.model_dump()
+    return {
+        name: micros(given) if name.endswith("_at") else given for name, given in fields.items()
+    }
+
+
+def loading_directory(portion: DirectoryPortion) -> Loading:
+    """What keeps a portion of a directory."""
+    return [
+        ("load_registration", [registration_columns(each) for each in portion.registrations]),
+        ("load_claim", [_with_micros(claim) for claim in portion.claims]),
+        ("load_session_home", [_with_micros(home) for home in portion.homes]),
+        ("load_session_move", [_with_micros(move) for move in portion.moves]),
+        *loading_outbox(portion.levels, portion.alerts),
+        *loading_keys(portion.keys, portion.charges, portion.key_hours),
+    ]

@@ -1,0 +1,95 @@
+"""Pages of a list, newest first, by the key of the last row shown.
+
+A cursor holds that key, so it stays valid while rows are added or removed: the next page is what
+is below the key, wherever the row itself has gone.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from pool.errors import InvalidRequest
+from pool.executions.execution import Execution
+from pool.storage.documents import micros, note_unreadable
+from pool.storage.protocol import Page
+
+Item = TypeVar("Item")
+Key = tuple[int, str | int]
+"""A time in microseconds, and what orders the rows of one time."""
+
+LARGEST = 2**63 - 1
+NEWEST: Key = (LARGEST, "")
+"""Above every row."""
+MAX_LIMIT = 500
+
+
+def check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidRequest("limit", f"is {limit}: ask for 1 to {MAX_LIMIT}")
+
+
+def _cursor(kind: str, key: Key) -> str:
+    text = json.dumps([kind, *key], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def _decoded(cursor: str) -> Any:
+    padded = cursor + "=" * (-len(cursor) % 4)
+    text = base64.b64decode(padded, altchars=b"-_", validate=True)
+    decoded = json.loads(text)
+    json.dumps(decoded, ensure_ascii=False).encode()  # a lone surrogate is no key either
+    return decoded
+
+
+def start_of(kind: str, cursor: str | None, newest: Key = NEWEST) -> Key:
+    """The key below which a page begins. ``kind`` names the list; ``newest`` tells the key's types.
+
+    Raises ``InvalidRequest`` for a cursor that this list never gave.
+    """
+    if cursor is None:
+        return newest
+    try:
+        match _decoded(cursor):
+            case [str(named), int(at), (str() | int()) as last] if (
+                named == kind
+                and type(last) is type(newest[1])
+                and abs(at) <= LARGEST
+                and (isinstance(last, str) or abs(last) <= LARGEST)
+            ):
+                return at, last
+    except (ValueError, RecursionError):
+        pass
+    raise InvalidRequest("cursor", "is none of this list: take next_cursor of the page before")
+
+
+def cursor_of(execution: Execution) -> str:
+    """Where a list of executions goes on below this one, in whichever ledger: so that the lists of
+    several subscriptions can be shown as one.
+    """
+    return _cursor("executions", (micros(execution.created_at), execution.id))
+
+
+def page(kind: str, limit: int, rows: Sequence[Any], read: Callable[[Any], Item]) -> Page[Item]:
+    """A page of ``rows``: they begin with their key, and are more than ``limit`` if more follow.
+
+    A row that cannot be read is passed over and logged: it must not take the list down.
+    """
+    shown = rows[:limit]
+    more = len(rows) > limit
+    return Page[Any](
+        items=tuple(_readable(kind, shown, read)),
+        next_cursor=_cursor(kind, (shown[-1][0], shown[-1][1])) if more else None,
+    )
+
+
+def _readable(kind: str, rows: Sequence[Any], read: Callable[[Any], Item]) -> Iterator[Item]:
+    for row in rows:
+        try:
+            item = read(row)
+        except ValueError as error:
+            note_unreadable(kind, error, key=str(row[1]))
+        else:
+            yield item

@@ -1,0 +1,137 @@
+"""Opening stores in a database: the tables, the epoch, the shared connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+from pool.errors import StoreBusy
+from pool.storage.owner import owned_name, this_process
+from pool.storage.postgresql import schema
+from pool.storage.postgresql.connection.address import Address
+from pool.storage.postgresql.connection.commits import Commits
+from pool.storage.postgresql.connection.connections import Connections
+from pool.storage.postgresql.connection.failures import Lost, away, told
+from pool.storage.postgresql.connection.fence import NoFence
+from pool.storage.postgresql.connection.statements import Db, first_row, run, statements
+from pool.storage.postgresql.connection.transactions import PAUSE_SECONDS, Transactions
+from pool.storage.postgresql.directory import PostgresqlDirectory
+from pool.storage.postgresql.ledger import PostgresqlLedger
+from pool.storage.postgresql.reconciliations import PostgresqlReconciliations
+from pool.storage.protocol import Directory, Ledger
+from pool.storage.reconciliations import OWNER, Reconciliations
+
+Result = TypeVar("Result")
+_SQL = statements("owner")
+
+
+class PostgresqlStores:
+    """The stores in one database: ledgers with one owner each, a directory shared by routers."""
+
+    def __init__(self, url: str) -> None:
+        """``postgresql://user:password@host:port/database``; ``?search_path=`` names a schema."""
+        self._address = Address(url)
+
+    async def open_ledger(self, subscription_id: str, *, patience: float = 10.0) -> Ledger:
+        """Take a subscription's ledger over, whoever has it; see ``Stores``.
+
+        An earlier owner is shut out by this, and learns of it with its next write. What is waited
+        for is a transaction that it is in, and a database that is away.
+        """
+        name = f"{self._address.name} {owned_name(subscription_id)}"
+        connections = await Connections.joined(self._address)
+        try:
+            takeover = _Takeover(name, subscription_id, patience)
+            epoch = await _opened(name, connections, patience, takeover)
+        except BaseException:
+            await connections.left()
+            raise
+        return PostgresqlLedger(subscription_id, Commits(name, subscription_id, epoch, connections))
+
+    async def open_directory(self, *, patience: float = 10.0) -> Directory:
+        """Join the directory; others may have it open at the same time."""
+        name = f"{self._address.name} directory"
+        connections = await Connections.joined(self._address)
+        try:
+            await _opened(name, connections, patience, _nothing_more)
+        except BaseException:
+            await connections.left()
+            raise
+        return PostgresqlDirectory(name, connections, Transactions(name, connections, NoFence()))
+
+    async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
+        """Take the reconciler's rows over, as those of a subscription are."""
+        name = f"{self._address.name} reconciler"
+        connections = await Connections.joined(self._address)
+        try:
+            takeover = _Takeover(name, OWNER, patience, has_seat=False)
+            epoch = await _opened(name, connections, patience, takeover)
+        except BaseException:
+            await connections.left()
+            raise
+        return PostgresqlReconciliations(Commits(name, OWNER, epoch, connections))
+
+
+class _Takeover:
+    """One more epoch of a subscription."""
+
+    def __init__(
+        self, store: str, subscription_id: str, patience: float, *, has_seat: bool = True
+    ) -> None:
+        self._store = store
+        self._patience = patience
+        self._has_seat = has_seat
+        self._mine = {
+            "subscription_id": subscription_id,
+            "holder": f"{this_process()} on {socket.gethostname()}",
+        }
+
+    async def __call__(self, db: Db) -> int:
+        try:
+            return await self._raised(db)
+        except asyncpg.LockNotAvailableError:
+            await db.execute("ROLLBACK")
+            row = await first_row(db, _SQL["holder"], self._mine)
+            problem = f"is held by {row and row[0]}, for {self._patience:g} s and longer: stop it"
+            raise StoreBusy(self._store, problem) from None
+
+    async def _raised(self, db: Db) -> int:
+        await db.execute("BEGIN")
+        await db.execute(f"SET LOCAL lock_timeout = {max(1, round(self._patience * 1000))}")
+        epoch: int = (await first_row(db, _SQL["take"], self._mine))[0]
+        if self._has_seat:
+            await run(db, _SQL["seat"], self._mine)
+        await db.execute("COMMIT")
+        return epoch
+
+
+async def _nothing_more(_: Db) -> None:
+    return None
+
+
+async def _opened(
+    store: str,
+    connections: Connections,
+    patience: float,
+    then: Callable[[Db], Awaitable[Result]],
+) -> Result:
+    """Prepare the tables and do what comes next. A COMMIT in doubt is done again: one epoch more
+    than was needed shuts nobody out that had a right to be in.
+    """
+    clock = asyncio.get_running_loop().time
+    until = clock() + patience
+    while True:
+        try:
+            async with connections.lent() as db:
+                await schema.prepare(store, db)
+                return await then(db)
+        except Lost as lost:
+            if clock() >= until:
+                raise away(store, lost) from None
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise told(store, error) from error
+        await asyncio.sleep(PAUSE_SECONDS)

@@ -1,0 +1,421 @@
+"""What every durable store promises.
+
+**Ledger**: the rows of one subscription, owned by one activation. Opening it raises the epoch and
+shuts every earlier activation out; each transaction checks the epoch, and a stale one raises
+``Fenced``. When a method returns, what it wrote survives kill -9 and power loss; when it raises
+anything but ``CommitUnknown``, nothing of it was kept.
+
+**Directory**: what belongs to no subscription: the registry of specifications, and the index of
+which subscription holds an execution or a session. One owner may hold it, or several share it.
+
+Executions are listed by ``created_at`` and id, and ``cursors.cursor_of`` makes the cursor of each.
+Both are asynchronous and safe to call from many tasks of one event loop. Lists are newest first;
+a cursor is opaque and stays valid while rows are added. Failures are ``StoreError``s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from pydantic import Field
+
+from pool.alerts.delivery import ListedAlert
+from pool.alerts.thresholds import Level
+from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.keys.api_keys import ApiKey
+from pool.limits.windows import RateLimitEvent, Window
+from pool.storage.key_store import KeptCharge, KeyHour, KeyStore
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.subscriptions.standing import Standing
+from pool.usage.records import Usage, UsageRecord, UsageSource
+from pool.values import Instant, Value
+
+if TYPE_CHECKING:
+    from pool.storage.outbox import Outbox
+    from pool.storage.reconciliations import Reconciliations
+
+Item = TypeVar("Item")
+
+
+class Page(Value, Generic[Item]):
+    """Part of a list, and where the next part begins; None at the end."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None = None
+
+
+class BlockTotal(Value):
+    """The sum of a block's records, kept in the transaction that adds one."""
+
+    block_id: str
+    starts_at: Instant
+    ends_at: Instant
+    records: int
+    usage: Usage
+
+
+class LifetimeTotal(Value):
+    """Everything ever recorded; retention does not lower it."""
+
+    executions: int = 0
+    records: int = 0
+    usage: Usage = Usage()
+
+
+class SessionTotal(Value):
+    """A session of the CLI on this subscription."""
+
+    session_id: str
+    total_nano_usd: int | None
+    """The CLI's own running total after the last run that reported one."""
+    last_used_at: Instant
+
+
+class Recovery(Value):
+    """What an activation starts from."""
+
+    epoch: int
+    costs: tuple[tuple[Instant, int], ...]
+    """``(timestamp, cost in nano-dollars)`` of the records since the asked instant."""
+    open: tuple[ExecutionRow, ...]
+    """Executions that have not ended, oldest first."""
+    standing: Standing = Standing()
+    windows: dict[str, Window] = Field(default_factory=dict)
+    totals: LifetimeTotal = LifetimeTotal()
+    recent_costs: tuple[int, ...] = ()
+    """Nano-dollars of the last (up to 50) executions that spent something, oldest first."""
+    last_session_id: str | None = None
+    last_request_at: Instant | None = None
+    first_used_at: Instant | None = None
+    """The start of the first block in which something was spent."""
+    uncertain: int = 0
+
+
+class Settlement(Value):
+    """The end of a run, and as a rule of its execution (T2): one transaction or nothing."""
+
+    row: ExecutionRow
+    """With its outcome and its final status; or ``moving``, where another subscription is looked
+    for: then it has not ended, and is settled once more when that is known."""
+    record: UsageRecord | None = None
+    session: SessionTotal | None = None
+    standing: Standing | None = None
+    """The new standing, where the outcome changed it."""
+    limits: tuple[RateLimitEvent, ...] = ()
+
+
+class Seat(Value):
+    """What a ledger holds once."""
+
+    standing: Standing = Standing()
+    executions_ended: int = 0
+    last_request_at: Instant | None = None
+    last_session_id: str | None = None
+    last_session_at: Instant | None = None
+    windows: dict[str, Window] = Field(default_factory=dict)
+
+
+class LedgerPortion(Value):
+    """Part of a ledger on its way to another store. Sums are taken along, never computed again:
+    they outlive the records that they were made of.
+    """
+
+    seat: Seat = Seat()
+    executions: tuple[ExecutionRow, ...] = ()
+    records: tuple[UsageRecord, ...] = ()
+    blocks: tuple[BlockTotal, ...] = ()
+    limits: tuple[RateLimitEvent, ...] = ()
+    """In the order in which they were kept."""
+    sessions: tuple[SessionTotal, ...] = ()
+
+
+class Ledger(Protocol):
+    """The durable rows of one subscription, for the activation that opened it."""
+
+    @property
+    def subscription_id(self) -> str: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether this activation can never write again: fenced, or a commit of unknown fate."""
+        ...
+
+    async def recover(self, since: datetime) -> Recovery:
+        """Everything that activation needs; costs of records from ``since`` on."""
+        ...
+
+    async def begin(self, row: ExecutionRow) -> ExecutionRow:
+        """T1: keep a new execution, queued or running. Known already: the row that is kept."""
+        ...
+
+    async def update(self, row: ExecutionRow) -> None:
+        """Replace an execution that has not ended (started, cancel requested).
+
+        Raises ``NotFound`` for an unknown id and ``Conflict`` for one that has ended.
+        """
+        ...
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """T2: outcome, usage record, aggregates, windows, session and standing at once.
+
+        False, and nothing written, where the execution had ended already (G3). A record whose id is
+        known adds nothing, while the rest of the settlement is kept.
+        """
+        ...
+
+    async def record(self, record: UsageRecord) -> bool:
+        """Keep usage reported from outside. False, and nothing written, where the id is known."""
+        ...
+
+    async def stand(self, standing: Standing) -> None: ...
+
+    async def execution(self, execution_id: str) -> ExecutionRow | None: ...
+
+    async def executions(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        status: ExecutionStatus | None = None,
+        session_id: str | None = None,
+        with_moved: bool = False,
+    ) -> Page[ExecutionRow]:
+        """Those that went on elsewhere only where that is asked for. ``status`` is one that callers
+        are shown: what is being handed on is found as ``queued``.
+        """
+        ...
+
+    async def session(self, session_id: str) -> SessionTotal | None: ...
+
+    async def usage(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        source: UsageSource | None = None,
+    ) -> Page[UsageRecord]:
+        """Records with ``since <= timestamp < until``, of one source or of all."""
+        ...
+
+    async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]: ...
+
+    async def limits(self, *, limit: int, cursor: str | None = None) -> Page[RateLimitEvent]: ...
+
+    async def expire(self, before: datetime) -> int:
+        """Retention: remove ended executions, records, limit events and idle sessions older than
+        ``before``; block and lifetime totals stay. The number of usage records removed.
+        """
+        ...
+
+    def export(self) -> AsyncIterator[LedgerPortion]:
+        """Everything in it, in portions of bounded size and always in the same order."""
+        ...
+
+    async def load(self, portion: LedgerPortion) -> None:
+        """Keep what another ledger exported, in one transaction.
+
+        Raises ``StoreError``, and keeps nothing of the portion, where a row of it is there already.
+        """
+        ...
+
+    async def backup(self, file: Path) -> None:
+        """Write a copy, consistent in itself, to a file that is not there yet; writes wait for it.
+
+        ``NotSupported`` where the engine has better tools of its own.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Claim(Value):
+    """An execution id taken in the directory, with the digest of what was asked for."""
+
+    execution_id: str
+    digest: str
+    created_at: Instant
+    subscription_id: str | None = None
+    """Where it was admitted; None as long as nobody has."""
+    claimed_now: bool
+    """Whether this call took it, or somebody had before."""
+
+
+class Registration(Value):
+    """A subscription that the pool knows."""
+
+    spec: SubscriptionSpec
+    declared: bool
+    """It stands in ``pool.toml``; only there it can be removed."""
+    created_at: Instant
+
+
+class KeptClaim(Value):
+    """A claim with everything that is kept of it."""
+
+    execution_id: str
+    key: str | None
+    digest: str
+    created_at: Instant
+    used_at: Instant
+    subscription_id: str | None
+
+
+class SessionHome(Value):
+    """Which subscription holds a session."""
+
+    session_id: str
+    subscription_id: str
+    used_at: Instant
+    fetch_from: str | None = None
+    """Where its transcript still is, after a move: it is fetched before the next turn."""
+
+
+class SessionMove(Value):
+    """A session's transcript was brought from one subscription to another."""
+
+    session_id: str
+    from_subscription_id: str
+    to_subscription_id: str
+    moved_at: Instant
+
+
+class DirectoryPortion(Value):
+    """Part of a directory on its way to another store."""
+
+    registrations: tuple[Registration, ...] = ()
+    claims: tuple[KeptClaim, ...] = ()
+    homes: tuple[SessionHome, ...] = ()
+    moves: tuple[SessionMove, ...] = ()
+    levels: tuple[Level, ...] = ()
+    alerts: tuple[ListedAlert, ...] = ()
+    keys: tuple[ApiKey, ...] = ()
+    charges: tuple[KeptCharge, ...] = ()
+    key_hours: tuple[KeyHour, ...] = ()
+
+
+class Directory(Protocol):
+    """The registry, and the index of executions and sessions."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The alerts of the pool, which are kept here, too."""
+        ...
+
+    @property
+    def keys(self) -> KeyStore:
+        """The keys of callers, which are kept in the same place."""
+        ...
+
+    async def claim(
+        self, *, execution_id: str, digest: str, now: datetime, key: str | None = None
+    ) -> Claim:
+        """Take an execution id, and with it an idempotency key (scoped by the caller's prefix).
+
+        An id or key that was taken before answers with the claim it was taken by, whatever the
+        digest; of two callers at the same time exactly one gets ``claimed_now``.
+        """
+        ...
+
+    async def place(
+        self, execution_id: str, subscription_id: str, session_id: str, *, instead_of: str | None
+    ) -> Claim:
+        """Note which subscription is asked to run an execution, before it is asked, and that its
+        session lives there, if it lives nowhere yet.
+
+        Done only where the execution stands at ``instead_of`` (None: nowhere yet); the answer is
+        the claim as it stands afterwards. So of two routers that disagree only one may go on, and
+        an execution never runs in two places.
+        """
+        ...
+
+    async def locate(self, execution_id: str) -> Claim | None: ...
+
+    async def session_home(self, session_id: str) -> SessionHome | None:
+        """Which subscription holds a session."""
+        ...
+
+    async def session_homes(
+        self, *, limit: int, cursor: str | None = None, subscription_id: str | None = None
+    ) -> Page[SessionHome]:
+        """Those used last first; of one subscription, or of all."""
+        ...
+
+    async def move_session(
+        self, session_id: str, *, instead_of: str, subscription_id: str, with_history: bool
+    ) -> SessionHome | None:
+        """Give a session another home, if it lives at ``instead_of``; its home afterwards, if any.
+
+        With its history: what was fetched last is at the old home, or still where that was to fetch
+        it from, and is to be fetched from there.
+        """
+        ...
+
+    async def session_arrived(self, session_id: str, subscription_id: str, now: datetime) -> bool:
+        """Note that the home of a session has fetched it: a move, with both its ends.
+
+        False, and nothing noted, where it lives elsewhere or nothing was to be fetched.
+        """
+        ...
+
+    async def session_moves(self, session_id: str) -> Sequence[SessionMove]:
+        """The moves of a session, oldest first."""
+        ...
+
+    async def forget_session(self, session_id: str) -> bool:
+        """Remove a session and its moves from the index."""
+        ...
+
+    async def register(self, registration: Registration) -> None:
+        """Add or replace a subscription."""
+        ...
+
+    async def unregister(self, subscription_id: str) -> bool: ...
+
+    async def registrations(self) -> Sequence[Registration]: ...
+
+    async def expire(self, before: datetime) -> int:
+        """Forget claims and session homes not used since ``before``; the number of claims."""
+        ...
+
+    def export(self) -> AsyncIterator[DirectoryPortion]:
+        """Everything in it, in portions of bounded size and always in the same order."""
+        ...
+
+    async def load(self, portion: DirectoryPortion) -> None:
+        """Keep what another directory exported, in one transaction; see ``Ledger.load``."""
+        ...
+
+    async def backup(self, file: Path) -> None:
+        """Write a copy to a file; see ``Ledger.backup``."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Stores(Protocol):
+    """Where ledgers and the directory are opened."""
+
+    async def open_ledger(self, subscription_id: str, *, patience: float = 10.0) -> Ledger:
+        """Take a subscription's ledger over: raise its epoch and shut earlier owners out.
+
+        An earlier owner that cannot be shut out while it lives, or while it is in a transaction, is
+        waited for, up to ``patience`` seconds; then ``StoreBusy``, saying who holds it. Raises
+        ``StoreError`` for a store that cannot be read or written.
+        """
+        ...
+
+    async def open_directory(self, *, patience: float = 10.0) -> Directory:
+        """Join the directory, or take it over where it has one owner."""
+        ...
+
+    async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
+        """Take the reconciler's store over, as a ledger is."""
+        ...

@@ -1,0 +1,130 @@
+"""A subscription's state made into its report."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pool.limits.forecast import Prospect, forecast
+from pool.limits.windows import is_fresh
+from pool.money import nano_usd, usd
+from pool.subscriptions.admission import AdmissionLimits
+from pool.subscriptions.health import HealthWeights, Vitals, assess
+from pool.subscriptions.report import BlockReport, Report, Totals, WeeklyReport, WindowReport
+from pool.subscriptions.standing import unproved
+from pool.subscriptions.state import State, typical_cost
+from pool.subscriptions.status import capacity, judge, read
+from pool.usage.blocks import block_at
+from pool.usage.records import usage_report
+from pool.usage.weekly import burn_rate, weekly_total
+from pool.values import Value
+
+
+class SeatPolicy(Value):
+    """What a subscription's report takes from configuration."""
+
+    limits: AdmissionLimits = AdmissionLimits()
+    weights: HealthWeights = HealthWeights()
+    max_attempts: int = 5
+    """Runs of one execution, over all subscriptions."""
+
+
+def _windows(state: State, now: datetime, max_age: timedelta) -> dict[str, WindowReport]:
+    return {
+        name: WindowReport(
+            **window.model_dump(),
+            age_seconds=max(0.0, round((now - window.observed_at).total_seconds(), 3)),
+            fresh=is_fresh(window, now, max_age),
+        )
+        for name, window in sorted(state.windows.items())
+    }
+
+
+def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
+    """The subscription at ``now``."""
+    spec, block = state.spec, block_at(now)
+    max_age = timedelta(seconds=policy.limits.window_max_age_seconds)
+    used = weekly_total(state.spending, now)
+    block_cost = state.spending.within(block.starts_at, block.ends_at)
+    burn = burn_rate(state.spending, now)
+    in_doubt = state.held_in_doubt(now)
+    reading = read(state, used, block_cost, now, max_age)
+    judgement = judge(state, reading, policy.limits, now)
+    vitals = Vitals(
+        weekly_percent=reading.weekly,
+        weekly_source=reading.weekly_source,
+        block_percent=reading.block,
+        block_source=reading.block_source,
+        running=len(state.slots.running),
+        queued=len(state.slots.waiting),
+        burn_usd_per_hour=float(usd(burn)),
+        recent_failures=state.standing.consecutive_failures,
+        uncertain=state.uncertain,
+        held_in_doubt_usd=float(usd(in_doubt)),
+    )
+    prospect = Prospect(
+        spending=state.spending,
+        burn_nano_usd_per_hour=burn,
+        block=block,
+        block_nano_usd=block_cost,
+        budget_nano_usd=nano_usd(spec.weekly_budget_usd),
+        reserved_nano_usd=state.slots.reserved_nano_usd + in_doubt,
+        windows_bind=not spec.allow_overage,
+        window_max_age=max_age,
+    )
+    return Report(
+        id=spec.id,
+        email=spec.email,
+        kind=spec.kind,
+        state=judgement.state,
+        state_reason=judgement.reason,
+        state_until=judgement.until,
+        cooldown_cause=judgement.cooldown_cause,
+        unproved=unproved(state.standing, now),
+        login_expires_at=state.login_expires_at,
+        refused_models=tuple(each for each in state.standing.refused_models if now < each.until),
+        current_block=BlockReport(
+            id=block.id,
+            starts_at=block.starts_at,
+            ends_at=block.ends_at,
+            cost_usd=usd(block_cost),
+            percent=round(reading.block_local, 3),
+        ),
+        weekly=WeeklyReport(
+            used_usd=usd(used),
+            reserved_usd=usd(state.slots.reserved_nano_usd + in_doubt),
+            budget_usd=spec.weekly_budget_usd,
+            percent=round(reading.weekly_local, 3),
+        ),
+        expected_block_usd=spec.expected_block_usd,
+        windows=_windows(state, now, max_age),
+        weekly_percent=round(reading.weekly, 3),
+        weekly_source=reading.weekly_source,
+        block_percent=round(reading.block, 3),
+        block_source=reading.block_source,
+        health=assess(vitals, policy.weights),
+        burn_rate_usd_per_hour=usd(burn),
+        forecast=forecast(prospect, state.studies, now),
+        typical_cost_usd=usd(typical_cost(state)),
+        running=len(state.slots.running),
+        queued=len(state.slots.waiting),
+        uncertain=state.uncertain,
+        uncertain_usd=usd(in_doubt),
+        max_concurrent=spec.max_concurrent,
+        capacity=capacity(state, policy.limits, now),
+        max_queued=spec.max_queued,
+        weight=spec.weight,
+        tier=spec.effective_tier,
+        reserve_percent=spec.reserve_percent,
+        allow_overage=spec.allow_overage,
+        models=state.models,
+        last_request_at=state.last_request_at,
+        session_id=state.last_session_id,
+        totals=Totals(
+            executions=state.totals.executions,
+            records=state.totals.records,
+            usage=usage_report(state.totals.usage),
+        ),
+        observed_at=now,
+        epoch=state.epoch,
+        version=state.version,
+    )

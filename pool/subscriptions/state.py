@@ -1,0 +1,225 @@
+"""A subscription's state in memory: what its rows say, kept at hand.
+
+``recovered`` builds it from what the ledger kept, and it follows live use by the same functions.
+What it means at an instant is said by ``judgement`` and ``snapshot``, as functions of (state,
+``now``): nothing expires by being run; it stops holding (G8).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.limits.forecast import Study, studied
+from pool.limits.windows import RateLimitEvent, Window, newest
+from pool.money import nano_usd, usd
+from pool.storage.protocol import LifetimeTotal, Recovery, Settlement
+from pool.subscriptions.admission import Ask
+from pool.subscriptions.slots import Slots
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.subscriptions.standing import Standing
+from pool.usage.blocks import block_at
+from pool.usage.prices import Rates
+from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.weekly import WEEK, Spending
+
+REMEMBERED = WEEK + timedelta(days=1)
+"""How far back costs are kept in memory: a week, and room for a clock that is set back."""
+DEFAULT_TYPICAL_NANO_USD = nano_usd("0.25")
+"""What a request reserves before the pool has seen what requests cost here."""
+RECENT_COSTS = 50
+_ENDED_HERE = frozenset(
+    each for each in ExecutionStatus if each.is_final and each is not ExecutionStatus.MOVED
+)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """An execution whose cost nobody knows yet."""
+
+    execution_id: str
+    held_nano_usd: int
+    """Its reservation, which stays in force until ``held_until``."""
+    held_until: datetime
+    """The end of the block in which it ended."""
+
+
+@dataclass
+class State:
+    """What a subscription knows of itself. Its owner alone changes it."""
+
+    spec: SubscriptionSpec
+    epoch: int = 0
+    version: int = 0
+    spending: Spending = field(default_factory=Spending)
+    standing: Standing = field(default_factory=Standing)
+    windows: dict[str, Window] = field(default_factory=dict)
+    studies: dict[str, Study] = field(default_factory=dict)
+    """What was seen of Anthropic's windows over time, and learned from it; by window."""
+    totals: LifetimeTotal = field(default_factory=LifetimeTotal)
+    recent_costs: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_COSTS))
+    slots: Slots = field(default_factory=Slots)
+    rates: Rates = field(default_factory=Rates)
+    """What this seat's runs were charged, learned from its records."""
+    models: dict[str, str] = field(default_factory=dict)
+    """What its CLI offers, and what each name runs as; empty until it has said."""
+    login_expires_at: datetime | None = None
+    """When somebody has to sign in again, where that is known."""
+    uncertain: int = 0
+    doubts: dict[str, Doubt] = field(default_factory=dict)
+    """The newest of the uncertain executions, by id."""
+    suspended: bool = False
+    """The service is stopping: nothing more is started by this activation."""
+    store_problem: str | None = None
+    """Why nothing can be made durable at the moment."""
+    first_used_at: datetime | None = None
+    """The start of the first block in which something was spent."""
+    last_request_at: datetime | None = None
+    last_session_id: str | None = None
+
+    def spend(self, record: UsageRecord) -> None:
+        """Count a record that was made durable."""
+        cost = record.usage.cost_nano_usd
+        self.first_used_at = self.first_used_at or block_at(record.timestamp).starts_at
+        self.spending.add(record.timestamp, cost)
+        self.spending.forget(record.timestamp - 2 * REMEMBERED)
+        if cost and record.source is UsageSource.CLI:
+            self.recent_costs.append(cost)
+            self.rates = self.rates.having_seen(record.usage)
+        self.totals = self.totals.model_copy(
+            update={
+                "records": self.totals.records + 1,
+                "usage": self.totals.usage + record.usage,
+            }
+        )
+
+    def settle(self, settlement: Settlement) -> None:
+        """Follow what was made durable at the end of an execution."""
+        if settlement.row.status is ExecutionStatus.MOVING:
+            self.slots.leave(settlement.row.intent.execution_id)
+        else:
+            self.slots.release(settlement.row.intent.execution_id)
+        if settlement.record is not None:
+            self.spend(settlement.record)
+        if settlement.standing is not None:
+            self.standing = settlement.standing
+        if settlement.row.status is ExecutionStatus.UNCERTAIN:
+            self.uncertain += 1
+            self.doubt(settlement.row)
+        self.observe(settlement.limits)
+        if settlement.row.status in _ENDED_HERE:
+            self.totals = self.totals.model_copy(update={"executions": self.totals.executions + 1})
+
+    def doubt(self, row: ExecutionRow) -> None:
+        """Hold the reservation of an execution that ended uncertain until its block is over."""
+        if row.finished_at is not None:
+            self.doubts[row.intent.execution_id] = Doubt(
+                execution_id=row.intent.execution_id,
+                held_nano_usd=row.intent.reserved_nano_usd,
+                held_until=block_at(row.finished_at).ends_at,
+            )
+
+    def runs_as(self, model: str) -> str:
+        """What an alias stands for here, as far as that is known; of any other name, itself."""
+        return self.models.get(model, model)
+
+    def resolve(self, execution_id: str) -> None:
+        """A doubt is over: what it cost was found, and recorded."""
+        if self.doubts.pop(execution_id, None) is not None:
+            self.uncertain -= 1
+
+    def held_in_doubt(self, now: datetime) -> int:
+        """Nano-dollars that are held for executions whose cost is not known."""
+        return sum(each.held_nano_usd for each in self.doubts.values() if now < each.held_until)
+
+    def requested(self, intent: Intent) -> None:
+        """Note an execution that is admitted."""
+        if self.last_request_at is None or self.last_request_at <= intent.created_at:
+            self.last_request_at = intent.created_at
+            self.last_session_id = intent.session_id
+
+    def observe(self, limits: Iterable[RateLimitEvent]) -> None:
+        """Take over the windows of newer events; their run has been spent."""
+        seen = tuple(limits)
+        for event in seen:
+            self.windows = newest(self.windows, event.windows)
+        self.studies = studied(self.studies, seen, self.spending)
+
+    def recall(self, limits: Iterable[RateLimitEvent], since: datetime) -> None:
+        """Learn from events of earlier activations, as far as their costs are remembered."""
+        seen = sorted(
+            (event for event in limits if event.observed_at >= since),
+            key=lambda event: event.observed_at,
+        )
+        self.studies = studied({}, seen, self.spending)
+
+
+def recovered(spec: SubscriptionSpec, recovery: Recovery) -> State:
+    """The state of a subscription whose ledger was just opened; nothing runs or waits yet."""
+    return State(
+        spec=spec,
+        epoch=recovery.epoch,
+        spending=Spending(recovery.costs),
+        standing=recovery.standing,
+        windows=dict(recovery.windows),
+        totals=recovery.totals,
+        recent_costs=deque(recovery.recent_costs, maxlen=RECENT_COSTS),
+        uncertain=recovery.uncertain,
+        first_used_at=recovery.first_used_at,
+        last_request_at=recovery.last_request_at,
+        last_session_id=recovery.last_session_id,
+    )
+
+
+def typical_cost(state: State) -> int:
+    """Nano-dollars that a request without a budget of its own is expected to cost here."""
+    costs = state.recent_costs
+    return sum(costs) // len(costs) if costs else DEFAULT_TYPICAL_NANO_USD
+
+
+def ask_of(state: State, intent: Intent, *, may_wait: bool = True) -> Ask:
+    """What admission needs to know of an intent here."""
+    busy = state.slots.is_busy(intent.session_id) or (
+        intent.forks is not None and state.slots.is_busy(intent.forks)
+    )
+    return Ask(
+        goes_on=(intent.resumes or intent.forks is not None) and intent.session_from is None,
+        reserve_usd=usd(reservation(state, intent.request.max_budget_usd)),
+        model=state.runs_as(intent.model),
+        asked_for=intent.model,
+        prompt_bytes=intent.request.prompt_bytes,
+        session_busy=busy,
+        waits_for_session=intent.request.session_busy == "wait",
+        may_wait=may_wait,
+    )
+
+
+def ask_to_start(state: State, intent: Intent) -> Ask:
+    """What admission needs to know of something that waits here and could start.
+
+    What it has reserved is its own, and the others who wait give way to it: together they may hold
+    more than is left, where a run has cost more than was thought. What could not reserve when it
+    came asks for what is still free.
+    """
+    ask = ask_of(state, intent)
+    if not intent.reserved_nano_usd:
+        return ask
+    reserved = {
+        "reserve_usd": usd(intent.reserved_nano_usd),
+        "yielding_usd": usd(state.slots.waiting_nano_usd),
+    }
+    return ask.model_copy(update=reserved)
+
+
+def held_while_running(state: State, intent: Intent) -> int:
+    """Nano-dollars that something that waits here holds from its start on."""
+    return intent.reserved_nano_usd or reservation(state, intent.request.max_budget_usd)
+
+
+def reservation(state: State, max_budget_usd: Decimal | None) -> int:
+    """Nano-dollars to hold for a request while it runs: its own budget, or the typical cost."""
+    return nano_usd(max_budget_usd) if max_budget_usd is not None else typical_cost(state)

@@ -1,0 +1,200 @@
+"""What happens in the pool, told as it happens: to dashboards, scripts and whoever looks on.
+
+A happening names what it is about by ids and says the rest in flat figures: never prompts, answers
+or secrets. It is news, not a record: the ledgers are what counts. News is kept for a while under
+ids that order it; who comes back with the last id it saw gets exactly the rest, or first of all a
+``gap`` where that cannot be promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from pool.alerts.alerts import Alert, Data
+from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, model_of
+from pool.money import usd
+from pool.subscriptions.report import Report, WindowReport
+from pool.usage.records import UsageRecord
+from pool.values import Instant, Value, instant_text
+
+
+class HappeningKind(StrEnum):
+    EXECUTION_DISPATCHED = "execution_dispatched"
+    """A router brought a request to a subscription; again where the request was repeated."""
+    REQUEST_REFUSED = "request_refused"
+    """A request was not admitted anywhere; nothing ran."""
+    EXECUTION_QUEUED = "execution_queued"
+    EXECUTION_STARTED = "execution_started"
+    EXECUTION_ENDED = "execution_ended"
+    EXECUTION_MOVED = "execution_moved"
+    """It goes on at another subscription."""
+    FAILOVER = "failover"
+    """A run failed before any output, and the execution was given to another subscription."""
+    USAGE_RECORDED = "usage_recorded"
+    SUBSCRIPTION_ACTIVATED = "subscription_activated"
+    """Its owner began a new life, with a new epoch."""
+    SUBSCRIPTION_STATE = "subscription_state"
+    WINDOW = "window"
+    """One of Anthropic's windows was seen to change."""
+    SESSION_MOVED = "session_moved"
+    ALERT = "alert"
+    GAP = "gap"
+    """Something may have happened that is not told: a part of the pool began anew, or more happened
+    than is kept."""
+
+
+class Happening(Value):
+    """One thing that happened."""
+
+    kind: HappeningKind
+    at: Instant
+    subscription_id: str | None = None
+    execution_id: str | None = None
+    session_id: str | None = None
+    data: Data = Field(default_factory=dict)
+
+
+class Told(Value):
+    """A happening under the id by which it can be come back to."""
+
+    id: str
+    happening: Happening
+
+
+class HappeningPage(Value):
+    """What happened after a cursor. Empty where nothing did while it was waited."""
+
+    items: tuple[Told, ...]
+    cursor: str
+
+
+class Wanted(Value):
+    """Which happenings somebody wants to be told; what is left out is not asked about."""
+
+    kinds: Annotated[tuple[HappeningKind, ...], Field(max_length=len(HappeningKind))] = ()
+    subscription_id: str | None = None
+    execution_id: str | None = None
+    session_id: str | None = None
+
+    def takes(self, happening: Happening) -> bool:
+        """A gap is told to everybody whom it may concern."""
+        if happening.kind is HappeningKind.GAP:
+            return happening.subscription_id is None or self._is(happening, "subscription_id")
+        if self.kinds and happening.kind not in self.kinds:
+            return False
+        return all(
+            self._is(happening, name) for name in ("subscription_id", "execution_id", "session_id")
+        )
+
+    def _is(self, happening: Happening, name: str) -> bool:
+        wanted = getattr(self, name)
+        return wanted is None or wanted == getattr(happening, name)
+
+
+def gap(reason: str, now: datetime, subscription_id: str | None = None) -> Happening:
+    """The admission that something may be missing here."""
+    return Happening(
+        kind=HappeningKind.GAP, at=now, subscription_id=subscription_id, data={"reason": reason}
+    )
+
+
+def dispatched(execution: Execution, now: datetime) -> Happening:
+    return Happening(
+        kind=HappeningKind.EXECUTION_DISPATCHED,
+        at=now,
+        subscription_id=execution.subscription_id,
+        execution_id=execution.id,
+        session_id=execution.session_id,
+        data={"score": execution.routing.score, "candidates": len(execution.routing.candidates)},
+    )
+
+
+def of_execution(
+    kind: HappeningKind, subscription_id: str, row: ExecutionRow, now: datetime
+) -> Happening:
+    """Something that became of an execution at its owner."""
+    outcome = row.outcome
+    data: Data = {"model": model_of(row), "attempt": len(row.intent.earlier_attempts)}
+    if kind is HappeningKind.EXECUTION_ENDED:
+        failure = getattr(outcome, "kind", None)
+        data |= {
+            "status": row.status.value,
+            "failure": None if failure is None else failure.value,
+            "cost_usd": 0.0 if outcome is None else float(usd(outcome.usage.cost_nano_usd)),
+            "run_seconds": run_seconds(row),
+        }
+    if row.status is ExecutionStatus.MOVED:
+        data["moved_to"] = row.moved_to
+    return Happening(
+        kind=kind,
+        at=now,
+        subscription_id=subscription_id,
+        execution_id=row.intent.execution_id,
+        session_id=(outcome and outcome.session_id) or row.intent.session_id,
+        data=data,
+    )
+
+
+def run_seconds(row: ExecutionRow) -> float | None:
+    """How long its run took; None where it had none."""
+    if row.started_at is None or row.finished_at is None:
+        return None
+    return max(0.0, (row.finished_at - row.started_at).total_seconds())
+
+
+def recorded(record: UsageRecord, now: datetime) -> Happening:
+    """Usage that was counted, wherever it came from."""
+    total = record.usage.total
+    return Happening(
+        kind=HappeningKind.USAGE_RECORDED,
+        at=now,
+        subscription_id=record.subscription_id,
+        execution_id=record.execution_id,
+        session_id=record.session_id,
+        data={
+            "source": record.source.value,
+            "cost_usd": float(usd(total.cost_nano_usd)),
+            **total.model_dump(exclude={"cost_nano_usd"}),
+        },
+    )
+
+
+def alerted(alert: Alert, is_subscription: bool) -> Happening:
+    """An alert that was raised; what it says in full stands under ``/v1/alerts``."""
+    return Happening(
+        kind=HappeningKind.ALERT,
+        at=alert.raised_at,
+        subscription_id=alert.subject if is_subscription else None,
+        data={"alert_id": alert.id, "alert": alert.kind.value, "severity": alert.severity.value},
+    )
+
+
+def changes(before: Report, after: Report) -> Iterator[Happening]:
+    """What two reports of a subscription, one after the other, say has happened in between."""
+    if before.epoch != after.epoch:
+        yield _of_seat(HappeningKind.SUBSCRIPTION_ACTIVATED, after, {"epoch": after.epoch})
+    if before.state is not after.state:
+        until = None if after.state_until is None else instant_text(after.state_until)
+        data: Data = {"from": before.state.value, "to": after.state.value, "until": until}
+        yield _of_seat(HappeningKind.SUBSCRIPTION_STATE, after, data)
+    for name, window in after.windows.items():
+        known = before.windows.get(name)
+        if known is None or _limit_of(known) != _limit_of(window):
+            yield _of_seat(HappeningKind.WINDOW, after, {"window": name, **_limit_of(window)})
+
+
+def _of_seat(kind: HappeningKind, report: Report, data: Data) -> Happening:
+    return Happening(kind=kind, at=report.observed_at, subscription_id=report.id, data=data)
+
+
+def _limit_of(window: WindowReport) -> Data:
+    return {
+        "status": window.status,
+        "utilization": window.utilization,
+        "resets_at": None if window.resets_at is None else instant_text(window.resets_at),
+    }

@@ -1,0 +1,313 @@
+"""Usage broken down: the sums of records by day, block, model, session, key or subscription.
+
+Everything here is a sum of integers, so that neither the order of records nor the number of
+ledgers they come from matters, and the groups together are exactly the records of the range. A
+block whose records retention has removed is told from its total, which lives for ever: that knows
+its day and its models, but neither sessions nor keys nor where a cost came from. What is covered,
+and by which of the two, is said with every answer (G11); what neither can tell exactly is left out
+and shows as a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Literal, assert_never
+
+from pydantic import Field
+
+from pool.errors import InvalidRequest
+from pool.money import Usd, usd
+from pool.storage.protocol import BlockTotal
+from pool.usage.blocks import block_at
+from pool.usage.records import ModelUsage, UsageRecord, UsageSource
+from pool.values import Instant, Value
+
+MOST_GROUPINGS = 3
+MOST_GROUPS = 20_000
+"""Of one answer: it is made in memory."""
+LONGEST_RANGE = timedelta(days=366)
+DEFAULT_RANGE = timedelta(days=7)
+_EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
+"""Before any usage, and far enough from the first day of the calendar to count back from."""
+
+By = tuple[str | None, ...]
+"""What a group has in common, in the order of the groupings; None where a record names none."""
+
+
+class Grouping(StrEnum):
+    """What usage is summed by. Days are those of UTC; a key is told by its name."""
+
+    DAY = "day"
+    BLOCK = "block"
+    MODEL = "model"
+    SESSION = "session"
+    KEY = "key"
+    SUBSCRIPTION = "subscription"
+
+
+class CostSource(StrEnum):
+    """Where a cost comes from: as records say it, or a block's total, which does not say."""
+
+    CLI = UsageSource.CLI.value
+    PARTIAL = UsageSource.PARTIAL.value
+    EXTERNAL = UsageSource.EXTERNAL.value
+    OUTSIDE = UsageSource.OUTSIDE.value
+    ADJUSTMENT = UsageSource.ADJUSTMENT.value
+    BLOCKS = "blocks"
+
+
+class Question(Value):
+    """How usage is to be broken down: records with ``since <= timestamp < until``."""
+
+    group_by: tuple[Grouping, ...]
+    since: Instant
+    until: Instant
+
+    @property
+    def blocks_can_tell(self) -> bool:
+        """Whether the totals of blocks know what is asked for."""
+        return not {Grouping.SESSION, Grouping.KEY} & {*self.group_by}
+
+
+def question(
+    group_by: Sequence[Grouping], since: datetime | None, until: datetime | None, now: datetime
+) -> Question:
+    """A question that can be answered: the last seven days where nothing else is said.
+
+    ``InvalidRequest`` for groupings or a range that make no sense, or too much of one.
+    """
+    if not 1 <= len(group_by) <= MOST_GROUPINGS:
+        raise InvalidRequest("group_by", f"has {len(group_by)} groupings: name 1 to 3")
+    if len({*group_by}) < len(group_by):
+        raise InvalidRequest("group_by", "names a grouping twice: name each once")
+    end = now if until is None else until
+    if end < _EARLIEST:
+        raise InvalidRequest("until", "lies before 1971: there was no usage")
+    begin = end - DEFAULT_RANGE if since is None else since
+    if begin >= end:
+        raise InvalidRequest("since", "does not lie before until (which is now, if left out)")
+    if end - begin > LONGEST_RANGE:
+        problem = f"lies more than {LONGEST_RANGE.days} days before until: ask in parts"
+        raise InvalidRequest("since", problem)
+    return Question(group_by=tuple(group_by), since=begin, until=end)
+
+
+class Group(Value):
+    """The sum of records that have something in common."""
+
+    by: By
+    records: int | None
+    """A record of several models counts in each; None where a block's total does not say."""
+    usage: ModelUsage
+    nano_usd_by_source: dict[CostSource, int] = Field(default_factory=dict)
+
+    def __add__(self, other: Group) -> Group:
+        known = self.records is not None and other.records is not None
+        ours, theirs = self.nano_usd_by_source, other.nano_usd_by_source
+        return Group(
+            by=self.by,
+            records=(self.records or 0) + (other.records or 0) if known else None,
+            usage=self.usage + other.usage,
+            nano_usd_by_source={
+                source: ours.get(source, 0) + theirs.get(source, 0)
+                for source in CostSource
+                if source in ours or source in theirs
+            },
+        )
+
+
+NOTHING = Group(by=(), records=0, usage=ModelUsage())
+
+
+def parts_of_record(group_by: Sequence[Grouping], record: UsageRecord) -> Iterable[Group]:
+    """What a record adds to which groups: one, or one a model."""
+    for name, usage in _models(group_by, record.usage.models):
+        yield Group(
+            by=tuple(_name(each, record, name) for each in group_by),
+            records=1,
+            usage=usage,
+            nano_usd_by_source={CostSource(record.source.value): usage.cost_nano_usd},
+        )
+
+
+def _name(grouping: Grouping, record: UsageRecord, model: str | None) -> str | None:
+    match grouping:
+        case Grouping.DAY:
+            return _day(record.timestamp)
+        case Grouping.BLOCK:
+            return block_at(record.timestamp).id
+        case Grouping.MODEL:
+            return model
+        case Grouping.SESSION:
+            return record.session_id
+        case Grouping.KEY:
+            return record.caller
+        case Grouping.SUBSCRIPTION:
+            return record.subscription_id
+        case never:
+            assert_never(never)
+
+
+def parts_of_block(
+    group_by: Sequence[Grouping], subscription_id: str, block: BlockTotal
+) -> Iterable[Group]:
+    """What a block's total adds to which groups, none of which is a session or a key."""
+    known = {
+        Grouping.DAY: _day(block.starts_at),  # a block lies within one day
+        Grouping.BLOCK: block.block_id,
+        Grouping.SUBSCRIPTION: subscription_id,
+    }
+    for name, usage in _models(group_by, block.usage.models):
+        yield Group(
+            by=tuple(name if each is Grouping.MODEL else known[each] for each in group_by),
+            records=None if Grouping.MODEL in group_by else block.records,
+            usage=usage,
+            nano_usd_by_source={CostSource.BLOCKS: usage.cost_nano_usd},
+        )
+
+
+def _day(instant: datetime) -> str:
+    return instant.astimezone(UTC).date().isoformat()
+
+
+def _models(
+    group_by: Sequence[Grouping], models: dict[str, ModelUsage]
+) -> Iterable[tuple[str | None, ModelUsage]]:
+    if Grouping.MODEL in group_by and models:
+        return models.items()
+    return [(None, sum(models.values(), ModelUsage()))]
+
+
+class Sums:
+    """Groups as they grow. ``InvalidRequest`` once they are too many for an answer."""
+
+    def __init__(self) -> None:
+        self._groups: dict[By, Group] = {}
+
+    def add(self, parts: Iterable[Group]) -> None:
+        for part in parts:
+            known = self._groups.get(part.by)
+            self._groups[part.by] = part if known is None else known + part
+        if len(self._groups) > MOST_GROUPS:
+            problem = f"makes more than {MOST_GROUPS} groups: ask for a shorter range or fewer"
+            raise InvalidRequest("group_by", problem)
+
+    def groups(self) -> tuple[Group, ...]:
+        """In the order of what they have in common, what names nothing last."""
+        return tuple(sorted(self._groups.values(), key=lambda group: _order(group.by)))
+
+
+def _order(by: By) -> tuple[tuple[bool, str], ...]:
+    return tuple((part is None, part or "") for part in by)
+
+
+class CoveredSpan(Value):
+    """A part of the range of which the sums of a subscription are exact, and what tells them."""
+
+    subscription_id: str
+    since: Instant
+    until: Instant
+    source: Literal["records", "blocks"]
+
+
+class UsageTable(Value):
+    """The answer of one ledger."""
+
+    groups: tuple[Group, ...]
+    total: Group
+    covered: tuple[CoveredSpan, ...]
+
+
+def covered(
+    asked: Question, subscription_id: str, records_since: datetime, older: Sequence[BlockTotal]
+) -> tuple[CoveredSpan, ...]:
+    """What is exact: from ``records_since`` on by records; before that by the totals of ``older``
+    (newest first), except for those that an end of the range cuts.
+    """
+    spans = []
+    edge = min(asked.until, records_since)
+    if asked.blocks_can_tell and asked.since < edge:
+        since = next((each.ends_at for each in older if each.starts_at < asked.since), asked.since)
+        until = next((each.starts_at for each in older if each.ends_at > edge), edge)
+        spans.append((since, until, "blocks"))
+    spans.append((max(asked.since, records_since), asked.until, "records"))
+    return tuple(
+        CoveredSpan.model_validate(
+            {"subscription_id": subscription_id, "since": since, "until": until, "source": source}
+        )
+        for since, until, source in spans
+        if since < until
+    )
+
+
+class UsageRow(Value):
+    """One group as it is shown. Of the first six fields it has those that were asked for; null
+    where the records name none.
+    """
+
+    day: str | None = None
+    """In UTC."""
+    block: str | None = None
+    model: str | None = None
+    session: str | None = None
+    key: str | None = None
+    """The name of the caller's key."""
+    subscription: str | None = None
+    records: int | None
+    """How many records; one of several models counts in each. Null: only totals by block are left,
+    which do not say."""
+    cost_usd: Usd
+    input_tokens: int
+    output_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    cost_usd_by_source: dict[CostSource, Usd]
+    """Where the cost comes from; `blocks` is what only the totals of blocks still tell."""
+
+
+class UsageBreakdown(Value):
+    """Usage of the pool, broken down. The rows add up to the total exactly."""
+
+    group_by: tuple[Grouping, ...]
+    since: Instant
+    until: Instant
+    is_complete: bool
+    """Whether the whole range is covered, for every subscription."""
+    items: tuple[UsageRow, ...]
+    total: UsageRow
+    covered: tuple[CoveredSpan, ...]
+    """What the sums are exact for, by subscription; anything else is in none of them."""
+
+
+def breakdown(asked: Question, tables: Sequence[UsageTable]) -> UsageBreakdown:
+    """The answers of all ledgers as one."""
+    sums = Sums()
+    for table in tables:
+        sums.add(table.groups)
+    spans = tuple(span for table in tables for span in table.covered)
+    told = sum((span.until - span.since for span in spans), timedelta())
+    return UsageBreakdown(
+        group_by=asked.group_by,
+        since=asked.since,
+        until=asked.until,
+        is_complete=told == (asked.until - asked.since) * len(tables),
+        items=tuple(_row(asked.group_by, group) for group in sums.groups()),
+        total=_row((), sum((table.total for table in tables), NOTHING)),
+        covered=spans,
+    )
+
+
+def _row(group_by: Sequence[Grouping], group: Group) -> UsageRow:
+    common = {each.value: part for each, part in zip(group_by, group.by, strict=True)}
+    by_source = group.nano_usd_by_source.items()
+    return UsageRow.model_validate(
+        {
+            **common,
+            "records": group.records,
+            "cost_usd": usd(group.usage.cost_nano_usd),
+            **group.usage.model_dump(exclude={"cost_nano_usd"}),
+            "cost_usd_by_source": {source: usd(nano) for source, nano in by_source},
+        }
+    )

@@ -1,0 +1,125 @@
+import pytest
+from pydantic import ValidationError
+
+from pool.executions.execution import (
+    MAX_PROMPT_BYTES,
+    ExecutionRequest,
+    ExecutionStatus,
+    final_status,
+    request_digest,
+)
+from pool.executions.outcome import Failed, FailureKind
+from pool.executions.permissions import AgentSettings
+from pool.storage.documents import document, read_document
+
+
+def problem_of(**body: object) -> tuple[str, str]:
+    with pytest.raises(ValidationError) as caught:
+        ExecutionRequest.model_validate({"prompt": "hi"} | body)
+    first = caught.value.errors()[0]
+    return ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "problem"),
+    [
+        ({"prompt": ""}, "prompt", "is empty: write what the model should do"),
+        ({"prompt": " \n\t"}, "prompt", "is empty: write what the model should do"),
+        (
+            {"prompt": "a\x00b"},
+            "prompt",
+            "holds a NUL character, which no prompt can carry: remove it",
+        ),
+        (
+            {"prompt": "x" * (MAX_PROMPT_BYTES + 1)},
+            "prompt",
+            "is 1000001 bytes long; the limit is 1000000",
+        ),
+        (
+            {"prompt": "\ud800"},
+            "prompt",
+            "holds a lone surrogate: send valid Unicode text",
+        ),
+        (
+            {"session_id": "nonsense"},
+            "session_id",
+            "is no UUID, such as 634fbb1e-4256-459f-9794-14ea9ca8dac8",
+        ),
+        ({"max_budget_usd": -1}, "max_budget_usd", "Input should be greater than 0"),
+        ({"max_turns": 0}, "max_turns", "Input should be greater than or equal to 1"),
+        ({"timeout_seconds": 0}, "timeout_seconds", "Input should be greater than 0"),
+        ({"promt": "typo"}, "promt", "Extra inputs are not permitted"),
+        (
+            {"json_schema": {"properties": {"a": {"type": "text"}}}},
+            "json_schema",
+            "must be one or more of array, boolean, integer, null, number, object, string",
+        ),
+        (
+            {"images": [{"media_type": "image/png", "data": "cGl4ZWxz"}]},
+            "images.0.data",
+            "is no image: send JPEG, PNG, GIF or WebP",
+        ),
+    ],
+)
+def test_bad_input_is_refused_with_its_field(
+    body: dict[str, object], field: str, problem: str
+) -> None:
+    assert (field, problem) == problem_of(**body)
+
+
+def test_a_system_prompt_may_be_as_long_as_a_prompt() -> None:
+    longest = "x" * MAX_PROMPT_BYTES
+
+    assert ExecutionRequest(prompt="hi", system_prompt=longest).system_prompt == longest
+    assert problem_of(system_prompt=f"{longest}x")[0] == "system_prompt"
+
+
+def test_a_schema_that_was_kept_before_schemas_were_checked_is_read_back() -> None:
+    kept = ExecutionRequest.model_construct(prompt="hi", json_schema={"type": "text"})
+
+    assert read_document(ExecutionRequest, document(kept)).json_schema == {"type": "text"}
+
+
+def test_a_prompt_of_exactly_the_limit_is_taken() -> None:
+    assert len(ExecutionRequest(prompt="x" * MAX_PROMPT_BYTES).prompt) == MAX_PROMPT_BYTES
+
+
+def test_a_prompt_is_kept_verbatim() -> None:
+    prompt = " /clear @/etc/passwd \n"
+
+    assert prompt == ExecutionRequest(prompt=prompt).prompt
+
+
+def test_how_an_answer_is_waited_for_does_not_make_another_request() -> None:
+    waiting, background = (ExecutionRequest(prompt="q", background=flag) for flag in (False, True))
+
+    assert request_digest(waiting) == request_digest(background)
+    assert request_digest(waiting) != request_digest(ExecutionRequest(prompt="p"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "evidence", "status"),
+    [
+        (FailureKind.MAX_TURNS, True, ExecutionStatus.FAILED),
+        (FailureKind.TIMEOUT, True, ExecutionStatus.FAILED),
+        (FailureKind.INTERRUPTED, True, ExecutionStatus.INTERRUPTED),
+        (FailureKind.KILLED, True, ExecutionStatus.INTERRUPTED),
+        (FailureKind.KILLED, False, ExecutionStatus.UNCERTAIN),
+        (FailureKind.CANCELLED, False, ExecutionStatus.CANCELLED),
+    ],
+)
+def test_every_end_has_one_status(
+    kind: FailureKind, evidence: bool, status: ExecutionStatus
+) -> None:
+    assert status == final_status(Failed(kind=kind, message="", evidence=evidence))
+
+
+def test_text_in_documents_of_a_request_can_be_kept_and_sent() -> None:
+    document = {"a\ud83d": "b\0"}
+    request = ExecutionRequest(
+        prompt="q", json_schema=document, agent=AgentSettings(mcp_servers=document)
+    )
+
+    mended = {"a\ufffd": "b\ufffd"}
+    assert (request.json_schema, request.agent.mcp_servers) == (mended, mended)
+    assert request.model_dump_json()
