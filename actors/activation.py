@@ -30,12 +30,12 @@ from actors.tracing import tracing_to
 from pool import config as configuration
 from pool.admin_api.client import AdminApi
 from pool.admin_api.organizations import Organization
-from pool.admin_api.problems import ProblemKind, ReportProblem
 from pool.claude.binary.installation import Installation
 from pool.claude.launch.environment import environment
 from pool.claude.process.spawner import ProcessRunner
 from pool.config import Config
 from pool.errors import StoreError
+from pool.reconciliation.problems import ProblemKind, ReportProblem
 from pool.routing.ranking import RoutingPolicy
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.protocol import Stores

@@ -19,9 +19,11 @@ from typing import Any, Self, TypeVar
 from actors.client import PoolClient
 from pool.alerts.delivery import ListedAlert
 from pool.claude.transcripts.telemetry import Export, Taken
-from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus, Routing
-from pool.executions.grant import Grant
+from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.permissions import Grant
 from pool.executions.progress import Event, ProgressPage
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 from pool.executions.session import Session
 from pool.keys.api_keys import (
     DEFAULT_GRACE_SECONDS,
@@ -38,14 +40,15 @@ from pool.reconciliation.findings import (
     ReportKind,
 )
 from pool.storage.backup import Backup
-from pool.storage.protocol import Page
+from pool.storage.paging import Page
 from pool.subscriptions.pool_overview import Overview
-from pool.subscriptions.report import BlockReport, Report
+from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.counters import Figures
 from pool.telemetry.events import HappeningPage, Told, Wanted
 from pool.usage.breakdown import Grouping, UsageBreakdown
 from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
+from pool.usage.totals import BlockReport
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from pool.errors import InvalidRequest
-from pool.storage.protocol import BlockTotal, Ledger
+from pool.storage.protocol import Ledger
 from pool.usage.breakdown import (
     NOTHING,
     Question,
@@ -23,6 +23,7 @@ from pool.usage.breakdown import (
     parts_of_record,
 )
 from pool.usage.records import UsageRecord
+from pool.usage.totals import BlockTotal
 
 _AT_ONCE = 500
 MOST_RECORDS = 100_000

@@ -17,8 +17,8 @@ from pool.alerts.alerts import POOL, Alert, AlertKind
 from pool.errors import PoolError
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, model_of
 from pool.executions.outcome import Completed, Outcome
-from pool.storage.protocol import Settlement
 from pool.subscriptions.admission import RefusalCause
+from pool.subscriptions.settlement import Settlement
 from pool.telemetry.counters import RouterTally, SeatTally, counted
 from pool.telemetry.events import (
     Happening,

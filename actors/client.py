@@ -26,15 +26,11 @@ from actors.tracing import current_trace
 from pool.alerts.delivery import ListedAlert
 from pool.claude.transcripts.telemetry import Export, Taken, outside_record
 from pool.errors import Exhausted, InvalidRequest, KeyLimited, NotFound
-from pool.executions.execution import (
-    Execution,
-    ExecutionRequest,
-    ExecutionStatus,
-    Routing,
-    new_execution_id,
-)
-from pool.executions.grant import Grant
+from pool.executions.execution import Execution, ExecutionStatus, new_execution_id
+from pool.executions.permissions import Grant
 from pool.executions.progress import Event, ProgressPage
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 from pool.executions.session import Session
 from pool.keys.api_keys import (
     DEFAULT_GRACE_SECONDS,
@@ -54,10 +50,9 @@ from pool.reconciliation.findings import (
     ReportKind,
 )
 from pool.storage.backup import Backup, backup_name
-from pool.storage.paging import cursor_of
-from pool.storage.protocol import Page
+from pool.storage.paging import Page, cursor_of
 from pool.subscriptions.pool_overview import Overview
-from pool.subscriptions.report import BlockReport, Report
+from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.counters import Figures
 from pool.telemetry.events import HappeningPage, Told, Wanted
@@ -70,6 +65,7 @@ from pool.usage.reported import (
     shown_block,
     shown_record,
 )
+from pool.usage.totals import BlockReport
 
 INTERRUPT_SECONDS = 10.0
 """For runs to end once they were interrupted: the ladder takes 4 s, and then they are settled."""

@@ -26,7 +26,6 @@ from pool.admin_api.organizations import (
     obstacle,
     people_of,
 )
-from pool.admin_api.problems import ReportProblem
 from pool.admin_api.reports import complete
 from pool.admin_api.schedule import Span
 from pool.reconciliation.findings import (
@@ -36,6 +35,7 @@ from pool.reconciliation.findings import (
     ReportKind,
     Verdict,
 )
+from pool.reconciliation.problems import ReportProblem
 from pool.usage.model_names import by_base_name
 from pool.usage.prices import Rates
 from pool.usage.records import ModelUsage

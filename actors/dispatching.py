@@ -47,10 +47,13 @@ from pool.errors import (
     StoreError,
     UnknownModel,
 )
-from pool.executions.execution import Execution, ExecutionRequest, Intent, Routing, request_digest
+from pool.executions.execution import Execution, Intent
+from pool.executions.request import ExecutionRequest, request_digest
+from pool.executions.routing_record import Routing
+from pool.executions.session import SessionHome
 from pool.routing.model_catalogue import Catalogue, catalogue
 from pool.routing.ranking import Ranking, RoutingPolicy, explained, rank
-from pool.storage.protocol import Claim, Directory, SessionHome
+from pool.storage.protocol import Claim, Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.values import Value
 

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from actors.peers import Peers
 from actors.reservations import Reservations
 from pool.errors import Conflict, InvalidRequest, KeyEnded, NotPermitted
-from pool.executions.execution import ExecutionRequest
-from pool.executions.grant import Grant
+from pool.executions.permissions import Grant
+from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import (
     ApiKey,
     KeyHolder,

@@ -18,7 +18,7 @@ from pool.admin_api.client import AdminApi
 from pool.admin_api.comparison import Thresholds, exceeding, notable, total_difference
 from pool.admin_api.organizations import Organization, ReconciliationSettings, Seat, kinds
 from pool.admin_api.pace import Pace
-from pool.admin_api.problems import ProblemKind, ReportProblem, Unusable
+from pool.admin_api.problems import Unusable
 from pool.admin_api.schedule import Span, due, retry_at, spans
 from pool.alerts.alerts import AlertKind, happened
 from pool.errors import PoolError
@@ -31,6 +31,7 @@ from pool.reconciliation.findings import (
     ReportKind,
     untouched,
 )
+from pool.reconciliation.problems import ProblemKind, ReportProblem
 from pool.storage.reconciliations import Reconciliations
 from pool.usage.prices import Rates
 from pool.values import Value

@@ -13,12 +13,12 @@ from uuid import NAMESPACE_OID, uuid5
 from actors.handover import Handover
 from actors.keyring import Permit
 from pool.errors import Exhausted, InvalidRequest, ModelRefused, PoolError, Unavailable
-from pool.executions.execution import Attempt, ExecutionRequest, Others
-from pool.executions.grant import Grant
-from pool.executions.permissions import not_granted
+from pool.executions.execution import Attempt, Others
+from pool.executions.permissions import Grant, not_granted
+from pool.executions.request import ExecutionRequest
+from pool.executions.session import SessionHome
 from pool.keys.api_keys import KeySpec
 from pool.routing.ranking import RankedCandidate, Ranking
-from pool.storage.protocol import SessionHome
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.model_refusals import ABOUT_A_MODEL
 from pool.values import Instant, Value

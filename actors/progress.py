@@ -18,8 +18,7 @@ from functools import partial
 
 from actors.life import Life
 from actors.runs import LiveExecution, Runs
-from pool.claude.output.event_pages import Extract, Place, extract, no_cursor, place_at
-from pool.claude.runner import Printed
+from pool.claude.output.event_pages import Extract, Place, Printed, extract, no_cursor, place_at
 from pool.errors import NotFound
 from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts, shown
 from pool.executions.outcome import Completed

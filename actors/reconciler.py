@@ -40,7 +40,7 @@ from pool.reconciliation.findings import (
     ReconciliationState,
     ReportKind,
 )
-from pool.storage.protocol import Page
+from pool.storage.paging import Page
 from pool.storage.reconciliations import Reconciliations
 
 log = logging.getLogger(__name__)

@@ -29,12 +29,15 @@ from pool.alerts.alerts import Alert, AlertSettings, failover, session_moved
 from pool.alerts.delivery import ListedAlert
 from pool.alerts.webhooks import Webhook
 from pool.errors import Conflict, NotFound, PeerLost, PoolError, StoreError
-from pool.executions.execution import Execution, ExecutionRequest, Routing
-from pool.executions.session import Session
+from pool.executions.execution import Execution
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
+from pool.executions.session import Session, SessionHome
 from pool.keys.api_keys import KeyHolder, KeySpec, Presented, ShownKey
 from pool.routing.rebalancing import Rebalancing
 from pool.storage.backup import Backup
-from pool.storage.protocol import Directory, Page, Registration, SessionHome
+from pool.storage.paging import Page
+from pool.storage.protocol import Directory, Registration
 from pool.subscriptions.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed

@@ -20,15 +20,15 @@ from actors.fetching import Elsewhere, fetched, note_gone
 from actors.leaving import Leaving, seat_failed
 from actors.life import STORE_RETRY_SECONDS, Life
 from pool.claude.launch.directories import resolved
-from pool.claude.runner import Launch, Run
+from pool.claude.launch.launch_spec import Launch
+from pool.claude.runner import Run
 from pool.errors import ConfigError, Conflict, InvalidRequest, PoolError, StoreError
 from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
-from pool.storage.protocol import Settlement
 from pool.subscriptions.admission import Refusal, refusal_to_start
 from pool.subscriptions.failover import goes_elsewhere, was_unsure
 from pool.subscriptions.report import Report
-from pool.subscriptions.settlement import settlement
+from pool.subscriptions.settlement import Settlement, settlement
 from pool.subscriptions.slots import Hold
 from pool.subscriptions.state import ask_to_start, held_while_running, reservation
 

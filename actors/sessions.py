@@ -14,9 +14,10 @@ from datetime import datetime
 from actors.peers import Peers
 from actors.watch import Watch
 from pool.errors import NotFound, PoolError
-from pool.executions.session import Session, session_of
+from pool.executions.session import Session, SessionHome, session_of
 from pool.routing.rebalancing import Rebalancing, relocations
-from pool.storage.protocol import Directory, Page, SessionHome
+from pool.storage.paging import Page
+from pool.storage.protocol import Directory
 
 log = logging.getLogger(__name__)
 

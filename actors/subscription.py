@@ -28,7 +28,8 @@ from pool.errors import NotFound, StoreError
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
 from pool.executions.outcome import FailureKind
 from pool.executions.progress import ProgressPage
-from pool.storage.protocol import BlockTotal, Ledger, Page
+from pool.storage.paging import Page
+from pool.storage.protocol import Ledger
 from pool.subscriptions.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
@@ -37,6 +38,7 @@ from pool.subscriptions.state import REMEMBERED, ask_of, recovered
 from pool.usage.breakdown import Question, UsageTable
 from pool.usage.prices import Rates
 from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.totals import BlockTotal
 from pool.values import Value
 
 OBSERVED_EVENTS = 500

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from actors.life import Life
 from actors.runs import Runs
-from pool.claude.runner import Launch
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import Conflict
 from pool.executions.execution import ExecutionRow, ExecutionStatus

@@ -22,8 +22,9 @@ from actors.client import PoolClient
 from api.event_schema import event_schema
 from api.problems import Responses, problem_of
 from pool.errors import PoolError
-from pool.executions.execution import Execution, ExecutionRequest
+from pool.executions.execution import Execution
 from pool.executions.progress import Event, Progress
+from pool.executions.request import ExecutionRequest
 
 HEARTBEAT_SECONDS = 15.0
 MEDIA_TYPE = "text/event-stream"

@@ -8,7 +8,8 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from actors.client import PoolClient
-from pool.executions.execution import Execution, ExecutionRequest
+from pool.executions.execution import Execution
+from pool.executions.request import ExecutionRequest
 
 
 async def awaited(

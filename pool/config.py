@@ -29,7 +29,7 @@ from pool.admin_api.organizations import Organization, ReconciliationSettings
 from pool.alerts.alerts import AlertSettings
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
 from pool.errors import ConfigError
-from pool.executions.execution import MAX_TIMEOUT_SECONDS, ModelId
+from pool.executions.request import MAX_TIMEOUT_SECONDS, ModelId
 from pool.keys.api_keys import KeySpec
 from pool.proxies import sparing_loopback
 from pool.routing.ranking import RoutingSettings

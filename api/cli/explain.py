@@ -19,7 +19,8 @@ from api.cli.service import (
     service,
     understood,
 )
-from pool.executions.execution import Attempt, Candidate, Execution
+from pool.executions.execution import Attempt, Execution
+from pool.executions.routing_record import Candidate
 
 ExecutionId = Annotated[str, typer.Argument(help="The execution's id.", metavar="EXECUTION_ID")]
 

@@ -23,7 +23,7 @@ from api.cli.service import (
     understood,
 )
 from pool.reconciliation.findings import Finding, Reconciliation, ReconciliationOrder
-from pool.storage.protocol import Page
+from pool.storage.paging import Page
 from pool.values import instant_text
 
 POLL_SECONDS = 1.0

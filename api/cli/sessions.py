@@ -22,7 +22,7 @@ from api.cli.service import (
     understood,
 )
 from pool.executions.session import Session
-from pool.storage.protocol import Page
+from pool.storage.paging import Page
 
 commands = typer.Typer(
     no_args_is_help=True, help="List, show or forget the conversations of a running service."

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from api.dialects.history import Turn, after_last_answer, images_of, prompt_of
 from pool.errors import InvalidRequest
 from pool.executions.answer_schema import place_inside
-from pool.executions.execution import ExecutionRequest
 from pool.executions.image import Image
+from pool.executions.request import ExecutionRequest
 from pool.values import Value
 
 MAX_MESSAGES = 10_000

@@ -45,8 +45,9 @@ from api.dialects.shown import (
 )
 from api.dialects.stops import Speech
 from pool.errors import InvalidRequest
-from pool.executions.execution import Execution, ModelId, SessionId
+from pool.executions.execution import Execution
 from pool.executions.image import Image
+from pool.executions.request import ModelId, SessionId
 from pool.usage.records import UsageReport
 from pool.values import Value
 

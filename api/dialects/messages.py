@@ -44,8 +44,9 @@ from api.dialects.shown import (
     speech_of,
 )
 from api.dialects.stops import Speech
-from pool.executions.execution import Execution, ModelId, SessionId
+from pool.executions.execution import Execution
 from pool.executions.image import Image
+from pool.executions.request import ModelId, SessionId
 from pool.usage.records import Usage, UsageReport, usage_report
 from pool.values import Value
 

@@ -28,8 +28,9 @@ from api.dialects.shown import answer_headers, answerable
 from api.keys import MayExecute
 from api.problems import Problem, Stopping, problem_told
 from api.routes.arguments import Client, IdempotencyKey
-from pool.executions.execution import Execution, SessionId
+from pool.executions.execution import Execution
 from pool.executions.progress import AttemptBegan, Ended, Event, Text, Thinking, ToolUse
+from pool.executions.request import SessionId
 
 HOLD_SECONDS = 10.0
 HEARTBEAT_SECONDS = 15.0

@@ -10,8 +10,9 @@ from api.dialects.errors import RunFailed
 from api.dialects.fields import headers
 from api.dialects.stops import Speech
 from api.problems import served
-from pool.executions.execution import Execution, ExecutionStatus, Routing
+from pool.executions.execution import Execution, ExecutionStatus
 from pool.executions.outcome import FailureKind
+from pool.executions.routing_record import Routing
 from pool.money import Usd
 from pool.values import Value
 

@@ -8,7 +8,7 @@ from api.keys import MayRead, ways_to_present_a_key
 from api.problems import documented
 from api.routes.arguments import Client, Cursor, Limit
 from pool.alerts.delivery import ListedAlert
-from pool.storage.protocol import Page
+from pool.storage.paging import Page
 
 routes = APIRouter(
     prefix="/v1/alerts",

@@ -22,7 +22,7 @@ from api.problems import Responses, documented, problem_of
 from api.routes.arguments import Client
 from api.sse import HEARTBEAT_SECONDS, MEDIA_TYPE
 from pool.errors import PoolError
-from pool.executions.execution import SessionId, SubscriptionId
+from pool.executions.request import SessionId, SubscriptionId
 from pool.telemetry.events import Happening, HappeningKind, Wanted
 
 routes = APIRouter(

@@ -16,14 +16,9 @@ from api.problems import Responses, documented, served
 from api.routes.arguments import Client, Cursor, IdempotencyKey, Limit, PathId
 from api.sse import STREAM, resumed, streamed
 from api.waiting import awaited
-from pool.executions.execution import (
-    Execution,
-    ExecutionRequest,
-    SessionId,
-    ShownStatus,
-    SubscriptionId,
-)
-from pool.storage.protocol import Page
+from pool.executions.execution import Execution, ShownStatus
+from pool.executions.request import ExecutionRequest, SessionId, SubscriptionId
+from pool.storage.paging import Page
 
 routes = APIRouter(
     prefix="/v1/executions",

@@ -17,7 +17,7 @@ from pool.keys.api_keys import (
     KeySpec,
     ShownKey,
 )
-from pool.storage.protocol import Page
+from pool.storage.paging import Page
 
 routes = APIRouter(
     prefix="/v1/keys",

@@ -16,7 +16,7 @@ from pool.reconciliation.findings import (
     ReconciliationRange,
     ReportKind,
 )
-from pool.storage.protocol import Page
+from pool.storage.paging import Page
 from pool.values import Instant
 
 routes = APIRouter(

@@ -8,7 +8,8 @@ from api.body import JsonRoute
 from api.keys import MayRead, ways_to_present_a_key
 from api.problems import documented
 from api.routes.arguments import Client
-from pool.executions.execution import ExecutionRequest, Routing
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 
 routes = APIRouter(
     prefix="/v1/route",

@@ -8,9 +8,9 @@ from api.body import JsonRoute
 from api.keys import MayExecute, MayRead, ways_to_present_a_key
 from api.problems import documented
 from api.routes.arguments import Client, Cursor, Limit
-from pool.executions.execution import SessionId, SubscriptionId
+from pool.executions.request import SessionId, SubscriptionId
 from pool.executions.session import Session
-from pool.storage.protocol import Page
+from pool.storage.paging import Page
 
 routes = APIRouter(
     prefix="/v1/sessions",

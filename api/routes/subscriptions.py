@@ -10,11 +10,12 @@ from api.problems import Responses, documented
 from api.routes.arguments import Client, Cursor, Limit, PathId
 from pool.config import check_subscription, environment
 from pool.errors import ConfigError, InvalidRequest
-from pool.storage.protocol import Page
+from pool.storage.paging import Page
 from pool.subscriptions.health import Health
-from pool.subscriptions.report import BlockReport, Report
+from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
+from pool.usage.totals import BlockReport
 from pool.values import Instant
 
 routes = APIRouter(

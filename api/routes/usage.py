@@ -16,7 +16,7 @@ from api.keys import MayRead, ways_to_present_a_key
 from api.problems import Responses, documented
 from api.routes.arguments import Client
 from api.usage_lines import csv_lines, json_lines
-from pool.executions.execution import SubscriptionId
+from pool.executions.request import SubscriptionId
 from pool.usage.breakdown import MOST_GROUPINGS, Grouping, UsageBreakdown
 from pool.values import Instant
 

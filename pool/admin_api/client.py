@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 
 from pool.admin_api.pace import Sleep
-from pool.admin_api.problems import ProblemKind, ReportProblem, Unusable
+from pool.admin_api.problems import Unusable
 from pool.admin_api.reports import (
     CostBucket,
     PersonUsage,
@@ -28,6 +28,7 @@ from pool.admin_api.reports import (
     people,
     usage_buckets,
 )
+from pool.reconciliation.problems import ProblemKind, ReportProblem
 from pool.values import instant_text
 
 TIMEOUT = httpx.Timeout(60, connect=10)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StringConstraints
 
 from pool.admin_api.reports import CostBucket, PersonUsage
-from pool.executions.execution import SubscriptionId
+from pool.executions.request import SubscriptionId
 from pool.reconciliation.findings import OrganizationId, ReportKind
 from pool.subscriptions.spec import EnvironmentName
 from pool.usage.model_names import base_name

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
-from pool.admin_api.problems import ProblemKind, Unusable
+from pool.admin_api.problems import Unusable
 from pool.money import nano_usd
+from pool.reconciliation.problems import ProblemKind
 from pool.usage.records import ModelUsage
 from pool.values import Instant, Value
 

@@ -9,54 +9,14 @@ runner's business; nothing here says that it is new.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
+from pool.claude.launch.launch_spec import Launch
+from pool.claude.output.event_pages import Printed
 from pool.claude.transcripts.copy import SessionCopy
-from pool.executions.grant import Tool
-from pool.executions.image import Image
 from pool.executions.outcome import Outcome
-from pool.executions.permissions import AgentSettings
-from pool.usage.prices import Rates
 from pool.usage.records import Usage
-from pool.values import Value
-
-
-class Launch(Value):
-    """What a runner needs to run the CLI once. Never logged: it holds the prompt."""
-
-    run_id: str
-    """Names the run's directory; the execution's id."""
-    prompt: str
-    session_id: str
-    resumes: bool
-    forks: str | None = None
-    """The session to go on from in a new one; then ``resumes`` is false."""
-    model: str
-    timeout_seconds: float
-    system_prompt: str | None = None
-    max_turns: int | None = None
-    max_budget_usd: str | None = None
-    json_schema: dict[str, Any] | None = None
-    images: tuple[Image, ...] = ()
-    tools: tuple[Tool, ...] = ()
-    agent: AgentSettings = AgentSettings()
-    session_total_nano_usd: int | None = None
-    """The session's last known running total: the base for CLIs that report only totals."""
-    rates: Rates = Rates()
-    """What the seat's models are known to cost: the price of a run that ends without a result."""
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A piece of what a run has printed."""
-
-    data: bytes
-    size: int
-    """How much it has printed in all, in bytes."""
-    printed_at: datetime
-    """When it printed last."""
 
 
 class Run(Protocol):

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StringConstraints
 
-from pool.executions.grant import MOST_GRANTED, Grant, Tool, WorkingDirectory
 from pool.text import fit
 from pool.values import Value
 
@@ -88,3 +87,46 @@ def _directories(agent: AgentSettings) -> Iterator[tuple[str, Path]]:
         yield "agent.working_directory", agent.working_directory
     for path in agent.add_directories:
         yield "agent.add_directories", path
+
+
+MOST_GRANTED = 100
+
+
+def _directory(path: Path) -> Path:
+    pure = PurePosixPath(path)
+    if not pure.is_absolute():
+        raise ValueError("is no absolute path: write it from / on the pool's machine")
+    if ".." in pure.parts or "\x00" in str(path):
+        raise ValueError("holds '..' or a NUL character: write the directory itself")
+    return path
+
+
+Tool = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}(\([^()\x00-\x1f\x7f]{1,200}\))?$"),
+]
+
+
+WorkingDirectory = Annotated[Path, AfterValidator(_directory)]
+
+
+GrantedMode = Literal["acceptEdits", "plan"]
+
+
+class Grant(Value):
+    """The tools and working directories that the owner of a key may ask for."""
+
+    tools: tuple[Tool, ...] = ()
+    working_directories: tuple[WorkingDirectory, ...] = ()
+    permission_modes: tuple[GrantedMode, ...] = ()
+    mcp_servers: bool = False
+    sub_agents: bool = False
+
+    def covers_tool(self, tool: str) -> bool:
+        return tool in self.tools
+
+    def covers_directory(self, path: Path) -> bool:
+        """Whether an absolute path without ``..`` is one of the directories, or below one."""
+        return ".." not in path.parts and any(
+            path.is_relative_to(granted) for granted in self.working_directories
+        )

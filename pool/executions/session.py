@@ -6,8 +6,36 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pool.storage.protocol import SessionHome, SessionMove
 from pool.values import Instant, Value
+
+
+class SessionTotal(Value):
+    """A session of the CLI on this subscription."""
+
+    session_id: str
+    total_nano_usd: int | None
+    """The CLI's own running total after the last run that reported one."""
+    last_used_at: Instant
+
+
+class SessionHome(Value):
+    """Which subscription holds a session."""
+
+    session_id: str
+    subscription_id: str
+    used_at: Instant
+    fetch_from: str | None = None
+    """Where its transcript still is, after a move: it is fetched before the next turn."""
+
+
+class SessionMove(Value):
+    """A session's transcript was brought from one subscription to another."""
+
+    session_id: str
+    from_subscription_id: str
+    to_subscription_id: str
+    moved_at: Instant
+
 
 ACTIVE_FOR = timedelta(minutes=5)
 IDLE_FOR = timedelta(minutes=60)

@@ -27,7 +27,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, PlainSerializer, SecretStr, StringConstraints, model_validator
 
 from pool.errors import Conflict
-from pool.executions.grant import MOST_GRANTED, Grant, GrantedMode, Tool, WorkingDirectory
+from pool.executions.permissions import MOST_GRANTED, Grant, GrantedMode, Tool, WorkingDirectory
 from pool.money import Usd
 from pool.usage.model_names import is_meant
 from pool.values import Instant, Value

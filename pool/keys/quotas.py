@@ -19,8 +19,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from pool.executions.execution import ExecutionRequest
 from pool.executions.permissions import not_granted
+from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeyLimits, KeySpec, KeyStanding
 from pool.money import nano_usd, usd
 from pool.usage.weekly import WEEK

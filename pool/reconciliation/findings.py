@@ -14,8 +14,8 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from pool.admin_api.problems import ReportProblem
 from pool.money import Usd
+from pool.reconciliation.problems import ReportProblem
 from pool.values import Instant, Value, instant_text
 
 OrganizationId = Annotated[

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pool.executions.execution import Candidate, Routing
+from pool.executions.routing_record import Candidate, Routing
 from pool.limits.windows import FIVE_HOUR
 from pool.subscriptions.admission import AdmissionLimits, Ask, Refusal, RefusalCause, refusal
 from pool.subscriptions.health import HealthWeights

@@ -11,22 +11,14 @@ from typing import Any
 
 from pool.alerts.thresholds import Level
 from pool.executions.execution import ExecutionRow
+from pool.executions.session import SessionHome, SessionMove
 from pool.keys.api_keys import ApiKey
 from pool.limits.windows import RateLimitEvent, Window
 from pool.storage.documents import document, instant, micros, read_document
 from pool.storage.key_rows import kept_charge, key_hour, loading_keys
-from pool.storage.lists import Bindings
 from pool.storage.outbox import listed_alert, loading_outbox
-from pool.storage.paging import LARGEST
-from pool.storage.protocol import (
-    DirectoryPortion,
-    KeptClaim,
-    LedgerPortion,
-    Registration,
-    Seat,
-    SessionHome,
-    SessionMove,
-)
+from pool.storage.paging import LARGEST, Bindings
+from pool.storage.protocol import DirectoryPortion, KeptClaim, LedgerPortion, Registration, Seat
 from pool.storage.rows import (
     block_total,
     execution_columns,

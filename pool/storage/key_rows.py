@@ -11,7 +11,7 @@ from pool.keys.api_keys import MAX_KEYS, ApiKey
 from pool.keys.quotas import Account, Charge, HourSpent, Settled, hour_of, oldest_hour
 from pool.storage.documents import document, instant, micros
 from pool.storage.key_store import KeptCharge, KeyHour
-from pool.storage.lists import Bindings
+from pool.storage.paging import Bindings
 
 EXPIRING = ("expire_charges", "expire_hours", "expire_paces", "expire_keys")
 

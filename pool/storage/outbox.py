@@ -21,9 +21,7 @@ from pool.alerts.alerts import Alert
 from pool.alerts.delivery import Delivery, DeliveryStatus, ListedAlert
 from pool.alerts.thresholds import Level
 from pool.storage.documents import document, micros, read_document
-from pool.storage.lists import Bindings
-from pool.storage.paging import check_limit, start_of
-from pool.storage.protocol import Page
+from pool.storage.paging import Bindings, Page, check_limit, start_of
 
 MOST_ALERTS = 10_000
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from pool.errors import InvalidRequest
-from pool.executions.execution import SubscriptionId
+from pool.executions.request import SubscriptionId
 from pool.values import Value
 
 _ID = TypeAdapter(SubscriptionId)

@@ -9,14 +9,25 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
 from pool.errors import InvalidRequest
-from pool.executions.execution import Execution
+from pool.executions.execution import Execution, ExecutionStatus
 from pool.storage.documents import micros, note_unreadable
-from pool.storage.protocol import Page
+from pool.usage.records import UsageSource
+from pool.values import Value
 
 Item = TypeVar("Item")
+
+
+class Page(Value, Generic[Item]):
+    """Part of a list, and where the next part begins; None at the end."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None = None
+
+
 Key = tuple[int, str | int]
 """A time in microseconds, and what orders the rows of one time."""
 
@@ -93,3 +104,74 @@ def _readable(kind: str, rows: Sequence[Any], read: Callable[[Any], Item]) -> It
             note_unreadable(kind, error, key=str(row[1]))
         else:
             yield item
+
+
+Bindings = dict[str, Any]
+
+
+_ALSO = {ExecutionStatus.QUEUED: ExecutionStatus.MOVING.value}
+
+
+def executions_below(
+    limit: int,
+    cursor: str | None,
+    status: ExecutionStatus | None,
+    session_id: str | None,
+    *,
+    with_moved: bool,
+) -> tuple[str, Bindings]:
+    """The statement by which they are found, and its bindings."""
+    check_limit(limit)
+    at, last = start_of("executions", cursor)
+    bindings = {
+        "at": at,
+        "id": last,
+        "limit": limit + 1,
+        "status": None if status is None else status.value,
+        "also": _ALSO.get(status) if status is not None else None,
+        "session_id": session_id,
+        "with_moved": with_moved,
+    }
+    if session_id is not None:
+        return "executions_by_session", bindings
+    if status is None:
+        return "executions", bindings
+    return "executions_by_statuses" if status in _ALSO else "executions_by_status", bindings
+
+
+def homes_below(limit: int, cursor: str | None, subscription_id: str | None) -> Bindings:
+    check_limit(limit)
+    at, last = start_of("sessions", cursor)
+    return {"at": at, "id": last, "limit": limit + 1, "subscription_id": subscription_id}
+
+
+def usage_below(
+    limit: int,
+    cursor: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    source: UsageSource | None,
+) -> Bindings:
+    check_limit(limit)
+    start = start_of("usage", cursor)
+    at, last = start if until is None else min(start, (micros(until), ""))
+    oldest = -LARGEST if since is None else micros(since)
+    return {
+        "since": oldest,
+        "at": at,
+        "id": last,
+        "limit": limit + 1,
+        "source": None if source is None else source.value,
+    }
+
+
+def blocks_below(limit: int, cursor: str | None) -> Bindings:
+    check_limit(limit)
+    at, _ = start_of("blocks", cursor)
+    return {"at": at, "limit": limit + 1}
+
+
+def limits_below(limit: int, cursor: str | None) -> Bindings:
+    check_limit(limit)
+    at, seq = start_of("limits", cursor, newest=(LARGEST, 0))
+    return {"at": at, "seq": seq, "limit": limit + 1}

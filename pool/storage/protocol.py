@@ -18,93 +18,29 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import Field
 
 from pool.alerts.delivery import ListedAlert
 from pool.alerts.thresholds import Level
 from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.session import SessionHome, SessionMove, SessionTotal
 from pool.keys.api_keys import ApiKey
 from pool.limits.windows import RateLimitEvent, Window
 from pool.storage.key_store import KeptCharge, KeyHour, KeyStore
+from pool.storage.paging import Page
+from pool.subscriptions.recovery import Recovery
+from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing
-from pool.usage.records import Usage, UsageRecord, UsageSource
+from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.totals import BlockTotal
 from pool.values import Instant, Value
 
 if TYPE_CHECKING:
     from pool.storage.outbox import Outbox
     from pool.storage.reconciliations import Reconciliations
-
-Item = TypeVar("Item")
-
-
-class Page(Value, Generic[Item]):
-    """Part of a list, and where the next part begins; None at the end."""
-
-    items: tuple[Item, ...]
-    next_cursor: str | None = None
-
-
-class BlockTotal(Value):
-    """The sum of a block's records, kept in the transaction that adds one."""
-
-    block_id: str
-    starts_at: Instant
-    ends_at: Instant
-    records: int
-    usage: Usage
-
-
-class LifetimeTotal(Value):
-    """Everything ever recorded; retention does not lower it."""
-
-    executions: int = 0
-    records: int = 0
-    usage: Usage = Usage()
-
-
-class SessionTotal(Value):
-    """A session of the CLI on this subscription."""
-
-    session_id: str
-    total_nano_usd: int | None
-    """The CLI's own running total after the last run that reported one."""
-    last_used_at: Instant
-
-
-class Recovery(Value):
-    """What an activation starts from."""
-
-    epoch: int
-    costs: tuple[tuple[Instant, int], ...]
-    """``(timestamp, cost in nano-dollars)`` of the records since the asked instant."""
-    open: tuple[ExecutionRow, ...]
-    """Executions that have not ended, oldest first."""
-    standing: Standing = Standing()
-    windows: dict[str, Window] = Field(default_factory=dict)
-    totals: LifetimeTotal = LifetimeTotal()
-    recent_costs: tuple[int, ...] = ()
-    """Nano-dollars of the last (up to 50) executions that spent something, oldest first."""
-    last_session_id: str | None = None
-    last_request_at: Instant | None = None
-    first_used_at: Instant | None = None
-    """The start of the first block in which something was spent."""
-    uncertain: int = 0
-
-
-class Settlement(Value):
-    """The end of a run, and as a rule of its execution (T2): one transaction or nothing."""
-
-    row: ExecutionRow
-    """With its outcome and its final status; or ``moving``, where another subscription is looked
-    for: then it has not ended, and is settled once more when that is known."""
-    record: UsageRecord | None = None
-    session: SessionTotal | None = None
-    standing: Standing | None = None
-    """The new standing, where the outcome changed it."""
-    limits: tuple[RateLimitEvent, ...] = ()
 
 
 class Seat(Value):
@@ -266,25 +202,6 @@ class KeptClaim(Value):
     created_at: Instant
     used_at: Instant
     subscription_id: str | None
-
-
-class SessionHome(Value):
-    """Which subscription holds a session."""
-
-    session_id: str
-    subscription_id: str
-    used_at: Instant
-    fetch_from: str | None = None
-    """Where its transcript still is, after a move: it is fetched before the next turn."""
-
-
-class SessionMove(Value):
-    """A session's transcript was brought from one subscription to another."""
-
-    session_id: str
-    from_subscription_id: str
-    to_subscription_id: str
-    moved_at: Instant
 
 
 class DirectoryPortion(Value):

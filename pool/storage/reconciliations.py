@@ -14,9 +14,7 @@ from typing import Any, Protocol
 
 from pool.reconciliation.findings import Reconciliation, ReportKind
 from pool.storage.documents import document, micros
-from pool.storage.lists import Bindings
-from pool.storage.paging import LARGEST, check_limit, start_of
-from pool.storage.protocol import Page
+from pool.storage.paging import LARGEST, Bindings, Page, check_limit, start_of
 
 OWNER = "reconciler:"
 """Its name among the owners of stores; no subscription can bear it."""

@@ -12,11 +12,13 @@ from typing import Any
 
 from pool.errors import Conflict
 from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.session import SessionHome, SessionMove, SessionTotal
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.storage.documents import document, instant, micros
-from pool.storage.protocol import BlockTotal, Claim, SessionHome, SessionMove, SessionTotal
+from pool.storage.protocol import Claim
 from pool.usage.blocks import block_at
 from pool.usage.records import ModelUsage, Usage, UsageRecord
+from pool.usage.totals import BlockTotal
 
 Columns = dict[str, Any]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field, NonNegativeFloat
 
+from pool.executions.routing_record import Component
 from pool.values import Value
 
 
@@ -41,14 +42,6 @@ class Vitals(Value):
     recent_failures: int
     uncertain: int = 0
     held_in_doubt_usd: float = 0.0
-
-
-class Component(Value):
-    """One term of the score: its points (negative where it costs health) and a sentence."""
-
-    name: str
-    points: float
-    sentence: str
 
 
 class Health(Value):

@@ -18,6 +18,7 @@ from pool.money import Usd
 from pool.subscriptions.health import Health
 from pool.subscriptions.model_refusals import ModelRefusal
 from pool.usage.records import UsageReport
+from pool.usage.totals import BlockReport
 from pool.values import Instant, Value
 
 
@@ -32,17 +33,6 @@ class SubscriptionState(StrEnum):
 
 
 Source = Literal["local", "window"]
-
-
-class BlockReport(Value):
-    """What a block cost. ``percent`` is of the expected block cost, from local records."""
-
-    id: str
-    starts_at: Instant
-    ends_at: Instant
-    cost_usd: Usd
-    percent: float
-    records: int | None = None
 
 
 class WeeklyReport(Value):

@@ -9,12 +9,13 @@ from pool.limits.windows import is_fresh
 from pool.money import nano_usd, usd
 from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.health import HealthWeights, Vitals, assess
-from pool.subscriptions.report import BlockReport, Report, Totals, WeeklyReport, WindowReport
+from pool.subscriptions.report import Report, Totals, WeeklyReport, WindowReport
 from pool.subscriptions.standing import unproved
 from pool.subscriptions.state import State, typical_cost
 from pool.subscriptions.status import capacity, judge, read
 from pool.usage.blocks import block_at
 from pool.usage.records import usage_report
+from pool.usage.totals import BlockReport
 from pool.usage.weekly import burn_rate, weekly_total
 from pool.values import Value
 

@@ -10,11 +10,26 @@ from typing import Any
 
 from pool.executions.execution import ExecutionRow, ExecutionStatus, Others, final_status
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
-from pool.storage.protocol import SessionTotal, Settlement
+from pool.executions.session import SessionTotal
+from pool.limits.windows import RateLimitEvent
 from pool.subscriptions import model_refusals
 from pool.subscriptions.model_refusals import ABOUT_A_MODEL
 from pool.subscriptions.standing import Standing, after
 from pool.usage.records import UsageRecord
+from pool.values import Value
+
+
+class Settlement(Value):
+    """The end of a run, and as a rule of its execution (T2): one transaction or nothing."""
+
+    row: ExecutionRow
+    """With its outcome and its final status; or ``moving``, where another subscription is looked
+    for: then it has not ended, and is settled once more when that is known."""
+    record: UsageRecord | None = None
+    session: SessionTotal | None = None
+    standing: Standing | None = None
+    """The new standing, where the outcome changed it."""
+    limits: tuple[RateLimitEvent, ...] = ()
 
 
 def _as_cancelled(outcome: Outcome) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from pool.executions.execution import SubscriptionId
+from pool.executions.request import SubscriptionId
 from pool.money import Usd
 from pool.values import Value
 

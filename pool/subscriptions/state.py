@@ -17,14 +17,16 @@ from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
 from pool.limits.forecast import Study, studied
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.money import nano_usd, usd
-from pool.storage.protocol import LifetimeTotal, Recovery, Settlement
 from pool.subscriptions.admission import Ask
+from pool.subscriptions.recovery import Recovery
+from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.slots import Slots
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing
 from pool.usage.blocks import block_at
 from pool.usage.prices import Rates
 from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.totals import LifetimeTotal
 from pool.usage.weekly import WEEK, Spending
 
 REMEMBERED = WEEK + timedelta(days=1)

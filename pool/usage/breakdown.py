@@ -19,9 +19,9 @@ from pydantic import Field
 
 from pool.errors import InvalidRequest
 from pool.money import Usd, usd
-from pool.storage.protocol import BlockTotal
 from pool.usage.blocks import block_at
 from pool.usage.records import ModelUsage, UsageRecord, UsageSource
+from pool.usage.totals import BlockTotal
 from pool.values import Instant, Value
 
 MOST_GROUPINGS = 3

@@ -6,7 +6,6 @@ the run it describes, so that the same evidence read twice counts once (G3).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 
 from pydantic import Field, model_validator
@@ -71,11 +70,6 @@ class Usage(Value):
                 for name in names
             }
         )
-
-
-def total_usage(parts: Iterable[Usage]) -> Usage:
-    """The sum of many usages."""
-    return sum(parts, Usage())
 
 
 class UsageSource(StrEnum):

@@ -11,8 +11,6 @@ from pydantic import Field, model_validator
 
 from pool.errors import InvalidRequest
 from pool.money import Usd, nano_usd, usd
-from pool.storage.protocol import BlockTotal
-from pool.subscriptions.report import BlockReport
 from pool.text import fit
 from pool.usage.records import (
     ModelUsage,
@@ -22,6 +20,7 @@ from pool.usage.records import (
     UsageSource,
     usage_report,
 )
+from pool.usage.totals import BlockReport, BlockTotal
 from pool.values import Instant, Value
 
 

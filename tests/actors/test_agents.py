@@ -9,8 +9,9 @@ import pytest
 from localpool import LocalPool, spec
 
 from pool.errors import InvalidRequest, NotPermitted
-from pool.executions.execution import ExecutionRequest, ExecutionStatus
-from pool.executions.grant import Grant
+from pool.executions.execution import ExecutionStatus
+from pool.executions.permissions import Grant
+from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]

@@ -23,7 +23,7 @@ from actors.router import Router, RouterSettings
 from pool.alerts.alerts import AlertKind, AlertSettings, happened
 from pool.alerts.delivery import DeliveryStatus
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
-from pool.executions.execution import ExecutionRequest
+from pool.executions.request import ExecutionRequest
 from pool.storage.outbox import Outbox
 from pool.storage.protocol import Directory
 from pool.storage.sqlite import SqliteStores

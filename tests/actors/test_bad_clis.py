@@ -15,14 +15,10 @@ from actors.life import Surroundings
 from actors.subscription import Started, Subscription
 from pool.claude.binary.installation import Installation
 from pool.claude.process.spawner import ProcessRunner
-from pool.executions.execution import (
-    Execution,
-    ExecutionRequest,
-    ExecutionStatus,
-    Intent,
-    Routing,
-)
+from pool.executions.execution import Execution, ExecutionStatus, Intent
 from pool.executions.outcome import FailureKind
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SeatPolicy
 

@@ -12,8 +12,8 @@ from actors import breakdowns
 from actors.breakdowns import usage_table
 from actors.client import PoolClient
 from pool.errors import InvalidRequest, NotFound
-from pool.executions.execution import ExecutionRequest
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.request import ExecutionRequest
 from pool.money import nano_usd, usd
 from pool.storage.protocol import Ledger
 from pool.storage.sqlite import SqliteStores

@@ -15,11 +15,12 @@ from actors.router import Router
 from actors.subscription import NotAdmitted, Started
 from pool.alerts.alerts import AlertKind
 from pool.errors import Exhausted, NotFound, PeerLost, Unavailable
-from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
+from pool.executions.execution import Execution, ExecutionStatus, Intent
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.progress import Ended
-from pool.storage.protocol import Settlement
+from pool.executions.request import ExecutionRequest
 from pool.subscriptions.report import SubscriptionState
+from pool.subscriptions.settlement import Settlement
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 SEAT_OR_ROAD = [

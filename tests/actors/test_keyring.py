@@ -25,8 +25,9 @@ from pool.errors import (
     TooManyAtOnce,
     Unavailable,
 )
-from pool.executions.execution import Execution, ExecutionRequest
+from pool.executions.execution import Execution
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import IssuedKey, KeySpec, KeyStanding, fingerprint, presented
 from pool.keys.quotas import Charge
 from pool.usage.records import Usage

@@ -15,7 +15,7 @@ from actors import logs
 from actors.logs import JsonFormatter
 from api.request_id import RequestIds
 from pool.errors import StoreError
-from pool.executions.execution import ExecutionRequest
+from pool.executions.request import ExecutionRequest
 
 
 def logged(error: Exception | None = None, **extra: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from localpool import FakeRunner, LocalPool, spec
 from seats import until
 
 from pool.errors import NotPermitted, UnknownModel
-from pool.executions.execution import ExecutionRequest
+from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
 from pool.subscriptions.state import ask_of
 

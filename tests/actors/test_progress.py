@@ -11,9 +11,10 @@ from localpool import FakeRun, FakeRunner, LocalPool, completed, spec
 
 from actors.blocking import BlockingPoolClient
 from actors.progress import LOOK_SECONDS
-from pool.claude.runner import Launch, Printed
+from pool.claude.launch.launch_spec import Launch
+from pool.claude.output.event_pages import Printed
 from pool.errors import InvalidRequest, NotFound
-from pool.executions.execution import ExecutionRequest, ExecutionStatus
+from pool.executions.execution import ExecutionStatus
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.progress import (
     AttemptBegan,
@@ -24,6 +25,7 @@ from pool.executions.progress import (
     RawMessage,
     Text,
 )
+from pool.executions.request import ExecutionRequest
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -12,8 +12,9 @@ from seats import ask, failed, later, limit, report_of, runs_at, stop_for, until
 from actors.handover import HandedOver, Handover, NobodyTakesIt
 from api.problems import served
 from pool.errors import Exhausted, Unavailable
-from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus
+from pool.executions.execution import Execution, ExecutionStatus
 from pool.executions.outcome import FailureKind
+from pool.executions.request import ExecutionRequest
 from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.reporting import SeatPolicy

@@ -23,7 +23,6 @@ from api.demo.admin_api import AdminStandin, Fault, Harm
 from api.demo.bill import Bill, Usage
 from pool.admin_api.client import AdminApi
 from pool.admin_api.organizations import Organization, ReconciliationSettings
-from pool.admin_api.problems import ProblemKind, ReportProblem
 from pool.errors import InvalidRequest, NotFound, StoreError
 from pool.reconciliation.findings import (
     Finding,
@@ -33,6 +32,7 @@ from pool.reconciliation.findings import (
     ReportKind,
     Verdict,
 )
+from pool.reconciliation.problems import ProblemKind, ReportProblem
 from pool.storage.sqlite import SqliteStores
 from pool.usage.records import UsageSource
 from pool.usage.weekly import weekly_total

@@ -18,8 +18,9 @@ from pool.errors import (
     Unavailable,
     UnknownModel,
 )
-from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
+from pool.executions.execution import Execution, ExecutionStatus, Intent
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.request import ExecutionRequest
 from pool.limits.windows import RateLimitEvent
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.subscriptions.spec import SubscriptionChange

@@ -13,11 +13,11 @@ from actors.subscription import NotAdmitted, Subscription
 from pool.alerts.alerts import AlertKind
 from pool.claude.transcripts.copy import CopyRefused, SessionCopy
 from pool.errors import Conflict, Exhausted, NotFound, PeerLost, Unavailable
-from pool.executions.execution import Execution, ExecutionRequest, ExecutionStatus, Intent
+from pool.executions.execution import Execution, ExecutionStatus, Intent
 from pool.executions.outcome import Completed, FailureKind
-from pool.executions.session import SessionAge
+from pool.executions.request import ExecutionRequest
+from pool.executions.session import SessionAge, SessionMove
 from pool.routing.rebalancing import Rebalancing
-from pool.storage.protocol import SessionMove
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.subscriptions.standing import Standing, after
 

@@ -8,8 +8,9 @@ from localpool import FakeRunner, LocalPool, completed, spec, usage_of
 
 from actors.runs import LiveExecution
 from pool.errors import NotFound, StoreError, Unavailable
-from pool.executions.execution import Execution, ExecutionRequest, ExecutionRow, ExecutionStatus
+from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.request import ExecutionRequest
 from pool.limits.windows import RateLimitEvent
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.report import Report, SubscriptionState

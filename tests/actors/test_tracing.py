@@ -21,8 +21,8 @@ from api.app import create_app
 from api.keys import Keys
 from pool.config import parse
 from pool.errors import ConfigError
-from pool.executions.execution import ExecutionRequest
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.request import ExecutionRequest
 
 SECRET = "the-plan-nobody-may-read"
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from localpool import LocalPool
 
-from pool.executions.execution import Execution, ExecutionRequest
+from pool.executions.execution import Execution
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.request import ExecutionRequest
 
 LIMIT = Failed(kind=FailureKind.USAGE_LIMIT, message="limit reached")
 

@@ -22,7 +22,9 @@ from localpool import FakeRunner, LonelyPeers, spec, usage_of
 
 from actors.life import Surroundings
 from actors.subscription import Started, Subscription
-from pool.executions.execution import ExecutionRequest, Intent, Routing, new_execution_id
+from pool.executions.execution import Intent, new_execution_id
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SeatPolicy
 from pool.usage.records import UsageRecord

@@ -22,7 +22,9 @@ from postgres import Server
 from actors.life import Surroundings
 from actors.subscription import NotAdmitted, Started, Subscription
 from pool.errors import StoreError
-from pool.executions.execution import ExecutionRequest, ExecutionStatus, Intent, Routing
+from pool.executions.execution import ExecutionStatus, Intent
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 from pool.storage.postgresql import PostgresqlStores
 from pool.subscriptions.reporting import SeatPolicy
 

@@ -32,7 +32,7 @@ from localpool import FakeRun, FakeRunner, LonelyPeers, ManualClock, completed, 
 
 from actors.life import Surroundings
 from actors.subscription import NotAdmitted, Started, Subscription
-from pool.claude.runner import Launch
+from pool.claude.launch.launch_spec import Launch
 from pool.errors import StoreError
 from pool.executions.execution import ExecutionRow, ExecutionStatus
 from pool.executions.outcome import Failed, FailureKind, Outcome

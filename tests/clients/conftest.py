@@ -17,7 +17,7 @@ from actors.client import PoolClient
 from api.app import create_app
 from api.keys import Keys
 from api.listening import bound, listening
-from pool.claude.runner import Launch
+from pool.claude.launch.launch_spec import Launch
 from pool.config import ApiKeySpec, ServerSettings
 
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from pool.storage.protocol import Ledger, Stores
 from pool.usage.blocks import block_at
-from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource, total_usage
+from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
+from pool.usage.totals import total_usage
 
 NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from pool.errors import InvalidRequest, NotFound, StoreBusy, StoreError
+from pool.executions.session import SessionHome, SessionMove
 from pool.storage.protocol import (
     Claim,
     Directory,
     DirectoryPortion,
     KeptClaim,
     Registration,
-    SessionHome,
-    SessionMove,
     Stores,
 )
 from pool.subscriptions.spec import Credential, SubscriptionSpec

@@ -14,22 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pool.errors import Conflict, Fenced, InvalidRequest, NotFound, StoreBusy, StoreError
-from pool.executions.execution import (
-    Attempt,
-    Candidate,
-    ExecutionRequest,
-    ExecutionRow,
-    ExecutionStatus,
-    Intent,
-    Routing,
-    final_status,
-)
+from pool.executions.execution import Attempt, ExecutionRow, ExecutionStatus, Intent, final_status
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Candidate, Routing
+from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window, newest
-from pool.storage.protocol import Ledger, LifetimeTotal, SessionTotal, Settlement, Stores
+from pool.storage.protocol import Ledger, Stores
+from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.standing import Cooldown, Standing
 from pool.usage.blocks import block_at
-from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource, total_usage
+from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
+from pool.usage.totals import LifetimeTotal, total_usage
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 import pytest
 
-from pool.admin_api.problems import ProblemKind, ReportProblem
 from pool.errors import Fenced, InvalidRequest, StoreBusy, StoreError
 from pool.reconciliation.findings import (
     AdjustmentMade,
@@ -21,6 +20,7 @@ from pool.reconciliation.findings import (
     Verdict,
     untouched,
 )
+from pool.reconciliation.problems import ProblemKind, ReportProblem
 from pool.storage.protocol import Stores
 from pool.storage.reconciliations import Reconciliations
 

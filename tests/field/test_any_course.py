@@ -38,8 +38,8 @@ from printed_runs import concluded, output_of
 from scripted_cli import SONNET
 from seats import later
 
-from pool.claude.runner import Launch
-from pool.executions.execution import ExecutionRequest
+from pool.claude.launch.launch_spec import Launch
+from pool.executions.request import ExecutionRequest
 
 OPUS = "claude-opus-4-5"
 NAMED = {200, 404, 429, 503}

@@ -17,10 +17,13 @@ from chaos_tally import Doubled, Lost
 
 from actors.subscription import Subscription
 from pool.executions.execution import ExecutionRow
-from pool.storage.protocol import BlockTotal, Ledger, Page, Recovery
+from pool.storage.paging import Page
+from pool.storage.protocol import Ledger
+from pool.subscriptions.recovery import Recovery
 from pool.subscriptions.reporting import SeatPolicy, report
 from pool.subscriptions.state import State, recovered
-from pool.usage.records import Usage, UsageRecord, total_usage
+from pool.usage.records import Usage, UsageRecord
+from pool.usage.totals import BlockTotal, total_usage
 
 _PAGE = 200
 

@@ -20,7 +20,9 @@ from actors.client import now_in_utc
 from actors.life import Surroundings
 from actors.subscription import NotAdmitted, Subscription
 from pool.claude.process.spawner import ProcessRunner
-from pool.executions.execution import Execution, ExecutionRequest, Intent, Routing
+from pool.executions.execution import Execution, Intent
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 from pool.money import nano_usd
 from pool.storage.protocol import Ledger
 from pool.storage.sqlite import SqliteStores

@@ -27,19 +27,22 @@ from pool.errors import (
     Unavailable,
     UnknownModel,
 )
-from pool.executions.execution import Execution, ExecutionRequest, Routing
+from pool.executions.execution import Execution
 from pool.executions.progress import Event
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 from pool.executions.session import Session
 from pool.keys.api_keys import IssuedKey, KeySpec, ShownKey
 from pool.reconciliation.findings import Reconciliation, ReconciliationOrder, ReconciliationRange
 from pool.storage.backup import Backup
-from pool.storage.protocol import Page
+from pool.storage.paging import Page
 from pool.subscriptions.pool_overview import Overview
-from pool.subscriptions.report import BlockReport, Report
+from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.events import Happening, Told
 from pool.usage.breakdown import Grouping, UsageBreakdown
 from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
+from pool.usage.totals import BlockReport
 from pool.values import Value
 
 T = TypeVar("T")

@@ -19,7 +19,9 @@ from actors.life import Surroundings
 from actors.reconciler import Reconciler
 from actors.router import Router, RouterSettings
 from actors.subscription import Subscription
-from pool.claude.runner import Launch, Printed, Runner
+from pool.claude.launch.launch_spec import Launch
+from pool.claude.output.event_pages import Printed
+from pool.claude.runner import Runner
 from pool.claude.transcripts.copy import SessionCopy, SessionFile, TranscriptGone
 from pool.errors import ConfigError, Conflict, PeerLost, StoreError
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome

@@ -14,10 +14,10 @@ from datetime import datetime
 from localpool import FakeRun, FakeRunner
 from scripted_cli import Prints, as_printed
 
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import StreamReader
-from pool.claude.runner import Launch
 from pool.executions.outcome import Outcome
 
 

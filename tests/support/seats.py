@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from localpool import NOON, LocalPool
 
-from pool.executions.execution import Execution, ExecutionRequest
+from pool.executions.execution import Execution
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.request import ExecutionRequest
 from pool.limits.windows import RateLimitEvent
 from pool.subscriptions.report import Report
 from pool.usage.records import Usage

@@ -19,8 +19,10 @@ from simulated_orders import SeatOrder
 from simulated_owner import Owner
 from simulated_traffic import Request
 
-from pool.executions.execution import Attempt, ExecutionRequest, ExecutionRow, Intent, Routing
+from pool.executions.execution import Attempt, ExecutionRow, Intent
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 from pool.routing.ranking import Ranking, rank
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.report import Report

@@ -21,9 +21,9 @@ from api.demo.standin import Standin
 from pool.claude.binary.installation import Installation
 from pool.claude.binary.locate import find_executable
 from pool.claude.launch.environment import environment
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.process.identity import start_time
 from pool.claude.process.spawner import ProcessRunner
-from pool.claude.runner import Launch
 from pool.executions.outcome import Completed, Outcome
 from pool.executions.permissions import AgentSettings
 from pool.subscriptions.spec import Credential, SubscriptionSpec

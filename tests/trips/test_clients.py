@@ -140,7 +140,7 @@ def in_tasks(pool: BlockingPoolClient, prompts: int, patience_seconds: float) ->
         with pool, ThreadPoolExecutor(prompts) as threads:
             return list(threads.map(execute, range(prompts)))
 
-    from pool.executions.execution import ExecutionRequest as ask_  # noqa: N813 - pickled with the task
+    from pool.executions.request import ExecutionRequest as ask_  # noqa: N813 - pickled with the task
 
     batches: Any = ray.get([batch.remote(pool, task) for task in range(TASKS)])  # type: ignore[call-arg]
     return [execution for each in batches for execution in each]
@@ -184,7 +184,7 @@ def test_an_actor_keeps_a_client_and_an_async_actor_awaits_it(
             self.pool = pool
 
         def answer(self, prompt: str) -> str | None:
-            from pool.executions.execution import ExecutionRequest
+            from pool.executions.request import ExecutionRequest
 
             return self.pool.execute(ExecutionRequest(prompt=prompt)).result
 
@@ -194,7 +194,7 @@ def test_an_actor_keeps_a_client_and_an_async_actor_awaits_it(
             self.pool = pool
 
         async def answers(self, prompts: list[str]) -> list[str | None]:
-            from pool.executions.execution import ExecutionRequest
+            from pool.executions.request import ExecutionRequest
 
             executing = (self.pool.execute(ExecutionRequest(prompt=each)) for each in prompts)
             return [each.result for each in await asyncio.gather(*executing)]

@@ -25,12 +25,12 @@ from pool.claude.binary.locate import find_executable, read_version
 from pool.claude.binary.login import login_end, stored_login
 from pool.claude.binary.version import MINIMUM
 from pool.claude.launch.environment import environment
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.spawner import ProcessRunner
-from pool.claude.runner import Launch
-from pool.executions.execution import MAX_PROMPT_BYTES
 from pool.executions.image import Image
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.executions.request import MAX_PROMPT_BYTES
 from pool.subscriptions.spec import Credential, SubscriptionSpec
 from pool.usage.records import ModelUsage
 

@@ -26,12 +26,12 @@ from pool.claude.binary.installation import Installation
 from pool.claude.binary.locate import find_executable
 from pool.claude.launch import command
 from pool.claude.launch.environment import environment
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.process import spawner as runners
 from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.rescan import rescan
 from pool.claude.process.spawner import ProcessRunner
-from pool.claude.runner import Launch
 from pool.executions.execution import ExecutionStatus, final_status
 from pool.executions.outcome import Completed, Failed
 from pool.subscriptions.spec import Credential, SubscriptionSpec

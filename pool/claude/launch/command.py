@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from pool.claude.runner import Launch
+from pool.claude.launch.launch_spec import Launch
 from pool.executions.answer_schema import told
 
 _CLOSED = ("Read", "Bash", "Edit", "Write", "WebFetch", "WebSearch", "Agent", "Task", "Skill")

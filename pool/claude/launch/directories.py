@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pool.errors import InvalidRequest
-from pool.executions.grant import Grant
-from pool.executions.permissions import AgentSettings
+from pool.executions.permissions import AgentSettings, Grant
 
 
 def resolved(agent: AgentSettings, grant: Grant, roots: Iterable[Path]) -> AgentSettings:

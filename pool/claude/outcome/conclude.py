@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.cost import run_usage, session_total
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.outcome.evidence import evidence
@@ -37,7 +38,6 @@ from pool.claude.outcome.failure import (
 from pool.claude.outcome.message import ending_message, result_message, signal_name
 from pool.claude.output.stream import Reading, is_answer, is_error
 from pool.claude.output.tokens import count
-from pool.claude.runner import Launch
 from pool.claude.transcripts.transcript import Transcript
 from pool.executions.answer_schema import opened
 from pool.executions.outcome import Completed, Failed, FailureKind

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.stream import Reading
 from pool.claude.output.tokens import message_usage, nano, usage_by_model
-from pool.claude.runner import Launch
-from pool.usage.records import ModelUsage, Usage, total_usage
+from pool.usage.records import ModelUsage, Usage
+from pool.usage.totals import total_usage
 
 _SINCE_LAST = "model_usage_since_last_result"
 

@@ -19,7 +19,8 @@ from pydantic import Field, NonNegativeInt
 from pool.claude.output.stream import Reading
 from pool.claude.transcripts.sighting import Sighting, merged
 from pool.claude.transcripts.transcript import Transcript
-from pool.usage.records import Usage, total_usage
+from pool.usage.records import Usage
+from pool.usage.totals import total_usage
 from pool.values import Value
 
 

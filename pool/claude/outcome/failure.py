@@ -16,8 +16,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.stream import Reading
-from pool.claude.runner import Launch
 from pool.executions.outcome import FailureKind
 from pool.limits.windows import REJECTED, RateLimitEvent
 

@@ -11,7 +11,7 @@ import re
 import signal
 from typing import Any
 
-from pool.claude.runner import Launch
+from pool.claude.launch.launch_spec import Launch
 from pool.executions.outcome import FailureKind
 
 MAX_CHARACTERS = 300

@@ -14,9 +14,20 @@ from datetime import datetime
 
 from pool.claude.output.lines import MAX_LINE_BYTES
 from pool.claude.output.progress import ProgressReader
-from pool.claude.runner import Printed
 from pool.errors import InvalidRequest
 from pool.executions.progress import AttemptBegan, Cursor, Event
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A piece of what a run has printed."""
+
+    data: bytes
+    size: int
+    """How much it has printed in all, in bytes."""
+    printed_at: datetime
+    """When it printed last."""
+
 
 PAGE_BYTES = 256_000
 """Of output, before a page ends."""

@@ -24,7 +24,8 @@ from pool.claude.output.tokens import count, larger, message_usage
 from pool.executions.answer_schema import opened
 from pool.executions.progress import AttemptBegan, Text, ToolUse, Withdrawn
 from pool.limits.windows import RateLimitEvent
-from pool.usage.records import ModelUsage, Usage, total_usage
+from pool.usage.records import ModelUsage, Usage
+from pool.usage.totals import total_usage
 from pool.values import Value
 
 _SYNTHETIC = "<synthetic>"

@@ -19,9 +19,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from pool.claude.outcome.ending import Ending
+from pool.claude.output.event_pages import Printed
 from pool.claude.output.stream import Reading, StreamReader
 from pool.claude.process.identity import ProcessIdentity
-from pool.claude.runner import Printed
 from pool.values import Value
 
 LOCK_FD = 3

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import Reading
 from pool.claude.process.directory import LOCK_FD, RunDirectory, Started
 from pool.claude.process.identity import belonging, kill
-from pool.claude.runner import Launch
 from pool.claude.transcripts.files import read_transcript
 from pool.executions.outcome import Outcome
 

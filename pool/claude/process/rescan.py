@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt
 
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.evidence import evidence
 from pool.claude.output.stream import Reading
 from pool.claude.output.tokens import larger
-from pool.claude.runner import Launch
 from pool.claude.transcripts.files import read_transcript
 from pool.claude.transcripts.transcript import Transcript
 from pool.usage.records import ModelUsage, Usage

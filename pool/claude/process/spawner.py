@@ -23,12 +23,13 @@ from pool.claude.binary.login import login_expires_at
 from pool.claude.binary.models import offered_models
 from pool.claude.launch.command import argv, files, input_lines, prompt_uuid
 from pool.claude.launch.image_store import occupy
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.ending import Ending
+from pool.claude.output.event_pages import Printed
 from pool.claude.process.directory import LOCK_FD, RunDirectory
 from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.rescan import rescan
-from pool.claude.runner import Launch, Printed
 from pool.claude.transcripts.copy import (
     SessionCopy,
     copy_session,

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pool.claude.launch.command import prompt_uuid
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.lines import MAX_LINE_BYTES
-from pool.claude.runner import Launch
 from pool.claude.transcripts.transcript import Transcript, TranscriptReader
 
 MAX_BYTES = 64 * 1024 * 1024

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from pool.errors import NotFound, StoreError
+from pool.executions.session import SessionHome, SessionMove
 from pool.storage import rows as values
 from pool.storage.documents import micros, readable
 from pool.storage.export import exported_directory, loading_directory, registration_columns
-from pool.storage.lists import Bindings, homes_below
-from pool.storage.paging import page
+from pool.storage.paging import Bindings, Page, homes_below, page
 from pool.storage.postgresql.connection.connections import Connections
 from pool.storage.postgresql.connection.failures import no_backup
 from pool.storage.postgresql.connection.statements import (
@@ -33,14 +33,7 @@ from pool.storage.postgresql.connection.statements import (
 from pool.storage.postgresql.connection.transactions import Raised, Transactions
 from pool.storage.postgresql.keys import PostgresqlKeyStore
 from pool.storage.postgresql.outbox import PostgresqlOutbox
-from pool.storage.protocol import (
-    Claim,
-    DirectoryPortion,
-    Page,
-    Registration,
-    SessionHome,
-    SessionMove,
-)
+from pool.storage.protocol import Claim, DirectoryPortion, Registration
 
 Result = TypeVar("Result")
 _SQL = {**statements("directory"), **statements("outbox"), **statements("keys")}

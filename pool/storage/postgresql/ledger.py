@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent
 from pool.storage.documents import instant, micros, read_document
 from pool.storage.export import Loading, exported_ledger, loading_ledger
-from pool.storage.lists import Bindings, blocks_below, executions_below, limits_below, usage_below
-from pool.storage.paging import page
+from pool.storage.paging import (
+    Bindings,
+    Page,
+    blocks_below,
+    executions_below,
+    limits_below,
+    page,
+    usage_below,
+)
 from pool.storage.postgresql import executions, records
 from pool.storage.postgresql import subscription as seat
 from pool.storage.postgresql.connection.commits import Commits
@@ -29,16 +37,12 @@ from pool.storage.postgresql.connection.statements import (
     run_many,
     statements,
 )
-from pool.storage.protocol import (
-    BlockTotal,
-    LedgerPortion,
-    Page,
-    Recovery,
-    SessionTotal,
-    Settlement,
-)
+from pool.storage.protocol import LedgerPortion
+from pool.subscriptions.recovery import Recovery
+from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.standing import Standing
 from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.totals import BlockTotal
 
 Result = TypeVar("Result")
 _SQL = statements("ledger")

@@ -24,7 +24,7 @@ from pool.storage.outbox import (
     in_order,
     listed_alert,
 )
-from pool.storage.paging import page
+from pool.storage.paging import Page, page
 from pool.storage.postgresql.connection.statements import (
     Db,
     first_row,
@@ -34,7 +34,6 @@ from pool.storage.postgresql.connection.statements import (
     statements,
 )
 from pool.storage.postgresql.connection.transactions import Raised, Transactions
-from pool.storage.protocol import Page
 
 Result = TypeVar("Result")
 _SQL = statements("outbox")

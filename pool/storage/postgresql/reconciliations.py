@@ -11,7 +11,7 @@ from typing import Any
 
 from pool.reconciliation.findings import Reconciliation, ReportKind
 from pool.storage.documents import instant, micros, read_document
-from pool.storage.paging import page
+from pool.storage.paging import Page, page
 from pool.storage.postgresql.connection.commits import Commits
 from pool.storage.postgresql.connection.statements import (
     Db,
@@ -21,7 +21,6 @@ from pool.storage.postgresql.connection.statements import (
     run_many,
     statements,
 )
-from pool.storage.protocol import Page
 from pool.storage.reconciliations import reconciliation_columns, reconciliations_below
 
 _SQL = statements("reconciliations")

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from pool.storage.documents import instant, micros
-from pool.storage.lists import Bindings
+from pool.storage.paging import Bindings
 from pool.storage.postgresql.connection.statements import Db, first_row, rows, run, statements
-from pool.storage.protocol import BlockTotal, LifetimeTotal
 from pool.storage.rows import block_start, block_total, costs, model_usage, record_columns
 from pool.usage.records import ModelUsage, Usage, UsageRecord
+from pool.usage.totals import BlockTotal, LifetimeTotal
 
 _SQL = statements("ledger")
 

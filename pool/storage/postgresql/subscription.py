@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window
 from pool.storage.documents import document, read_document
 from pool.storage.postgresql.connection.statements import (
@@ -14,7 +15,6 @@ from pool.storage.postgresql.connection.statements import (
     run_many,
     statements,
 )
-from pool.storage.protocol import SessionTotal
 from pool.storage.rows import changed_windows, limit_columns, session_columns, session_total
 from pool.subscriptions.standing import Standing
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from threading import Event
 
 import apsw
+from pydantic import ValidationError
 
 from pool.errors import StoreBusy, StoreError
-from pool.storage.owner import this_process
-from pool.storage.sqlite.owner import forget_owner, read_owner, write_owner
+from pool.storage.owner import Owner, this_process
 from pool.storage.sqlite.statements import first_row, migrations, statements
 
 _OWNER = statements("owner")
@@ -185,3 +185,27 @@ def abandon(db: apsw.Connection) -> None:
         roll_back(db)
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     db.close()
+
+
+def _note(store: Path) -> Path:
+    return store.with_name(store.name + ".owner")
+
+
+def write_owner(store: Path, owner: Owner) -> None:
+    """Note who holds a store, at once or not at all."""
+    draft = store.with_name(store.name + ".owner.new")
+    draft.touch(mode=0o600)
+    draft.write_text(owner.model_dump_json())
+    draft.replace(_note(store))
+
+
+def read_owner(store: Path) -> Owner | None:
+    """Who was noted last; None where nobody was, or the note cannot be read."""
+    with suppress(OSError, ValidationError, UnicodeDecodeError):
+        return Owner.model_validate_json(_note(store).read_text())
+    return None
+
+
+def forget_owner(store: Path) -> None:
+    """The owner leaves in good order. Call it while the store is still held."""
+    _note(store).unlink(missing_ok=True)

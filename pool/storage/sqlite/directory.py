@@ -11,19 +11,12 @@ from typing import Any
 import apsw
 
 from pool.errors import NotFound
+from pool.executions.session import SessionHome, SessionMove
 from pool.storage import rows
 from pool.storage.documents import micros, readable
 from pool.storage.export import exported_directory, loading_directory, registration_columns
-from pool.storage.lists import Bindings, homes_below
-from pool.storage.paging import page
-from pool.storage.protocol import (
-    Claim,
-    DirectoryPortion,
-    Page,
-    Registration,
-    SessionHome,
-    SessionMove,
-)
+from pool.storage.paging import Bindings, Page, homes_below, page
+from pool.storage.protocol import Claim, DirectoryPortion, Registration
 from pool.storage.sqlite.commits import Commits
 from pool.storage.sqlite.connection import copy_into
 from pool.storage.sqlite.keys import SqliteKeyStore

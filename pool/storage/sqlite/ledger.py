@@ -15,26 +15,30 @@ from typing import Any
 import apsw
 
 from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent
 from pool.storage.documents import instant, micros, read_document
 from pool.storage.export import exported_ledger, loading_ledger
-from pool.storage.lists import Bindings, blocks_below, executions_below, limits_below, usage_below
-from pool.storage.paging import page
-from pool.storage.protocol import (
-    BlockTotal,
-    LedgerPortion,
+from pool.storage.paging import (
+    Bindings,
     Page,
-    Recovery,
-    SessionTotal,
-    Settlement,
+    blocks_below,
+    executions_below,
+    limits_below,
+    page,
+    usage_below,
 )
+from pool.storage.protocol import LedgerPortion
 from pool.storage.sqlite import executions, records
 from pool.storage.sqlite import subscription as seat
 from pool.storage.sqlite.commits import Commits
 from pool.storage.sqlite.connection import copy_into
 from pool.storage.sqlite.statements import first_row, run_all, statements
+from pool.subscriptions.recovery import Recovery
+from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.standing import Standing
 from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.totals import BlockTotal
 
 _SQL = statements("ledger")
 _EXPIRED_AT_ONCE = 1000

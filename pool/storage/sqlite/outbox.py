@@ -22,8 +22,7 @@ from pool.storage.outbox import (
     in_order,
     listed_alert,
 )
-from pool.storage.paging import page
-from pool.storage.protocol import Page
+from pool.storage.paging import Page, page
 from pool.storage.sqlite.commits import Commits
 from pool.storage.sqlite.statements import first_row, statements
 

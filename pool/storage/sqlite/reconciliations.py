@@ -10,8 +10,7 @@ import apsw
 
 from pool.reconciliation.findings import Reconciliation, ReportKind
 from pool.storage.documents import instant, micros, read_document
-from pool.storage.paging import page
-from pool.storage.protocol import Page
+from pool.storage.paging import Page, page
 from pool.storage.reconciliations import reconciliation_columns, reconciliations_below
 from pool.storage.sqlite.commits import Commits
 from pool.storage.sqlite.statements import first_row, statements

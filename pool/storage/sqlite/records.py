@@ -13,11 +13,11 @@ from typing import Any
 import apsw
 
 from pool.storage.documents import instant, micros
-from pool.storage.lists import Bindings
-from pool.storage.protocol import BlockTotal, LifetimeTotal
+from pool.storage.paging import Bindings
 from pool.storage.rows import block_start, block_total, costs, model_usage, record_columns
 from pool.storage.sqlite.statements import first_row, statements
 from pool.usage.records import ModelUsage, Usage, UsageRecord
+from pool.usage.totals import BlockTotal, LifetimeTotal
 
 _SQL = statements("ledger")
 

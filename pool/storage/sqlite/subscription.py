@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import apsw
 
+from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window
 from pool.storage.documents import document, read_document
-from pool.storage.protocol import SessionTotal
 from pool.storage.rows import changed_windows, limit_columns, session_columns, session_total
 from pool.storage.sqlite.statements import first_row, statements
 from pool.subscriptions.standing import Standing

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from api.dialects import running
 from api.dialects.chat import ChatCompletionChunk
-from pool.claude.runner import Launch
+from pool.claude.launch.launch_spec import Launch
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.money import nano_usd
 from pool.usage.records import ModelUsage, Usage

@@ -31,9 +31,10 @@ from pool.errors import (
     StoreError,
     Unavailable,
 )
-from pool.executions.execution import ErrorInfo, Execution, ExecutionRequest, ExecutionStatus
+from pool.executions.execution import ErrorInfo, Execution, ExecutionStatus
 from pool.executions.outcome import FailureKind
 from pool.executions.progress import Ended, Event
+from pool.executions.request import ExecutionRequest
 
 MODEL = "claude-sonnet-4-6"
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]

@@ -252,6 +252,6 @@ async def test_clients_are_told_the_same(local_pool: LocalPool) -> None:
 
 
 async def run_one(pool: LocalPool) -> None:
-    from pool.executions.execution import ExecutionRequest
+    from pool.executions.request import ExecutionRequest
 
     await pool.client.execute(ExecutionRequest(prompt="q"))

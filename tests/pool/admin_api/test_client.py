@@ -18,8 +18,9 @@ from api.demo.admin_api import AdminStandin, Fault, Harm
 from api.demo.bill import Usage
 from pool.admin_api.client import AdminApi
 from pool.admin_api.pace import Pace
-from pool.admin_api.problems import ProblemKind, ReportProblem, Unusable
+from pool.admin_api.problems import Unusable
 from pool.admin_api.reports import UNNAMED, cost_buckets, people, usage_buckets
+from pool.reconciliation.problems import ProblemKind, ReportProblem
 from pool.usage.records import ModelUsage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -1,15 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
-from pool.executions.execution import (
-    MAX_PROMPT_BYTES,
-    ExecutionRequest,
-    ExecutionStatus,
-    final_status,
-    request_digest,
-)
+from pool.executions.execution import ExecutionStatus, final_status
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.permissions import AgentSettings
+from pool.executions.request import MAX_PROMPT_BYTES, ExecutionRequest, request_digest
 from pool.storage.documents import document, read_document
 
 

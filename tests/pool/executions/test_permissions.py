@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pool.executions.execution import ExecutionRequest
-from pool.executions.grant import Grant
-from pool.executions.permissions import AgentSettings, not_granted
+from pool.executions.permissions import AgentSettings, Grant, not_granted
+from pool.executions.request import ExecutionRequest
 
 WORK = Path("/srv/work")
 GRANT = Grant(tools=("Read", "Bash(git log:*)"), working_directories=(WORK,))

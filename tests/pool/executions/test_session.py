@@ -3,8 +3,7 @@ from datetime import timedelta
 import pytest
 from localpool import NOON
 
-from pool.executions.session import SessionAge, age_of, session_of
-from pool.storage.protocol import SessionHome, SessionMove
+from pool.executions.session import SessionAge, SessionHome, SessionMove, age_of, session_of
 
 
 @pytest.mark.parametrize(

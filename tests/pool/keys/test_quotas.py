@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.executions.execution import ExecutionRequest
+from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeyLimits, KeySpec
 from pool.keys.quotas import (
     Account,

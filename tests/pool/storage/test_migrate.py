@@ -12,26 +12,17 @@ import pytest
 from postgres import Server
 
 from pool.errors import StoreError
-from pool.executions.execution import (
-    ExecutionRequest,
-    ExecutionRow,
-    ExecutionStatus,
-    Intent,
-    Routing,
-)
+from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
 from pool.executions.outcome import Completed, FailureKind
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
+from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window
 from pool.storage.migrate import Moved, move
 from pool.storage.postgresql import PostgresqlStores
-from pool.storage.protocol import (
-    Ledger,
-    LedgerPortion,
-    Registration,
-    SessionTotal,
-    Settlement,
-    Stores,
-)
+from pool.storage.protocol import Ledger, LedgerPortion, Registration, Stores
 from pool.storage.sqlite import SqliteStores
+from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Cooldown, Standing
 from pool.usage.records import ModelUsage, Usage, UsageRecord

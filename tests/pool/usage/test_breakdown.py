@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from pool.errors import InvalidRequest
 from pool.money import nano_usd
-from pool.storage.protocol import BlockTotal
 from pool.usage import breakdown as breakdown_module
 from pool.usage.blocks import block_at
 from pool.usage.breakdown import (
@@ -27,7 +26,8 @@ from pool.usage.breakdown import (
     parts_of_record,
     question,
 )
-from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource, total_usage
+from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
+from pool.usage.totals import BlockTotal, total_usage
 
 NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -8,7 +8,7 @@ import pytest
 
 from pool.claude.binary.version import MINIMUM, CliVersion, refusal
 from pool.claude.launch.command import argv, input_lines, opening_line, prompt_line
-from pool.claude.runner import Launch
+from pool.claude.launch.launch_spec import Launch
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 CLAUDE = Path("/opt/claude")

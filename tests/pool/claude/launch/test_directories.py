@@ -6,8 +6,7 @@ import pytest
 
 from pool.claude.launch.directories import resolved
 from pool.errors import InvalidRequest
-from pool.executions.grant import Grant
-from pool.executions.permissions import AgentSettings
+from pool.executions.permissions import AgentSettings, Grant
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import StreamReader
-from pool.claude.runner import Launch
 from pool.executions.outcome import Completed, Outcome
 
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)

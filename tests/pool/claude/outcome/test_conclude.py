@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from paths import CLI_RUNS
 
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import Reading, StreamReader
-from pool.claude.runner import Launch
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.usage.records import ModelUsage, UsageSource
 

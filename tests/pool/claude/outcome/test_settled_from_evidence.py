@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from pool.claude.launch.command import prompt_uuid
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import Reading
 from pool.claude.process.rescan import Correction, correction, rescan
-from pool.claude.runner import Launch
 from pool.claude.transcripts import files as session_files
 from pool.claude.transcripts.files import read_transcript
 from pool.claude.transcripts.sighting import Sighting

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import CLI_RUNS
 
-from pool.claude.output.event_pages import Place, extract, place_at
+from pool.claude.output.event_pages import Place, Printed, extract, place_at
 from pool.claude.output.progress import MAX_RAW_BYTES, MAX_RESULT_CHARACTERS, ProgressReader
 from pool.claude.output.stream import StreamReader, is_answer
-from pool.claude.runner import Printed
 from pool.errors import InvalidRequest
 from pool.executions.progress import (
     AttemptBegan,

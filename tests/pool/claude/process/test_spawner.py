@@ -17,9 +17,9 @@ import pytest
 from paths import ROOT
 
 from pool.claude.binary.installation import Installation
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.spawner import ProcessRunner
-from pool.claude.runner import Launch
 from pool.executions.outcome import Completed, Failed, FailureKind
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

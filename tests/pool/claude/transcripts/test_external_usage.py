@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from localpool import NOON, SONNET
 
 from pool.claude.launch.command import prompt_uuid
-from pool.claude.runner import Launch
+from pool.claude.launch.launch_spec import Launch
 from pool.claude.transcripts.copy import copy_session, install_session
 from pool.claude.transcripts.external_files import BesideFiles
 from pool.claude.transcripts.external_usage import AnswerSeen, BesideReader, is_pools

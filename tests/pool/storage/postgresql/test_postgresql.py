@@ -27,18 +27,15 @@ from pool.errors import (
     StoreBusy,
     StoreError,
 )
-from pool.executions.execution import (
-    ExecutionRequest,
-    ExecutionRow,
-    ExecutionStatus,
-    Intent,
-    Routing,
-)
+from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
 from pool.executions.outcome import Completed
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 from pool.storage.owner import this_process
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.postgresql.connection import transactions
-from pool.storage.protocol import Directory, Ledger, Registration, Settlement
+from pool.storage.protocol import Directory, Ledger, Registration
+from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing
 from pool.usage.records import ModelUsage, Usage, UsageRecord

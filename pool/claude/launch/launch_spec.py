@@ -1,0 +1,35 @@
+"""A launch: everything that one run of the CLI is started with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pool.executions.image import Image
+from pool.executions.permissions import AgentSettings, Tool
+from pool.usage.prices import Rates
+from pool.values import Value
+
+
+class Launch(Value):
+    """What a runner needs to run the CLI once. Never logged: it holds the prompt."""
+
+    run_id: str
+    """Names the run's directory; the execution's id."""
+    prompt: str
+    session_id: str
+    resumes: bool
+    forks: str | None = None
+    """The session to go on from in a new one; then ``resumes`` is false."""
+    model: str
+    timeout_seconds: float
+    system_prompt: str | None = None
+    max_turns: int | None = None
+    max_budget_usd: str | None = None
+    json_schema: dict[str, Any] | None = None
+    images: tuple[Image, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    agent: AgentSettings = AgentSettings()
+    session_total_nano_usd: int | None = None
+    """The session's last known running total: the base for CLIs that report only totals."""
+    rates: Rates = Rates()
+    """What the seat's models are known to cost: the price of a run that ends without a result."""

@@ -1,0 +1,158 @@
+"""What a caller asks for: one prompt, its bounds and its options."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, model_validator
+
+from pool.executions.answer_schema import check
+from pool.executions.image import Image
+from pool.executions.permissions import MOST_GRANTED, AgentSettings, Tool
+from pool.text import fit
+from pool.values import Value, is_kept
+
+MAX_PROMPT_BYTES = 1_000_000
+
+
+MAX_JSON_SCHEMA_BYTES = 50_000
+
+
+MAX_METADATA = 16
+
+
+MAX_IMAGES = 20
+
+
+MAX_WRITTEN_BYTES = 9_500_000
+
+
+MAX_TIMEOUT_SECONDS = 24 * 3600
+
+
+def _verbatim_text(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("holds a NUL character, which no prompt can carry: remove it")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds a lone surrogate: send valid Unicode text") from None
+    return text
+
+
+def _bounded(text: str, limit: int) -> str:
+    size = len(text.encode())
+    if size > limit:
+        raise ValueError(f"is {size} bytes long; the limit is {limit}")
+    return text
+
+
+def _prompt(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty: write what the model should do")
+    return _bounded(_verbatim_text(text), MAX_PROMPT_BYTES)
+
+
+def _system_prompt(text: str) -> str:
+    return _bounded(_verbatim_text(text), MAX_PROMPT_BYTES)
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise ValueError("is no UUID, such as 634fbb1e-4256-459f-9794-14ea9ca8dac8") from None
+
+
+def _json_schema(schema: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    if not is_kept(info):
+        _bounded(json.dumps(schema), MAX_JSON_SCHEMA_BYTES)
+        check(schema)
+    fitting: dict[str, Any] = fit(schema)
+    return fitting
+
+
+SessionId = Annotated[str, AfterValidator(_uuid)]
+
+
+SubscriptionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+ModelId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}(\[1m\])?$")
+]
+
+
+MetadataName = Annotated[
+    str, StringConstraints(min_length=1, max_length=100), AfterValidator(_verbatim_text)
+]
+
+
+MetadataText = Annotated[str, StringConstraints(max_length=500), AfterValidator(_verbatim_text)]
+
+
+class ExecutionRequest(Value):
+    """What to run. Unknown fields are refused; the last three say how the answer is waited for."""
+
+    prompt: Annotated[str, AfterValidator(_prompt)]
+    """Delivered to the model verbatim; at most 1 MB of UTF-8."""
+    session_id: SessionId | None = None
+    """The session to go on with; without it a new one begins."""
+    subscription_id: SubscriptionId | None = None
+    """Run there or nowhere; without it the healthiest is taken."""
+    model: ModelId | None = None
+    system_prompt: Annotated[str, AfterValidator(_system_prompt)] | None = None
+    max_turns: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max_budget_usd: Annotated[Decimal, Field(gt=0, le=10_000, decimal_places=9)] | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] | None = None
+    json_schema: Annotated[dict[str, Any], AfterValidator(_json_schema)] | None = None
+    images: Annotated[tuple[Image, ...], Field(max_length=MAX_IMAGES)] = ()
+    """Shown to the model before the prompt."""
+    fork_session: bool = False
+    """Go on from ``session_id`` in a new session; the old one stays as it is."""
+    session_busy: Literal["wait", "refuse"] = "wait"
+    """What to do while another turn of the session runs: wait for its end, or answer 409."""
+    queue_timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] | None = None
+    """How long it may wait for a slot; without it as long as the pool's configuration says."""
+    tools: Annotated[tuple[Tool, ...], Field(max_length=MOST_GRANTED)] = ()
+    """Tools of the CLI that the run may use, of those that the caller's key grants."""
+    agent: AgentSettings = AgentSettings()
+    """What else it may use of the machine it runs on, as far as the key grants it."""
+    metadata: Annotated[dict[MetadataName, MetadataText], Field(max_length=MAX_METADATA)] = Field(
+        default_factory=dict
+    )
+    background: bool = False
+    stream: bool = False
+    cancel_on_disconnect: bool = False
+    """End the run when the caller that waits for it hangs up; else it goes on."""
+
+    @property
+    def prompt_bytes(self) -> int:
+        """The size of all that goes into the model's context with it, as it was sent."""
+        texts = (self.prompt, self.system_prompt or "", self.agent.append_system_prompt or "")
+        written = sum(len(text.encode()) for text in texts)
+        return written + sum(len(image.data) for image in self.images)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ExecutionRequest:
+        if self.fork_session and self.session_id is None:
+            raise ValueError("fork_session needs the session_id of the session to go on from")
+        texts = (self.prompt, self.system_prompt or "", self.agent.append_system_prompt or "")
+        written = sum(len(json.dumps(text)) for text in texts)
+        written += sum(len(image.data) for image in self.images)
+        if written > MAX_WRITTEN_BYTES:
+            raise ValueError(
+                f"prompts and images together come to {written} bytes as they are written for the "
+                f"CLI; the limit is {MAX_WRITTEN_BYTES}"
+            )
+        return self
+
+
+def request_digest(request: ExecutionRequest) -> str:
+    """SHA-256 of what is asked for, however it is waited for."""
+    body = request.model_dump_json(exclude={"background", "stream", "cancel_on_disconnect"})
+    return hashlib.sha256(body.encode()).hexdigest()

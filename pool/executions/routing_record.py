@@ -1,0 +1,37 @@
+"""Why an execution went where it went: the candidates, their scores and the choice."""
+
+from __future__ import annotations
+
+from pool.values import Instant, Value
+
+
+class Component(Value):
+    """One term of the score: its points (negative where it costs health) and a sentence."""
+
+    name: str
+    points: float
+    sentence: str
+
+
+class Candidate(Value):
+    """A subscription as the router saw it for one request."""
+
+    subscription_id: str
+    score: float
+    components: tuple[Component, ...] = ()
+    """What the score is made of."""
+    tier: int = 1
+    refusal: str | None = None
+    """Why it could not be chosen; None where it could."""
+    refusal_cause: str | None = None
+    refused_until: Instant | None = None
+    """When the refusal lifts by the clock, where that is known."""
+    report_age_seconds: float
+
+
+class Routing(Value):
+    """Why an execution went where it went."""
+
+    score: float
+    reason: str
+    candidates: tuple[Candidate, ...] = ()
