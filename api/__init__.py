@@ -1,5 +1,5 @@
 """What is spoken: the HTTP interface, its keys and problems, and the command line.
 
 Everything here is thin. Requests are read and answered here; what they ask for is done by
-``actors.client.PoolClient``, with the same values and the same errors.
+``actors.client.client.PoolClient``, with the same values and the same errors.
 """

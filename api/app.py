@@ -15,8 +15,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from actors.client import PoolClient, now_in_utc
-from actors.tracing import OFF, Tracing
+from actors.client.client import PoolClient, now_in_utc
+from actors.telemetry.tracing import OFF, Tracing
 from api.body import MAX_BODY_BYTES, BodyLimit
 from api.coding import ContentCoding
 from api.dialects.documents import stream_schemas

@@ -21,7 +21,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from actors.ray_directory import base_directory, why_not
+from actors.runtime.ray_directory import base_directory, why_not
 from pool.alerts.alerts import AlertSettings
 from pool.claude.binary.auth import AuthStatus, auth_status
 from pool.claude.binary.locate import find_executable, read_version

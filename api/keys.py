@@ -25,7 +25,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 from pool.config import ApiKeySpec, secret
 from pool.errors import ConfigError, PoolError
 from pool.keys import api_keys as pool_keys

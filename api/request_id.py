@@ -12,7 +12,7 @@ from typing import cast
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors import logs
+from actors.telemetry import logs
 
 HEADERS = ("request-id", "x-request-id")
 

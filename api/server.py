@@ -10,8 +10,8 @@ import asyncio
 import signal
 from collections.abc import Callable
 
-from actors.remote import serving
-from actors.tracing import tracing_to
+from actors.runtime.shells import serving
+from actors.telemetry.tracing import tracing_to
 from api.app import create_app
 from api.keys import Keys
 from api.listening import bound, listening

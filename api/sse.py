@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 from api.event_schema import event_schema
 from api.problems import Responses, problem_of
 from pool.errors import PoolError

@@ -9,7 +9,7 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from actors.tracing import Tracing, within
+from actors.telemetry.tracing import Tracing, within
 from api.request_id import request_id_of
 
 _ENDLESS = "/v1/events"

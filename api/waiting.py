@@ -7,7 +7,7 @@ import asyncio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 

@@ -31,7 +31,7 @@ def demo(
     at once, a session of three turns, a limit that is hit. At the end the pool's books are
     compared with the stand-in's bill, to the nano-dollar. Exit code 1 when they disagree.
     """
-    from actors import logs  # noqa: PLC0415 - Ray takes seconds that --help need not wait for
+    from actors.telemetry import logs  # noqa: PLC0415 - Ray takes seconds that --help need not wait for
     from api.demo.show import perform  # noqa: PLC0415
 
     logs.configure("error")

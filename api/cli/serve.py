@@ -54,7 +54,7 @@ def configured(path: Path, *, host: str | None, port: int | None) -> Config:
 
 
 def _run(config: Config) -> None:
-    from actors import logs  # noqa: PLC0415
+    from actors.telemetry import logs  # noqa: PLC0415
     from api import server  # noqa: PLC0415 - Ray takes seconds that --help need not wait for
 
     logs.configure(config.pool.log_level)

@@ -20,7 +20,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from actors import remote
+from actors.runtime import shells as remote
 from api.app import create_app
 from api.cli.board import board, dollars
 from api.demo import messages_api, server

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 from api.dialects.asked import Asked
 from api.dialects.shown import answer_headers, answerable
 from api.keys import MayExecute

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Header, Path, Query, Request
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 
 MAX_LIMIT = 200
 

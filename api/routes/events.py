@@ -15,7 +15,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import TypeAdapter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 from api.event_schema import event_schema
 from api.keys import MayRead, ways_to_present_a_key
 from api.problems import Responses, documented, problem_of

@@ -13,7 +13,7 @@ from typing import cast
 
 from fastapi import APIRouter, Request, Response
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 from api.keys import MayRead
 from api.metrics import HttpMetrics, exposition
 from api.routes.arguments import Client

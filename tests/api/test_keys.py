@@ -8,7 +8,7 @@ import pytest
 from httpx import AsyncClient
 from localpool import LocalPool, ManualClock
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 from api.keys import ANYBODY, MOST_PRESENTED, REMEMBERED_SECONDS, Door, Keys, Unauthorized
 from pool.config import ApiKeySpec
 from pool.errors import ConfigError, PeerLost

@@ -19,8 +19,8 @@ from chaos_tally import Doubled, Lost, injected
 from localpool import FakeRunner, LonelyPeers, spec
 from postgres import Server
 
-from actors.life import Surroundings
-from actors.subscription import NotAdmitted, Started, Subscription
+from actors.subscription.context import Surroundings
+from actors.subscription.subscription import NotAdmitted, Started, Subscription
 from pool.errors import StoreError
 from pool.executions.execution import ExecutionStatus, Intent
 from pool.executions.request import ExecutionRequest

@@ -30,8 +30,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from localpool import FakeRun, FakeRunner, LonelyPeers, ManualClock, completed, spec, usage_of
 
-from actors.life import Surroundings
-from actors.subscription import NotAdmitted, Started, Subscription
+from actors.subscription.context import Surroundings
+from actors.subscription.subscription import NotAdmitted, Started, Subscription
 from pool.claude.launch.launch_spec import Launch
 from pool.errors import StoreError
 from pool.executions.execution import ExecutionRow, ExecutionStatus
@@ -140,8 +140,10 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patches = pytest.MonkeyPatch()
-        self.patches.setattr("actors.runs.TEND_SECONDS", 86400)  # the machine tends
-        self.patches.setattr("actors.leaving.ASK_AGAIN_SECONDS", 0)
+        self.patches.setattr(
+            "actors.subscription.live_executions.TEND_SECONDS", 86400
+        )  # the machine tends
+        self.patches.setattr("actors.subscription.handoff.ASK_AGAIN_SECONDS", 0)
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(_AtOnce(max_workers=1))
         self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))

@@ -12,8 +12,8 @@ from crossing import Crossing
 from drivers import Blocking, HttpClient
 from localpool import FakeRun, FakeRunner, LocalPool, spec
 
-from actors.blocking import BlockingPoolClient
-from actors.client import PoolClient
+from actors.client.blocking import BlockingPoolClient
+from actors.client.client import PoolClient
 from api.app import create_app
 from api.keys import Keys
 from api.listening import bound, listening

@@ -9,8 +9,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 from fastapi import FastAPI
 
-from actors.blocking import BlockingPoolClient
-from actors.client import PoolClient
+from actors.client.blocking import BlockingPoolClient
+from actors.client.client import PoolClient
 from api.app import create_app
 from api.keys import Keys
 

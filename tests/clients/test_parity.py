@@ -10,7 +10,7 @@ import pytest
 from behaviours import BEHAVIOURS, Behaviour, ask
 from drivers import Blocking, HttpClient
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 from pool.executions.execution import Execution
 
 pytestmark = pytest.mark.timeout(60)

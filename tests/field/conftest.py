@@ -16,7 +16,7 @@ from localpool import LocalPool, ManualClock, local_pool_at, spec
 from printed_runs import PrintedRunner
 from scripted_cli import Prints, scripted_cli, write_runs
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 from api.app import create_app
 from api.keys import Keys
 from pool.claude.binary.installation import Installation

@@ -15,7 +15,7 @@ from typing import Any
 from chaos_seat import Home, execution_id, session_id
 from chaos_tally import Doubled, Lost
 
-from actors.subscription import Subscription
+from actors.subscription.subscription import Subscription
 from pool.executions.execution import ExecutionRow
 from pool.storage.paging import Page
 from pool.storage.protocol import Ledger

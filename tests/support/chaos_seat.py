@@ -16,9 +16,9 @@ from typing import Any
 
 from localpool import NOON, SONNET, LonelyPeers, spec
 
-from actors.client import now_in_utc
-from actors.life import Surroundings
-from actors.subscription import NotAdmitted, Subscription
+from actors.client.client import now_in_utc
+from actors.subscription.context import Surroundings
+from actors.subscription.subscription import NotAdmitted, Subscription
 from pool.claude.process.spawner import ProcessRunner
 from pool.executions.execution import Execution, Intent
 from pool.executions.request import ExecutionRequest

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from localpool import LocalPeers
 
-from actors.reconciler import Reconciler
-from actors.remote import ray
-from actors.router import Router
-from actors.subscription import Subscription
+from actors.reconciler.reconciler import Reconciler
+from actors.router.router import Router
+from actors.runtime.shells import ray
+from actors.subscription.subscription import Subscription
 from pool.errors import PoolError
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import TypeAdapter
 
-from actors.blocking import BlockingPoolClient
+from actors.client.blocking import BlockingPoolClient
 from pool.alerts.delivery import ListedAlert
 from pool.errors import (
     Conflict,

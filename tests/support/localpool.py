@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from actors.client import PoolClient
-from actors.dispatching import DispatchSettings
-from actors.handover import Handover, NobodyTakesIt
-from actors.life import Surroundings
-from actors.reconciler import Reconciler
-from actors.router import Router, RouterSettings
-from actors.subscription import Subscription
+from actors.client.client import PoolClient
+from actors.interfaces.messages import Handover, NobodyTakesIt
+from actors.reconciler.reconciler import Reconciler
+from actors.router.dispatcher import DispatchSettings
+from actors.router.router import Router, RouterSettings
+from actors.subscription.context import Surroundings
+from actors.subscription.subscription import Subscription
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.event_pages import Printed
 from pool.claude.runner import Runner

@@ -1,4 +1,4 @@
-"""The owner of a simulated seat: what ``actors.subscription``, ``runs`` and ``leaving`` do, without
+"""The owner of a simulated seat: what ``actors.subscription.subscription``, ``runs`` and ``leaving`` do, without
 a store and processes, by the same rules: it admits, queues, runs, settles and hands on. It looks at
 what waits thirty times less often than the actors do, so waits come out longer, never shorter.
 """

@@ -1,4 +1,4 @@
-"""The router of a simulated pool: what ``actors.dispatching`` and ``watch`` do, by the same rules.
+"""The router of a simulated pool: what ``actors.router.dispatcher`` and ``watch`` do, by the same rules.
 
 It remembers reports as it hears them, a moment late, and never calls an owner to rank. A request
 and its answer take time on their way, so that many are under way at once, as in a burst.
@@ -244,7 +244,7 @@ _GONE = Refusal(cause=RefusalCause.ATTEMPTED, detail="it handed the execution on
 def _target(
     order: Order, ranking: Ranking, asked: str | None, refusals: Mapping[str, Refusal]
 ) -> str | None:
-    """As in ``actors.dispatching``: who was asked before, until it refuses; then the session's
+    """As in ``actors.router.dispatcher``: who was asked before, until it refuses; then the session's
     home; then the best.
     """
     if asked is not None and asked not in refusals:

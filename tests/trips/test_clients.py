@@ -23,9 +23,9 @@ from drivers import Blocking, HttpClient
 from service import Service, write_config
 from stubcli import stub_cli
 
-from actors.blocking import BlockingPoolClient
-from actors.client import PoolClient
-from actors.remote import connect, ray
+from actors.client.blocking import BlockingPoolClient
+from actors.client.client import PoolClient
+from actors.runtime.shells import connect, ray
 from pool.executions.execution import Execution, ExecutionStatus
 from pool.subscriptions.spec import SubscriptionChange
 

@@ -8,8 +8,8 @@ from adminapi import KEY, Sleeper, billed, client_of
 from click.testing import Result
 from localpool import NOON, SONNET, LocalPool, ManualClock, spec
 
-from actors.looking import ReconcilerSettings
-from actors.reconciler import Reconciler
+from actors.reconciler.poll import ReconcilerSettings
+from actors.reconciler.reconciler import Reconciler
 from api.demo.admin_api import AdminStandin
 from api.demo.bill import Bill, Usage
 from pool.admin_api.organizations import Organization

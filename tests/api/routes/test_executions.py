@@ -9,7 +9,7 @@ from httpx import AsyncClient, Response
 from localpool import LocalPool, completed
 from seats import limit, until
 
-from actors.handover import Handover
+from actors.interfaces.messages import Handover
 from pool.errors import PeerLost
 from pool.executions.outcome import Failed, FailureKind
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 from httpx import AsyncClient
 
-from actors.logs import JsonFormatter
+from actors.telemetry.logs import JsonFormatter
 
 NO_IDS = {
     "a file above": "..%2F..%2Fetc%2Fpasswd",

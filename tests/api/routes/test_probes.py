@@ -7,7 +7,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 from localpool import LocalPool
 
-from actors.client import PoolClient
+from actors.client.client import PoolClient
 from api.app import create_app
 from api.keys import Keys
 

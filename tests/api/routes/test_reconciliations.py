@@ -9,8 +9,8 @@ from adminapi import KEY, Sleeper, billed, client_of
 from httpx import AsyncClient
 from localpool import NOON, SONNET, LocalPool, ManualClock, spec
 
-from actors.looking import ReconcilerSettings
-from actors.reconciler import Reconciler
+from actors.reconciler.poll import ReconcilerSettings
+from actors.reconciler.reconciler import Reconciler
 from api.demo.admin_api import AdminStandin
 from api.demo.bill import Bill, Usage
 from pool.admin_api.organizations import Organization, ReconciliationSettings

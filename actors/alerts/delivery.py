@@ -1,0 +1,101 @@
+"""A courier brings one webhook its alerts, one after the other, until each is taken or given up.
+
+Each webhook has its own, so one that hangs keeps nobody else waiting. What is to be brought and
+when stands in the outbox: a courier remembers nothing, and may die at any time. Then the webhook
+may hear of an alert twice, under the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from actors.alerts.webhook_sender import Posting
+from pool.alerts.delivery import Delivery, DeliveryStatus, after, draw
+from pool.alerts.webhooks import Webhook
+from pool.errors import StoreError
+from pool.storage.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+HELD = timedelta(minutes=1)
+"""How long a delivery belongs to whoever took it: an attempt ends much sooner."""
+LONGEST_WAIT_SECONDS = 30.0
+"""Between two looks: another router may have died with a delivery in hand."""
+PATIENCE_SECONDS = 5.0
+"""Before a store that failed is asked again."""
+
+
+class Courier:
+    """Of one webhook."""
+
+    def __init__(
+        self,
+        webhook: Webhook,
+        outbox: Outbox,
+        posting: Posting,
+        clock: Callable[[], datetime],
+        give_up_after: timedelta,
+    ) -> None:
+        self._webhook = webhook
+        self._outbox = outbox
+        self._posting = posting
+        self._clock = clock
+        self._give_up_after = give_up_after
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be something to bring."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """For as long as the router lives."""
+        while True:
+            self._news.clear()
+            seconds = await self._round()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
+
+    async def deliver_due(self) -> None:
+        """Make every delivery that is due, once."""
+        name = self._webhook.spec.name
+        while taken := await self._outbox.take(name, self._clock(), self._clock() + HELD):
+            answer = await self._posting.post(self._webhook, taken.alert, self._clock())
+            done = after(taken.delivery, answer, self._clock(), self._give_up_after, draw())
+            await self._outbox.note(done)
+            _log(done)
+
+    async def _round(self) -> float:
+        """Deliver what is due; how many seconds to wait before the next round."""
+        try:
+            await self.deliver_due()
+            due_at = await self._outbox.next_due(self._webhook.spec.name)
+        except StoreError as error:
+            log.warning("webhook waits for its store", extra={"problem": str(error)})
+            return PATIENCE_SECONDS
+        except Exception:  # a defect must not end all deliveries
+            log.exception("webhook failed", extra={"webhook": self._webhook.spec.name})
+            return PATIENCE_SECONDS
+        if due_at is None:
+            return LONGEST_WAIT_SECONDS
+        return min(max((due_at - self._clock()).total_seconds(), 0.0), LONGEST_WAIT_SECONDS)
+
+
+def _log(delivery: Delivery) -> None:
+    fields = {
+        "webhook": delivery.webhook,
+        "alert_id": delivery.alert_id,
+        "attempts": delivery.attempts,
+        "problem": delivery.problem,
+    }
+    match delivery.status:
+        case DeliveryStatus.DELIVERED:
+            log.info("alert delivered", extra=fields)
+        case DeliveryStatus.PENDING:
+            log.warning("alert not delivered yet", extra=fields)
+        case DeliveryStatus.GIVEN_UP:
+            log.error("alert given up: its webhook does not take it", extra=fields)

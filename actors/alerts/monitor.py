@@ -1,0 +1,144 @@
+"""Alerting: the router looks at what it knows, and tells operators what they should hear of.
+
+A look compares reports with the levels in the outbox and keeps what was crossed there, in one
+transaction; couriers bring it to the webhooks. Looks come at most once a second, in a task of their
+own: nothing here is waited for by a request, and a store or a webhook that fails delays alerts
+alone. Nothing is held in memory that a restart would lose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+
+from actors.alerts.delivery import Courier
+from actors.alerts.webhook_sender import Posting
+from pool.alerts.alerts import Alert, AlertSettings, Severity
+from pool.alerts.thresholds import Level, crossings
+from pool.alerts.webhooks import Webhook
+from pool.errors import StoreError
+from pool.storage.outbox import Outbox, Raising
+from pool.subscriptions.pool_overview import overview
+from pool.subscriptions.report import Report
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+"""Before a store that failed is asked again."""
+
+_LOGGED = {
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.CRITICAL: logging.ERROR,
+}
+
+Look = Callable[[], tuple[Sequence[Report], Collection[str]]]
+"""The latest reports, and the ids of the subscriptions that were not heard of."""
+
+
+class Alerting:
+    """Finds, keeps and sends alerts. ``follow`` sets it going."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        webhooks: Sequence[Webhook],
+        settings: AlertSettings,
+        clock: Callable[[], datetime],
+        posting: Posting | None = None,
+        tell: Callable[[Alert], None] = lambda _: None,
+    ) -> None:
+        self._outbox = outbox
+        self._webhooks = tuple(webhooks)
+        self._settings = settings
+        self._clock = clock
+        self._posting = posting or (Posting() if self._webhooks else None)
+        self._couriers = self._hired()
+        self._tell = tell
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _hired(self) -> tuple[Courier, ...]:
+        if self._posting is None:
+            return ()
+        give_up_after = timedelta(hours=self._settings.give_up_hours)
+        return tuple(
+            Courier(webhook, self._outbox, self._posting, self._clock, give_up_after)
+            for webhook in self._webhooks
+        )
+
+    def follow(self, look: Look) -> None:
+        """Look on from now on, and deliver, what earlier activations left behind included."""
+        running = (self._look(look), *(each.run() for each in self._couriers))
+        self._tasks = [asyncio.create_task(each) for each in running]
+
+    async def consider(
+        self, reports: Sequence[Report], unheard: Collection[str] = ()
+    ) -> tuple[Alert, ...]:
+        """Compare reports with what was told before; the alerts that are new.
+
+        The pool as a whole is judged only where everybody was heard of.
+        """
+        whole = None if unheard else overview(reports, self._clock())
+        levels = await self._outbox.levels()
+        changed, alerts = crossings(levels, reports, whole, self._settings)
+        return await self._keep(alerts, changed) if changed else ()
+
+    async def raise_(self, alert: Alert) -> bool:
+        """Keep a single happening; once this returns it will be told, also after a crash.
+
+        False where it was raised before.
+        """
+        return bool(await self._keep((alert,), ()))
+
+    async def close(self) -> None:
+        """Stop. What was not delivered is delivered by the next activation."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._posting is not None:
+            await self._posting.close()
+
+    async def _keep(self, alerts: Sequence[Alert], levels: Sequence[Level]) -> tuple[Alert, ...]:
+        raised = [Raising(alert, self._told(alert)) for alert in alerts]
+        added = tuple(await self._outbox.add(raised, levels))
+        for alert in added:
+            log.log(_LOGGED[alert.severity], "alert raised", extra=_fields(alert))
+            self._tell(alert)
+        if added:
+            for courier in self._couriers:
+                courier.wake()
+        return added
+
+    def _told(self, alert: Alert) -> tuple[str, ...]:
+        return tuple(each.spec.name for each in self._webhooks if each.wants(alert))
+
+    async def _look(self, look: Look) -> None:
+        last: list[tuple[str, int, int, datetime]] = []
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            reports, unheard = look()
+            seen = [(each.id, each.epoch, each.version, each.observed_at) for each in reports]
+            if seen == last:
+                continue
+            try:
+                await self.consider(reports, unheard)
+                last = seen
+            except StoreError as error:
+                log.warning("alerts wait for their store", extra={"problem": str(error)})
+                await asyncio.sleep(PATIENCE_SECONDS)
+            except Exception:  # a defect must not end the watch
+                log.exception("alerts failed")
+                await asyncio.sleep(PATIENCE_SECONDS)
+
+
+def _fields(alert: Alert) -> dict[str, object]:
+    """What goes to the log: the evidence may quote the CLI, and does not."""
+    return {
+        "alert_id": alert.id,
+        "kind": alert.kind.value,
+        "subject": alert.subject,
+        "told": alert.message,
+    }

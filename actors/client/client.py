@@ -1,0 +1,586 @@
+"""How programs use the pool.
+
+What HTTP can do, a client can do, with the same values and the same errors. Every request has an
+execution id before it leaves; when a part of the pool dies on the way, asking again by that id
+gives the same run and the same answer, so that a caller does not feel it (G5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+from pydantic import SecretStr
+
+from actors.client.concurrency import MAX_IN_FLIGHT, InFlight
+from actors.client.follow import Following
+from actors.client.retry import Patience, next_key, turned_away
+from actors.interfaces.protocols import Whole
+from actors.router.placement import Dispatch
+from actors.subscription.subscription import LONGEST_POLL_SECONDS, Subscription
+from actors.telemetry.tracing import current_trace
+from pool.alerts.delivery import ListedAlert
+from pool.claude.transcripts.telemetry import Export, Taken, outside_record
+from pool.errors import Exhausted, InvalidRequest, KeyLimited, NotFound
+from pool.executions.execution import Execution, ExecutionStatus, new_execution_id
+from pool.executions.permissions import Grant
+from pool.executions.progress import Event, ProgressPage
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
+from pool.executions.session import Session
+from pool.keys.api_keys import (
+    DEFAULT_GRACE_SECONDS,
+    IssuedKey,
+    KeyHolder,
+    KeySpec,
+    Presented,
+    ShownKey,
+    fingerprint,
+    new_key_id,
+    new_secret,
+)
+from pool.reconciliation.findings import (
+    Reconciliation,
+    ReconciliationOrder,
+    ReconciliationRange,
+    ReportKind,
+)
+from pool.storage.backup import Backup, backup_name
+from pool.storage.paging import Page, cursor_of
+from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.report import Report
+from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
+from pool.telemetry.counters import Figures
+from pool.telemetry.events import HappeningPage, Told, Wanted
+from pool.usage.breakdown import Grouping, UsageBreakdown, breakdown, question
+from pool.usage.reported import (
+    RecordedUsage,
+    ReportedUsage,
+    ShownRecord,
+    record_of,
+    shown_block,
+    shown_record,
+)
+from pool.usage.totals import BlockReport
+
+INTERRUPT_SECONDS = 10.0
+"""For runs to end once they were interrupted: the ladder takes 4 s, and then they are settled."""
+REST_POLL_SECONDS = 0.05
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+def now_in_utc() -> datetime:
+    """The clock of the real world."""
+    return datetime.now(UTC)
+
+
+class PoolClient:
+    """The pool, from inside an event loop, one at a time. Cheap to make and to send to Ray's tasks
+    and actors; holds nothing but its peers.
+
+    ``execute`` and ``stream`` together have at most ``max_in_flight`` executions on their way; a
+    further one waits here, not in a queue of the pool.
+    """
+
+    def __init__(
+        self,
+        peers: Whole,
+        clock: Callable[[], datetime] = now_in_utc,
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+    ) -> None:
+        self._peers = peers
+        self._clock = clock
+        self._following = Following(peers)
+        self._in_flight = InFlight(max_in_flight)
+
+    def __getstate__(self) -> tuple[Whole, Callable[[], datetime], int]:
+        return self._peers, self._clock, self._in_flight.most
+
+    def __setstate__(self, state: tuple[Whole, Callable[[], datetime], int]) -> None:
+        peers, clock, max_in_flight = state
+        PoolClient.__init__(self, peers, clock, max_in_flight=max_in_flight)
+
+    # -- executions ------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        request: ExecutionRequest,
+        *,
+        idempotency_key: str | None = None,
+        caller: str = "",
+        execution_id: str | None = None,
+        grant: Grant | None = None,
+    ) -> Execution:
+        """Have a request admitted, and answer at once: it runs, waits, or has ended already.
+
+        ``grant`` is what a request of a program that has no key may use of the machine. Raises
+        ``Exhausted``, ``Unavailable``, ``KeyReused``, ``NotFound``, ``Conflict`` or
+        ``InvalidRequest``; then nothing runs and nothing was spent.
+        """
+        dispatch = self._dispatch(request, idempotency_key, caller, execution_id, grant)
+        return await self._peers.router().dispatch(dispatch)
+
+    async def execute(
+        self,
+        request: ExecutionRequest,
+        *,
+        idempotency_key: str | None = None,
+        caller: str = "",
+        execution_id: str | None = None,
+        grant: Grant | None = None,
+        patience_seconds: float = 0,
+    ) -> Execution:
+        """Run a request to its end, however it ends: its ``status`` says how.
+
+        With ``patience_seconds`` a request that is refused for want of headroom waits for relief
+        and is asked again, and one that the seats' limits ended before it cost anything is asked
+        anew, as a further execution. Once they have passed: ``Exhausted`` or ``KeyLimited``, or the
+        execution that ended.
+        """
+        async with self._in_flight.place:
+            dispatch = self._dispatch(request, idempotency_key, caller, execution_id, grant)
+            return await self._served(dispatch, Patience(patience_seconds))
+
+    async def _served(self, dispatch: Dispatch, patience: Patience) -> Execution:
+        """Ask until it was served, or patience is over."""
+        key, executions = dispatch.idempotency_key or dispatch.execution_id, 1
+        while True:
+            try:
+                execution = await self.ended(await self._peers.router().dispatch(dispatch))
+            except (Exhausted, KeyLimited) as error:
+                pause = patience.pause(error.retry_at, self._clock())
+                if pause is None:
+                    raise
+                anew = {}
+            else:
+                told = execution.error
+                if told is None or not turned_away(execution):
+                    return execution
+                pause = patience.pause(told.retry_at, self._clock())
+                if pause is None:
+                    return execution
+                executions += 1
+                anew = {
+                    "execution_id": new_execution_id(self._clock()),
+                    "idempotency_key": next_key(key, executions),
+                }
+            await asyncio.sleep(pause)
+            # Its time in a queue counts from here.
+            dispatch = dispatch.model_copy(update={**anew, "created_at": self._clock()})
+
+    def _dispatch(
+        self,
+        request: ExecutionRequest,
+        idempotency_key: str | None,
+        caller: str,
+        execution_id: str | None,
+        grant: Grant | None,
+    ) -> Dispatch:
+        if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
+            raise InvalidRequest("idempotency_key", "takes 1 to 200 visible ASCII characters")
+        now = self._clock()
+        return Dispatch(
+            execution_id=execution_id or new_execution_id(now),
+            request=request,
+            caller=caller,
+            grant=grant or Grant(),
+            idempotency_key=idempotency_key,
+            created_at=now,
+            trace=current_trace(),
+        )
+
+    async def stream(
+        self,
+        request: ExecutionRequest,
+        *,
+        idempotency_key: str | None = None,
+        caller: str = "",
+        execution_id: str | None = None,
+        grant: Grant | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """Run a request and show it while it goes on; the last event is ``Ended``.
+
+        Raises as ``start`` does, instead of a first event. Who stops reading stops nothing.
+        """
+        async with self._in_flight.place:
+            execution = await self.start(
+                request.model_copy(update={"stream": True}),
+                idempotency_key=idempotency_key,
+                caller=caller,
+                execution_id=execution_id,
+                grant=grant,
+            )
+            async for event in self._following.events(
+                execution.id, execution.subscription_id, None, raw=False
+            ):
+                yield event
+
+    async def events(
+        self, execution_id: str, *, after: str | None = None, raw: bool = False
+    ) -> AsyncGenerator[Event, None]:
+        """The events of an execution after a cursor, or all; the last one is ``Ended``. With
+        ``raw`` the CLI's own messages are among them.
+
+        Raises ``NotFound``, ``InvalidRequest`` for a cursor that is none, and ``PeerLost`` for an
+        owner who stays away; one who comes back is asked for the rest.
+        """
+        home = await self._peers.router().locate(execution_id)
+        async for event in self._following.events(execution_id, home, after, raw=raw):
+            yield event
+
+    async def progress(
+        self,
+        execution_id: str,
+        *,
+        after: str | None = None,
+        wait_seconds: float = 0,
+        raw: bool = False,
+    ) -> ProgressPage:
+        """One page of an execution's events; an empty one where none came while it was waited."""
+        owner = self._peers.subscription(await self._peers.router().locate(execution_id))
+        return await owner.progress(execution_id, after, wait_seconds, raw=raw)
+
+    async def ended(self, execution: Execution) -> Execution:
+        """Wait until an execution that was started has ended."""
+        return await self._following.ended(execution)
+
+    async def result(self, execution_id: str, *, wait_seconds: float = 0) -> Execution:
+        """An execution; with ``wait_seconds``, once it has ended or so much time has passed."""
+        return await self._following.result(execution_id, wait_seconds)
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """Stop an execution and wait for its end; one that has ended stays as it is."""
+        return await self._following.cancel(execution_id)
+
+    async def route(self, request: ExecutionRequest) -> Routing:
+        """Where a request would go now, and why. Nothing is reserved or run.
+
+        Raises what ``start`` would raise.
+        """
+        return await self._peers.router().route(request)
+
+    async def executions(
+        self,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        status: ExecutionStatus | None = None,
+        session_id: str | None = None,
+        subscription_id: str | None = None,
+    ) -> Page[Execution]:
+        """Executions of every subscription, newest first."""
+        registrations = await self._peers.router().registrations()
+        known = [each.spec.id for each in registrations]
+        if subscription_id is not None and subscription_id not in known:
+            raise NotFound("subscription", subscription_id)
+        ids = known if subscription_id is None else [subscription_id]
+        pages = await asyncio.gather(
+            *(
+                self._peers.subscription(id_).executions(
+                    limit=limit, cursor=cursor, status=status, session_id=session_id
+                )
+                for id_ in ids
+            )
+        )
+        return _newest_first(pages, limit)
+
+    # -- sessions --------------------------------------------------------------------------------
+
+    async def sessions(
+        self, *, limit: int = 50, cursor: str | None = None, subscription_id: str | None = None
+    ) -> Page[Session]:
+        """Sessions, those used last first."""
+        return await self._peers.router().sessions(
+            limit=limit, cursor=cursor, subscription_id=subscription_id
+        )
+
+    async def session(self, session_id: str) -> Session:
+        """One session, with the moves it has made."""
+        return await self._peers.router().session(session_id)
+
+    async def forget_session(self, session_id: str) -> None:
+        """Remove a session and its transcripts. ``Conflict`` while a turn of it is at work."""
+        await self._peers.router().forget_session(session_id)
+
+    # -- subscriptions ---------------------------------------------------------------------------
+
+    async def subscriptions(self) -> tuple[Report, ...]:
+        """The latest report of every subscription, from the router's memory."""
+        return await self._peers.router().reports()
+
+    async def subscription(self, subscription_id: str) -> Report:
+        return await self._peers.router().report(subscription_id)
+
+    async def add(self, spec: SubscriptionSpec) -> Report:
+        """Add a subscription while the pool runs. ``Conflict`` where the id is taken."""
+        return await self._peers.router().add(spec)
+
+    async def change(self, subscription_id: str, change: SubscriptionChange) -> Report:
+        """Change settings of a subscription. One that is declared in ``pool.toml`` has those of
+        the file again after the next start.
+        """
+        return await self._peers.router().change(subscription_id, change)
+
+    async def remove(self, subscription_id: str) -> None:
+        """Drain a subscription and forget it. ``Conflict`` while it still has work."""
+        await self._peers.router().remove(subscription_id)
+
+    async def pause(self, subscription_id: str) -> Report:
+        return await self._peers.router().pause(subscription_id)
+
+    async def resume(self, subscription_id: str) -> Report:
+        return await self._peers.router().resume(subscription_id)
+
+    async def drain(self, subscription_id: str) -> Report:
+        return await self._peers.router().drain(subscription_id)
+
+    async def report_usage(self, subscription_id: str, reported: ReportedUsage) -> RecordedUsage:
+        """Count usage that the pool did not see. The same id counts once."""
+        record = record_of(subscription_id, reported, self._clock())
+        added = await self._peers.router().record(record)
+        return RecordedUsage(record=shown_record(record), added=added)
+
+    async def report_telemetry(self, export: Export, subscription_id: str | None = None) -> Taken:
+        """Count what Claude Code tells of its own requests, once each; those of the pool's own
+        sessions are counted already. ``NotFound`` for a subscription that is named and not known;
+        requests that name none, or one that is not known, are rejected.
+        """
+        if subscription_id is not None:
+            await self.subscription(subscription_id)
+        taken, now = Counter[str](rejected=export.rejected), self._clock()
+        known = {each.spec.id for each in await self._peers.router().registrations()}
+        own: dict[tuple[str, str], bool] = {}
+        for request in export.requests:
+            home = subscription_id or request.subscription_id
+            if home is None or home not in known:
+                taken["rejected"] += 1
+                continue
+            session = (home, request.session_id)
+            if session not in own:
+                own[session] = await self._is_own(*session)
+            if own[session]:
+                taken["known"] += 1
+            else:
+                added = await self._peers.router().record(outside_record(request, home, now))
+                taken["added" if added else "known"] += 1
+        return Taken(**taken)
+
+    async def _is_own(self, subscription_id: str, session_id: str) -> bool:
+        """Whether the pool ran something in a session."""
+        owner = self._peers.subscription(subscription_id)
+        return bool((await owner.executions(limit=1, session_id=session_id)).items)
+
+    async def usage(
+        self,
+        subscription_id: str,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[ShownRecord]:
+        """Usage records with ``since <= timestamp < until``, newest first."""
+        owner = await self._owner(subscription_id)
+        page = await owner.usage(limit=limit, cursor=cursor, since=since, until=until)
+        items = tuple(shown_record(each) for each in page.items)
+        return Page[ShownRecord](items=items, next_cursor=page.next_cursor)
+
+    async def usage_by(
+        self,
+        group_by: Sequence[Grouping] = (Grouping.DAY,),
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        subscription_id: str | None = None,
+    ) -> UsageBreakdown:
+        """The sums of the usage with ``since <= timestamp < until``, by up to three groupings: of
+        the last seven days, where nothing else is said, and of every subscription.
+
+        ``InvalidRequest`` for more than 366 days, or more groups than one answer holds.
+        """
+        asked = question(group_by, since, until, self._clock())
+        registrations = await self._peers.router().registrations()
+        known = [each.spec.id for each in registrations]
+        if subscription_id is not None and subscription_id not in known:
+            raise NotFound("subscription", subscription_id)
+        ids = known if subscription_id is None else [subscription_id]
+        tables = await asyncio.gather(
+            *(self._peers.subscription(id_).usage_by(asked) for id_ in ids)
+        )
+        return await asyncio.to_thread(breakdown, asked, tables)
+
+    async def blocks(
+        self, subscription_id: str, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[BlockReport]:
+        """The blocks in which something was spent, newest first."""
+        expected = (await self.subscription(subscription_id)).expected_block_usd
+        page = await self._peers.subscription(subscription_id).blocks(limit=limit, cursor=cursor)
+        items = tuple(shown_block(each, expected) for each in page.items)
+        return Page[BlockReport](items=items, next_cursor=page.next_cursor)
+
+    # -- keys ------------------------------------------------------------------------------------
+
+    async def is_open(self) -> bool:
+        """Whether no key was ever made: then whoever reaches the service may use it."""
+        return await self._peers.router().is_open()
+
+    async def authenticate(self, shown: Presented) -> KeyHolder | None:
+        """Whose key it is; None for one that opens nothing."""
+        return await self._peers.router().authenticate(shown)
+
+    async def keys(self) -> tuple[ShownKey, ...]:
+        """Every key with its limits and what it has used; neither secrets nor digests."""
+        return await self._peers.router().keys()
+
+    async def create_key(self, spec: KeySpec) -> IssuedKey:
+        """Make a key. Its secret is made here and goes nowhere else: the pool gets its digest.
+
+        ``Conflict`` where the name is taken, ``InvalidRequest`` for one that has expired already.
+        """
+        secret = new_secret(new_key_id())
+        key = await self._peers.router().create_key(spec, fingerprint(secret))
+        return IssuedKey(secret=SecretStr(secret), key=key)
+
+    async def rotate_key(
+        self, key_id: str, *, grace_seconds: float = DEFAULT_GRACE_SECONDS
+    ) -> IssuedKey:
+        """Give a key a new secret; the old one is valid for ``grace_seconds`` more."""
+        secret = new_secret(key_id)
+        digest = fingerprint(secret).digest
+        key = await self._peers.router().rotate_key(key_id, digest, grace_seconds)
+        return IssuedKey(secret=SecretStr(secret), key=key)
+
+    async def revoke_key(self, key_id: str) -> ShownKey:
+        """Let a key open nothing any more; what it has running goes on."""
+        return await self._peers.router().revoke_key(key_id)
+
+    # -- the whole -------------------------------------------------------------------------------
+
+    async def backup(self) -> Backup:
+        """Copy every store of the running pool into a new folder of its data directory.
+
+        ``StoreError`` for a pool in PostgreSQL, which has tools of its own for that.
+        """
+        return await self._peers.router().backup(backup_name(self._clock()))
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Put the pool at rest: take no new work, let what runs end for ``drain_seconds``, then
+        interrupt it and see it settled. What waits stays where it is, for the next start.
+        """
+        router = self._peers.router()
+        await router.suspend()
+        if not await self._comes_to_rest(drain_seconds):
+            await router.interrupt()
+            await self._comes_to_rest(INTERRUPT_SECONDS)
+
+    async def _comes_to_rest(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while any(each.running for each in await self.subscriptions()):
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(REST_POLL_SECONDS)
+        return True
+
+    # -- reconciliation --------------------------------------------------------------------------
+
+    async def reconcile(self, wanted: ReconciliationRange) -> ReconciliationOrder:
+        """Have a range compared with Anthropic's reports, again where it was. The results appear
+        in ``reconciliations``. ``Conflict`` where no organization is configured.
+        """
+        return await self._peers.reconciler().order(wanted)
+
+    async def reconciliations(
+        self,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        organization_id: str | None = None,
+        kind: ReportKind | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[Reconciliation]:
+        """Those whose hour or day begins in ``since <= start < until``, newest first."""
+        return await self._peers.reconciler().reconciliations(
+            limit=limit,
+            cursor=cursor,
+            organization_id=organization_id,
+            kind=kind,
+            since=since,
+            until=until,
+        )
+
+    async def reconciliation(self, reconciliation_id: str) -> Reconciliation:
+        return await self._peers.reconciler().reconciliation(reconciliation_id)
+
+    async def reverse_adjustments(self, reconciliation_id: str) -> Reconciliation:
+        """Take back what was adjusted by a reconciliation, and adjust there no more."""
+        return await self._peers.reconciler().reverse(reconciliation_id)
+
+    # -- the whole -------------------------------------------------------------------------------
+
+    async def pool(self) -> Overview:
+        """Totals, states and forecast of the whole pool."""
+        return await self._peers.router().overview()
+
+    async def alerts(self, *, limit: int = 50, cursor: str | None = None) -> Page[ListedAlert]:
+        """What operators were told of and whether it arrived, newest first."""
+        return await self._peers.router().alerts(limit=limit, cursor=cursor)
+
+    async def happenings(
+        self, *, after: str | None = None, wanted: Wanted | None = None, wait_seconds: float = 0
+    ) -> HappeningPage:
+        """One page of what happens in the pool, after an id or from now on; an empty one where
+        nothing did while it was waited (at most 30 s). ``InvalidRequest`` for an id that is none.
+        """
+        return await self._peers.router().happenings(after, wanted or Wanted(), wait_seconds)
+
+    async def watch(
+        self, *, after: str | None = None, wanted: Wanted | None = None
+    ) -> AsyncGenerator[Told, None]:
+        """What happens in the pool, after an id or from now on, without an end. Where something may
+        be missing, a ``gap`` comes first. ``PeerLost`` for a router who stays away.
+        """
+        cursor = after or (await self.happenings()).cursor
+        while True:
+            page = await self.happenings(
+                after=cursor, wanted=wanted, wait_seconds=LONGEST_POLL_SECONDS
+            )
+            for told in page.items:
+                yield told
+            cursor = page.cursor
+
+    async def figures(self) -> Figures:
+        """What metrics are made of: reports and counts, from the router's memory."""
+        return await self._peers.router().figures()
+
+    async def _owner(self, subscription_id: str) -> Subscription:
+        """The owner of a subscription that exists; ``NotFound`` otherwise."""
+        await self.subscription(subscription_id)
+        return self._peers.subscription(subscription_id)
+
+
+def _once(found: Iterable[Execution]) -> Iterable[Execution]:
+    """While an execution is handed on both ends have it: the one where it has come furthest."""
+    furthest: dict[str, Execution] = {}
+    for each in found:
+        known = furthest.get(each.id)
+        if known is None or len(known.attempts) < len(each.attempts):
+            furthest[each.id] = each
+    return furthest.values()
+
+
+def _newest_first(pages: Sequence[Page[Execution]], limit: int) -> Page[Execution]:
+    found = sorted(
+        _once(each for page in pages for each in page.items),
+        key=lambda each: (each.created_at, each.id),
+        reverse=True,
+    )
+    more = len(found) > limit or any(page.next_cursor for page in pages)
+    items = tuple(found[:limit])
+    cursor = cursor_of(items[-1]) if items and more else None
+    return Page[Execution](items=items, next_cursor=cursor)

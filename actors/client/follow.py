@@ -1,0 +1,116 @@
+"""An execution wherever it goes: waited for, stopped and read along, from one owner to the next.
+
+Whoever hands an execution on names the subscription at which it goes on, so following it takes one
+call a step. For an instant the directory may name somebody who does not have it yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+from actors.interfaces.protocols import Whole
+from actors.subscription.subscription import LONGEST_POLL_SECONDS, Subscription
+from pool.errors import NotFound, PeerLost
+from pool.executions.execution import Execution
+from pool.executions.progress import Event, ProgressPage
+
+Answer = TypeVar("Answer")
+
+ARRIVES_SECONDS = 10.0
+"""How long an execution may be on its way to the subscription that the directory names."""
+LOST_SECONDS = 60.0
+"""How long a stream waits for an owner who went away; a restart takes some seconds."""
+ASK_AGAIN_SECONDS = 0.05
+
+
+async def _result(execution_id: str, seconds: float, owner: Subscription) -> Execution:
+    return await owner.result(execution_id, seconds)
+
+
+async def _page(
+    execution_id: str, after: str | None, raw: bool, owner: Subscription
+) -> ProgressPage:
+    return await owner.progress(execution_id, after, LONGEST_POLL_SECONDS, raw=raw)
+
+
+class Following:
+    """Asks the owner of an execution, whoever that is by then."""
+
+    def __init__(self, peers: Whole) -> None:
+        self._peers = peers
+
+    async def ended(self, execution: Execution) -> Execution:
+        """The execution once it has ended."""
+        execution_id = execution.id
+        while not execution.status.is_final:
+            execution = await self._asked(
+                execution_id,
+                execution.subscription_id,
+                lambda owner: owner.result(execution_id, LONGEST_POLL_SECONDS),
+            )
+        return execution
+
+    async def result(self, execution_id: str, wait_seconds: float) -> Execution:
+        """The execution once it has ended, or so much time has passed."""
+        deadline = time.monotonic() + wait_seconds
+        home = await self._peers.router().locate(execution_id)
+        while True:
+            left = min(max(0.0, deadline - time.monotonic()), LONGEST_POLL_SECONDS)
+            waiting = partial(_result, execution_id, left)
+            execution = await self._asked(execution_id, home, waiting)
+            if execution.status.is_final or time.monotonic() >= deadline:
+                return execution
+            home = execution.subscription_id
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """Stop it, and wait for its end."""
+        home = await self._peers.router().locate(execution_id)
+        while True:
+            execution = await self._asked(
+                execution_id, home, lambda owner: owner.cancel(execution_id)
+            )
+            if execution.status.is_final:
+                return execution
+            home = execution.subscription_id
+
+    async def events(
+        self, execution_id: str, home: str, after: str | None, *, raw: bool
+    ) -> AsyncGenerator[Event, None]:
+        """Its events after a cursor; one call a page, never one an event."""
+        lost_at: float | None = None
+        while True:
+            try:
+                reading = partial(_page, execution_id, after, raw)
+                page = await self._asked(execution_id, home, reading)
+            except PeerLost:
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at > LOST_SECONDS:
+                    raise
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+                continue
+            for event in page.events:
+                yield event
+            if page.is_end:
+                return
+            home, after, lost_at = page.moved_to or home, page.cursor, None
+
+    async def _asked(
+        self,
+        execution_id: str,
+        home: str,
+        question: Callable[[Subscription], Awaitable[Answer]],
+    ) -> Answer:
+        """The owner's answer, or that of whoever has it by now."""
+        patience = time.monotonic() + ARRIVES_SECONDS
+        while True:
+            try:
+                return await question(self._peers.subscription(home))
+            except NotFound:
+                if time.monotonic() > patience:
+                    raise
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+                home = await self._peers.router().locate(execution_id)

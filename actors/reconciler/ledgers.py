@@ -1,0 +1,96 @@
+"""The pool's own records, as the reconciler reads and amends them: through their owners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from actors.interfaces.protocols import Whole
+from pool.admin_api.organizations import Seat
+from pool.alerts.alerts import Alert
+from pool.errors import Conflict, NotFound
+from pool.usage.model_names import base_name, plainly_named
+from pool.usage.prices import Rates
+from pool.usage.records import ModelUsage, UsageRecord, UsageSource
+from pool.values import Value
+
+_AT_ONCE = 500
+_PRICED_RECORDS = 200
+"""How many of a seat's newest records prices are learned from."""
+MOST_RECORDS = 100_000
+"""Read of one bucket of one seat: a day of a busy one."""
+
+
+class Recorded(Value):
+    """What a seat recorded in a bucket, adjustments apart."""
+
+    models: dict[str, ModelUsage]
+    """Under the names of the records."""
+    adjustments: tuple[UsageRecord, ...] = ()
+
+    def name_of(self, base: str) -> str:
+        """The name under which a model stands in the records; the plain one where it does not."""
+        names = (name for name in sorted(self.models) if base_name(name) == base)
+        return next(names, base)
+
+
+class Books:
+    """Reads and amends; repeats nothing that was done."""
+
+    def __init__(self, peers: Whole) -> None:
+        self._peers = peers
+
+    async def raise_alert(self, alert: Alert) -> None:
+        await self._peers.router().raise_alert(alert)
+
+    async def seat(self, subscription_id: str) -> Seat | None:
+        """A subscription; None where the pool has none of this id."""
+        try:
+            report = await self._peers.router().report(subscription_id)
+        except NotFound:
+            return None
+        return Seat(subscription_id=report.id, kind=report.kind, email=report.email)
+
+    async def rates(self, seats: Iterable[Seat]) -> Rates:
+        """Prices, by the plain names of models, that the seats' own runs teach."""
+        learned: list[UsageRecord] = []
+        for seat in seats:
+            owner = self._peers.subscription(seat.subscription_id)
+            page = await owner.usage(limit=_PRICED_RECORDS)
+            learned.extend(
+                record.model_copy(update={"usage": plainly_named(record.usage)})
+                for record in page.items
+            )
+        return Rates.learned_from(learned)
+
+    async def recorded(self, subscription_id: str, since: datetime, until: datetime) -> Recorded:
+        """The sums of a seat's records with ``since <= timestamp < until``.
+
+        ``Conflict`` where there are more than are read: nothing is said of a part of them.
+        """
+        owner = self._peers.subscription(subscription_id)
+        models: dict[str, ModelUsage] = {}
+        adjusted: list[UsageRecord] = []
+        cursor, read = None, 0
+        while True:
+            page = await owner.usage(limit=_AT_ONCE, cursor=cursor, since=since, until=until)
+            for record in page.items:
+                if record.source is UsageSource.ADJUSTMENT:
+                    adjusted.append(record)
+                    continue
+                for name, usage in record.usage.models.items():
+                    models[name] = models.get(name, ModelUsage()) + usage
+            cursor, read = page.next_cursor, read + len(page.items)
+            if cursor is None:
+                return Recorded(models=models, adjustments=tuple(adjusted))
+            if read >= MOST_RECORDS:
+                raise Conflict(f"{subscription_id} has too many records there: {read} and more")
+
+    async def append(self, records: Iterable[UsageRecord]) -> tuple[UsageRecord, ...]:
+        """Add records to their ledgers; those that were not there before."""
+        added = []
+        for record in records:
+            recorded = await self._peers.subscription(record.subscription_id).record(record)
+            if recorded.added:
+                added.append(record)
+        return tuple(added)

@@ -1,0 +1,229 @@
+"""The reconciler: it alone compares what the pool recorded with what Anthropic reports.
+
+What is due follows from the clock and from what is kept (``pool.admin_api.schedule``), so a restart
+forgets nothing and repeats nothing, and a downtime is made up for. A report is taken as a whole or
+not at all; a failure is kept beside the bucket it stood in the way of, and tried again. Polls keep
+their distance in ``Pace``. Adjustments rest on what the ledgers say was adjusted before, so that a
+crash between the two stores does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from actors.interfaces.protocols import Whole
+from actors.reconciler.adjustment import reversed_
+from actors.reconciler.comparison import present
+from actors.reconciler.ledgers import Books
+from actors.reconciler.poll import Looking, ReconcilerSettings, ReportsOf
+from pool.admin_api.organizations import (
+    Organization,
+    kinds,
+)
+from pool.admin_api.pace import Pace, Sleep
+from pool.admin_api.schedule import (
+    buckets,
+    ceiling,
+    floor,
+    ready_at,
+)
+from pool.errors import InvalidRequest, NotFound, PoolError, StoreError
+from pool.reconciliation.findings import (
+    Bucket,
+    Reconciliation,
+    ReconciliationOrder,
+    ReconciliationRange,
+    ReconciliationState,
+    ReportKind,
+)
+from pool.storage.paging import Page
+from pool.storage.reconciliations import Reconciliations
+
+log = logging.getLogger(__name__)
+
+MOST_DAYS = 31
+"""Of one order."""
+
+
+class Reconciler:
+    """The one reconciler of a pool. Made by ``activate``."""
+
+    def __init__(
+        self,
+        store: Reconciliations,
+        peers: Whole,
+        settings: ReconcilerSettings,
+        reports: ReportsOf,
+        clock: Callable[[], datetime],
+        sleep: Sleep,
+        leave: Callable[[StoreError], None],
+    ) -> None:
+        """``reports`` makes the client of an organization; ``leave`` ends this process once the
+        store is lost to it.
+        """
+        self._store = store
+        self._books = Books(peers)
+        self._settings = settings
+        self._rules = settings.settings
+        self._clock = clock
+        self._leave = leave
+        pace = Pace(store, clock, sleep)
+        self._looking = Looking(store, self._books, settings, reports, pace, clock)
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def activate(
+        cls,
+        store: Reconciliations,
+        peers: Whole,
+        settings: ReconcilerSettings,
+        reports: ReportsOf,
+        clock: Callable[[], datetime],
+        sleep: Sleep,
+        leave: Callable[[StoreError], None],
+    ) -> Reconciler:
+        """Begin to look, at once and after every interval."""
+        self = cls(store, peers, settings, reports, clock, sleep, leave)
+        self._task = asyncio.create_task(self._look_on())
+        return self
+
+    # -- what callers ask ------------------------------------------------------------------------
+
+    async def order(self, wanted: ReconciliationRange) -> ReconciliationOrder:
+        """Have a range compared now, again where it was before; what has not ended, once it has.
+
+        Returns when it is durable; the comparison goes on in the background.
+        """
+        now = self._clock()
+        since, until = self._checked(wanted, now)
+        organizations = self._named(wanted.organization_id)
+        wanted_buckets = [
+            bucket
+            for organization in organizations
+            for kind in kinds(organization, present(await self._looking.seats(organization)))
+            for bucket in buckets(organization.id, kind, floor(since, kind), until)
+        ]
+        async with self._looking.changing:
+            rows = [await self._planned(bucket, now) for bucket in wanted_buckets]
+            await self._store.keep(rows)
+        self._wanted.set()
+        return ReconciliationOrder(
+            starts_at=floor(since, ReportKind.COST),
+            ends_at=until,
+            organizations=tuple(each.id for each in organizations),
+            buckets=len(rows),
+        )
+
+    async def reconciliations(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        organization_id: str | None = None,
+        kind: ReportKind | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[Reconciliation]:
+        """Those whose bucket begins in ``since <= start < until``, newest first."""
+        return await self._store.page(
+            limit=limit,
+            cursor=cursor,
+            organization_id=organization_id,
+            kind=kind,
+            since=since,
+            until=until,
+        )
+
+    async def reconciliation(self, reconciliation_id: str) -> Reconciliation:
+        row = await self._store.find(reconciliation_id)
+        if row is None:
+            raise NotFound("reconciliation", reconciliation_id)
+        return row
+
+    async def reverse(self, reconciliation_id: str) -> Reconciliation:
+        """Take the adjustments of a bucket back, by further records, and adjust there no more."""
+        async with self._looking.changing:
+            row, now = await self.reconciliation(reconciliation_id), self._clock()
+            made = await reversed_(self._books, row, now)
+            changed = {
+                "adjustments": (*row.adjustments, *made),
+                "reversed_at": row.reversed_at or now,
+            }
+            row = row.model_copy(update=changed)
+            await self._store.keep([row])
+            return row
+
+    async def is_there(self) -> bool:
+        """Asked every now and then, so that a reconciler that was ended begins again."""
+        return True
+
+    async def look(self) -> None:
+        """Compare everything that is due."""
+        await self._store.expire(self._clock() - self._settings.retention)
+        for organization in self._settings.organizations:
+            try:
+                await self._looking.look_at(organization)
+            except PoolError as error:
+                if isinstance(error, StoreError) and self._store.is_lost:
+                    raise
+                told = {"organization_id": organization.id, "problem": str(error)}
+                log.warning("organization was not looked at", extra=told)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._store.close()
+
+    # -- within ----------------------------------------------------------------------------------
+
+    @property
+    def _latency(self) -> timedelta:
+        return timedelta(seconds=self._rules.latency_seconds)
+
+    async def _look_on(self) -> None:
+        while True:
+            self._wanted.clear()
+            try:
+                await self.look()
+            except StoreError as error:
+                if self._store.is_lost:
+                    self._leave(error)
+                log.warning("reconciler could not look", extra={"problem": str(error)})
+            except Exception:  # a defect in one look must not end all others
+                log.exception("reconciler failed")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._rules.interval_seconds):
+                    await self._wanted.wait()
+
+    async def _planned(self, bucket: Bucket, now: datetime) -> Reconciliation:
+        at = max(now, ready_at(bucket, self._latency))
+        changed = {"state": ReconciliationState.PENDING, "next_attempt_at": at}
+        return (await self._looking.row(bucket)).model_copy(update=changed)
+
+    def _named(self, organization_id: str | None) -> tuple[Organization, ...]:
+        found = tuple(
+            each for each in self._settings.organizations if organization_id in (None, each.id)
+        )
+        if not found:
+            raise NotFound("organization", str(organization_id))
+        return found
+
+    def _checked(self, wanted: ReconciliationRange, now: datetime) -> tuple[datetime, datetime]:
+        since = wanted.starts_at
+        until = min(wanted.ends_at, ceiling(now, ReportKind.USAGE))
+        if since >= until:
+            raise InvalidRequest("ends_at", "must lie after starts_at, which must have passed")
+        if until - since > timedelta(days=MOST_DAYS):
+            raise InvalidRequest("ends_at", f"lies more than {MOST_DAYS} days after starts_at")
+        oldest = now - self._settings.retention
+        if since < oldest:
+            raise InvalidRequest(
+                "starts_at", f"lies before the oldest records that are kept ({oldest:%Y-%m-%d})"
+            )
+        return since, until

@@ -1,0 +1,409 @@
+"""Bringing a request to a subscription that admits it.
+
+An execution is claimed in the directory before anybody is asked, and noted at the subscription that
+is asked before it is asked; so a dispatch that is repeated ends at the same subscription, and one
+id never runs twice (G3). A session goes to the subscription that holds it. If that cannot serve it,
+the session is given another home first, and its transcript is fetched from the old one before
+anything runs; so every later turn is sent after it, and its history never forks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+from weakref import WeakValueDictionary
+
+from actors.interfaces.messages import HandedOver, Handover, NobodyTakesIt
+from actors.interfaces.protocols import Peers
+from actors.router.keys import Keyring
+from actors.router.placement import (
+    Dispatch,
+    Order,
+    first_heard,
+    nobody_takes,
+    not_wanted,
+    reason_of,
+    session_id_of,
+    source_of,
+    target_of,
+    tried,
+    why_not_others,
+)
+from actors.router.report_cache import Watch
+from actors.subscription.subscription import NotAdmitted, Started
+from pool.errors import (
+    Conflict,
+    Exhausted,
+    InvalidRequest,
+    KeyReused,
+    NotFound,
+    PeerLost,
+    PoolError,
+    StoreError,
+    UnknownModel,
+)
+from pool.executions.execution import Execution, Intent
+from pool.executions.request import ExecutionRequest, request_digest
+from pool.executions.routing_record import Routing
+from pool.executions.session import SessionHome
+from pool.routing.model_catalogue import Catalogue, catalogue
+from pool.routing.ranking import Ranking, RoutingPolicy, explained, rank
+from pool.storage.protocol import Claim, Directory
+from pool.subscriptions.admission import Refusal, RefusalCause
+from pool.values import Value
+
+MOST_SURPRISES = 10
+"""How often somebody who seemed to have a free slot may turn out not to; then a request waits."""
+
+
+class DispatchSettings(Value):
+    """What dispatching takes from configuration."""
+
+    policy: RoutingPolicy = RoutingPolicy()
+    default_model: str
+    models: tuple[str, ...] = ()
+    """Patterns of those that may be named; empty for all that is offered."""
+    timeout_seconds: float
+
+
+class Dispatcher:
+    """Ranks by what the watch remembers, and asks one subscription after the other."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        peers: Peers,
+        watch: Watch,
+        keyring: Keyring,
+        settings: DispatchSettings,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._directory = directory
+        self._peers = peers
+        self._watch = watch
+        self._keyring = keyring
+        self._settings = settings
+        self._clock = clock
+        self._sent: Counter[str] = Counter()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def dispatch(self, dispatch: Dispatch) -> Execution:
+        """Bring a request to a subscription that admits it.
+
+        Answers with the execution as it was when admitted, or, where its id or key is known, as it
+        is now. Raises ``Exhausted`` or ``Unavailable`` where nobody admits it, ``KeyReused`` for a
+        key with another body, ``UnknownModel``, ``NotFound`` for a session or subscription,
+        ``Conflict`` for a session at work, ``InvalidRequest``, and what the caller's key says no
+        with (see ``Keyring.admitted``); after any of these nothing runs and nothing was spent.
+        """
+        request = await self._checked(dispatch.request)
+        dispatch = dispatch.model_copy(update={"request": request})
+        home = await self._home(request)
+        claim = await self._claim(dispatch)
+        order = Order(
+            dispatch.model_copy(update={"execution_id": claim.execution_id}),
+            session_id_of(request, claim.execution_id),
+            home,
+        )
+        await self._hear(order)
+        at_home = None if home is None else home.subscription_id
+        async with (
+            self._alone(claim.execution_id),
+            self._alone(order.session_id),
+            self._keyring.admitted(
+                dispatch.caller, claim.execution_id, request, self._runs_as(request), at_home
+            ) as permit,
+        ):
+            # Whoever was before us may have moved the session.
+            order = replace(order, home=await self._home(request))
+            return await self._place(order.under(permit), await self._as_it_stands(claim))
+
+    async def hand_over(self, handover: Handover) -> HandedOver | NobodyTakesIt:
+        """Find another subscription for an execution that its owner cannot serve.
+
+        Asked again, it finds what it did before. Where nobody takes it, the directory says again
+        that it is its owner's.
+        """
+        intent, owner = handover.intent, handover.subscription_id
+        claim = await self._directory.locate(intent.execution_id)
+        if claim is None:  # forgotten, by a retention that is shorter than a run
+            return NobodyTakesIt(reasons="it is not in the directory any more", retry_at=None)
+        reads = intent.forks or (intent.session_id if intent.resumes else None)
+        home = await self._directory.session_home(reads) if reads else None
+        dispatch = Dispatch(
+            execution_id=intent.execution_id,
+            request=intent.request,
+            caller=intent.caller,
+            grant=intent.grant,
+            created_at=intent.created_at,
+            trace=intent.trace,
+        )
+        owners = (*intent.earlier_owners, owner)
+        barred = {each: tried(each, handover) for each in owners}
+        order = Order(
+            *(dispatch, intent.session_id, home, barred, handover.attempts, owners),
+            may_wait=handover.may_wait,
+            key=await self._keyring.key_of(intent.caller),
+        )
+        self._watch.remember(handover.report)
+        await self._hear(order)
+        async with self._alone(intent.execution_id), self._alone(intent.session_id):
+            if reads is not None:
+                order = replace(order, home=await self._directory.session_home(reads))
+            claim = await self._as_it_stands(claim)
+            try:
+                execution = await self._place(order, claim)
+            except (PeerLost, StoreError):
+                raise  # nobody has said no: it is asked again
+            except PoolError as error:
+                await self._give_back(order, owner)
+                return NobodyTakesIt(
+                    reasons=str(error),
+                    retry_at=error.retry_at if isinstance(error, Exhausted) else None,
+                    others=why_not_others(order, self._rank(order, order.barred)),
+                )
+        return HandedOver(subscription_id=execution.subscription_id)
+
+    async def route(self, request: ExecutionRequest) -> Routing:
+        """Where a request would go now, and why; nothing is claimed, reserved or run.
+
+        Raises what ``dispatch`` would raise.
+        """
+        request = await self._checked(request)
+        home = await self._home(request)
+        now = self._clock()
+        dispatch = Dispatch(execution_id="", request=request, created_at=now)
+        order = Order(dispatch, request.session_id or "", home)
+        await self._hear(order)
+        ranking = self._rank(order, {})
+        refused = {each.report.id: each.refusal for each in ranking.candidates if each.refusal}
+        target = target_of(order, ranking, None, refused)
+        return explained(ranking, target, reason_of(order, ranking, target))
+
+    # -- what is asked for -----------------------------------------------------------------------
+
+    async def _checked(self, request: ExecutionRequest) -> ExecutionRequest:
+        """The request with its model by the name that it has here."""
+        wanted = request.subscription_id
+        if wanted is not None and wanted not in self._watch.followed:
+            raise NotFound("subscription", wanted)
+        if request.model is None:
+            return request
+        name = self._catalogue.find(request.model)
+        if name is None:
+            await self._watch.heard_of_all()  # one that was not heard of yet may have it
+            name = self._catalogue.find(request.model)
+        if name is None:
+            raise UnknownModel(request.model, self._catalogue.nearest(request.model))
+        return request.model_copy(update={"model": name})
+
+    def _runs_as(self, request: ExecutionRequest) -> frozenset[str]:
+        """What its model stands for, where that is an alias."""
+        return self._catalogue.runs_as(request.model or self._settings.default_model)
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        settings = self._settings
+        return catalogue(settings.default_model, settings.models, self._watch.reports)
+
+    async def _home(self, request: ExecutionRequest) -> SessionHome | None:
+        if request.session_id is None:
+            return None
+        home = await self._directory.session_home(request.session_id)
+        if home is None:
+            raise NotFound("session", request.session_id)
+        wanted = request.subscription_id
+        if wanted not in {None, home.subscription_id} and not request.fork_session:
+            raise InvalidRequest(
+                "subscription_id",
+                f"the session lives on {home.subscription_id!r}: leave subscription_id out",
+            )
+        return home
+
+    async def _claim(self, dispatch: Dispatch) -> Claim:
+        digest = request_digest(dispatch.request)
+        claim = await self._directory.claim(
+            execution_id=dispatch.execution_id,
+            digest=digest,
+            now=dispatch.created_at,
+            key=dispatch.scoped_key,
+        )
+        if claim.digest != digest:
+            raise KeyReused(dispatch.idempotency_key or dispatch.execution_id, claim.execution_id)
+        return claim
+
+    async def _hear(self, order: Order) -> None:
+        """Wait, within bounds, until there is somebody to choose from."""
+        only = first_heard(order)
+        await self._watch.heard_of([only] if only else self._watch.followed)
+        if not self._rank(order, order.barred).usable:
+            await self._watch.heard_of_all()  # one that was not heard of yet may take it
+
+    @asynccontextmanager
+    async def _alone(self, id_: str) -> AsyncIterator[None]:
+        """One dispatch of an execution, or a session, at a time: while one has been refused here
+        and asks there, a second one must not be admitted here.
+        """
+        lock = self._locks.setdefault(id_, asyncio.Lock())
+        async with lock:
+            yield
+
+    async def _as_it_stands(self, claim: Claim) -> Claim:
+        """The claim as whoever was here before has left it."""
+        return await self._directory.locate(claim.execution_id) or claim
+
+    # -- where it goes ---------------------------------------------------------------------------
+
+    async def _place(self, order: Order, claim: Claim) -> Execution:
+        """Ask one subscription after the other; the one that was asked before comes first."""
+        known = await self._known_elsewhere(order, claim)
+        if known is not None:
+            return known
+        refusals = dict(order.barred)
+        surprises = 0
+        while True:
+            ranking = self._rank(order, refusals)
+            asked = claim.subscription_id if surprises == 0 else None
+            target = target_of(order, ranking, asked, refusals)
+            may_wait = surprises >= MOST_SURPRISES or not ranking.has_free_slot(target)
+            if may_wait and not order.may_wait:
+                raise nobody_takes(order, ranking)
+            with self._sending_to(target):
+                order, claim = await self._settle_on(target, order, claim)
+                if target != claim.subscription_id:  # another router has decided otherwise
+                    refusals = dict(order.barred)
+                    continue
+                intent = self._intent(target, order, ranking)
+                owner = self._peers.subscription(target)
+                answer = await owner.start(intent, may_wait=may_wait)
+                self._watch.remember(answer.report)
+            match answer:
+                case Started(execution=execution):
+                    return execution
+                case NotAdmitted(refusal=Refusal(cause=RefusalCause.BUSY)):
+                    surprises += 1  # its report says so now
+                case NotAdmitted(refusal=Refusal(cause=RefusalCause.SESSION_BUSY, detail=detail)):
+                    raise Conflict(detail)
+                case NotAdmitted(refusal=refusal):
+                    refusals[target] = refusal
+                case never:
+                    assert_never(never)
+
+    async def _known_elsewhere(self, order: Order, claim: Claim) -> Execution | None:
+        """An execution that was brought where its session lived then, and lives no more."""
+        asked, home = claim.subscription_id, order.home
+        if asked is None or asked in order.barred or not order.resumes or home is None:
+            return None
+        if home.subscription_id == asked:
+            return None
+        try:
+            return await self._peers.subscription(asked).result(claim.execution_id, 0)
+        except NotFound as error:
+            raise Conflict("its session was moved while it was on its way: send it anew") from error
+
+    async def _settle_on(self, target: str, order: Order, claim: Claim) -> tuple[Order, Claim]:
+        """Note that ``target`` is asked, and that the session lives there."""
+        before = claim.subscription_id
+        if before == target:
+            return order, claim
+        if order.resumes and order.home is not None and order.home.subscription_id != target:
+            home = await self._directory.move_session(
+                order.session_id,
+                instead_of=order.home.subscription_id,
+                subscription_id=target,
+                with_history=True,
+            )
+            if home is None:
+                raise NotFound("session", order.session_id)
+            order = replace(order, home=home)
+            if home.subscription_id != target:  # another router has moved it elsewhere
+                return order, claim
+        elif before is not None and not order.resumes:
+            await self._directory.move_session(
+                order.session_id, instead_of=before, subscription_id=target, with_history=False
+            )
+        claim = await self._directory.place(
+            claim.execution_id, target, order.session_id, instead_of=before
+        )
+        return order, claim
+
+    async def _give_back(self, order: Order, owner: str) -> None:
+        """Let the directory say again that an execution is its owner's, and its session too."""
+        claim = await self._directory.locate(order.dispatch.execution_id)
+        if claim is not None and claim.subscription_id != owner:
+            await self._directory.place(
+                claim.execution_id, owner, order.session_id, instead_of=claim.subscription_id
+            )
+        if order.resumes and order.home is not None and order.home.subscription_id != owner:
+            return  # it went elsewhere before, by another turn
+        home = await self._directory.session_home(order.session_id)
+        if home is not None and home.subscription_id != owner:
+            await self._directory.move_session(
+                order.session_id,
+                instead_of=home.subscription_id,
+                subscription_id=owner,
+                with_history=order.resumes,
+            )
+
+    @contextmanager
+    def _sending_to(self, subscription_id: str) -> Iterator[None]:
+        """Count a request that is on its way, from the very step that chose its goal."""
+        self._sent[subscription_id] += 1
+        try:
+            yield
+        finally:
+            self._sent[subscription_id] -= 1
+
+    def _intent(self, chosen: str, order: Order, ranking: Ranking) -> Intent:
+        request, settings = order.request, self._settings
+        patience = settings.policy.settings.queue_timeout_seconds
+        return Intent(
+            execution_id=order.dispatch.execution_id,
+            request=request,
+            session_id=order.session_id,
+            resumes=order.resumes,
+            forks=order.forks,
+            session_from=source_of(order, chosen),
+            model=request.model or settings.default_model,
+            timeout_seconds=request.timeout_seconds or settings.timeout_seconds,
+            queue_timeout_seconds=request.queue_timeout_seconds or patience,
+            reserved_nano_usd=0,
+            routing=explained(ranking, chosen, reason_of(order, ranking, chosen)),
+            created_at=order.dispatch.created_at,
+            caller=order.dispatch.caller,
+            trace=order.dispatch.trace,
+            grant=order.dispatch.grant,
+            earlier_attempts=order.attempts,
+            earlier_owners=order.owners,
+        )
+
+    def _rank(self, order: Order, refusals: Mapping[str, Refusal]) -> Ranking:
+        settings = self._settings
+        home = order.home.subscription_id if order.home else None
+        ask = order.ask(settings.default_model)
+        ranking = rank(
+            *(self._watch.reports, ask, settings.policy, self._clock(), self._sent), home=home
+        )
+        only = order.request.subscription_id
+        others = (
+            {each.id: not_wanted(only) for each in self._watch.reports if each.id != only}
+            if only
+            else {}
+        )
+        own = {id_: each for id_, each in refusals.items() if id_ not in order.barred}
+        barred = {**others, **self._not_open(order), **order.barred}
+        return ranking.barred(barred).refused(own)
+
+    def _not_open(self, order: Order) -> dict[str, Refusal]:
+        """Whom the caller's key keeps the order from."""
+        key = order.key
+        if key is None:
+            return {}
+        no = Refusal(cause=RefusalCause.OTHER_WANTED, detail="it is not open to the caller's key")
+        closed = (each.id for each in self._watch.reports if not key.covers_subscription(each.id))
+        return dict.fromkeys(closed, no)

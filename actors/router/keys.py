@@ -1,0 +1,222 @@
+"""The keyring: who may call, and what each caller's key lets a request do.
+
+It lives in the router. Before a request is placed, its key is asked; a key that limits something
+holds what the request may cost until that has ended (``reservations``), and one that limits nothing
+costs no write. A caller that is no key's name (a program inside the cluster, or anybody at a pool
+without keys) is not limited here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from actors.interfaces.protocols import Peers
+from actors.router.reservations import Reservations
+from pool.errors import Conflict, InvalidRequest, KeyEnded, NotPermitted
+from pool.executions.permissions import Grant
+from pool.executions.request import ExecutionRequest
+from pool.keys.api_keys import (
+    ApiKey,
+    KeyHolder,
+    KeySpec,
+    KeyStanding,
+    Presented,
+    ShownKey,
+    declared_id,
+    declared_key,
+    ended,
+    made,
+    revoked,
+    rotated,
+    shown_key,
+    verify,
+)
+from pool.keys.quotas import Charge, forbidden, price_limit, reserved_amount, standing
+from pool.storage.protocol import Directory
+from pool.subscriptions.state import DEFAULT_TYPICAL_NANO_USD
+from pool.values import Value
+
+
+class Permit(Value):
+    """A request as its key lets it run."""
+
+    request: ExecutionRequest
+    grant: Grant | None = None
+    """None where no key stands behind the request."""
+    key: KeySpec | None = None
+
+    def covers_subscription(self, subscription_id: str) -> bool:
+        return self.key is None or self.key.covers_subscription(subscription_id)
+
+
+class Keyring:
+    """The keys of ``pool.toml`` and those that were made since."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        peers: Peers,
+        declared: Iterable[KeySpec],
+        default_model: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = directory.keys
+        self._declared = {spec.name: spec for spec in declared}
+        self._default_model = default_model
+        self._clock = clock
+        self._reservations = Reservations(directory, peers, clock)
+
+    async def recover(self) -> None:
+        """Take up the reservations that earlier activations left open."""
+        await self._reservations.recover()
+
+    async def close(self) -> None:
+        await self._reservations.close()
+
+    async def expire(self, before: datetime) -> None:
+        """Forget what was settled, and which keys were revoked, before."""
+        await self._store.expire(before)
+
+    # -- callers ---------------------------------------------------------------------------------
+
+    async def is_open(self) -> bool:
+        """Whether no key was ever made: then whoever reaches the pool may use it."""
+        return not self._declared and not await self._store.keys()
+
+    async def authenticate(self, shown: Presented) -> KeyHolder | None:
+        """Whose key it is; None for one that opens nothing."""
+        key = await self._store.key(shown.id)
+        if key is None or not verify(key, shown.digest, self._clock()):
+            return None
+        if key.name in self._declared:  # what stands in pool.toml wins, limits and all
+            return None
+        return KeyHolder(name=key.name, scopes=key.scopes)
+
+    # -- administration --------------------------------------------------------------------------
+
+    async def create(self, spec: KeySpec, shown: Presented) -> ShownKey:
+        """Keep a new key; asked again with the same id, it is the same one.
+
+        Raises ``Conflict`` for a name that is taken, and ``InvalidRequest`` for one that has
+        expired already, or that would leave the pool without an administrator.
+        """
+        if spec.has_expired(self._clock()):
+            raise InvalidRequest("expires_at", "has passed already: name a time to come")
+        if spec.name in self._declared:
+            raise Conflict(f"a key named {spec.name!r} stands in pool.toml: choose another name")
+        if "admin" not in spec.scopes and not await self._has_administrator():
+            raise InvalidRequest(
+                "scopes",
+                "must hold admin in the first key of a pool: once there is a key, nobody enters "
+                "without one",
+            )
+        return await self._shown(await self._store.add(made(spec, shown, self._clock())))
+
+    async def keys(self) -> tuple[ShownKey, ...]:
+        """Every key, those of ``pool.toml`` first, with what it has used."""
+        declared = [await self._shown_declared(spec) for spec in self._declared.values()]
+        return (*declared, *[await self._shown(key) for key in await self._store.keys()])
+
+    async def revoke(self, key_id: str) -> ShownKey:
+        """Let a key open nothing any more; what it has running goes on."""
+        self._check_not_declared(key_id)
+        now = self._clock()
+        return await self._shown(await self._store.change(key_id, lambda key: revoked(key, now)))
+
+    async def rotate(self, key_id: str, digest: str, grace_seconds: float) -> ShownKey:
+        """Give a key a new secret; the old one is valid for so long. Asked again with the same
+        digest, it changes nothing.
+        """
+        self._check_not_declared(key_id)
+        now, grace = self._clock(), timedelta(seconds=grace_seconds)
+        changed = await self._store.change(key_id, lambda key: rotated(key, digest, grace, now))
+        return await self._shown(changed)
+
+    def _check_not_declared(self, key_id: str) -> None:
+        if key_id in {declared_id(name) for name in self._declared}:
+            raise Conflict(f"key {key_id!r} stands in pool.toml: change it there and start again")
+
+    async def _has_administrator(self) -> bool:
+        now = self._clock()
+        known = (*self._declared.values(), *await self._store.keys())
+        return any("admin" in key.scopes and ended(key, now) is None for key in known)
+
+    async def _shown(self, key: ApiKey) -> ShownKey:
+        return shown_key(key, await self._used(key.id, key))
+
+    async def _shown_declared(self, spec: KeySpec) -> ShownKey:
+        return declared_key(spec, await self._used(declared_id(spec.name), spec))
+
+    async def _used(self, key_id: str, spec: KeySpec) -> KeyStanding | None:
+        if not spec.is_metered:
+            return None
+        now = self._clock()
+        return standing(await self._store.account(key_id, now), now)
+
+    # -- requests --------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def admitted(
+        self,
+        caller: str,
+        execution_id: str,
+        request: ExecutionRequest,
+        runs_as: frozenset[str] = frozenset(),
+        home: str | None = None,
+    ) -> AsyncIterator[Permit]:
+        """What a caller's key lets a request do, for the time in which it is placed. Its model, or
+        that of requests without one, stands for ``runs_as``, if it is an alias.
+
+        Raises ``KeyEnded``, ``NotPermitted`` naming the field, or a ``KeyLimited``; then nothing is
+        reserved. An execution that was admitted before is admitted again, and takes nothing more.
+        Where placing it fails and it is nowhere, its reservation is given back.
+        """
+        key_id, key = await self._found(caller)
+        if key is None:
+            yield Permit(request=request)
+            return
+        self._check(key, request, runs_as, home)
+        permit = Permit(request=_priced(key, request), grant=key.grant, key=key)
+        if not key.is_metered:
+            yield permit
+            return
+        charge = self._charge(key_id, key, execution_id, request)
+        async with self._reservations.held(key, charge):
+            yield permit
+
+    async def key_of(self, caller: str) -> KeySpec | None:
+        """The key of a caller; None for one that is not limited here."""
+        return (await self._found(caller))[1]
+
+    async def _found(self, caller: str) -> tuple[str, KeySpec | None]:
+        if caller in self._declared:
+            return declared_id(caller), self._declared[caller]
+        key = await self._store.named(caller) if caller else None
+        return (key.id, key) if key else ("", None)
+
+    def _check(
+        self, key: KeySpec, request: ExecutionRequest, runs_as: frozenset[str], home: str | None
+    ) -> None:
+        why = ended(key, self._clock())
+        if why is not None:
+            raise KeyEnded(key.name, why)
+        no = forbidden(key, request, default_model=self._default_model, runs_as=runs_as, home=home)
+        if no is not None:
+            raise NotPermitted(key.name, no.field, no.problem)
+
+    def _charge(
+        self, key_id: str, key: KeySpec, execution_id: str, request: ExecutionRequest
+    ) -> Charge:
+        return Charge(
+            execution_id=execution_id,
+            key_id=key_id,
+            amount_nano_usd=reserved_amount(key, request, DEFAULT_TYPICAL_NANO_USD),
+            at=self._clock(),
+        )
+
+
+def _priced(key: KeySpec, request: ExecutionRequest) -> ExecutionRequest:
+    """The request with the price limit of its key, where it brings none of its own."""
+    return request.model_copy(update={"max_budget_usd": price_limit(key, request)})

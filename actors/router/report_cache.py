@@ -1,0 +1,170 @@
+"""The router's watch over the subscriptions: it keeps each running, and its report young.
+
+One long poll a subscription: the owner answers as soon as something changed, or after a heartbeat,
+because time alone changes a report too (blocks, resets, expiries). A report says when it was made;
+the newer of two counts, whichever way it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from actors.interfaces.protocols import Peers
+from actors.subscription.subscription import Subscription
+from actors.telemetry.event_log import MOST_AT_ONCE
+from pool.errors import PoolError
+from pool.subscriptions.report import Report
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.telemetry.counters import SeatTally
+from pool.telemetry.events import Happening, changes
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
+POLL_SPACING_SECONDS = 0.02
+"""Between two polls of one subscription, so that a burst of changes costs one report."""
+PATIENCE_SECONDS = 2.0
+"""Before a subscription that does not answer is activated again."""
+EVERYBODY_SECONDS = 3.0
+"""How long a list waits for those who are missing in it: a router that was started again hears of
+everybody within a second."""
+FIRST_REPORT_SECONDS = 20.0
+"""How long to wait for somebody who was never heard of: an activation takes a few seconds."""
+
+
+class Watch:
+    """The subscriptions that are followed, and the latest report of each."""
+
+    def __init__(self, peers: Peers, tell: Callable[[Happening], None] = lambda _: None) -> None:
+        self._peers = peers
+        self._tell = tell
+        self._specs: dict[str, SubscriptionSpec] = {}
+        self._reports: dict[str, Report] = {}
+        self._tallies: dict[str, SeatTally] = {}
+        self._heard_until: dict[str, str] = {}
+        """The cursor of each owner's news."""
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._news = asyncio.Event()
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """The latest reports, by id. Some may be missing right after a start."""
+        return tuple(self._reports[id_] for id_ in sorted(self._reports))
+
+    @property
+    def tallies(self) -> tuple[SeatTally, ...]:
+        """The latest counts, by id."""
+        return tuple(self._tallies[id_] for id_ in sorted(self._tallies))
+
+    @property
+    def followed(self) -> frozenset[str]:
+        """The ids of everybody who is to run."""
+        return frozenset(self._specs)
+
+    def follow(self, spec: SubscriptionSpec) -> None:
+        """Keep this subscription running with this specification."""
+        self._specs[spec.id] = spec
+        if spec.id not in self._tasks:
+            self._tasks[spec.id] = asyncio.create_task(self._follow(spec.id))
+
+    async def unfollow(self, subscription_id: str) -> None:
+        """Let go of a subscription; it is not ended by this."""
+        task = self._tasks.pop(subscription_id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._specs.pop(subscription_id, None)
+        for known in (self._reports, self._tallies, self._heard_until):
+            known.pop(subscription_id, None)
+
+    def remember(self, report: Report) -> None:
+        """Keep a report that came with an answer."""
+        known = self._reports.get(report.id)
+        if report.id in self._specs and (known is None or _order(known) <= _order(report)):
+            self._reports[report.id] = report
+            for happening in changes(known, report) if known is not None else ():
+                self._tell(happening)
+            self._news.set()
+            self._news = asyncio.Event()
+
+    async def report(self, subscription_id: str) -> Report | None:
+        """The latest report, waiting for the first one if there is none; None if it stays away."""
+        await self.heard_of({subscription_id})
+        return self._reports.get(subscription_id)
+
+    async def heard_of(self, ids: Iterable[str]) -> None:
+        """Wait until one of them has been heard of, within bounds; at once as a rule."""
+        wanted = set(ids)
+        await self._until(
+            lambda: not wanted or not wanted.isdisjoint(self._reports), FIRST_REPORT_SECONDS
+        )
+
+    async def heard_of_all(self) -> tuple[str, ...]:
+        """Wait until everybody has been heard of, within bounds; who has not been, even so."""
+        await self._until(lambda: self._specs.keys() <= self._reports.keys(), EVERYBODY_SECONDS)
+        return tuple(sorted(self._specs.keys() - self._reports.keys()))
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    await self._news.wait()
+        except TimeoutError:
+            missing = sorted(self._specs.keys() - self._reports.keys())
+            log.warning("somebody was not heard of", extra={"subscription_ids": missing})
+
+    async def close(self) -> None:
+        for subscription_id in tuple(self._tasks):
+            await self.unfollow(subscription_id)
+
+    async def _follow(self, subscription_id: str) -> None:
+        while True:
+            try:
+                await self._peers.activate(self._specs[subscription_id])
+                await self._poll(subscription_id)
+                continue
+            except PoolError as error:
+                log.warning(
+                    "subscription does not answer",
+                    extra={"subscription_id": subscription_id, "problem": str(error)},
+                )
+            except Exception:  # a defect in one must not end the watch over it
+                log.exception("watch failed", extra={"subscription_id": subscription_id})
+            await asyncio.sleep(PATIENCE_SECONDS)
+
+    async def _poll(self, subscription_id: str) -> None:
+        """Ask for reports until the subscription is another activation than before: that one was
+        made with the specification of its actor's first day, and has to be told today's.
+        """
+        epoch, version = -1, -1
+        while True:
+            peer = self._peers.subscription(subscription_id)
+            report = await peer.next_report(epoch, version, HEARTBEAT_SECONDS)
+            await self._hear(subscription_id, peer)
+            self.remember(report)
+            if epoch not in {-1, report.epoch}:
+                return
+            epoch, version = report.epoch, report.version
+            await asyncio.sleep(POLL_SPACING_SECONDS)
+
+    async def _hear(self, subscription_id: str, peer: Subscription) -> None:
+        """Take over what an owner has to tell: one call, unless very much happened at once.
+
+        Where this router hears of it for the first time, what was before is not told again.
+        """
+        while True:
+            doings = await peer.doings(self._heard_until.get(subscription_id))
+            for told in doings.page.items:
+                happening = told.happening
+                self._tell(happening.model_copy(update={"subscription_id": subscription_id}))
+            self._heard_until[subscription_id] = doings.page.cursor
+            self._tallies[subscription_id] = doings.tally
+            if len(doings.page.items) < MOST_AT_ONCE:
+                return
+
+
+def _order(report: Report) -> tuple[int, int, datetime]:
+    return report.epoch, report.version, report.observed_at

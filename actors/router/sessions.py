@@ -1,0 +1,127 @@
+"""Where sessions live, for the router: shown, moved, forgotten, and spread while they rest.
+
+To give a session another home is one row of the directory: its transcript is fetched by the new
+home before the next turn (``fetching``). So a move that nobody comes back to costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Container
+from datetime import datetime
+
+from actors.interfaces.protocols import Peers
+from actors.router.report_cache import Watch
+from pool.errors import NotFound, PoolError
+from pool.executions.session import Session, SessionHome, session_of
+from pool.routing.rebalancing import Rebalancing, relocations
+from pool.storage.paging import Page
+from pool.storage.protocol import Directory
+
+log = logging.getLogger(__name__)
+
+CONSIDERED = 200
+"""Sessions of a subscription that a cycle looks at, those used last."""
+
+SessionMoved = Callable[[str, str, str], Awaitable[None]]
+"""Told of a session, its old and its new home, once its transcript has arrived."""
+
+
+class Sessions:
+    """The sessions of all subscriptions."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        peers: Peers,
+        watch: Watch,
+        clock: Callable[[], datetime],
+        told: SessionMoved,
+    ) -> None:
+        self._directory = directory
+        self._peers = peers
+        self._watch = watch
+        self._clock = clock
+        self._told = told
+
+    async def home(self, session_id: str) -> SessionHome | None:
+        return await self._directory.session_home(session_id)
+
+    async def page(
+        self, limit: int, cursor: str | None, subscription_id: str | None
+    ) -> Page[Session]:
+        """Those used last first."""
+        page = await self._directory.session_homes(
+            limit=limit, cursor=cursor, subscription_id=subscription_id
+        )
+        now = self._clock()
+        items = tuple(session_of(home, now) for home in page.items)
+        return Page[Session](items=items, next_cursor=page.next_cursor)
+
+    async def one(self, session_id: str) -> Session:
+        """A session with its moves; ``NotFound`` for one that is not known."""
+        home = await self._directory.session_home(session_id)
+        if home is None:
+            raise NotFound("session", session_id)
+        return session_of(home, self._clock(), await self._directory.session_moves(session_id))
+
+    async def arrived(self, session_id: str, subscription_id: str) -> bool:
+        """Note that a session's transcript was fetched by its new home. False where that is not
+        its home any more.
+        """
+        before = await self._directory.session_home(session_id)
+        if await self._directory.session_arrived(session_id, subscription_id, self._clock()):
+            source = before.fetch_from if before is not None else None
+            await self._told(session_id, source or "", subscription_id)
+        home = await self._directory.session_home(session_id)
+        return home is not None and home.subscription_id == subscription_id
+
+    async def returns(self, session_id: str, instead_of: str, source: str) -> None:
+        """Let a session that could not be fetched live again where its transcript is."""
+        await self._directory.move_session(
+            session_id, instead_of=instead_of, subscription_id=source, with_history=True
+        )
+
+    async def gone(self, session_id: str, held_by: str) -> None:
+        """Forget a session whose transcript is not where it was kept, unless it is elsewhere."""
+        home = await self._directory.session_home(session_id)
+        if home is not None and (home.fetch_from or home.subscription_id) == held_by:
+            await self._directory.forget_session(session_id)
+            ids = {"session_id": session_id, "subscription_id": held_by}
+            log.warning("session forgotten: its transcript is gone", extra=ids)
+
+    async def forget(self, session_id: str, reachable: Container[str]) -> None:
+        """Remove a session and its transcripts, wherever it has been. ``Conflict`` at work."""
+        session = await self.one(session_id)
+        ends = [each.from_subscription_id for each in session.moves]
+        for place in dict.fromkeys([session.subscription_id, session.fetch_from, *ends]):
+            if place is not None and place in reachable:
+                await self._peers.subscription(place).forget_session(session_id)
+        await self._directory.forget_session(session_id)
+
+    async def rebalance(self, policy: Rebalancing) -> None:
+        """Give idle sessions other homes, cycle after cycle."""
+        while policy.interval_seconds > 0:
+            await asyncio.sleep(policy.interval_seconds)
+            try:
+                await self.spread(policy)
+            except PoolError as error:
+                log.warning("sessions were not spread", extra={"problem": str(error)})
+
+    async def spread(self, policy: Rebalancing) -> None:
+        """One cycle."""
+        sessions = {
+            report.id: (await self.page(CONSIDERED, None, report.id)).items
+            for report in self._watch.reports
+        }
+        for move in relocations(self._watch.reports, sessions, policy):
+            if await self._peers.subscription(move.instead_of).has_at_work(move.session_id):
+                continue  # a turn that takes its time
+            await self._directory.move_session(
+                move.session_id,
+                instead_of=move.instead_of,
+                subscription_id=move.subscription_id,
+                with_history=True,
+            )
+            log.info("idle session given another home", extra=move._asdict())

@@ -1,0 +1,201 @@
+"""How a router and a subscription come to life in a process of their own.
+
+Everything that touches this process (its environment, its disk, its end) is put in their hands
+here. The makers cross to the actor's process and run there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from actors.client.client import now_in_utc
+from actors.interfaces.protocols import Peers, Whole
+from actors.reconciler.poll import ReconcilerSettings
+from actors.reconciler.reconciler import Reconciler
+from actors.router.dispatcher import DispatchSettings
+from actors.router.router import Router, RouterSettings
+from actors.subscription.context import Surroundings
+from actors.subscription.subscription import Subscription
+from actors.telemetry import logs
+from actors.telemetry.tracing import tracing_to
+from pool import config as configuration
+from pool.admin_api.client import AdminApi
+from pool.admin_api.organizations import Organization
+from pool.claude.binary.installation import Installation
+from pool.claude.launch.environment import environment
+from pool.claude.process.spawner import ProcessRunner
+from pool.config import Config
+from pool.errors import StoreError
+from pool.reconciliation.problems import ProblemKind, ReportProblem
+from pool.routing.ranking import RoutingPolicy
+from pool.storage.postgresql import PostgresqlStores
+from pool.storage.protocol import Stores
+from pool.storage.sqlite import SqliteStores
+from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.spec import SubscriptionSpec
+
+log = logging.getLogger(__name__)
+
+LOST = "ledgers-lost"
+"""A file beside a ledger, as many bytes long as activations had to leave it."""
+
+
+def stores_of(config: Config) -> Stores:
+    """The stores that a configuration names."""
+    if config.pool.store == "sqlite":
+        return SqliteStores(config.pool.data_dir)
+    return PostgresqlStores(config.pool.store.get_secret_value())
+
+
+def subscription_maker(
+    spec: SubscriptionSpec, config: Config, peers: Whole
+) -> Callable[[], Awaitable[Subscription]]:
+    return partial(_make_subscription, spec, config, peers)
+
+
+def router_maker(config: Config, peers: Peers) -> Callable[[], Awaitable[Router]]:
+    return partial(_make_router, config, peers)
+
+
+def reconciler_maker(config: Config, peers: Whole) -> Callable[[], Awaitable[Reconciler]]:
+    return partial(_make_reconciler, config, peers)
+
+
+async def _make_subscription(spec: SubscriptionSpec, config: Config, peers: Whole) -> Subscription:
+    logs.belongs_to(subscription_id=spec.id)
+    home = config.pool.data_dir / "subscriptions" / spec.id
+    ledger = await stores_of(config).open_ledger(spec.id)
+    try:
+        surroundings = _surroundings(spec.id, config, home, peers)
+        return await Subscription.activate(spec, ledger, surroundings)
+    except BaseException:
+        await ledger.close()
+        raise
+
+
+async def _make_router(config: Config, peers: Peers) -> Router:
+    settings = RouterSettings(
+        dispatch=DispatchSettings(
+            policy=RoutingPolicy(
+                limits=config.limits, weights=config.health, settings=config.routing
+            ),
+            default_model=config.claude.model,
+            models=config.claude.models,
+            timeout_seconds=config.claude.timeout_seconds,
+        ),
+        backups_dir=config.pool.data_dir / "backups",
+        retention=timedelta(days=config.pool.retention_days),
+        rebalancing=config.rebalancing,
+        alerts=config.alerts,
+        webhooks=configuration.webhooks(config, configuration.environment()),
+        keys=config.api_keys,
+    )
+    directory = await stores_of(config).open_directory()
+    tracing = tracing_to(config.tracing.endpoint, "router")
+    return await Router.activate(directory, peers, settings, now_in_utc, tracing)
+
+
+async def _make_reconciler(config: Config, peers: Whole) -> Reconciler:
+    base_url = config.reconciliation.base_url
+    # A proxy of the environment is for the world; plain http is allowed to this machine alone.
+    http = httpx.AsyncClient(base_url=base_url, trust_env=not base_url.startswith("http:"))
+    settings = ReconcilerSettings(
+        organizations=config.organizations,
+        settings=config.reconciliation,
+        retention=timedelta(days=config.pool.retention_days),
+    )
+    store = await stores_of(config).open_reconciliations()
+    reports = partial(_admin_api, http)
+    return await Reconciler.activate(
+        store, peers, settings, reports, now_in_utc, asyncio.sleep, _leave
+    )
+
+
+def _admin_api(
+    http: httpx.AsyncClient, organization: Organization, turn: Callable[[], Awaitable[None]]
+) -> AdminApi | ReportProblem:
+    """The reports of an organization. Its key is read anew each time, and kept nowhere."""
+    name = organization.admin_key_env
+    key = configuration.environment().get(name, "").strip()
+    if not key.isascii() or not key.isprintable() or not key:
+        detail = f"the environment variable {name} holds no key: export it and start again"
+        return ReportProblem(kind=ProblemKind.KEY_MISSING, detail=detail)
+    return AdminApi(http, key, turn=turn, clock=now_in_utc, sleep=asyncio.sleep)
+
+
+def _surroundings(subscription_id: str, config: Config, home: Path, peers: Whole) -> Surroundings:
+    return Surroundings(
+        runner=_runner(config, home),
+        peers=peers,
+        environment=partial(_environment, config, home),
+        clock=now_in_utc,
+        leave=partial(_leave_behind, home / LOST),
+        tracing=tracing_to(config.tracing.endpoint, subscription_id),
+        ledgers_lost=_lost(home / LOST),
+        policy=SeatPolicy(
+            limits=config.limits,
+            weights=config.health,
+            max_attempts=config.routing.max_attempts,
+        ),
+        system_prompt=config.claude.system_prompt,
+        roots=config.agents.roots,
+        retention=timedelta(days=config.pool.retention_days),
+    )
+
+
+def _runner(config: Config, home: Path) -> ProcessRunner:
+    installation = Installation(config.claude.path, configuration.environment().get("PATH"))
+    return ProcessRunner(
+        installation.executable, home / "runs", max_output_bytes=config.claude.max_output_bytes
+    )
+
+
+def _environment(config: Config, home: Path, spec: SubscriptionSpec) -> Mapping[str, str]:
+    """The variables of a run; its home and, unless another is named, its config directory are
+    the subscription's own. What cannot be made is found out by the run that needs it.
+    """
+    config_dir = spec.config_dir or home / "claude"
+    for directory in (home / "home", config_dir):
+        with contextlib.suppress(OSError):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return environment(
+        spec,
+        parent=configuration.environment(),
+        config_dir=config_dir,
+        home=home / "home",
+        extra=config.claude.env,
+        max_retries=config.claude.max_retries,
+        is_root=os.geteuid() == 0,
+    )
+
+
+def _lost(file: Path) -> int:
+    """How many activations have left their mark here."""
+    return file.stat().st_size if file.exists() else 0
+
+
+def _leave_behind(mark: Path, error: StoreError) -> None:
+    """Leave, and a mark of it, one byte: the only witness of a write that was fenced off."""
+    with contextlib.suppress(OSError), mark.open("ab") as file:
+        file.write(b"!")
+    log.error(
+        "ledger lost: the owner leaves",
+        extra={"subscription_id": mark.parent.name, "problem": error.problem},
+    )
+    _leave(error)
+
+
+def _leave(_: StoreError) -> None:
+    """The ledger belongs to somebody else, or its last commit is in doubt: nothing that this
+    process believes may be acted upon. Ray starts it again, and the next activation recovers.
+    """
+    os._exit(1)

@@ -1,0 +1,173 @@
+"""One life of a subscription: from the opening of its ledger to the end of its process.
+
+It holds what every part of the subscription shares: the state, the ledger, what it was given, its
+tasks, and the news that its report has changed. When the ledger refuses a write it takes no work
+until a write succeeds again; a life ends with its ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from actors.interfaces.protocols import Whole
+from actors.telemetry import logs
+from actors.telemetry.recorder import SeatChronicle
+from actors.telemetry.tracing import OFF, Tracing
+from pool.claude.runner import Runner
+from pool.errors import ConfigError, StoreError
+from pool.storage.protocol import Ledger
+from pool.subscriptions.report import Report
+from pool.subscriptions.reporting import SeatPolicy, report
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.subscriptions.standing import Standing
+from pool.subscriptions.state import State
+
+log = logging.getLogger(__name__)
+
+STORE_RETRY_SECONDS = 1.0
+"""Between two tries to write while the disk refuses."""
+RETENTION_PERIOD = timedelta(hours=1)
+LEFTOVER_AGE = timedelta(hours=1)
+LOOK_SECONDS = 0.1
+"""Between two looks at whether the ledger is lost; until then every write is refused anyway."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a subscription is given beside its rows."""
+
+    runner: Runner
+    environment: Callable[[SubscriptionSpec], Mapping[str, str]]
+    """The variables of a run; raises ``ConfigError`` where the credential is missing."""
+    clock: Callable[[], datetime]
+    peers: Whole
+    leave: Callable[[StoreError], None]
+    """Called when the ledger is lost to this activation: it must end the process."""
+    policy: SeatPolicy
+    system_prompt: str
+    retention: timedelta
+    tracing: Tracing = OFF
+    ledgers_lost: int = 0
+    """How many activations have left, in this place, since their ledger was lost to them."""
+    roots: tuple[Path, ...] = ()
+    """Below these a run may work, where its caller's key grants it."""
+
+
+class Life:
+    """What the parts of a subscription share."""
+
+    def __init__(self, state: State, ledger: Ledger, surroundings: Surroundings) -> None:
+        self.state = state
+        self.ledger = ledger
+        self.given = surroundings
+        self.news = asyncio.Event()
+        """Set at the next change; a new one then takes its place."""
+        self.chronicle = SeatChronicle(
+            *(state.spec.id, state.epoch, surroundings.clock, self.changed),
+            tracing=surroundings.tracing,
+            ledgers_lost=surroundings.ledgers_lost,
+        )
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def now(self) -> datetime:
+        return self.given.clock()
+
+    def report(self) -> Report:
+        """The subscription at this instant."""
+        return report(self.state, self.given.policy, self.now())
+
+    def changed(self) -> None:
+        """Let whoever waits for a report have one."""
+        self.state.version += 1
+        self.news.set()
+        self.news = asyncio.Event()
+
+    def spawn(
+        self, work: Coroutine[Any, Any, T], execution_id: str | None = None
+    ) -> asyncio.Task[T]:
+        """Do something that outlives the call that caused it, though not this life. What it logs
+        bears the id of the execution it is about, if it is about one.
+        """
+        context = copy_context()
+        context.run(logs.about, execution_id=execution_id)
+        task = asyncio.create_task(work, context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def stand(self, standing: Standing) -> None:
+        """Make a new standing durable, and go by it."""
+        if standing != self.state.standing:
+            await self.ledger.stand(standing)
+            self.state.standing = standing
+            self.changed()
+
+    def trouble(self, error: StoreError) -> None:
+        """Take no work until a write succeeds again. With the ledger lost leave at once: a refusal
+        may not be told where the write is only in doubt.
+        """
+        if self.ledger.is_lost:
+            self.given.leave(error)
+        log.error(
+            "store refused a write",
+            extra={"subscription_id": self.state.spec.id, "problem": error.problem},
+        )
+        self.chronicle.store_failed()
+        if self.state.store_problem is None:
+            self.state.store_problem = str(error)
+            self.changed()
+            self.spawn(self._probe())
+
+    async def end_with_ledger(self) -> None:
+        """Leave once the ledger is lost, whichever call found it out."""
+        while not self.ledger.is_lost:  # noqa: ASYNC110 - set by the store, on its own thread
+            await asyncio.sleep(LOOK_SECONDS)
+        problem = "it belongs to another activation, or its last commit is in doubt"
+        self.given.leave(StoreError(self.state.spec.id, problem))
+
+    async def retain(self) -> None:
+        """Remove what is older than the retention, and what dead CLIs left; now and every hour."""
+        while True:
+            with contextlib.suppress(StoreError):
+                await self.ledger.expire(self.now() - self.given.retention)
+            with contextlib.suppress(ConfigError, OSError):
+                environment = self.given.environment(self.state.spec)
+                stale = self.now() - LEFTOVER_AGE
+                await asyncio.to_thread(self.given.runner.clean, environment, stale)
+            await asyncio.sleep(RETENTION_PERIOD.total_seconds())
+
+    async def close(self) -> None:
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.ledger.close()
+        await asyncio.to_thread(self.given.tracing.close)
+
+    async def _probe(self) -> None:
+        """Write the standing, which changes nothing, until the disk takes it."""
+        while self.state.store_problem is not None:
+            await asyncio.sleep(STORE_RETRY_SECONDS)
+            with contextlib.suppress(StoreError):
+                await self.ledger.stand(self.state.standing)
+                self.state.store_problem = None
+                self.changed()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error(
+                "task failed",
+                exc_info=task.exception(),
+                extra={"subscription_id": self.state.spec.id},
+            )

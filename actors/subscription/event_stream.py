@@ -1,0 +1,275 @@
+"""Showing an execution while it goes on: what its run has printed since a cursor, page by page.
+
+Readers pull, so that a slow one costs nothing, and one who went away nothing either. The output is
+on disk and outlives the owner: a reader who asks the next activation with the same cursor gets the
+rest. A run that somebody watches is looked at every 25 ms, off the event loop, once for all who
+watch it: the first piece is there at once, and later ones come gathered. The end is told after it
+is durable, and as the last event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from datetime import timedelta
+from functools import partial
+
+from actors.subscription.context import Life
+from actors.subscription.live_executions import LiveExecution, Runs
+from pool.claude.output.event_pages import Extract, Place, Printed, extract, no_cursor, place_at
+from pool.errors import NotFound
+from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts, shown
+from pool.executions.outcome import Completed
+from pool.executions.progress import (
+    AttemptBegan,
+    AttemptFailed,
+    Cursor,
+    Ended,
+    Event,
+    ProgressPage,
+    Text,
+)
+
+LONGEST_WAIT_SECONDS = 30.0
+"""As long as other calls that wait."""
+LOOK_SECONDS = 0.025
+IDLE_SECONDS = 1.0
+"""How long a run is looked at after the last reader: the next page is asked for much sooner."""
+QUEUE_LOOK_SECONDS = 1.0
+"""Should the news of a start be missed."""
+REMEMBERED_PLACES = 1000
+KEPT = timedelta(minutes=10)
+"""How long what a run printed is kept after its end: time enough to come back for the rest."""
+EXPIRY_SECONDS = 60.0
+
+
+class Watchers:
+    """Those who watch executions of a subscription."""
+
+    def __init__(self, life: Life, runs: Runs) -> None:
+        self._life = life
+        self._runs = runs
+        self._tails: dict[str, _Tail] = {}
+        self._places: OrderedDict[tuple[str, int], Place] = OrderedDict()
+        """Where readers were last, newest last: only a reader from elsewhere has to read it all."""
+
+    async def page(
+        self, execution_id: str, after: str | None, wait_seconds: float, *, raw: bool = False
+    ) -> ProgressPage:
+        """What came after a cursor, as soon as there is something; after ``wait_seconds`` (at most
+        30) a page without events. ``NotFound``, or ``InvalidRequest`` for a cursor that is none.
+        """
+        until = time.monotonic() + min(wait_seconds, LONGEST_WAIT_SECONDS)
+        cursor = Cursor.of(after) if after is not None else None
+        while True:
+            news = self._life.news
+            row = await self._row(execution_id)
+            live = self._runs.get(execution_id)
+            tail = await self._tail(live) if live is not None else None
+            size = tail.size if tail is not None else 0
+            page = await self._page(row, cursor, None if live is None else size, raw=raw)
+            left = until - time.monotonic()
+            if page.events or page.is_end or page.moved_to is not None or left <= 0:
+                return page
+            cursor = Cursor.of(page.cursor)
+            if tail is not None and row.status is ExecutionStatus.RUNNING:
+                await tail.grows(size, left)
+            else:
+                await _within(min(left, QUEUE_LOOK_SECONDS), news)
+
+    async def expire(self) -> None:
+        """Remove what ended runs printed when nobody may come back for it; now and every minute."""
+        while True:
+            with contextlib.suppress(OSError):
+                before = self._life.now() - KEPT
+                await asyncio.to_thread(self._life.given.runner.expire, before)
+            await asyncio.sleep(EXPIRY_SECONDS)
+
+    async def _row(self, execution_id: str) -> ExecutionRow:
+        row = await self._runs.row(execution_id)
+        if row is None:
+            raise NotFound("execution", execution_id)
+        return row
+
+    async def _tail(self, live: LiveExecution) -> _Tail:
+        live.is_watched = True
+        id_ = live.row.intent.execution_id
+        tail = self._tails.get(id_)
+        if tail is None or tail.is_over:
+            look = partial(self._life.given.runner.printed, id_, 0, 0)
+            tail = self._tails[id_] = _Tail(look, live.ended)
+            self._life.spawn(self._follow(id_, tail))
+        await tail.looked()
+        return tail
+
+    async def _follow(self, id_: str, tail: _Tail) -> None:
+        try:
+            await tail.follow()
+        finally:
+            if self._tails.get(id_) is tail:
+                del self._tails[id_]
+
+    # -- one page --------------------------------------------------------------------------------
+
+    async def _page(
+        self, row: ExecutionRow, asked: Cursor | None, size: int | None, *, raw: bool
+    ) -> ProgressPage:
+        """What stands after a cursor; ``size`` is how far to read where the execution lives."""
+        own = len(row.intent.earlier_attempts)
+        has_ended = size is None and row.status.is_final
+        if asked is not None and asked.attempt > own and row.moved_to is not None:
+            return _last_page([], asked, row)
+        if asked is not None and asked.attempt > own:
+            raise no_cursor(asked)
+        cursor, events = _beginning(row, asked)
+        if cursor.is_end and not has_ended:
+            raise no_cursor(cursor)
+        if cursor.is_end:
+            return _last_page(events, cursor, row)
+        found = await self._extract(row, cursor, None if has_ended else size or 0, raw=raw)
+        if found is None:
+            events += _from_memory(self._attempt(row), row, cursor) if has_ended else ()
+        else:
+            events += found.events
+            if found.place.offset > cursor.offset:
+                cursor = Cursor(attempt=own, offset=found.place.offset)
+        if not has_ended or (found is not None and not found.is_all):
+            return ProgressPage(events=tuple(events), cursor=str(cursor))
+        return self._end(row, cursor, events)
+
+    def _end(self, row: ExecutionRow, cursor: Cursor, events: list[Event]) -> ProgressPage:
+        last: AttemptFailed | Ended
+        id_ = self._life.state.spec.id
+        if row.moved_to is None:
+            last = Ended(execution=shown(id_, row))
+        elif row.started_at is not None:
+            last = AttemptFailed(attempt=attempts(id_, row)[-1])
+        else:  # it waited here and nothing more: what follows elsewhere is the same attempt
+            return _last_page(events, cursor, row)
+        cursor = Cursor(attempt=cursor.attempt, is_end=True)
+        return _last_page([*events, Event(cursor=str(cursor), progress=last)], cursor, row)
+
+    async def _extract(
+        self, row: ExecutionRow, cursor: Cursor, until: int | None, *, raw: bool
+    ) -> Extract | None:
+        """What was printed after a cursor; None where no output is there."""
+        id_ = row.intent.execution_id
+        read = partial(self._life.given.runner.printed, id_)
+        if await asyncio.to_thread(read, 0, 0) is None:
+            return None
+        place = self._places.get((id_, cursor.offset))
+        if place is None:
+            attempt = self._attempt(row)
+            place = await asyncio.to_thread(place_at, read, cursor, attempt, until=until)
+        found = await asyncio.to_thread(extract, read, place, cursor, until=until, raw=raw)
+        self._remember(id_, found.place)
+        return found
+
+    def _remember(self, id_: str, place: Place) -> None:
+        self._places[id_, place.offset] = place
+        self._places.move_to_end((id_, place.offset))
+        while len(self._places) > REMEMBERED_PLACES:
+            self._places.popitem(last=False)
+
+    def _attempt(self, row: ExecutionRow) -> AttemptBegan:
+        """What is known of its attempt here without its output."""
+        return AttemptBegan(
+            number=len(row.intent.earlier_attempts),
+            subscription_id=self._life.state.spec.id,
+            session_id=row.intent.session_id,
+            model=self._life.state.runs_as(row.intent.model),
+        )
+
+
+def _beginning(row: ExecutionRow, asked: Cursor | None) -> tuple[Cursor, list[Event]]:
+    """Where to read on in this attempt, and the ends of earlier ones that were not seen yet."""
+    earlier = row.intent.earlier_attempts
+    if asked is not None and asked.attempt == len(earlier):
+        return asked, []
+    unseen = 0 if asked is None else asked.attempt + asked.is_end
+    failed = [
+        Event(cursor=f"{number}-end", progress=AttemptFailed(attempt=attempt))
+        for number, attempt in enumerate(earlier[unseen:], unseen)
+    ]
+    return Cursor(attempt=len(earlier)), failed
+
+
+def _from_memory(attempt: AttemptBegan, row: ExecutionRow, cursor: Cursor) -> list[Event]:
+    """An attempt whose output is gone, for whoever has seen nothing of it."""
+    known: list[AttemptBegan | Text] = [] if row.started_at is None else [attempt]
+    if isinstance(row.outcome, Completed) and row.outcome.result:
+        known.append(Text(text=row.outcome.result))
+    events = [
+        Event(cursor=str(Cursor(attempt=attempt.number, events=number)), progress=progress)
+        for number, progress in enumerate(known, 1)
+    ]
+    return [] if cursor.offset else events[cursor.events :]
+
+
+def _last_page(events: list[Event], cursor: Cursor, row: ExecutionRow) -> ProgressPage:
+    return ProgressPage(
+        events=tuple(events),
+        cursor=str(cursor),
+        moved_to=row.moved_to,
+        is_end=row.moved_to is None,
+    )
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+class _Tail:
+    """How much a run has printed, as of the last look."""
+
+    def __init__(self, look: partial[Printed | None], ended: asyncio.Event) -> None:
+        self._look = look
+        self._ended = ended
+        self._grew = asyncio.Event()
+        self._began = asyncio.Event()
+        self._asked_at = time.monotonic()
+        self._waiting = 0
+        self.size = 0
+        self.is_over = False
+
+    async def follow(self) -> None:
+        """Look, until the run has ended or nobody has asked for a while."""
+        try:
+            while not self._ended.is_set() and not self._is_idle():
+                with contextlib.suppress(OSError):
+                    printed = await asyncio.to_thread(self._look)
+                    if printed is not None and printed.size > self.size:
+                        self.size = printed.size
+                        self._tell()
+                self._began.set()
+                await _within(LOOK_SECONDS, self._ended)
+        finally:
+            self.is_over = True
+            self._began.set()
+            self._tell()
+
+    async def looked(self) -> None:
+        """Wait for the first look."""
+        self._asked_at = time.monotonic()
+        await self._began.wait()
+
+    async def grows(self, size: int, seconds: float) -> None:
+        """Wait until more than ``size`` was printed, or the run has ended."""
+        self._waiting += 1
+        try:
+            if self.size == size and not self.is_over:
+                await _within(seconds, self._grew)
+        finally:
+            self._waiting -= 1
+            self._asked_at = time.monotonic()
+
+    def _is_idle(self) -> bool:
+        return not self._waiting and time.monotonic() - self._asked_at > IDLE_SECONDS
+
+    def _tell(self) -> None:
+        self._grew.set()
+        self._grew = asyncio.Event()

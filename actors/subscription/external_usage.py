@@ -1,0 +1,175 @@
+"""A seat's use beside the pool: found in its transcripts, and counted where it belongs.
+
+Every minute the owner reads what was added to the transcripts of its config directory. An answer
+that is not the pool's becomes a record of the source ``outside``, at the time of the answer; so it
+counts in the week and in its block, and whatever else tells of the same call adds nothing
+(``pool.claude.transcripts.calls``). An answer is told several times, so it is counted when no more was told of
+it for a while, with the largest of each count. Its price is what the subscription's own runs teach;
+as long as nobody knows it, which goes for all that is answered in fast mode, the answer is held
+back and not counted as free: it waits a week, and the log says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from actors.subscription.context import Life
+from pool.claude.transcripts.calls import PREFIX, KnownCalls
+from pool.claude.transcripts.external_files import BesideFiles
+from pool.claude.transcripts.external_usage import AnswerSeen
+from pool.claude.transcripts.sighting import Sighting
+from pool.errors import PoolError
+from pool.storage.paging import MAX_LIMIT
+from pool.usage.model_names import base_name
+from pool.usage.prices import EstimatedCost, Rates
+from pool.usage.records import Call, Usage, UsageRecord, UsageSource
+from pool.usage.weekly import WEEK
+
+log = logging.getLogger(__name__)
+
+SCAN_SECONDS = 60.0
+QUIET = timedelta(minutes=2)
+"""After that no more is told of an answer: the CLI writes its entries when it has ended."""
+MOST_WAITING = 20_000
+"""Answers that are held in memory, the newest."""
+_BATCH = "batch"
+
+
+class Beside:
+    """What somebody else uses of a seat."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+        self._files = BesideFiles()
+        self._waiting: dict[str, AnswerSeen] = {}
+        self._known: KnownCalls | None = None
+        self._counting = asyncio.Lock()
+        self.unpriced: frozenset[str] = frozenset()
+        """Models of answers that are held back, since nobody knows their price."""
+
+    async def watch(self) -> None:
+        """Look, for as long as this life lasts."""
+        while True:
+            try:
+                await self.look()
+            except (PoolError, OSError) as error:
+                log.warning("usage beside the pool was not read", extra={"problem": str(error)})
+            await asyncio.sleep(SCAN_SECONDS)
+
+    async def look(self) -> None:
+        """Read what was added, and count what is complete and has a price."""
+        life, now = self._life, self._life.now()
+        if self._known is not None:
+            self._known.forget(now - WEEK)
+        config_dir = life.given.environment(life.state.spec).get("CLAUDE_CONFIG_DIR")
+        if config_dir is None:
+            return
+        for seen in await asyncio.to_thread(self._files.read, Path(config_dir), now - WEEK):
+            id_ = seen.sighting.message_id
+            known = self._waiting.get(id_)
+            self._waiting[id_] = seen if known is None else known.and_also(seen)
+        self._forget(now)
+        unpriced: set[str] = set()
+        for id_, seen in tuple(self._waiting.items()):
+            if seen.at + QUIET > now:
+                continue
+            cost = estimated(life.state.rates, seen)
+            record = _record(life.state.spec.id, seen, cost.usage)
+            if cost.unpriced and not await self._is_counted(record):
+                unpriced.update(cost.unpriced)
+                continue
+            await self.count(record)
+            self._waiting.pop(id_, None)
+        self._tell(frozenset(unpriced))
+
+    async def count(self, record: UsageRecord) -> bool:
+        """Count a call; False where it was counted when something else told of it."""
+        life = self._life
+        async with self._counting:
+            known = await self._known_calls()
+            if known.take(record):
+                return False
+            added = await life.ledger.record(record)
+            known.add(record)
+        if added:
+            life.state.spend(record)
+            life.chronicle.recorded(record)
+            life.changed()
+        return added
+
+    async def _is_counted(self, record: UsageRecord) -> bool:
+        async with self._counting:
+            return (await self._known_calls()).take(record)
+
+    async def _known_calls(self) -> KnownCalls:
+        if self._known is None:
+            self._known = KnownCalls([each async for each in self._counted()])
+        return self._known
+
+    async def _counted(self) -> AsyncIterator[UsageRecord]:
+        """What earlier lives counted of the week."""
+        since, cursor = self._life.now() - WEEK, None
+        while True:
+            page = await self._life.ledger.usage(
+                limit=MAX_LIMIT, cursor=cursor, since=since, source=UsageSource.OUTSIDE
+            )
+            for record in page.items:
+                yield record
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def _forget(self, now: datetime) -> None:
+        newest = sorted(self._waiting.values(), key=lambda seen: seen.at)[-MOST_WAITING:]
+        self._waiting = {seen.sighting.message_id: seen for seen in newest if seen.at > now - WEEK}
+
+    def _tell(self, unpriced: frozenset[str]) -> None:
+        if unpriced - self.unpriced:
+            log.warning(
+                "usage beside the pool has no price yet",
+                extra={
+                    "subscription_id": self._life.state.spec.id,
+                    "models": sorted(unpriced),
+                    "waiting": len(self._waiting),
+                },
+            )
+        self.unpriced = unpriced
+
+
+def estimated(rates: Rates, seen: AnswerSeen) -> EstimatedCost:
+    """What an answer cost, by the prices that were learned under any name of its model. Half of it
+    for a batch; what other terms change is not known.
+    """
+    model, sighting = seen.sighting.model, seen.sighting
+    if sighting.terms not in ("", _BATCH):
+        return _unpriced(sighting, f"{model} ({sighting.terms})")
+    names = (model, *(name for name in rates.models if base_name(name) == base_name(model)))
+    for name in names:
+        of_name = Usage(models={name: sighting.usage})
+        cost = rates.estimate(of_name, {name: sighting.hour_writes})
+        if not cost.unpriced:
+            charged = cost.usage.models[name].cost_nano_usd // (2 if sighting.terms else 1)
+            tokens = sighting.usage.model_copy(update={"cost_nano_usd": charged})
+            return cost.model_copy(update={"usage": Usage(models={model: tokens})})
+    return _unpriced(sighting, model)
+
+
+def _unpriced(sighting: Sighting, name: str) -> EstimatedCost:
+    return EstimatedCost(usage=Usage(models={sighting.model: sighting.usage}), unpriced=(name,))
+
+
+def _record(subscription_id: str, seen: AnswerSeen, usage: Usage) -> UsageRecord:
+    sighting = seen.sighting
+    return UsageRecord(
+        id=f"{PREFIX}{sighting.message_id}",
+        subscription_id=subscription_id,
+        timestamp=seen.at,
+        source=UsageSource.OUTSIDE,
+        session_id=seen.session_id,
+        call=Call(message_id=sighting.message_id, request_ids=tuple(sorted(sighting.request_ids))),
+        usage=usage,
+    )

@@ -1,0 +1,560 @@
+"""The executions of a subscription that have not ended: held, begun, run, settled.
+
+The order of things is the guarantee. The intent is durable before anything is spawned (T1); outcome
+and usage are durable, in one transaction, before the slot is free again and anybody is answered
+(T2; G2, G3). A run is a task of the subscription's life: callers come and go. What cannot be served
+here is handed on; see ``leaving``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from actors.subscription.context import STORE_RETRY_SECONDS, Life
+from actors.subscription.handoff import Leaving, seat_failed
+from actors.subscription.session_transfer import Elsewhere, fetched, note_gone
+from pool.claude.launch.directories import resolved
+from pool.claude.launch.launch_spec import Launch
+from pool.claude.runner import Run
+from pool.errors import ConfigError, Conflict, InvalidRequest, PoolError, StoreError
+from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.subscriptions.admission import Refusal, refusal_to_start
+from pool.subscriptions.failover import goes_elsewhere, was_unsure
+from pool.subscriptions.report import Report
+from pool.subscriptions.settlement import Settlement, settlement
+from pool.subscriptions.slots import Hold
+from pool.subscriptions.state import ask_to_start, held_while_running, reservation
+
+log = logging.getLogger(__name__)
+
+TEND_SECONDS = 0.5
+"""Between two looks at what waits: time alone ends cooldowns and patience."""
+AHEAD_SECONDS = 60.0
+"""How long a cancellation waits for its execution: longer than anything is on its way."""
+WANTED_SECONDS = 2.0
+"""How long earlier owners are asked whether an execution is wanted still: one that is being started
+again answers later, and would hold up what may have left it for that reason."""
+
+
+@dataclass
+class LiveExecution:
+    """An execution that has not ended."""
+
+    row: ExecutionRow
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Its intent is durable, or it was given up."""
+    is_durable: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """It has ended here, for good or because it went on elsewhere."""
+    run: Run | None = None
+    waits_since: datetime | None = None
+    """Since when it waits in this activation: what waited while nobody was there waits anew."""
+    is_watched: bool = False
+    """Somebody reads along: what it prints is kept for a while after its end."""
+    is_being_settled: bool = False
+    """Its outcome is on its way into the ledger: nothing older may be written after it."""
+    may_be_elsewhere: bool = False
+    """A router was asked to hand it on, and may have done it."""
+
+    @property
+    def id(self) -> str:
+        return self.row.intent.execution_id
+
+    def becomes(self, **changes: object) -> None:
+        self.row = self.row.model_copy(update=changes)
+
+
+_LOST = Failed(
+    kind=FailureKind.KILLED,
+    message="it was started on another machine, or before a backup was restored; what became of it "
+    "is not known",
+    evidence=False,
+)
+_CANCELLED = Failed(kind=FailureKind.CANCELLED, message="cancelled before it was started")
+
+
+class Runs:
+    """Every execution that has not ended, by id."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+        self._live: dict[str, LiveExecution] = {}
+        self._unready: set[str] = set()
+        """Admitted but not durable yet, or being handed on: they hold their place and are not to
+        be started."""
+        self._cancelled_ahead: dict[str, float] = {}
+        """When executions that are on their way here were cancelled, on the monotonic clock."""
+        self._leaving = Leaving(life, self)
+
+    def get(self, execution_id: str) -> LiveExecution | None:
+        return self._live.get(execution_id)
+
+    async def row(self, execution_id: str) -> ExecutionRow | None:
+        """What is known of an execution, and durable: of one that is just beginning, once it is."""
+        while True:
+            live = self._live.get(execution_id)
+            if live is None:
+                row = await self._life.ledger.execution(execution_id)
+                if execution_id not in self._live:
+                    return row
+                continue
+            await live.begun.wait()
+            if live.is_durable:
+                return live.row
+
+    def hold(
+        self, intent: Intent, status: ExecutionStatus, now: datetime, *, reserves: bool = True
+    ) -> LiveExecution:
+        """Take the slot or the place in the queue, and the budget, in this very step. It is not to
+        be started before ``begin`` has made it durable.
+        """
+        was_cancelled = self._cancelled_ahead.pop(intent.execution_id, None) is not None
+        wanted = reservation(self._life.state, intent.request.max_budget_usd)
+        reserved = wanted if reserves else 0
+        row = ExecutionRow(
+            intent=intent.model_copy(update={"reserved_nano_usd": reserved}),
+            status=status,
+            started_at=now if status is ExecutionStatus.RUNNING else None,
+            place=self._life.given.runner.place,
+            cancel_requested_at=now if was_cancelled else None,
+        )
+        self._life.state.requested(intent)
+        self._unready.add(intent.execution_id)
+        return self._hold_again(row)
+
+    def _hold_again(self, row: ExecutionRow) -> LiveExecution:
+        slots, execution_id = self._life.state.slots, row.intent.execution_id
+        if row.status is ExecutionStatus.RUNNING:
+            slots.take(execution_id, _hold_of(row))
+        else:
+            slots.enqueue(execution_id, _hold_of(row))
+        if row.outcome is not None:
+            slots.leave(execution_id)
+        live = self._live[execution_id] = LiveExecution(row, waits_since=self._life.now())
+        self._life.changed()
+        return live
+
+    async def begin(self, live: LiveExecution) -> StoreError | None:
+        """T1, and off it goes. The error, where it cannot be made durable: it holds nothing then.
+
+        To be run as a task of its own: a caller who stops waiting must not leave it half begun.
+        """
+        try:
+            await self._life.ledger.begin(live.row)
+        except StoreError as error:
+            self._life.trouble(error)
+            self._life.state.slots.release(live.id)
+            self._end(live)
+            return error
+        else:
+            live.is_durable = True
+            self._life.chronicle.admitted(live.row)
+        finally:
+            self._unready.discard(live.id)
+            live.begun.set()
+        if live.row.status is ExecutionStatus.RUNNING:
+            self._life.spawn(self._run(live), live.id)
+        elif live.row.cancel_requested_at is not None:
+            self._cancel_waiting(live)
+        self.start_waiting()
+        return None
+
+    async def cancel(self, live: LiveExecution) -> None:
+        """Ask a run to end, or take it out of the queue. One that has ended stays as it is."""
+        await live.begun.wait()
+        if live.ended.is_set():
+            return
+        if live.row.cancel_requested_at is None:
+            live.becomes(cancel_requested_at=self._life.now())
+            if not live.is_being_settled:
+                with contextlib.suppress(Conflict):
+                    await self._life.ledger.update(live.row)
+        if live.row.status is ExecutionStatus.QUEUED:
+            self._cancel_waiting(live)
+        elif live.run is not None:
+            live.run.stop()
+
+    async def cancel_ahead(self, execution_id: str) -> None:
+        """Have an execution that nobody here knows, but that may be on its way here, not be started
+        when it comes.
+        """
+        if await self.row(execution_id) is None:
+            now, known = time.monotonic(), self._cancelled_ahead
+            self._cancelled_ahead = {
+                id_: at for id_, at in known.items() if now - at < AHEAD_SECONDS
+            }
+            self._cancelled_ahead[execution_id] = now
+
+    async def was_cancelled(self, execution_id: str) -> bool:
+        """Whether somebody has cancelled an execution while it was here."""
+        row = await self.row(execution_id)
+        if row is None:
+            return False
+        is_cancelled = row.status is ExecutionStatus.CANCELLED
+        return is_cancelled or row.cancel_requested_at is not None
+
+    def _cancel_waiting(self, live: LiveExecution) -> None:
+        """Take it out of the queue in this step, so that it is not started, and settle it."""
+        self._give_up_waiting(live, _CANCELLED)
+
+    def _give_up_waiting(self, live: LiveExecution, why: Failed) -> None:
+        self._life.state.slots.release(live.id)
+        self._life.spawn(self._settle(live, why), live.id)
+
+    def interrupt(self) -> None:
+        """Ask everything that runs to end."""
+        for live in self._live.values():
+            if live.run is not None:
+                live.run.stop()
+
+    async def take_up(self, rows: Iterable[ExecutionRow]) -> None:
+        """Go on with what an earlier activation left open.
+
+        Everybody takes the slot, the session and the budget again that it had, before anything may
+        end or start.
+        """
+        lives = [self._hold_again(row) for row in rows]
+        ids = {live.id for live in lives}
+        self._unready |= ids
+        leaving = [live for live in lives if live.row.status is ExecutionStatus.MOVING]
+        for live in lives:
+            live.is_durable = True
+            live.begun.set()
+            if live not in leaving:
+                await self._resume(live)
+        self._unready -= ids
+        for live in leaving:
+            self._unready.add(live.id)
+            live.may_be_elsewhere = True
+            why = seat_failed(self._life, live.row)
+            self._life.spawn(self._leaving.leave(live, why), live.id)
+        self.start_waiting()
+
+    async def _resume(self, live: LiveExecution) -> None:
+        """A run that left a directory is adopted, alive or ended. Of one without, in this place, no
+        process was ever started, for the directory comes first: it waits again, before all others.
+        Of one from another place nobody knows: it is not run again.
+        """
+        given, row, run = self._life.given, live.row, None
+        if row.status is ExecutionStatus.RUNNING:
+            run = given.runner.find(await self.launch(row.intent))
+        if run is not None:
+            self._life.spawn(self._follow(live, run), live.id)
+        elif row.status is ExecutionStatus.RUNNING and row.place != given.runner.place:
+            self._life.spawn(self._settle(live, _LOST), live.id)
+        elif row.cancel_requested_at is not None:
+            self._cancel_waiting(live)
+        elif row.status is ExecutionStatus.RUNNING:
+            self._life.state.slots.demote(live.id)
+            live.becomes(status=ExecutionStatus.QUEUED, started_at=None)
+            await self._note(live)
+
+    async def _note(self, live: LiveExecution) -> None:
+        """Have lists show it as it stands. Where that is lost, the next activation finds it so."""
+        try:
+            await self._life.ledger.update(live.row)
+        except StoreError as error:
+            self._life.trouble(error)
+
+    # -- what waits ------------------------------------------------------------------------------
+
+    async def tend(self) -> None:
+        """Look after what waits, for as long as this life lasts."""
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            if self._life.state.slots.waiting:
+                self.start_waiting()
+
+    def start_waiting(self) -> None:
+        """Start what waits, as far as slots and sessions are free. What cannot be started here is
+        handed on; what has waited as long as it may is given up.
+        """
+        state = self._life.state
+        if state.suspended or not state.slots.waiting:
+            return
+        report = self._life.report()
+        unready = self._unready | self._see_off(report)
+        while (execution_id := state.slots.next(report.capacity, unready)) is not None:
+            live = self._live[execution_id]
+            if self._refusal(live, report) is not None:
+                unready.add(execution_id)
+                continue
+            self._promote(live)
+            self._life.spawn(self._run(live, waited=True), live.id)
+            report = self._life.report()  # what this one holds, the next one cannot have (G6)
+
+    def _promote(self, live: LiveExecution) -> None:
+        """Take the slot, and the budget where it is not reserved yet, in this very step."""
+        state, intent = self._life.state, live.row.intent
+        reserved = held_while_running(state, intent)
+        state.slots.reserve(live.id, reserved)
+        state.slots.promote(live.id)
+        live.becomes(
+            intent=intent.model_copy(update={"reserved_nano_usd": reserved}),
+            status=ExecutionStatus.RUNNING,
+            started_at=self._life.now(),
+            place=self._life.given.runner.place,
+        )
+        self._life.changed()
+
+    def _see_off(self, report: Report) -> set[str]:
+        """Let those go who need not, or cannot, wait here any longer; who cannot start here now."""
+        state, now = self._life.state, self._life.now()
+        for execution_id in tuple(state.slots.waiting):
+            live = self._live[execution_id]
+            is_offered_last = execution_id in self._unready or self._leaving.may_be_offered(live)
+            if _is_out_of_patience(live, now) and not is_offered_last:
+                self._give_up_waiting(live, _waited(live))
+        cannot_start = set()
+        for execution_id in tuple(state.slots.ready(self._unready)):
+            live = self._live[execution_id]
+            refused = self._refusal(live, report)
+            if refused is not None:
+                cannot_start.add(execution_id)
+            is_last = _is_out_of_patience(live, now)
+            if (why := self._leaving.reason(live, refused, report, is_last=is_last)) is not None:
+                self._unready.add(execution_id)
+                self._life.spawn(self._leaving.leave(live, why), live.id)
+        return cannot_start
+
+    def _refusal(self, live: LiveExecution, report: Report) -> Refusal | None:
+        """Why something that waits cannot start here now, slots and sessions apart."""
+        ask = ask_to_start(self._life.state, live.row.intent)
+        return refusal_to_start(report, ask, self._life.given.policy.limits)
+
+    def waits_again(self, live: LiveExecution) -> None:
+        """It was not handed on, and waits where it was."""
+        self._unready.discard(live.id)
+        if live.row.cancel_requested_at is not None:
+            self._cancel_waiting(live)
+
+    # -- a run -----------------------------------------------------------------------------------
+
+    async def _run(self, live: LiveExecution, *, waited: bool = False) -> None:
+        try:
+            if waited:
+                await self._life.ledger.update(live.row)
+                self._life.chronicle.started(live.row)
+            here = await fetched(self._life, live.row, waited=waited)
+            if isinstance(here, Failed):
+                await self._settle(live, here)
+                return
+            if isinstance(here, Elsewhere):
+                live.becomes(started_at=None)
+                await self._settle(live, here.as_failure(), follows=True)
+                return
+            live.row = here.model_copy(update={"cancel_requested_at": live.row.cancel_requested_at})
+            launch = await self._at_its_place(live.row.intent)
+            environment = self._environment(live.row.intent)
+            is_wanted = await self._is_wanted(live)
+        except StoreError as error:
+            self._life.trouble(error)
+            await self._settle(live, Failed(kind=FailureKind.NOT_STARTED, message=str(error)))
+        except ConfigError as error:
+            await self._settle(live, Failed(kind=FailureKind.AUTHENTICATION, message=str(error)))
+        except InvalidRequest as error:
+            await self._settle(live, Failed(kind=FailureKind.INVALID_REQUEST, message=str(error)))
+        else:
+            if is_wanted:
+                await self._follow(live, await self._life.given.runner.start(launch, environment))
+            else:
+                live.becomes(started_at=None)
+                await self._settle(live, _CANCELLED)
+
+    async def _is_wanted(self, live: LiveExecution) -> bool:
+        """Whether nobody has cancelled it, here or where it was before. Its caller may have hung up
+        as it was on its way here, when only an earlier owner could be told.
+        """
+        ids, row = live.row.intent.earlier_owners, live.row
+        if row.cancel_requested_at is None and ids:
+            asked = await asyncio.gather(*(self._was_cancelled_at(each, live.id) for each in ids))
+            if any(asked):
+                live.becomes(cancel_requested_at=self._life.now())
+        return live.row.cancel_requested_at is None
+
+    async def _was_cancelled_at(self, subscription_id: str, execution_id: str) -> bool:
+        """Whether an earlier owner knows that it was cancelled. One that is away cannot tell."""
+        try:
+            async with asyncio.timeout(WANTED_SECONDS):
+                owner = self._life.given.peers.subscription(subscription_id)
+                return await owner.was_cancelled(execution_id)
+        except (PoolError, TimeoutError) as error:
+            fields = {"subscription_id": subscription_id, "execution_id": execution_id}
+            log.warning("earlier owner was not asked", extra={**fields, "problem": str(error)})
+            return False
+
+    async def _follow(self, live: LiveExecution, run: Run) -> None:
+        live.run = run
+        if live.row.cancel_requested_at is not None:
+            run.stop()
+        try:
+            outcome = await run.outcome()
+        except Exception:  # a defect must not keep the slot, nor claim to know what was spent
+            ids = {"subscription_id": self._life.state.spec.id, "execution_id": live.id}
+            log.exception("run could not be read", extra=ids)
+            message = "the run could not be read; what it spent is not known"
+            outcome = Failed(kind=FailureKind.EXECUTION_ERROR, message=message, evidence=False)
+        await self._settle(live, outcome)
+        if live.is_watched or live.row.intent.request.stream:
+            run.keep()
+        else:
+            run.discard()
+
+    async def _at_its_place(self, intent: Intent) -> Launch:
+        """The launch with the real places of its directories; ``InvalidRequest`` for others."""
+        launch, roots = await self.launch(intent), self._life.given.roots
+        agent = await asyncio.to_thread(resolved, launch.agent, intent.grant, roots)
+        return launch.model_copy(update={"agent": agent})
+
+    def _environment(self, intent: Intent) -> Mapping[str, str]:
+        """The variables of a run. The CLI reads the trace it belongs to, where it is to trace."""
+        environment = self._life.given.environment(self._life.state.spec)
+        trace = {} if intent.trace is None else {"TRACEPARENT": intent.trace}
+        return {**environment, **trace}
+
+    async def launch(self, intent: Intent) -> Launch:
+        request, budget = intent.request, intent.request.max_budget_usd
+        known = await self._life.ledger.session(intent.forks or intent.session_id)
+        total = known.total_nano_usd if known else None
+        # A session keeps the system prompt that it began with, unless the request brings another.
+        goes_on = intent.resumes or intent.forks is not None
+        default = None if goes_on or request.tools else self._life.given.system_prompt
+        return Launch(
+            run_id=intent.execution_id,
+            prompt=request.prompt,
+            session_id=intent.session_id,
+            resumes=intent.resumes,
+            forks=intent.forks,
+            model=intent.model,
+            timeout_seconds=intent.timeout_seconds,
+            system_prompt=request.system_prompt or default,
+            max_turns=request.max_turns,
+            max_budget_usd=None if budget is None else format(budget, "f"),
+            json_schema=request.json_schema,
+            images=request.images,
+            tools=request.tools,
+            agent=request.agent,
+            session_total_nano_usd=intent.session_total_nano_usd or total,
+            rates=self._life.state.rates,
+        )
+
+    # -- its end ---------------------------------------------------------------------------------
+
+    async def _settle(
+        self, live: LiveExecution, outcome: Outcome, *, follows: bool = False
+    ) -> None:
+        """T2. Tried until it is durable; whoever waits is told after that, and not before.
+
+        One that ``follows`` its session was not run, and is handed on to where that went.
+        """
+        life = self._life
+        if isinstance(outcome, Failed) and outcome.kind is FailureKind.SESSION_NOT_FOUND:
+            await note_gone(life, live.row.intent)
+        most = life.given.policy.max_attempts
+        elsewhere = follows or goes_elsewhere(live.row, outcome, life.state.standing, most)
+        end = await self._keep(
+            live,
+            lambda: settlement(
+                *(life.state.spec.id, live.row, outcome, life.state.standing, life.now()),
+                goes_elsewhere=elsewhere,
+            ),
+        )
+        if end is None:
+            return
+        life.chronicle.settled(end)
+        if isinstance(outcome, Completed):
+            self._tell_of_suspects(live)
+        if live.row.status is ExecutionStatus.MOVING:
+            life.changed()
+            why = seat_failed(self._life, live.row)
+            life.spawn(self._leaving.leave(live, why), live.id)
+        else:
+            self._ended(live)
+        self.start_waiting()
+
+    def _tell_of_suspects(self, live: LiveExecution) -> None:
+        """Whoever refused what was answered here, so that nobody knew whose fault it was, hears."""
+        for attempt in live.row.intent.earlier_attempts:
+            if was_unsure(attempt.outcome):
+                kind = FailureKind(attempt.outcome)
+                self._life.spawn(self._tell_of_suspect(attempt.subscription_id, kind), live.id)
+
+    async def _tell_of_suspect(self, subscription_id: str, kind: FailureKind) -> None:
+        try:
+            await self._life.given.peers.subscription(subscription_id).suspect(kind)
+        except PoolError as error:
+            fields = {"subscription_id": subscription_id, "problem": str(error)}
+            log.warning("suspect was not told", extra=fields)
+
+    async def end(self, live: LiveExecution, make: Callable[[], Settlement]) -> None:
+        """End an execution whose run, if it had one, was settled before."""
+        if await self._keep(live, make):
+            self._ended(live)
+        self.start_waiting()
+
+    async def _keep(self, live: LiveExecution, make: Callable[[], Settlement]) -> Settlement | None:
+        """Write a settlement until it is durable. None where the execution had ended already, and
+        was counted then.
+        """
+        state = self._life.state
+        live.is_being_settled = True
+        while True:
+            end = make()
+            try:
+                is_new = await self._life.ledger.settle(end)
+                break
+            except StoreError as error:
+                self._life.trouble(error)
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+        live.is_being_settled = False
+        if is_new:
+            cancelled_at = live.row.cancel_requested_at  # perhaps while it was written
+            live.row = end.row.model_copy(update={"cancel_requested_at": cancelled_at})
+            state.settle(end)
+            return end
+        state.slots.release(live.id)
+        self._end(live)
+        return None
+
+    def _ended(self, live: LiveExecution) -> None:
+        self._end(live)
+        self._life.chronicle.ended(live.row)
+        log.info(
+            "execution ended",
+            extra={
+                "subscription_id": self._life.state.spec.id,
+                "execution_id": live.id,
+                "status": live.row.status.value,
+            },
+        )
+
+    def _end(self, live: LiveExecution) -> None:
+        self._unready.discard(live.id)
+        self._live.pop(live.id, None)
+        live.ended.set()
+        self._life.changed()
+
+
+def _hold_of(row: ExecutionRow) -> Hold:
+    intent = row.intent
+    return Hold(intent.session_id, intent.reserved_nano_usd, intent.caller, intent.forks)
+
+
+def _is_out_of_patience(live: LiveExecution, now: datetime) -> bool:
+    patience = timedelta(seconds=live.row.intent.queue_timeout_seconds)
+    return now - (live.waits_since or now) >= patience
+
+
+def _waited(live: LiveExecution) -> Failed:
+    seconds = live.row.intent.queue_timeout_seconds
+    return Failed(
+        kind=FailureKind.QUEUE_TIMEOUT,
+        message=f"no slot became free within {seconds:g} s, and nobody else could take it",
+    )

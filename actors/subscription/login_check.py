@@ -1,0 +1,70 @@
+"""Whether a seat that was found signed out has been signed in since, and when a login ends.
+
+An authentication failure stops a seat for five minutes at a time. Before such a time ends the CLI
+is asked whether there is a credential at all: while there is none, no request is tried on it. The
+end of a login is read again and again: whoever signs in anew tells nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from datetime import timedelta
+
+from actors.subscription.context import Life
+from pool.errors import ConfigError, StoreError
+from pool.executions.outcome import FailureKind
+from pool.subscriptions.standing import active_cooldown, still_signed_out
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+BEFORE_THE_END = timedelta(seconds=10)
+"""When the CLI is asked: its answer takes up to a second, on a busy machine more."""
+READ_SECONDS = 300.0
+"""Reading a file costs nothing; where there is none the CLI is asked, for 0.3 s of one CPU."""
+
+
+async def recheck_login(life: Life) -> None:
+    """Keep a seat stopped while nobody is signed in, for as long as this life lasts."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        cooldown = active_cooldown(life.state.standing, life.now())
+        if cooldown is None or cooldown.cause is not FailureKind.AUTHENTICATION:
+            continue
+        if cooldown.until - life.now() > BEFORE_THE_END:
+            continue
+        if await _is_signed_out(life):
+            try:
+                await life.stand(still_signed_out(life.state.standing, life.now()))
+            except StoreError as error:
+                life.trouble(error)
+
+
+async def _is_signed_out(life: Life) -> bool:
+    try:
+        environment = life.given.environment(life.state.spec)
+        return not await life.given.runner.is_signed_in(environment)
+    except ConfigError as error:  # a credential that is missing altogether, or no CLI to ask
+        log.warning(
+            "login not checked",
+            extra={"subscription_id": life.state.spec.id, "problem": str(error)},
+        )
+        return False
+
+
+async def follow_login(life: Life) -> None:
+    """Let the report say when the login ends, for as long as this life lasts."""
+    while True:
+        with contextlib.suppress(ConfigError, OSError):  # what was known stays
+            await _read_login(life)
+        await asyncio.sleep(READ_SECONDS)
+
+
+async def _read_login(life: Life) -> None:
+    environment = await asyncio.to_thread(life.given.environment, life.state.spec)
+    ends_at = await life.given.runner.login_expires_at(environment, life.now())
+    if ends_at != life.state.login_expires_at:
+        life.state.login_expires_at = ends_at
+        life.changed()

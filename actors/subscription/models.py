@@ -1,0 +1,44 @@
+"""What a subscription's CLI offers: asked at the start of a life, and again every hour.
+
+The CLI may be updated while the pool runs, and the models of an account may change. Nothing waits
+for the answer: until there is one, the pool takes any name that a model may have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from actors.subscription.context import Life
+from pool.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+ASK_SECONDS = 3600.0
+"""An answer takes 0.3 s of one CPU."""
+RETRY_SECONDS = 60.0
+"""While it has said nothing yet: somebody may be installing it, or signing in. Then twice as long
+each time, up to the hour."""
+
+
+async def follow_offer(life: Life) -> None:
+    """Let the report say which models the CLI offers, for as long as this life lasts."""
+    pause = RETRY_SECONDS
+    while True:
+        await _learn(life)
+        await asyncio.sleep(ASK_SECONDS if life.state.models else pause)
+        pause = min(2 * pause, ASK_SECONDS)
+
+
+async def _learn(life: Life) -> None:
+    """What was known stays where the CLI cannot say."""
+    try:
+        environment = life.given.environment(life.state.spec)
+        models = await life.given.runner.models(environment)
+    except (ConfigError, OSError) as error:
+        ids = {"subscription_id": life.state.spec.id}
+        log.warning("models not learned", extra={**ids, "problem": str(error)})
+        return
+    if models != life.state.models:
+        life.state.models = models
+        life.changed()

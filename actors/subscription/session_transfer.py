@@ -1,0 +1,140 @@
+"""Fetching a session's transcript from the subscription that held it, before its next turn.
+
+The order keeps the history whole: the copy is verified and durable here, then the directory notes
+that it has arrived, and only then is anything run on it. A turn that finds the session here already
+fetches nothing, so that no older copy ever replaces a newer one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from actors.subscription.context import Life
+from pool.claude.transcripts.copy import TranscriptGone
+from pool.errors import Conflict, NotFound, PeerLost, PoolError
+from pool.executions.execution import ExecutionRow, Intent
+from pool.executions.outcome import Failed, FailureKind
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+ROUTER_SECONDS = 60.0
+"""How long a router that is away is waited for; a restart takes some seconds."""
+ROUTER_AWAY_SECONDS = 1.0
+NOTE_SECONDS = 2.0
+"""How long a caller waits for the directory to forget what is gone: lists alone profit."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """The session has another home by now: the turn belongs there, or it would fork the history."""
+
+    subscription_id: str
+
+    def as_failure(self) -> Failed:
+        """What the turn fails with if it cannot go there."""
+        message = f"its session went on at {self.subscription_id}, which cannot take this turn"
+        return Failed(kind=FailureKind.SESSION_NOT_MOVED, message=message)
+
+
+async def fetched(
+    life: Life, row: ExecutionRow, *, waited: bool
+) -> ExecutionRow | Failed | Elsewhere:
+    """The execution once the session that it goes on from is here; or why it cannot be.
+
+    Where it has ``waited``, another turn may have taken the session elsewhere meanwhile.
+    Raises ``StoreError`` and ``ConfigError`` as a run does.
+    """
+    intent = row.intent
+    if intent.session_from is None and not (waited and (intent.resumes or intent.forks)):
+        return row
+    try:
+        source = await _source(life, intent)
+        if isinstance(source, Elsewhere):
+            return source
+        return row if source is None else await _fetch(life, row, source)
+    except TranscriptGone as error:
+        return Failed(kind=FailureKind.SESSION_NOT_FOUND, message=str(error))
+    except (Conflict, NotFound, PeerLost, OSError) as error:
+        source_name = f" from {intent.session_from}" if intent.session_from else ""
+        message = f"its session cannot be brought here{source_name}: {_told(error)}"
+        log.warning("session not moved", extra={"session_id": intent.session_id})
+        await _give_back(life, intent)
+        return Failed(kind=FailureKind.SESSION_NOT_MOVED, message=message)
+
+
+async def note_gone(life: Life, intent: Intent) -> None:
+    """Let the directory forget the session of a turn that found no transcript of it. Where that
+    cannot be done now, the next turn finds it out again.
+    """
+    session_id = intent.forks or (intent.session_id if intent.resumes else None)
+    if session_id is None:
+        return
+    held_by = intent.session_from or life.state.spec.id
+    try:
+        async with asyncio.timeout(NOTE_SECONDS):
+            await life.given.peers.router().session_gone(session_id, held_by)
+    except (PoolError, TimeoutError):
+        log.warning("session not forgotten", extra={"session_id": session_id})
+
+
+async def _source(life: Life, intent: Intent) -> str | Elsewhere | None:
+    """Who has the transcript; None where it is here already."""
+    here, session_id = life.state.spec.id, intent.forks or intent.session_id
+    home = await _answer(lambda: life.given.peers.router().session_home(session_id))
+    if home is None:
+        raise TranscriptGone("it was forgotten while it waited")
+    if intent.forks is not None:
+        there = home.fetch_from or home.subscription_id
+        return None if there == here else there
+    return home.fetch_from if home.subscription_id == here else Elsewhere(home.subscription_id)
+
+
+async def _fetch(life: Life, row: ExecutionRow, source: str) -> ExecutionRow:
+    intent, given = row.intent, life.given
+    session_id = intent.forks or intent.session_id
+    copy = await given.peers.subscription(source).session_copy(session_id, intent.execution_id)
+    environment = given.environment(life.state.spec)
+    await asyncio.to_thread(given.runner.install_session, environment, copy)
+    known = {"session_total_nano_usd": copy.total_nano_usd}
+    here = row.model_copy(update={"intent": intent.model_copy(update=known)})
+    await life.ledger.update(here)
+    if intent.forks is None and not await _answer(
+        lambda: given.peers.router().session_arrived(session_id, life.state.spec.id)
+    ):
+        raise Conflict("it was given another home meanwhile")
+    return here
+
+
+async def _answer(question: Callable[[], Awaitable[Answer]]) -> Answer:
+    """The router's answer; one that is being restarted is asked again."""
+    patience = time.monotonic() + ROUTER_SECONDS
+    while True:
+        try:
+            return await question()
+        except PeerLost:
+            if time.monotonic() > patience:
+                raise
+            await asyncio.sleep(ROUTER_AWAY_SECONDS)
+
+
+async def _give_back(life: Life, intent: Intent) -> None:
+    """Let the session be where its transcript is; where that fails, the next turn tries again."""
+    if intent.forks is not None or intent.session_from is None:
+        return
+    try:
+        await life.given.peers.router().session_returns(
+            intent.session_id, life.state.spec.id, intent.session_from
+        )
+    except PeerLost:
+        log.warning("session not given back", extra={"session_id": intent.session_id})
+
+
+def _told(error: Exception) -> str:
+    return (error.strerror or "the disk refuses") if isinstance(error, OSError) else str(error)

@@ -1,0 +1,333 @@
+"""One subscription: it alone owns its ledger, its state, its slots and its queue.
+
+Admission and reservation are one step without an ``await`` between them (G6); what becomes of an
+admitted execution is told in ``runs``. Every method may be called again with the same arguments;
+nothing happens twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import datetime
+from pathlib import Path
+from typing import assert_never
+
+from actors.subscription.context import Life, Surroundings
+from actors.subscription.event_stream import Watchers
+from actors.subscription.external_usage import Beside
+from actors.subscription.live_executions import Runs
+from actors.subscription.login_check import follow_login, recheck_login
+from actors.subscription.models import follow_offer
+from actors.subscription.transcripts import Transcripts
+from actors.subscription.uncertain_cost import Doubts
+from actors.subscription.usage_query import usage_table
+from actors.telemetry.recorder import Doings
+from pool.claude.transcripts.copy import SessionCopy
+from pool.errors import NotFound, StoreError
+from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
+from pool.executions.outcome import FailureKind
+from pool.executions.progress import ProgressPage
+from pool.storage.paging import Page
+from pool.storage.protocol import Ledger
+from pool.subscriptions.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
+from pool.subscriptions.report import Report
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.subscriptions.standing import Standing, suspected
+from pool.subscriptions.state import REMEMBERED, ask_of, recovered
+from pool.usage.breakdown import Question, UsageTable
+from pool.usage.prices import Rates
+from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.totals import BlockTotal
+from pool.values import Value
+
+OBSERVED_EVENTS = 500
+"""How many of the newest limit events the forecast is learned from at activation."""
+PRICED_RECORDS = 200
+"""How many of the newest records prices are learned from at activation."""
+LONGEST_POLL_SECONDS = 30.0
+"""How long one waiting call is held: long enough to be rare, short enough to notice a dead peer."""
+
+
+class Started(Value):
+    """The subscription has the execution: running, waiting, or ended already."""
+
+    execution: Execution
+    report: Report
+
+
+class Recorded(Value):
+    """Whether usage from outside was added, and the subscription afterwards."""
+
+    added: bool
+    report: Report
+
+
+class NotAdmitted(Value):
+    """The subscription does not take it; nothing of it was kept."""
+
+    refusal: Refusal
+    report: Report
+
+
+class Subscription:
+    """The owner of one seat. Made by ``activate``."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+        self._runs = Runs(life)
+        self._watchers = Watchers(life, self._runs)
+        self._transcripts = Transcripts(life, self._runs)
+        self._beside = Beside(life)
+
+    @classmethod
+    async def activate(
+        cls, spec: SubscriptionSpec, ledger: Ledger, surroundings: Surroundings
+    ) -> Subscription:
+        """Rebuild the subscription from its ledger, and go on with what had not ended."""
+        recovery = await ledger.recover(surroundings.clock() - REMEMBERED)
+        life = Life(recovered(spec, recovery), ledger, surroundings)
+        self = cls(life)
+        priced = await ledger.usage(limit=PRICED_RECORDS)
+        life.state.rates = Rates.learned_from(priced.items)
+        seen = await ledger.limits(limit=OBSERVED_EVENTS)
+        life.state.recall(seen.items, surroundings.clock() - REMEMBERED)
+        doubts = Doubts(life, self._runs)
+        await doubts.recover()
+        open_ids = {row.intent.execution_id for row in recovery.open}
+        await asyncio.to_thread(surroundings.runner.sweep, open_ids)
+        await self._runs.take_up(recovery.open)
+        life.spawn(life.end_with_ledger())
+        life.spawn(life.retain())
+        life.spawn(self._runs.tend())
+        life.spawn(recheck_login(life))
+        life.spawn(follow_login(life))
+        life.spawn(follow_offer(life))
+        life.spawn(doubts.rescan())
+        life.spawn(self._beside.watch())
+        life.spawn(self._watchers.expire())
+        return self
+
+    # -- what routers and callers ask ------------------------------------------------------------
+
+    async def start(self, intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
+        """Admit an execution, or refuse it. Asked again with the same id: what became of it.
+
+        Without ``may_wait`` it is refused unless it can run at once: a seat may be free elsewhere.
+        """
+        ids = {"subscription_id": self._life.state.spec.id, "execution_id": intent.execution_id}
+        with self._life.given.tracing.span("admission", intent.trace, **ids):
+            return await self._start(intent, may_wait=may_wait)
+
+    async def _start(self, intent: Intent, *, may_wait: bool) -> Started | NotAdmitted:
+        known = await self._runs.row(intent.execution_id)
+        if known is not None:
+            return self._started(known)
+        now = self._life.now()
+        match self._admission(intent, may_wait=may_wait):
+            case Refusal() as refusal:
+                return self._not_admitted(refusal)
+            case Run():
+                live = self._runs.hold(intent, ExecutionStatus.RUNNING, now)
+            case Wait(reserves=reserves):
+                live = self._runs.hold(intent, ExecutionStatus.QUEUED, now, reserves=reserves)
+            case never:
+                assert_never(never)
+        error = await asyncio.shield(self._life.spawn(self._runs.begin(live), live.id))
+        if error is not None:
+            return self._not_admitted(Refusal(cause=RefusalCause.STORE, detail=str(error)))
+        return self._started(live.row)
+
+    async def result(
+        self, execution_id: str, wait_seconds: float = LONGEST_POLL_SECONDS
+    ) -> Execution:
+        """The execution, once it has ended or ``wait_seconds`` (at most 30) have passed."""
+        live = self._runs.get(execution_id)
+        if live is not None:
+            await _within(wait_seconds, live.ended)
+        row = await self._runs.row(execution_id)
+        if row is None:
+            raise NotFound("execution", execution_id)
+        return self._shown(row)
+
+    async def progress(
+        self, execution_id: str, after: str | None, wait_seconds: float, *, raw: bool = False
+    ) -> ProgressPage:
+        """What came of an execution after a cursor; see ``Watchers.page``."""
+        return await self._watchers.page(execution_id, after, wait_seconds, raw=raw)
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """Stop an execution and wait for its end. One that has ended stays as it is; one that is
+        not here yet (``NotFound``) is not started if it comes.
+        """
+        live = self._runs.get(execution_id)
+        if live is not None:
+            await self._runs.cancel(live)
+        else:
+            await self._runs.cancel_ahead(execution_id)
+        return await self.result(execution_id)
+
+    async def was_cancelled(self, execution_id: str) -> bool:
+        """Whether an execution was cancelled while it was here; asked by who has taken it over,
+        before anything is started there.
+        """
+        return await self._runs.was_cancelled(execution_id)
+
+    async def suspect(self, kind: FailureKind) -> None:
+        """Another subscription has answered what a run here was refused with ``kind``.
+
+        Best effort: where this is lost, the next request of that kind brings it again.
+        """
+        with contextlib.suppress(StoreError):
+            await self._life.stand(suspected(self._life.state.standing, kind, self._life.now()))
+
+    # -- sessions --------------------------------------------------------------------------------
+
+    async def session_copy(self, session_id: str, execution_id: str) -> SessionCopy:
+        """A session's transcript, for another subscription that is to go on with it.
+
+        Turns at its end that answered nothing are left out, and so is that of ``execution_id``.
+        ``Conflict`` while a turn of it runs here, and where it cannot be copied.
+        """
+        return await self._transcripts.copy(session_id, execution_id)
+
+    async def has_at_work(self, session_id: str) -> bool:
+        """Whether a turn of a session runs or waits here, or is being handed on."""
+        return self._transcripts.is_at_work(session_id)
+
+    async def forget_session(self, session_id: str) -> None:
+        """Remove a session's transcript. ``Conflict`` while a turn of it runs or waits."""
+        await self._transcripts.forget(session_id)
+
+    # -- what is known ---------------------------------------------------------------------------
+
+    async def next_report(self, epoch: int, version: int, wait_seconds: float) -> Report:
+        """A report as soon as it differs from the one named; an unchanged one, with its new time,
+        after ``wait_seconds``.
+        """
+        if (epoch, version) == (self._life.state.epoch, self._life.state.version):
+            await _within(wait_seconds, self._life.news)
+        return self._life.report()
+
+    async def doings(self, after: str | None) -> Doings:
+        """What happened after a cursor, and what was counted in this activation. Without a cursor
+        nothing happened yet; ``next_report`` answers once there is more.
+        """
+        return self._life.chronicle.since(after)
+
+    async def executions(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        status: ExecutionStatus | None = None,
+        session_id: str | None = None,
+    ) -> Page[Execution]:
+        page = await self._life.ledger.executions(
+            limit=limit, cursor=cursor, status=status, session_id=session_id
+        )
+        items = tuple(self._shown(row) for row in page.items)
+        return Page[Execution](items=items, next_cursor=page.next_cursor)
+
+    async def usage(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[UsageRecord]:
+        return await self._life.ledger.usage(limit=limit, cursor=cursor, since=since, until=until)
+
+    async def usage_by(self, asked: Question) -> UsageTable:
+        """The sums of its usage, by what is asked; see ``actors.subscription.usage_query``."""
+        return await usage_table(self._life.ledger, asked)
+
+    async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]:
+        return await self._life.ledger.blocks(limit=limit, cursor=cursor)
+
+    async def record(self, record: UsageRecord) -> Recorded:
+        """Count usage from outside the pool. Nothing is added where its id was counted before."""
+        if record.source is UsageSource.OUTSIDE:
+            added = await self._beside.count(record)
+            return Recorded(added=added, report=self._life.report())
+        added = await self._life.ledger.record(record)
+        if added:
+            self._life.state.spend(record)
+            self._life.chronicle.recorded(record)
+        return Recorded(added=added, report=self._life.report())
+
+    # -- what operators order --------------------------------------------------------------------
+
+    async def pause(self) -> Report:
+        """Take no new work; what runs or waits goes on."""
+        return await self._standing(self._life.state.standing.model_copy(update={"paused": True}))
+
+    async def drain(self) -> Report:
+        """Take no new work, for good: the step before removal."""
+        return await self._standing(self._life.state.standing.model_copy(update={"draining": True}))
+
+    async def resume(self) -> Report:
+        """Take work again, whatever it was that stopped it: an order, or a cooldown."""
+        return await self._standing(Standing())
+
+    async def suspend(self) -> Report:
+        """Start nothing more in this activation; what waits is left to the next one."""
+        self._life.state.suspended = True
+        self._life.changed()
+        return self._life.report()
+
+    async def interrupt(self) -> Report:
+        """Ask everything that runs to end; it is settled with what it cost."""
+        self._runs.interrupt()
+        return self._life.report()
+
+    async def backup(self, file: Path) -> None:
+        """Write a copy of the ledger to a file. One that is there already stands for this one."""
+        if not await asyncio.to_thread(file.exists):
+            await self._life.ledger.backup(file)
+
+    async def configure(self, spec: SubscriptionSpec) -> Report:
+        """Go on with changed settings."""
+        if spec != self._life.state.spec:
+            self._life.state.spec = spec
+            self._life.changed()
+            self._runs.start_waiting()
+        return self._life.report()
+
+    async def close(self) -> None:
+        """Let go of the ledger. Runs go on, and the next activation adopts them."""
+        await self._life.close()
+
+    # -- within ----------------------------------------------------------------------------------
+
+    def _admission(self, intent: Intent, *, may_wait: bool) -> Admission:
+        state = self._life.state
+        if state.store_problem is not None:
+            return Refusal(cause=RefusalCause.STORE, detail=state.store_problem)
+        ask = ask_of(state, intent, may_wait=may_wait)
+        return admit(self._life.report(), ask, self._life.given.policy.limits)
+
+    async def _standing(self, standing: Standing) -> Report:
+        await self._life.stand(standing)
+        return self._life.report()
+
+    def _started(self, row: ExecutionRow) -> Started:
+        return Started(execution=self._shown(row), report=self._life.report())
+
+    def _not_admitted(self, refusal: Refusal) -> NotAdmitted:
+        self._life.chronicle.refused(refusal.cause)
+        return NotAdmitted(refusal=refusal, report=self._life.report())
+
+    def _shown(self, row: ExecutionRow) -> Execution:
+        execution = shown(self._life.state.spec.id, row)
+        if row.status.is_final:
+            return execution
+        model = self._life.state.runs_as(execution.model)
+        return execution.model_copy(update={"model": model})
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(min(seconds, LONGEST_POLL_SECONDS)):
+            await event.wait()

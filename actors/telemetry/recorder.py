@@ -1,0 +1,222 @@
+"""What an owner, and what a router, has to tell of itself: news for whoever looks on, and counts.
+
+They are called where something is done already, and durable: telling never waits, never fails and
+never decides anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+from actors.telemetry.event_log import MOST_AT_ONCE, Happenings
+from actors.telemetry.tracing import OFF, Tracing
+from pool.alerts.alerts import POOL, Alert, AlertKind
+from pool.errors import PoolError
+from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, model_of
+from pool.executions.outcome import Completed, Outcome
+from pool.subscriptions.admission import RefusalCause
+from pool.subscriptions.settlement import Settlement
+from pool.telemetry.counters import RouterTally, SeatTally, counted
+from pool.telemetry.events import (
+    Happening,
+    HappeningKind,
+    HappeningPage,
+    Wanted,
+    alerted,
+    dispatched,
+    of_execution,
+    recorded,
+    run_seconds,
+)
+from pool.usage.records import UsageRecord
+from pool.values import Value
+
+
+class Doings(Value):
+    """What an owner did: what is new since a cursor, and all of its counts."""
+
+    page: HappeningPage
+    tally: SeatTally
+
+
+def outcome_name(outcome: Outcome) -> str:
+    """How a run ended, in one word."""
+    return "completed" if isinstance(outcome, Completed) else outcome.kind.value
+
+
+class SeatChronicle:
+    """An owner's."""
+
+    def __init__(
+        self,
+        subscription_id: str,
+        epoch: int,
+        clock: Callable[[], datetime],
+        changed: Callable[[], None],
+        tracing: Tracing = OFF,
+        ledgers_lost: int = 0,
+    ) -> None:
+        self._id = subscription_id
+        self._clock = clock
+        self._changed = changed
+        self._tracing = tracing
+        self._happenings = Happenings(f"{epoch:x}", clock)
+        self._tally = SeatTally(
+            subscription_id=subscription_id, epoch=epoch, ledgers_lost=ledgers_lost
+        )
+
+    def since(self, cursor: str | None) -> Doings:
+        """What happened after a cursor; without one, nothing yet."""
+        return Doings(page=self._happenings.page(cursor, limit=MOST_AT_ONCE), tally=self._tally)
+
+    def admitted(self, row: ExecutionRow) -> None:
+        """An execution is held here, durably: it waits, or runs."""
+        if row.status is ExecutionStatus.RUNNING:
+            self.started(row)
+        else:
+            self._tell(HappeningKind.EXECUTION_QUEUED, row)
+
+    def started(self, row: ExecutionRow) -> None:
+        """Its run begins."""
+        if row.started_at is not None:
+            waited = (row.started_at - row.intent.created_at).total_seconds()
+            self._count(queue_wait=self._tally.queue_wait.having(waited))
+            self._span("wait", row, row.intent.created_at, row.started_at)
+        self._tell(HappeningKind.EXECUTION_STARTED, row)
+
+    def settled(self, end: Settlement) -> None:
+        """What its run came to was made durable; it need not have ended with that."""
+        outcome, seconds = end.row.outcome, run_seconds(end.row)
+        if outcome is not None and seconds is not None and end.row.status is not _MOVED:
+            self._count(
+                runs=counted(self._tally.runs, outcome_name(outcome)),
+                run=self._tally.run.having(seconds),
+            )
+            self._trace_run(end.row, outcome)
+        cooldown = end.standing.cooldown if end.standing is not None else None
+        if cooldown is not None and cooldown.since == end.row.finished_at:
+            self._count(cooldowns=counted(self._tally.cooldowns, cooldown.cause.value))
+        if end.record is not None:
+            self.recorded(end.record)
+
+    def ended(self, row: ExecutionRow) -> None:
+        """It ended here, for good or because it went on elsewhere."""
+        if row.status is _MOVED:
+            self._count(moved=self._tally.moved + 1)
+            self._tell(HappeningKind.EXECUTION_MOVED, row)
+        else:
+            self._count(executions=counted(self._tally.executions, row.status.value))
+            self._tell(HappeningKind.EXECUTION_ENDED, row)
+
+    def recorded(self, record: UsageRecord) -> None:
+        """Usage was counted."""
+        self._add(recorded(record, self._clock()))
+
+    def refused(self, cause: RefusalCause) -> None:
+        self._count(refusals=counted(self._tally.refusals, cause.value))
+
+    def store_failed(self) -> None:
+        self._count(store_failures=self._tally.store_failures + 1)
+
+    def _trace_run(self, row: ExecutionRow, outcome: Outcome) -> None:
+        """Told at its end, from what is durable: a run that was adopted is told in full."""
+        if row.started_at is None or row.finished_at is None:
+            return
+        name, failed = outcome_name(outcome), not isinstance(outcome, Completed)
+        ids = {"outcome": name, "model": model_of(row)}
+        self._span("run", row, row.started_at, row.finished_at, failed=failed, **ids)
+        self._span("settle", row, row.finished_at, self._clock())
+
+    def _span(
+        self,
+        name: str,
+        row: ExecutionRow,
+        begun_at: datetime,
+        ended_at: datetime,
+        *,
+        failed: bool = False,
+        **ids: str,
+    ) -> None:
+        ids = {"subscription_id": self._id, "execution_id": row.intent.execution_id, **ids}
+        self._tracing.told(name, row.intent.trace, begun_at, ended_at, failed=failed, **ids)
+
+    def _count(self, **counts: object) -> None:
+        self._tally = self._tally.model_copy(update=counts)
+
+    def _tell(self, kind: HappeningKind, row: ExecutionRow) -> None:
+        self._add(of_execution(kind, self._id, row, self._clock()))
+
+    def _add(self, happening: Happening) -> None:
+        self._happenings.add(happening)
+        self._changed()
+
+
+_MOVED = ExecutionStatus.MOVED
+
+
+class PoolChronicle:
+    """A router's: its own doings, and what it heard of its owners."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._happenings = Happenings(os.urandom(6).hex(), clock)
+        self._tally = RouterTally()
+
+    @property
+    def tally(self) -> RouterTally:
+        return self._tally.model_copy(update={"happenings": self._happenings.count})
+
+    async def page(self, after: str | None, wanted: Wanted, wait_seconds: float) -> HappeningPage:
+        return await self._happenings.next_page(after, wanted, wait_seconds)
+
+    def heard(self, happening: Happening) -> None:
+        """Something that an owner tells."""
+        self._happenings.add(happening)
+
+    def admitted(self, execution: Execution, asked_at: datetime) -> None:
+        now = self._clock()
+        seconds = (now - asked_at).total_seconds()
+        self._count(
+            dispatches=counted(self._tally.dispatches, "admitted"),
+            dispatch=self._tally.dispatch.having(seconds),
+        )
+        self._happenings.add(dispatched(execution, now))
+
+    def refused(self, execution_id: str, error: PoolError) -> None:
+        """A request came to nothing; of the error only its name is told."""
+        name = _name(error)
+        self._count(dispatches=counted(self._tally.dispatches, name))
+        self._tell(HappeningKind.REQUEST_REFUSED, execution_id=execution_id, data={"error": name})
+
+    def failed_over(self, source: str, target: str, execution_id: str, cause: str) -> None:
+        self._count(failovers=counted(self._tally.failovers, cause))
+        data = {"to": target, "cause": cause}
+        self._tell(
+            HappeningKind.FAILOVER, subscription_id=source, execution_id=execution_id, data=data
+        )
+
+    def session_moved(self, session_id: str, source: str, target: str) -> None:
+        self._count(session_moves=self._tally.session_moves + 1)
+        data = {"from": source}
+        self._tell(
+            HappeningKind.SESSION_MOVED, subscription_id=target, session_id=session_id, data=data
+        )
+
+    def alerted(self, alert: Alert) -> None:
+        about_seat = alert.subject != POOL and alert.kind is not AlertKind.USAGE_DIFFERS
+        self._count(alerts=counted(self._tally.alerts, alert.kind.value))
+        self._happenings.add(alerted(alert, about_seat))
+
+    def _count(self, **counts: object) -> None:
+        self._tally = self._tally.model_copy(update=counts)
+
+    def _tell(self, kind: HappeningKind, **of: object) -> None:
+        self._happenings.add(Happening.model_validate({"kind": kind, "at": self._clock(), **of}))
+
+
+def _name(error: PoolError) -> str:
+    """``KeyReused`` as ``key_reused``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()

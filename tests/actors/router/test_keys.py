@@ -1,0 +1,554 @@
+"""Keys inside a whole local pool: what is reserved, given back and charged, whatever dies."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from localpool import FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
+
+from actors.router.keys import Keyring
+from actors.router.reservations import Reservations
+from actors.router.router import Router
+from pool.errors import (
+    Conflict,
+    InvalidRequest,
+    KeyEnded,
+    NotFound,
+    NotPermitted,
+    OverBudget,
+    PeerLost,
+    RateLimited,
+    TooManyAtOnce,
+    Unavailable,
+)
+from pool.executions.execution import Execution
+from pool.executions.outcome import Failed, FailureKind
+from pool.executions.request import ExecutionRequest
+from pool.keys.api_keys import IssuedKey, KeySpec, KeyStanding, fingerprint, presented
+from pool.keys.quotas import Charge
+from pool.usage.records import Usage
+
+OpenPool = Callable[..., Awaitable[LocalPool]]
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def ask(prompt: str = "q", **of: object) -> ExecutionRequest:
+    return ExecutionRequest.model_validate({"prompt": prompt} | of)
+
+
+def key(name: str = "ci", **of: object) -> KeySpec:
+    return KeySpec.model_validate({"name": name, "scopes": ("execute", "read", "admin")} | of)
+
+
+async def make(pool: LocalPool, **of: object) -> IssuedKey:
+    return await pool.client.create_key(key(**of))
+
+
+async def start(pool: LocalPool, prompt: str = "q", **of: Any) -> Execution:
+    return await pool.client.start(ask(prompt, **of), caller="ci")
+
+
+async def used(pool: LocalPool, name: str = "ci") -> KeyStanding:
+    found = next(each for each in await pool.client.keys() if each.name == name)
+    assert found.used is not None
+    return found.used
+
+
+async def settled(pool: LocalPool) -> KeyStanding:
+    """What the key has used, once nothing is reserved any more."""
+    async with asyncio.timeout(10):
+        while (now := await used(pool)).running:
+            await asyncio.sleep(0.01)
+    return now
+
+
+# -- who may enter -------------------------------------------------------------------------------
+
+
+async def test_a_pool_is_open_until_a_key_was_made_and_not_again(local_pool: LocalPool) -> None:
+    before = await local_pool.client.is_open()
+    issued = await make(local_pool)
+    await local_pool.client.revoke_key(issued.key.id)
+
+    assert (before, await local_pool.client.is_open()) == (True, False)
+
+
+async def test_the_first_key_must_be_able_to_administer(local_pool: LocalPool) -> None:
+    with pytest.raises(InvalidRequest, match="scopes: must hold admin in the first key"):
+        await make(local_pool, scopes=("execute",))
+    await make(local_pool)
+
+    assert await make(local_pool, name="second", scopes=("execute",))
+
+
+async def test_a_key_is_known_by_its_secret(local_pool: LocalPool) -> None:
+    issued = await make(local_pool, scopes=("read", "admin"))
+
+    holder = await local_pool.client.authenticate(secret_of(issued))
+    other = await local_pool.client.authenticate(fingerprint(f"cp_{issued.key.id}_not-the-secret"))
+
+    assert holder is not None
+    assert (holder.name, holder.scopes) == ("ci", ("read", "admin"))
+    assert other is None
+
+
+def secret_of(issued: IssuedKey) -> Any:
+    return presented(issued.secret.get_secret_value())
+
+
+async def test_a_revoked_key_opens_nothing_and_a_rotated_one_opens_with_both_secrets(
+    local_pool: LocalPool, clock: ManualClock
+) -> None:
+    old = await make(local_pool)
+    new = await local_pool.client.rotate_key(old.key.id, grace_seconds=60)
+
+    async def opens(issued: IssuedKey) -> bool:
+        return await local_pool.client.authenticate(secret_of(issued)) is not None
+
+    within = (await opens(old), await opens(new))
+    clock.advance(timedelta(seconds=60))
+    after = (await opens(old), await opens(new))
+    await local_pool.client.revoke_key(old.key.id)
+
+    assert (within, after) == ((True, True), (False, True))
+    assert not await opens(new)
+
+
+async def test_what_makes_no_sense_is_refused_by_name(
+    local_pool: LocalPool, clock: ManualClock
+) -> None:
+    await make(local_pool)
+
+    with pytest.raises(Conflict, match="'ci'"):
+        await make(local_pool)
+    with pytest.raises(InvalidRequest, match="expires_at: has passed already"):
+        await make(local_pool, name="late", expires_at=clock.now)
+    with pytest.raises(NotFound):
+        await local_pool.client.revoke_key("nobody")
+
+
+async def test_a_key_of_the_file_is_shown_and_can_be_changed_there_alone(
+    local_pool: LocalPool, clock: ManualClock
+) -> None:
+    keyring = Keyring(
+        local_pool.router._directory, local_pool.peers, [key(max_concurrent=1)], "m", clock
+    )
+
+    shown = await keyring.keys()
+
+    assert [(each.id, each.declared) for each in shown] == [("config:ci", True)]
+    assert not await keyring.is_open()
+    with pytest.raises(Conflict, match=r"pool\.toml"):
+        await keyring.revoke("config:ci")
+    with pytest.raises(Conflict, match=r"pool\.toml"):
+        await keyring.create(key(), fingerprint("cp_id_secret"))
+
+
+async def test_a_key_of_the_file_shuts_out_a_made_one_of_the_same_name(
+    local_pool: LocalPool, clock: ManualClock
+) -> None:
+    issued = await make(local_pool)
+    keyring = Keyring(local_pool.router._directory, local_pool.peers, [key()], "m", clock)
+
+    assert await keyring.authenticate(secret_of(issued)) is None
+
+
+# -- what is not permitted -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limits", "request_", "field"),
+    [
+        ({"models": ["claude-haiku-*"]}, {"model": "claude-opus-4-1"}, "model"),
+        ({"subscriptions": ["sub2"]}, {"subscription_id": "sub1"}, "subscription_id"),
+        ({"max_request_usd": 1}, {"max_budget_usd": 2}, "max_budget_usd"),
+    ],
+)
+async def test_what_a_key_does_not_cover_is_refused_by_field_and_holds_nothing(
+    local_pool: LocalPool, limits: dict[str, Any], request_: dict[str, Any], field: str
+) -> None:
+    await make(local_pool, daily_budget_usd=10, **limits)
+
+    with pytest.raises(NotPermitted) as refused:
+        await start(local_pool, **request_)
+
+    assert refused.value.field == field
+    assert (await used(local_pool)).reserved_usd == 0
+
+
+async def test_a_request_goes_to_the_subscriptions_of_its_key_alone(
+    local_pool: LocalPool,
+) -> None:
+    await make(local_pool, subscriptions=["*3"])
+
+    ran = [await start(local_pool, str(number)) for number in range(4)]
+
+    assert {each.subscription_id for each in ran} == {"sub3"}
+
+
+async def test_a_session_of_another_subscription_is_out_of_reach(local_pool: LocalPool) -> None:
+    await make(local_pool, subscriptions=["sub2"])
+    elsewhere = await local_pool.client.execute(ask(subscription_id="sub1"))
+
+    with pytest.raises(NotPermitted) as refused:
+        await start(local_pool, session_id=elsewhere.session_id)
+
+    assert refused.value.field == "session_id"
+
+
+async def test_a_key_that_ended_on_the_way_starts_nothing(
+    local_pool: LocalPool, clock: ManualClock
+) -> None:
+    revoked = await make(local_pool)
+    await local_pool.client.revoke_key(revoked.key.id)
+    await make(local_pool, name="late", expires_at=clock.now + HOUR)
+    clock.advance(HOUR)
+
+    with pytest.raises(KeyEnded, match="was revoked"):
+        await start(local_pool)
+    with pytest.raises(KeyEnded, match="has expired"):
+        await local_pool.client.start(ask(), caller="late")
+
+
+async def test_the_price_limit_of_a_key_goes_with_its_requests(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    await make(local_pool, max_request_usd="0.5")
+
+    await start(local_pool)
+    await start(local_pool, "mine", max_budget_usd="0.1")
+
+    runs = await runner.wait_for_runs(2)
+    assert [each.launch.max_budget_usd for each in runs] == ["0.5", "0.1"]
+
+
+async def test_a_caller_that_is_no_key_is_not_limited(local_pool: LocalPool) -> None:
+    await make(local_pool, max_concurrent=1)
+
+    assert await local_pool.client.execute(ask(), caller="a program in the cluster")
+
+
+# -- what is used up -----------------------------------------------------------------------------
+
+
+async def test_a_run_holds_its_price_and_is_charged_its_cost(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    await make(local_pool, daily_budget_usd=10)
+    await start(local_pool, max_budget_usd=6)
+
+    held = await used(local_pool)
+    (await runner.wait_for_runs(1))[0].end(completed(cost_usd="1.25"))
+    charged = await settled(local_pool)
+
+    assert (held.running, held.reserved_usd, held.today_usd) == (1, 6, 0)
+    assert (charged.reserved_usd, charged.today_usd) == (0, Decimal("1.25"))
+    assert charged.week_usd == Decimal("1.25")
+
+
+@pytest.mark.parametrize(
+    ("limits", "error", "reason"),
+    [
+        ({"daily_budget_usd": 10}, OverBudget, "daily_budget"),
+        ({"weekly_budget_usd": 10}, OverBudget, "weekly_budget"),
+        ({"max_concurrent": 1}, TooManyAtOnce, "concurrency"),
+        ({"requests_per_minute": 6, "burst": 1}, RateLimited, "rate"),
+    ],
+)
+async def test_what_is_used_up_is_refused_with_its_reason_and_holds_nothing_more(
+    local_pool: LocalPool,
+    runner: FakeRunner,
+    limits: dict[str, Any],
+    error: type[OverBudget],
+    reason: str,
+) -> None:
+    runner.hold = True
+    await make(local_pool, **limits)
+    await start(local_pool, max_budget_usd=6)
+
+    with pytest.raises(error) as refused:
+        await start(local_pool, "again", max_budget_usd=6)
+
+    assert refused.value.reason == reason
+    assert (await used(local_pool)).running == 1
+    assert len(runner.runs) == 1
+
+
+async def test_of_many_requests_at_once_no_more_run_than_the_budget_pays_for(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    await make(local_pool, daily_budget_usd=2, max_request_usd="0.5")
+
+    answers = await asyncio.gather(
+        *(start(local_pool, str(number)) for number in range(20)), return_exceptions=True
+    )
+
+    assert [type(each) for each in answers].count(OverBudget) == 16
+    assert (await used(local_pool)).reserved_usd == 2
+
+
+async def test_a_request_that_is_repeated_reserves_once(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    await make(local_pool, max_concurrent=1, requests_per_minute=1, burst=1)
+
+    first, again = [
+        await local_pool.client.start(ask(), caller="ci", idempotency_key="k") for _ in range(2)
+    ]
+
+    assert first.id == again.id
+    assert (await used(local_pool)).running == 1
+
+
+async def test_a_request_that_has_ended_is_answered_again_and_charged_once(
+    local_pool: LocalPool,
+) -> None:
+    await make(local_pool, daily_budget_usd="0.3")
+    asking = {"caller": "ci", "idempotency_key": "k"}
+    first = await local_pool.client.execute(ask(), **asking)
+    await settled(local_pool)
+
+    again = await local_pool.client.execute(ask(), **asking)
+
+    assert again == first
+    assert (await settled(local_pool)).today_usd == Decimal("0.0006")
+
+
+async def test_a_request_that_nobody_takes_gives_back_what_it_held(
+    local_pool: LocalPool,
+) -> None:
+    await make(local_pool, daily_budget_usd=1, max_request_usd=1)
+    for each in ("sub1", "sub2", "sub3"):
+        await local_pool.client.pause(each)
+
+    with pytest.raises(Unavailable):
+        await start(local_pool)
+
+    assert (await used(local_pool)).reserved_usd == 0
+
+
+async def test_a_budget_is_whole_again_on_the_next_day(
+    local_pool: LocalPool, clock: ManualClock
+) -> None:
+    await make(local_pool, daily_budget_usd="0.0006", weekly_budget_usd=5)
+    await start(local_pool)
+    await settled(local_pool)
+
+    with pytest.raises(OverBudget) as refused:
+        await start(local_pool, "again")
+    clock.now = refused.value.retry_at or clock.now
+
+    async with local_pool.router._keyring.admitted("ci", "e1", ask("tomorrow")):
+        assert (await used(local_pool)).running == 1
+
+
+async def test_what_is_in_doubt_is_held_until_its_block_is_over(
+    local_pool: LocalPool, runner: FakeRunner, clock: ManualClock
+) -> None:
+    await make(local_pool, weekly_budget_usd=10)
+    lost = Failed(kind=FailureKind.KILLED, message="gone", usage=usage_of("0.5"), evidence=False)
+    runner.script.append(lost)
+
+    await start(local_pool, max_budget_usd=6)
+    in_doubt = await settled(local_pool)
+    clock.advance(5 * HOUR)
+    later = await used(local_pool)
+
+    assert (in_doubt.week_usd, in_doubt.reserved_usd) == (Decimal("0.5"), Decimal("5.5"))
+    assert (later.week_usd, later.reserved_usd) == (Decimal("0.5"), 0)
+
+
+async def test_a_run_that_cost_nothing_gives_everything_back(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    await make(local_pool, weekly_budget_usd=10)
+    runner.script.append(Failed(kind=FailureKind.MAX_TURNS, message="no", usage=Usage()))
+
+    await start(local_pool, max_budget_usd=6)
+    now = await settled(local_pool)
+
+    assert (now.week_usd, now.reserved_usd) == (0, 0)
+
+
+async def test_a_run_that_goes_on_at_another_seat_is_followed_there_and_charged_once(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    await make(local_pool, weekly_budget_usd=10, subscriptions=["sub1", "sub2"])
+    runner.script.append(Failed(kind=FailureKind.OVERLOADED, message="busy", usage=usage_of("0.5")))
+    runner.script.append(completed(cost_usd="2"))
+
+    execution = await local_pool.client.execute(ask(max_budget_usd=6), caller="ci")
+    now = await settled(local_pool)
+
+    assert {each.subscription_id for each in execution.attempts} == {"sub1", "sub2"}
+    assert (now.week_usd, now.reserved_usd) == (Decimal("2.5"), 0)
+
+
+# -- whatever dies -------------------------------------------------------------------------------
+
+
+async def new_router(pool: LocalPool, clock: ManualClock) -> None:
+    """End the router's activation and begin the next one on the same directory."""
+    old = pool.router
+    await old.close()
+    directory = await pool.stores.open_directory()
+    pool.router = pool.peers.the_router = await Router.activate(
+        directory, pool.peers, old._settings, clock
+    )
+    await pool.router.reports()
+
+
+async def test_a_new_router_charges_what_the_old_one_had_placed(
+    local_pool: LocalPool, runner: FakeRunner, clock: ManualClock
+) -> None:
+    runner.hold = True
+    await make(local_pool, daily_budget_usd=10)
+    await start(local_pool, max_budget_usd=6)
+    run = (await runner.wait_for_runs(1))[0]
+
+    await new_router(local_pool, clock)
+    held = await used(local_pool)
+    run.end(completed(cost_usd="2"))
+
+    assert held.reserved_usd == 6
+    assert (await settled(local_pool)).today_usd == 2
+
+
+async def test_a_run_that_ended_while_there_was_no_router_is_charged(
+    local_pool: LocalPool, runner: FakeRunner, clock: ManualClock
+) -> None:
+    runner.hold = True
+    await make(local_pool, daily_budget_usd=10)
+    execution = await start(local_pool, max_budget_usd=6)
+    run = (await runner.wait_for_runs(1))[0]
+    await local_pool.router._keyring.close()  # the task that would settle it is gone
+    run.end(completed(cost_usd="2"))
+    await local_pool.client.result(execution.id, wait_seconds=10)
+    unsettled = await used(local_pool)
+
+    await new_router(local_pool, clock)
+
+    assert unsettled.reserved_usd == 6
+    assert (await settled(local_pool)).today_usd == 2
+
+
+async def test_keys_and_limits_outlive_the_router(
+    local_pool: LocalPool, runner: FakeRunner, clock: ManualClock
+) -> None:
+    runner.hold = True
+    issued = await make(local_pool, max_concurrent=1)
+    await start(local_pool)
+
+    await new_router(local_pool, clock)
+
+    assert await local_pool.client.authenticate(secret_of(issued)) is not None
+    with pytest.raises(TooManyAtOnce):
+        await start(local_pool, "another")
+
+
+async def test_a_subscription_that_restarts_in_the_middle_is_asked_again(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    pool = await open_pool(spec("sub1"))
+    runner.hold = True
+    await make(pool, daily_budget_usd=10)
+    await start(pool, max_budget_usd=6)
+    run = (await runner.wait_for_runs(1))[0]
+
+    await pool.router._keyring.close()
+    reservations = Reservations(pool.router._directory, pool.peers, pool.clock, poll_seconds=0.05)
+    await reservations.recover()
+    await pool.restart("sub1")
+    run.end(completed(cost_usd="2"))
+
+    assert (await settled(pool)).today_usd == 2
+    await reservations.close()
+
+
+async def test_a_reservation_whose_execution_is_nowhere_is_given_back_after_a_while(
+    local_pool: LocalPool, clock: ManualClock
+) -> None:
+    """The router died between the reservation and the placing."""
+    await make(local_pool, daily_budget_usd=10)
+    directory = local_pool.router._directory
+    (made,) = await directory.keys.keys()
+    charge = Charge(execution_id="e1", key_id=made.id, amount_nano_usd=1, at=clock.now)
+    await directory.claim(execution_id="e1", digest="d", now=clock.now)
+    await directory.keys.reserve(charge, made)
+
+    reservations = Reservations(directory, local_pool.peers, clock, nowhere_seconds=0.05)
+    await reservations.recover()
+    await settled(local_pool)
+    await reservations.close()
+
+    assert (await used(local_pool)).today_usd == 0
+
+
+async def test_a_reservation_that_nobody_can_tell_about_ends_after_two_days_as_spent(
+    local_pool: LocalPool, clock: ManualClock
+) -> None:
+    await make(local_pool, weekly_budget_usd=10)
+    directory = local_pool.router._directory
+    (made,) = await directory.keys.keys()
+    amount = 3 * 10**9
+    charge = Charge(execution_id="e1", key_id=made.id, amount_nano_usd=amount, at=clock.now)
+    await directory.keys.reserve(charge, made)
+    clock.advance(2 * DAY + HOUR)
+
+    reservations = Reservations(directory, local_pool.peers, clock)
+    await reservations.recover()
+    ended = await settled(local_pool)
+    await reservations.close()
+
+    assert ended.week_usd == 3
+
+
+async def test_where_it_is_not_known_whether_it_runs_the_reservation_is_kept(
+    local_pool: LocalPool, runner: FakeRunner, clock: ManualClock
+) -> None:
+    runner.hold = True
+    await make(local_pool, daily_budget_usd=10)
+    request, directory = ask(max_budget_usd=6), local_pool.router._directory
+    execution = await local_pool.client.start(request, execution_id="e1")
+    keyring = local_pool.router._keyring
+
+    with pytest.raises(PeerLost):
+        async with keyring.admitted("ci", "e1", request):
+            raise PeerLost("sub1", "TimeoutError")
+    held = await used(local_pool)
+    (await runner.wait_for_runs(1))[0].end(completed(cost_usd="2"))
+
+    assert await directory.locate(execution.id) is not None
+    assert held.reserved_usd == 6
+    assert (await settled(local_pool)).today_usd == 2
+
+
+# -- secrets -------------------------------------------------------------------------------------
+
+
+def everything_below(folder: Path) -> bytes:
+    return b"".join(each.read_bytes() for each in folder.rglob("*") if each.is_file())
+
+
+async def test_no_secret_is_in_the_database(
+    local_pool: LocalPool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    issued = await make(local_pool, max_concurrent=2)
+    turned = await local_pool.client.rotate_key(issued.key.id)
+    await start(local_pool)
+    await settled(local_pool)
+    await local_pool.router.close()
+
+    kept = await asyncio.to_thread(everything_below, tmp_path)
+    secrets = [each.secret.get_secret_value() for each in (issued, turned)]
+    for secret in secrets:
+        assert secret.split("_", 2)[2].encode() not in kept
+        assert secret.split("_", 2)[2] not in caplog.text
+    assert issued.key.id.encode() in kept
