@@ -13,7 +13,6 @@ import typer
 
 from api.cli import (
     backup,
-    demo,
     doctor,
     explain,
     keys,
@@ -26,6 +25,7 @@ from api.cli import (
     subscriptions,
     usage,
 )
+from api.demo import command as demo
 from pool.config import spare_loopback
 
 app = typer.Typer(

@@ -2,7 +2,7 @@
 
 Every error stores its arguments and formats in ``__str__``: Ray rebuilds an exception as
 ``cls(*exc.args)``, so all arguments go to ``super().__init__``. A message says what happened, to
-what, and what to do next. HTTP statuses for these stand in ``api/problems.py``.
+what, and what to do next. HTTP statuses for these stand in ``api/web/problems.py``.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def doctor(
     It warns where two subscriptions are one account. It starts nothing, changes nothing and spends
     nothing. Exit code 1 when something would not work.
     """
-    from api.checkup import examine  # noqa: PLC0415 - --help need not wait for it
+    from api.server.checkup import examine  # noqa: PLC0415 - --help need not wait for it
 
     findings = asyncio.run(examine(config, environment()))
     table = Table.grid(padding=(0, 2))

@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.board import dollars
+from api.cli.display.board import dollars
 from api.cli.service import (
     DEFAULT_KEY_ENV,
     DEFAULT_URL,

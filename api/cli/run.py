@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.board import dollars
+from api.cli.display.board import dollars
 from api.cli.service import (
     DEFAULT_KEY_ENV,
     DEFAULT_URL,

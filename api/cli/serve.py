@@ -55,7 +55,7 @@ def configured(path: Path, *, host: str | None, port: int | None) -> Config:
 
 def _run(config: Config) -> None:
     from actors.telemetry import logs  # noqa: PLC0415
-    from api import server  # noqa: PLC0415 - Ray takes seconds that --help need not wait for
+    from api.server import serve as server  # noqa: PLC0415 - Ray takes seconds that --help need not wait for
 
     logs.configure(config.pool.log_level)
     asyncio.run(server.serve(config, typer.echo))

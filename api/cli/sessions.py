@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.board import span
+from api.cli.display.board import span
 from api.cli.service import (
     DEFAULT_KEY_ENV,
     DEFAULT_URL,

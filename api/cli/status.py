@@ -9,7 +9,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from api.cli.board import board
+from api.cli.display.board import board
 from api.cli.service import DEFAULT_KEY_ENV, DEFAULT_URL, AsJson, KeyEnv, Service, Url, service
 
 REFRESH_SECONDS = 1.0

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.board import board
+from api.cli.display.board import board
 from api.cli.service import (
     DEFAULT_KEY_ENV,
     DEFAULT_URL,

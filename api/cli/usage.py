@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.chart import DayChart, money
+from api.cli.display.chart import DayChart, money
 from api.cli.service import (
     DEFAULT_KEY_ENV,
     DEFAULT_URL,
@@ -28,7 +28,7 @@ from api.cli.service import (
     service,
     understood,
 )
-from api.usage_lines import csv_lines, json_lines
+from api.web.usage_lines import csv_lines, json_lines
 from pool.usage.breakdown import CostSource, Grouping, UsageBreakdown, UsageRow
 from pool.values import instant_text
 

@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 
-from api.demo.messages_api import create_app
-from api.demo.server import serving
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import serving
 
 
 def main() -> None:

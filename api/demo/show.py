@@ -21,14 +21,14 @@ from rich.live import Live
 from rich.table import Table
 
 from actors.runtime import shells as remote
-from api.app import create_app
-from api.cli.board import board, dollars
-from api.demo import messages_api, server
-from api.demo.behaviour import Behaviour
-from api.demo.bill import Usage
-from api.demo.standin import Standin
-from api.keys import Keys
-from api.listening import bound, listening
+from api.cli.display.board import board, dollars
+from api.demo.standin import messages_api, server
+from api.demo.standin.behaviour import Behaviour
+from api.demo.standin.bill import Usage
+from api.demo.standin.standin import Standin
+from api.server.app import create_app
+from api.server.listening import bound, listening
+from api.web.authentication import Keys
 from pool.claude.binary.locate import find_executable
 from pool.config import Config, environment, parse
 from pool.money import nano_usd, usd

@@ -8,7 +8,29 @@ from typing import Annotated, Any, Literal, assert_never
 
 from pydantic import BeforeValidator, Field
 
-from api.dialects.asked import (
+from api.dialects.answer.shown import (
+    PoolPart,
+    answered_text,
+    is_cut_off,
+    is_refusal,
+    pool_part,
+    refusal_of,
+    speech_of,
+)
+from api.dialects.answer.stops import Speech
+from api.dialects.request.field_support import CHAT, CHAT_PARTS, ignored, pass_over
+from api.dialects.request.history import Turn
+from api.dialects.request.parts import (
+    AnyPart,
+    ImagePart,
+    OtherPart,
+    Part,
+    RefusalPart,
+    TextPart,
+    image_of,
+    unread,
+)
+from api.dialects.request.request import (
     MAX_MESSAGES,
     MAX_PARTS,
     MAX_STOPS,
@@ -21,29 +43,7 @@ from api.dialects.asked import (
     no_images_in,
     session_of,
 )
-from api.dialects.errors import Unsupported
-from api.dialects.fields import CHAT, CHAT_PARTS, ignored, pass_over
-from api.dialects.history import Turn
-from api.dialects.parts import (
-    AnyPart,
-    ImagePart,
-    OtherPart,
-    Part,
-    RefusalPart,
-    TextPart,
-    image_of,
-    unread,
-)
-from api.dialects.shown import (
-    PoolPart,
-    answered_text,
-    is_cut_off,
-    is_refusal,
-    pool_part,
-    refusal_of,
-    speech_of,
-)
-from api.dialects.stops import Speech
+from api.web.dialect_errors import Unsupported
 from pool.errors import InvalidRequest
 from pool.executions.execution import Execution
 from pool.executions.image import Image

@@ -8,7 +8,30 @@ from typing import Annotated, Any, Literal, assert_never
 
 from pydantic import Field
 
-from api.dialects.asked import (
+from api.dialects.answer.shown import (
+    PoolPart,
+    answered_text,
+    is_cut_off,
+    is_refusal,
+    pool_part,
+    refusal_of,
+    speech_of,
+)
+from api.dialects.answer.stops import Speech
+from api.dialects.request.field_support import MESSAGE_BLOCKS, MESSAGES, ignored, pass_over
+from api.dialects.request.history import Turn
+from api.dialects.request.parts import (
+    AnyPart,
+    ImagePart,
+    OtherPart,
+    Part,
+    RefusalPart,
+    SpokenPart,
+    TextPart,
+    image_of,
+    unread,
+)
+from api.dialects.request.request import (
     MAX_MESSAGES,
     MAX_PARTS,
     MAX_STOPS,
@@ -21,29 +44,6 @@ from api.dialects.asked import (
     no_images_in,
     session_of,
 )
-from api.dialects.fields import MESSAGE_BLOCKS, MESSAGES, ignored, pass_over
-from api.dialects.history import Turn
-from api.dialects.parts import (
-    AnyPart,
-    ImagePart,
-    OtherPart,
-    Part,
-    RefusalPart,
-    SpokenPart,
-    TextPart,
-    image_of,
-    unread,
-)
-from api.dialects.shown import (
-    PoolPart,
-    answered_text,
-    is_cut_off,
-    is_refusal,
-    pool_part,
-    refusal_of,
-    speech_of,
-)
-from api.dialects.stops import Speech
 from pool.executions.execution import Execution
 from pool.executions.image import Image
 from pool.executions.request import ModelId, SessionId

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from api.dialects import fields, telling
+from api.dialects import error_format as telling
+from api.dialects.request import field_support as fields
 
 README = Path(__file__).with_name("README.md")
 _PLACE = re.compile(r"(<!-- ([a-zA-Z_.]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -23,11 +23,11 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from actors.client.client import PoolClient
-from api.dialects.asked import Asked
-from api.dialects.shown import answer_headers, answerable
-from api.keys import MayExecute
-from api.problems import Problem, Stopping, problem_told
-from api.routes.arguments import Client, IdempotencyKey
+from api.dialects.answer.shown import answer_headers, answerable
+from api.dialects.request.request import Asked
+from api.web.authentication import MayExecute
+from api.web.problems import Problem, Stopping, problem_told
+from api.web.request.arguments import Client, IdempotencyKey
 from pool.executions.execution import Execution
 from pool.executions.progress import AttemptBegan, Ended, Event, Text, Thinking, ToolUse
 from pool.executions.request import SessionId

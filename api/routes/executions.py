@@ -10,12 +10,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from api.body import JsonRoute
-from api.keys import MayExecute, MayRead, ways_to_present_a_key
-from api.problems import Responses, documented, served
-from api.routes.arguments import Client, Cursor, IdempotencyKey, Limit, PathId
-from api.sse import STREAM, resumed, streamed
-from api.waiting import awaited
+from api.web.authentication import MayExecute, MayRead, ways_to_present_a_key
+from api.web.problems import Responses, documented, served
+from api.web.request.arguments import Client, Cursor, IdempotencyKey, Limit, PathId
+from api.web.request.body import JsonRoute
+from api.web.stream.sse import STREAM, resumed, streamed
+from api.web.stream.waiting import awaited
 from pool.executions.execution import Execution, ShownStatus
 from pool.executions.request import ExecutionRequest, SessionId, SubscriptionId
 from pool.storage.paging import Page

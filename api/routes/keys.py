@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from api.body import JsonRoute
-from api.keys import MayAdminister, ways_to_present_a_key
-from api.problems import documented
-from api.routes.arguments import Client
+from api.web.authentication import MayAdminister, ways_to_present_a_key
+from api.web.problems import documented
+from api.web.request.arguments import Client
+from api.web.request.body import JsonRoute
 from pool.keys.api_keys import (
     DEFAULT_GRACE_SECONDS,
     LONGEST_GRACE_SECONDS,

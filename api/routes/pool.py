@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.keys import MayRead, ways_to_present_a_key
-from api.problems import documented
-from api.routes.arguments import Client
+from api.web.authentication import MayRead, ways_to_present_a_key
+from api.web.problems import documented
+from api.web.request.arguments import Client
 from pool.subscriptions.pool_overview import Overview
 
 routes = APIRouter(

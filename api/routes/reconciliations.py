@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.body import JsonRoute
-from api.keys import MayAdminister, MayRead, ways_to_present_a_key
-from api.problems import documented
-from api.routes.arguments import Client, Cursor, Limit, PathId
+from api.web.authentication import MayAdminister, MayRead, ways_to_present_a_key
+from api.web.problems import documented
+from api.web.request.arguments import Client, Cursor, Limit, PathId
+from api.web.request.body import JsonRoute
 from pool.reconciliation.findings import (
     Reconciliation,
     ReconciliationOrder,

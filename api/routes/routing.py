@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.body import JsonRoute
-from api.keys import MayRead, ways_to_present_a_key
-from api.problems import documented
-from api.routes.arguments import Client
+from api.web.authentication import MayRead, ways_to_present_a_key
+from api.web.problems import documented
+from api.web.request.arguments import Client
+from api.web.request.body import JsonRoute
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 

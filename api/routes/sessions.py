@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.body import JsonRoute
-from api.keys import MayExecute, MayRead, ways_to_present_a_key
-from api.problems import documented
-from api.routes.arguments import Client, Cursor, Limit
+from api.web.authentication import MayExecute, MayRead, ways_to_present_a_key
+from api.web.problems import documented
+from api.web.request.arguments import Client, Cursor, Limit
+from api.web.request.body import JsonRoute
 from pool.executions.request import SessionId, SubscriptionId
 from pool.executions.session import Session
 from pool.storage.paging import Page

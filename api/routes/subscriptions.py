@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.body import JsonRoute
-from api.keys import MayAdminister, MayRead, ways_to_present_a_key
-from api.problems import Responses, documented
-from api.routes.arguments import Client, Cursor, Limit, PathId
+from api.web.authentication import MayAdminister, MayRead, ways_to_present_a_key
+from api.web.problems import Responses, documented
+from api.web.request.arguments import Client, Cursor, Limit, PathId
+from api.web.request.body import JsonRoute
 from pool.config import check_subscription, environment
 from pool.errors import ConfigError, InvalidRequest
 from pool.storage.paging import Page

@@ -12,10 +12,10 @@ from typing import Annotated, Any, assert_never
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from api.keys import MayRead, ways_to_present_a_key
-from api.problems import Responses, documented
-from api.routes.arguments import Client
-from api.usage_lines import csv_lines, json_lines
+from api.web.authentication import MayRead, ways_to_present_a_key
+from api.web.problems import Responses, documented
+from api.web.request.arguments import Client
+from api.web.usage_lines import csv_lines, json_lines
 from pool.executions.request import SubscriptionId
 from pool.usage.breakdown import MOST_GROUPINGS, Grouping, UsageBreakdown
 from pool.values import Instant

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from localpool import LocalPool
 
-from api.app import create_app
-from api.keys import Keys
+from api.server.app import create_app
+from api.web.authentication import Keys
 from pool.config import ApiKeySpec
 
 

@@ -20,9 +20,9 @@ from schemathesis.engine import events, from_schema
 from schemathesis.engine.recorder import ScenarioRecorder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.app import create_app
-from api.keys import Keys
-from api.listening import bound, listening
+from api.server.app import create_app
+from api.server.listening import bound, listening
+from api.web.authentication import Keys
 from pool.config import ApiKeySpec, ServerSettings
 
 pytestmark = pytest.mark.hypothesis  # what ``make fuzz`` runs

@@ -30,9 +30,9 @@ from chaos_tally import injected
 from localpool import NOON
 from service import Service, write_config
 
-from api.demo.messages_api import create_app
-from api.demo.server import Server, serving
-from api.demo.standin import Standin
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import Server, serving
+from api.demo.standin.standin import Standin
 
 STORE_KILLS = full(20, 300)
 ACTOR_KILLS = full(2, 30)

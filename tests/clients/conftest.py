@@ -14,9 +14,9 @@ from localpool import FakeRun, FakeRunner, LocalPool, spec
 
 from actors.client.blocking import BlockingPoolClient
 from actors.client.client import PoolClient
-from api.app import create_app
-from api.keys import Keys
-from api.listening import bound, listening
+from api.server.app import create_app
+from api.server.listening import bound, listening
+from api.web.authentication import Keys
 from pool.claude.launch.launch_spec import Launch
 from pool.config import ApiKeySpec, ServerSettings
 

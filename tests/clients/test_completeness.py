@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from actors.client.blocking import BlockingPoolClient
 from actors.client.client import PoolClient
-from api.app import create_app
-from api.keys import Keys
+from api.server.app import create_app
+from api.web.authentication import Keys
 
 OPERATIONS = {
     "POST /v1/executions": ("execute", "start", "stream"),

@@ -14,7 +14,7 @@ from localpool import NOON
 from prometheus_client.parser import text_string_to_metric_families
 from reports import report_at, state, window
 
-from api.metrics import HttpMetrics, exposition
+from api.web.metrics import HttpMetrics, exposition
 from pool.telemetry.counters import Durations, Figures, RouterTally, SeatTally
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

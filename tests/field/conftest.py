@@ -17,8 +17,8 @@ from printed_runs import PrintedRunner
 from scripted_cli import Prints, scripted_cli, write_runs
 
 from actors.client.client import PoolClient
-from api.app import create_app
-from api.keys import Keys
+from api.server.app import create_app
+from api.web.authentication import Keys
 from pool.claude.binary.installation import Installation
 from pool.claude.process.spawner import ProcessRunner
 

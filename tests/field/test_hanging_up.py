@@ -19,7 +19,7 @@ from httpx import AsyncClient
 from scripted_cli import failed
 from seats import until
 
-from api.listening import bound, listening
+from api.server.listening import bound, listening
 from pool.config import ServerSettings
 from pool.executions.execution import Execution, ExecutionStatus
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import httpx
 from localpool import NOON, SONNET, ManualClock
 
-from api.demo.admin_api import ADMIN_KEY, AdminStandin, create_admin_api
-from api.demo.bill import Bill, Line, Usage, cost_nano_usd, fingerprint
+from api.demo.standin.admin_api import ADMIN_KEY, AdminStandin, create_admin_api
+from api.demo.standin.bill import Bill, Line, Usage, cost_nano_usd, fingerprint
 from pool.admin_api.client import AdminApi
 
 KEY = "sk-ant-api-test-1"

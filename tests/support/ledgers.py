@@ -11,7 +11,7 @@ from typing import Any
 from adminapi import KEY, billed
 from localpool import SONNET
 
-from api.demo.bill import Bill, Usage
+from api.demo.standin.bill import Bill, Usage
 from pool.alerts.alerts import Alert
 from pool.errors import NotFound, PeerLost
 from pool.storage.protocol import Ledger

@@ -16,7 +16,7 @@ from typing import Any
 import fuzz
 import pytest
 
-HEAVY = ("tests/trips/", "tests/chaos/", "tests/api/cli/test_demo.py")
+HEAVY = ("tests/trips/", "tests/chaos/", "tests/api/demo/test_command.py")
 SPREAD = (
     "tests/chaos/test_io_faults.py",
     "tests/chaos/test_kill_loops.py::test_a_store",
@@ -36,7 +36,7 @@ SLOW = (
     "tests/pool/storage/test_migrate.py",
     "tests/pool/storage/postgresql/test_postgresql.py",
     "tests/api/cli/test_migrate_store.py",
-    "tests/api/test_server.py",
+    "tests/api/server/test_serve.py",
     "tests/simulation/",
     *HEAVY,
 )

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from api.demo.messages_api import create_app
-from api.demo.server import Server, serving
-from api.demo.standin import Standin
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import Server, serving
+from api.demo.standin.standin import Standin
 from pool.claude.binary.installation import Installation
 from pool.claude.binary.locate import find_executable
 from pool.claude.launch.environment import environment

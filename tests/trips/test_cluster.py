@@ -8,9 +8,9 @@ import pytest
 from cluster import cluster
 from service import Service, write_config
 
-from api.demo.messages_api import create_app
-from api.demo.server import serving
-from api.demo.standin import Standin
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import serving
+from api.demo.standin.standin import Standin
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -17,9 +17,9 @@ from openai import OpenAI
 from pydantic import BaseModel
 from service import Service, write_config
 
-from api.demo.messages_api import create_app
-from api.demo.server import Server, serving
-from api.demo.standin import Standin
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import Server, serving
+from api.demo.standin.standin import Standin
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -16,9 +16,9 @@ import pytest
 from paths import FIXTURES
 from pictures import GIF, PNG
 
-from api.demo.behaviour import Behaviour
-from api.demo.messages_api import create_app
-from api.demo.server import Server, serving
+from api.demo.standin.behaviour import Behaviour
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import Server, serving
 from pool.claude.binary.auth import auth_status
 from pool.claude.binary.installation import Installation
 from pool.claude.binary.locate import find_executable, read_version

@@ -19,12 +19,12 @@ import httpx
 import pytest
 from service import Service, write_config
 
-from api.demo.admin_api import ADMIN_KEY, AdminStandin, create_admin_api
-from api.demo.bill import Usage
-from api.demo.messages_api import create_app
-from api.demo.quota import utc_now
-from api.demo.server import Server, serving
-from api.demo.standin import Standin
+from api.demo.standin.admin_api import ADMIN_KEY, AdminStandin, create_admin_api
+from api.demo.standin.bill import Usage
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.quota import utc_now
+from api.demo.standin.server import Server, serving
+from api.demo.standin.standin import Standin
 from pool.admin_api.schedule import floor
 from pool.claude.binary.locate import find_executable
 from pool.claude.transcripts.external_files import BesideFiles

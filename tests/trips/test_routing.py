@@ -22,12 +22,12 @@ import pytest
 from actor_processes import actor_pid
 from service import Service, cost_of, write_config
 
-from api.demo.behaviour import Behaviour
-from api.demo.journal import MESSAGES, Recorded
-from api.demo.messages_api import create_app
-from api.demo.quota import five_hour_quota
-from api.demo.server import Server, serving
-from api.demo.standin import Standin
+from api.demo.standin.behaviour import Behaviour
+from api.demo.standin.journal import MESSAGES, Recorded
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.quota import five_hour_quota
+from api.demo.standin.server import Server, serving
+from api.demo.standin.standin import Standin
 from pool.money import nano_usd
 
 pytestmark = pytest.mark.timeout(240)

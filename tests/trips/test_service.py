@@ -20,9 +20,9 @@ import httpx
 import pytest
 from service import Service, cost_of, write_config
 
-from api.demo.messages_api import create_app
-from api.demo.server import Server, serving
-from api.demo.standin import Standin
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import Server, serving
+from api.demo.standin.standin import Standin
 from pool.money import nano_usd
 
 pytestmark = pytest.mark.timeout(240)

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from api.demo.behaviour import Behaviour
-from api.demo.bill import Usage as Billed
-from api.demo.messages_api import create_app
-from api.demo.server import Server, serving
+from api.demo.standin.behaviour import Behaviour
+from api.demo.standin.bill import Usage as Billed
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import Server, serving
 from pool.claude.binary.installation import Installation
 from pool.claude.binary.locate import find_executable
 from pool.claude.launch import command

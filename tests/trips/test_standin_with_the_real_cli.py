@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from api.demo.behaviour import Behaviour
-from api.demo.messages_api import create_app
-from api.demo.quota import Allowance, Quota, five_hour_quota
-from api.demo.server import Server, serving
-from api.demo.standin import Standin
+from api.demo.standin.behaviour import Behaviour
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.quota import Allowance, Quota, five_hour_quota
+from api.demo.standin.server import Server, serving
+from api.demo.standin.standin import Standin
 
 SONNET = "claude-sonnet-4-5-20250929"
 ONE_ANSWER = 600_000  # nano-dollars

@@ -16,9 +16,9 @@ from collector import Collector, collecting
 from prometheus_client.parser import text_string_to_metric_families
 from service import Service, write_config
 
-from api.demo.messages_api import create_app
-from api.demo.server import serving
-from api.demo.standin import Standin
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import serving
+from api.demo.standin.standin import Standin
 
 pytestmark = pytest.mark.timeout(240)
 SECRET = "the-plan-nobody-may-read"

@@ -19,8 +19,8 @@ from localpool import NOON, SONNET, ManualClock
 
 from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
-from api.demo.admin_api import AdminStandin, Fault, Harm
-from api.demo.bill import Bill, Usage
+from api.demo.standin.admin_api import AdminStandin, Fault, Harm
+from api.demo.standin.bill import Bill, Usage
 from pool.admin_api.client import AdminApi
 from pool.admin_api.organizations import Organization, ReconciliationSettings
 from pool.errors import InvalidRequest, NotFound, StoreError

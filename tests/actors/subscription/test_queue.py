@@ -10,7 +10,7 @@ from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
 from seats import ask, failed, later, limit, report_of, runs_at, stop_for, until
 
 from actors.interfaces.messages import HandedOver, Handover, NobodyTakesIt
-from api.problems import served
+from api.web.problems import served
 from pool.errors import Exhausted, Unavailable
 from pool.executions.execution import Execution, ExecutionStatus
 from pool.executions.outcome import FailureKind

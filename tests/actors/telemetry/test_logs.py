@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from actors.telemetry import logs
 from actors.telemetry.logs import JsonFormatter
-from api.request_id import RequestIds
+from api.web.request.request_id import RequestIds
 from pool.errors import StoreError
 from pool.executions.request import ExecutionRequest
 

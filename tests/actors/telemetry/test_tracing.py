@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from actors.telemetry.collector import Spans
 from actors.telemetry.tracing import OFF, tracing_to, within
-from api.app import create_app
-from api.keys import Keys
+from api.server.app import create_app
+from api.web.authentication import Keys
 from pool.config import parse
 from pool.errors import ConfigError
 from pool.executions.outcome import Failed, FailureKind

@@ -10,8 +10,8 @@ from click.testing import Result
 from fastapi import FastAPI
 from typer.testing import CliRunner
 
-from api.listening import bound, listening
 from api.main import app as commands
+from api.server.listening import bound, listening
 from pool.config import ServerSettings
 
 Cli = Callable[..., Awaitable[Result]]

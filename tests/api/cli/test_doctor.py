@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from api import checkup
-from api.checkup import Finding
 from api.main import app
+from api.server import checkup
+from api.server.checkup import Finding
 
 
 @pytest.mark.parametrize(("level", "exit_code"), [("ok", 0), ("warning", 0), ("problem", 1)])

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from localpool import LocalPool
 from openai import AsyncOpenAI, OpenAI
 
-from api.listening import bound, listening
+from api.server.listening import bound, listening
 from pool.config import ServerSettings
 
 

@@ -8,9 +8,10 @@ from anthropic.types.message_create_params import MessageCreateParamsBase
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from pydantic import BaseModel
 
-from api.dialects import chat, fields, messages, readme
-from api.dialects.fields import Fate, Row
-from api.dialects.parts import AnyPart
+from api.dialects import chat, messages, readme
+from api.dialects.request import field_support as fields
+from api.dialects.request.field_support import Fate, Row
+from api.dialects.request.parts import AnyPart
 
 
 def names(rows: tuple[Row, ...], fate: Fate) -> set[str]:

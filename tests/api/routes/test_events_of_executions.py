@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from httpx import AsyncClient, Response
 from localpool import FakeRun, LocalPool, completed
 
-from api.listening import bound, listening
+from api.server.listening import bound, listening
 from pool.config import ServerSettings
 from pool.executions.outcome import Failed, FailureKind
 
@@ -181,7 +181,7 @@ async def test_the_events_of_an_unknown_execution_are_a_404(web: AsyncClient) ->
 async def test_a_quiet_stream_sends_comments(
     web: AsyncClient, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.sse.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("api.web.stream.sse.HEARTBEAT_SECONDS", 0.05)
     body = {"prompt": "q", "stream": True}
 
     async with asyncio.timeout(10), web.stream("POST", EXECUTIONS, json=body) as response:

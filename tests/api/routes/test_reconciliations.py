@@ -11,8 +11,8 @@ from localpool import NOON, SONNET, LocalPool, ManualClock, spec
 
 from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
-from api.demo.admin_api import AdminStandin
-from api.demo.bill import Bill, Usage
+from api.demo.standin.admin_api import AdminStandin
+from api.demo.standin.bill import Bill, Usage
 from pool.admin_api.organizations import Organization, ReconciliationSettings
 from pool.usage.records import ModelUsage, UsageRecord
 from pool.usage.records import Usage as Recorded

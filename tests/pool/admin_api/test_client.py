@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from localpool import NOON, SONNET, ManualClock
 
-from api.demo.admin_api import AdminStandin, Fault, Harm
-from api.demo.bill import Usage
+from api.demo.standin.admin_api import AdminStandin, Fault, Harm
+from api.demo.standin.bill import Usage
 from pool.admin_api.client import AdminApi
 from pool.admin_api.pace import Pace
 from pool.admin_api.problems import Unusable

@@ -1,0 +1,84 @@
+"""What a request to the Messages API says: who asks, what the user typed last, which answer is
+expected.
+
+The CLI puts its own notes into user messages as text blocks wrapped in `<system-reminder>`; they
+are not the user's words and are passed over. A prompt that is itself wrapped whole in that tag can
+therefore not be told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from api.demo.standin.bill import fingerprint
+
+Json = dict[str, Any]
+STRUCTURED_OUTPUT_TOOL = "StructuredOutput"  # how the CLI's --json-schema asks, seen in 2.1.330
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request, without the secret: how the credential came and its fingerprint."""
+
+    auth: Literal["bearer", "x-api-key", "none"]
+    credential: str
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> Caller:
+        """Read the headers; as at Anthropic, an API key wins over a bearer token."""
+        if key := headers.get("x-api-key"):
+            return cls("x-api-key", fingerprint(key))
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token:
+            return cls("bearer", fingerprint(token))
+        return cls("none", "")
+
+
+def user_texts(message: Json) -> tuple[str, ...]:
+    """The text blocks of a message that the user wrote."""
+    content = message.get("content")
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    texts = (str(block.get("text", "")) for block in blocks if block.get("type") == "text")
+    return tuple(text for text in texts if not _is_a_reminder(text))
+
+
+def last_user_text(body: Json) -> str:
+    """The user's newest words, verbatim; "" when there are none."""
+    return next((words for words, _ in _turns_backwards(body) if words), "")
+
+
+def tool_results_since(body: Json) -> int:
+    """How many tool results came back after the user's newest words."""
+    count = 0
+    for words, results in _turns_backwards(body):
+        if words:
+            break
+        count += results
+    return count
+
+
+def structured_schema(body: Json) -> tuple[Literal["tool", "text"], Json] | None:
+    """The JSON schema the answer must fit and the way to give it; None when any text will do."""
+    for tool in body.get("tools") or []:
+        if tool.get("name") == STRUCTURED_OUTPUT_TOOL:
+            return "tool", tool.get("input_schema") or {}
+    wanted = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
+    if wanted.get("type") == "json_schema":
+        return "text", wanted.get("schema") or {}
+    return None
+
+
+def _turns_backwards(body: Json) -> Iterator[tuple[str, int]]:
+    for message in reversed(body.get("messages") or []):
+        if message.get("role") == "user":
+            content = message.get("content")
+            blocks = content if isinstance(content, list) else []
+            results = sum(block.get("type") == "tool_result" for block in blocks)
+            yield "\n".join(user_texts(message)), results
+
+
+def _is_a_reminder(text: str) -> bool:
+    stripped = text.strip()
+    return stripped.startswith("<system-reminder>") and stripped.endswith("</system-reminder>")

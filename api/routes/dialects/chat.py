@@ -1,0 +1,50 @@
+"""``POST /v1/chat/completions``: the pool, as OpenAI's SDKs speak to their API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from api.dialects.answer.openapi import streamed as streamed_parts
+from api.dialects.answer.shown import answer_headers
+from api.dialects.chat import (
+    ChatBody,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatStream,
+    asked,
+    completion,
+)
+from api.dialects.error_format import ChatError, chat_error, documented
+from api.dialects.running import AnyCall, SessionHeader, answered, streamed
+from api.web.authentication import ways_to_present_a_key
+from api.web.problems import Problem
+from api.web.request.body import RoomyJsonRoute
+
+routes = APIRouter(
+    prefix="/v1/chat/completions",
+    tags=["dialects"],
+    route_class=RoomyJsonRoute,
+    dependencies=ways_to_present_a_key,
+    responses=documented(
+        ChatError, 400, 401, 403, 404, 409, 413, 415, 422, 429, 499, 500, 503, 504
+    ),
+)
+
+
+def _told(problem: Problem) -> dict[str, Any]:
+    return chat_error(problem).model_dump(mode="json")
+
+
+@routes.post("", response_model=ChatCompletion, responses=streamed_parts(ChatCompletionChunk))
+async def create(body: ChatBody, call: AnyCall, session: SessionHeader = None) -> Response:
+    """OpenAI's Chat Completions. What becomes of each field stands in api/dialects/README.md;
+    fields that are ignored are named in the header `X-Pool-Ignored`.
+    """
+    request = asked(body, session_id=session)
+    if request.stream:
+        return await streamed(call, request, ChatStream(request), _told)
+    execution = await answered(call, request)
+    answer = completion(execution, request).model_dump_json()
+    return Response(answer, 200, answer_headers(execution, request.ignored), "application/json")

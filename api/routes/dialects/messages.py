@@ -1,0 +1,55 @@
+"""``POST /v1/messages``: the pool, as Anthropic's SDKs speak to their API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+
+from api.dialects.answer.openapi import streamed as streamed_parts
+from api.dialects.answer.shown import answer_headers
+from api.dialects.error_format import MessagesError, documented, messages_error
+from api.dialects.messages import (
+    Message,
+    MessageEvent,
+    MessagesBody,
+    MessageStream,
+    asked,
+    message,
+)
+from api.dialects.running import AnyCall, SessionHeader, answered, streamed
+from api.web.authentication import ways_to_present_a_key
+from api.web.problems import Problem
+from api.web.request.body import RoomyJsonRoute
+from api.web.request.request_id import request_id_of
+
+routes = APIRouter(
+    prefix="/v1/messages",
+    tags=["dialects"],
+    route_class=RoomyJsonRoute,
+    dependencies=ways_to_present_a_key,
+    responses=documented(
+        MessagesError, 400, 401, 403, 404, 409, 413, 415, 422, 429, 499, 500, 503, 504, 529
+    ),
+)
+
+Beta = Annotated[str | None, Header(alias="anthropic-beta")]
+
+
+@routes.post("", response_model=Message, responses=streamed_parts(MessageEvent))
+async def create(
+    body: MessagesBody, call: AnyCall, session: SessionHeader = None, beta: Beta = None
+) -> Response:
+    """Anthropic's Messages. What becomes of each field stands in api/dialects/README.md; fields
+    that are ignored are named in the header `X-Pool-Ignored`.
+    """
+    request = asked(body, session_id=session, beta=beta)
+
+    def told(problem: Problem) -> dict[str, Any]:
+        return messages_error(problem, request_id_of(call.http.scope)).model_dump(mode="json")
+
+    if request.stream:
+        return await streamed(call, request, MessageStream(request), told)
+    execution = await answered(call, request)
+    answer = message(execution, request).model_dump_json()
+    return Response(answer, 200, answer_headers(execution, request.ignored), "application/json")

@@ -1,0 +1,48 @@
+"""``/healthz`` and ``/readyz``: what a supervisor asks.
+
+Liveness never touches the pool: a pool in trouble is not cured by restarting the door to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from fastapi import APIRouter
+
+from api.web.problems import NotReady, documented
+from api.web.request.arguments import Client
+from pool.values import Value
+
+routes = APIRouter(tags=["probes"])
+
+PATIENCE_SECONDS = 3.0
+"""Shorter than the timeouts that probes come with, so that the reason arrives."""
+
+
+class Alive(Value):
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Value):
+    status: Literal["ready"] = "ready"
+    subscriptions: int
+
+
+@routes.get("/healthz")
+async def healthz() -> Alive:
+    """The process answers."""
+    return Alive()
+
+
+@routes.get("/readyz", responses=documented(503))
+async def readyz(client: Client) -> Ready:
+    """The router answers, and has heard of at least one subscription."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            reports = await client.subscriptions()
+    except TimeoutError:
+        raise NotReady(f"the router did not answer within {PATIENCE_SECONDS:g} s") from None
+    if not reports:
+        raise NotReady("no subscription has been heard of: it starts, or none is configured")
+    return Ready(subscriptions=len(reports))

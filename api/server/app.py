@@ -1,0 +1,135 @@
+"""The HTTP application: routes over a ``PoolClient``, and the layers every request goes through.
+
+From the outside in: answers get their headers, requests are named and timed, errors become
+problems, heads are bounded, callers are known, bodies are bounded and unpacked, then a route.
+Nothing here knows where the pool runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from actors.client.client import PoolClient, now_in_utc
+from actors.telemetry.tracing import OFF, Tracing
+from api.dialects.answer.openapi import stream_schemas
+from api.dialects.error_format import SHAPES, teller_of
+from api.routes import executions, pool, reconciliations, routing, sessions, subscriptions, usage
+from api.routes.dialects import chat, messages, models
+from api.routes.keys import routes as key_routes
+from api.routes.operations import alerts, backups, events, metrics, probes, telemetry
+from api.server.docs import serve_docs
+from api.web.authentication import Authentication, Door, Keys
+from api.web.metrics import HttpMetrics, Measured
+from api.web.problems import HANDLERS, MEDIA_TYPE, Answering, documented
+from api.web.request.body import MAX_BODY_BYTES, BodyLimit
+from api.web.request.compression import ContentCoding
+from api.web.request.head import HeadLimit, SecurityHeaders
+from api.web.request.request_id import RequestIds
+from api.web.stream.sse import event_schemas
+from api.web.tracing import Traced
+from pool.config import ClaudeSettings
+
+DESCRIPTION = """\
+Runs prompts on a pool of Claude subscriptions: it picks the one with the most headroom, and knows
+what each has spent.
+
+Errors are `application/problem+json` (RFC 9457). Lists are `{items, next_cursor}`; pass the cursor
+back as `cursor`. Times are ISO 8601 in UTC, amounts US dollars.
+"""
+
+
+def create_app(
+    client: PoolClient,
+    keys: Keys,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    claude: ClaudeSettings | None = None,
+    clock: Callable[[], datetime] = now_in_utc,
+    tracing: Tracing = OFF,
+) -> FastAPI:
+    """The application that serves ``client`` to the owners of ``keys``."""
+    app = FastAPI(
+        title="Claude subscription pool",
+        description=DESCRIPTION,
+        version=version("claude-subscription-pool"),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers=HANDLERS,
+    )
+    app.state.client = client
+    app.state.http_metrics = HttpMetrics()
+    app.state.claude = claude or ClaudeSettings()
+    for each in (executions, messages, chat, models, subscriptions, pool, alerts, backups, probes):
+        app.include_router(each.routes)
+    app.include_router(reconciliations.routes)
+    app.include_router(routing.routes)
+    app.include_router(sessions.routes)
+    app.include_router(telemetry.routes)
+    app.include_router(events.routes)
+    app.include_router(metrics.routes)
+    app.include_router(usage.routes)
+    app.include_router(key_routes)
+    app.add_middleware(ContentCoding, limit=max_body_bytes)
+    app.add_middleware(BodyLimit, limit=max_body_bytes)
+    app.add_middleware(Authentication, door=Door(keys, client, clock))
+    app.add_middleware(HeadLimit)
+    app.add_middleware(Answering, clock=clock, teller_of=teller_of)
+    app.add_middleware(Traced, tracing=tracing)
+    app.add_middleware(Measured, metrics=app.state.http_metrics)
+    app.add_middleware(RequestIds)
+    app.add_middleware(SecurityHeaders)
+    serve_docs(app)
+    _document(app)
+    return app
+
+
+_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def _document(app: FastAPI) -> None:
+    """Let the OpenAPI document say that errors are problems."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+            )
+            known = schema["components"]["schemas"]
+            own = {**event_schemas(), **events.happening_schemas(), **stream_schemas()}
+            known.update({**own, **known})
+            for path in schema["paths"].values():
+                for operation in path.values():
+                    _retyped(operation["responses"])
+                    _bounded(operation)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] # the way that FastAPI documents
+
+
+def _retyped(responses: dict[str, Any]) -> None:
+    for status, response in responses.items():
+        content = response.get("content", {})
+        schema = content.get("application/json", {}).get("schema", {})
+        is_own = schema.get("$ref", "").rpartition("/")[2] in SHAPES
+        if int(status) >= 400 and schema and not is_own:
+            content[MEDIA_TYPE] = content.pop("application/json")
+
+
+def _bounded(operation: dict[str, Any]) -> None:
+    """Say what may befall any request before its route: a head too large, a body too slow."""
+    responses = operation["responses"]
+    told = responses.get("500", {}).get("content", _PROBLEM)
+    for status in (408, 431) if "requestBody" in operation else (431,):
+        description = documented(status)[status]["description"]
+        responses[str(status)] = {"description": description, "content": told}

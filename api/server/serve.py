@@ -1,0 +1,71 @@
+"""``serve``: the pool and its HTTP service in one process, from start to orderly end.
+
+Signals are taken here: uvicorn would raise them again once it has stopped, and Ray ends the process
+at once, both before the pool is put away in order. A second signal ends what is still busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from actors.runtime.shells import serving
+from actors.telemetry.tracing import tracing_to
+from api.server.app import create_app
+from api.server.listening import bound, listening
+from api.web.authentication import Keys
+from pool.config import Config, environment
+
+
+class _Ending:
+    """Turns signals into the end of ``serve``: in order once it is ready, at once before."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._told = asyncio.Event()
+        self._ready = False
+
+    def listen(self) -> None:
+        """Take the signals, from whoever took them since."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._tell)
+
+    async def wait(self) -> None:
+        self._ready = True
+        await self._told.wait()
+
+    def _tell(self) -> None:
+        if self._task is not None and (not self._ready or self._told.is_set()):
+            self._task.cancel()
+        self._told.set()
+
+
+async def serve(config: Config, announce: Callable[[str], None]) -> None:
+    """Run the pool and its HTTP service until SIGTERM or SIGINT; ``announce`` gets one line when
+    requests are taken.
+    """
+    ending = _Ending()
+    ending.listen()
+    keys = Keys.read(config.api_keys, environment())
+    tracing = tracing_to(config.tracing.endpoint, "api")
+    with bound(config.server) as listener:
+        async with serving(config) as client:
+            ending.listen()
+            app = create_app(client, keys, claude=config.claude, tracing=tracing)
+            async with listening(app, listener) as url:
+                announce(ready_line(config, url))
+                await ending.wait()
+                if config.ray.address == "local":  # the actors of a cluster outlive this process
+                    await client.stop(config.server.drain_seconds)
+    await asyncio.to_thread(tracing.close)
+
+
+def ready_line(config: Config, url: str) -> str:
+    """What an operator wants to read when the service is up."""
+    ids = ", ".join(spec.id for spec in config.subscriptions)
+    seats = f"subscriptions {ids}" if ids else "no subscription yet"
+    keys = ", ".join(key.name for key in config.api_keys)
+    door = f"keys of {keys}" if keys else "no keys, this machine only"
+    return f"claude-pool listens on {url}: {seats}; {door}; data in {config.pool.data_dir}"

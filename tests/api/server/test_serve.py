@@ -1,0 +1,69 @@
+"""The serving process from start to end, with a Ray of its own: some eight seconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from api.server.serve import ready_line
+from pool.config import parse
+
+START_SECONDS = 60.0
+
+
+def test_the_ready_line_tells_url_seats_keys_and_place() -> None:
+    config = parse(
+        {
+            "pool": {"data_dir": "/srv/pool"},
+            "subscriptions": [{"id": "a"}, {"id": "b"}],
+            "api_keys": [{"name": "ci", "key_env": "CI_KEY"}],
+        }
+    )
+
+    assert ready_line(config, "http://127.0.0.1:8600") == (
+        "claude-pool listens on http://127.0.0.1:8600: subscriptions a, b; keys of ci; "
+        "data in /srv/pool"
+    )
+
+
+def _ready_url(process: subprocess.Popen[str], output: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.search(r"listens on (http://\S+):", output.read_text()):
+            return found[1]
+        time.sleep(0.1)
+    raise AssertionError(output.read_text())
+
+
+def test_it_says_when_it_is_ready_answers_and_ends_in_order_when_it_is_told(
+    tmp_path: Path,
+) -> None:
+    config, output = tmp_path / "pool.toml", tmp_path / "output"
+    config.write_text("[server]\nport = 0\n")
+    with output.open("w") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from api.main import app; app()", "serve"],
+            cwd=tmp_path,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            text=True,
+        )
+    try:
+        url = _ready_url(process, output)
+        alive, ready = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/readyz")
+        process.send_signal(signal.SIGTERM)
+        exit_code = process.wait(30)
+    finally:
+        process.kill()
+
+    assert (alive.status_code, ready.status_code) == (200, 503)
+    assert exit_code == 0, output.read_text()
+    assert "Traceback" not in output.read_text()
