@@ -19,9 +19,9 @@ from pydantic import SecretStr
 from actors.client.concurrency import MAX_IN_FLIGHT, InFlight
 from actors.client.follow import Following
 from actors.client.retry import Patience, next_key, turned_away
+from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch
 from actors.interfaces.protocols import Whole
-from actors.router.placement import Dispatch
-from actors.subscription.subscription import LONGEST_POLL_SECONDS, Subscription
+from actors.subscription.subscription import Subscription
 from actors.telemetry.tracing import current_trace
 from pool.alerts.delivery import ListedAlert
 from pool.claude.transcripts.telemetry import Export, Taken, outside_record

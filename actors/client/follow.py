@@ -12,8 +12,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from actors.interfaces.messages import LONGEST_POLL_SECONDS
 from actors.interfaces.protocols import Whole
-from actors.subscription.subscription import LONGEST_POLL_SECONDS, Subscription
+from actors.subscription.subscription import Subscription
 from pool.errors import NotFound, PeerLost
 from pool.executions.execution import Execution
 from pool.executions.progress import Event, ProgressPage

@@ -7,10 +7,65 @@ found that nobody takes it; it asks again after any crash, and the answer is the
 
 from __future__ import annotations
 
-from pool.executions.execution import Attempt, Intent, Others
+from pool.executions.execution import Attempt, Execution, Intent, Others
+from pool.executions.permissions import Grant
+from pool.executions.request import ExecutionRequest
 from pool.subscriptions.admission import Refusal
 from pool.subscriptions.report import Report
+from pool.telemetry.counters import SeatTally
+from pool.telemetry.events import HappeningPage
 from pool.values import Instant, Value
+
+
+class Doings(Value):
+    """What an owner did: what is new since a cursor, and all of its counts."""
+
+    page: HappeningPage
+    tally: SeatTally
+
+
+LONGEST_POLL_SECONDS = 30.0
+
+
+class Started(Value):
+    """The subscription has the execution: running, waiting, or ended already."""
+
+    execution: Execution
+    report: Report
+
+
+class Recorded(Value):
+    """Whether usage from outside was added, and the subscription afterwards."""
+
+    added: bool
+    report: Report
+
+
+class NotAdmitted(Value):
+    """The subscription does not take it; nothing of it was kept."""
+
+    refusal: Refusal
+    report: Report
+
+
+class Dispatch(Value):
+    """A request on its way to a subscription."""
+
+    execution_id: str
+    request: ExecutionRequest
+    caller: str = ""
+    idempotency_key: str | None = None
+    created_at: Instant
+    grant: Grant = Grant()
+    """What the caller may use of the machine; where it has a key, what that grants."""
+    trace: str | None = None
+    """The ``traceparent`` of whoever asks."""
+
+    @property
+    def scoped_key(self) -> str | None:
+        """The key as the directory knows it: two callers never share one."""
+        key = self.idempotency_key
+        return None if key is None else f"{self.caller}/{key}"
 
 
 class Handover(Value):

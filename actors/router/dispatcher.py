@@ -18,11 +18,17 @@ from datetime import datetime
 from typing import assert_never
 from weakref import WeakValueDictionary
 
-from actors.interfaces.messages import HandedOver, Handover, NobodyTakesIt
+from actors.interfaces.messages import (
+    Dispatch,
+    HandedOver,
+    Handover,
+    NobodyTakesIt,
+    NotAdmitted,
+    Started,
+)
 from actors.interfaces.protocols import Peers
 from actors.router.keys import Keyring
 from actors.router.placement import (
-    Dispatch,
     Order,
     first_heard,
     nobody_takes,
@@ -35,7 +41,6 @@ from actors.router.placement import (
     why_not_others,
 )
 from actors.router.report_cache import Watch
-from actors.subscription.subscription import NotAdmitted, Started
 from pool.errors import (
     Conflict,
     Exhausted,

@@ -10,18 +10,17 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import NAMESPACE_OID, uuid5
 
-from actors.interfaces.messages import Handover
+from actors.interfaces.messages import Dispatch, Handover
 from actors.router.keys import Permit
 from pool.errors import Exhausted, InvalidRequest, ModelRefused, PoolError, Unavailable
 from pool.executions.execution import Attempt, Others
-from pool.executions.permissions import Grant, not_granted
+from pool.executions.permissions import not_granted
 from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionHome
 from pool.keys.api_keys import KeySpec
 from pool.routing.ranking import RankedCandidate, Ranking
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.model_refusals import ABOUT_A_MODEL
-from pool.values import Instant, Value
 
 _SESSION_STAYS = {
     RefusalCause.QUEUE_FULL,
@@ -42,26 +41,6 @@ _HOLDS_FOR_NEW_WORK = {
     RefusalCause.BUDGET,
 }
 """Refusals that do not hold for a turn whose session is at work there."""
-
-
-class Dispatch(Value):
-    """A request on its way to a subscription."""
-
-    execution_id: str
-    request: ExecutionRequest
-    caller: str = ""
-    idempotency_key: str | None = None
-    created_at: Instant
-    grant: Grant = Grant()
-    """What the caller may use of the machine; where it has a key, what that grants."""
-    trace: str | None = None
-    """The ``traceparent`` of whoever asks."""
-
-    @property
-    def scoped_key(self) -> str | None:
-        """The key as the directory knows it: two callers never share one."""
-        key = self.idempotency_key
-        return None if key is None else f"{self.caller}/{key}"
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from actors.alerts.monitor import Alerting
-from actors.interfaces.messages import HandedOver, Handover, NobodyTakesIt
+from actors.interfaces.messages import Dispatch, HandedOver, Handover, NobodyTakesIt
 from actors.interfaces.protocols import Peers
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import Keyring
-from actors.router.placement import Dispatch
 from actors.router.report_cache import Watch
 from actors.router.sessions import Sessions
-from actors.subscription.context import RETENTION_PERIOD
 from actors.subscription.subscription import Subscription
 from actors.telemetry.recorder import PoolChronicle
 from actors.telemetry.tracing import OFF, Tracing
@@ -37,7 +35,7 @@ from pool.keys.api_keys import KeyHolder, KeySpec, Presented, ShownKey
 from pool.routing.rebalancing import Rebalancing
 from pool.storage.backup import Backup
 from pool.storage.paging import Page
-from pool.storage.protocol import Directory, Registration
+from pool.storage.protocol import RETENTION_PERIOD, Directory, Registration
 from pool.subscriptions.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed

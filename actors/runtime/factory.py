@@ -26,7 +26,7 @@ from actors.router.router import Router, RouterSettings
 from actors.subscription.context import Surroundings
 from actors.subscription.subscription import Subscription
 from actors.telemetry import logs
-from actors.telemetry.tracing import tracing_to
+from actors.telemetry.exporter import tracing_to
 from pool import config as configuration
 from pool.admin_api.client import AdminApi
 from pool.admin_api.organizations import Organization

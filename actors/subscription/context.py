@@ -23,7 +23,7 @@ from actors.telemetry.recorder import SeatChronicle
 from actors.telemetry.tracing import OFF, Tracing
 from pool.claude.runner import Runner
 from pool.errors import ConfigError, StoreError
-from pool.storage.protocol import Ledger
+from pool.storage.protocol import RETENTION_PERIOD, Ledger
 from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SeatPolicy, report
 from pool.subscriptions.spec import SubscriptionSpec
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 STORE_RETRY_SECONDS = 1.0
 """Between two tries to write while the disk refuses."""
-RETENTION_PERIOD = timedelta(hours=1)
 LEFTOVER_AGE = timedelta(hours=1)
 LOOK_SECONDS = 0.1
 """Between two looks at whether the ledger is lost; until then every write is refused anyway."""

@@ -17,7 +17,8 @@ from datetime import timedelta
 from functools import partial
 
 from actors.subscription.context import Life
-from actors.subscription.live_executions import LiveExecution, Runs
+from actors.subscription.live_execution import LiveExecution
+from actors.subscription.live_executions import Runs
 from pool.claude.output.event_pages import Extract, Place, Printed, extract, no_cursor, place_at
 from pool.errors import NotFound
 from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts, shown

@@ -24,7 +24,8 @@ from pool.subscriptions.settlement import given_up, moved
 from pool.subscriptions.standing import OF_A_LIMIT, Cooldown, active_cooldown
 
 if TYPE_CHECKING:
-    from actors.subscription.live_executions import LiveExecution, Runs
+    from actors.subscription.live_execution import LiveExecution
+    from actors.subscription.live_executions import Runs
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from actors.subscription.context import STORE_RETRY_SECONDS, Life
 from actors.subscription.handoff import Leaving, seat_failed
+from actors.subscription.live_execution import LiveExecution
 from actors.subscription.session_transfer import Elsewhere, fetched, note_gone
 from pool.claude.launch.directories import resolved
 from pool.claude.launch.launch_spec import Launch
@@ -41,34 +41,6 @@ AHEAD_SECONDS = 60.0
 WANTED_SECONDS = 2.0
 """How long earlier owners are asked whether an execution is wanted still: one that is being started
 again answers later, and would hold up what may have left it for that reason."""
-
-
-@dataclass
-class LiveExecution:
-    """An execution that has not ended."""
-
-    row: ExecutionRow
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    """Its intent is durable, or it was given up."""
-    is_durable: bool = False
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    """It has ended here, for good or because it went on elsewhere."""
-    run: Run | None = None
-    waits_since: datetime | None = None
-    """Since when it waits in this activation: what waited while nobody was there waits anew."""
-    is_watched: bool = False
-    """Somebody reads along: what it prints is kept for a while after its end."""
-    is_being_settled: bool = False
-    """Its outcome is on its way into the ledger: nothing older may be written after it."""
-    may_be_elsewhere: bool = False
-    """A router was asked to hand it on, and may have done it."""
-
-    @property
-    def id(self) -> str:
-        return self.row.intent.execution_id
-
-    def becomes(self, **changes: object) -> None:
-        self.row = self.row.model_copy(update=changes)
 
 
 _LOST = Failed(

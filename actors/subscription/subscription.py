@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import assert_never
 
+from actors.interfaces.messages import LONGEST_POLL_SECONDS, Doings, NotAdmitted, Recorded, Started
 from actors.subscription.context import Life, Surroundings
 from actors.subscription.event_stream import Watchers
 from actors.subscription.external_usage import Beside
@@ -22,7 +23,6 @@ from actors.subscription.models import follow_offer
 from actors.subscription.transcripts import Transcripts
 from actors.subscription.uncertain_cost import Doubts
 from actors.subscription.usage_query import usage_table
-from actors.telemetry.recorder import Doings
 from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import NotFound, StoreError
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
@@ -39,35 +39,12 @@ from pool.usage.breakdown import Question, UsageTable
 from pool.usage.prices import Rates
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.totals import BlockTotal
-from pool.values import Value
 
 OBSERVED_EVENTS = 500
 """How many of the newest limit events the forecast is learned from at activation."""
 PRICED_RECORDS = 200
 """How many of the newest records prices are learned from at activation."""
-LONGEST_POLL_SECONDS = 30.0
 """How long one waiting call is held: long enough to be rare, short enough to notice a dead peer."""
-
-
-class Started(Value):
-    """The subscription has the execution: running, waiting, or ended already."""
-
-    execution: Execution
-    report: Report
-
-
-class Recorded(Value):
-    """Whether usage from outside was added, and the subscription afterwards."""
-
-    added: bool
-    report: Report
-
-
-class NotAdmitted(Value):
-    """The subscription does not take it; nothing of it was kept."""
-
-    refusal: Refusal
-    report: Report
 
 
 class Subscription:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
+from actors.interfaces.messages import Doings
 from actors.telemetry.event_log import MOST_AT_ONCE, Happenings
 from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import POOL, Alert, AlertKind
@@ -32,14 +33,6 @@ from pool.telemetry.events import (
     run_seconds,
 )
 from pool.usage.records import UsageRecord
-from pool.values import Value
-
-
-class Doings(Value):
-    """What an owner did: what is new since a cursor, and all of its counts."""
-
-    page: HappeningPage
-    tally: SeatTally
 
 
 def outcome_name(outcome: Outcome) -> str:

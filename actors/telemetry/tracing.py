@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 
-from pool.errors import ConfigError
-
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
@@ -64,17 +62,3 @@ class Tracing:
 
 
 OFF = Tracing()
-
-
-def tracing_to(endpoint: str | None, part: str) -> Tracing:
-    """What a part of the pool tells its spans to; ``ConfigError`` where that is not installed."""
-    if endpoint is None:
-        return OFF
-    try:
-        from actors.telemetry.collector import Spans  # noqa: PLC0415 - only who wants traces needs its packages
-    except ImportError:
-        raise ConfigError(
-            "tracing.endpoint",
-            "needs OpenTelemetry: pip install 'claude-subscription-pool[otel]', or leave it out",
-        ) from None
-    return Spans(endpoint, part)

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 
 from actors.runtime.shells import serving
-from actors.telemetry.tracing import tracing_to
+from actors.telemetry.exporter import tracing_to
 from api.server.app import create_app
 from api.server.listening import bound, listening
 from api.web.authentication import Keys

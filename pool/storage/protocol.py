@@ -16,7 +16,7 @@ a cursor is opaque and stays valid while rows are added. Failures are ``StoreErr
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -336,3 +336,6 @@ class Stores(Protocol):
     async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
         """Take the reconciler's store over, as a ledger is."""
         ...
+
+
+RETENTION_PERIOD = timedelta(hours=1)

@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from localpool import FakeRunner, LonelyPeers, spec, usage_of
 
+from actors.interfaces.messages import Started
 from actors.subscription.context import Surroundings
-from actors.subscription.subscription import Started, Subscription
+from actors.subscription.subscription import Subscription
 from pool.executions.execution import Intent, new_execution_id
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing

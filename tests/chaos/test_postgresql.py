@@ -19,8 +19,9 @@ from chaos_tally import Doubled, Lost, injected
 from localpool import FakeRunner, LonelyPeers, spec
 from postgres import Server
 
+from actors.interfaces.messages import NotAdmitted, Started
 from actors.subscription.context import Surroundings
-from actors.subscription.subscription import NotAdmitted, Started, Subscription
+from actors.subscription.subscription import Subscription
 from pool.errors import StoreError
 from pool.executions.execution import ExecutionStatus, Intent
 from pool.executions.request import ExecutionRequest

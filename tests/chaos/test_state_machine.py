@@ -30,8 +30,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from localpool import FakeRun, FakeRunner, LonelyPeers, ManualClock, completed, spec, usage_of
 
+from actors.interfaces.messages import NotAdmitted, Started
 from actors.subscription.context import Surroundings
-from actors.subscription.subscription import NotAdmitted, Started, Subscription
+from actors.subscription.subscription import Subscription
 from pool.claude.launch.launch_spec import Launch
 from pool.errors import StoreError
 from pool.executions.execution import ExecutionRow, ExecutionStatus

@@ -17,8 +17,9 @@ from typing import Any
 from localpool import NOON, SONNET, LonelyPeers, spec
 
 from actors.client.client import now_in_utc
+from actors.interfaces.messages import NotAdmitted
 from actors.subscription.context import Surroundings
-from actors.subscription.subscription import NotAdmitted, Subscription
+from actors.subscription.subscription import Subscription
 from pool.claude.process.spawner import ProcessRunner
 from pool.executions.execution import Execution, Intent
 from pool.executions.request import ExecutionRequest

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from localpool import FakeRunner, LocalPool, spec
 
-from actors.subscription.subscription import NotAdmitted, Started
+from actors.interfaces.messages import NotAdmitted, Started
 from pool.errors import (
     Conflict,
     Exhausted,

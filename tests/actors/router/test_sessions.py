@@ -9,7 +9,8 @@ import pytest
 from localpool import FakeRunner, LocalPool, completed, spec, usage_of
 from seats import ask, failed, later, limit, runs_at, stop_for, until
 
-from actors.subscription.subscription import NotAdmitted, Subscription
+from actors.interfaces.messages import NotAdmitted
+from actors.subscription.subscription import Subscription
 from pool.alerts.alerts import AlertKind
 from pool.claude.transcripts.copy import CopyRefused, SessionCopy
 from pool.errors import Conflict, Exhausted, NotFound, PeerLost, Unavailable

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from localpool import LonelyPeers, ManualClock, spec
 
+from actors.interfaces.messages import Started
 from actors.subscription.context import Surroundings
-from actors.subscription.subscription import Started, Subscription
+from actors.subscription.subscription import Subscription
 from pool.claude.binary.installation import Installation
 from pool.claude.process.spawner import ProcessRunner
 from pool.executions.execution import Execution, ExecutionStatus, Intent

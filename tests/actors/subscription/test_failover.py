@@ -10,9 +10,8 @@ import pytest
 from localpool import NOON, FakeRunner, LocalPool, completed, spec, usage_of
 from seats import ask, failed, later, limit, report_of, stop_for, until
 
-from actors.interfaces.messages import HandedOver, Handover, NobodyTakesIt
+from actors.interfaces.messages import HandedOver, Handover, NobodyTakesIt, NotAdmitted, Started
 from actors.router.router import Router
-from actors.subscription.subscription import NotAdmitted, Started
 from pool.alerts.alerts import AlertKind
 from pool.errors import Exhausted, NotFound, PeerLost, Unavailable
 from pool.executions.execution import Execution, ExecutionStatus, Intent

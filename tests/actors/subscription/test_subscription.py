@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from localpool import FakeRunner, LocalPool, completed, spec, usage_of
 
-from actors.subscription.live_executions import LiveExecution
+from actors.subscription.live_execution import LiveExecution
 from pool.errors import NotFound, StoreError, Unavailable
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus
 from pool.executions.outcome import Failed, FailureKind

@@ -16,7 +16,8 @@ from localpool import FakeRun, LocalPool, completed
 from pydantic import ValidationError
 
 from actors.telemetry.collector import Spans
-from actors.telemetry.tracing import OFF, tracing_to, within
+from actors.telemetry.exporter import tracing_to
+from actors.telemetry.tracing import OFF, within
 from api.server.app import create_app
 from api.web.authentication import Keys
 from pool.config import parse

@@ -1,0 +1,20 @@
+"""Where a part of the pool sends its spans: nowhere, unless an endpoint is configured."""
+
+from __future__ import annotations
+
+from actors.telemetry.tracing import OFF, Tracing
+from pool.errors import ConfigError
+
+
+def tracing_to(endpoint: str | None, part: str) -> Tracing:
+    """What a part of the pool tells its spans to; ``ConfigError`` where that is not installed."""
+    if endpoint is None:
+        return OFF
+    try:
+        from actors.telemetry.collector import Spans  # noqa: PLC0415 - only who wants traces needs its packages
+    except ImportError:
+        raise ConfigError(
+            "tracing.endpoint",
+            "needs OpenTelemetry: pip install 'claude-subscription-pool[otel]', or leave it out",
+        ) from None
+    return Spans(endpoint, part)
