@@ -20,8 +20,7 @@ from actors.client.concurrency import MAX_IN_FLIGHT, InFlight
 from actors.client.follow import Following
 from actors.client.retry import Patience, next_key, turned_away
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch
-from actors.interfaces.protocols import Whole
-from actors.subscription.subscription import Subscription
+from actors.interfaces.protocols import SubscriptionActor, Whole
 from actors.telemetry.tracing import current_trace
 from pool.alerts.delivery import ListedAlert
 from pool.claude.transcripts.telemetry import Export, Taken, outside_record
@@ -558,7 +557,7 @@ class PoolClient:
         """What metrics are made of: reports and counts, from the router's memory."""
         return await self._peers.router().figures()
 
-    async def _owner(self, subscription_id: str) -> Subscription:
+    async def _owner(self, subscription_id: str) -> SubscriptionActor:
         """The owner of a subscription that exists; ``NotFound`` otherwise."""
         await self.subscription(subscription_id)
         return self._peers.subscription(subscription_id)

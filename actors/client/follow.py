@@ -13,8 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from actors.interfaces.messages import LONGEST_POLL_SECONDS
-from actors.interfaces.protocols import Whole
-from actors.subscription.subscription import Subscription
+from actors.interfaces.protocols import SubscriptionActor, Whole
 from pool.errors import NotFound, PeerLost
 from pool.executions.execution import Execution
 from pool.executions.progress import Event, ProgressPage
@@ -28,12 +27,12 @@ LOST_SECONDS = 60.0
 ASK_AGAIN_SECONDS = 0.05
 
 
-async def _result(execution_id: str, seconds: float, owner: Subscription) -> Execution:
+async def _result(execution_id: str, seconds: float, owner: SubscriptionActor) -> Execution:
     return await owner.result(execution_id, seconds)
 
 
 async def _page(
-    execution_id: str, after: str | None, raw: bool, owner: Subscription
+    execution_id: str, after: str | None, raw: bool, owner: SubscriptionActor
 ) -> ProgressPage:
     return await owner.progress(execution_id, after, LONGEST_POLL_SECONDS, raw=raw)
 
@@ -103,7 +102,7 @@ class Following:
         self,
         execution_id: str,
         home: str,
-        question: Callable[[Subscription], Awaitable[Answer]],
+        question: Callable[[SubscriptionActor], Awaitable[Answer]],
     ) -> Answer:
         """The owner's answer, or that of whoever has it by now."""
         patience = time.monotonic() + ARRIVES_SECONDS

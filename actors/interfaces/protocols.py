@@ -9,24 +9,232 @@ one who stays away.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
 
-from pool.subscriptions.spec import SubscriptionSpec
+from actors.interfaces.messages import (
+    LONGEST_POLL_SECONDS,
+    Dispatch,
+    Doings,
+    HandedOver,
+    Handover,
+    NobodyTakesIt,
+    NotAdmitted,
+    Recorded,
+    Started,
+)
+from pool.alerts.alerts import Alert
+from pool.alerts.delivery import ListedAlert
+from pool.claude.transcripts.copy import SessionCopy
+from pool.executions.execution import Execution, ExecutionStatus, Intent
+from pool.executions.outcome import FailureKind
+from pool.executions.progress import ProgressPage
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
+from pool.executions.session import Session, SessionHome
+from pool.keys.api_keys import KeyHolder, KeySpec, Presented, ShownKey
+from pool.reconciliation.findings import (
+    Reconciliation,
+    ReconciliationOrder,
+    ReconciliationRange,
+    ReportKind,
+)
+from pool.storage.backup import Backup
+from pool.storage.paging import Page
+from pool.storage.protocol import Registration
+from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.report import Report
+from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
+from pool.telemetry.counters import Figures
+from pool.telemetry.events import HappeningPage, Wanted
+from pool.usage.breakdown import Question, UsageTable
+from pool.usage.records import UsageRecord
+from pool.usage.totals import BlockTotal
 
-if TYPE_CHECKING:  # the peers know each other
-    from actors.reconciler.reconciler import Reconciler
-    from actors.router.router import Router
-    from actors.subscription.subscription import Subscription
+
+class SubscriptionActor(Protocol):
+    """A subscription's actor, as a router and a client call it. See ``actors.subscription``."""
+
+    async def start(self, intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted: ...
+
+    async def result(
+        self, execution_id: str, wait_seconds: float = LONGEST_POLL_SECONDS
+    ) -> Execution: ...
+
+    async def progress(
+        self, execution_id: str, after: str | None, wait_seconds: float, *, raw: bool = False
+    ) -> ProgressPage: ...
+
+    async def cancel(self, execution_id: str) -> Execution: ...
+
+    async def was_cancelled(self, execution_id: str) -> bool: ...
+
+    async def suspect(self, kind: FailureKind) -> None: ...
+
+    async def session_copy(self, session_id: str, execution_id: str) -> SessionCopy: ...
+
+    async def has_at_work(self, session_id: str) -> bool: ...
+
+    async def forget_session(self, session_id: str) -> None: ...
+
+    async def next_report(self, epoch: int, version: int, wait_seconds: float) -> Report: ...
+
+    async def doings(self, after: str | None) -> Doings: ...
+
+    async def executions(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        status: ExecutionStatus | None = None,
+        session_id: str | None = None,
+    ) -> Page[Execution]: ...
+
+    async def usage(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[UsageRecord]: ...
+
+    async def usage_by(self, asked: Question) -> UsageTable: ...
+
+    async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]: ...
+
+    async def record(self, record: UsageRecord) -> Recorded: ...
+
+    async def pause(self) -> Report: ...
+
+    async def drain(self) -> Report: ...
+
+    async def resume(self) -> Report: ...
+
+    async def suspend(self) -> Report: ...
+
+    async def interrupt(self) -> Report: ...
+
+    async def backup(self, file: Path) -> None: ...
+
+    async def configure(self, spec: SubscriptionSpec) -> Report: ...
+
+
+class RouterActor(Protocol):
+    """The router's actor, as a client and a subscription call it. See ``actors.router``."""
+
+    async def dispatch(self, dispatch: Dispatch) -> Execution: ...
+
+    async def hand_over(self, handover: Handover) -> HandedOver | NobodyTakesIt: ...
+
+    async def route(self, request: ExecutionRequest) -> Routing: ...
+
+    async def locate(self, execution_id: str) -> str: ...
+
+    async def session_home(self, session_id: str) -> SessionHome | None: ...
+
+    async def session_arrived(self, session_id: str, subscription_id: str) -> bool: ...
+
+    async def session_returns(self, session_id: str, instead_of: str, source: str) -> None: ...
+
+    async def session_gone(self, session_id: str, held_by: str) -> None: ...
+
+    async def sessions(
+        self, *, limit: int, cursor: str | None = None, subscription_id: str | None = None
+    ) -> Page[Session]: ...
+
+    async def session(self, session_id: str) -> Session: ...
+
+    async def forget_session(self, session_id: str) -> None: ...
+
+    async def is_open(self) -> bool: ...
+
+    async def authenticate(self, shown: Presented) -> KeyHolder | None: ...
+
+    async def keys(self) -> tuple[ShownKey, ...]: ...
+
+    async def create_key(self, spec: KeySpec, shown: Presented) -> ShownKey: ...
+
+    async def revoke_key(self, key_id: str) -> ShownKey: ...
+
+    async def rotate_key(self, key_id: str, digest: str, grace_seconds: float) -> ShownKey: ...
+
+    async def reports(self) -> tuple[Report, ...]: ...
+
+    async def report(self, subscription_id: str) -> Report: ...
+
+    async def overview(self) -> Overview: ...
+
+    async def happenings(
+        self, after: str | None, wanted: Wanted, wait_seconds: float
+    ) -> HappeningPage: ...
+
+    async def figures(self) -> Figures: ...
+
+    async def registrations(self) -> tuple[Registration, ...]: ...
+
+    async def alerts(self, *, limit: int, cursor: str | None = None) -> Page[ListedAlert]: ...
+
+    async def raise_alert(self, alert: Alert) -> bool: ...
+
+    async def declare(self, specs: Iterable[SubscriptionSpec]) -> None: ...
+
+    async def add(self, spec: SubscriptionSpec) -> Report: ...
+
+    async def change(self, subscription_id: str, change: SubscriptionChange) -> Report: ...
+
+    async def pause(self, subscription_id: str) -> Report: ...
+
+    async def resume(self, subscription_id: str) -> Report: ...
+
+    async def drain(self, subscription_id: str) -> Report: ...
+
+    async def record(self, record: UsageRecord) -> bool: ...
+
+    async def backup(self, name: str) -> Backup: ...
+
+    async def suspend(self) -> None: ...
+
+    async def interrupt(self) -> None: ...
+
+    async def remove(self, subscription_id: str) -> None: ...
+
+
+class ReconcilerActor(Protocol):
+    """The reconciler's actor, as a client calls it. See ``actors.reconciler``."""
+
+    async def order(self, wanted: ReconciliationRange) -> ReconciliationOrder: ...
+
+    async def reconciliations(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        organization_id: str | None = None,
+        kind: ReportKind | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[Reconciliation]: ...
+
+    async def reconciliation(self, reconciliation_id: str) -> Reconciliation: ...
+
+    async def reverse(self, reconciliation_id: str) -> Reconciliation: ...
+
+    async def is_there(self) -> bool: ...
+
+    async def look(self) -> None: ...
 
 
 class Whole(Protocol):
     """Where the router is found, the subscriptions, and the reconciler."""
 
-    def router(self) -> Router: ...
+    def router(self) -> RouterActor: ...
 
-    def subscription(self, subscription_id: str) -> Subscription: ...
+    def subscription(self, subscription_id: str) -> SubscriptionActor: ...
 
-    def reconciler(self) -> Reconciler:
+    def reconciler(self) -> ReconcilerActor:
         """``Conflict`` where the pool has none, since no organization is configured."""
         ...
 
@@ -34,7 +242,7 @@ class Whole(Protocol):
 class Peers(Protocol):
     """Where subscriptions are found, and how they come and go."""
 
-    def subscription(self, subscription_id: str) -> Subscription: ...
+    def subscription(self, subscription_id: str) -> SubscriptionActor: ...
 
     async def activate(self, spec: SubscriptionSpec) -> None:
         """Make sure that the subscription runs, with this specification."""

@@ -12,8 +12,7 @@ import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from actors.interfaces.protocols import Peers
-from actors.subscription.subscription import Subscription
+from actors.interfaces.protocols import Peers, SubscriptionActor
 from actors.telemetry.event_log import MOST_AT_ONCE
 from pool.errors import PoolError
 from pool.subscriptions.report import Report
@@ -150,7 +149,7 @@ class Watch:
             epoch, version = report.epoch, report.version
             await asyncio.sleep(POLL_SPACING_SECONDS)
 
-    async def _hear(self, subscription_id: str, peer: Subscription) -> None:
+    async def _hear(self, subscription_id: str, peer: SubscriptionActor) -> None:
         """Take over what an owner has to tell: one call, unless very much happened at once.
 
         Where this router hears of it for the first time, what was before is not told again.

@@ -15,12 +15,11 @@ from pathlib import Path
 
 from actors.alerts.monitor import Alerting
 from actors.interfaces.messages import Dispatch, HandedOver, Handover, NobodyTakesIt
-from actors.interfaces.protocols import Peers
+from actors.interfaces.protocols import Peers, SubscriptionActor
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import Keyring
 from actors.router.report_cache import Watch
 from actors.router.sessions import Sessions
-from actors.subscription.subscription import Subscription
 from actors.telemetry.recorder import PoolChronicle
 from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import Alert, AlertSettings, failover, session_moved
@@ -357,7 +356,7 @@ class Router:
         await self._directory.close()
 
     async def _ordered(
-        self, subscription_id: str, order: Callable[[Subscription], Awaitable[Report]]
+        self, subscription_id: str, order: Callable[[SubscriptionActor], Awaitable[Report]]
     ) -> Report:
         """Pass an order on, and know its effect at once: the next request is ranked by it."""
         self._known(subscription_id)

@@ -32,12 +32,10 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from actors.client.client import PoolClient
 from actors.client.concurrency import MAX_IN_FLIGHT
-from actors.reconciler.reconciler import Reconciler
-from actors.router.router import Router
+from actors.interfaces.protocols import ReconcilerActor, RouterActor, SubscriptionActor
 from actors.runtime import factory as activation
 from actors.runtime.ray_address import find, noted
 from actors.runtime.ray_directory import ray_directory
-from actors.subscription.subscription import Subscription
 from actors.telemetry import logs
 from pool.config import Config, RaySettings, environment
 from pool.errors import ConfigError, Conflict, PeerLost, PoolError
@@ -169,19 +167,19 @@ class RayPeers:
         self._config = config
         self._proxies: dict[str, _Proxy] = {}
 
-    def router(self) -> Router:
-        return cast(Router, self._proxy(ROUTER))
+    def router(self) -> RouterActor:
+        return cast(RouterActor, self._proxy(ROUTER))
 
-    def subscription(self, subscription_id: str) -> Subscription:
-        return cast(Subscription, self._proxy(_name_of(subscription_id)))
+    def subscription(self, subscription_id: str) -> SubscriptionActor:
+        return cast(SubscriptionActor, self._proxy(_name_of(subscription_id)))
 
-    def reconciler(self) -> Reconciler:
+    def reconciler(self) -> ReconcilerActor:
         absent = Conflict("nothing can be reconciled: add [[organizations]] to pool.toml")
         if self._config is None:  # a program beside the pool: the actor is there, or is not wanted
-            return cast(Reconciler, self._proxy(RECONCILER, absent))
+            return cast(ReconcilerActor, self._proxy(RECONCILER, absent))
         if not self._config.organizations:
             raise absent
-        return cast(Reconciler, self._proxy(RECONCILER))
+        return cast(ReconcilerActor, self._proxy(RECONCILER))
 
     async def activate(self, spec: SubscriptionSpec) -> None:
         config = self._configuration()
@@ -340,7 +338,7 @@ async def _serving(config: Config, *, own: bool) -> AsyncIterator[PoolClient]:
         await asyncio.to_thread(ray.shutdown)
 
 
-async def _everybody(router: Router) -> None:
+async def _everybody(router: RouterActor) -> None:
     """Wait until every subscription has been heard of; one that stays away is told and left."""
     for registration in await router.registrations():
         try:
