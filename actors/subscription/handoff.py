@@ -10,22 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, assert_never
+from typing import Protocol, assert_never
 
 from actors.interfaces.messages import HandedOver, Handover, NobodyTakesIt
 from actors.subscription.context import Life
+from actors.subscription.live_execution import LiveExecution
 from pool.errors import Conflict, PoolError, StoreError
 from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts
 from pool.executions.outcome import Failed, FailureKind
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.subscriptions.report import Report
-from pool.subscriptions.settlement import given_up, moved
+from pool.subscriptions.settlement import Settlement, given_up, moved
 from pool.subscriptions.standing import OF_A_LIMIT, Cooldown, active_cooldown
-
-if TYPE_CHECKING:
-    from actors.subscription.live_execution import LiveExecution
-    from actors.subscription.live_executions import Runs
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +54,22 @@ def _cause_of(cooldown: Cooldown) -> RefusalCause:
     return RefusalCause.COOLDOWN if cooldown.cause in OF_A_LIMIT else RefusalCause.FAILING
 
 
+class Held(Protocol):
+    """The live executions of a subscription, as far as a handoff needs them."""
+
+    def get(self, execution_id: str) -> LiveExecution | None: ...
+
+    def waits_again(self, live: LiveExecution) -> None: ...
+
+    async def end(self, live: LiveExecution, make: Callable[[], Settlement]) -> None: ...
+
+
 class Leaving:
     """Hands executions on, and writes down where they went."""
 
-    def __init__(self, life: Life, runs: Runs) -> None:
+    def __init__(self, life: Life, held: Held) -> None:
         self._life = life
-        self._runs = runs
+        self._held = held
         self._asked: dict[str, float] = {}
         """When somebody was last looked for, by id, on the monotonic clock."""
         self._offered_last: set[str] = set()
@@ -98,7 +106,7 @@ class Leaving:
         """Bring it to somebody else, or find that nobody takes it."""
         has_run = live.row.outcome is not None
         if not has_run and not await self._mark(live, ExecutionStatus.MOVING):
-            self._runs.waits_again(live)
+            self._held.waits_again(live)
             return
         self._asked[live.id] = time.monotonic()
         match await self._answer(live, why):
@@ -107,15 +115,15 @@ class Leaving:
             case NobodyTakesIt(retry_at=retry_at, others=others) if has_run:
                 outcome = live.row.outcome
                 assert outcome is not None  # noqa: S101 - has_run says so
-                await self._runs.end(
+                await self._held.end(
                     live, lambda: given_up(live.row, outcome, self._life.now(), retry_at, others)
                 )
             case NobodyTakesIt():
                 await self._stays(live)
             case never:
                 assert_never(never)
-        self._asked = {id_: at for id_, at in self._asked.items() if self._runs.get(id_)}
-        self._offered_last = {id_ for id_ in self._offered_last if self._runs.get(id_)}
+        self._asked = {id_: at for id_, at in self._asked.items() if self._held.get(id_)}
+        self._offered_last = {id_ for id_ in self._offered_last if self._held.get(id_)}
 
     async def _answer(self, live: LiveExecution, why: Refusal) -> HandedOver | NobodyTakesIt:
         """The router's answer, asked until there is one. What was cancelled before that goes
@@ -143,7 +151,7 @@ class Leaving:
                 await asyncio.sleep(ROUTER_AWAY_SECONDS)
 
     async def _went(self, live: LiveExecution, there: str) -> None:
-        await self._runs.end(live, lambda: moved(live.row, there, self._life.now()))
+        await self._held.end(live, lambda: moved(live.row, there, self._life.now()))
         log.info(
             "execution went on elsewhere",
             extra={
@@ -162,7 +170,7 @@ class Leaving:
         await self._mark(live, ExecutionStatus.QUEUED)
         live.becomes(status=ExecutionStatus.QUEUED)
         live.may_be_elsewhere = False
-        self._runs.waits_again(live)
+        self._held.waits_again(live)
 
     async def _mark(self, live: LiveExecution, status: ExecutionStatus) -> bool:
         before = live.row.status
