@@ -226,7 +226,7 @@ class CommitUnknown(StoreError):
     """A commit whose fate is not known: close the store and ask again by id after reopening."""
 
 
-class PeerLost(PoolError):
+class ActorLost(PoolError):
     """A part of the pool that does not answer: what was asked of it may or may not have run.
 
     Asking again with the same id is safe.

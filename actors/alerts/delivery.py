@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from actors.alerts.webhook_sender import Posting
+from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.delivery import Delivery, DeliveryStatus, after, draw
 from pool.alerts.webhooks import Webhook
 from pool.errors import StoreError
@@ -29,14 +29,14 @@ PATIENCE_SECONDS = 5.0
 """Before a store that failed is asked again."""
 
 
-class Courier:
+class AlertDelivery:
     """Of one webhook."""
 
     def __init__(
         self,
         webhook: Webhook,
         outbox: Outbox,
-        posting: Posting,
+        posting: WebhookSender,
         clock: Callable[[], datetime],
         give_up_after: timedelta,
     ) -> None:

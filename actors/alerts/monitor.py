@@ -13,10 +13,10 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
-from actors.alerts.delivery import Courier
-from actors.alerts.webhook_sender import Posting
+from actors.alerts.delivery import AlertDelivery
+from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.alerts import Alert, AlertSettings, Severity
-from pool.alerts.thresholds import Level, crossings
+from pool.alerts.thresholds import AlertState, threshold_alerts
 from pool.alerts.webhooks import Webhook
 from pool.errors import StoreError
 from pool.storage.outbox import Outbox, Raising
@@ -39,7 +39,7 @@ Look = Callable[[], tuple[Sequence[Report], Collection[str]]]
 """The latest reports, and the ids of the subscriptions that were not heard of."""
 
 
-class Alerting:
+class AlertMonitor:
     """Finds, keeps and sends alerts. ``follow`` sets it going."""
 
     def __init__(
@@ -48,30 +48,30 @@ class Alerting:
         webhooks: Sequence[Webhook],
         settings: AlertSettings,
         clock: Callable[[], datetime],
-        posting: Posting | None = None,
+        posting: WebhookSender | None = None,
         tell: Callable[[Alert], None] = lambda _: None,
     ) -> None:
         self._outbox = outbox
         self._webhooks = tuple(webhooks)
         self._settings = settings
         self._clock = clock
-        self._posting = posting or (Posting() if self._webhooks else None)
-        self._couriers = self._hired()
+        self._posting = posting or (WebhookSender() if self._webhooks else None)
+        self._deliveries = self._hired()
         self._tell = tell
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _hired(self) -> tuple[Courier, ...]:
+    def _hired(self) -> tuple[AlertDelivery, ...]:
         if self._posting is None:
             return ()
         give_up_after = timedelta(hours=self._settings.give_up_hours)
         return tuple(
-            Courier(webhook, self._outbox, self._posting, self._clock, give_up_after)
+            AlertDelivery(webhook, self._outbox, self._posting, self._clock, give_up_after)
             for webhook in self._webhooks
         )
 
     def follow(self, look: Look) -> None:
         """Look on from now on, and deliver, what earlier activations left behind included."""
-        running = (self._look(look), *(each.run() for each in self._couriers))
+        running = (self._look(look), *(each.run() for each in self._deliveries))
         self._tasks = [asyncio.create_task(each) for each in running]
 
     async def consider(
@@ -83,7 +83,7 @@ class Alerting:
         """
         whole = None if unheard else overview(reports, self._clock())
         levels = await self._outbox.levels()
-        changed, alerts = crossings(levels, reports, whole, self._settings)
+        changed, alerts = threshold_alerts(levels, reports, whole, self._settings)
         return await self._keep(alerts, changed) if changed else ()
 
     async def raise_(self, alert: Alert) -> bool:
@@ -101,15 +101,17 @@ class Alerting:
         if self._posting is not None:
             await self._posting.close()
 
-    async def _keep(self, alerts: Sequence[Alert], levels: Sequence[Level]) -> tuple[Alert, ...]:
+    async def _keep(
+        self, alerts: Sequence[Alert], levels: Sequence[AlertState]
+    ) -> tuple[Alert, ...]:
         raised = [Raising(alert, self._told(alert)) for alert in alerts]
         added = tuple(await self._outbox.add(raised, levels))
         for alert in added:
             log.log(_LOGGED[alert.severity], "alert raised", extra=_fields(alert))
             self._tell(alert)
         if added:
-            for courier in self._couriers:
-                courier.wake()
+            for delivery in self._deliveries:
+                delivery.wake()
         return added
 
     def _told(self, alert: Alert) -> tuple[str, ...]:

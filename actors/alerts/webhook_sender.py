@@ -36,7 +36,7 @@ async def resolved(host: str, port: int) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(ip_address(each[4][0]) for each in found))
 
 
-class Posting:
+class WebhookSender:
     """The way out to webhooks, shared by all of them."""
 
     def __init__(self, resolve: Resolve = resolved, seconds: float = POST_SECONDS) -> None:

@@ -45,7 +45,7 @@ from pool.subscriptions.pool_overview import Overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.counters import Figures
-from pool.telemetry.events import HappeningPage, Told, Wanted
+from pool.telemetry.events import EventFilter, PoolEventPage, StoredEvent
 from pool.usage.breakdown import Grouping, UsageBreakdown
 from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
 from pool.usage.totals import BlockReport
@@ -365,13 +365,19 @@ class BlockingPoolClient:
         return self._wait(self._client.alerts(limit=limit, cursor=cursor))
 
     def happenings(
-        self, *, after: str | None = None, wanted: Wanted | None = None, wait_seconds: float = 0
-    ) -> HappeningPage:
+        self,
+        *,
+        after: str | None = None,
+        wanted: EventFilter | None = None,
+        wait_seconds: float = 0,
+    ) -> PoolEventPage:
         return self._wait(
             self._client.happenings(after=after, wanted=wanted, wait_seconds=wait_seconds)
         )
 
-    def watch(self, *, after: str | None = None, wanted: Wanted | None = None) -> Iterator[Told]:
+    def watch(
+        self, *, after: str | None = None, wanted: EventFilter | None = None
+    ) -> Iterator[StoredEvent]:
         return self._each(self._client.watch(after=after, wanted=wanted))
 
     def figures(self) -> Figures:

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
-from actors.client.concurrency import MAX_IN_FLIGHT, InFlight
-from actors.client.follow import Following
-from actors.client.retry import Patience, next_key, turned_away
+from actors.client.concurrency import MAX_IN_FLIGHT, ConcurrencyLimit
+from actors.client.follow import ExecutionFollower
+from actors.client.retry import RetrySchedule, next_key, turned_away
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch
-from actors.interfaces.protocols import SubscriptionActor, Whole
+from actors.interfaces.protocols import Actors, SubscriptionActor
 from actors.telemetry.tracing import current_trace
 from pool.alerts.delivery import ListedAlert
 from pool.claude.transcripts.telemetry import Export, Taken, outside_record
@@ -54,7 +54,7 @@ from pool.subscriptions.pool_overview import Overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.counters import Figures
-from pool.telemetry.events import HappeningPage, Told, Wanted
+from pool.telemetry.events import EventFilter, PoolEventPage, StoredEvent
 from pool.usage.breakdown import Grouping, UsageBreakdown, breakdown, question
 from pool.usage.reported import (
     RecordedUsage,
@@ -87,22 +87,22 @@ class PoolClient:
 
     def __init__(
         self,
-        peers: Whole,
+        actors: Actors,
         clock: Callable[[], datetime] = now_in_utc,
         *,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
-        self._peers = peers
+        self._actors = actors
         self._clock = clock
-        self._following = Following(peers)
-        self._in_flight = InFlight(max_in_flight)
+        self._following = ExecutionFollower(actors)
+        self._in_flight = ConcurrencyLimit(max_in_flight)
 
-    def __getstate__(self) -> tuple[Whole, Callable[[], datetime], int]:
-        return self._peers, self._clock, self._in_flight.most
+    def __getstate__(self) -> tuple[Actors, Callable[[], datetime], int]:
+        return self._actors, self._clock, self._in_flight.most
 
-    def __setstate__(self, state: tuple[Whole, Callable[[], datetime], int]) -> None:
-        peers, clock, max_in_flight = state
-        PoolClient.__init__(self, peers, clock, max_in_flight=max_in_flight)
+    def __setstate__(self, state: tuple[Actors, Callable[[], datetime], int]) -> None:
+        actors, clock, max_in_flight = state
+        PoolClient.__init__(self, actors, clock, max_in_flight=max_in_flight)
 
     # -- executions ------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class PoolClient:
         ``InvalidRequest``; then nothing runs and nothing was spent.
         """
         dispatch = self._dispatch(request, idempotency_key, caller, execution_id, grant)
-        return await self._peers.router().dispatch(dispatch)
+        return await self._actors.router().dispatch(dispatch)
 
     async def execute(
         self,
@@ -143,14 +143,14 @@ class PoolClient:
         """
         async with self._in_flight.place:
             dispatch = self._dispatch(request, idempotency_key, caller, execution_id, grant)
-            return await self._served(dispatch, Patience(patience_seconds))
+            return await self._served(dispatch, RetrySchedule(patience_seconds))
 
-    async def _served(self, dispatch: Dispatch, patience: Patience) -> Execution:
+    async def _served(self, dispatch: Dispatch, patience: RetrySchedule) -> Execution:
         """Ask until it was served, or patience is over."""
         key, executions = dispatch.idempotency_key or dispatch.execution_id, 1
         while True:
             try:
-                execution = await self.ended(await self._peers.router().dispatch(dispatch))
+                execution = await self.ended(await self._actors.router().dispatch(dispatch))
             except (Exhausted, KeyLimited) as error:
                 pause = patience.pause(error.retry_at, self._clock())
                 if pause is None:
@@ -225,10 +225,10 @@ class PoolClient:
         """The events of an execution after a cursor, or all; the last one is ``Ended``. With
         ``raw`` the CLI's own messages are among them.
 
-        Raises ``NotFound``, ``InvalidRequest`` for a cursor that is none, and ``PeerLost`` for an
+        Raises ``NotFound``, ``InvalidRequest`` for a cursor that is none, and ``ActorLost`` for an
         owner who stays away; one who comes back is asked for the rest.
         """
-        home = await self._peers.router().locate(execution_id)
+        home = await self._actors.router().locate(execution_id)
         async for event in self._following.events(execution_id, home, after, raw=raw):
             yield event
 
@@ -241,7 +241,7 @@ class PoolClient:
         raw: bool = False,
     ) -> ProgressPage:
         """One page of an execution's events; an empty one where none came while it was waited."""
-        owner = self._peers.subscription(await self._peers.router().locate(execution_id))
+        owner = self._actors.subscription(await self._actors.router().locate(execution_id))
         return await owner.progress(execution_id, after, wait_seconds, raw=raw)
 
     async def ended(self, execution: Execution) -> Execution:
@@ -261,7 +261,7 @@ class PoolClient:
 
         Raises what ``start`` would raise.
         """
-        return await self._peers.router().route(request)
+        return await self._actors.router().route(request)
 
     async def executions(
         self,
@@ -273,14 +273,14 @@ class PoolClient:
         subscription_id: str | None = None,
     ) -> Page[Execution]:
         """Executions of every subscription, newest first."""
-        registrations = await self._peers.router().registrations()
+        registrations = await self._actors.router().registrations()
         known = [each.spec.id for each in registrations]
         if subscription_id is not None and subscription_id not in known:
             raise NotFound("subscription", subscription_id)
         ids = known if subscription_id is None else [subscription_id]
         pages = await asyncio.gather(
             *(
-                self._peers.subscription(id_).executions(
+                self._actors.subscription(id_).executions(
                     limit=limit, cursor=cursor, status=status, session_id=session_id
                 )
                 for id_ in ids
@@ -294,54 +294,54 @@ class PoolClient:
         self, *, limit: int = 50, cursor: str | None = None, subscription_id: str | None = None
     ) -> Page[Session]:
         """Sessions, those used last first."""
-        return await self._peers.router().sessions(
+        return await self._actors.router().sessions(
             limit=limit, cursor=cursor, subscription_id=subscription_id
         )
 
     async def session(self, session_id: str) -> Session:
         """One session, with the moves it has made."""
-        return await self._peers.router().session(session_id)
+        return await self._actors.router().session(session_id)
 
     async def forget_session(self, session_id: str) -> None:
         """Remove a session and its transcripts. ``Conflict`` while a turn of it is at work."""
-        await self._peers.router().forget_session(session_id)
+        await self._actors.router().forget_session(session_id)
 
     # -- subscriptions ---------------------------------------------------------------------------
 
     async def subscriptions(self) -> tuple[Report, ...]:
         """The latest report of every subscription, from the router's memory."""
-        return await self._peers.router().reports()
+        return await self._actors.router().reports()
 
     async def subscription(self, subscription_id: str) -> Report:
-        return await self._peers.router().report(subscription_id)
+        return await self._actors.router().report(subscription_id)
 
     async def add(self, spec: SubscriptionSpec) -> Report:
         """Add a subscription while the pool runs. ``Conflict`` where the id is taken."""
-        return await self._peers.router().add(spec)
+        return await self._actors.router().add(spec)
 
     async def change(self, subscription_id: str, change: SubscriptionChange) -> Report:
         """Change settings of a subscription. One that is declared in ``pool.toml`` has those of
         the file again after the next start.
         """
-        return await self._peers.router().change(subscription_id, change)
+        return await self._actors.router().change(subscription_id, change)
 
     async def remove(self, subscription_id: str) -> None:
         """Drain a subscription and forget it. ``Conflict`` while it still has work."""
-        await self._peers.router().remove(subscription_id)
+        await self._actors.router().remove(subscription_id)
 
     async def pause(self, subscription_id: str) -> Report:
-        return await self._peers.router().pause(subscription_id)
+        return await self._actors.router().pause(subscription_id)
 
     async def resume(self, subscription_id: str) -> Report:
-        return await self._peers.router().resume(subscription_id)
+        return await self._actors.router().resume(subscription_id)
 
     async def drain(self, subscription_id: str) -> Report:
-        return await self._peers.router().drain(subscription_id)
+        return await self._actors.router().drain(subscription_id)
 
     async def report_usage(self, subscription_id: str, reported: ReportedUsage) -> RecordedUsage:
         """Count usage that the pool did not see. The same id counts once."""
         record = record_of(subscription_id, reported, self._clock())
-        added = await self._peers.router().record(record)
+        added = await self._actors.router().record(record)
         return RecordedUsage(record=shown_record(record), added=added)
 
     async def report_telemetry(self, export: Export, subscription_id: str | None = None) -> Taken:
@@ -352,7 +352,7 @@ class PoolClient:
         if subscription_id is not None:
             await self.subscription(subscription_id)
         taken, now = Counter[str](rejected=export.rejected), self._clock()
-        known = {each.spec.id for each in await self._peers.router().registrations()}
+        known = {each.spec.id for each in await self._actors.router().registrations()}
         own: dict[tuple[str, str], bool] = {}
         for request in export.requests:
             home = subscription_id or request.subscription_id
@@ -365,13 +365,13 @@ class PoolClient:
             if own[session]:
                 taken["known"] += 1
             else:
-                added = await self._peers.router().record(outside_record(request, home, now))
+                added = await self._actors.router().record(outside_record(request, home, now))
                 taken["added" if added else "known"] += 1
         return Taken(**taken)
 
     async def _is_own(self, subscription_id: str, session_id: str) -> bool:
         """Whether the pool ran something in a session."""
-        owner = self._peers.subscription(subscription_id)
+        owner = self._actors.subscription(subscription_id)
         return bool((await owner.executions(limit=1, session_id=session_id)).items)
 
     async def usage(
@@ -403,13 +403,13 @@ class PoolClient:
         ``InvalidRequest`` for more than 366 days, or more groups than one answer holds.
         """
         asked = question(group_by, since, until, self._clock())
-        registrations = await self._peers.router().registrations()
+        registrations = await self._actors.router().registrations()
         known = [each.spec.id for each in registrations]
         if subscription_id is not None and subscription_id not in known:
             raise NotFound("subscription", subscription_id)
         ids = known if subscription_id is None else [subscription_id]
         tables = await asyncio.gather(
-            *(self._peers.subscription(id_).usage_by(asked) for id_ in ids)
+            *(self._actors.subscription(id_).usage_by(asked) for id_ in ids)
         )
         return await asyncio.to_thread(breakdown, asked, tables)
 
@@ -418,7 +418,7 @@ class PoolClient:
     ) -> Page[BlockReport]:
         """The blocks in which something was spent, newest first."""
         expected = (await self.subscription(subscription_id)).expected_block_usd
-        page = await self._peers.subscription(subscription_id).blocks(limit=limit, cursor=cursor)
+        page = await self._actors.subscription(subscription_id).blocks(limit=limit, cursor=cursor)
         items = tuple(shown_block(each, expected) for each in page.items)
         return Page[BlockReport](items=items, next_cursor=page.next_cursor)
 
@@ -426,15 +426,15 @@ class PoolClient:
 
     async def is_open(self) -> bool:
         """Whether no key was ever made: then whoever reaches the service may use it."""
-        return await self._peers.router().is_open()
+        return await self._actors.router().is_open()
 
     async def authenticate(self, shown: Presented) -> KeyHolder | None:
         """Whose key it is; None for one that opens nothing."""
-        return await self._peers.router().authenticate(shown)
+        return await self._actors.router().authenticate(shown)
 
     async def keys(self) -> tuple[ShownKey, ...]:
         """Every key with its limits and what it has used; neither secrets nor digests."""
-        return await self._peers.router().keys()
+        return await self._actors.router().keys()
 
     async def create_key(self, spec: KeySpec) -> IssuedKey:
         """Make a key. Its secret is made here and goes nowhere else: the pool gets its digest.
@@ -442,7 +442,7 @@ class PoolClient:
         ``Conflict`` where the name is taken, ``InvalidRequest`` for one that has expired already.
         """
         secret = new_secret(new_key_id())
-        key = await self._peers.router().create_key(spec, fingerprint(secret))
+        key = await self._actors.router().create_key(spec, fingerprint(secret))
         return IssuedKey(secret=SecretStr(secret), key=key)
 
     async def rotate_key(
@@ -451,12 +451,12 @@ class PoolClient:
         """Give a key a new secret; the old one is valid for ``grace_seconds`` more."""
         secret = new_secret(key_id)
         digest = fingerprint(secret).digest
-        key = await self._peers.router().rotate_key(key_id, digest, grace_seconds)
+        key = await self._actors.router().rotate_key(key_id, digest, grace_seconds)
         return IssuedKey(secret=SecretStr(secret), key=key)
 
     async def revoke_key(self, key_id: str) -> ShownKey:
         """Let a key open nothing any more; what it has running goes on."""
-        return await self._peers.router().revoke_key(key_id)
+        return await self._actors.router().revoke_key(key_id)
 
     # -- the whole -------------------------------------------------------------------------------
 
@@ -465,13 +465,13 @@ class PoolClient:
 
         ``StoreError`` for a pool in PostgreSQL, which has tools of its own for that.
         """
-        return await self._peers.router().backup(backup_name(self._clock()))
+        return await self._actors.router().backup(backup_name(self._clock()))
 
     async def stop(self, drain_seconds: float) -> None:
         """Put the pool at rest: take no new work, let what runs end for ``drain_seconds``, then
         interrupt it and see it settled. What waits stays where it is, for the next start.
         """
-        router = self._peers.router()
+        router = self._actors.router()
         await router.suspend()
         if not await self._comes_to_rest(drain_seconds):
             await router.interrupt()
@@ -491,7 +491,7 @@ class PoolClient:
         """Have a range compared with Anthropic's reports, again where it was. The results appear
         in ``reconciliations``. ``Conflict`` where no organization is configured.
         """
-        return await self._peers.reconciler().order(wanted)
+        return await self._actors.reconciler().order(wanted)
 
     async def reconciliations(
         self,
@@ -504,7 +504,7 @@ class PoolClient:
         until: datetime | None = None,
     ) -> Page[Reconciliation]:
         """Those whose hour or day begins in ``since <= start < until``, newest first."""
-        return await self._peers.reconciler().reconciliations(
+        return await self._actors.reconciler().reconciliations(
             limit=limit,
             cursor=cursor,
             organization_id=organization_id,
@@ -514,35 +514,39 @@ class PoolClient:
         )
 
     async def reconciliation(self, reconciliation_id: str) -> Reconciliation:
-        return await self._peers.reconciler().reconciliation(reconciliation_id)
+        return await self._actors.reconciler().reconciliation(reconciliation_id)
 
     async def reverse_adjustments(self, reconciliation_id: str) -> Reconciliation:
         """Take back what was adjusted by a reconciliation, and adjust there no more."""
-        return await self._peers.reconciler().reverse(reconciliation_id)
+        return await self._actors.reconciler().reverse(reconciliation_id)
 
     # -- the whole -------------------------------------------------------------------------------
 
     async def pool(self) -> Overview:
         """Totals, states and forecast of the whole pool."""
-        return await self._peers.router().overview()
+        return await self._actors.router().overview()
 
     async def alerts(self, *, limit: int = 50, cursor: str | None = None) -> Page[ListedAlert]:
         """What operators were told of and whether it arrived, newest first."""
-        return await self._peers.router().alerts(limit=limit, cursor=cursor)
+        return await self._actors.router().alerts(limit=limit, cursor=cursor)
 
     async def happenings(
-        self, *, after: str | None = None, wanted: Wanted | None = None, wait_seconds: float = 0
-    ) -> HappeningPage:
+        self,
+        *,
+        after: str | None = None,
+        wanted: EventFilter | None = None,
+        wait_seconds: float = 0,
+    ) -> PoolEventPage:
         """One page of what happens in the pool, after an id or from now on; an empty one where
         nothing did while it was waited (at most 30 s). ``InvalidRequest`` for an id that is none.
         """
-        return await self._peers.router().happenings(after, wanted or Wanted(), wait_seconds)
+        return await self._actors.router().happenings(after, wanted or EventFilter(), wait_seconds)
 
     async def watch(
-        self, *, after: str | None = None, wanted: Wanted | None = None
-    ) -> AsyncGenerator[Told, None]:
+        self, *, after: str | None = None, wanted: EventFilter | None = None
+    ) -> AsyncGenerator[StoredEvent, None]:
         """What happens in the pool, after an id or from now on, without an end. Where something may
-        be missing, a ``gap`` comes first. ``PeerLost`` for a router who stays away.
+        be missing, a ``gap`` comes first. ``ActorLost`` for a router who stays away.
         """
         cursor = after or (await self.happenings()).cursor
         while True:
@@ -555,12 +559,12 @@ class PoolClient:
 
     async def figures(self) -> Figures:
         """What metrics are made of: reports and counts, from the router's memory."""
-        return await self._peers.router().figures()
+        return await self._actors.router().figures()
 
     async def _owner(self, subscription_id: str) -> SubscriptionActor:
         """The owner of a subscription that exists; ``NotFound`` otherwise."""
         await self.subscription(subscription_id)
-        return self._peers.subscription(subscription_id)
+        return self._actors.subscription(subscription_id)
 
 
 def _once(found: Iterable[Execution]) -> Iterable[Execution]:

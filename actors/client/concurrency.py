@@ -15,7 +15,7 @@ MAX_IN_FLIGHT = 32
 """More than the slots of most pools; with those of a few other clients less than their queues."""
 
 
-class InFlight:
+class ConcurrencyLimit:
     """The places of one client. In another event loop than before, all of them are free."""
 
     def __init__(self, most: int) -> None:

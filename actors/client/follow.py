@@ -13,8 +13,8 @@ from functools import partial
 from typing import TypeVar
 
 from actors.interfaces.messages import LONGEST_POLL_SECONDS
-from actors.interfaces.protocols import SubscriptionActor, Whole
-from pool.errors import NotFound, PeerLost
+from actors.interfaces.protocols import Actors, SubscriptionActor
+from pool.errors import ActorLost, NotFound
 from pool.executions.execution import Execution
 from pool.executions.progress import Event, ProgressPage
 
@@ -37,11 +37,11 @@ async def _page(
     return await owner.progress(execution_id, after, LONGEST_POLL_SECONDS, raw=raw)
 
 
-class Following:
+class ExecutionFollower:
     """Asks the owner of an execution, whoever that is by then."""
 
-    def __init__(self, peers: Whole) -> None:
-        self._peers = peers
+    def __init__(self, actors: Actors) -> None:
+        self._actors = actors
 
     async def ended(self, execution: Execution) -> Execution:
         """The execution once it has ended."""
@@ -57,7 +57,7 @@ class Following:
     async def result(self, execution_id: str, wait_seconds: float) -> Execution:
         """The execution once it has ended, or so much time has passed."""
         deadline = time.monotonic() + wait_seconds
-        home = await self._peers.router().locate(execution_id)
+        home = await self._actors.router().locate(execution_id)
         while True:
             left = min(max(0.0, deadline - time.monotonic()), LONGEST_POLL_SECONDS)
             waiting = partial(_result, execution_id, left)
@@ -68,7 +68,7 @@ class Following:
 
     async def cancel(self, execution_id: str) -> Execution:
         """Stop it, and wait for its end."""
-        home = await self._peers.router().locate(execution_id)
+        home = await self._actors.router().locate(execution_id)
         while True:
             execution = await self._asked(
                 execution_id, home, lambda owner: owner.cancel(execution_id)
@@ -86,7 +86,7 @@ class Following:
             try:
                 reading = partial(_page, execution_id, after, raw)
                 page = await self._asked(execution_id, home, reading)
-            except PeerLost:
+            except ActorLost:
                 lost_at = lost_at or time.monotonic()
                 if time.monotonic() - lost_at > LOST_SECONDS:
                     raise
@@ -108,9 +108,9 @@ class Following:
         patience = time.monotonic() + ARRIVES_SECONDS
         while True:
             try:
-                return await question(self._peers.subscription(home))
+                return await question(self._actors.subscription(home))
             except NotFound:
                 if time.monotonic() > patience:
                     raise
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
-                home = await self._peers.router().locate(execution_id)
+                home = await self._actors.router().locate(execution_id)

@@ -53,7 +53,7 @@ def next_key(idempotency_key: str, asked: int) -> str:
     return f"{idempotency_key} {asked}"
 
 
-class Patience:
+class RetrySchedule:
     """What is left of the time that a caller gives to one call, and how often it was refused."""
 
     def __init__(self, seconds: float) -> None:

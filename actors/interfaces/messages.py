@@ -12,16 +12,16 @@ from pool.executions.permissions import Grant
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.admission import Refusal
 from pool.subscriptions.report import Report
-from pool.telemetry.counters import SeatTally
-from pool.telemetry.events import HappeningPage
+from pool.telemetry.counters import SubscriptionCounters
+from pool.telemetry.events import PoolEventPage
 from pool.values import Instant, Value
 
 
-class Doings(Value):
+class Activity(Value):
     """What an owner did: what is new since a cursor, and all of its counts."""
 
-    page: HappeningPage
-    tally: SeatTally
+    page: PoolEventPage
+    tally: SubscriptionCounters
 
 
 LONGEST_POLL_SECONDS = 30.0
@@ -68,7 +68,7 @@ class Dispatch(Value):
         return None if key is None else f"{self.caller}/{key}"
 
 
-class Handover(Value):
+class HandoffRequest(Value):
     """An execution that its owner hands on."""
 
     subscription_id: str
@@ -84,13 +84,13 @@ class Handover(Value):
     """Whether it may join a queue elsewhere; else it goes only where it can run at once."""
 
 
-class HandedOver(Value):
+class HandedOff(Value):
     """It goes on at another subscription, durably."""
 
     subscription_id: str
 
 
-class NobodyTakesIt(Value):
+class NotTaken(Value):
     """It stays with its owner."""
 
     reasons: str

@@ -1,9 +1,9 @@
 """How the parts of the pool reach each other.
 
 A router, a client and a subscription speak to each other as if they were objects in the same
-process; where they really are is the business of whoever provides the ``Peers``. Every method that
+process; where they really are is the business of whoever provides the ``SubscriptionActors``. Every method that
 crosses here may be called again with the same arguments (executions and usage records are known by
-their ids), so a provider repeats a call whose fate it does not know, and raises ``PeerLost`` for
+their ids), so a provider repeats a call whose fate it does not know, and raises ``ActorLost`` for
 one who stays away.
 """
 
@@ -16,12 +16,12 @@ from typing import Protocol
 
 from actors.interfaces.messages import (
     LONGEST_POLL_SECONDS,
+    Activity,
     Dispatch,
-    Doings,
-    HandedOver,
-    Handover,
-    NobodyTakesIt,
+    HandedOff,
+    HandoffRequest,
     NotAdmitted,
+    NotTaken,
     Recorded,
     Started,
 )
@@ -48,7 +48,7 @@ from pool.subscriptions.pool_overview import Overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.counters import Figures
-from pool.telemetry.events import HappeningPage, Wanted
+from pool.telemetry.events import EventFilter, PoolEventPage
 from pool.usage.breakdown import Question, UsageTable
 from pool.usage.records import UsageRecord
 from pool.usage.totals import BlockTotal
@@ -81,7 +81,7 @@ class SubscriptionActor(Protocol):
 
     async def next_report(self, epoch: int, version: int, wait_seconds: float) -> Report: ...
 
-    async def doings(self, after: str | None) -> Doings: ...
+    async def activity(self, after: str | None) -> Activity: ...
 
     async def executions(
         self,
@@ -127,7 +127,7 @@ class RouterActor(Protocol):
 
     async def dispatch(self, dispatch: Dispatch) -> Execution: ...
 
-    async def hand_over(self, handover: Handover) -> HandedOver | NobodyTakesIt: ...
+    async def hand_off(self, handoff_request: HandoffRequest) -> HandedOff | NotTaken: ...
 
     async def route(self, request: ExecutionRequest) -> Routing: ...
 
@@ -168,8 +168,8 @@ class RouterActor(Protocol):
     async def overview(self) -> Overview: ...
 
     async def happenings(
-        self, after: str | None, wanted: Wanted, wait_seconds: float
-    ) -> HappeningPage: ...
+        self, after: str | None, wanted: EventFilter, wait_seconds: float
+    ) -> PoolEventPage: ...
 
     async def figures(self) -> Figures: ...
 
@@ -227,7 +227,7 @@ class ReconcilerActor(Protocol):
     async def look(self) -> None: ...
 
 
-class Whole(Protocol):
+class Actors(Protocol):
     """Where the router is found, the subscriptions, and the reconciler."""
 
     def router(self) -> RouterActor: ...
@@ -239,7 +239,7 @@ class Whole(Protocol):
         ...
 
 
-class Peers(Protocol):
+class SubscriptionActors(Protocol):
     """Where subscriptions are found, and how they come and go."""
 
     def subscription(self, subscription_id: str) -> SubscriptionActor: ...

@@ -6,22 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from actors.reconciler.comparison import Comparison, Remote
-from actors.reconciler.ledgers import Books, Recorded
+from actors.reconciler.ledgers import Ledgers, Recorded
 from pool.admin_api.adjustment import adjustments, applied
 from pool.admin_api.comparison import figures, token_difference
 from pool.reconciliation.findings import AdjustmentMade, Finding, Reconciliation, ReportKind
 from pool.usage.model_names import base_name, by_base_name
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, UsageRecord
 
 
 async def adjusted(
-    books: Books,
+    ledgers: Ledgers,
     comparison: Comparison,
     row: Reconciliation,
     recorded: Mapping[str, Recorded],
     remote: Remote,
-    rates: Rates,
+    rates: LearnedPrices,
     findings: Iterable[Finding],
     now: datetime,
 ) -> tuple[AdjustmentMade, ...]:
@@ -44,17 +44,19 @@ async def adjusted(
         else:
             held |= {ours.name_of(base), *(each for each in before if base_name(each) == base)}
     records = adjustments(row.bucket, subscription_id, wanted, before, held=held)
-    return _made(await books.append(records), findings, now)
+    return _made(await ledgers.append(records), findings, now)
 
 
-async def reversed_(books: Books, row: Reconciliation, now: datetime) -> tuple[AdjustmentMade, ...]:
+async def reversed_(
+    ledgers: Ledgers, row: Reconciliation, now: datetime
+) -> tuple[AdjustmentMade, ...]:
     """Take all adjustments of a bucket back."""
     made: list[AdjustmentMade] = []
     for subscription_id in sorted({each.subscription_id for each in row.adjustments}):
-        recorded = await books.recorded(subscription_id, row.starts_at, row.ends_at)
+        recorded = await ledgers.recorded(subscription_id, row.starts_at, row.ends_at)
         before = applied(row.bucket, recorded.adjustments)
         records = adjustments(row.bucket, subscription_id, {}, before)
-        made += _made(await books.append(records), (), now)
+        made += _made(await ledgers.append(records), (), now)
     return tuple(made)
 
 

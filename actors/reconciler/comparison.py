@@ -37,7 +37,7 @@ from pool.reconciliation.findings import (
 )
 from pool.reconciliation.problems import ReportProblem
 from pool.usage.model_names import by_base_name
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage
 
 Remote = Mapping[tuple[str, str], ModelUsage]
@@ -101,7 +101,7 @@ class Comparison:
         self,
         recorded: Mapping[str, Recorded],
         remote: Remote,
-        rates: Rates,
+        rates: LearnedPrices,
         thresholds: Thresholds,
     ) -> tuple[Finding, ...]:
         """A verdict for each model, or for each person and model."""

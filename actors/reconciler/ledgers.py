@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from actors.interfaces.protocols import Whole
+from actors.interfaces.protocols import Actors
 from pool.admin_api.organizations import Seat
 from pool.alerts.alerts import Alert
 from pool.errors import Conflict, NotFound
 from pool.usage.model_names import base_name, plainly_named
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, UsageRecord, UsageSource
 from pool.values import Value
 
@@ -34,41 +34,41 @@ class Recorded(Value):
         return next(names, base)
 
 
-class Books:
+class Ledgers:
     """Reads and amends; repeats nothing that was done."""
 
-    def __init__(self, peers: Whole) -> None:
-        self._peers = peers
+    def __init__(self, actors: Actors) -> None:
+        self._actors = actors
 
     async def raise_alert(self, alert: Alert) -> None:
-        await self._peers.router().raise_alert(alert)
+        await self._actors.router().raise_alert(alert)
 
     async def seat(self, subscription_id: str) -> Seat | None:
         """A subscription; None where the pool has none of this id."""
         try:
-            report = await self._peers.router().report(subscription_id)
+            report = await self._actors.router().report(subscription_id)
         except NotFound:
             return None
         return Seat(subscription_id=report.id, kind=report.kind, email=report.email)
 
-    async def rates(self, seats: Iterable[Seat]) -> Rates:
+    async def rates(self, seats: Iterable[Seat]) -> LearnedPrices:
         """Prices, by the plain names of models, that the seats' own runs teach."""
         learned: list[UsageRecord] = []
         for seat in seats:
-            owner = self._peers.subscription(seat.subscription_id)
+            owner = self._actors.subscription(seat.subscription_id)
             page = await owner.usage(limit=_PRICED_RECORDS)
             learned.extend(
                 record.model_copy(update={"usage": plainly_named(record.usage)})
                 for record in page.items
             )
-        return Rates.learned_from(learned)
+        return LearnedPrices.learned_from(learned)
 
     async def recorded(self, subscription_id: str, since: datetime, until: datetime) -> Recorded:
         """The sums of a seat's records with ``since <= timestamp < until``.
 
         ``Conflict`` where there are more than are read: nothing is said of a part of them.
         """
-        owner = self._peers.subscription(subscription_id)
+        owner = self._actors.subscription(subscription_id)
         models: dict[str, ModelUsage] = {}
         adjusted: list[UsageRecord] = []
         cursor, read = None, 0
@@ -90,7 +90,7 @@ class Books:
         """Add records to their ledgers; those that were not there before."""
         added = []
         for record in records:
-            recorded = await self._peers.subscription(record.subscription_id).record(record)
+            recorded = await self._actors.subscription(record.subscription_id).record(record)
             if recorded.added:
                 added.append(record)
         return tuple(added)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from actors.reconciler.adjustment import adjusted
 from actors.reconciler.comparison import Comparison, Remote, present
-from actors.reconciler.ledgers import Books
+from actors.reconciler.ledgers import Ledgers
 from pool.admin_api.client import AdminApi
 from pool.admin_api.comparison import Thresholds, exceeding, notable, total_difference
 from pool.admin_api.organizations import Organization, ReconciliationSettings, Seat, kinds
@@ -33,7 +33,7 @@ from pool.reconciliation.findings import (
 )
 from pool.reconciliation.problems import ProblemKind, ReportProblem
 from pool.storage.reconciliations import Reconciliations
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.values import Value
 
 log = logging.getLogger(__name__)
@@ -52,13 +52,13 @@ class ReconcilerSettings(Value):
     retention: timedelta = timedelta(days=35)
 
 
-class Looking:
+class OrganizationPoll:
     """How a reconciler looks."""
 
     def __init__(
         self,
         store: Reconciliations,
-        books: Books,
+        ledgers: Ledgers,
         settings: ReconcilerSettings,
         reports: ReportsOf,
         pace: Pace,
@@ -67,7 +67,7 @@ class Looking:
         self.changing = asyncio.Lock()
         """Held while a row is read and written again."""
         self._store = store
-        self._books = books
+        self._ledgers = ledgers
         self._rules = settings.settings
         self._retention = settings.retention
         self._reports = reports
@@ -79,7 +79,7 @@ class Looking:
 
     async def seats(self, organization: Organization) -> dict[str, Seat | None]:
         """An organization's subscriptions; None for one that the pool does not have."""
-        return {each: await self._books.seat(each) for each in organization.subscriptions}
+        return {each: await self._ledgers.seat(each) for each in organization.subscriptions}
 
     async def row(self, bucket: Bucket) -> Reconciliation:
         """A bucket's row, or a new one."""
@@ -121,7 +121,7 @@ class Looking:
     async def _compare(self, comparison: Comparison, span: Span) -> bool:
         """Compare a span's buckets; False, with the reason kept, where its report was not had."""
         try:
-            rates = await self._books.rates(comparison.seats)
+            rates = await self._ledgers.rates(comparison.seats)
             remotes = await self._remotes(comparison, span)
         except PoolError as error:
             remotes = ReportProblem(kind=ProblemKind.LOCAL, detail=str(error))
@@ -163,13 +163,13 @@ class Looking:
             return unusable.problem
 
     async def _compared(
-        self, comparison: Comparison, row: Reconciliation, remote: Remote, rates: Rates
+        self, comparison: Comparison, row: Reconciliation, remote: Remote, rates: LearnedPrices
     ) -> Reconciliation:
         now = self._clock()
         if row.starts_at < now - self._retention:
             return comparison.ruled_out(row, now, "it is older than the records that are kept")
         recorded = {
-            seat.subscription_id: await self._books.recorded(
+            seat.subscription_id: await self._ledgers.recorded(
                 seat.subscription_id, row.starts_at, row.ends_at
             )
             for seat in comparison.seats
@@ -179,7 +179,7 @@ class Looking:
         made: tuple[AdjustmentMade, ...] = ()
         if self._rules.adjust and row.reversed_at is None:
             made = await adjusted(
-                self._books, comparison, row, recorded, remote, rates, findings, now
+                self._ledgers, comparison, row, recorded, remote, rates, findings, now
             )
         found = row.model_copy(
             update={
@@ -220,7 +220,7 @@ class Looking:
             data=told,
         )
         try:
-            await self._books.raise_alert(alert)
+            await self._ledgers.raise_alert(alert)
         except PoolError as error:
             log.warning("alert not raised", extra={"problem": str(error)})
 

@@ -15,11 +15,11 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from actors.interfaces.protocols import Whole
+from actors.interfaces.protocols import Actors
 from actors.reconciler.adjustment import reversed_
 from actors.reconciler.comparison import present
-from actors.reconciler.ledgers import Books
-from actors.reconciler.poll import Looking, ReconcilerSettings, ReportsOf
+from actors.reconciler.ledgers import Ledgers
+from actors.reconciler.poll import OrganizationPoll, ReconcilerSettings, ReportsOf
 from pool.admin_api.organizations import (
     Organization,
     kinds,
@@ -55,7 +55,7 @@ class Reconciler:
     def __init__(
         self,
         store: Reconciliations,
-        peers: Whole,
+        actors: Actors,
         settings: ReconcilerSettings,
         reports: ReportsOf,
         clock: Callable[[], datetime],
@@ -66,13 +66,13 @@ class Reconciler:
         store is lost to it.
         """
         self._store = store
-        self._books = Books(peers)
+        self._ledgers = Ledgers(actors)
         self._settings = settings
         self._rules = settings.settings
         self._clock = clock
         self._leave = leave
         pace = Pace(store, clock, sleep)
-        self._looking = Looking(store, self._books, settings, reports, pace, clock)
+        self._poll = OrganizationPoll(store, self._ledgers, settings, reports, pace, clock)
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -80,7 +80,7 @@ class Reconciler:
     async def activate(
         cls,
         store: Reconciliations,
-        peers: Whole,
+        actors: Actors,
         settings: ReconcilerSettings,
         reports: ReportsOf,
         clock: Callable[[], datetime],
@@ -88,7 +88,7 @@ class Reconciler:
         leave: Callable[[StoreError], None],
     ) -> Reconciler:
         """Begin to look, at once and after every interval."""
-        self = cls(store, peers, settings, reports, clock, sleep, leave)
+        self = cls(store, actors, settings, reports, clock, sleep, leave)
         self._task = asyncio.create_task(self._look_on())
         return self
 
@@ -105,10 +105,10 @@ class Reconciler:
         wanted_buckets = [
             bucket
             for organization in organizations
-            for kind in kinds(organization, present(await self._looking.seats(organization)))
+            for kind in kinds(organization, present(await self._poll.seats(organization)))
             for bucket in buckets(organization.id, kind, floor(since, kind), until)
         ]
-        async with self._looking.changing:
+        async with self._poll.changing:
             rows = [await self._planned(bucket, now) for bucket in wanted_buckets]
             await self._store.keep(rows)
         self._wanted.set()
@@ -147,9 +147,9 @@ class Reconciler:
 
     async def reverse(self, reconciliation_id: str) -> Reconciliation:
         """Take the adjustments of a bucket back, by further records, and adjust there no more."""
-        async with self._looking.changing:
+        async with self._poll.changing:
             row, now = await self.reconciliation(reconciliation_id), self._clock()
-            made = await reversed_(self._books, row, now)
+            made = await reversed_(self._ledgers, row, now)
             changed = {
                 "adjustments": (*row.adjustments, *made),
                 "reversed_at": row.reversed_at or now,
@@ -167,7 +167,7 @@ class Reconciler:
         await self._store.expire(self._clock() - self._settings.retention)
         for organization in self._settings.organizations:
             try:
-                await self._looking.look_at(organization)
+                await self._poll.look_at(organization)
             except PoolError as error:
                 if isinstance(error, StoreError) and self._store.is_lost:
                     raise
@@ -204,7 +204,7 @@ class Reconciler:
     async def _planned(self, bucket: Bucket, now: datetime) -> Reconciliation:
         at = max(now, ready_at(bucket, self._latency))
         changed = {"state": ReconciliationState.PENDING, "next_attempt_at": at}
-        return (await self._looking.row(bucket)).model_copy(update=changed)
+        return (await self._poll.row(bucket)).model_copy(update=changed)
 
     def _named(self, organization_id: str | None) -> tuple[Organization, ...]:
         found = tuple(

@@ -20,16 +20,16 @@ from weakref import WeakValueDictionary
 
 from actors.interfaces.messages import (
     Dispatch,
-    HandedOver,
-    Handover,
-    NobodyTakesIt,
+    HandedOff,
+    HandoffRequest,
     NotAdmitted,
+    NotTaken,
     Started,
 )
-from actors.interfaces.protocols import Peers
-from actors.router.keys import Keyring
+from actors.interfaces.protocols import SubscriptionActors
+from actors.router.keys import KeyRegistry
 from actors.router.placement import (
-    Order,
+    Placement,
     first_heard,
     nobody_takes,
     not_wanted,
@@ -40,14 +40,14 @@ from actors.router.placement import (
     tried,
     why_not_others,
 )
-from actors.router.report_cache import Watch
+from actors.router.report_cache import ReportCache
 from pool.errors import (
+    ActorLost,
     Conflict,
     Exhausted,
     InvalidRequest,
     KeyReused,
     NotFound,
-    PeerLost,
     PoolError,
     StoreError,
     UnknownModel,
@@ -82,16 +82,16 @@ class Dispatcher:
     def __init__(
         self,
         directory: Directory,
-        peers: Peers,
-        watch: Watch,
-        keyring: Keyring,
+        actors: SubscriptionActors,
+        watch: ReportCache,
+        keys: KeyRegistry,
         settings: DispatchSettings,
         clock: Callable[[], datetime],
     ) -> None:
         self._directory = directory
-        self._peers = peers
-        self._watch = watch
-        self._keyring = keyring
+        self._actors = actors
+        self._reports = watch
+        self._keys = keys
         self._settings = settings
         self._clock = clock
         self._sent: Counter[str] = Counter()
@@ -104,13 +104,13 @@ class Dispatcher:
         is now. Raises ``Exhausted`` or ``Unavailable`` where nobody admits it, ``KeyReused`` for a
         key with another body, ``UnknownModel``, ``NotFound`` for a session or subscription,
         ``Conflict`` for a session at work, ``InvalidRequest``, and what the caller's key says no
-        with (see ``Keyring.admitted``); after any of these nothing runs and nothing was spent.
+        with (see ``KeyRegistry.admitted``); after any of these nothing runs and nothing was spent.
         """
         request = await self._checked(dispatch.request)
         dispatch = dispatch.model_copy(update={"request": request})
         home = await self._home(request)
         claim = await self._claim(dispatch)
-        order = Order(
+        order = Placement(
             dispatch.model_copy(update={"execution_id": claim.execution_id}),
             session_id_of(request, claim.execution_id),
             home,
@@ -120,7 +120,7 @@ class Dispatcher:
         async with (
             self._alone(claim.execution_id),
             self._alone(order.session_id),
-            self._keyring.admitted(
+            self._keys.admitted(
                 dispatch.caller, claim.execution_id, request, self._runs_as(request), at_home
             ) as permit,
         ):
@@ -128,16 +128,16 @@ class Dispatcher:
             order = replace(order, home=await self._home(request))
             return await self._place(order.under(permit), await self._as_it_stands(claim))
 
-    async def hand_over(self, handover: Handover) -> HandedOver | NobodyTakesIt:
+    async def hand_off(self, handoff_request: HandoffRequest) -> HandedOff | NotTaken:
         """Find another subscription for an execution that its owner cannot serve.
 
         Asked again, it finds what it did before. Where nobody takes it, the directory says again
         that it is its owner's.
         """
-        intent, owner = handover.intent, handover.subscription_id
+        intent, owner = handoff_request.intent, handoff_request.subscription_id
         claim = await self._directory.locate(intent.execution_id)
         if claim is None:  # forgotten, by a retention that is shorter than a run
-            return NobodyTakesIt(reasons="it is not in the directory any more", retry_at=None)
+            return NotTaken(reasons="it is not in the directory any more", retry_at=None)
         reads = intent.forks or (intent.session_id if intent.resumes else None)
         home = await self._directory.session_home(reads) if reads else None
         dispatch = Dispatch(
@@ -149,13 +149,13 @@ class Dispatcher:
             trace=intent.trace,
         )
         owners = (*intent.earlier_owners, owner)
-        barred = {each: tried(each, handover) for each in owners}
-        order = Order(
-            *(dispatch, intent.session_id, home, barred, handover.attempts, owners),
-            may_wait=handover.may_wait,
-            key=await self._keyring.key_of(intent.caller),
+        barred = {each: tried(each, handoff_request) for each in owners}
+        order = Placement(
+            *(dispatch, intent.session_id, home, barred, handoff_request.attempts, owners),
+            may_wait=handoff_request.may_wait,
+            key=await self._keys.key_of(intent.caller),
         )
-        self._watch.remember(handover.report)
+        self._reports.remember(handoff_request.report)
         await self._hear(order)
         async with self._alone(intent.execution_id), self._alone(intent.session_id):
             if reads is not None:
@@ -163,16 +163,16 @@ class Dispatcher:
             claim = await self._as_it_stands(claim)
             try:
                 execution = await self._place(order, claim)
-            except (PeerLost, StoreError):
+            except (ActorLost, StoreError):
                 raise  # nobody has said no: it is asked again
             except PoolError as error:
                 await self._give_back(order, owner)
-                return NobodyTakesIt(
+                return NotTaken(
                     reasons=str(error),
                     retry_at=error.retry_at if isinstance(error, Exhausted) else None,
                     others=why_not_others(order, self._rank(order, order.barred)),
                 )
-        return HandedOver(subscription_id=execution.subscription_id)
+        return HandedOff(subscription_id=execution.subscription_id)
 
     async def route(self, request: ExecutionRequest) -> Routing:
         """Where a request would go now, and why; nothing is claimed, reserved or run.
@@ -183,7 +183,7 @@ class Dispatcher:
         home = await self._home(request)
         now = self._clock()
         dispatch = Dispatch(execution_id="", request=request, created_at=now)
-        order = Order(dispatch, request.session_id or "", home)
+        order = Placement(dispatch, request.session_id or "", home)
         await self._hear(order)
         ranking = self._rank(order, {})
         refused = {each.report.id: each.refusal for each in ranking.candidates if each.refusal}
@@ -195,13 +195,13 @@ class Dispatcher:
     async def _checked(self, request: ExecutionRequest) -> ExecutionRequest:
         """The request with its model by the name that it has here."""
         wanted = request.subscription_id
-        if wanted is not None and wanted not in self._watch.followed:
+        if wanted is not None and wanted not in self._reports.followed:
             raise NotFound("subscription", wanted)
         if request.model is None:
             return request
         name = self._catalogue.find(request.model)
         if name is None:
-            await self._watch.heard_of_all()  # one that was not heard of yet may have it
+            await self._reports.await_all()  # one that was not heard of yet may have it
             name = self._catalogue.find(request.model)
         if name is None:
             raise UnknownModel(request.model, self._catalogue.nearest(request.model))
@@ -214,7 +214,7 @@ class Dispatcher:
     @property
     def _catalogue(self) -> Catalogue:
         settings = self._settings
-        return catalogue(settings.default_model, settings.models, self._watch.reports)
+        return catalogue(settings.default_model, settings.models, self._reports.reports)
 
     async def _home(self, request: ExecutionRequest) -> SessionHome | None:
         if request.session_id is None:
@@ -242,12 +242,12 @@ class Dispatcher:
             raise KeyReused(dispatch.idempotency_key or dispatch.execution_id, claim.execution_id)
         return claim
 
-    async def _hear(self, order: Order) -> None:
+    async def _hear(self, order: Placement) -> None:
         """Wait, within bounds, until there is somebody to choose from."""
         only = first_heard(order)
-        await self._watch.heard_of([only] if only else self._watch.followed)
+        await self._reports.await_one([only] if only else self._reports.followed)
         if not self._rank(order, order.barred).usable:
-            await self._watch.heard_of_all()  # one that was not heard of yet may take it
+            await self._reports.await_all()  # one that was not heard of yet may take it
 
     @asynccontextmanager
     async def _alone(self, id_: str) -> AsyncIterator[None]:
@@ -264,7 +264,7 @@ class Dispatcher:
 
     # -- where it goes ---------------------------------------------------------------------------
 
-    async def _place(self, order: Order, claim: Claim) -> Execution:
+    async def _place(self, order: Placement, claim: Claim) -> Execution:
         """Ask one subscription after the other; the one that was asked before comes first."""
         known = await self._known_elsewhere(order, claim)
         if known is not None:
@@ -284,9 +284,9 @@ class Dispatcher:
                     refusals = dict(order.barred)
                     continue
                 intent = self._intent(target, order, ranking)
-                owner = self._peers.subscription(target)
+                owner = self._actors.subscription(target)
                 answer = await owner.start(intent, may_wait=may_wait)
-                self._watch.remember(answer.report)
+                self._reports.remember(answer.report)
             match answer:
                 case Started(execution=execution):
                     return execution
@@ -299,7 +299,7 @@ class Dispatcher:
                 case never:
                     assert_never(never)
 
-    async def _known_elsewhere(self, order: Order, claim: Claim) -> Execution | None:
+    async def _known_elsewhere(self, order: Placement, claim: Claim) -> Execution | None:
         """An execution that was brought where its session lived then, and lives no more."""
         asked, home = claim.subscription_id, order.home
         if asked is None or asked in order.barred or not order.resumes or home is None:
@@ -307,11 +307,13 @@ class Dispatcher:
         if home.subscription_id == asked:
             return None
         try:
-            return await self._peers.subscription(asked).result(claim.execution_id, 0)
+            return await self._actors.subscription(asked).result(claim.execution_id, 0)
         except NotFound as error:
             raise Conflict("its session was moved while it was on its way: send it anew") from error
 
-    async def _settle_on(self, target: str, order: Order, claim: Claim) -> tuple[Order, Claim]:
+    async def _settle_on(
+        self, target: str, order: Placement, claim: Claim
+    ) -> tuple[Placement, Claim]:
         """Note that ``target`` is asked, and that the session lives there."""
         before = claim.subscription_id
         if before == target:
@@ -337,7 +339,7 @@ class Dispatcher:
         )
         return order, claim
 
-    async def _give_back(self, order: Order, owner: str) -> None:
+    async def _give_back(self, order: Placement, owner: str) -> None:
         """Let the directory say again that an execution is its owner's, and its session too."""
         claim = await self._directory.locate(order.dispatch.execution_id)
         if claim is not None and claim.subscription_id != owner:
@@ -364,7 +366,7 @@ class Dispatcher:
         finally:
             self._sent[subscription_id] -= 1
 
-    def _intent(self, chosen: str, order: Order, ranking: Ranking) -> Intent:
+    def _intent(self, chosen: str, order: Placement, ranking: Ranking) -> Intent:
         request, settings = order.request, self._settings
         patience = settings.policy.settings.queue_timeout_seconds
         return Intent(
@@ -387,16 +389,16 @@ class Dispatcher:
             earlier_owners=order.owners,
         )
 
-    def _rank(self, order: Order, refusals: Mapping[str, Refusal]) -> Ranking:
+    def _rank(self, order: Placement, refusals: Mapping[str, Refusal]) -> Ranking:
         settings = self._settings
         home = order.home.subscription_id if order.home else None
         ask = order.ask(settings.default_model)
         ranking = rank(
-            *(self._watch.reports, ask, settings.policy, self._clock(), self._sent), home=home
+            *(self._reports.reports, ask, settings.policy, self._clock(), self._sent), home=home
         )
         only = order.request.subscription_id
         others = (
-            {each.id: not_wanted(only) for each in self._watch.reports if each.id != only}
+            {each.id: not_wanted(only) for each in self._reports.reports if each.id != only}
             if only
             else {}
         )
@@ -404,11 +406,11 @@ class Dispatcher:
         barred = {**others, **self._not_open(order), **order.barred}
         return ranking.barred(barred).refused(own)
 
-    def _not_open(self, order: Order) -> dict[str, Refusal]:
+    def _not_open(self, order: Placement) -> dict[str, Refusal]:
         """Whom the caller's key keeps the order from."""
         key = order.key
         if key is None:
             return {}
         no = Refusal(cause=RefusalCause.OTHER_WANTED, detail="it is not open to the caller's key")
-        closed = (each.id for each in self._watch.reports if not key.covers_subscription(each.id))
+        closed = (each.id for each in self._reports.reports if not key.covers_subscription(each.id))
         return dict.fromkeys(closed, no)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from actors.interfaces.protocols import Peers
+from actors.interfaces.protocols import SubscriptionActors
 from actors.router.reservations import Reservations
 from pool.errors import Conflict, InvalidRequest, KeyEnded, NotPermitted
 from pool.executions.permissions import Grant
@@ -51,13 +51,13 @@ class Permit(Value):
         return self.key is None or self.key.covers_subscription(subscription_id)
 
 
-class Keyring:
+class KeyRegistry:
     """The keys of ``pool.toml`` and those that were made since."""
 
     def __init__(
         self,
         directory: Directory,
-        peers: Peers,
+        actors: SubscriptionActors,
         declared: Iterable[KeySpec],
         default_model: str,
         clock: Callable[[], datetime],
@@ -66,7 +66,7 @@ class Keyring:
         self._declared = {spec.name: spec for spec in declared}
         self._default_model = default_model
         self._clock = clock
-        self._reservations = Reservations(directory, peers, clock)
+        self._reservations = Reservations(directory, actors, clock)
 
     async def recover(self) -> None:
         """Take up the reservations that earlier activations left open."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import NAMESPACE_OID, uuid5
 
-from actors.interfaces.messages import Dispatch, Handover
+from actors.interfaces.messages import Dispatch, HandoffRequest
 from actors.router.keys import Permit
 from pool.errors import Exhausted, InvalidRequest, ModelRefused, PoolError, Unavailable
 from pool.executions.execution import Attempt, Others
@@ -44,7 +44,7 @@ _HOLDS_FOR_NEW_WORK = {
 
 
 @dataclass(frozen=True)
-class Order:
+class Placement:
     """What is to be placed, and what is known about where."""
 
     dispatch: Dispatch
@@ -71,7 +71,7 @@ class Order:
     def forks(self) -> str | None:
         return self.request.session_id if self.request.fork_session else None
 
-    def under(self, permit: Permit) -> Order:
+    def under(self, permit: Permit) -> Placement:
         """The order as its caller's key lets it run."""
         if permit.key is None:  # a program of the cluster, or anybody where there are no keys
             missing = not_granted(self.request.tools, self.request.agent, self.dispatch.grant)
@@ -98,12 +98,12 @@ def session_id_of(request: ExecutionRequest, execution_id: str) -> str:
     return str(uuid5(NAMESPACE_OID, execution_id))
 
 
-def first_heard(order: Order) -> str | None:
+def first_heard(order: Placement) -> str | None:
     """Whom to hear from first: who is wanted, or has the session."""
     return order.request.subscription_id or (order.home.subscription_id if order.home else None)
 
 
-def source_of(order: Order, chosen: str) -> str | None:
+def source_of(order: Placement, chosen: str) -> str | None:
     """Where the history that ``chosen`` goes on from may have to be fetched."""
     if order.home is None:
         return None
@@ -113,9 +113,9 @@ def source_of(order: Order, chosen: str) -> str | None:
     return None if there == chosen else there
 
 
-def tried(subscription_id: str, handover: Handover) -> Refusal:
-    if subscription_id == handover.subscription_id:
-        return handover.why
+def tried(subscription_id: str, handoff_request: HandoffRequest) -> Refusal:
+    if subscription_id == handoff_request.subscription_id:
+        return handoff_request.why
     return Refusal(cause=RefusalCause.ATTEMPTED, detail="it handed the execution on")
 
 
@@ -124,7 +124,7 @@ def not_wanted(only: str) -> Refusal:
 
 
 def target_of(
-    order: Order, ranking: Ranking, asked: str | None, refusals: Mapping[str, Refusal]
+    order: Placement, ranking: Ranking, asked: str | None, refusals: Mapping[str, Refusal]
 ) -> str:
     """Whom to ask: the one that was asked before, until it has refused; then the one that has the
     session; then the best.
@@ -158,7 +158,7 @@ def _may_leave(ranking: Ranking, home: str) -> bool:
     return at_home.refusal is None or at_home.refusal.cause not in _SESSION_STAYS
 
 
-def reason_of(order: Order, ranking: Ranking, chosen: str) -> str:
+def reason_of(order: Placement, ranking: Ranking, chosen: str) -> str:
     home = order.home.subscription_id if order.home else None
     if home == chosen:
         came_from = order.home.fetch_from if order.home and order.resumes else None
@@ -175,7 +175,7 @@ def reason_of(order: Order, ranking: Ranking, chosen: str) -> str:
     return f"the best of {usable} that can take it" if usable > 1 else "the only one that can"
 
 
-def why_not_others(order: Order, ranking: Ranking) -> Others | None:
+def why_not_others(order: Placement, ranking: Ranking) -> Others | None:
     """What keeps those from an order who have not refused its model; None where all have."""
     said_so = {each.subscription_id for each in order.attempts if each.outcome in ABOUT_A_MODEL}
     causes = {
@@ -188,7 +188,7 @@ def why_not_others(order: Order, ranking: Ranking) -> Others | None:
     return "exhausted" if any(each.is_exhaustion for each in causes) else "unavailable"
 
 
-def nobody_takes(order: Order, ranking: Ranking) -> PoolError:
+def nobody_takes(order: Placement, ranking: Ranking) -> PoolError:
     execution_id = order.dispatch.execution_id
     reasons = ranking.reasons or "no subscription is known: add one to pool.toml or over HTTP"
     if ranking.is_exhausted:

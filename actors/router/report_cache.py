@@ -12,13 +12,13 @@ import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from actors.interfaces.protocols import Peers, SubscriptionActor
+from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
 from actors.telemetry.event_log import MOST_AT_ONCE
 from pool.errors import PoolError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
-from pool.telemetry.counters import SeatTally
-from pool.telemetry.events import Happening, changes
+from pool.telemetry.counters import SubscriptionCounters
+from pool.telemetry.events import PoolEvent, changes
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +34,17 @@ FIRST_REPORT_SECONDS = 20.0
 """How long to wait for somebody who was never heard of: an activation takes a few seconds."""
 
 
-class Watch:
+class ReportCache:
     """The subscriptions that are followed, and the latest report of each."""
 
-    def __init__(self, peers: Peers, tell: Callable[[Happening], None] = lambda _: None) -> None:
-        self._peers = peers
+    def __init__(
+        self, actors: SubscriptionActors, tell: Callable[[PoolEvent], None] = lambda _: None
+    ) -> None:
+        self._actors = actors
         self._tell = tell
         self._specs: dict[str, SubscriptionSpec] = {}
         self._reports: dict[str, Report] = {}
-        self._tallies: dict[str, SeatTally] = {}
+        self._tallies: dict[str, SubscriptionCounters] = {}
         self._heard_until: dict[str, str] = {}
         """The cursor of each owner's news."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -54,7 +56,7 @@ class Watch:
         return tuple(self._reports[id_] for id_ in sorted(self._reports))
 
     @property
-    def tallies(self) -> tuple[SeatTally, ...]:
+    def tallies(self) -> tuple[SubscriptionCounters, ...]:
         """The latest counts, by id."""
         return tuple(self._tallies[id_] for id_ in sorted(self._tallies))
 
@@ -91,17 +93,17 @@ class Watch:
 
     async def report(self, subscription_id: str) -> Report | None:
         """The latest report, waiting for the first one if there is none; None if it stays away."""
-        await self.heard_of({subscription_id})
+        await self.await_one({subscription_id})
         return self._reports.get(subscription_id)
 
-    async def heard_of(self, ids: Iterable[str]) -> None:
+    async def await_one(self, ids: Iterable[str]) -> None:
         """Wait until one of them has been heard of, within bounds; at once as a rule."""
         wanted = set(ids)
         await self._until(
             lambda: not wanted or not wanted.isdisjoint(self._reports), FIRST_REPORT_SECONDS
         )
 
-    async def heard_of_all(self) -> tuple[str, ...]:
+    async def await_all(self) -> tuple[str, ...]:
         """Wait until everybody has been heard of, within bounds; who has not been, even so."""
         await self._until(lambda: self._specs.keys() <= self._reports.keys(), EVERYBODY_SECONDS)
         return tuple(sorted(self._specs.keys() - self._reports.keys()))
@@ -122,7 +124,7 @@ class Watch:
     async def _follow(self, subscription_id: str) -> None:
         while True:
             try:
-                await self._peers.activate(self._specs[subscription_id])
+                await self._actors.activate(self._specs[subscription_id])
                 await self._poll(subscription_id)
                 continue
             except PoolError as error:
@@ -140,7 +142,7 @@ class Watch:
         """
         epoch, version = -1, -1
         while True:
-            peer = self._peers.subscription(subscription_id)
+            peer = self._actors.subscription(subscription_id)
             report = await peer.next_report(epoch, version, HEARTBEAT_SECONDS)
             await self._hear(subscription_id, peer)
             self.remember(report)
@@ -155,13 +157,13 @@ class Watch:
         Where this router hears of it for the first time, what was before is not told again.
         """
         while True:
-            doings = await peer.doings(self._heard_until.get(subscription_id))
-            for told in doings.page.items:
+            activity = await peer.activity(self._heard_until.get(subscription_id))
+            for told in activity.page.items:
                 happening = told.happening
                 self._tell(happening.model_copy(update={"subscription_id": subscription_id}))
-            self._heard_until[subscription_id] = doings.page.cursor
-            self._tallies[subscription_id] = doings.tally
-            if len(doings.page.items) < MOST_AT_ONCE:
+            self._heard_until[subscription_id] = activity.page.cursor
+            self._tallies[subscription_id] = activity.tally
+            if len(activity.page.items) < MOST_AT_ONCE:
                 return
 
 

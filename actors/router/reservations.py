@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 from weakref import WeakValueDictionary
 
-from actors.interfaces.protocols import Peers
+from actors.interfaces.protocols import SubscriptionActors
 from pool.errors import (
     KeyLimited,
     NotFound,
@@ -55,7 +55,7 @@ class Reservations:
     def __init__(
         self,
         directory: Directory,
-        peers: Peers,
+        actors: SubscriptionActors,
         clock: Callable[[], datetime],
         *,
         poll_seconds: float = POLL_SECONDS,
@@ -63,7 +63,7 @@ class Reservations:
     ) -> None:
         self._directory = directory
         self._store = directory.keys
-        self._peers = peers
+        self._actors = actors
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._nowhere_seconds = nowhere_seconds
@@ -176,7 +176,7 @@ class Reservations:
         if claim is None or claim.subscription_id is None:
             return None
         try:
-            owner = self._peers.subscription(claim.subscription_id)
+            owner = self._actors.subscription(claim.subscription_id)
             return await owner.result(execution_id, wait_seconds)
         except NotFound:
             return None

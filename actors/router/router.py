@@ -13,19 +13,19 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from actors.alerts.monitor import Alerting
-from actors.interfaces.messages import Dispatch, HandedOver, Handover, NobodyTakesIt
-from actors.interfaces.protocols import Peers, SubscriptionActor
+from actors.alerts.monitor import AlertMonitor
+from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
+from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
 from actors.router.dispatcher import Dispatcher, DispatchSettings
-from actors.router.keys import Keyring
-from actors.router.report_cache import Watch
+from actors.router.keys import KeyRegistry
+from actors.router.report_cache import ReportCache
 from actors.router.sessions import Sessions
-from actors.telemetry.recorder import PoolChronicle
+from actors.telemetry.recorder import PoolRecorder
 from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import Alert, AlertSettings, failover, session_moved
 from pool.alerts.delivery import ListedAlert
 from pool.alerts.webhooks import Webhook
-from pool.errors import Conflict, NotFound, PeerLost, PoolError, StoreError
+from pool.errors import ActorLost, Conflict, NotFound, PoolError, StoreError
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
@@ -39,7 +39,7 @@ from pool.subscriptions.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed
 from pool.telemetry.counters import Figures
-from pool.telemetry.events import HappeningPage, Wanted
+from pool.telemetry.events import EventFilter, PoolEventPage
 from pool.usage.records import UsageRecord
 from pool.values import Value
 
@@ -65,51 +65,51 @@ class Router:
     def __init__(
         self,
         directory: Directory,
-        peers: Peers,
+        actors: SubscriptionActors,
         settings: RouterSettings,
         clock: Callable[[], datetime],
         tracing: Tracing = OFF,
     ) -> None:
         self._directory = directory
-        self._peers = peers
+        self._actors = actors
         self._settings = settings
         self._clock = clock
         self._registrations: dict[str, Registration] = {}
         self._tracing = tracing
-        self._chronicle = PoolChronicle(clock)
-        self._watch = Watch(peers, self._chronicle.heard)
+        self._recorder = PoolRecorder(clock)
+        self._reports = ReportCache(actors, self._recorder.heard)
         self._tasks: tuple[asyncio.Task[None], ...] = ()
-        self._alerting = Alerting(
+        self._alerts = AlertMonitor(
             *(directory.outbox, settings.webhooks, settings.alerts, clock),
-            tell=self._chronicle.alerted,
+            tell=self._recorder.alerted,
         )
-        self._keyring = Keyring(
-            directory, peers, settings.keys, settings.dispatch.default_model, clock
+        self._keys = KeyRegistry(
+            directory, actors, settings.keys, settings.dispatch.default_model, clock
         )
         self._dispatcher = Dispatcher(
-            directory, peers, self._watch, self._keyring, settings.dispatch, clock
+            directory, actors, self._reports, self._keys, settings.dispatch, clock
         )
-        self._sessions = Sessions(directory, peers, self._watch, clock, self._session_moved)
+        self._sessions = Sessions(directory, actors, self._reports, clock, self._session_moved)
 
     @classmethod
     async def activate(
         cls,
         directory: Directory,
-        peers: Peers,
+        actors: SubscriptionActors,
         settings: RouterSettings,
         clock: Callable[[], datetime],
         tracing: Tracing = OFF,
     ) -> Router:
         """Read the registry, and see to it that everybody in it runs."""
-        self = cls(directory, peers, settings, clock, tracing)
+        self = cls(directory, actors, settings, clock, tracing)
         for registration in await directory.registrations():
             self._adopt(registration)
-        await self._keyring.recover()
+        await self._keys.recover()
         self._tasks = (
             asyncio.create_task(self._retain()),
             asyncio.create_task(self._sessions.rebalance(settings.rebalancing)),
         )
-        self._alerting.follow(self._heard)
+        self._alerts.follow(self._heard)
         return self
 
     # -- executions ------------------------------------------------------------------------------
@@ -119,9 +119,9 @@ class Router:
         try:
             execution = await self._traced(dispatch)
         except PoolError as error:
-            self._chronicle.refused(dispatch.execution_id, error)
+            self._recorder.refused(dispatch.execution_id, error)
             raise
-        self._chronicle.admitted(execution, dispatch.created_at)
+        self._recorder.admitted(execution, dispatch.created_at)
         return execution
 
     async def _traced(self, dispatch: Dispatch) -> Execution:
@@ -129,15 +129,20 @@ class Router:
         with self._tracing.span("dispatch", dispatch.trace, **ids) as trace:
             return await self._dispatcher.dispatch(dispatch.model_copy(update={"trace": trace}))
 
-    async def hand_over(self, handover: Handover) -> HandedOver | NobodyTakesIt:
-        """Find another subscription for an execution; see ``Dispatcher.hand_over``."""
-        answer = await self._dispatcher.hand_over(handover)
-        if isinstance(answer, HandedOver) and handover.attempts:
-            cause, execution_id = handover.attempts[-1].outcome, handover.intent.execution_id
-            self._chronicle.failed_over(
-                handover.subscription_id, answer.subscription_id, execution_id, cause
+    async def hand_off(self, handoff_request: HandoffRequest) -> HandedOff | NotTaken:
+        """Find another subscription for an execution; see ``Dispatcher.hand_off``."""
+        answer = await self._dispatcher.hand_off(handoff_request)
+        if isinstance(answer, HandedOff) and handoff_request.attempts:
+            cause, execution_id = (
+                handoff_request.attempts[-1].outcome,
+                handoff_request.intent.execution_id,
             )
-            await self._tell(failover(handover.subscription_id, cause, execution_id, self._clock()))
+            self._recorder.failed_over(
+                handoff_request.subscription_id, answer.subscription_id, execution_id, cause
+            )
+            await self._tell(
+                failover(handoff_request.subscription_id, cause, execution_id, self._clock())
+            )
         return answer
 
     async def route(self, request: ExecutionRequest) -> Routing:
@@ -189,56 +194,56 @@ class Router:
 
     async def is_open(self) -> bool:
         """Whether no key was ever made: then whoever reaches the pool may use it."""
-        return await self._keyring.is_open()
+        return await self._keys.is_open()
 
     async def authenticate(self, shown: Presented) -> KeyHolder | None:
         """Whose key it is; None for one that opens nothing."""
-        return await self._keyring.authenticate(shown)
+        return await self._keys.authenticate(shown)
 
     async def keys(self) -> tuple[ShownKey, ...]:
-        return await self._keyring.keys()
+        return await self._keys.keys()
 
     async def create_key(self, spec: KeySpec, shown: Presented) -> ShownKey:
-        return await self._keyring.create(spec, shown)
+        return await self._keys.create(spec, shown)
 
     async def revoke_key(self, key_id: str) -> ShownKey:
-        return await self._keyring.revoke(key_id)
+        return await self._keys.revoke(key_id)
 
     async def rotate_key(self, key_id: str, digest: str, grace_seconds: float) -> ShownKey:
-        return await self._keyring.rotate(key_id, digest, grace_seconds)
+        return await self._keys.rotate(key_id, digest, grace_seconds)
 
     # -- what is known ---------------------------------------------------------------------------
 
     async def reports(self) -> tuple[Report, ...]:
         """The latest report of every subscription, by id."""
-        await self._watch.heard_of_all()
-        return self._watch.reports
+        await self._reports.await_all()
+        return self._reports.reports
 
     async def report(self, subscription_id: str) -> Report:
         """The latest report of one subscription."""
         self._known(subscription_id)
-        report = await self._watch.report(subscription_id)
+        report = await self._reports.report(subscription_id)
         if report is None:
-            raise PeerLost(subscription_id, "it was never heard of: see its log")
+            raise ActorLost(subscription_id, "it was never heard of: see its log")
         return report
 
     async def overview(self) -> Overview:
-        unheard = await self._watch.heard_of_all()
-        return overview(self._watch.reports, self._clock(), unheard)
+        unheard = await self._reports.await_all()
+        return overview(self._reports.reports, self._clock(), unheard)
 
     async def happenings(
-        self, after: str | None, wanted: Wanted, wait_seconds: float
-    ) -> HappeningPage:
-        """What happened after an id, as soon as something did; see ``Happenings.next_page``."""
-        return await self._chronicle.page(after, wanted, wait_seconds)
+        self, after: str | None, wanted: EventFilter, wait_seconds: float
+    ) -> PoolEventPage:
+        """What happened after an id, as soon as something did; see ``EventLog.next_page``."""
+        return await self._recorder.page(after, wanted, wait_seconds)
 
     async def figures(self) -> Figures:
         """What metrics are made of, from memory; nobody is asked and nothing is waited for."""
         reports, unheard = self._heard()
         return Figures(
             reports=reports,
-            tallies=self._watch.tallies,
-            router=self._chronicle.tally,
+            tallies=self._reports.tallies,
+            router=self._recorder.tally,
             unheard=tuple(sorted(unheard)),
             observed_at=self._clock(),
         )
@@ -248,8 +253,8 @@ class Router:
 
     def _heard(self) -> tuple[tuple[Report, ...], frozenset[str]]:
         """The latest reports, and who was not heard of yet."""
-        reports = self._watch.reports
-        return reports, self._watch.followed - {report.id for report in reports}
+        reports = self._reports.reports
+        return reports, self._reports.followed - {report.id for report in reports}
 
     # -- alerts ----------------------------------------------------------------------------------
 
@@ -259,7 +264,7 @@ class Router:
 
     async def raise_alert(self, alert: Alert) -> bool:
         """Tell operators of a single happening. False where it was told before."""
-        return await self._alerting.raise_(alert)
+        return await self._alerts.raise_(alert)
 
     # -- the registry ----------------------------------------------------------------------------
 
@@ -302,8 +307,8 @@ class Router:
     async def record(self, record: UsageRecord) -> bool:
         """Have usage from outside the pool counted. False where its id was counted before."""
         self._known(record.subscription_id)
-        recorded = await self._peers.subscription(record.subscription_id).record(record)
-        self._watch.remember(recorded.report)
+        recorded = await self._actors.subscription(record.subscription_id).record(record)
+        self._reports.remember(recorded.report)
         return recorded.added
 
     async def backup(self, name: str) -> Backup:
@@ -314,7 +319,7 @@ class Router:
             await self._directory.backup(directory)
         for subscription_id in self._registrations:
             file = folder / "subscriptions" / subscription_id / "ledger.sqlite"
-            await self._peers.subscription(subscription_id).backup(file)
+            await self._actors.subscription(subscription_id).backup(file)
         return Backup(
             path=str(folder),
             subscriptions=tuple(sorted(self._registrations)),
@@ -349,9 +354,9 @@ class Router:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._alerting.close()
-        await self._keyring.close()
-        await self._watch.close()
+        await self._alerts.close()
+        await self._keys.close()
+        await self._reports.close()
         await asyncio.to_thread(self._tracing.close)
         await self._directory.close()
 
@@ -360,18 +365,18 @@ class Router:
     ) -> Report:
         """Pass an order on, and know its effect at once: the next request is ranked by it."""
         self._known(subscription_id)
-        report = await order(self._peers.subscription(subscription_id))
-        self._watch.remember(report)
+        report = await order(self._actors.subscription(subscription_id))
+        self._reports.remember(report)
         return report
 
     async def _session_moved(self, session_id: str, source: str, target: str) -> None:
-        self._chronicle.session_moved(session_id, source, target)
+        self._recorder.session_moved(session_id, source, target)
         await self._tell(session_moved(session_id, source, target, self._clock()))
 
     async def _tell(self, alert: Alert) -> None:
         """Raise an alert about something that is done already: it may fail alone."""
         try:
-            await self._alerting.raise_(alert)
+            await self._alerts.raise_(alert)
         except StoreError as error:
             log.warning("alert not kept", extra={"alert": alert.kind, "problem": error.problem})
 
@@ -380,7 +385,7 @@ class Router:
         while True:
             with contextlib.suppress(StoreError):
                 await self._directory.expire(self._clock() - self._settings.retention)
-                await self._keyring.expire(self._clock() - self._settings.retention)
+                await self._keys.expire(self._clock() - self._settings.retention)
                 await self._directory.outbox.expire(self._clock() - self._settings.retention)
             await asyncio.sleep(RETENTION_PERIOD.total_seconds())
 
@@ -400,10 +405,10 @@ class Router:
 
     def _adopt(self, registration: Registration) -> None:
         self._registrations[registration.spec.id] = registration
-        self._watch.follow(registration.spec)
+        self._reports.follow(registration.spec)
 
     async def _forget(self, subscription_id: str) -> None:
-        await self._watch.unfollow(subscription_id)
-        await self._peers.deactivate(subscription_id)
+        await self._reports.unfollow(subscription_id)
+        await self._actors.deactivate(subscription_id)
         await self._directory.unregister(subscription_id)
         self._registrations.pop(subscription_id, None)

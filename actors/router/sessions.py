@@ -11,8 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Container
 from datetime import datetime
 
-from actors.interfaces.protocols import Peers
-from actors.router.report_cache import Watch
+from actors.interfaces.protocols import SubscriptionActors
+from actors.router.report_cache import ReportCache
 from pool.errors import NotFound, PoolError
 from pool.executions.session import Session, SessionHome, session_of
 from pool.routing.rebalancing import Rebalancing, relocations
@@ -34,14 +34,14 @@ class Sessions:
     def __init__(
         self,
         directory: Directory,
-        peers: Peers,
-        watch: Watch,
+        actors: SubscriptionActors,
+        watch: ReportCache,
         clock: Callable[[], datetime],
         told: SessionMoved,
     ) -> None:
         self._directory = directory
-        self._peers = peers
-        self._watch = watch
+        self._actors = actors
+        self._reports = watch
         self._clock = clock
         self._told = told
 
@@ -97,7 +97,7 @@ class Sessions:
         ends = [each.from_subscription_id for each in session.moves]
         for place in dict.fromkeys([session.subscription_id, session.fetch_from, *ends]):
             if place is not None and place in reachable:
-                await self._peers.subscription(place).forget_session(session_id)
+                await self._actors.subscription(place).forget_session(session_id)
         await self._directory.forget_session(session_id)
 
     async def rebalance(self, policy: Rebalancing) -> None:
@@ -113,10 +113,10 @@ class Sessions:
         """One cycle."""
         sessions = {
             report.id: (await self.page(CONSIDERED, None, report.id)).items
-            for report in self._watch.reports
+            for report in self._reports.reports
         }
-        for move in relocations(self._watch.reports, sessions, policy):
-            if await self._peers.subscription(move.instead_of).has_at_work(move.session_id):
+        for move in relocations(self._reports.reports, sessions, policy):
+            if await self._actors.subscription(move.instead_of).has_at_work(move.session_id):
                 continue  # a turn that takes its time
             await self._directory.move_session(
                 move.session_id,

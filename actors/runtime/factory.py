@@ -18,12 +18,12 @@ from pathlib import Path
 import httpx
 
 from actors.client.client import now_in_utc
-from actors.interfaces.protocols import Peers, Whole
+from actors.interfaces.protocols import Actors, SubscriptionActors
 from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
 from actors.router.dispatcher import DispatchSettings
 from actors.router.router import Router, RouterSettings
-from actors.subscription.context import Surroundings
+from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from actors.telemetry import logs
 from actors.telemetry.exporter import tracing_to
@@ -40,7 +40,7 @@ from pool.routing.ranking import RoutingPolicy
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.protocol import Stores
 from pool.storage.sqlite import SqliteStores
-from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
 
 log = logging.getLogger(__name__)
@@ -57,32 +57,34 @@ def stores_of(config: Config) -> Stores:
 
 
 def subscription_maker(
-    spec: SubscriptionSpec, config: Config, peers: Whole
+    spec: SubscriptionSpec, config: Config, actors: Actors
 ) -> Callable[[], Awaitable[Subscription]]:
-    return partial(_make_subscription, spec, config, peers)
+    return partial(_make_subscription, spec, config, actors)
 
 
-def router_maker(config: Config, peers: Peers) -> Callable[[], Awaitable[Router]]:
-    return partial(_make_router, config, peers)
+def router_maker(config: Config, actors: SubscriptionActors) -> Callable[[], Awaitable[Router]]:
+    return partial(_make_router, config, actors)
 
 
-def reconciler_maker(config: Config, peers: Whole) -> Callable[[], Awaitable[Reconciler]]:
-    return partial(_make_reconciler, config, peers)
+def reconciler_maker(config: Config, actors: Actors) -> Callable[[], Awaitable[Reconciler]]:
+    return partial(_make_reconciler, config, actors)
 
 
-async def _make_subscription(spec: SubscriptionSpec, config: Config, peers: Whole) -> Subscription:
+async def _make_subscription(
+    spec: SubscriptionSpec, config: Config, actors: Actors
+) -> Subscription:
     logs.belongs_to(subscription_id=spec.id)
     home = config.pool.data_dir / "subscriptions" / spec.id
     ledger = await stores_of(config).open_ledger(spec.id)
     try:
-        surroundings = _surroundings(spec.id, config, home, peers)
-        return await Subscription.activate(spec, ledger, surroundings)
+        dependencies = _dependencies(spec.id, config, home, actors)
+        return await Subscription.activate(spec, ledger, dependencies)
     except BaseException:
         await ledger.close()
         raise
 
 
-async def _make_router(config: Config, peers: Peers) -> Router:
+async def _make_router(config: Config, actors: SubscriptionActors) -> Router:
     settings = RouterSettings(
         dispatch=DispatchSettings(
             policy=RoutingPolicy(
@@ -101,10 +103,10 @@ async def _make_router(config: Config, peers: Peers) -> Router:
     )
     directory = await stores_of(config).open_directory()
     tracing = tracing_to(config.tracing.endpoint, "router")
-    return await Router.activate(directory, peers, settings, now_in_utc, tracing)
+    return await Router.activate(directory, actors, settings, now_in_utc, tracing)
 
 
-async def _make_reconciler(config: Config, peers: Whole) -> Reconciler:
+async def _make_reconciler(config: Config, actors: Actors) -> Reconciler:
     base_url = config.reconciliation.base_url
     # A proxy of the environment is for the world; plain http is allowed to this machine alone.
     http = httpx.AsyncClient(base_url=base_url, trust_env=not base_url.startswith("http:"))
@@ -116,7 +118,7 @@ async def _make_reconciler(config: Config, peers: Whole) -> Reconciler:
     store = await stores_of(config).open_reconciliations()
     reports = partial(_admin_api, http)
     return await Reconciler.activate(
-        store, peers, settings, reports, now_in_utc, asyncio.sleep, _leave
+        store, actors, settings, reports, now_in_utc, asyncio.sleep, _leave
     )
 
 
@@ -132,16 +134,16 @@ def _admin_api(
     return AdminApi(http, key, turn=turn, clock=now_in_utc, sleep=asyncio.sleep)
 
 
-def _surroundings(subscription_id: str, config: Config, home: Path, peers: Whole) -> Surroundings:
-    return Surroundings(
+def _dependencies(subscription_id: str, config: Config, home: Path, actors: Actors) -> Dependencies:
+    return Dependencies(
         runner=_runner(config, home),
-        peers=peers,
+        actors=actors,
         environment=partial(_environment, config, home),
         clock=now_in_utc,
         leave=partial(_leave_behind, home / LOST),
         tracing=tracing_to(config.tracing.endpoint, subscription_id),
         ledgers_lost=_lost(home / LOST),
-        policy=SeatPolicy(
+        policy=SubscriptionPolicy(
             limits=config.limits,
             weights=config.health,
             max_attempts=config.routing.max_attempts,

@@ -38,7 +38,7 @@ from actors.runtime.ray_address import find, noted
 from actors.runtime.ray_directory import ray_directory
 from actors.telemetry import logs
 from pool.config import Config, RaySettings, environment
-from pool.errors import ConfigError, Conflict, PeerLost, PoolError
+from pool.errors import ActorLost, ConfigError, Conflict, PoolError
 from pool.subscriptions.spec import SubscriptionSpec
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class _Raised:
         self.error = error
 
 
-class Shell:
+class ActorShell:
     """An actor around a plain object, which is made at the first call."""
 
     def __init__(self, make: Callable[[], Awaitable[Any]], digest: str, log_level: str) -> None:
@@ -92,19 +92,19 @@ class Shell:
             return _Raised(error)
 
 
-class RouterShell(Shell):
+class RouterShell(ActorShell):
     """The router's actor."""
 
 
-class SubscriptionShell(Shell):
+class SubscriptionShell(ActorShell):
     """A subscription's actor."""
 
 
-class ReconcilerShell(Shell):
+class ReconcilerShell(ActorShell):
     """The reconciler's actor."""
 
 
-class _Proxy:
+class _ActorProxy:
     """Stands for the object inside a named actor; its methods are those of the object.
 
     The name is looked up once, however many calls begin at a time, and again when a call fails.
@@ -141,7 +141,7 @@ class _Proxy:
                 if self._handle is handle:
                     self._handle = None  # another call may have found the next one already
                 if time.monotonic() > deadline:
-                    raise PeerLost(self._name, type(error).__name__) from error
+                    raise ActorLost(self._name, type(error).__name__) from error
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             if isinstance(answer, _Raised):
@@ -156,7 +156,7 @@ class _Proxy:
             return self._handle
 
 
-class RayPeers:
+class RayActors:
     """Peers as named actors of a Ray namespace.
 
     Only one that was given a configuration can activate; whoever just calls needs none.
@@ -165,7 +165,7 @@ class RayPeers:
     def __init__(self, namespace: str, config: Config | None = None) -> None:
         self._namespace = namespace
         self._config = config
-        self._proxies: dict[str, _Proxy] = {}
+        self._proxies: dict[str, _ActorProxy] = {}
 
     def router(self) -> RouterActor:
         return cast(RouterActor, self._proxy(ROUTER))
@@ -183,13 +183,13 @@ class RayPeers:
 
     async def activate(self, spec: SubscriptionSpec) -> None:
         config = self._configuration()
-        make = activation.subscription_maker(spec, config, RayPeers(self._namespace))
+        make = activation.subscription_maker(spec, config, RayActors(self._namespace))
         await self._ensure(SubscriptionShell, _name_of(spec.id), make)
         await self.subscription(spec.id).configure(spec)
 
     async def activate_router(self) -> None:
         config = self._configuration()
-        make = activation.router_maker(config, RayPeers(self._namespace, config))
+        make = activation.router_maker(config, RayActors(self._namespace, config))
         await self._ensure(RouterShell, ROUTER, make)
 
     async def activate_reconciler(self) -> None:
@@ -198,7 +198,7 @@ class RayPeers:
         if not config.organizations:
             await self.deactivate_reconciler()
             return
-        make = activation.reconciler_maker(config, RayPeers(self._namespace))
+        make = activation.reconciler_maker(config, RayActors(self._namespace))
         await self._ensure(ReconcilerShell, RECONCILER, make)
 
     async def deactivate(self, subscription_id: str) -> None:
@@ -210,19 +210,19 @@ class RayPeers:
     async def deactivate_reconciler(self) -> None:
         await self._end(RECONCILER)
 
-    def __reduce__(self) -> tuple[type[RayPeers], tuple[str, Config | None]]:
-        return RayPeers, (self._namespace, self._config)
+    def __reduce__(self) -> tuple[type[RayActors], tuple[str, Config | None]]:
+        return RayActors, (self._namespace, self._config)
 
     def _configuration(self) -> Config:
         if self._config is None:
             raise ConfigError("pool", "a client cannot activate subscriptions: ask the router")
         return self._config
 
-    def _proxy(self, name: str, absent: PoolError | None = None) -> _Proxy:
-        return self._proxies.setdefault(name, _Proxy(name, self._namespace, absent))
+    def _proxy(self, name: str, absent: PoolError | None = None) -> _ActorProxy:
+        return self._proxies.setdefault(name, _ActorProxy(name, self._namespace, absent))
 
     async def _ensure(
-        self, shell: type[Shell], name: str, make: Callable[[], Awaitable[Any]]
+        self, shell: type[ActorShell], name: str, make: Callable[[], Awaitable[Any]]
     ) -> None:
         """See to it that an actor of this name runs, made with this configuration.
 
@@ -237,10 +237,10 @@ class RayPeers:
                     if await handle.digest.remote() == digest:
                         return
             await self._end(name)
-        raise PeerLost(name, "it could not be started: see the logs of Ray")
+        raise ActorLost(name, "it could not be started: see the logs of Ray")
 
     def _create(
-        self, shell: type[Shell], name: str, make: Callable[[], Awaitable[Any]], digest: str
+        self, shell: type[ActorShell], name: str, make: Callable[[], Awaitable[Any]], digest: str
     ) -> Any:
         actor: Any = ray.remote(shell)
         return actor.options(
@@ -319,22 +319,22 @@ async def serving(config: Config) -> AsyncIterator[PoolClient]:
 
 @asynccontextmanager
 async def _serving(config: Config, *, own: bool) -> AsyncIterator[PoolClient]:
-    peers = RayPeers(config.ray.namespace, config)
+    actors = RayActors(config.ray.namespace, config)
     try:
-        await peers.activate_router()
-        await peers.router().declare(config.subscriptions)
-        await _everybody(peers.router())
-        await peers.activate_reconciler()
-        watching = asyncio.create_task(_watched(peers)) if config.organizations else None
+        await actors.activate_router()
+        await actors.router().declare(config.subscriptions)
+        await _everybody(actors.router())
+        await actors.activate_reconciler()
+        watching = asyncio.create_task(_watched(actors)) if config.organizations else None
         try:
-            yield PoolClient(peers)
+            yield PoolClient(actors)
         finally:
             if watching is not None:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
     finally:
         if own:
-            await _close(peers)
+            await _close(actors)
         await asyncio.to_thread(ray.shutdown)
 
 
@@ -347,23 +347,23 @@ async def _everybody(router: RouterActor) -> None:
             log.warning("subscription is not there", extra={"problem": str(error)})
 
 
-async def _watched(peers: RayPeers) -> None:
+async def _watched(actors: RayActors) -> None:
     """Call the reconciler every now and then, so that it begins, and again after its death."""
     while True:
         try:
-            await peers.reconciler().is_there()
+            await actors.reconciler().is_there()
         except (PoolError, RayTaskError) as error:
             log.warning("reconciler is not there", extra={"problem": str(error)})
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _close(peers: RayPeers) -> None:
+async def _close(actors: RayActors) -> None:
     """Let go of every store in an orderly way; whatever fails here, kill -9 would do as well."""
     with suppress(PoolError, RayActorError):
-        registrations = await peers.router().registrations()
-        await peers.deactivate_reconciler()
-        await peers.deactivate_router()
-        await asyncio.gather(*(peers.deactivate(each.spec.id) for each in registrations))
+        registrations = await actors.router().registrations()
+        await actors.deactivate_reconciler()
+        await actors.deactivate_router()
+        await asyncio.gather(*(actors.deactivate(each.spec.id) for each in registrations))
 
 
 def connect(
@@ -381,7 +381,7 @@ def connect(
     settings = _found() if address is None else RaySettings(address=address)
     if not ray.is_initialized():
         _init(settings.address, namespace or settings.namespace)
-    return PoolClient(RayPeers(namespace or settings.namespace), max_in_flight=max_in_flight)
+    return PoolClient(RayActors(namespace or settings.namespace), max_in_flight=max_in_flight)
 
 
 def _found() -> RaySettings:

@@ -17,15 +17,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actors.interfaces.protocols import Whole
+from actors.interfaces.protocols import Actors
 from actors.telemetry import logs
-from actors.telemetry.recorder import SeatChronicle
+from actors.telemetry.recorder import SubscriptionRecorder
 from actors.telemetry.tracing import OFF, Tracing
 from pool.claude.runner import Runner
 from pool.errors import ConfigError, StoreError
 from pool.storage.protocol import RETENTION_PERIOD, Ledger
 from pool.subscriptions.report import Report
-from pool.subscriptions.reporting import SeatPolicy, report
+from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing
 from pool.subscriptions.state import State
@@ -42,17 +42,17 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Dependencies:
     """What a subscription is given beside its rows."""
 
     runner: Runner
     environment: Callable[[SubscriptionSpec], Mapping[str, str]]
     """The variables of a run; raises ``ConfigError`` where the credential is missing."""
     clock: Callable[[], datetime]
-    peers: Whole
+    actors: Actors
     leave: Callable[[StoreError], None]
     """Called when the ledger is lost to this activation: it must end the process."""
-    policy: SeatPolicy
+    policy: SubscriptionPolicy
     system_prompt: str
     retention: timedelta
     tracing: Tracing = OFF
@@ -62,28 +62,28 @@ class Surroundings:
     """Below these a run may work, where its caller's key grants it."""
 
 
-class Life:
+class SubscriptionContext:
     """What the parts of a subscription share."""
 
-    def __init__(self, state: State, ledger: Ledger, surroundings: Surroundings) -> None:
+    def __init__(self, state: State, ledger: Ledger, dependencies: Dependencies) -> None:
         self.state = state
         self.ledger = ledger
-        self.given = surroundings
+        self.deps = dependencies
         self.news = asyncio.Event()
         """Set at the next change; a new one then takes its place."""
-        self.chronicle = SeatChronicle(
-            *(state.spec.id, state.epoch, surroundings.clock, self.changed),
-            tracing=surroundings.tracing,
-            ledgers_lost=surroundings.ledgers_lost,
+        self.recorder = SubscriptionRecorder(
+            *(state.spec.id, state.epoch, dependencies.clock, self.changed),
+            tracing=dependencies.tracing,
+            ledgers_lost=dependencies.ledgers_lost,
         )
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def now(self) -> datetime:
-        return self.given.clock()
+        return self.deps.clock()
 
     def report(self) -> Report:
         """The subscription at this instant."""
-        return report(self.state, self.given.policy, self.now())
+        return report(self.state, self.deps.policy, self.now())
 
     def changed(self) -> None:
         """Let whoever waits for a report have one."""
@@ -116,12 +116,12 @@ class Life:
         may not be told where the write is only in doubt.
         """
         if self.ledger.is_lost:
-            self.given.leave(error)
+            self.deps.leave(error)
         log.error(
             "store refused a write",
             extra={"subscription_id": self.state.spec.id, "problem": error.problem},
         )
-        self.chronicle.store_failed()
+        self.recorder.store_failed()
         if self.state.store_problem is None:
             self.state.store_problem = str(error)
             self.changed()
@@ -132,17 +132,17 @@ class Life:
         while not self.ledger.is_lost:  # noqa: ASYNC110 - set by the store, on its own thread
             await asyncio.sleep(LOOK_SECONDS)
         problem = "it belongs to another activation, or its last commit is in doubt"
-        self.given.leave(StoreError(self.state.spec.id, problem))
+        self.deps.leave(StoreError(self.state.spec.id, problem))
 
     async def retain(self) -> None:
         """Remove what is older than the retention, and what dead CLIs left; now and every hour."""
         while True:
             with contextlib.suppress(StoreError):
-                await self.ledger.expire(self.now() - self.given.retention)
+                await self.ledger.expire(self.now() - self.deps.retention)
             with contextlib.suppress(ConfigError, OSError):
-                environment = self.given.environment(self.state.spec)
+                environment = self.deps.environment(self.state.spec)
                 stale = self.now() - LEFTOVER_AGE
-                await asyncio.to_thread(self.given.runner.clean, environment, stale)
+                await asyncio.to_thread(self.deps.runner.clean, environment, stale)
             await asyncio.sleep(RETENTION_PERIOD.total_seconds())
 
     async def close(self) -> None:
@@ -151,7 +151,7 @@ class Life:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.ledger.close()
-        await asyncio.to_thread(self.given.tracing.close)
+        await asyncio.to_thread(self.deps.tracing.close)
 
     async def _probe(self) -> None:
         """Write the standing, which changes nothing, until the disk takes it."""

@@ -16,10 +16,17 @@ from collections import OrderedDict
 from datetime import timedelta
 from functools import partial
 
-from actors.subscription.context import Life
+from actors.subscription.context import SubscriptionContext
 from actors.subscription.live_execution import LiveExecution
-from actors.subscription.live_executions import Runs
-from pool.claude.output.event_pages import Extract, Place, Printed, extract, no_cursor, place_at
+from actors.subscription.live_executions import LiveExecutions
+from pool.claude.output.event_pages import (
+    EventExtract,
+    Printed,
+    ReadPosition,
+    extract,
+    no_cursor,
+    position_at,
+)
 from pool.errors import NotFound
 from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts, shown
 from pool.executions.outcome import Completed
@@ -46,14 +53,14 @@ KEPT = timedelta(minutes=10)
 EXPIRY_SECONDS = 60.0
 
 
-class Watchers:
+class EventStreams:
     """Those who watch executions of a subscription."""
 
-    def __init__(self, life: Life, runs: Runs) -> None:
-        self._life = life
-        self._runs = runs
+    def __init__(self, context: SubscriptionContext, executions: LiveExecutions) -> None:
+        self._context = context
+        self._executions = executions
         self._tails: dict[str, _Tail] = {}
-        self._places: OrderedDict[tuple[str, int], Place] = OrderedDict()
+        self._places: OrderedDict[tuple[str, int], ReadPosition] = OrderedDict()
         """Where readers were last, newest last: only a reader from elsewhere has to read it all."""
 
     async def page(
@@ -65,9 +72,9 @@ class Watchers:
         until = time.monotonic() + min(wait_seconds, LONGEST_WAIT_SECONDS)
         cursor = Cursor.of(after) if after is not None else None
         while True:
-            news = self._life.news
+            news = self._context.news
             row = await self._row(execution_id)
-            live = self._runs.get(execution_id)
+            live = self._executions.get(execution_id)
             tail = await self._tail(live) if live is not None else None
             size = tail.size if tail is not None else 0
             page = await self._page(row, cursor, None if live is None else size, raw=raw)
@@ -84,24 +91,24 @@ class Watchers:
         """Remove what ended runs printed when nobody may come back for it; now and every minute."""
         while True:
             with contextlib.suppress(OSError):
-                before = self._life.now() - KEPT
-                await asyncio.to_thread(self._life.given.runner.expire, before)
+                before = self._context.now() - KEPT
+                await asyncio.to_thread(self._context.deps.runner.expire, before)
             await asyncio.sleep(EXPIRY_SECONDS)
 
     async def _row(self, execution_id: str) -> ExecutionRow:
-        row = await self._runs.row(execution_id)
+        row = await self._executions.row(execution_id)
         if row is None:
             raise NotFound("execution", execution_id)
         return row
 
     async def _tail(self, live: LiveExecution) -> _Tail:
-        live.is_watched = True
+        live.is_followed = True
         id_ = live.row.intent.execution_id
         tail = self._tails.get(id_)
         if tail is None or tail.is_over:
-            look = partial(self._life.given.runner.printed, id_, 0, 0)
+            look = partial(self._context.deps.runner.printed, id_, 0, 0)
             tail = self._tails[id_] = _Tail(look, live.ended)
-            self._life.spawn(self._follow(id_, tail))
+            self._context.spawn(self._follow(id_, tail))
         await tail.looked()
         return tail
 
@@ -142,7 +149,7 @@ class Watchers:
 
     def _end(self, row: ExecutionRow, cursor: Cursor, events: list[Event]) -> ProgressPage:
         last: AttemptFailed | Ended
-        id_ = self._life.state.spec.id
+        id_ = self._context.state.spec.id
         if row.moved_to is None:
             last = Ended(execution=shown(id_, row))
         elif row.started_at is not None:
@@ -154,21 +161,21 @@ class Watchers:
 
     async def _extract(
         self, row: ExecutionRow, cursor: Cursor, until: int | None, *, raw: bool
-    ) -> Extract | None:
+    ) -> EventExtract | None:
         """What was printed after a cursor; None where no output is there."""
         id_ = row.intent.execution_id
-        read = partial(self._life.given.runner.printed, id_)
+        read = partial(self._context.deps.runner.printed, id_)
         if await asyncio.to_thread(read, 0, 0) is None:
             return None
         place = self._places.get((id_, cursor.offset))
         if place is None:
             attempt = self._attempt(row)
-            place = await asyncio.to_thread(place_at, read, cursor, attempt, until=until)
+            place = await asyncio.to_thread(position_at, read, cursor, attempt, until=until)
         found = await asyncio.to_thread(extract, read, place, cursor, until=until, raw=raw)
         self._remember(id_, found.place)
         return found
 
-    def _remember(self, id_: str, place: Place) -> None:
+    def _remember(self, id_: str, place: ReadPosition) -> None:
         self._places[id_, place.offset] = place
         self._places.move_to_end((id_, place.offset))
         while len(self._places) > REMEMBERED_PLACES:
@@ -178,9 +185,9 @@ class Watchers:
         """What is known of its attempt here without its output."""
         return AttemptBegan(
             number=len(row.intent.earlier_attempts),
-            subscription_id=self._life.state.spec.id,
+            subscription_id=self._context.state.spec.id,
             session_id=row.intent.session_id,
-            model=self._life.state.runs_as(row.intent.model),
+            model=self._context.state.runs_as(row.intent.model),
         )
 
 

@@ -17,15 +17,15 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from actors.subscription.context import Life
+from actors.subscription.context import SubscriptionContext
 from pool.claude.transcripts.calls import PREFIX, KnownCalls
-from pool.claude.transcripts.external_files import BesideFiles
-from pool.claude.transcripts.external_usage import AnswerSeen
+from pool.claude.transcripts.external_files import ExternalFiles
+from pool.claude.transcripts.external_usage import ExternalAnswer
 from pool.claude.transcripts.sighting import Sighting
 from pool.errors import PoolError
 from pool.storage.paging import MAX_LIMIT
 from pool.usage.model_names import base_name
-from pool.usage.prices import EstimatedCost, Rates
+from pool.usage.prices import EstimatedCost, LearnedPrices
 from pool.usage.records import Call, Usage, UsageRecord, UsageSource
 from pool.usage.weekly import WEEK
 
@@ -39,13 +39,13 @@ MOST_WAITING = 20_000
 _BATCH = "batch"
 
 
-class Beside:
+class ExternalUsage:
     """What somebody else uses of a seat."""
 
-    def __init__(self, life: Life) -> None:
-        self._life = life
-        self._files = BesideFiles()
-        self._waiting: dict[str, AnswerSeen] = {}
+    def __init__(self, context: SubscriptionContext) -> None:
+        self._context = context
+        self._files = ExternalFiles()
+        self._waiting: dict[str, ExternalAnswer] = {}
         self._known: KnownCalls | None = None
         self._counting = asyncio.Lock()
         self.unpriced: frozenset[str] = frozenset()
@@ -62,10 +62,10 @@ class Beside:
 
     async def look(self) -> None:
         """Read what was added, and count what is complete and has a price."""
-        life, now = self._life, self._life.now()
+        context, now = self._context, self._context.now()
         if self._known is not None:
             self._known.forget(now - WEEK)
-        config_dir = life.given.environment(life.state.spec).get("CLAUDE_CONFIG_DIR")
+        config_dir = context.deps.environment(context.state.spec).get("CLAUDE_CONFIG_DIR")
         if config_dir is None:
             return
         for seen in await asyncio.to_thread(self._files.read, Path(config_dir), now - WEEK):
@@ -77,8 +77,8 @@ class Beside:
         for id_, seen in tuple(self._waiting.items()):
             if seen.at + QUIET > now:
                 continue
-            cost = estimated(life.state.rates, seen)
-            record = _record(life.state.spec.id, seen, cost.usage)
+            cost = estimated(context.state.rates, seen)
+            record = _record(context.state.spec.id, seen, cost.usage)
             if cost.unpriced and not await self._is_counted(record):
                 unpriced.update(cost.unpriced)
                 continue
@@ -88,17 +88,17 @@ class Beside:
 
     async def count(self, record: UsageRecord) -> bool:
         """Count a call; False where it was counted when something else told of it."""
-        life = self._life
+        context = self._context
         async with self._counting:
             known = await self._known_calls()
             if known.take(record):
                 return False
-            added = await life.ledger.record(record)
+            added = await context.ledger.record(record)
             known.add(record)
         if added:
-            life.state.spend(record)
-            life.chronicle.recorded(record)
-            life.changed()
+            context.state.spend(record)
+            context.recorder.recorded(record)
+            context.changed()
         return added
 
     async def _is_counted(self, record: UsageRecord) -> bool:
@@ -112,9 +112,9 @@ class Beside:
 
     async def _counted(self) -> AsyncIterator[UsageRecord]:
         """What earlier lives counted of the week."""
-        since, cursor = self._life.now() - WEEK, None
+        since, cursor = self._context.now() - WEEK, None
         while True:
-            page = await self._life.ledger.usage(
+            page = await self._context.ledger.usage(
                 limit=MAX_LIMIT, cursor=cursor, since=since, source=UsageSource.OUTSIDE
             )
             for record in page.items:
@@ -132,7 +132,7 @@ class Beside:
             log.warning(
                 "usage beside the pool has no price yet",
                 extra={
-                    "subscription_id": self._life.state.spec.id,
+                    "subscription_id": self._context.state.spec.id,
                     "models": sorted(unpriced),
                     "waiting": len(self._waiting),
                 },
@@ -140,7 +140,7 @@ class Beside:
         self.unpriced = unpriced
 
 
-def estimated(rates: Rates, seen: AnswerSeen) -> EstimatedCost:
+def estimated(rates: LearnedPrices, seen: ExternalAnswer) -> EstimatedCost:
     """What an answer cost, by the prices that were learned under any name of its model. Half of it
     for a batch; what other terms change is not known.
     """
@@ -162,7 +162,7 @@ def _unpriced(sighting: Sighting, name: str) -> EstimatedCost:
     return EstimatedCost(usage=Usage(models={sighting.model: sighting.usage}), unpriced=(name,))
 
 
-def _record(subscription_id: str, seen: AnswerSeen, usage: Usage) -> UsageRecord:
+def _record(subscription_id: str, seen: ExternalAnswer, usage: Usage) -> UsageRecord:
     sighting = seen.sighting
     return UsageRecord(
         id=f"{PREFIX}{sighting.message_id}",

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol, assert_never
 
-from actors.interfaces.messages import HandedOver, Handover, NobodyTakesIt
-from actors.subscription.context import Life
+from actors.interfaces.messages import HandedOff, HandoffRequest, NotTaken
+from actors.subscription.context import SubscriptionContext
 from actors.subscription.live_execution import LiveExecution
 from pool.errors import Conflict, PoolError, StoreError
 from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts
@@ -34,11 +34,11 @@ SETTLES_IN = timedelta(seconds=2)
 """How long something waits for a slot here before another seat's free one is looked for."""
 
 
-def seat_failed(life: Life, row: ExecutionRow) -> Refusal:
+def why_not_again(context: SubscriptionContext, row: ExecutionRow) -> Refusal:
     """Why an execution whose run failed here does not come back."""
     failed = row.outcome if isinstance(row.outcome, Failed) else None
     why = f"{failed.kind.value}: {failed.message}" if failed else "it was being handed on"
-    cooldown = active_cooldown(life.state.standing, life.now())
+    cooldown = active_cooldown(context.state.standing, context.now())
     if cooldown is None:
         return Refusal(cause=RefusalCause.ATTEMPTED, detail=f"tried there: {why}")
     return Refusal(
@@ -54,7 +54,7 @@ def _cause_of(cooldown: Cooldown) -> RefusalCause:
     return RefusalCause.COOLDOWN if cooldown.cause in OF_A_LIMIT else RefusalCause.FAILING
 
 
-class Held(Protocol):
+class HandoffExecutions(Protocol):
     """The live executions of a subscription, as far as a handoff needs them."""
 
     def get(self, execution_id: str) -> LiveExecution | None: ...
@@ -64,11 +64,11 @@ class Held(Protocol):
     async def end(self, live: LiveExecution, make: Callable[[], Settlement]) -> None: ...
 
 
-class Leaving:
+class Handoff:
     """Hands executions on, and writes down where they went."""
 
-    def __init__(self, life: Life, held: Held) -> None:
-        self._life = life
+    def __init__(self, context: SubscriptionContext, held: HandoffExecutions) -> None:
+        self._context = context
         self._held = held
         self._asked: dict[str, float] = {}
         """When somebody was last looked for, by id, on the monotonic clock."""
@@ -95,14 +95,14 @@ class Leaving:
         if time.monotonic() - asked_at < ASK_AGAIN_SECONDS:
             return None
         has_session = intent.resumes or intent.forks is not None
-        now = self._life.now()
+        now = self._context.now()
         waits = now - (live.waits_since or now) >= SETTLES_IN
         is_full = report.running >= report.capacity
         if refused is None and is_full and waits and not has_session:
             return Refusal(cause=RefusalCause.BUSY, detail="it waits there for a slot")
         return refused
 
-    async def leave(self, live: LiveExecution, why: Refusal) -> None:
+    async def hand_off(self, live: LiveExecution, why: Refusal) -> None:
         """Bring it to somebody else, or find that nobody takes it."""
         has_run = live.row.outcome is not None
         if not has_run and not await self._mark(live, ExecutionStatus.MOVING):
@@ -110,39 +110,39 @@ class Leaving:
             return
         self._asked[live.id] = time.monotonic()
         match await self._answer(live, why):
-            case HandedOver(subscription_id=there):
+            case HandedOff(subscription_id=there):
                 await self._went(live, there)
-            case NobodyTakesIt(retry_at=retry_at, others=others) if has_run:
+            case NotTaken(retry_at=retry_at, others=others) if has_run:
                 outcome = live.row.outcome
                 assert outcome is not None  # noqa: S101 - has_run says so
                 await self._held.end(
-                    live, lambda: given_up(live.row, outcome, self._life.now(), retry_at, others)
+                    live, lambda: given_up(live.row, outcome, self._context.now(), retry_at, others)
                 )
-            case NobodyTakesIt():
+            case NotTaken():
                 await self._stays(live)
             case never:
                 assert_never(never)
         self._asked = {id_: at for id_, at in self._asked.items() if self._held.get(id_)}
         self._offered_last = {id_ for id_ in self._offered_last if self._held.get(id_)}
 
-    async def _answer(self, live: LiveExecution, why: Refusal) -> HandedOver | NobodyTakesIt:
+    async def _answer(self, live: LiveExecution, why: Refusal) -> HandedOff | NotTaken:
         """The router's answer, asked until there is one. What was cancelled before that goes
         nowhere; what is cancelled later is not started where it goes.
         """
-        handover = Handover(
-            subscription_id=self._life.state.spec.id,
+        handoff_request = HandoffRequest(
+            subscription_id=self._context.state.spec.id,
             intent=live.row.intent,
-            attempts=attempts(self._life.state.spec.id, live.row),
+            attempts=attempts(self._context.state.spec.id, live.row),
             why=why,
-            report=self._life.report(),
+            report=self._context.report(),
             may_wait=why.cause is not RefusalCause.BUSY,
         )
         while True:
             if live.row.cancel_requested_at is not None and not live.may_be_elsewhere:
-                return NobodyTakesIt(reasons="it was cancelled", retry_at=None)
+                return NotTaken(reasons="it was cancelled", retry_at=None)
             live.may_be_elsewhere = True
             try:
-                return await self._life.given.peers.router().hand_over(handover)
+                return await self._context.deps.actors.router().hand_off(handoff_request)
             except PoolError as error:
                 log.warning(
                     "nobody could be asked to take an execution over",
@@ -151,17 +151,17 @@ class Leaving:
                 await asyncio.sleep(ROUTER_AWAY_SECONDS)
 
     async def _went(self, live: LiveExecution, there: str) -> None:
-        await self._held.end(live, lambda: moved(live.row, there, self._life.now()))
+        await self._held.end(live, lambda: moved(live.row, there, self._context.now()))
         log.info(
             "execution went on elsewhere",
             extra={
                 "execution_id": live.id,
-                "subscription_id": self._life.state.spec.id,
+                "subscription_id": self._context.state.spec.id,
                 "moved_to": there,
             },
         )
         if live.row.cancel_requested_at is not None:
-            await self._life.given.peers.subscription(there).cancel(live.id)
+            await self._context.deps.actors.subscription(there).cancel(live.id)
 
     async def _stays(self, live: LiveExecution) -> None:
         """It goes on waiting. While that cannot be written down, the next activation would ask
@@ -176,10 +176,10 @@ class Leaving:
         before = live.row.status
         live.becomes(status=status)
         try:
-            await self._life.ledger.update(live.row)
+            await self._context.ledger.update(live.row)
         except StoreError as error:
             live.becomes(status=before)
-            self._life.trouble(error)
+            self._context.trouble(error)
             return False
         except Conflict:  # it was cancelled meanwhile
             return False

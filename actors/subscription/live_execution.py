@@ -23,7 +23,7 @@ class LiveExecution:
     run: Run | None = None
     waits_since: datetime | None = None
     """Since when it waits in this activation: what waited while nobody was there waits anew."""
-    is_watched: bool = False
+    is_followed: bool = False
     """Somebody reads along: what it prints is kept for a while after its end."""
     is_being_settled: bool = False
     """Its outcome is on its way into the ledger: nothing older may be written after it."""

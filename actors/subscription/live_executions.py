@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from actors.subscription.context import STORE_RETRY_SECONDS, Life
-from actors.subscription.handoff import Leaving, seat_failed
+from actors.subscription.context import STORE_RETRY_SECONDS, SubscriptionContext
+from actors.subscription.handoff import Handoff, why_not_again
 from actors.subscription.live_execution import LiveExecution
 from actors.subscription.session_transfer import Elsewhere, fetched, note_gone
 from pool.claude.launch.directories import resolved
@@ -52,18 +52,18 @@ _LOST = Failed(
 _CANCELLED = Failed(kind=FailureKind.CANCELLED, message="cancelled before it was started")
 
 
-class Runs:
+class LiveExecutions:
     """Every execution that has not ended, by id."""
 
-    def __init__(self, life: Life) -> None:
-        self._life = life
+    def __init__(self, context: SubscriptionContext) -> None:
+        self._context = context
         self._live: dict[str, LiveExecution] = {}
         self._unready: set[str] = set()
         """Admitted but not durable yet, or being handed on: they hold their place and are not to
         be started."""
         self._cancelled_ahead: dict[str, float] = {}
         """When executions that are on their way here were cancelled, on the monotonic clock."""
-        self._leaving = Leaving(life, self)
+        self._handoff = Handoff(context, self)
 
     def get(self, execution_id: str) -> LiveExecution | None:
         return self._live.get(execution_id)
@@ -73,7 +73,7 @@ class Runs:
         while True:
             live = self._live.get(execution_id)
             if live is None:
-                row = await self._life.ledger.execution(execution_id)
+                row = await self._context.ledger.execution(execution_id)
                 if execution_id not in self._live:
                     return row
                 continue
@@ -88,29 +88,29 @@ class Runs:
         be started before ``begin`` has made it durable.
         """
         was_cancelled = self._cancelled_ahead.pop(intent.execution_id, None) is not None
-        wanted = reservation(self._life.state, intent.request.max_budget_usd)
+        wanted = reservation(self._context.state, intent.request.max_budget_usd)
         reserved = wanted if reserves else 0
         row = ExecutionRow(
             intent=intent.model_copy(update={"reserved_nano_usd": reserved}),
             status=status,
             started_at=now if status is ExecutionStatus.RUNNING else None,
-            place=self._life.given.runner.place,
+            place=self._context.deps.runner.place,
             cancel_requested_at=now if was_cancelled else None,
         )
-        self._life.state.requested(intent)
+        self._context.state.requested(intent)
         self._unready.add(intent.execution_id)
         return self._hold_again(row)
 
     def _hold_again(self, row: ExecutionRow) -> LiveExecution:
-        slots, execution_id = self._life.state.slots, row.intent.execution_id
+        slots, execution_id = self._context.state.slots, row.intent.execution_id
         if row.status is ExecutionStatus.RUNNING:
             slots.take(execution_id, _hold_of(row))
         else:
             slots.enqueue(execution_id, _hold_of(row))
         if row.outcome is not None:
             slots.leave(execution_id)
-        live = self._live[execution_id] = LiveExecution(row, waits_since=self._life.now())
-        self._life.changed()
+        live = self._live[execution_id] = LiveExecution(row, waits_since=self._context.now())
+        self._context.changed()
         return live
 
     async def begin(self, live: LiveExecution) -> StoreError | None:
@@ -119,20 +119,20 @@ class Runs:
         To be run as a task of its own: a caller who stops waiting must not leave it half begun.
         """
         try:
-            await self._life.ledger.begin(live.row)
+            await self._context.ledger.begin(live.row)
         except StoreError as error:
-            self._life.trouble(error)
-            self._life.state.slots.release(live.id)
+            self._context.trouble(error)
+            self._context.state.slots.release(live.id)
             self._end(live)
             return error
         else:
             live.is_durable = True
-            self._life.chronicle.admitted(live.row)
+            self._context.recorder.admitted(live.row)
         finally:
             self._unready.discard(live.id)
             live.begun.set()
         if live.row.status is ExecutionStatus.RUNNING:
-            self._life.spawn(self._run(live), live.id)
+            self._context.spawn(self._run(live), live.id)
         elif live.row.cancel_requested_at is not None:
             self._cancel_waiting(live)
         self.start_waiting()
@@ -144,10 +144,10 @@ class Runs:
         if live.ended.is_set():
             return
         if live.row.cancel_requested_at is None:
-            live.becomes(cancel_requested_at=self._life.now())
+            live.becomes(cancel_requested_at=self._context.now())
             if not live.is_being_settled:
                 with contextlib.suppress(Conflict):
-                    await self._life.ledger.update(live.row)
+                    await self._context.ledger.update(live.row)
         if live.row.status is ExecutionStatus.QUEUED:
             self._cancel_waiting(live)
         elif live.run is not None:
@@ -177,8 +177,8 @@ class Runs:
         self._give_up_waiting(live, _CANCELLED)
 
     def _give_up_waiting(self, live: LiveExecution, why: Failed) -> None:
-        self._life.state.slots.release(live.id)
-        self._life.spawn(self._settle(live, why), live.id)
+        self._context.state.slots.release(live.id)
+        self._context.spawn(self._settle(live, why), live.id)
 
     def interrupt(self) -> None:
         """Ask everything that runs to end."""
@@ -205,8 +205,8 @@ class Runs:
         for live in leaving:
             self._unready.add(live.id)
             live.may_be_elsewhere = True
-            why = seat_failed(self._life, live.row)
-            self._life.spawn(self._leaving.leave(live, why), live.id)
+            why = why_not_again(self._context, live.row)
+            self._context.spawn(self._handoff.hand_off(live, why), live.id)
         self.start_waiting()
 
     async def _resume(self, live: LiveExecution) -> None:
@@ -214,26 +214,26 @@ class Runs:
         process was ever started, for the directory comes first: it waits again, before all others.
         Of one from another place nobody knows: it is not run again.
         """
-        given, row, run = self._life.given, live.row, None
+        deps, row, run = self._context.deps, live.row, None
         if row.status is ExecutionStatus.RUNNING:
-            run = given.runner.find(await self.launch(row.intent))
+            run = deps.runner.find(await self.launch(row.intent))
         if run is not None:
-            self._life.spawn(self._follow(live, run), live.id)
-        elif row.status is ExecutionStatus.RUNNING and row.place != given.runner.place:
-            self._life.spawn(self._settle(live, _LOST), live.id)
+            self._context.spawn(self._follow(live, run), live.id)
+        elif row.status is ExecutionStatus.RUNNING and row.place != deps.runner.place:
+            self._context.spawn(self._settle(live, _LOST), live.id)
         elif row.cancel_requested_at is not None:
             self._cancel_waiting(live)
         elif row.status is ExecutionStatus.RUNNING:
-            self._life.state.slots.demote(live.id)
+            self._context.state.slots.demote(live.id)
             live.becomes(status=ExecutionStatus.QUEUED, started_at=None)
             await self._note(live)
 
     async def _note(self, live: LiveExecution) -> None:
         """Have lists show it as it stands. Where that is lost, the next activation finds it so."""
         try:
-            await self._life.ledger.update(live.row)
+            await self._context.ledger.update(live.row)
         except StoreError as error:
-            self._life.trouble(error)
+            self._context.trouble(error)
 
     # -- what waits ------------------------------------------------------------------------------
 
@@ -241,17 +241,17 @@ class Runs:
         """Look after what waits, for as long as this life lasts."""
         while True:
             await asyncio.sleep(TEND_SECONDS)
-            if self._life.state.slots.waiting:
+            if self._context.state.slots.waiting:
                 self.start_waiting()
 
     def start_waiting(self) -> None:
         """Start what waits, as far as slots and sessions are free. What cannot be started here is
         handed on; what has waited as long as it may is given up.
         """
-        state = self._life.state
+        state = self._context.state
         if state.suspended or not state.slots.waiting:
             return
-        report = self._life.report()
+        report = self._context.report()
         unready = self._unready | self._see_off(report)
         while (execution_id := state.slots.next(report.capacity, unready)) is not None:
             live = self._live[execution_id]
@@ -259,29 +259,29 @@ class Runs:
                 unready.add(execution_id)
                 continue
             self._promote(live)
-            self._life.spawn(self._run(live, waited=True), live.id)
-            report = self._life.report()  # what this one holds, the next one cannot have (G6)
+            self._context.spawn(self._run(live, waited=True), live.id)
+            report = self._context.report()  # what this one holds, the next one cannot have (G6)
 
     def _promote(self, live: LiveExecution) -> None:
         """Take the slot, and the budget where it is not reserved yet, in this very step."""
-        state, intent = self._life.state, live.row.intent
+        state, intent = self._context.state, live.row.intent
         reserved = held_while_running(state, intent)
         state.slots.reserve(live.id, reserved)
         state.slots.promote(live.id)
         live.becomes(
             intent=intent.model_copy(update={"reserved_nano_usd": reserved}),
             status=ExecutionStatus.RUNNING,
-            started_at=self._life.now(),
-            place=self._life.given.runner.place,
+            started_at=self._context.now(),
+            place=self._context.deps.runner.place,
         )
-        self._life.changed()
+        self._context.changed()
 
     def _see_off(self, report: Report) -> set[str]:
         """Let those go who need not, or cannot, wait here any longer; who cannot start here now."""
-        state, now = self._life.state, self._life.now()
+        state, now = self._context.state, self._context.now()
         for execution_id in tuple(state.slots.waiting):
             live = self._live[execution_id]
-            is_offered_last = execution_id in self._unready or self._leaving.may_be_offered(live)
+            is_offered_last = execution_id in self._unready or self._handoff.may_be_offered(live)
             if _is_out_of_patience(live, now) and not is_offered_last:
                 self._give_up_waiting(live, _waited(live))
         cannot_start = set()
@@ -291,15 +291,15 @@ class Runs:
             if refused is not None:
                 cannot_start.add(execution_id)
             is_last = _is_out_of_patience(live, now)
-            if (why := self._leaving.reason(live, refused, report, is_last=is_last)) is not None:
+            if (why := self._handoff.reason(live, refused, report, is_last=is_last)) is not None:
                 self._unready.add(execution_id)
-                self._life.spawn(self._leaving.leave(live, why), live.id)
+                self._context.spawn(self._handoff.hand_off(live, why), live.id)
         return cannot_start
 
     def _refusal(self, live: LiveExecution, report: Report) -> Refusal | None:
         """Why something that waits cannot start here now, slots and sessions apart."""
-        ask = ask_to_start(self._life.state, live.row.intent)
-        return refusal_to_start(report, ask, self._life.given.policy.limits)
+        ask = ask_to_start(self._context.state, live.row.intent)
+        return refusal_to_start(report, ask, self._context.deps.policy.limits)
 
     def waits_again(self, live: LiveExecution) -> None:
         """It was not handed on, and waits where it was."""
@@ -312,9 +312,9 @@ class Runs:
     async def _run(self, live: LiveExecution, *, waited: bool = False) -> None:
         try:
             if waited:
-                await self._life.ledger.update(live.row)
-                self._life.chronicle.started(live.row)
-            here = await fetched(self._life, live.row, waited=waited)
+                await self._context.ledger.update(live.row)
+                self._context.recorder.started(live.row)
+            here = await fetched(self._context, live.row, waited=waited)
             if isinstance(here, Failed):
                 await self._settle(live, here)
                 return
@@ -327,7 +327,7 @@ class Runs:
             environment = self._environment(live.row.intent)
             is_wanted = await self._is_wanted(live)
         except StoreError as error:
-            self._life.trouble(error)
+            self._context.trouble(error)
             await self._settle(live, Failed(kind=FailureKind.NOT_STARTED, message=str(error)))
         except ConfigError as error:
             await self._settle(live, Failed(kind=FailureKind.AUTHENTICATION, message=str(error)))
@@ -335,7 +335,7 @@ class Runs:
             await self._settle(live, Failed(kind=FailureKind.INVALID_REQUEST, message=str(error)))
         else:
             if is_wanted:
-                await self._follow(live, await self._life.given.runner.start(launch, environment))
+                await self._follow(live, await self._context.deps.runner.start(launch, environment))
             else:
                 live.becomes(started_at=None)
                 await self._settle(live, _CANCELLED)
@@ -348,14 +348,14 @@ class Runs:
         if row.cancel_requested_at is None and ids:
             asked = await asyncio.gather(*(self._was_cancelled_at(each, live.id) for each in ids))
             if any(asked):
-                live.becomes(cancel_requested_at=self._life.now())
+                live.becomes(cancel_requested_at=self._context.now())
         return live.row.cancel_requested_at is None
 
     async def _was_cancelled_at(self, subscription_id: str, execution_id: str) -> bool:
         """Whether an earlier owner knows that it was cancelled. One that is away cannot tell."""
         try:
             async with asyncio.timeout(WANTED_SECONDS):
-                owner = self._life.given.peers.subscription(subscription_id)
+                owner = self._context.deps.actors.subscription(subscription_id)
                 return await owner.was_cancelled(execution_id)
         except (PoolError, TimeoutError) as error:
             fields = {"subscription_id": subscription_id, "execution_id": execution_id}
@@ -369,35 +369,35 @@ class Runs:
         try:
             outcome = await run.outcome()
         except Exception:  # a defect must not keep the slot, nor claim to know what was spent
-            ids = {"subscription_id": self._life.state.spec.id, "execution_id": live.id}
+            ids = {"subscription_id": self._context.state.spec.id, "execution_id": live.id}
             log.exception("run could not be read", extra=ids)
             message = "the run could not be read; what it spent is not known"
             outcome = Failed(kind=FailureKind.EXECUTION_ERROR, message=message, evidence=False)
         await self._settle(live, outcome)
-        if live.is_watched or live.row.intent.request.stream:
+        if live.is_followed or live.row.intent.request.stream:
             run.keep()
         else:
             run.discard()
 
     async def _at_its_place(self, intent: Intent) -> Launch:
         """The launch with the real places of its directories; ``InvalidRequest`` for others."""
-        launch, roots = await self.launch(intent), self._life.given.roots
+        launch, roots = await self.launch(intent), self._context.deps.roots
         agent = await asyncio.to_thread(resolved, launch.agent, intent.grant, roots)
         return launch.model_copy(update={"agent": agent})
 
     def _environment(self, intent: Intent) -> Mapping[str, str]:
         """The variables of a run. The CLI reads the trace it belongs to, where it is to trace."""
-        environment = self._life.given.environment(self._life.state.spec)
+        environment = self._context.deps.environment(self._context.state.spec)
         trace = {} if intent.trace is None else {"TRACEPARENT": intent.trace}
         return {**environment, **trace}
 
     async def launch(self, intent: Intent) -> Launch:
         request, budget = intent.request, intent.request.max_budget_usd
-        known = await self._life.ledger.session(intent.forks or intent.session_id)
+        known = await self._context.ledger.session(intent.forks or intent.session_id)
         total = known.total_nano_usd if known else None
         # A session keeps the system prompt that it began with, unless the request brings another.
         goes_on = intent.resumes or intent.forks is not None
-        default = None if goes_on or request.tools else self._life.given.system_prompt
+        default = None if goes_on or request.tools else self._context.deps.system_prompt
         return Launch(
             run_id=intent.execution_id,
             prompt=request.prompt,
@@ -414,7 +414,7 @@ class Runs:
             tools=request.tools,
             agent=request.agent,
             session_total_nano_usd=intent.session_total_nano_usd or total,
-            rates=self._life.state.rates,
+            rates=self._context.state.rates,
         )
 
     # -- its end ---------------------------------------------------------------------------------
@@ -426,27 +426,27 @@ class Runs:
 
         One that ``follows`` its session was not run, and is handed on to where that went.
         """
-        life = self._life
+        context = self._context
         if isinstance(outcome, Failed) and outcome.kind is FailureKind.SESSION_NOT_FOUND:
-            await note_gone(life, live.row.intent)
-        most = life.given.policy.max_attempts
-        elsewhere = follows or goes_elsewhere(live.row, outcome, life.state.standing, most)
+            await note_gone(context, live.row.intent)
+        most = context.deps.policy.max_attempts
+        elsewhere = follows or goes_elsewhere(live.row, outcome, context.state.standing, most)
         end = await self._keep(
             live,
             lambda: settlement(
-                *(life.state.spec.id, live.row, outcome, life.state.standing, life.now()),
+                *(context.state.spec.id, live.row, outcome, context.state.standing, context.now()),
                 goes_elsewhere=elsewhere,
             ),
         )
         if end is None:
             return
-        life.chronicle.settled(end)
+        context.recorder.settled(end)
         if isinstance(outcome, Completed):
             self._tell_of_suspects(live)
         if live.row.status is ExecutionStatus.MOVING:
-            life.changed()
-            why = seat_failed(self._life, live.row)
-            life.spawn(self._leaving.leave(live, why), live.id)
+            context.changed()
+            why = why_not_again(self._context, live.row)
+            context.spawn(self._handoff.hand_off(live, why), live.id)
         else:
             self._ended(live)
         self.start_waiting()
@@ -456,11 +456,11 @@ class Runs:
         for attempt in live.row.intent.earlier_attempts:
             if was_unsure(attempt.outcome):
                 kind = FailureKind(attempt.outcome)
-                self._life.spawn(self._tell_of_suspect(attempt.subscription_id, kind), live.id)
+                self._context.spawn(self._tell_of_suspect(attempt.subscription_id, kind), live.id)
 
     async def _tell_of_suspect(self, subscription_id: str, kind: FailureKind) -> None:
         try:
-            await self._life.given.peers.subscription(subscription_id).suspect(kind)
+            await self._context.deps.actors.subscription(subscription_id).suspect(kind)
         except PoolError as error:
             fields = {"subscription_id": subscription_id, "problem": str(error)}
             log.warning("suspect was not told", extra=fields)
@@ -475,15 +475,15 @@ class Runs:
         """Write a settlement until it is durable. None where the execution had ended already, and
         was counted then.
         """
-        state = self._life.state
+        state = self._context.state
         live.is_being_settled = True
         while True:
             end = make()
             try:
-                is_new = await self._life.ledger.settle(end)
+                is_new = await self._context.ledger.settle(end)
                 break
             except StoreError as error:
-                self._life.trouble(error)
+                self._context.trouble(error)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
         live.is_being_settled = False
         if is_new:
@@ -497,11 +497,11 @@ class Runs:
 
     def _ended(self, live: LiveExecution) -> None:
         self._end(live)
-        self._life.chronicle.ended(live.row)
+        self._context.recorder.ended(live.row)
         log.info(
             "execution ended",
             extra={
-                "subscription_id": self._life.state.spec.id,
+                "subscription_id": self._context.state.spec.id,
                 "execution_id": live.id,
                 "status": live.row.status.value,
             },
@@ -511,7 +511,7 @@ class Runs:
         self._unready.discard(live.id)
         self._live.pop(live.id, None)
         live.ended.set()
-        self._life.changed()
+        self._context.changed()
 
 
 def _hold_of(row: ExecutionRow) -> Hold:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 from datetime import timedelta
 
-from actors.subscription.context import Life
+from actors.subscription.context import SubscriptionContext
 from pool.errors import ConfigError, StoreError
 from pool.executions.outcome import FailureKind
 from pool.subscriptions.standing import active_cooldown, still_signed_out
@@ -26,45 +26,45 @@ READ_SECONDS = 300.0
 """Reading a file costs nothing; where there is none the CLI is asked, for 0.3 s of one CPU."""
 
 
-async def recheck_login(life: Life) -> None:
+async def check_login(context: SubscriptionContext) -> None:
     """Keep a seat stopped while nobody is signed in, for as long as this life lasts."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        cooldown = active_cooldown(life.state.standing, life.now())
+        cooldown = active_cooldown(context.state.standing, context.now())
         if cooldown is None or cooldown.cause is not FailureKind.AUTHENTICATION:
             continue
-        if cooldown.until - life.now() > BEFORE_THE_END:
+        if cooldown.until - context.now() > BEFORE_THE_END:
             continue
-        if await _is_signed_out(life):
+        if await _is_signed_out(context):
             try:
-                await life.stand(still_signed_out(life.state.standing, life.now()))
+                await context.stand(still_signed_out(context.state.standing, context.now()))
             except StoreError as error:
-                life.trouble(error)
+                context.trouble(error)
 
 
-async def _is_signed_out(life: Life) -> bool:
+async def _is_signed_out(context: SubscriptionContext) -> bool:
     try:
-        environment = life.given.environment(life.state.spec)
-        return not await life.given.runner.is_signed_in(environment)
+        environment = context.deps.environment(context.state.spec)
+        return not await context.deps.runner.is_signed_in(environment)
     except ConfigError as error:  # a credential that is missing altogether, or no CLI to ask
         log.warning(
             "login not checked",
-            extra={"subscription_id": life.state.spec.id, "problem": str(error)},
+            extra={"subscription_id": context.state.spec.id, "problem": str(error)},
         )
         return False
 
 
-async def follow_login(life: Life) -> None:
+async def follow_login(context: SubscriptionContext) -> None:
     """Let the report say when the login ends, for as long as this life lasts."""
     while True:
         with contextlib.suppress(ConfigError, OSError):  # what was known stays
-            await _read_login(life)
+            await _read_login(context)
         await asyncio.sleep(READ_SECONDS)
 
 
-async def _read_login(life: Life) -> None:
-    environment = await asyncio.to_thread(life.given.environment, life.state.spec)
-    ends_at = await life.given.runner.login_expires_at(environment, life.now())
-    if ends_at != life.state.login_expires_at:
-        life.state.login_expires_at = ends_at
-        life.changed()
+async def _read_login(context: SubscriptionContext) -> None:
+    environment = await asyncio.to_thread(context.deps.environment, context.state.spec)
+    ends_at = await context.deps.runner.login_expires_at(environment, context.now())
+    if ends_at != context.state.login_expires_at:
+        context.state.login_expires_at = ends_at
+        context.changed()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from actors.subscription.context import Life
+from actors.subscription.context import SubscriptionContext
 from pool.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -21,24 +21,24 @@ RETRY_SECONDS = 60.0
 each time, up to the hour."""
 
 
-async def follow_offer(life: Life) -> None:
+async def learn_models(context: SubscriptionContext) -> None:
     """Let the report say which models the CLI offers, for as long as this life lasts."""
     pause = RETRY_SECONDS
     while True:
-        await _learn(life)
-        await asyncio.sleep(ASK_SECONDS if life.state.models else pause)
+        await _learn(context)
+        await asyncio.sleep(ASK_SECONDS if context.state.models else pause)
         pause = min(2 * pause, ASK_SECONDS)
 
 
-async def _learn(life: Life) -> None:
+async def _learn(context: SubscriptionContext) -> None:
     """What was known stays where the CLI cannot say."""
     try:
-        environment = life.given.environment(life.state.spec)
-        models = await life.given.runner.models(environment)
+        environment = context.deps.environment(context.state.spec)
+        models = await context.deps.runner.models(environment)
     except (ConfigError, OSError) as error:
-        ids = {"subscription_id": life.state.spec.id}
+        ids = {"subscription_id": context.state.spec.id}
         log.warning("models not learned", extra={**ids, "problem": str(error)})
         return
-    if models != life.state.models:
-        life.state.models = models
-        life.changed()
+    if models != context.state.models:
+        context.state.models = models
+        context.changed()

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from actors.subscription.context import Life
+from actors.subscription.context import SubscriptionContext
 from pool.claude.transcripts.copy import TranscriptGone
-from pool.errors import Conflict, NotFound, PeerLost, PoolError
+from pool.errors import ActorLost, Conflict, NotFound, PoolError
 from pool.executions.execution import ExecutionRow, Intent
 from pool.executions.outcome import Failed, FailureKind
 
@@ -44,7 +44,7 @@ class Elsewhere:
 
 
 async def fetched(
-    life: Life, row: ExecutionRow, *, waited: bool
+    context: SubscriptionContext, row: ExecutionRow, *, waited: bool
 ) -> ExecutionRow | Failed | Elsewhere:
     """The execution once the session that it goes on from is here; or why it cannot be.
 
@@ -55,39 +55,39 @@ async def fetched(
     if intent.session_from is None and not (waited and (intent.resumes or intent.forks)):
         return row
     try:
-        source = await _source(life, intent)
+        source = await _source(context, intent)
         if isinstance(source, Elsewhere):
             return source
-        return row if source is None else await _fetch(life, row, source)
+        return row if source is None else await _fetch(context, row, source)
     except TranscriptGone as error:
         return Failed(kind=FailureKind.SESSION_NOT_FOUND, message=str(error))
-    except (Conflict, NotFound, PeerLost, OSError) as error:
+    except (Conflict, NotFound, ActorLost, OSError) as error:
         source_name = f" from {intent.session_from}" if intent.session_from else ""
         message = f"its session cannot be brought here{source_name}: {_told(error)}"
         log.warning("session not moved", extra={"session_id": intent.session_id})
-        await _give_back(life, intent)
+        await _give_back(context, intent)
         return Failed(kind=FailureKind.SESSION_NOT_MOVED, message=message)
 
 
-async def note_gone(life: Life, intent: Intent) -> None:
+async def note_gone(context: SubscriptionContext, intent: Intent) -> None:
     """Let the directory forget the session of a turn that found no transcript of it. Where that
     cannot be done now, the next turn finds it out again.
     """
     session_id = intent.forks or (intent.session_id if intent.resumes else None)
     if session_id is None:
         return
-    held_by = intent.session_from or life.state.spec.id
+    held_by = intent.session_from or context.state.spec.id
     try:
         async with asyncio.timeout(NOTE_SECONDS):
-            await life.given.peers.router().session_gone(session_id, held_by)
+            await context.deps.actors.router().session_gone(session_id, held_by)
     except (PoolError, TimeoutError):
         log.warning("session not forgotten", extra={"session_id": session_id})
 
 
-async def _source(life: Life, intent: Intent) -> str | Elsewhere | None:
+async def _source(context: SubscriptionContext, intent: Intent) -> str | Elsewhere | None:
     """Who has the transcript; None where it is here already."""
-    here, session_id = life.state.spec.id, intent.forks or intent.session_id
-    home = await _answer(lambda: life.given.peers.router().session_home(session_id))
+    here, session_id = context.state.spec.id, intent.forks or intent.session_id
+    home = await _answer(lambda: context.deps.actors.router().session_home(session_id))
     if home is None:
         raise TranscriptGone("it was forgotten while it waited")
     if intent.forks is not None:
@@ -96,17 +96,17 @@ async def _source(life: Life, intent: Intent) -> str | Elsewhere | None:
     return home.fetch_from if home.subscription_id == here else Elsewhere(home.subscription_id)
 
 
-async def _fetch(life: Life, row: ExecutionRow, source: str) -> ExecutionRow:
-    intent, given = row.intent, life.given
+async def _fetch(context: SubscriptionContext, row: ExecutionRow, source: str) -> ExecutionRow:
+    intent, deps = row.intent, context.deps
     session_id = intent.forks or intent.session_id
-    copy = await given.peers.subscription(source).session_copy(session_id, intent.execution_id)
-    environment = given.environment(life.state.spec)
-    await asyncio.to_thread(given.runner.install_session, environment, copy)
+    copy = await deps.actors.subscription(source).session_copy(session_id, intent.execution_id)
+    environment = deps.environment(context.state.spec)
+    await asyncio.to_thread(deps.runner.install_session, environment, copy)
     known = {"session_total_nano_usd": copy.total_nano_usd}
     here = row.model_copy(update={"intent": intent.model_copy(update=known)})
-    await life.ledger.update(here)
+    await context.ledger.update(here)
     if intent.forks is None and not await _answer(
-        lambda: given.peers.router().session_arrived(session_id, life.state.spec.id)
+        lambda: deps.actors.router().session_arrived(session_id, context.state.spec.id)
     ):
         raise Conflict("it was given another home meanwhile")
     return here
@@ -118,21 +118,21 @@ async def _answer(question: Callable[[], Awaitable[Answer]]) -> Answer:
     while True:
         try:
             return await question()
-        except PeerLost:
+        except ActorLost:
             if time.monotonic() > patience:
                 raise
             await asyncio.sleep(ROUTER_AWAY_SECONDS)
 
 
-async def _give_back(life: Life, intent: Intent) -> None:
+async def _give_back(context: SubscriptionContext, intent: Intent) -> None:
     """Let the session be where its transcript is; where that fails, the next turn tries again."""
     if intent.forks is not None or intent.session_from is None:
         return
     try:
-        await life.given.peers.router().session_returns(
-            intent.session_id, life.state.spec.id, intent.session_from
+        await context.deps.actors.router().session_returns(
+            intent.session_id, context.state.spec.id, intent.session_from
         )
-    except PeerLost:
+    except ActorLost:
         log.warning("session not given back", extra={"session_id": intent.session_id})
 
 

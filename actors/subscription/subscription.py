@@ -13,15 +13,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import assert_never
 
-from actors.interfaces.messages import LONGEST_POLL_SECONDS, Doings, NotAdmitted, Recorded, Started
-from actors.subscription.context import Life, Surroundings
-from actors.subscription.event_stream import Watchers
-from actors.subscription.external_usage import Beside
-from actors.subscription.live_executions import Runs
-from actors.subscription.login_check import follow_login, recheck_login
-from actors.subscription.models import follow_offer
+from actors.interfaces.messages import (
+    LONGEST_POLL_SECONDS,
+    Activity,
+    NotAdmitted,
+    Recorded,
+    Started,
+)
+from actors.subscription.context import Dependencies, SubscriptionContext
+from actors.subscription.event_stream import EventStreams
+from actors.subscription.external_usage import ExternalUsage
+from actors.subscription.live_executions import LiveExecutions
+from actors.subscription.login_check import check_login, follow_login
+from actors.subscription.models import learn_models
 from actors.subscription.transcripts import Transcripts
-from actors.subscription.uncertain_cost import Doubts
+from actors.subscription.uncertain_cost import UncertainCosts
 from actors.subscription.usage_query import usage_table
 from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import NotFound, StoreError
@@ -36,7 +42,7 @@ from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing, suspected
 from pool.subscriptions.state import REMEMBERED, ask_of, recovered
 from pool.usage.breakdown import Question, UsageTable
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.totals import BlockTotal
 
@@ -50,39 +56,39 @@ PRICED_RECORDS = 200
 class Subscription:
     """The owner of one seat. Made by ``activate``."""
 
-    def __init__(self, life: Life) -> None:
-        self._life = life
-        self._runs = Runs(life)
-        self._watchers = Watchers(life, self._runs)
-        self._transcripts = Transcripts(life, self._runs)
-        self._beside = Beside(life)
+    def __init__(self, context: SubscriptionContext) -> None:
+        self._context = context
+        self._executions = LiveExecutions(context)
+        self._event_streams = EventStreams(context, self._executions)
+        self._transcripts = Transcripts(context, self._executions)
+        self._external_usage = ExternalUsage(context)
 
     @classmethod
     async def activate(
-        cls, spec: SubscriptionSpec, ledger: Ledger, surroundings: Surroundings
+        cls, spec: SubscriptionSpec, ledger: Ledger, dependencies: Dependencies
     ) -> Subscription:
         """Rebuild the subscription from its ledger, and go on with what had not ended."""
-        recovery = await ledger.recover(surroundings.clock() - REMEMBERED)
-        life = Life(recovered(spec, recovery), ledger, surroundings)
-        self = cls(life)
+        recovery = await ledger.recover(dependencies.clock() - REMEMBERED)
+        context = SubscriptionContext(recovered(spec, recovery), ledger, dependencies)
+        self = cls(context)
         priced = await ledger.usage(limit=PRICED_RECORDS)
-        life.state.rates = Rates.learned_from(priced.items)
+        context.state.rates = LearnedPrices.learned_from(priced.items)
         seen = await ledger.limits(limit=OBSERVED_EVENTS)
-        life.state.recall(seen.items, surroundings.clock() - REMEMBERED)
-        doubts = Doubts(life, self._runs)
-        await doubts.recover()
+        context.state.recall(seen.items, dependencies.clock() - REMEMBERED)
+        uncertain_costs = UncertainCosts(context, self._executions)
+        await uncertain_costs.recover()
         open_ids = {row.intent.execution_id for row in recovery.open}
-        await asyncio.to_thread(surroundings.runner.sweep, open_ids)
-        await self._runs.take_up(recovery.open)
-        life.spawn(life.end_with_ledger())
-        life.spawn(life.retain())
-        life.spawn(self._runs.tend())
-        life.spawn(recheck_login(life))
-        life.spawn(follow_login(life))
-        life.spawn(follow_offer(life))
-        life.spawn(doubts.rescan())
-        life.spawn(self._beside.watch())
-        life.spawn(self._watchers.expire())
+        await asyncio.to_thread(dependencies.runner.sweep, open_ids)
+        await self._executions.take_up(recovery.open)
+        context.spawn(context.end_with_ledger())
+        context.spawn(context.retain())
+        context.spawn(self._executions.tend())
+        context.spawn(check_login(context))
+        context.spawn(follow_login(context))
+        context.spawn(learn_models(context))
+        context.spawn(uncertain_costs.rescan())
+        context.spawn(self._external_usage.watch())
+        context.spawn(self._event_streams.expire())
         return self
 
     # -- what routers and callers ask ------------------------------------------------------------
@@ -92,25 +98,25 @@ class Subscription:
 
         Without ``may_wait`` it is refused unless it can run at once: a seat may be free elsewhere.
         """
-        ids = {"subscription_id": self._life.state.spec.id, "execution_id": intent.execution_id}
-        with self._life.given.tracing.span("admission", intent.trace, **ids):
+        ids = {"subscription_id": self._context.state.spec.id, "execution_id": intent.execution_id}
+        with self._context.deps.tracing.span("admission", intent.trace, **ids):
             return await self._start(intent, may_wait=may_wait)
 
     async def _start(self, intent: Intent, *, may_wait: bool) -> Started | NotAdmitted:
-        known = await self._runs.row(intent.execution_id)
+        known = await self._executions.row(intent.execution_id)
         if known is not None:
             return self._started(known)
-        now = self._life.now()
+        now = self._context.now()
         match self._admission(intent, may_wait=may_wait):
             case Refusal() as refusal:
                 return self._not_admitted(refusal)
             case Run():
-                live = self._runs.hold(intent, ExecutionStatus.RUNNING, now)
+                live = self._executions.hold(intent, ExecutionStatus.RUNNING, now)
             case Wait(reserves=reserves):
-                live = self._runs.hold(intent, ExecutionStatus.QUEUED, now, reserves=reserves)
+                live = self._executions.hold(intent, ExecutionStatus.QUEUED, now, reserves=reserves)
             case never:
                 assert_never(never)
-        error = await asyncio.shield(self._life.spawn(self._runs.begin(live), live.id))
+        error = await asyncio.shield(self._context.spawn(self._executions.begin(live), live.id))
         if error is not None:
             return self._not_admitted(Refusal(cause=RefusalCause.STORE, detail=str(error)))
         return self._started(live.row)
@@ -119,10 +125,10 @@ class Subscription:
         self, execution_id: str, wait_seconds: float = LONGEST_POLL_SECONDS
     ) -> Execution:
         """The execution, once it has ended or ``wait_seconds`` (at most 30) have passed."""
-        live = self._runs.get(execution_id)
+        live = self._executions.get(execution_id)
         if live is not None:
             await _within(wait_seconds, live.ended)
-        row = await self._runs.row(execution_id)
+        row = await self._executions.row(execution_id)
         if row is None:
             raise NotFound("execution", execution_id)
         return self._shown(row)
@@ -130,25 +136,25 @@ class Subscription:
     async def progress(
         self, execution_id: str, after: str | None, wait_seconds: float, *, raw: bool = False
     ) -> ProgressPage:
-        """What came of an execution after a cursor; see ``Watchers.page``."""
-        return await self._watchers.page(execution_id, after, wait_seconds, raw=raw)
+        """What came of an execution after a cursor; see ``EventStreams.page``."""
+        return await self._event_streams.page(execution_id, after, wait_seconds, raw=raw)
 
     async def cancel(self, execution_id: str) -> Execution:
         """Stop an execution and wait for its end. One that has ended stays as it is; one that is
         not here yet (``NotFound``) is not started if it comes.
         """
-        live = self._runs.get(execution_id)
+        live = self._executions.get(execution_id)
         if live is not None:
-            await self._runs.cancel(live)
+            await self._executions.cancel(live)
         else:
-            await self._runs.cancel_ahead(execution_id)
+            await self._executions.cancel_ahead(execution_id)
         return await self.result(execution_id)
 
     async def was_cancelled(self, execution_id: str) -> bool:
         """Whether an execution was cancelled while it was here; asked by who has taken it over,
         before anything is started there.
         """
-        return await self._runs.was_cancelled(execution_id)
+        return await self._executions.was_cancelled(execution_id)
 
     async def suspect(self, kind: FailureKind) -> None:
         """Another subscription has answered what a run here was refused with ``kind``.
@@ -156,7 +162,9 @@ class Subscription:
         Best effort: where this is lost, the next request of that kind brings it again.
         """
         with contextlib.suppress(StoreError):
-            await self._life.stand(suspected(self._life.state.standing, kind, self._life.now()))
+            await self._context.stand(
+                suspected(self._context.state.standing, kind, self._context.now())
+            )
 
     # -- sessions --------------------------------------------------------------------------------
 
@@ -182,15 +190,15 @@ class Subscription:
         """A report as soon as it differs from the one named; an unchanged one, with its new time,
         after ``wait_seconds``.
         """
-        if (epoch, version) == (self._life.state.epoch, self._life.state.version):
-            await _within(wait_seconds, self._life.news)
-        return self._life.report()
+        if (epoch, version) == (self._context.state.epoch, self._context.state.version):
+            await _within(wait_seconds, self._context.news)
+        return self._context.report()
 
-    async def doings(self, after: str | None) -> Doings:
+    async def activity(self, after: str | None) -> Activity:
         """What happened after a cursor, and what was counted in this activation. Without a cursor
         nothing happened yet; ``next_report`` answers once there is more.
         """
-        return self._life.chronicle.since(after)
+        return self._context.recorder.since(after)
 
     async def executions(
         self,
@@ -200,7 +208,7 @@ class Subscription:
         status: ExecutionStatus | None = None,
         session_id: str | None = None,
     ) -> Page[Execution]:
-        page = await self._life.ledger.executions(
+        page = await self._context.ledger.executions(
             limit=limit, cursor=cursor, status=status, session_id=session_id
         )
         items = tuple(self._shown(row) for row in page.items)
@@ -214,35 +222,41 @@ class Subscription:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Page[UsageRecord]:
-        return await self._life.ledger.usage(limit=limit, cursor=cursor, since=since, until=until)
+        return await self._context.ledger.usage(
+            limit=limit, cursor=cursor, since=since, until=until
+        )
 
     async def usage_by(self, asked: Question) -> UsageTable:
         """The sums of its usage, by what is asked; see ``actors.subscription.usage_query``."""
-        return await usage_table(self._life.ledger, asked)
+        return await usage_table(self._context.ledger, asked)
 
     async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]:
-        return await self._life.ledger.blocks(limit=limit, cursor=cursor)
+        return await self._context.ledger.blocks(limit=limit, cursor=cursor)
 
     async def record(self, record: UsageRecord) -> Recorded:
         """Count usage from outside the pool. Nothing is added where its id was counted before."""
         if record.source is UsageSource.OUTSIDE:
-            added = await self._beside.count(record)
-            return Recorded(added=added, report=self._life.report())
-        added = await self._life.ledger.record(record)
+            added = await self._external_usage.count(record)
+            return Recorded(added=added, report=self._context.report())
+        added = await self._context.ledger.record(record)
         if added:
-            self._life.state.spend(record)
-            self._life.chronicle.recorded(record)
-        return Recorded(added=added, report=self._life.report())
+            self._context.state.spend(record)
+            self._context.recorder.recorded(record)
+        return Recorded(added=added, report=self._context.report())
 
     # -- what operators order --------------------------------------------------------------------
 
     async def pause(self) -> Report:
         """Take no new work; what runs or waits goes on."""
-        return await self._standing(self._life.state.standing.model_copy(update={"paused": True}))
+        return await self._standing(
+            self._context.state.standing.model_copy(update={"paused": True})
+        )
 
     async def drain(self) -> Report:
         """Take no new work, for good: the step before removal."""
-        return await self._standing(self._life.state.standing.model_copy(update={"draining": True}))
+        return await self._standing(
+            self._context.state.standing.model_copy(update={"draining": True})
+        )
 
     async def resume(self) -> Report:
         """Take work again, whatever it was that stopped it: an order, or a cooldown."""
@@ -250,57 +264,57 @@ class Subscription:
 
     async def suspend(self) -> Report:
         """Start nothing more in this activation; what waits is left to the next one."""
-        self._life.state.suspended = True
-        self._life.changed()
-        return self._life.report()
+        self._context.state.suspended = True
+        self._context.changed()
+        return self._context.report()
 
     async def interrupt(self) -> Report:
         """Ask everything that runs to end; it is settled with what it cost."""
-        self._runs.interrupt()
-        return self._life.report()
+        self._executions.interrupt()
+        return self._context.report()
 
     async def backup(self, file: Path) -> None:
         """Write a copy of the ledger to a file. One that is there already stands for this one."""
         if not await asyncio.to_thread(file.exists):
-            await self._life.ledger.backup(file)
+            await self._context.ledger.backup(file)
 
     async def configure(self, spec: SubscriptionSpec) -> Report:
         """Go on with changed settings."""
-        if spec != self._life.state.spec:
-            self._life.state.spec = spec
-            self._life.changed()
-            self._runs.start_waiting()
-        return self._life.report()
+        if spec != self._context.state.spec:
+            self._context.state.spec = spec
+            self._context.changed()
+            self._executions.start_waiting()
+        return self._context.report()
 
     async def close(self) -> None:
         """Let go of the ledger. Runs go on, and the next activation adopts them."""
-        await self._life.close()
+        await self._context.close()
 
     # -- within ----------------------------------------------------------------------------------
 
     def _admission(self, intent: Intent, *, may_wait: bool) -> Admission:
-        state = self._life.state
+        state = self._context.state
         if state.store_problem is not None:
             return Refusal(cause=RefusalCause.STORE, detail=state.store_problem)
         ask = ask_of(state, intent, may_wait=may_wait)
-        return admit(self._life.report(), ask, self._life.given.policy.limits)
+        return admit(self._context.report(), ask, self._context.deps.policy.limits)
 
     async def _standing(self, standing: Standing) -> Report:
-        await self._life.stand(standing)
-        return self._life.report()
+        await self._context.stand(standing)
+        return self._context.report()
 
     def _started(self, row: ExecutionRow) -> Started:
-        return Started(execution=self._shown(row), report=self._life.report())
+        return Started(execution=self._shown(row), report=self._context.report())
 
     def _not_admitted(self, refusal: Refusal) -> NotAdmitted:
-        self._life.chronicle.refused(refusal.cause)
-        return NotAdmitted(refusal=refusal, report=self._life.report())
+        self._context.recorder.refused(refusal.cause)
+        return NotAdmitted(refusal=refusal, report=self._context.report())
 
     def _shown(self, row: ExecutionRow) -> Execution:
-        execution = shown(self._life.state.spec.id, row)
+        execution = shown(self._context.state.spec.id, row)
         if row.status.is_final:
             return execution
-        model = self._life.state.runs_as(execution.model)
+        model = self._context.state.runs_as(execution.model)
         return execution.model_copy(update={"model": model})
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from actors.subscription.context import Life
-from actors.subscription.live_executions import Runs
+from actors.subscription.context import SubscriptionContext
+from actors.subscription.live_executions import LiveExecutions
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import Conflict
@@ -20,37 +20,37 @@ MOST_FAILED_TURNS = 50
 class Transcripts:
     """What the CLI keeps of the sessions here."""
 
-    def __init__(self, life: Life, runs: Runs) -> None:
-        self._life = life
-        self._runs = runs
+    def __init__(self, context: SubscriptionContext, executions: LiveExecutions) -> None:
+        self._context = context
+        self._executions = executions
 
     async def copy(self, session_id: str, execution_id: str) -> SessionCopy:
         """See ``Subscription.session_copy``."""
-        if self._life.state.slots.is_running(session_id):
+        if self._context.state.slots.is_running(session_id):
             raise Conflict("a turn of it is running there")
-        given = self._life.given
-        environment = given.environment(self._life.state.spec)
+        deps = self._context.deps
+        environment = deps.environment(self._context.state.spec)
         without = [launch async for launch in self._unanswered(session_id, execution_id)]
-        copy = await asyncio.to_thread(given.runner.copy_session, environment, session_id, without)
-        known = await self._life.ledger.session(session_id)
+        copy = await asyncio.to_thread(deps.runner.copy_session, environment, session_id, without)
+        known = await self._context.ledger.session(session_id)
         total = known.total_nano_usd if known else None
         return copy.model_copy(update={"total_nano_usd": total})
 
     def is_at_work(self, session_id: str) -> bool:
         """See ``Subscription.has_at_work``."""
-        return self._life.state.slots.is_busy(session_id)
+        return self._context.state.slots.is_busy(session_id)
 
     async def forget(self, session_id: str) -> None:
         """See ``Subscription.forget_session``."""
-        if self._life.state.slots.is_busy(session_id):
+        if self._context.state.slots.is_busy(session_id):
             raise Conflict(f"session {session_id} is at work: cancel its execution first")
-        given = self._life.given
-        environment = given.environment(self._life.state.spec)
-        await asyncio.to_thread(given.runner.remove_session, environment, session_id)
+        deps = self._context.deps
+        environment = deps.environment(self._context.state.spec)
+        await asyncio.to_thread(deps.runner.remove_session, environment, session_id)
 
     async def _unanswered(self, session_id: str, execution_id: str) -> AsyncIterator[Launch]:
         """The turns at the session's end that answered nothing."""
-        page = await self._life.ledger.executions(
+        page = await self._context.ledger.executions(
             limit=MOST_FAILED_TURNS, session_id=session_id, with_moved=True
         )
         for row in page.items:
@@ -59,7 +59,7 @@ class Transcripts:
                 continue  # it waits, or went on elsewhere before it was run
             if not is_asking and not _answered_nothing(row):
                 return
-            yield await self._runs.launch(row.intent)
+            yield await self._executions.launch(row.intent)
 
 
 def _answered_nothing(row: ExecutionRow) -> bool:

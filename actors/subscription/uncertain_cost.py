@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from actors.subscription.context import Life
-from actors.subscription.live_executions import Runs
+from actors.subscription.context import SubscriptionContext
+from actors.subscription.live_executions import LiveExecutions
 from pool.errors import PoolError
 from pool.executions.execution import ExecutionRow, ExecutionStatus
-from pool.subscriptions.state import Doubt
+from pool.subscriptions.state import UncertainCost
 from pool.usage.records import Usage, UsageRecord, UsageSource
 
 log = logging.getLogger(__name__)
@@ -25,57 +25,57 @@ MOST_DOUBTS = 500
 """How many uncertain executions are remembered, the newest; older ones stay in the count."""
 
 
-class Doubts:
+class UncertainCosts:
     """The uncertain executions of a subscription."""
 
-    def __init__(self, life: Life, runs: Runs) -> None:
-        self._life = life
-        self._runs = runs
+    def __init__(self, context: SubscriptionContext, executions: LiveExecutions) -> None:
+        self._context = context
+        self._executions = executions
 
     async def recover(self) -> None:
         """Take up what earlier activations left in doubt."""
-        page = await self._life.ledger.executions(
+        page = await self._context.ledger.executions(
             limit=MOST_DOUBTS, status=ExecutionStatus.UNCERTAIN
         )
         for row in page.items:
-            self._life.state.doubt(row)
+            self._context.state.uncertain_cost(row)
 
     async def rescan(self) -> None:
         """Look again, for as long as this life lasts."""
         while True:
-            for doubt in tuple(self._life.state.doubts.values()):
+            for uncertain_cost in tuple(self._context.state.uncertain_costs.values()):
                 try:
-                    await self._look(doubt)
+                    await self._look(uncertain_cost)
                 except (PoolError, OSError) as error:
                     log.warning("rescan failed", extra={"problem": str(error)})
             await asyncio.sleep(RESCAN_SECONDS)
 
-    async def _look(self, doubt: Doubt) -> None:
-        row = await self._life.ledger.execution(doubt.execution_id)
+    async def _look(self, uncertain_cost: UncertainCost) -> None:
+        row = await self._context.ledger.execution(uncertain_cost.execution_id)
         if row is None:  # retention has removed it
-            self._life.state.doubts.pop(doubt.execution_id, None)
+            self._context.state.uncertain_costs.pop(uncertain_cost.execution_id, None)
             return
         recorded = row.outcome.usage if row.outcome else Usage()
-        environment = self._life.given.environment(self._life.state.spec)
-        launch = await self._runs.launch(row.intent)
-        found = await self._life.given.runner.rescan(launch, environment, recorded)
+        environment = self._context.deps.environment(self._context.state.spec)
+        launch = await self._executions.launch(row.intent)
+        found = await self._context.deps.runner.rescan(launch, environment, recorded)
         if found is not None:
             await self._correct(row, found)
 
     async def _correct(self, row: ExecutionRow, usage: Usage) -> None:
-        life, execution_id = self._life, row.intent.execution_id
+        context, execution_id = self._context, row.intent.execution_id
         record = UsageRecord(
             id=f"{execution_id}:correction",
-            subscription_id=life.state.spec.id,
-            timestamp=life.now(),
+            subscription_id=context.state.spec.id,
+            timestamp=context.now(),
             source=UsageSource.PARTIAL,
             execution_id=execution_id,
             session_id=row.intent.session_id,
             caller=row.intent.caller or None,
             usage=usage,
         )
-        if await life.ledger.record(record):
-            life.state.spend(record)
-            life.chronicle.recorded(record)
-        life.state.resolve(execution_id)
-        life.changed()
+        if await context.ledger.record(record):
+            context.state.spend(record)
+            context.recorder.recorded(record)
+        context.state.resolve(execution_id)
+        context.changed()

@@ -27,7 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _W3C = TraceContextTextMapPropagator()
 
 
-class Spans(Tracing):
+class OtelTracing(Tracing):
     """Tells spans to the collector at ``endpoint``."""
 
     def __init__(self, endpoint: str, part: str) -> None:

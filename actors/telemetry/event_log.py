@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import islice
 
 from pool.errors import InvalidRequest
-from pool.telemetry.events import Happening, HappeningPage, Told, Wanted, gap
+from pool.telemetry.events import EventFilter, PoolEvent, PoolEventPage, StoredEvent, gap
 
 MOST_KEPT = 5000
 """About 3 MB: at a hundred executions a minute, a quarter of an hour."""
@@ -27,7 +27,7 @@ LONGEST_WAIT_SECONDS = 30.0
 _CURSOR = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,15})", re.ASCII)
 
 
-class Happenings:
+class EventLog:
     """What happened in one activation of whoever tells."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Happenings:
     ) -> None:
         self._activation = activation
         self._clock = clock
-        self._kept: deque[Happening] = deque(maxlen=most_kept)
+        self._kept: deque[PoolEvent] = deque(maxlen=most_kept)
         self._last = 0
         """The number of the newest one; the first has 1."""
         self._news = asyncio.Event()
@@ -45,15 +45,15 @@ class Happenings:
         """How many there were in this activation."""
         return self._last
 
-    def add(self, happening: Happening) -> None:
+    def add(self, happening: PoolEvent) -> None:
         self._kept.append(happening)
         self._last += 1
         self._news.set()
         self._news = asyncio.Event()
 
     async def next_page(
-        self, after: str | None, wanted: Wanted, wait_seconds: float, limit: int = MOST_AT_ONCE
-    ) -> HappeningPage:
+        self, after: str | None, wanted: EventFilter, wait_seconds: float, limit: int = MOST_AT_ONCE
+    ) -> PoolEventPage:
         """``page``, as soon as there is something in it; an empty one after ``wait_seconds``."""
         until = time.monotonic() + min(wait_seconds, LONGEST_WAIT_SECONDS)
         while True:
@@ -68,25 +68,25 @@ class Happenings:
                     await news.wait()
 
     def page(
-        self, after: str | None, wanted: Wanted | None = None, limit: int = MOST_AT_ONCE
-    ) -> HappeningPage:
+        self, after: str | None, wanted: EventFilter | None = None, limit: int = MOST_AT_ONCE
+    ) -> PoolEventPage:
         """What happened after an id, at most ``limit`` of it; without one, nothing yet: what
         happens from now on. ``InvalidRequest`` for an id that is none.
         """
         if after is None:
-            return HappeningPage(items=(), cursor=self._id(self._last))
+            return PoolEventPage(items=(), cursor=self._id(self._last))
         number, reason = self._place(after)
         items = []
         if reason is not None:
-            items.append(Told(id=self._id(number), happening=gap(reason, self._clock())))
+            items.append(StoredEvent(id=self._id(number), happening=gap(reason, self._clock())))
         before_kept = self._last - len(self._kept)
         for happening in islice(self._kept, number - before_kept, None):
             if len(items) >= limit:
                 break
             number += 1
             if wanted is None or wanted.takes(happening):
-                items.append(Told(id=self._id(number), happening=happening))
-        return HappeningPage(items=tuple(items), cursor=self._id(number))
+                items.append(StoredEvent(id=self._id(number), happening=happening))
+        return PoolEventPage(items=tuple(items), cursor=self._id(number))
 
     def _place(self, after: str) -> tuple[int, str | None]:
         """The number after which to go on, and why something may be missing before it."""

@@ -11,10 +11,10 @@ def tracing_to(endpoint: str | None, part: str) -> Tracing:
     if endpoint is None:
         return OFF
     try:
-        from actors.telemetry.collector import Spans  # noqa: PLC0415 - only who wants traces needs its packages
+        from actors.telemetry.collector import OtelTracing  # noqa: PLC0415 - only who wants traces needs its packages
     except ImportError:
         raise ConfigError(
             "tracing.endpoint",
             "needs OpenTelemetry: pip install 'claude-subscription-pool[otel]', or leave it out",
         ) from None
-    return Spans(endpoint, part)
+    return OtelTracing(endpoint, part)

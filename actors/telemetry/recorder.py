@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
-from actors.interfaces.messages import Doings
-from actors.telemetry.event_log import MOST_AT_ONCE, Happenings
+from actors.interfaces.messages import Activity
+from actors.telemetry.event_log import MOST_AT_ONCE, EventLog
 from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import POOL, Alert, AlertKind
 from pool.errors import PoolError
@@ -20,12 +20,12 @@ from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, 
 from pool.executions.outcome import Completed, Outcome
 from pool.subscriptions.admission import RefusalCause
 from pool.subscriptions.settlement import Settlement
-from pool.telemetry.counters import RouterTally, SeatTally, counted
+from pool.telemetry.counters import RouterCounters, SubscriptionCounters, counted
 from pool.telemetry.events import (
-    Happening,
-    HappeningKind,
-    HappeningPage,
-    Wanted,
+    EventFilter,
+    PoolEvent,
+    PoolEventKind,
+    PoolEventPage,
     alerted,
     dispatched,
     of_execution,
@@ -40,7 +40,7 @@ def outcome_name(outcome: Outcome) -> str:
     return "completed" if isinstance(outcome, Completed) else outcome.kind.value
 
 
-class SeatChronicle:
+class SubscriptionRecorder:
     """An owner's."""
 
     def __init__(
@@ -56,63 +56,63 @@ class SeatChronicle:
         self._clock = clock
         self._changed = changed
         self._tracing = tracing
-        self._happenings = Happenings(f"{epoch:x}", clock)
-        self._tally = SeatTally(
+        self._events = EventLog(f"{epoch:x}", clock)
+        self._counters = SubscriptionCounters(
             subscription_id=subscription_id, epoch=epoch, ledgers_lost=ledgers_lost
         )
 
-    def since(self, cursor: str | None) -> Doings:
+    def since(self, cursor: str | None) -> Activity:
         """What happened after a cursor; without one, nothing yet."""
-        return Doings(page=self._happenings.page(cursor, limit=MOST_AT_ONCE), tally=self._tally)
+        return Activity(page=self._events.page(cursor, limit=MOST_AT_ONCE), tally=self._counters)
 
     def admitted(self, row: ExecutionRow) -> None:
         """An execution is held here, durably: it waits, or runs."""
         if row.status is ExecutionStatus.RUNNING:
             self.started(row)
         else:
-            self._tell(HappeningKind.EXECUTION_QUEUED, row)
+            self._tell(PoolEventKind.EXECUTION_QUEUED, row)
 
     def started(self, row: ExecutionRow) -> None:
         """Its run begins."""
         if row.started_at is not None:
             waited = (row.started_at - row.intent.created_at).total_seconds()
-            self._count(queue_wait=self._tally.queue_wait.having(waited))
+            self._count(queue_wait=self._counters.queue_wait.having(waited))
             self._span("wait", row, row.intent.created_at, row.started_at)
-        self._tell(HappeningKind.EXECUTION_STARTED, row)
+        self._tell(PoolEventKind.EXECUTION_STARTED, row)
 
     def settled(self, end: Settlement) -> None:
         """What its run came to was made durable; it need not have ended with that."""
         outcome, seconds = end.row.outcome, run_seconds(end.row)
         if outcome is not None and seconds is not None and end.row.status is not _MOVED:
             self._count(
-                runs=counted(self._tally.runs, outcome_name(outcome)),
-                run=self._tally.run.having(seconds),
+                runs=counted(self._counters.runs, outcome_name(outcome)),
+                run=self._counters.run.having(seconds),
             )
             self._trace_run(end.row, outcome)
         cooldown = end.standing.cooldown if end.standing is not None else None
         if cooldown is not None and cooldown.since == end.row.finished_at:
-            self._count(cooldowns=counted(self._tally.cooldowns, cooldown.cause.value))
+            self._count(cooldowns=counted(self._counters.cooldowns, cooldown.cause.value))
         if end.record is not None:
             self.recorded(end.record)
 
     def ended(self, row: ExecutionRow) -> None:
         """It ended here, for good or because it went on elsewhere."""
         if row.status is _MOVED:
-            self._count(moved=self._tally.moved + 1)
-            self._tell(HappeningKind.EXECUTION_MOVED, row)
+            self._count(moved=self._counters.moved + 1)
+            self._tell(PoolEventKind.EXECUTION_MOVED, row)
         else:
-            self._count(executions=counted(self._tally.executions, row.status.value))
-            self._tell(HappeningKind.EXECUTION_ENDED, row)
+            self._count(executions=counted(self._counters.executions, row.status.value))
+            self._tell(PoolEventKind.EXECUTION_ENDED, row)
 
     def recorded(self, record: UsageRecord) -> None:
         """Usage was counted."""
         self._add(recorded(record, self._clock()))
 
     def refused(self, cause: RefusalCause) -> None:
-        self._count(refusals=counted(self._tally.refusals, cause.value))
+        self._count(refusals=counted(self._counters.refusals, cause.value))
 
     def store_failed(self) -> None:
-        self._count(store_failures=self._tally.store_failures + 1)
+        self._count(store_failures=self._counters.store_failures + 1)
 
     def _trace_run(self, row: ExecutionRow, outcome: Outcome) -> None:
         """Told at its end, from what is durable: a run that was adopted is told in full."""
@@ -137,77 +137,79 @@ class SeatChronicle:
         self._tracing.told(name, row.intent.trace, begun_at, ended_at, failed=failed, **ids)
 
     def _count(self, **counts: object) -> None:
-        self._tally = self._tally.model_copy(update=counts)
+        self._counters = self._counters.model_copy(update=counts)
 
-    def _tell(self, kind: HappeningKind, row: ExecutionRow) -> None:
+    def _tell(self, kind: PoolEventKind, row: ExecutionRow) -> None:
         self._add(of_execution(kind, self._id, row, self._clock()))
 
-    def _add(self, happening: Happening) -> None:
-        self._happenings.add(happening)
+    def _add(self, happening: PoolEvent) -> None:
+        self._events.add(happening)
         self._changed()
 
 
 _MOVED = ExecutionStatus.MOVED
 
 
-class PoolChronicle:
+class PoolRecorder:
     """A router's: its own doings, and what it heard of its owners."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._happenings = Happenings(os.urandom(6).hex(), clock)
-        self._tally = RouterTally()
+        self._events = EventLog(os.urandom(6).hex(), clock)
+        self._counters = RouterCounters()
 
     @property
-    def tally(self) -> RouterTally:
-        return self._tally.model_copy(update={"happenings": self._happenings.count})
+    def tally(self) -> RouterCounters:
+        return self._counters.model_copy(update={"happenings": self._events.count})
 
-    async def page(self, after: str | None, wanted: Wanted, wait_seconds: float) -> HappeningPage:
-        return await self._happenings.next_page(after, wanted, wait_seconds)
+    async def page(
+        self, after: str | None, wanted: EventFilter, wait_seconds: float
+    ) -> PoolEventPage:
+        return await self._events.next_page(after, wanted, wait_seconds)
 
-    def heard(self, happening: Happening) -> None:
+    def heard(self, happening: PoolEvent) -> None:
         """Something that an owner tells."""
-        self._happenings.add(happening)
+        self._events.add(happening)
 
     def admitted(self, execution: Execution, asked_at: datetime) -> None:
         now = self._clock()
         seconds = (now - asked_at).total_seconds()
         self._count(
-            dispatches=counted(self._tally.dispatches, "admitted"),
-            dispatch=self._tally.dispatch.having(seconds),
+            dispatches=counted(self._counters.dispatches, "admitted"),
+            dispatch=self._counters.dispatch.having(seconds),
         )
-        self._happenings.add(dispatched(execution, now))
+        self._events.add(dispatched(execution, now))
 
     def refused(self, execution_id: str, error: PoolError) -> None:
         """A request came to nothing; of the error only its name is told."""
         name = _name(error)
-        self._count(dispatches=counted(self._tally.dispatches, name))
-        self._tell(HappeningKind.REQUEST_REFUSED, execution_id=execution_id, data={"error": name})
+        self._count(dispatches=counted(self._counters.dispatches, name))
+        self._tell(PoolEventKind.REQUEST_REFUSED, execution_id=execution_id, data={"error": name})
 
     def failed_over(self, source: str, target: str, execution_id: str, cause: str) -> None:
-        self._count(failovers=counted(self._tally.failovers, cause))
+        self._count(failovers=counted(self._counters.failovers, cause))
         data = {"to": target, "cause": cause}
         self._tell(
-            HappeningKind.FAILOVER, subscription_id=source, execution_id=execution_id, data=data
+            PoolEventKind.FAILOVER, subscription_id=source, execution_id=execution_id, data=data
         )
 
     def session_moved(self, session_id: str, source: str, target: str) -> None:
-        self._count(session_moves=self._tally.session_moves + 1)
+        self._count(session_moves=self._counters.session_moves + 1)
         data = {"from": source}
         self._tell(
-            HappeningKind.SESSION_MOVED, subscription_id=target, session_id=session_id, data=data
+            PoolEventKind.SESSION_MOVED, subscription_id=target, session_id=session_id, data=data
         )
 
     def alerted(self, alert: Alert) -> None:
-        about_seat = alert.subject != POOL and alert.kind is not AlertKind.USAGE_DIFFERS
-        self._count(alerts=counted(self._tally.alerts, alert.kind.value))
-        self._happenings.add(alerted(alert, about_seat))
+        about_subscription = alert.subject != POOL and alert.kind is not AlertKind.USAGE_DIFFERS
+        self._count(alerts=counted(self._counters.alerts, alert.kind.value))
+        self._events.add(alerted(alert, about_subscription))
 
     def _count(self, **counts: object) -> None:
-        self._tally = self._tally.model_copy(update=counts)
+        self._counters = self._counters.model_copy(update=counts)
 
-    def _tell(self, kind: HappeningKind, **of: object) -> None:
-        self._happenings.add(Happening.model_validate({"kind": kind, "at": self._clock(), **of}))
+    def _tell(self, kind: PoolEventKind, **of: object) -> None:
+        self._events.add(PoolEvent.model_validate({"kind": kind, "at": self._clock(), **of}))
 
 
 def _name(error: PoolError) -> str:

@@ -34,7 +34,7 @@ from api.dialects.request.request import (
     MAX_MESSAGES,
     MAX_PARTS,
     MAX_STOPS,
-    Asked,
+    DialectRequest,
     Lenient,
     StopSequence,
     execution_request,
@@ -101,7 +101,7 @@ class ChatBody(Lenient):
     session_id: SessionId | None = None
 
 
-def asked(body: ChatBody, *, session_id: str | None = None) -> Asked:
+def asked(body: ChatBody, *, session_id: str | None = None) -> DialectRequest:
     """What a body asks of the pool. ``Unsupported`` or ``InvalidRequest`` where it cannot be."""
     session = session_of(body.session_id, session_id)
     names = ignored(extra_of(body), CHAT)
@@ -117,7 +117,7 @@ def asked(body: ChatBody, *, session_id: str | None = None) -> Asked:
         json_schema=_schema(body.response_format),
         metadata={**(body.metadata or {}), **({"user": body.user} if body.user else {})},
     )
-    return Asked(
+    return DialectRequest(
         request=request,
         ignored=(
             *names,
@@ -235,7 +235,7 @@ class ChatCompletion(Value):
     pool: PoolPart
 
 
-def completion(execution: Execution, asked: Asked) -> ChatCompletion:
+def completion(execution: Execution, asked: DialectRequest) -> ChatCompletion:
     """An ended execution that has an answer, as a completion."""
     refused = is_refusal(execution)
     text = None if refused else speech_of(asked).end(answered_text(execution, asked))
@@ -310,7 +310,7 @@ class ChatStream:
 
     heartbeat = b": nothing new\n\n"
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: DialectRequest) -> None:
         self._asked = asked
         self._speech: Speech = speech_of(asked)
         self._shell: dict[str, Any] = {}

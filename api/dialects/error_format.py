@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from api.web.addresses import Dialect, dialect_of
-from api.web.problems import KINDS, TYPE_PREFIX, Kind, Problem, Teller
+from api.web.problems import KINDS, TYPE_PREFIX, ErrorFormat, Kind, Problem
 from api.web.request.request_id import request_id_of
 from pool.executions.outcome import FailureKind
 from pool.values import Value
@@ -194,17 +194,17 @@ def _tell_models(scope: Scope, problem: Problem, headers: Mapping[str, str]) -> 
     return _response(body, chat_status(problem), problem, headers)
 
 
-_TELLERS: dict[Dialect, Teller] = {
+_ERROR_FORMATS: dict[Dialect, ErrorFormat] = {
     "messages": _tell_messages,
     "chat": _tell_chat,
     "models": _tell_models,
 }
 
 
-def teller_of(path: str) -> Teller | None:
+def error_format_of(path: str) -> ErrorFormat | None:
     """Who tells the errors of an address; None where they are told as problems."""
     dialect = dialect_of(path)
-    return None if dialect is None else _TELLERS[dialect]
+    return None if dialect is None else _ERROR_FORMATS[dialect]
 
 
 def _response(body: Value, status: int, problem: Problem, headers: Mapping[str, str]) -> Response:

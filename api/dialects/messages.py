@@ -35,7 +35,7 @@ from api.dialects.request.request import (
     MAX_MESSAGES,
     MAX_PARTS,
     MAX_STOPS,
-    Asked,
+    DialectRequest,
     Lenient,
     StopSequence,
     execution_request,
@@ -91,7 +91,9 @@ class MessagesBody(Lenient):
     session_id: SessionId | None = None
 
 
-def asked(body: MessagesBody, *, session_id: str | None = None, beta: str | None = None) -> Asked:
+def asked(
+    body: MessagesBody, *, session_id: str | None = None, beta: str | None = None
+) -> DialectRequest:
     """What a body asks of the pool. ``Unsupported`` or ``InvalidRequest`` where it cannot be."""
     session = session_of(body.session_id, session_id)
     extra = {**extra_of(body), "anthropic-beta": beta}
@@ -107,7 +109,7 @@ def asked(body: MessagesBody, *, session_id: str | None = None, beta: str | None
         json_schema=config.format.json_schema if config.format else None,
         metadata={} if metadata.user_id is None else {"user_id": metadata.user_id},
     )
-    return Asked(
+    return DialectRequest(
         request=request,
         ignored=(
             *ignored(extra, MESSAGES),
@@ -213,14 +215,14 @@ class Message(Value):
     pool: PoolPart
 
 
-def message(execution: Execution, asked: Asked) -> Message:
+def message(execution: Execution, asked: DialectRequest) -> Message:
     """An ended execution that has an answer, as a message."""
     speech = speech_of(asked)
     text = "" if is_refusal(execution) else speech.end(answered_text(execution, asked))
     return _told(execution, asked, speech, text)
 
 
-def _told(execution: Execution, asked: Asked, speech: Speech, text: str) -> Message:
+def _told(execution: Execution, asked: DialectRequest, speech: Speech, text: str) -> Message:
     stop_reason, details = _stop(execution, speech)
     return Message(
         id=_id(execution),
@@ -283,7 +285,7 @@ class MessageStream:
 
     heartbeat = b'event: ping\ndata: {"type":"ping"}\n\n'
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: DialectRequest) -> None:
         self._asked = asked
         self._speech = speech_of(asked)
 

@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from actors.client.client import PoolClient
 from api.dialects.answer.shown import answer_headers, answerable
-from api.dialects.request.request import Asked
+from api.dialects.request.request import DialectRequest
 from api.web.authentication import MayExecute
 from api.web.problems import Problem, Stopping, problem_told
 from api.web.request.arguments import Client, IdempotencyKey
@@ -62,7 +62,7 @@ def _call(http: Request, client: Client, caller: MayExecute, key: IdempotencyKey
 AnyCall = Annotated[Call, Depends(_call)]
 
 
-class Voice(Protocol):
+class DialectEncoder(Protocol):
     """How a dialect tells an answer while it is made."""
 
     heartbeat: bytes
@@ -76,7 +76,7 @@ class Voice(Protocol):
     def failure(self, body: dict[str, Any]) -> bytes: ...
 
 
-async def answered(call: Call, asked: Asked) -> Execution:
+async def answered(call: Call, asked: DialectRequest) -> Execution:
     """Run it to its end. Raises what a dialect tells as an error."""
     execution = await _started(call, asked)
     ended = await _attended(call.client.ended(execution), call, execution)
@@ -84,7 +84,10 @@ async def answered(call: Call, asked: Asked) -> Execution:
 
 
 async def streamed(
-    call: Call, asked: Asked, voice: Voice, told: Callable[[Problem], dict[str, Any]]
+    call: Call,
+    asked: DialectRequest,
+    encoder: DialectEncoder,
+    told: Callable[[Problem], dict[str, Any]],
 ) -> EventStream:
     """Run it, and answer as it goes on. Raises where it ended before its first word."""
     execution = await _started(call, asked)
@@ -98,7 +101,7 @@ async def streamed(
         raise
     for event in heard:
         execution = _known(execution, event)
-    answer = _Answer(asked, voice, lambda error: told(problem_told(error, call.http.url.path)))
+    answer = _Answer(asked, encoder, lambda error: told(problem_told(error, call.http.url.path)))
     return EventStream(
         answer.frames(execution, heard, reader),
         answer.failure,
@@ -107,7 +110,7 @@ async def streamed(
     )
 
 
-async def _started(call: Call, asked: Asked) -> Execution:
+async def _started(call: Call, asked: DialectRequest) -> Execution:
     request = asked.request.model_copy(update={"stream": asked.stream})
     return await call.client.start(request, idempotency_key=call.key, caller=call.caller)
 
@@ -191,10 +194,13 @@ class _Answer:
     """An answer in a dialect's voice, frame by frame."""
 
     def __init__(
-        self, asked: Asked, voice: Voice, told: Callable[[Exception], dict[str, Any]]
+        self,
+        asked: DialectRequest,
+        encoder: DialectEncoder,
+        told: Callable[[Exception], dict[str, Any]],
     ) -> None:
         self._asked = asked
-        self._voice = voice
+        self._encoder = encoder
         self._told = told
         self._spoke_at = time.monotonic()
 
@@ -203,7 +209,7 @@ class _Answer:
     ) -> AsyncGenerator[bytes, None]:
         """Everything from the first frame to the last, which is the end or a failure."""
         try:
-            yield self._spoken(self._voice.begin(execution))
+            yield self._spoken(self._encoder.begin(execution))
             for event in heard:
                 yield self._frame(event)
             last = heard[-1] if heard else None
@@ -217,16 +223,16 @@ class _Answer:
             await reader.close()
 
     def failure(self, error: Exception) -> bytes:
-        return self._voice.failure(self._told(error))
+        return self._encoder.failure(self._told(error))
 
     def _frame(self, event: Event | None) -> bytes:
         match event.progress if event is not None else None:
             case None:
-                return self._spoken(self._voice.heartbeat)
+                return self._spoken(self._encoder.heartbeat)
             case Text(text=text):
-                return self._spoken(self._voice.text(text))
+                return self._spoken(self._encoder.text(text))
             case Ended(execution=execution):
-                return self._spoken(self._voice.end(answerable(execution)))
+                return self._spoken(self._encoder.end(answerable(execution)))
             case _:
                 return b""
 

@@ -18,13 +18,13 @@ from fastapi.openapi.utils import get_openapi
 from actors.client.client import PoolClient, now_in_utc
 from actors.telemetry.tracing import OFF, Tracing
 from api.dialects.answer.openapi import stream_schemas
-from api.dialects.error_format import SHAPES, teller_of
+from api.dialects.error_format import SHAPES, error_format_of
 from api.routes import executions, pool, reconciliations, routing, sessions, subscriptions, usage
 from api.routes.dialects import chat, messages, models
 from api.routes.keys import routes as key_routes
 from api.routes.operations import alerts, backups, events, metrics, probes, telemetry
 from api.server.docs import serve_docs
-from api.web.authentication import Authentication, Door, Keys
+from api.web.authentication import Authentication, Authenticator, Keys
 from api.web.metrics import HttpMetrics, Measured
 from api.web.problems import HANDLERS, MEDIA_TYPE, Answering, documented
 from api.web.request.body import MAX_BODY_BYTES, BodyLimit
@@ -78,9 +78,9 @@ def create_app(
     app.include_router(key_routes)
     app.add_middleware(ContentCoding, limit=max_body_bytes)
     app.add_middleware(BodyLimit, limit=max_body_bytes)
-    app.add_middleware(Authentication, door=Door(keys, client, clock))
+    app.add_middleware(Authentication, authenticator=Authenticator(keys, client, clock))
     app.add_middleware(HeadLimit)
-    app.add_middleware(Answering, clock=clock, teller_of=teller_of)
+    app.add_middleware(Answering, clock=clock, error_format_of=error_format_of)
     app.add_middleware(Traced, tracing=tracing)
     app.add_middleware(Measured, metrics=app.state.http_metrics)
     app.add_middleware(RequestIds)

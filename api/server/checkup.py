@@ -77,12 +77,12 @@ async def examine(path: Path, environ: Mapping[str, str]) -> list[Finding]:
         remedy = "none is configured: add a [[subscriptions]] to the file, or one over HTTP"
         return [*found, Finding("warning", "subscriptions", remedy)]
     gate = asyncio.Semaphore(AT_ONCE)
-    seats = await asyncio.gather(
-        *(_seat(spec, config, executable, environ, gate) for spec in config.subscriptions)
+    subscriptions = await asyncio.gather(
+        *(_subscription(spec, config, executable, environ, gate) for spec in config.subscriptions)
     )
-    found += [finding for _, finding in seats]
-    found += _models(config, [seat for seat, _ in seats])
-    return [*found, *twins([seat for seat, _ in seats], environ)]
+    found += [finding for _, finding in subscriptions]
+    found += _models(config, [subscription for subscription, _ in subscriptions])
+    return [*found, *twins([subscription for subscription, _ in subscriptions], environ)]
 
 
 def _ray() -> Finding:
@@ -151,7 +151,7 @@ async def _cli(config: Config, environ: Mapping[str, str]) -> tuple[Path | None,
     return executable, Finding("ok", "claude", f"{found} at {executable}")
 
 
-async def _seat(
+async def _subscription(
     spec: SubscriptionSpec,
     config: Config,
     executable: Path | None,
@@ -159,16 +159,16 @@ async def _seat(
     gate: asyncio.Semaphore,
 ) -> tuple[Seat, Finding]:
     """How a seat is signed in, and what that means."""
-    seat = Seat(spec, None)
+    subscription = Seat(spec, None)
     try:
         check_subscription(spec, environ, f"subscriptions.{spec.id}")
         _check_writable(spec)
         if executable is not None:
             async with gate:
-                seat = await _asked(spec, config, executable, environ)
+                subscription = await _asked(spec, config, executable, environ)
     except ConfigError as error:
-        return seat, Finding("problem", spec.id, str(error))
-    return seat, _login(seat, config.alerts, datetime.now(UTC))
+        return subscription, Finding("problem", spec.id, str(error))
+    return subscription, _login(subscription, config.alerts, datetime.now(UTC))
 
 
 def _check_writable(spec: SubscriptionSpec) -> None:
@@ -201,11 +201,14 @@ async def _known(status: AuthStatus) -> AuthStatus:
     return status
 
 
-def _models(config: Config, seats: Iterable[Seat]) -> Iterator[Finding]:
+def _models(config: Config, subscriptions: Iterable[Seat]) -> Iterator[Finding]:
     """Whether the CLI offers what the configuration names."""
     settings = config.claude
     known = Catalogue(
-        settings.model, settings.models, merged(seat.models for seat in seats), frozenset()
+        settings.model,
+        settings.models,
+        merged(subscription.models for subscription in subscriptions),
+        frozenset(),
     )
     if not known.offered:
         told = "the CLI does not say which it offers: any plausible name is taken"
@@ -220,8 +223,8 @@ def _models(config: Config, seats: Iterable[Seat]) -> Iterator[Finding]:
         yield Finding("ok", "models", offer)
 
 
-def _login(seat: Seat, alerts: AlertSettings, now: datetime) -> Finding:
-    spec, status, ends_at = seat.spec, seat.status, seat.login_expires_at
+def _login(subscription: Seat, alerts: AlertSettings, now: datetime) -> Finding:
+    spec, status, ends_at = subscription.spec, subscription.status, subscription.login_expires_at
     if status is None:
         return Finding("warning", spec.id, "its login cannot be asked for without the CLI")
     if not status.logged_in:
@@ -250,9 +253,9 @@ _SHARED = {
 }
 
 
-def _marks(seat: Seat, environ: Mapping[str, str]) -> Mapping[str, str | None]:
+def _marks(subscription: Seat, environ: Mapping[str, str]) -> Mapping[str, str | None]:
     """What tells one account from another, by the names in ``_SHARED``."""
-    spec, status = seat.spec, seat.status
+    spec, status = subscription.spec, subscription.status
     credential, directory = spec.credential, spec.config_dir
     return {
         "credential": environ.get(credential.environment_name) if credential else None,
@@ -262,9 +265,11 @@ def _marks(seat: Seat, environ: Mapping[str, str]) -> Mapping[str, str | None]:
     }
 
 
-def twins(seats: Iterable[Seat], environ: Mapping[str, str]) -> Iterator[Finding]:
+def twins(subscriptions: Iterable[Seat], environ: Mapping[str, str]) -> Iterator[Finding]:
     """A warning for every two seats that are one account, so that its limits count twice."""
-    marked = [(seat.spec.id, _marks(seat, environ)) for seat in seats]
+    marked = [
+        (subscription.spec.id, _marks(subscription, environ)) for subscription in subscriptions
+    ]
     for (one, left), (other, right) in combinations(marked, 2):
         for name, consequence in _SHARED.items():
             if left[name] and left[name] == right[name]:

@@ -65,7 +65,7 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
 def ready_line(config: Config, url: str) -> str:
     """What an operator wants to read when the service is up."""
     ids = ", ".join(spec.id for spec in config.subscriptions)
-    seats = f"subscriptions {ids}" if ids else "no subscription yet"
+    subscriptions = f"subscriptions {ids}" if ids else "no subscription yet"
     keys = ", ".join(key.name for key in config.api_keys)
-    door = f"keys of {keys}" if keys else "no keys, this machine only"
-    return f"claude-pool listens on {url}: {seats}; {door}; data in {config.pool.data_dir}"
+    authenticator = f"keys of {keys}" if keys else "no keys, this machine only"
+    return f"claude-pool listens on {url}: {subscriptions}; {authenticator}; data in {config.pool.data_dir}"

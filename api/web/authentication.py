@@ -124,7 +124,7 @@ class Keys:
         return found.caller
 
 
-class Door:
+class Authenticator:
     """Lets callers in by the keys of ``pool.toml``, or by those that the pool keeps."""
 
     def __init__(
@@ -215,14 +215,14 @@ _GUARDED = ("/v1", "/metrics")
 class Authentication:
     """Lets nobody below ``/v1``, nor to ``/metrics``, whose key is not known."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
-        self._door = door
+        self._authenticator = authenticator
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(_GUARDED):
             headers = Headers(scope=scope)
-            caller = await self._door.caller(*_presented(headers))
+            caller = await self._authenticator.caller(*_presented(headers))
             if caller is ANYBODY:
                 _refuse_foreign(headers)
             scope.setdefault("state", {})["caller"] = caller

@@ -32,8 +32,8 @@ from pool.telemetry.counters import (
     Counts,
     Durations,
     Figures,
-    RouterTally,
-    SeatTally,
+    RouterCounters,
+    SubscriptionCounters,
 )
 from pool.usage.records import ModelUsageReport
 
@@ -159,7 +159,7 @@ def _named(counts: Counts, *labels: str, always: Iterable[str] = ()) -> _Samples
 # -- what they are made of -----------------------------------------------------------------------
 
 
-def _of_router(tally: RouterTally) -> Iterator[Metric]:
+def _of_router(tally: RouterCounters) -> Iterator[Metric]:
     yield _counters(
         *("dispatches", "Requests by what came of them: admitted, or the name of the error."),
         *(("result",), _named(tally.dispatches, always=("admitted",))),
@@ -200,12 +200,12 @@ def _of_reports(reports: Sequence[Report], now: datetime) -> Iterator[Metric]:
     yield from _usage(reports)
 
 
-def _by_seat(reports: Sequence[Report], *figures: float) -> _Samples:
+def _by_subscription(reports: Sequence[Report], *figures: float) -> _Samples:
     return [((each.id,), figure) for each, figure in zip(reports, figures, strict=True)]
 
 
 def _standing(reports: Sequence[Report], now: datetime) -> Iterator[Metric]:
-    seat = ("subscription",)
+    subscription = ("subscription",)
     yield _gauges(
         *("subscription_state", "1 for the state a subscription is in, 0 for the others."),
         ("subscription", "state"),
@@ -217,12 +217,12 @@ def _standing(reports: Sequence[Report], now: datetime) -> Iterator[Metric]:
     )
     yield _gauges(
         *("state_until_timestamp_seconds", "When the state lifts by the clock alone, if it does."),
-        seat,
+        subscription,
         [((each.id,), each.state_until.timestamp()) for each in reports if each.state_until],
     )
     yield _gauges(
         *("login_expires_timestamp_seconds", "When somebody has to sign in again, if known."),
-        seat,
+        subscription,
         [
             ((each.id,), each.login_expires_at.timestamp())
             for each in reports
@@ -230,8 +230,12 @@ def _standing(reports: Sequence[Report], now: datetime) -> Iterator[Metric]:
         ],
     )
     yield _gauges(
-        *("health_score", "0 to 100; the subscription with the highest is asked first.", seat),
-        _by_seat(reports, *(each.health.score for each in reports)),
+        *(
+            "health_score",
+            "0 to 100; the subscription with the highest is asked first.",
+            subscription,
+        ),
+        _by_subscription(reports, *(each.health.score for each in reports)),
     )
     for name, help_, values in (
         ("running", "Runs of the CLI at this instant.", [each.running for each in reports]),
@@ -248,17 +252,17 @@ def _standing(reports: Sequence[Report], now: datetime) -> Iterator[Metric]:
             [each.epoch for each in reports],
         ),
     ):
-        yield _gauges(name, help_, seat, _by_seat(reports, *values))
+        yield _gauges(name, help_, subscription, _by_subscription(reports, *values))
     yield _gauges(
-        *("report_age_seconds", "How old a subscription's figures here are.", seat),
-        _by_seat(
+        *("report_age_seconds", "How old a subscription's figures here are.", subscription),
+        _by_subscription(
             reports, *(max(0.0, (now - each.observed_at).total_seconds()) for each in reports)
         ),
     )
 
 
 def _money(reports: Sequence[Report]) -> Iterator[Metric]:
-    seat = ("subscription",)
+    subscription = ("subscription",)
     for name, help_, values in (
         (
             "weekly_used_usd",
@@ -291,7 +295,7 @@ def _money(reports: Sequence[Report]) -> Iterator[Metric]:
             [each.burn_rate_usd_per_hour for each in reports],
         ),
     ):
-        yield _gauges(name, help_, seat, _by_seat(reports, *map(float, values)))
+        yield _gauges(name, help_, subscription, _by_subscription(reports, *map(float, values)))
     yield _gauges(
         *("weekly_utilization_ratio", "The week's use that counts: 1 is all of it."),
         ("subscription", "source"),
@@ -359,7 +363,7 @@ def _models(report: Report) -> Iterator[tuple[str, tuple[ModelUsageReport, ...]]
         yield OTHER, tuple(usage for _, usage in models[MOST_MODELS:])
 
 
-def _of_tallies(tallies: Sequence[SeatTally]) -> Iterator[Metric]:
+def _of_tallies(tallies: Sequence[SubscriptionCounters]) -> Iterator[Metric]:
     """What owners counted since they began."""
     for name, help_, label, counts in (
         ("runs", "Runs of the CLI by how they ended.", "outcome", "runs"),

@@ -28,6 +28,7 @@ from api.web.request.body import BodyTooIntricate, BodyTooLarge, BodyTooSlow, Br
 from api.web.request.compression import CODINGS, BrokenCoding, UnknownCoding
 from api.web.request.head import HeadTooLarge
 from pool.errors import (
+    ActorLost,
     BadField,
     Conflict,
     Exhausted,
@@ -39,7 +40,6 @@ from pool.errors import (
     NotPermitted,
     NotSupported,
     OverBudget,
-    PeerLost,
     PoolError,
     RateLimited,
     SessionGone,
@@ -141,7 +141,7 @@ KINDS: dict[type[PoolError], Kind] = {
     OverBudget: Kind(429, "over-budget", "The key has spent its budget", 30),
     KeyLimited: Kind(429, "key-limited", "The key has no allowance left", 30),
     Unavailable: Kind(503, "unavailable", "No subscription is usable", 30),
-    PeerLost: Kind(503, "peer-lost", "A part of the pool does not answer", 2),
+    ActorLost: Kind(503, "peer-lost", "A part of the pool does not answer", 2),
     StoreError: Kind(503, "store-error", "The pool cannot keep anything at the moment", 5),
     Stopping: Kind(503, "stopping", "The service is stopping", 5),
     NotReady: Kind(503, "not-ready", "The pool is not ready", 2),
@@ -207,7 +207,7 @@ def problem_told(error: Exception, path: str) -> Problem:
     return _problem(_UNEXPECTED, "nothing more can be told here; the log has it")
 
 
-Teller = Callable[[Scope, Problem, Mapping[str, str]], Response]
+ErrorFormat = Callable[[Scope, Problem, Mapping[str, str]], Response]
 """Puts a problem into the shape that the callers of an address expect."""
 
 
@@ -218,7 +218,7 @@ def _tell(_: Scope, problem: Problem, headers: Mapping[str, str]) -> Response:
 
 def response(scope: Scope, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """A problem on its way out, in the shape of its address."""
-    tell = cast("Teller", scope.get("state", {}).get("tell", _tell))
+    tell = cast("ErrorFormat", scope.get("state", {}).get("tell", _tell))
     return tell(scope, problem, headers or {})
 
 
@@ -336,15 +336,15 @@ class Answering:
         self,
         app: ASGIApp,
         clock: Callable[[], datetime],
-        teller_of: Callable[[str], Teller | None],
+        error_format_of: Callable[[str], ErrorFormat | None],
     ) -> None:
         self._app = app
         self._clock = clock
-        self._teller_of = teller_of
+        self._error_format_of = error_format_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = False
-        self._choose_teller(scope)
+        self._choose_error_format(scope)
 
         async def watched(message: Message) -> None:
             nonlocal began
@@ -369,8 +369,8 @@ class Answering:
         problem = problem_told(error, str(scope.get("path")))
         return response(scope, problem, _headers(error, self._clock()))
 
-    def _choose_teller(self, scope: Scope) -> None:
-        tell = self._teller_of(str(scope.get("path")))
+    def _choose_error_format(self, scope: Scope) -> None:
+        tell = self._error_format_of(str(scope.get("path")))
         if tell is not None:
             scope.setdefault("state", {})["tell"] = tell
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from pool.money import nano_usd, usd
 from pool.reconciliation.findings import Figures, Finding, Verdict
-from pool.usage.prices import EstimatedCost, Rates
+from pool.usage.prices import EstimatedCost, LearnedPrices
 from pool.usage.records import ModelUsage, Usage
 from pool.values import Value
 
@@ -61,7 +61,9 @@ class Difference(Value):
     """Proportions of prices that were taken for granted, in words."""
 
 
-def token_difference(model: str, local: ModelUsage, remote: ModelUsage, rates: Rates) -> Difference:
+def token_difference(
+    model: str, local: ModelUsage, remote: ModelUsage, rates: LearnedPrices
+) -> Difference:
     """What a report of tokens says beyond the records, at the prices that are known.
 
     What there is more of and what there is less of are priced apart: prices are linear, but only
@@ -79,7 +81,7 @@ def token_difference(model: str, local: ModelUsage, remote: ModelUsage, rates: R
     )
 
 
-def _priced(model: str, counts: dict[str, int], rates: Rates) -> EstimatedCost:
+def _priced(model: str, counts: dict[str, int], rates: LearnedPrices) -> EstimatedCost:
     """The cost of some tokens; that of no tokens is known."""
     if not any(counts.values()):
         return EstimatedCost(usage=Usage())
@@ -89,7 +91,7 @@ def _priced(model: str, counts: dict[str, int], rates: Rates) -> EstimatedCost:
 def compared_tokens(
     local: Mapping[str, ModelUsage],
     remote: Mapping[str, ModelUsage],
-    rates: Rates,
+    rates: LearnedPrices,
     thresholds: Thresholds,
 ) -> tuple[Finding, ...]:
     """An hour of the usage report, whose money is estimated."""
@@ -103,7 +105,7 @@ def _of_tokens(
     model: str,
     local: ModelUsage | None,
     remote: ModelUsage | None,
-    rates: Rates,
+    rates: LearnedPrices,
     thresholds: Thresholds,
 ) -> Finding:
     ours, theirs = local or _NOTHING, remote or _NOTHING

@@ -25,7 +25,7 @@ from pool.subscriptions.standing import is_to_be_mended
 from pool.values import Instant, Value, instant_text
 
 
-class Level(Value):
+class AlertState(Value):
     """How far one signal of one subject has come."""
 
     subject: str
@@ -63,18 +63,18 @@ class _Sighting(NamedTuple):
     data: Data
 
 
-def crossings(
-    levels: Iterable[Level],
+def threshold_alerts(
+    levels: Iterable[AlertState],
     reports: Sequence[Report],
     overview: Overview | None,
     settings: AlertSettings,
-) -> tuple[tuple[Level, ...], tuple[Alert, ...]]:
+) -> tuple[tuple[AlertState, ...], tuple[Alert, ...]]:
     """The levels that changed, and the alerts of those that rose.
 
     ``overview`` is of all subscriptions, or None while some have not been heard of.
     """
     known = {(level.subject, level.signal): level for level in levels}
-    changed: list[Level] = []
+    changed: list[AlertState] = []
     alerts: dict[tuple[str, str], Alert] = {}
     for sighting in _sightings(reports, overview, settings):
         before = known.get((sighting.subject, sighting.signal))
@@ -87,13 +87,13 @@ def crossings(
     return tuple(changed), tuple(alerts.values())
 
 
-def _moved(level: Level | None, sighting: _Sighting) -> Level | None:
+def _moved(level: AlertState | None, sighting: _Sighting) -> AlertState | None:
     """The level after a sighting; None where there is none yet and nothing to begin one."""
     at = sighting.observed_at
     if level is None:
         if not sighting.stands:
             return None
-        return Level(subject=sighting.subject, signal=sighting.signal, step=1, seen_at=at)
+        return AlertState(subject=sighting.subject, signal=sighting.signal, step=1, seen_at=at)
     if at <= level.seen_at or sighting.stands is None:
         return level
     rises = sighting.stands and not level.is_up
@@ -106,7 +106,7 @@ def _moved(level: Level | None, sighting: _Sighting) -> Level | None:
     return level.model_copy(update={"seen_at": at, "calm_since": calm_since})
 
 
-def _alert(sighting: _Sighting, level: Level) -> Alert:
+def _alert(sighting: _Sighting, level: AlertState) -> Alert:
     return happened(
         sighting.kind,
         sighting.subject,

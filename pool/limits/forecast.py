@@ -17,7 +17,7 @@ from pydantic import Field
 
 from pool.limits.observations import Observation, continued, observation
 from pool.limits.outside_usage import Outside, outside
-from pool.limits.window_price import Confidence, Tariff, learned
+from pool.limits.window_price import Confidence, WindowPrice, learned
 from pool.limits.windows import RateLimitEvent
 from pool.money import Usd, usd
 from pool.usage.blocks import Block
@@ -58,7 +58,7 @@ class WindowForecast(Value):
     """None where nobody can know, and after a reset."""
 
 
-class SeatForecast(Value):
+class SubscriptionForecast(Value):
     """What the present burn rate leads to for one subscription."""
 
     projected_block_usd: Usd
@@ -75,7 +75,7 @@ class Study:
     """One window's observations, and what follows from them."""
 
     observations: tuple[Observation, ...]
-    tariff: Tariff | None
+    window_price: WindowPrice | None
     outside: Outside | None
 
 
@@ -111,7 +111,9 @@ def studied(
     return {**studies, **{name: _study(seen, spending) for name, seen in known.items()}}
 
 
-def forecast(prospect: Prospect, studies: Mapping[str, Study], now: datetime) -> SeatForecast:
+def forecast(
+    prospect: Prospect, studies: Mapping[str, Study], now: datetime
+) -> SubscriptionForecast:
     """The subscription's forecast at ``now``."""
     windows = {name: _window(prospect, study, now) for name, study in sorted(studies.items())}
     ends = [(budget_exhausted_at(prospect, now), BUDGET)]
@@ -120,7 +122,7 @@ def forecast(prospect: Prospect, studies: Mapping[str, Study], now: datetime) ->
     at, by = min(((at, by) for at, by in ends if at is not None), default=(None, None))
     left_hours = max(timedelta(0), prospect.block.ends_at - now) / _HOUR
     to_come = round(prospect.burn_nano_usd_per_hour * left_hours)
-    return SeatForecast(
+    return SubscriptionForecast(
         projected_block_usd=usd(prospect.block_nano_usd + to_come),
         exhausted_at=at,
         exhausted_by=by,
@@ -157,21 +159,23 @@ def _observations(studies: Mapping[str, Study], name: str) -> tuple[Observation,
 
 
 def _study(observations: tuple[Observation, ...], spending: Spending) -> Study:
-    tariff = learned(observations, spending)
-    return Study(observations, tariff, outside(observations, spending, tariff))
+    window_price = learned(observations, spending)
+    return Study(observations, window_price, outside(observations, spending, window_price))
 
 
 def _window(prospect: Prospect, study: Study, now: datetime) -> WindowForecast:
-    last, tariff = study.observations[-1], study.tariff
+    last, window_price = study.observations[-1], study.window_price
     is_running = now < last.resets_at
     percent = None
     if is_running and now - last.at <= prospect.window_max_age:
         since = max(0, prospect.spending.after(last.settled_at, now))
-        percent = last.percent + (tariff.percent_of(since) if tariff is not None else 0.0)
+        percent = last.percent + (
+            window_price.percent_of(since) if window_price is not None else 0.0
+        )
     return WindowForecast(
-        usd_per_percent=None if tariff is None else usd(tariff.nano_usd_per_percent),
-        confidence=None if tariff is None else tariff.confidence,
-        strides=0 if tariff is None else tariff.strides,
+        usd_per_percent=None if window_price is None else usd(window_price.nano_usd_per_percent),
+        confidence=None if window_price is None else window_price.confidence,
+        strides=0 if window_price is None else window_price.strides,
         percent=None if percent is None else round(percent, 1),
         exhausted_at=None if percent is None else _full_at(prospect, study, percent, now),
         outside=_shown(study.outside, now) if is_running else None,
@@ -182,9 +186,9 @@ def _full_at(prospect: Prospect, study: Study, percent: float, now: datetime) ->
     if percent >= 100:
         return now
     burn = prospect.burn_nano_usd_per_hour
-    if study.tariff is None or not burn:
+    if study.window_price is None or not burn:
         return None
-    hours = (100 - percent) * study.tariff.nano_usd_per_percent / burn
+    hours = (100 - percent) * study.window_price.nano_usd_per_percent / burn
     resets_in = study.observations[-1].resets_at - now
     return now + _HOUR * hours if hours < resets_in / _HOUR else None
 

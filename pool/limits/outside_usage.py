@@ -16,7 +16,7 @@ from datetime import datetime
 from itertools import takewhile
 
 from pool.limits.observations import Observation
-from pool.limits.window_price import STEP_PERCENT, Confidence, Tariff
+from pool.limits.window_price import STEP_PERCENT, Confidence, WindowPrice
 from pool.money import usd
 from pool.usage.weekly import Spending
 
@@ -35,7 +35,7 @@ class Outside:
 
 
 def outside(
-    observations: tuple[Observation, ...], spending: Spending, tariff: Tariff | None
+    observations: tuple[Observation, ...], spending: Spending, window_price: WindowPrice | None
 ) -> Outside | None:
     """Usage outside the pool in the period that was observed last; None where that is unknown.
 
@@ -47,8 +47,8 @@ def outside(
     period = tuple(takewhile(last.is_of_the_period_of, reversed(observations)))[::-1]
     idle = _grown_while_idle(period, spending)
     found = [] if idle == 0 else [(idle, f"grew by {idle:.0f}% while the pool spent nothing")]
-    if tariff is not None and tariff.confidence is not Confidence.LOW:
-        found.append(_unexplained(last, spending, tariff))
+    if window_price is not None and window_price.confidence is not Confidence.LOW:
+        found.append(_unexplained(last, spending, window_price))
     if not found:
         return None
     percent, evidence = max(found)
@@ -68,13 +68,15 @@ def _grown_while_idle(period: Iterable[Observation], spending: Spending) -> floa
     return grown
 
 
-def _unexplained(last: Observation, spending: Spending, tariff: Tariff) -> tuple[float, str]:
+def _unexplained(
+    last: Observation, spending: Spending, window_price: WindowPrice
+) -> tuple[float, str]:
     own = max(0, spending.after(last.starts_at, last.settled_at))
-    cheapest = min(tariff.lower_quartile, _CHEAPEST * tariff.nano_usd_per_percent)
+    cheapest = min(window_price.lower_quartile, _CHEAPEST * window_price.nano_usd_per_percent)
     unexplained = min(last.percent, 100.0) - own / cheapest - STEP_PERCENT
     evidence = (
         f"{last.percent:.0f}% is used; the pool's own {usd(own):.2f} USD explain "
-        f"{tariff.percent_of(own):.1f}%, at most {own / cheapest:.1f}% "
-        f"({tariff.confidence} confidence)"
+        f"{window_price.percent_of(own):.1f}%, at most {own / cheapest:.1f}% "
+        f"({window_price.confidence} confidence)"
     )
     return max(0.0, unexplained), evidence

@@ -43,7 +43,7 @@ _DEMANDS = ((Confidence.HIGH, 15, 0.3), (Confidence.MEDIUM, 5, 0.6))
 
 
 @dataclass(frozen=True)
-class Tariff:
+class WindowPrice:
     """Nano-dollars per percent of a window, with the middle half of the strides around it."""
 
     nano_usd_per_percent: int
@@ -78,7 +78,7 @@ class _Stride:
         return abs(self.percent - self.cost_nano_usd / price) <= STEP_PERCENT + self.percent / 4
 
 
-def learned(observations: tuple[Observation, ...], spending: Spending) -> Tariff | None:
+def learned(observations: tuple[Observation, ...], spending: Spending) -> WindowPrice | None:
     """The price of a percent; None until a stride was seen to its end."""
     strides = sorted(_strides(observations, spending), key=lambda stride: stride.price)
     if not strides:
@@ -86,7 +86,7 @@ def learned(observations: tuple[Observation, ...], spending: Spending) -> Tariff
     last = len(strides) - 1
     usual = [each for each in strides if each.agrees_with(strides[last // 2].price)]
     cost, percent = sum(each.cost_nano_usd for each in usual), sum(each.percent for each in usual)
-    return Tariff(
+    return WindowPrice(
         nano_usd_per_percent=max(1, round(cost / percent)),
         lower_quartile=strides[last // 4].price,
         upper_quartile=strides[last - last // 4].price,

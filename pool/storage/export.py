@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from pool.alerts.thresholds import Level
+from pool.alerts.thresholds import AlertState
 from pool.executions.execution import ExecutionRow
 from pool.executions.session import SessionHome, SessionMove
 from pool.keys.api_keys import ApiKey
@@ -18,7 +18,13 @@ from pool.storage.documents import document, instant, micros, read_document
 from pool.storage.key_rows import kept_charge, key_hour, loading_keys
 from pool.storage.outbox import listed_alert, loading_outbox
 from pool.storage.paging import LARGEST, Bindings
-from pool.storage.protocol import DirectoryPortion, KeptClaim, LedgerPortion, Registration, Seat
+from pool.storage.protocol import (
+    DirectoryPortion,
+    KeptClaim,
+    LedgerPortion,
+    Registration,
+    SubscriptionRows,
+)
 from pool.storage.rows import (
     block_total,
     execution_columns,
@@ -55,7 +61,9 @@ async def _batches(found: Found, statement: str, first: str | int) -> AsyncItera
 
 async def exported_ledger(found: Found) -> AsyncIterator[LedgerPortion]:
     """The portions of a ledger: the seat, and then kind after kind."""
-    yield LedgerPortion(seat=_seat(await found("export_seat", {}), await found("windows", {})))
+    yield LedgerPortion(
+        subscription=_subscription(await found("export_seat", {}), await found("windows", {}))
+    )
     async for rows in _batches(found, "export_executions", ""):
         yield LedgerPortion(executions=tuple(read_document(ExecutionRow, row[1]) for row in rows))
     async for rows in _batches(found, "export_records", ""):
@@ -68,9 +76,9 @@ async def exported_ledger(found: Found) -> AsyncIterator[LedgerPortion]:
         yield LedgerPortion(sessions=tuple(session_total(*row) for row in rows))
 
 
-def _seat(seats: Sequence[Any], windows: Sequence[Any]) -> Seat:
-    standing, executions_ended, requested_at, session_id, session_at = seats[0]
-    return Seat(
+def _subscription(subscriptions: Sequence[Any], windows: Sequence[Any]) -> SubscriptionRows:
+    standing, executions_ended, requested_at, session_id, session_at = subscriptions[0]
+    return SubscriptionRows(
         standing=Standing() if standing is None else read_document(Standing, standing),
         executions_ended=executions_ended,
         last_request_at=None if requested_at is None else instant(requested_at),
@@ -91,11 +99,17 @@ async def _blocks(found: Found, rows: list[Any]) -> LedgerPortion:
 
 def loading_ledger(portion: LedgerPortion) -> Loading:
     """What keeps a portion of a ledger."""
-    seat = portion.seat
-    windows = [{"name": name, "document": document(seat.windows[name])} for name in seat.windows]
+    subscription = portion.subscription
+    windows = [
+        {"name": name, "document": document(subscription.windows[name])}
+        for name in subscription.windows
+    ]
     blocks = [(micros(block.starts_at), block) for block in portion.blocks]
     return [
-        ("load_seat", [] if seat == Seat() else [_seat_columns(seat)]),
+        (
+            "load_seat",
+            [] if subscription == SubscriptionRows() else [_subscription_columns(subscription)],
+        ),
         ("set_window", windows),
         ("load_execution", [execution_columns(row) for row in portion.executions]),
         ("load_record", [record_columns(record) for record in portion.records]),
@@ -113,13 +127,13 @@ def loading_ledger(portion: LedgerPortion) -> Loading:
     ]
 
 
-def _seat_columns(seat: Seat) -> Bindings:
-    requested_at, session_at = seat.last_request_at, seat.last_session_at
+def _subscription_columns(subscription: SubscriptionRows) -> Bindings:
+    requested_at, session_at = subscription.last_request_at, subscription.last_session_at
     return {
-        "standing": document(seat.standing),
-        "executions_ended": seat.executions_ended,
+        "standing": document(subscription.standing),
+        "executions_ended": subscription.executions_ended,
         "last_request_at": None if requested_at is None else micros(requested_at),
-        "last_session_id": seat.last_session_id,
+        "last_session_id": subscription.last_session_id,
         "last_session_at": None if session_at is None else micros(session_at),
     }
 
@@ -137,7 +151,7 @@ async def exported_directory(found: Found) -> AsyncIterator[DirectoryPortion]:
     async for rows in _batches(found, "export_session_moves", -1):
         yield DirectoryPortion(moves=tuple(session_move(row[1:]) for row in rows))
     async for rows in _batches(found, "export_levels", ""):
-        yield DirectoryPortion(levels=tuple(read_document(Level, row[1]) for row in rows))
+        yield DirectoryPortion(levels=tuple(read_document(AlertState, row[1]) for row in rows))
     async for rows in _batches(found, "export_alerts", ""):
         yield DirectoryPortion(alerts=tuple(listed_alert(row) for row in rows))
     async for rows in _batches(found, "export_keys", ""):

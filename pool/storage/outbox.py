@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from pool.alerts.alerts import Alert
 from pool.alerts.delivery import Delivery, DeliveryStatus, ListedAlert
-from pool.alerts.thresholds import Level
+from pool.alerts.thresholds import AlertState
 from pool.storage.documents import document, micros, read_document
 from pool.storage.paging import Bindings, Page, check_limit, start_of
 
@@ -51,9 +51,11 @@ class Taken(NamedTuple):
 class Outbox(Protocol):
     """The alerts of a pool, their levels, and their deliveries."""
 
-    async def levels(self) -> Sequence[Level]: ...
+    async def levels(self) -> Sequence[AlertState]: ...
 
-    async def add(self, raised: Sequence[Raising], levels: Sequence[Level] = ()) -> Sequence[Alert]:
+    async def add(
+        self, raised: Sequence[Raising], levels: Sequence[AlertState] = ()
+    ) -> Sequence[Alert]:
         """Keep alerts and the levels they came from; the alerts that were not there before.
 
         A level is replaced by one of a higher step, or of the same step and seen later; never back.
@@ -104,7 +106,7 @@ def delivery_columns(delivery: Delivery) -> Bindings:
     }
 
 
-def level_columns(level: Level) -> Bindings:
+def level_columns(level: AlertState) -> Bindings:
     return {
         "key": level.key,
         "step": level.step,
@@ -113,7 +115,7 @@ def level_columns(level: Level) -> Bindings:
     }
 
 
-def in_order(levels: Iterable[Level]) -> list[Bindings]:
+def in_order(levels: Iterable[AlertState]) -> list[Bindings]:
     """By their keys, so that two routers that write the same ones do not lock each other out."""
     return [level_columns(level) for level in sorted(levels, key=lambda each: each.key)]
 
@@ -134,7 +136,7 @@ def listed_alert(row: Sequence[Any]) -> ListedAlert:
     )
 
 
-def loading_outbox(levels: Iterable[Level], alerts: Iterable[ListedAlert]) -> list[Any]:
+def loading_outbox(levels: Iterable[AlertState], alerts: Iterable[ListedAlert]) -> list[Any]:
     """Statements by their names, each with the bindings that it is run with."""
     kept = tuple(alerts)
     return [

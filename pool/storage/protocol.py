@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import Field
 
 from pool.alerts.delivery import ListedAlert
-from pool.alerts.thresholds import Level
+from pool.alerts.thresholds import AlertState
 from pool.executions.execution import ExecutionRow, ExecutionStatus
 from pool.executions.session import SessionHome, SessionMove, SessionTotal
 from pool.keys.api_keys import ApiKey
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pool.storage.reconciliations import Reconciliations
 
 
-class Seat(Value):
+class SubscriptionRows(Value):
     """What a ledger holds once."""
 
     standing: Standing = Standing()
@@ -59,7 +59,7 @@ class LedgerPortion(Value):
     they outlive the records that they were made of.
     """
 
-    seat: Seat = Seat()
+    subscription: SubscriptionRows = SubscriptionRows()
     executions: tuple[ExecutionRow, ...] = ()
     records: tuple[UsageRecord, ...] = ()
     blocks: tuple[BlockTotal, ...] = ()
@@ -211,7 +211,7 @@ class DirectoryPortion(Value):
     claims: tuple[KeptClaim, ...] = ()
     homes: tuple[SessionHome, ...] = ()
     moves: tuple[SessionMove, ...] = ()
-    levels: tuple[Level, ...] = ()
+    levels: tuple[AlertState, ...] = ()
     alerts: tuple[ListedAlert, ...] = ()
     keys: tuple[ApiKey, ...] = ()
     charges: tuple[KeptCharge, ...] = ()

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from pool.executions.outcome import FailureKind
-from pool.limits.forecast import SeatForecast
+from pool.limits.forecast import SubscriptionForecast
 from pool.money import Usd
 from pool.subscriptions.health import Health
 from pool.subscriptions.model_refusals import ModelRefusal
@@ -100,7 +100,7 @@ class Report(Value):
     health: Health
     burn_rate_usd_per_hour: Usd
     """Of the last hour, exponentially weighted."""
-    forecast: SeatForecast
+    forecast: SubscriptionForecast
     typical_cost_usd: Usd
     """What a request without a budget of its own reserves, learned from recent runs."""
     running: int

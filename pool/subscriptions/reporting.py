@@ -12,7 +12,7 @@ from pool.subscriptions.health import HealthWeights, Vitals, assess
 from pool.subscriptions.report import Report, Totals, WeeklyReport, WindowReport
 from pool.subscriptions.standing import unproved
 from pool.subscriptions.state import State, typical_cost
-from pool.subscriptions.status import capacity, judge, read
+from pool.subscriptions.status import capacity, read, status_of
 from pool.usage.blocks import block_at
 from pool.usage.records import usage_report
 from pool.usage.totals import BlockReport
@@ -20,7 +20,7 @@ from pool.usage.weekly import burn_rate, weekly_total
 from pool.values import Value
 
 
-class SeatPolicy(Value):
+class SubscriptionPolicy(Value):
     """What a subscription's report takes from configuration."""
 
     limits: AdmissionLimits = AdmissionLimits()
@@ -40,7 +40,7 @@ def _windows(state: State, now: datetime, max_age: timedelta) -> dict[str, Windo
     }
 
 
-def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
+def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
     """The subscription at ``now``."""
     spec, block = state.spec, block_at(now)
     max_age = timedelta(seconds=policy.limits.window_max_age_seconds)
@@ -49,7 +49,7 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
     burn = burn_rate(state.spending, now)
     in_doubt = state.held_in_doubt(now)
     reading = read(state, used, block_cost, now, max_age)
-    judgement = judge(state, reading, policy.limits, now)
+    status = status_of(state, reading, policy.limits, now)
     vitals = Vitals(
         weekly_percent=reading.weekly,
         weekly_source=reading.weekly_source,
@@ -76,10 +76,10 @@ def report(state: State, policy: SeatPolicy, now: datetime) -> Report:
         id=spec.id,
         email=spec.email,
         kind=spec.kind,
-        state=judgement.state,
-        state_reason=judgement.reason,
-        state_until=judgement.until,
-        cooldown_cause=judgement.cooldown_cause,
+        state=status.state,
+        state_reason=status.reason,
+        state_until=status.until,
+        cooldown_cause=status.cooldown_cause,
         unproved=unproved(state.standing, now),
         login_expires_at=state.login_expires_at,
         refused_models=tuple(each for each in state.standing.refused_models if now < each.until),

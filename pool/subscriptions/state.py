@@ -24,7 +24,7 @@ from pool.subscriptions.slots import Slots
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing
 from pool.usage.blocks import block_at
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.totals import LifetimeTotal
 from pool.usage.weekly import WEEK, Spending
@@ -40,7 +40,7 @@ _ENDED_HERE = frozenset(
 
 
 @dataclass(frozen=True)
-class Doubt:
+class UncertainCost:
     """An execution whose cost nobody knows yet."""
 
     execution_id: str
@@ -65,14 +65,14 @@ class State:
     totals: LifetimeTotal = field(default_factory=LifetimeTotal)
     recent_costs: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_COSTS))
     slots: Slots = field(default_factory=Slots)
-    rates: Rates = field(default_factory=Rates)
+    rates: LearnedPrices = field(default_factory=LearnedPrices)
     """What this seat's runs were charged, learned from its records."""
     models: dict[str, str] = field(default_factory=dict)
     """What its CLI offers, and what each name runs as; empty until it has said."""
     login_expires_at: datetime | None = None
     """When somebody has to sign in again, where that is known."""
     uncertain: int = 0
-    doubts: dict[str, Doubt] = field(default_factory=dict)
+    uncertain_costs: dict[str, UncertainCost] = field(default_factory=dict)
     """The newest of the uncertain executions, by id."""
     suspended: bool = False
     """The service is stopping: nothing more is started by this activation."""
@@ -111,15 +111,15 @@ class State:
             self.standing = settlement.standing
         if settlement.row.status is ExecutionStatus.UNCERTAIN:
             self.uncertain += 1
-            self.doubt(settlement.row)
+            self.uncertain_cost(settlement.row)
         self.observe(settlement.limits)
         if settlement.row.status in _ENDED_HERE:
             self.totals = self.totals.model_copy(update={"executions": self.totals.executions + 1})
 
-    def doubt(self, row: ExecutionRow) -> None:
+    def uncertain_cost(self, row: ExecutionRow) -> None:
         """Hold the reservation of an execution that ended uncertain until its block is over."""
         if row.finished_at is not None:
-            self.doubts[row.intent.execution_id] = Doubt(
+            self.uncertain_costs[row.intent.execution_id] = UncertainCost(
                 execution_id=row.intent.execution_id,
                 held_nano_usd=row.intent.reserved_nano_usd,
                 held_until=block_at(row.finished_at).ends_at,
@@ -131,12 +131,14 @@ class State:
 
     def resolve(self, execution_id: str) -> None:
         """A doubt is over: what it cost was found, and recorded."""
-        if self.doubts.pop(execution_id, None) is not None:
+        if self.uncertain_costs.pop(execution_id, None) is not None:
             self.uncertain -= 1
 
     def held_in_doubt(self, now: datetime) -> int:
         """Nano-dollars that are held for executions whose cost is not known."""
-        return sum(each.held_nano_usd for each in self.doubts.values() if now < each.held_until)
+        return sum(
+            each.held_nano_usd for each in self.uncertain_costs.values() if now < each.held_until
+        )
 
     def requested(self, intent: Intent) -> None:
         """Note an execution that is admitted."""

@@ -20,7 +20,7 @@ from pool.subscriptions.state import State
 
 
 @dataclass(frozen=True)
-class Reading:
+class WindowReading:
     """The percentages that count, and where they come from."""
 
     weekly_local: float
@@ -35,38 +35,40 @@ def _larger(local: float, window: float | None) -> tuple[float, Source]:
     return (window, "window") if window is not None and window >= local else (local, "local")
 
 
-def read(state: State, used: int, block_cost: int, now: datetime, max_age: timedelta) -> Reading:
+def read(
+    state: State, used: int, block_cost: int, now: datetime, max_age: timedelta
+) -> WindowReading:
     weekly_local = 100 * used / nano_usd(state.spec.weekly_budget_usd)
     block_local = 100 * block_cost / nano_usd(state.spec.expected_block_usd)
     weekly, weekly_source = _larger(
         weekly_local, percent_of(state.windows, SEVEN_DAY, now, max_age)
     )
     block, block_source = _larger(block_local, percent_of(state.windows, FIVE_HOUR, now, max_age))
-    return Reading(weekly_local, weekly, weekly_source, block_local, block, block_source)
+    return WindowReading(weekly_local, weekly, weekly_source, block_local, block, block_source)
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Status:
     state: SubscriptionState
     reason: str
     until: datetime | None = None
     cooldown_cause: FailureKind | None = None
 
 
-def _cooling(cooldown: Cooldown) -> Judgement:
+def _cooling(cooldown: Cooldown) -> Status:
     needs_login = cooldown.cause is FailureKind.AUTHENTICATION
     named = SubscriptionState.NEEDS_LOGIN if needs_login else SubscriptionState.COOLDOWN
     reason = f"{cooldown.cause}: {cooldown.evidence}"
-    return Judgement(named, reason, cooldown.until, cooldown.cause)
+    return Status(named, reason, cooldown.until, cooldown.cause)
 
 
 def _limited(
-    state: State, reading: Reading, limits: AdmissionLimits, now: datetime
-) -> Judgement | None:
+    state: State, reading: WindowReading, limits: AdmissionLimits, now: datetime
+) -> Status | None:
     ceiling = limits.new_work_percent
     if reading.weekly_source == "local" and reading.weekly >= ceiling:
         threshold = int(nano_usd(state.spec.weekly_budget_usd) * ceiling / 100)
-        return Judgement(
+        return Status(
             SubscriptionState.LIMITED,
             f"{reading.weekly:.1f}% of the weekly budget is used; new work ends at {ceiling:.0f}%",
             state.spending.falls_below(threshold, now),
@@ -79,7 +81,7 @@ def _limited(
         (FIVE_HOUR, reading.block, reading.block_source),
     ):
         if source == "window" and percent >= kept:
-            return Judgement(
+            return Status(
                 SubscriptionState.LIMITED,
                 f"Anthropic reports {percent:.1f}% of the {name} window as used; "
                 f"new work ends at {kept:.0f}%",
@@ -88,35 +90,35 @@ def _limited(
     return None
 
 
-def _stopped(state: State, now: datetime) -> Judgement | None:
+def _stopped(state: State, now: datetime) -> Status | None:
     """Stopped by its disk, by an operator, or by a cooldown."""
     if state.store_problem is not None:
-        return Judgement(SubscriptionState.COOLDOWN, state.store_problem)
+        return Status(SubscriptionState.COOLDOWN, state.store_problem)
     if state.suspended:
-        return Judgement(SubscriptionState.DRAINING, "the service is stopping")
+        return Status(SubscriptionState.DRAINING, "the service is stopping")
     if state.standing.paused:
-        return Judgement(SubscriptionState.PAUSED, "paused by an operator; resume it to use it")
+        return Status(SubscriptionState.PAUSED, "paused by an operator; resume it to use it")
     if state.standing.draining:
-        return Judgement(
+        return Status(
             SubscriptionState.DRAINING, "draining: it ends what it has and takes nothing new"
         )
     cooldown = active_cooldown(state.standing, now)
     return _cooling(cooldown) if cooldown is not None else None
 
 
-def judge(state: State, reading: Reading, limits: AdmissionLimits, now: datetime) -> Judgement:
+def status_of(
+    state: State, reading: WindowReading, limits: AdmissionLimits, now: datetime
+) -> Status:
     """The state at ``now``: what stops it first, then how close it is to a limit."""
     stopped = _stopped(state, now) or _limited(state, reading, limits, now)
     if stopped is not None:
         return stopped
     busiest = max(reading.weekly, reading.block if reading.block_source == "window" else 0.0)
     if busiest >= limits.approaching_percent:
-        return Judgement(SubscriptionState.APPROACHING, f"{busiest:.1f}% of a limit is used")
+        return Status(SubscriptionState.APPROACHING, f"{busiest:.1f}% of a limit is used")
     if is_proving(state.standing, now):
-        return Judgement(
-            SubscriptionState.AVAILABLE, "its cooldown has ended; one request goes first"
-        )
-    return Judgement(SubscriptionState.AVAILABLE, "has headroom")
+        return Status(SubscriptionState.AVAILABLE, "its cooldown has ended; one request goes first")
+    return Status(SubscriptionState.AVAILABLE, "has headroom")
 
 
 def capacity(state: State, limits: AdmissionLimits, now: datetime) -> int:

@@ -43,7 +43,7 @@ def counted(counts: Counts, name: str) -> Counts:
     return {**counts, name: counts.get(name, 0) + 1}
 
 
-class SeatTally(Value):
+class SubscriptionCounters(Value):
     """What an owner counts in one activation."""
 
     subscription_id: str
@@ -68,7 +68,7 @@ class SeatTally(Value):
     run: Durations = Durations()
 
 
-class RouterTally(Value):
+class RouterCounters(Value):
     """What a router counts in one activation."""
 
     dispatches: Counts = Field(default_factory=dict)
@@ -87,8 +87,8 @@ class Figures(Value):
     """Everything that metrics are made of, as a router knows it."""
 
     reports: tuple[Report, ...]
-    tallies: tuple[SeatTally, ...]
-    router: RouterTally
+    tallies: tuple[SubscriptionCounters, ...]
+    router: RouterCounters
     unheard: tuple[str, ...]
     """Subscriptions that were not heard of since the router began."""
     observed_at: Instant

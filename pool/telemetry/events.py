@@ -23,7 +23,7 @@ from pool.usage.records import UsageRecord
 from pool.values import Instant, Value, instant_text
 
 
-class HappeningKind(StrEnum):
+class PoolEventKind(StrEnum):
     EXECUTION_DISPATCHED = "execution_dispatched"
     """A router brought a request to a subscription; again where the request was repeated."""
     REQUEST_REFUSED = "request_refused"
@@ -48,10 +48,10 @@ class HappeningKind(StrEnum):
     than is kept."""
 
 
-class Happening(Value):
+class PoolEvent(Value):
     """One thing that happened."""
 
-    kind: HappeningKind
+    kind: PoolEventKind
     at: Instant
     subscription_id: str | None = None
     execution_id: str | None = None
@@ -59,31 +59,31 @@ class Happening(Value):
     data: Data = Field(default_factory=dict)
 
 
-class Told(Value):
+class StoredEvent(Value):
     """A happening under the id by which it can be come back to."""
 
     id: str
-    happening: Happening
+    happening: PoolEvent
 
 
-class HappeningPage(Value):
+class PoolEventPage(Value):
     """What happened after a cursor. Empty where nothing did while it was waited."""
 
-    items: tuple[Told, ...]
+    items: tuple[StoredEvent, ...]
     cursor: str
 
 
-class Wanted(Value):
+class EventFilter(Value):
     """Which happenings somebody wants to be told; what is left out is not asked about."""
 
-    kinds: Annotated[tuple[HappeningKind, ...], Field(max_length=len(HappeningKind))] = ()
+    kinds: Annotated[tuple[PoolEventKind, ...], Field(max_length=len(PoolEventKind))] = ()
     subscription_id: str | None = None
     execution_id: str | None = None
     session_id: str | None = None
 
-    def takes(self, happening: Happening) -> bool:
+    def takes(self, happening: PoolEvent) -> bool:
         """A gap is told to everybody whom it may concern."""
-        if happening.kind is HappeningKind.GAP:
+        if happening.kind is PoolEventKind.GAP:
             return happening.subscription_id is None or self._is(happening, "subscription_id")
         if self.kinds and happening.kind not in self.kinds:
             return False
@@ -91,21 +91,21 @@ class Wanted(Value):
             self._is(happening, name) for name in ("subscription_id", "execution_id", "session_id")
         )
 
-    def _is(self, happening: Happening, name: str) -> bool:
+    def _is(self, happening: PoolEvent, name: str) -> bool:
         wanted = getattr(self, name)
         return wanted is None or wanted == getattr(happening, name)
 
 
-def gap(reason: str, now: datetime, subscription_id: str | None = None) -> Happening:
+def gap(reason: str, now: datetime, subscription_id: str | None = None) -> PoolEvent:
     """The admission that something may be missing here."""
-    return Happening(
-        kind=HappeningKind.GAP, at=now, subscription_id=subscription_id, data={"reason": reason}
+    return PoolEvent(
+        kind=PoolEventKind.GAP, at=now, subscription_id=subscription_id, data={"reason": reason}
     )
 
 
-def dispatched(execution: Execution, now: datetime) -> Happening:
-    return Happening(
-        kind=HappeningKind.EXECUTION_DISPATCHED,
+def dispatched(execution: Execution, now: datetime) -> PoolEvent:
+    return PoolEvent(
+        kind=PoolEventKind.EXECUTION_DISPATCHED,
         at=now,
         subscription_id=execution.subscription_id,
         execution_id=execution.id,
@@ -115,12 +115,12 @@ def dispatched(execution: Execution, now: datetime) -> Happening:
 
 
 def of_execution(
-    kind: HappeningKind, subscription_id: str, row: ExecutionRow, now: datetime
-) -> Happening:
+    kind: PoolEventKind, subscription_id: str, row: ExecutionRow, now: datetime
+) -> PoolEvent:
     """Something that became of an execution at its owner."""
     outcome = row.outcome
     data: Data = {"model": model_of(row), "attempt": len(row.intent.earlier_attempts)}
-    if kind is HappeningKind.EXECUTION_ENDED:
+    if kind is PoolEventKind.EXECUTION_ENDED:
         failure = getattr(outcome, "kind", None)
         data |= {
             "status": row.status.value,
@@ -130,7 +130,7 @@ def of_execution(
         }
     if row.status is ExecutionStatus.MOVED:
         data["moved_to"] = row.moved_to
-    return Happening(
+    return PoolEvent(
         kind=kind,
         at=now,
         subscription_id=subscription_id,
@@ -147,11 +147,11 @@ def run_seconds(row: ExecutionRow) -> float | None:
     return max(0.0, (row.finished_at - row.started_at).total_seconds())
 
 
-def recorded(record: UsageRecord, now: datetime) -> Happening:
+def recorded(record: UsageRecord, now: datetime) -> PoolEvent:
     """Usage that was counted, wherever it came from."""
     total = record.usage.total
-    return Happening(
-        kind=HappeningKind.USAGE_RECORDED,
+    return PoolEvent(
+        kind=PoolEventKind.USAGE_RECORDED,
         at=now,
         subscription_id=record.subscription_id,
         execution_id=record.execution_id,
@@ -164,32 +164,34 @@ def recorded(record: UsageRecord, now: datetime) -> Happening:
     )
 
 
-def alerted(alert: Alert, is_subscription: bool) -> Happening:
+def alerted(alert: Alert, is_subscription: bool) -> PoolEvent:
     """An alert that was raised; what it says in full stands under ``/v1/alerts``."""
-    return Happening(
-        kind=HappeningKind.ALERT,
+    return PoolEvent(
+        kind=PoolEventKind.ALERT,
         at=alert.raised_at,
         subscription_id=alert.subject if is_subscription else None,
         data={"alert_id": alert.id, "alert": alert.kind.value, "severity": alert.severity.value},
     )
 
 
-def changes(before: Report, after: Report) -> Iterator[Happening]:
+def changes(before: Report, after: Report) -> Iterator[PoolEvent]:
     """What two reports of a subscription, one after the other, say has happened in between."""
     if before.epoch != after.epoch:
-        yield _of_seat(HappeningKind.SUBSCRIPTION_ACTIVATED, after, {"epoch": after.epoch})
+        yield _of_subscription(PoolEventKind.SUBSCRIPTION_ACTIVATED, after, {"epoch": after.epoch})
     if before.state is not after.state:
         until = None if after.state_until is None else instant_text(after.state_until)
         data: Data = {"from": before.state.value, "to": after.state.value, "until": until}
-        yield _of_seat(HappeningKind.SUBSCRIPTION_STATE, after, data)
+        yield _of_subscription(PoolEventKind.SUBSCRIPTION_STATE, after, data)
     for name, window in after.windows.items():
         known = before.windows.get(name)
         if known is None or _limit_of(known) != _limit_of(window):
-            yield _of_seat(HappeningKind.WINDOW, after, {"window": name, **_limit_of(window)})
+            yield _of_subscription(
+                PoolEventKind.WINDOW, after, {"window": name, **_limit_of(window)}
+            )
 
 
-def _of_seat(kind: HappeningKind, report: Report, data: Data) -> Happening:
-    return Happening(kind=kind, at=report.observed_at, subscription_id=report.id, data=data)
+def _of_subscription(kind: PoolEventKind, report: Report, data: Data) -> PoolEvent:
+    return PoolEvent(kind=kind, at=report.observed_at, subscription_id=report.id, data=data)
 
 
 def _limit_of(window: WindowReport) -> Data:

@@ -125,13 +125,13 @@ class EstimatedCost(Value):
         return not self.unpriced and not self.assumed
 
 
-class Rates(Value):
+class LearnedPrices(Value):
     """Prices by model, as far as they are known."""
 
     models: dict[str, ModelPrices] = Field(default_factory=dict)
 
     @classmethod
-    def learned_from(cls, records: Iterable[UsageRecord]) -> Rates:
+    def learned_from(cls, records: Iterable[UsageRecord]) -> LearnedPrices:
         """Prices that follow from records; only from what the CLI itself said of a whole run."""
         prices: dict[str, ModelPrices] = {}
         for record in records:
@@ -139,11 +139,11 @@ class Rates(Value):
                 _learn(prices, record.usage)
         return cls(models=prices)
 
-    def having_seen(self, usage: Usage) -> Rates:
+    def having_seen(self, usage: Usage) -> LearnedPrices:
         """These prices, and what one more run of the CLI teaches."""
         prices = dict(self.models)
         _learn(prices, usage)
-        return Rates(models=prices)
+        return LearnedPrices(models=prices)
 
     def estimate(self, usage: Usage, hour_writes: Mapping[str, int] = _NONE) -> EstimatedCost:
         """What ``usage`` costs; its own figures of cost are not looked at. ``hour_writes``: by

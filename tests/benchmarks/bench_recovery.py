@@ -21,13 +21,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from localpool import FakeRunner, LonelyPeers, spec, usage_of
 
 from actors.interfaces.messages import Started
-from actors.subscription.context import Surroundings
+from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.executions.execution import Intent, new_execution_id
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.storage.sqlite import SqliteStores
-from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.usage.records import UsageRecord
 
 RECORDS = 100_000
@@ -39,13 +39,13 @@ def now() -> datetime:
 
 
 async def subscription(folder: Path) -> Subscription:
-    around = Surroundings(
+    around = Dependencies(
         runner=FakeRunner(hold=True),
         environment=lambda _: {"CLAUDE_CONFIG_DIR": str(folder)},
         clock=now,
-        peers=LonelyPeers(),
+        actors=LonelyPeers(),
         leave=lambda _: None,
-        policy=SeatPolicy(),
+        policy=SubscriptionPolicy(),
         system_prompt="",
         retention=timedelta(days=35),
     )

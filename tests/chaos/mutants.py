@@ -55,9 +55,9 @@ MUTANTS = (
     Mutant(
         name="T1 before the spawn",
         file="actors/subscription/live_executions.py",
-        guard="            await self._life.ledger.begin(live.row)\n",
+        guard="            await self._context.ledger.begin(live.row)\n",
         without="            asyncio.get_running_loop().call_later(\n"
-        "                0.5, lambda: self._life.spawn(self._life.ledger.begin(live.row))\n"
+        "                0.5, lambda: self._context.spawn(self._context.ledger.begin(live.row))\n"
         "            )\n",
         tests=("tests/chaos/test_crash_points.py", "-k", "this_point"),
     ),
@@ -83,7 +83,7 @@ MUTANTS = (
     Mutant(
         name="each start sees what the one before it holds",
         file="actors/subscription/live_executions.py",
-        guard="            report = self._life.report()  # what this one holds",
+        guard="            report = self._context.report()  # what this one holds",
         without="            pass  # what this one holds",
         tests=("tests/actors/subscription/test_subscription.py", "-k", "cannot_pass_the_budget"),
     ),
@@ -144,16 +144,16 @@ MUTANTS = (
         tests=("tests/pool/claude/outcome/test_conclude.py",),
     ),
     Mutant(
-        name="runs are adopted",
+        name="executions are adopted",
         file="actors/subscription/live_executions.py",
-        guard="            run = given.runner.find(await self.launch(row.intent))\n",
+        guard="            run = deps.runner.find(await self.launch(row.intent))\n",
         without="            run = None\n",
         tests=("tests/actors/subscription/test_subscription.py", "-k", "adopts"),
     ),
     Mutant(
-        name="a seat's failure is tried elsewhere",
+        name="a subscription's failure is tried elsewhere",
         file="actors/subscription/live_executions.py",
-        guard="follows or goes_elsewhere(live.row, outcome, life.state.standing, most)",
+        guard="follows or goes_elsewhere(live.row, outcome, context.state.standing, most)",
         without="follows",
         tests=(
             "tests/actors/subscription/test_failover.py",
@@ -171,8 +171,8 @@ MUTANTS = (
     Mutant(
         name="nobody is tried twice",
         file="actors/router/dispatcher.py",
-        guard="        barred = {each: tried(each, handover) for each in owners}\n",
-        without="        barred = {owner: tried(owner, handover)}\n",
+        guard="        barred = {each: tried(each, handoff_request) for each in owners}\n",
+        without="        barred = {owner: tried(owner, handoff_request)}\n",
         tests=("tests/actors/subscription/test_failover.py", "-k", "tried_twice"),
     ),
     Mutant(
@@ -213,8 +213,8 @@ MUTANTS = (
     Mutant(
         name="a turn that waited asks where its session is",
         file="actors/subscription/live_executions.py",
-        guard="fetched(self._life, live.row, waited=waited)",
-        without="fetched(self._life, live.row, waited=False)",
+        guard="fetched(self._context, live.row, waited=waited)",
+        without="fetched(self._context, live.row, waited=False)",
         tests=("tests/actors/router/test_sessions.py", "-k", "follows_it_though"),
     ),
     Mutant(
@@ -225,7 +225,7 @@ MUTANTS = (
         tests=("tests/actors/router/test_sessions.py", "-k", "takes_nothing_new"),
     ),
     Mutant(
-        name="a copy is refused while a turn runs",
+        name="a copy is refused while a turn executions",
         file="actors/subscription/transcripts.py",
         guard='            raise Conflict("a turn of it is running there")\n',
         without="            pass\n",
@@ -234,7 +234,7 @@ MUTANTS = (
     Mutant(
         name="a session that was not moved stays",
         file="actors/subscription/session_transfer.py",
-        guard="        await _give_back(life, intent)\n",
+        guard="        await _give_back(context, intent)\n",
         without="",
         tests=(
             "tests/actors/router/test_sessions.py",
@@ -281,16 +281,16 @@ MUTANTS = (
     Mutant(
         name="callers take turns",
         file="pool/subscriptions/slots.py",
-        guard="key=lambda id_: runs[self.waiting[id_].caller]",
-        without="key=lambda id_: 0 * runs[self.waiting[id_].caller]",
+        guard="key=lambda id_: executions[self.waiting[id_].caller]",
+        without="key=lambda id_: 0 * executions[self.waiting[id_].caller]",
         tests=("tests/actors/subscription/test_queue.py", "-k", "many_requests"),
     ),
     Mutant(
-        name="a seat in cooldown hands its queue on",
+        name="a subscription in cooldown hands its queue on",
         file="actors/subscription/live_executions.py",
-        guard="            if (why := self._leaving.reason("
+        guard="            if (why := self._handoff.reason("
         "live, refused, report, is_last=is_last)) is not None:\n",
-        without="            why = self._leaving.reason(live, refused, report, is_last=is_last)\n"
+        without="            why = self._handoff.reason(live, refused, report, is_last=is_last)\n"
         "            if why is not None and not why.detail:\n",
         tests=(
             "tests/actors/subscription/test_queue.py",
@@ -301,7 +301,7 @@ MUTANTS = (
     Mutant(
         name="a login is checked before it is used",
         file="actors/subscription/login_check.py",
-        guard="        if await _is_signed_out(life):\n",
+        guard="        if await _is_signed_out(context):\n",
         without="        if False:\n",
         tests=("tests/actors/subscription/test_queue.py", "-k", "signed_in"),
     ),

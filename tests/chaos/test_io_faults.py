@@ -18,7 +18,7 @@ import apsw
 import pytest
 from chaos_disk import FailingDisk, Operation
 from chaos_forge import a_record
-from chaos_invariants import Books, checked_books
+from chaos_invariants import Ledgers, checked_books
 from chaos_seat import execution_id, full, intent
 from chaos_tally import Lost, injected
 from localpool import NOON, completed
@@ -46,7 +46,7 @@ def begun(number: int) -> ExecutionRow:
 
 
 @dataclass
-class Told:
+class StoredEvent:
     """What callers know: done, refused for certain, or in doubt."""
 
     done: set[str] = field(default_factory=set)
@@ -75,7 +75,7 @@ _LIFE: tuple[tuple[str, Callable[[Ledger, int], Awaitable[Any]]], ...] = (
 )
 
 
-async def scenario(stores: SqliteStores, told: Told) -> None:
+async def scenario(stores: SqliteStores, told: StoredEvent) -> None:
     """Two lives of a ledger, each with an execution and usage from outside."""
     for number in (1, 2):
         with suppress(StoreError):
@@ -90,7 +90,7 @@ async def scenario(stores: SqliteStores, told: Told) -> None:
                     await ledger.close()
 
 
-def kept(found: Books) -> set[str]:
+def kept(found: Ledgers) -> set[str]:
     names = {record.id.replace("outside", "record") for record in found.records}
     names -= {execution_id(1), execution_id(2)}
     for number in (1, 2):
@@ -102,7 +102,7 @@ def kept(found: Books) -> set[str]:
     return names
 
 
-async def check_well_again(stores: SqliteStores, told: Told) -> None:
+async def check_well_again(stores: SqliteStores, told: StoredEvent) -> None:
     ledger = await stores.open_ledger("sub1", patience=5)
     found = await checked_books(ledger, NOON)
     names = kept(found)
@@ -136,7 +136,7 @@ async def test_whichever_operation_of_the_disk_fails_nothing_acknowledged_is_los
 ) -> None:
     with injected(0) as figures:
         for number in range(1, MOST_OPERATIONS, 1 if error is apsw.IOError else full(3, 1)):
-            stores, told = SqliteStores(tmp_path / str(number)), Told()
+            stores, told = SqliteStores(tmp_path / str(number)), StoredEvent()
             disk.fail(operation, number, lasts=lasts, error=error)
             await scenario(stores, told)
             disk.heal()
@@ -157,7 +157,7 @@ async def test_a_file_that_may_not_grow_any_more_keeps_what_it_acknowledged(
     ledger: Any = await SqliteStores(tmp_path).open_ledger("sub1")
     size = await ledger._commits.read(lambda db: db.pragma("page_count"))
     await ledger._commits.read(lambda db: db.pragma("max_page_count", size + pages))
-    told = Told()
+    told = StoredEvent()
     for number in range(400):
         await told.call(f"record-{number}", ledger.record(a_record(f"outside-{number}")))
         if told.refused:

@@ -20,14 +20,14 @@ from localpool import FakeRunner, LonelyPeers, spec
 from postgres import Server
 
 from actors.interfaces.messages import NotAdmitted, Started
-from actors.subscription.context import Surroundings
+from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.errors import StoreError
 from pool.executions.execution import ExecutionStatus, Intent
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.storage.postgresql import PostgresqlStores
-from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.reporting import SubscriptionPolicy
 
 SECONDS = 120.0 if IS_FULL else 8.0
 ENOUGH = 21
@@ -61,13 +61,13 @@ class Seat:
                 await self.close()
                 ledger = await self._stores.open_ledger(self.id)
                 self._is_over = False
-                around = Surroundings(
+                around = Dependencies(
                     runner=self.runner,
                     environment=lambda _: {},
                     clock=now,
-                    peers=LonelyPeers(),
+                    actors=LonelyPeers(),
                     leave=self._leave,
-                    policy=SeatPolicy(),
+                    policy=SubscriptionPolicy(),
                     system_prompt="",
                     retention=timedelta(days=35),
                 )

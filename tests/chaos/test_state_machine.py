@@ -31,7 +31,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from localpool import FakeRun, FakeRunner, LonelyPeers, ManualClock, completed, spec, usage_of
 
 from actors.interfaces.messages import NotAdmitted, Started
-from actors.subscription.context import Surroundings
+from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.launch.launch_spec import Launch
 from pool.errors import StoreError
@@ -40,14 +40,14 @@ from pool.executions.outcome import Failed, FailureKind, Outcome
 from pool.limits.windows import RateLimitEvent
 from pool.storage.sqlite import SqliteStores
 from pool.storage.sqlite.connection import abandon
-from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.state import REMEMBERED
 from pool.usage.records import UsageRecord
 from pool.usage.weekly import WEEK
 
 SPEC: SubscriptionSpec = spec("sub1", max_concurrent=2, max_queued=3, weekly_budget_usd=5)
-POLICY = SeatPolicy()
+POLICY = SubscriptionPolicy()
 STEPS = ("begin", "update", "settle", "record", "start")
 """What an activation may die at: calls of the ledger, and the start of a run."""
 BACK_AT_MOST = REMEMBERED - WEEK
@@ -112,7 +112,7 @@ class _Mortal:
 
 
 @dataclass
-class Runs(FakeRunner):
+class LiveExecutions(FakeRunner):
     """Runs that outlive activations. It counts starts; and, as the real one, starts no id twice."""
 
     starts: Counter[str] = field(default_factory=Counter)
@@ -126,7 +126,7 @@ class Runs(FakeRunner):
 
 
 @dataclass
-class Asked:
+class DialectRequest:
     """What the model knows of an execution."""
 
     number: int
@@ -150,7 +150,7 @@ class Machine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))
         self.clock = ManualClock()
         self.latest = self.clock.now
-        self.asked: dict[int, Asked] = {}
+        self.asked: dict[int, DialectRequest] = {}
         self.spent: list[tuple[datetime, int]] = []
         self.outside: set[int] = set()
         self.left: list[StoreError] = []
@@ -171,16 +171,16 @@ class Machine(RuleBasedStateMachine):
 
     async def _begin(self) -> None:
         if not hasattr(self, "runs"):
-            self.runs = Runs(hold=True)
+            self.runs = LiveExecutions(hold=True)
         self.death = _Death()
         self.ledger = await SqliteStores(self.folder).open_ledger("sub1")
         self.epochs += 1
         assert self.ledger.epoch > self.epochs - 1
-        around = Surroundings(
+        around = Dependencies(
             runner=_Mortal(self.runs, self.death),
             environment=lambda _: {},
             clock=self.clock,
-            peers=LonelyPeers(),
+            actors=LonelyPeers(),
             leave=self.left.append,
             policy=POLICY,
             system_prompt="You are terse.",
@@ -252,11 +252,11 @@ class Machine(RuleBasedStateMachine):
         answer = self.attempt(self.subscription.start(wanted), at)
 
         if isinstance(answer, Started):
-            self.asked.setdefault(number, Asked(number))
+            self.asked.setdefault(number, DialectRequest(number))
         elif isinstance(answer, NotAdmitted):
             assert number not in self.asked, f"{number} was taken, and is refused"
         elif number not in self.asked and self._kept(number) is not None:
-            self.asked[number] = Asked(number)  # nobody was told, and it is there
+            self.asked[number] = DialectRequest(number)  # nobody was told, and it is there
 
     def _report(self) -> Any:
         return self.subscription._life.report()
@@ -402,7 +402,7 @@ class Machine(RuleBasedStateMachine):
         )
         self.held, self.used_usd = held, weekly.used_usd
 
-    def _agrees(self, row: ExecutionRow, asked: Asked) -> None:
+    def _agrees(self, row: ExecutionRow, asked: DialectRequest) -> None:
         run = next((r for r in self.runs.runs if r.run_id == row.intent.execution_id), None)
         if run is None:
             why = row.outcome.kind if isinstance(row.outcome, Failed) else None

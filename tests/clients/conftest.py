@@ -46,7 +46,7 @@ async def pool(open_pool: Any, monkeypatch: pytest.MonkeyPatch) -> LocalPool:
 @pytest.fixture
 async def remote(pool: LocalPool) -> PoolClient:
     """A client that is in another process, as it were."""
-    return PoolClient(Crossing(pool.peers), pool.clock)
+    return PoolClient(Crossing(pool.actors), pool.clock)
 
 
 @pytest.fixture

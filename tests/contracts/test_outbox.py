@@ -9,7 +9,7 @@ import pytest
 
 from pool.alerts.alerts import Alert, AlertKind, happened
 from pool.alerts.delivery import Delivery, DeliveryStatus, ListedAlert
-from pool.alerts.thresholds import Level
+from pool.alerts.thresholds import AlertState
 from pool.errors import InvalidRequest, StoreBusy, StoreError
 from pool.storage.outbox import Outbox, Raising, Taken
 from pool.storage.protocol import Directory, DirectoryPortion, Stores
@@ -35,8 +35,8 @@ def alert(key: str = "1", at: datetime = NOW) -> Alert:
     )
 
 
-def level(step: int = 1, at: datetime = NOW, signal: str = "cooldown") -> Level:
-    return Level(subject="sub1", signal=signal, step=step, seen_at=at)
+def level(step: int = 1, at: datetime = NOW, signal: str = "cooldown") -> AlertState:
+    return AlertState(subject="sub1", signal=signal, step=step, seen_at=at)
 
 
 def delivery(to: Alert, webhook: str = "ops") -> Delivery:
@@ -186,7 +186,7 @@ async def test_the_newest_are_kept_whatever_becomes_of_the_older_ones(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("sqlite", "postgresql"):
-        monkeypatch.setattr(f"pool.store.{module}.outbox.MOST_ALERTS", 3)
+        monkeypatch.setattr(f"pool.storage.{module}.outbox.MOST_ALERTS", 3)
     for number in range(5):
         await outbox.add([Raising(alert(str(number), NOW + number * TICK), ("ops",))])
 

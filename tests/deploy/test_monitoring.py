@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from reports import report_at, state, window
 
 from api.web.metrics import HttpMetrics, exposition
-from pool.telemetry.counters import Durations, Figures, RouterTally, SeatTally
+from pool.telemetry.counters import Durations, Figures, RouterCounters, SubscriptionCounters
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("alerts.rules.yml", "grafana-dashboard.json")
@@ -26,7 +26,7 @@ def known() -> dict[str, set[str]]:
     """The labels of every metric, by its name, where each has at least one sample."""
     some, once = {"usage_limit": 1}, Durations().having(1)
     seat = state(windows={"five_hour": window(0.5)})
-    tally = SeatTally(
+    tally = SubscriptionCounters(
         subscription_id="sub1",
         epoch=1,
         executions=some,
@@ -36,7 +36,7 @@ def known() -> dict[str, set[str]]:
         queue_wait=once,
         run=once,
     )
-    router = RouterTally(dispatches=some, failovers=some, alerts=some, dispatch=once)
+    router = RouterCounters(dispatches=some, failovers=some, alerts=some, dispatch=once)
     soon = NOON + timedelta(hours=1)
     report = report_at(seat).model_copy(update={"state_until": soon, "login_expires_at": soon})
     figures = Figures(

@@ -31,7 +31,7 @@ from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
 from pool.reconciliation.findings import ReconciliationRange
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
-from pool.telemetry.events import HappeningKind
+from pool.telemetry.events import PoolEventKind
 from pool.usage.breakdown import Grouping
 from pool.usage.reported import ReportedUsage
 
@@ -382,7 +382,7 @@ async def alerts_are_listed(client: Any) -> None:
 @behaviour
 async def what_happens_is_told(client: Any) -> None:
     def is_end(told: Any) -> bool:
-        return bool(told.happening.kind is HappeningKind.EXECUTION_ENDED)
+        return bool(told.happening.kind is PoolEventKind.EXECUTION_ENDED)
 
     watching = asyncio.create_task(collected(client.watch(), is_end))
     async with asyncio.timeout(20):

@@ -20,7 +20,7 @@ from pool.executions.execution import ExecutionRow
 from pool.storage.paging import Page
 from pool.storage.protocol import Ledger
 from pool.subscriptions.recovery import Recovery
-from pool.subscriptions.reporting import SeatPolicy, report
+from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.state import State, recovered
 from pool.usage.records import Usage, UsageRecord
 from pool.usage.totals import BlockTotal, total_usage
@@ -29,7 +29,7 @@ _PAGE = 200
 
 
 @dataclass(frozen=True)
-class Books:
+class Ledgers:
     """All rows of a ledger, as it lists them."""
 
     executions: tuple[ExecutionRow, ...]
@@ -62,8 +62,8 @@ async def every(page_of: Callable[..., Awaitable[Page[Any]]]) -> tuple[Any, ...]
             return tuple(items)
 
 
-async def books(ledger: Ledger, since: datetime) -> Books:
-    return Books(
+async def books(ledger: Ledger, since: datetime) -> Ledgers:
+    return Ledgers(
         executions=await every(ledger.executions),
         records=await every(ledger.usage),
         blocks=await every(ledger.blocks),
@@ -71,14 +71,14 @@ async def books(ledger: Ledger, since: datetime) -> Books:
     )
 
 
-async def checked_books(ledger: Ledger, since: datetime) -> Books:
+async def checked_books(ledger: Ledger, since: datetime) -> Ledgers:
     """The books, after they were found to agree with themselves."""
     found = await books(ledger, since)
     check_books(found)
     return found
 
 
-def check_books(found: Books) -> None:
+def check_books(found: Ledgers) -> None:
     """One outcome an id, one record an outcome that cost something, sums that are sums."""
     ids = Counter(row.intent.execution_id for row in found.executions)
     if ids.total() != len(ids):
@@ -104,7 +104,7 @@ def check_books(found: Books) -> None:
     _check_sums(found, len(ended))
 
 
-def _check_sums(found: Books, ended: int) -> None:
+def _check_sums(found: Ledgers, ended: int) -> None:
     totals = found.recovery.totals
     assert totals.executions == ended, f"{totals.executions} ended in sum, {ended} are listed"
     assert totals.records == len(found.records), "the number of records is not their number"
@@ -117,7 +117,7 @@ def _check_sums(found: Books, ended: int) -> None:
         assert block.usage == total_usage(each.usage for each in inside), block.block_id
 
 
-def check_told(found: Books, told: Iterable[list[str]]) -> None:
+def check_told(found: Ledgers, told: Iterable[list[str]]) -> None:
     """Acknowledged implies durable: whatever a caller was told stands in the books (G2)."""
     records = {record.id for record in found.records}
     for what, *words in told:
@@ -140,7 +140,7 @@ def check_started_once(home: Home, numbers: Iterable[int]) -> None:
 
 
 def check_caches(
-    subscription: Subscription, recovery: Recovery, now: datetime, policy: SeatPolicy
+    subscription: Subscription, recovery: Recovery, now: datetime, policy: SubscriptionPolicy
 ) -> None:
     """What the subscription shows is what a new activation would compute from the rows alone."""
     live: State = subscription._life.state
@@ -152,7 +152,7 @@ def check_caches(
     assert live.standing == anew.standing, "the standing"
 
 
-def check_slots(subscription: Subscription, found: Books) -> None:
+def check_slots(subscription: Subscription, found: Ledgers) -> None:
     """Running never exceeds the slots; what is held is held by what has not ended, and in full."""
     slots, spec = subscription._life.state.slots, subscription._life.state.spec
     still_open = {

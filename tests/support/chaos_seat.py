@@ -18,7 +18,7 @@ from localpool import NOON, SONNET, LonelyPeers, spec
 
 from actors.client.client import now_in_utc
 from actors.interfaces.messages import NotAdmitted
-from actors.subscription.context import Surroundings
+from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.process.spawner import ProcessRunner
 from pool.executions.execution import Execution, Intent
@@ -27,7 +27,7 @@ from pool.executions.routing_record import Routing
 from pool.money import nano_usd
 from pool.storage.protocol import Ledger
 from pool.storage.sqlite import SqliteStores
-from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.reporting import SubscriptionPolicy
 
 IS_FULL = os.environ.get("CHAOS") == "full"
 """Whether the large numbers are wanted: ``make chaos``, and not ``make test``."""
@@ -162,13 +162,13 @@ class Home:
 async def activated(
     home: Home, ledger: Ledger, runner: ProcessRunner, **settings: object
 ) -> Subscription:
-    around = Surroundings(
+    around = Dependencies(
         runner=runner,
         environment=lambda _: home.environment(),
         clock=now_in_utc,
-        peers=LonelyPeers(),
+        actors=LonelyPeers(),
         leave=lambda _: os._exit(3),
-        policy=SeatPolicy(),
+        policy=SubscriptionPolicy(),
         system_prompt="You are terse.",
         retention=timedelta(days=3650),
     )

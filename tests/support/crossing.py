@@ -50,17 +50,17 @@ class _There:
 class Crossing:
     """The peers of a local pool, for clients in any thread. Made in the pool's loop."""
 
-    def __init__(self, peers: LocalPeers) -> None:
-        self._peers = peers
+    def __init__(self, actors: LocalPeers) -> None:
+        self._actors = actors
         self._home = asyncio.get_running_loop()
 
     def router(self) -> Router:
-        return cast(Router, _There(self._peers.router, self._home))
+        return cast(Router, _There(self._actors.router, self._home))
 
     def subscription(self, subscription_id: str) -> Subscription:
         return cast(
-            Subscription, _There(lambda: self._peers.subscription(subscription_id), self._home)
+            Subscription, _There(lambda: self._actors.subscription(subscription_id), self._home)
         )
 
     def reconciler(self) -> Reconciler:
-        return cast(Reconciler, _There(self._peers.reconciler, self._home))
+        return cast(Reconciler, _There(self._actors.reconciler, self._home))

@@ -17,12 +17,12 @@ from pydantic import TypeAdapter
 from actors.client.blocking import BlockingPoolClient
 from pool.alerts.delivery import ListedAlert
 from pool.errors import (
+    ActorLost,
     Conflict,
     Exhausted,
     InvalidRequest,
     KeyReused,
     NotFound,
-    PeerLost,
     PoolError,
     Unavailable,
     UnknownModel,
@@ -39,7 +39,7 @@ from pool.storage.paging import Page
 from pool.subscriptions.pool_overview import Overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
-from pool.telemetry.events import Happening, Told
+from pool.telemetry.events import PoolEvent, StoredEvent
 from pool.usage.breakdown import Grouping, UsageBreakdown
 from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
 from pool.usage.totals import BlockReport
@@ -55,7 +55,7 @@ _ERRORS: Mapping[str, Callable[[dict[str, Any]], PoolError]] = {
     "key-reused": lambda told: KeyReused("", told["execution_id"]),
     "exhausted": lambda told: Exhausted(told["execution_id"], told["detail"], told["retry_at"]),
     "unavailable": lambda told: Unavailable(told["execution_id"], told["detail"]),
-    "peer-lost": lambda told: PeerLost("", told["detail"]),
+    "peer-lost": lambda told: ActorLost("", told["detail"]),
 }
 
 
@@ -216,9 +216,9 @@ class HttpClient:
     async def alerts(self, **wanted: Any) -> Page[ListedAlert]:
         return await self._ask(Page[ListedAlert], "GET", "/v1/alerts", **wanted)
 
-    async def watch(self) -> AsyncIterator[Told]:
+    async def watch(self) -> AsyncIterator[StoredEvent]:
         async for id_, _, data in self._events("GET", "/v1/events"):
-            yield Told(id=id_, happening=Happening.model_validate(data))
+            yield StoredEvent(id=id_, happening=PoolEvent.model_validate(data))
 
     async def backup(self) -> Backup:
         return await self._ask(Backup, "POST", "/v1/backups")

@@ -40,7 +40,7 @@ class Field:
         """What is known to be used of each subscription's windows, where it counts still."""
         reports = {
             id_: await each.next_report(-1, -1, 0)
-            for id_, each in self.pool.peers.subscriptions.items()
+            for id_, each in self.pool.actors.subscriptions.items()
         }
         return {
             id_: {name: each.utilization for name, each in report.windows.items() if each.fresh}
@@ -58,8 +58,8 @@ class Field:
 
     async def _alerts(self) -> tuple[str, ...]:
         reports = [
-            await self.pool.peers.subscription(id_).next_report(-1, -1, 0)
-            for id_ in sorted(self.pool.peers.subscriptions)
+            await self.pool.actors.subscription(id_).next_report(-1, -1, 0)
+            for id_ in sorted(self.pool.actors.subscriptions)
         ]
         await self.pool.router._alerting.consider(reports)
         page = await self.pool.client.alerts(limit=50)
@@ -71,13 +71,13 @@ class Field:
         """What each subscription says of itself."""
         return {
             id_: (await each.next_report(-1, -1, 0)).state.value
-            for id_, each in self.pool.peers.subscriptions.items()
+            for id_, each in self.pool.actors.subscriptions.items()
         }
 
     async def cost_usd(self) -> str:
         """What all of them have recorded."""
         totals = [
             (await each.next_report(-1, -1, 0)).weekly.used_usd
-            for each in self.pool.peers.subscriptions.values()
+            for each in self.pool.actors.subscriptions.values()
         ]
         return format(sum(totals, Decimal(0)).normalize(), "f")

@@ -13,7 +13,7 @@ from localpool import SONNET
 
 from api.demo.standin.bill import Bill, Usage
 from pool.alerts.alerts import Alert
-from pool.errors import NotFound, PeerLost
+from pool.errors import ActorLost, NotFound
 from pool.storage.protocol import Ledger
 from pool.storage.sqlite import SqliteStores
 from pool.usage.records import ModelUsage, UsageRecord, UsageSource
@@ -29,7 +29,7 @@ class LedgerSeat:
 
     async def usage(self, **wanted: Any) -> Any:
         if self.is_away:
-            raise PeerLost(self.ledger.subscription_id, "away")
+            raise ActorLost(self.ledger.subscription_id, "away")
         return await self.ledger.usage(**wanted)
 
     async def record(self, record: UsageRecord) -> Any:
@@ -59,7 +59,7 @@ class LedgerPeers:
 
     async def report(self, id_: str) -> Any:
         if self.is_away:
-            raise PeerLost("router", "away")
+            raise ActorLost("router", "away")
         if id_ not in self.seats:
             raise NotFound("subscription", id_)
         seat = self.seats[id_]

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any, cast
 
 from actors.client.client import PoolClient
-from actors.interfaces.messages import Handover, NobodyTakesIt
+from actors.interfaces.messages import HandoffRequest, NotTaken
 from actors.reconciler.reconciler import Reconciler
 from actors.router.dispatcher import DispatchSettings
 from actors.router.router import Router, RouterSettings
-from actors.subscription.context import Surroundings
+from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.event_pages import Printed
 from pool.claude.runner import Runner
 from pool.claude.transcripts.copy import SessionCopy, SessionFile, TranscriptGone
-from pool.errors import ConfigError, Conflict, PeerLost, StoreError
+from pool.errors import ActorLost, ConfigError, Conflict, StoreError
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.money import nano_usd
 from pool.storage.sqlite import SqliteStores
-from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.usage.records import ModelUsage, Usage
 
@@ -238,8 +238,8 @@ class FakeRunner:
 class LonelyRouter:
     """A router that knows of nobody else."""
 
-    async def hand_over(self, _: Handover) -> NobodyTakesIt:
-        return NobodyTakesIt(reasons="nobody else is there", retry_at=None)
+    async def hand_off(self, _: HandoffRequest) -> NotTaken:
+        return NotTaken(reasons="nobody else is there", retry_at=None)
 
 
 class LonelyPeers:
@@ -249,7 +249,7 @@ class LonelyPeers:
         return cast(Router, LonelyRouter())
 
     def subscription(self, subscription_id: str) -> Subscription:
-        raise PeerLost(subscription_id, "it is not there")
+        raise ActorLost(subscription_id, "it is not there")
 
 
 @dataclass
@@ -263,14 +263,14 @@ class LocalPeers:
 
     def router(self) -> Router:
         if self.the_router is None:
-            raise PeerLost("router", "it is not there")
+            raise ActorLost("router", "it is not there")
         return self.the_router
 
     def subscription(self, subscription_id: str) -> Subscription:
         try:
             return self.subscriptions[subscription_id]
         except KeyError:
-            raise PeerLost(subscription_id, "it is not there") from None
+            raise ActorLost(subscription_id, "it is not there") from None
 
     def reconciler(self) -> Reconciler:
         if self.the_reconciler is None:
@@ -294,7 +294,7 @@ class LocalPeers:
 class LocalPool:
     client: PoolClient
     router: Router
-    peers: LocalPeers
+    actors: LocalPeers
     stores: SqliteStores
     clock: ManualClock
     left: list[StoreError]
@@ -302,8 +302,8 @@ class LocalPool:
 
     async def close(self) -> None:
         await self.router.close()
-        for id_ in tuple(self.peers.subscriptions):
-            await self.peers.deactivate(id_)
+        for id_ in tuple(self.actors.subscriptions):
+            await self.actors.deactivate(id_)
 
     async def restart(self, subscription_id: str) -> Subscription:
         """End an activation and begin the next one."""
@@ -312,9 +312,9 @@ class LocalPool:
             for each in await self.router.registrations()
             if each.spec.id == subscription_id
         )
-        await self.peers.deactivate(subscription_id)
-        await self.peers.activate(spec)
-        return self.peers.subscription(subscription_id)
+        await self.actors.deactivate(subscription_id)
+        await self.actors.activate(spec)
+        return self.actors.subscription(subscription_id)
 
 
 async def local_pool_at(
@@ -329,33 +329,33 @@ async def local_pool_at(
     left: list[StoreError] = []
 
     async def make(wanted: SubscriptionSpec) -> Subscription:
-        around = Surroundings(
+        around = Dependencies(
             runner=runner_of(wanted),
             environment=environment,
             clock=clock,
-            peers=peers,
+            actors=actors,
             leave=left.append,
-            policy=SeatPolicy(),
+            policy=SubscriptionPolicy(),
             system_prompt="You are terse.",
             retention=timedelta(days=35),
         )
         return await Subscription.activate(wanted, await stores.open_ledger(wanted.id), around)
 
-    peers = LocalPeers(make)
+    actors = LocalPeers(make)
     router = await Router.activate(
         await stores.open_directory(),
-        peers,
+        actors,
         RouterSettings(
             dispatch=DispatchSettings(default_model=SONNET, timeout_seconds=600),
             backups_dir=folder / "backups",
         ),
         clock,
     )
-    peers.the_router = router
+    actors.the_router = router
     await router.declare(specs)
     for each in specs:
         await router.report(each.id)
-    return LocalPool(PoolClient(peers, clock), router, peers, stores, clock, left)
+    return LocalPool(PoolClient(actors, clock), router, actors, stores, clock, left)
 
 
 def spec(id_: str = "sub1", **settings: object) -> SubscriptionSpec:

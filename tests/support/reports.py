@@ -10,7 +10,7 @@ from localpool import NOON, spec
 from pool.limits.windows import Window
 from pool.money import nano_usd
 from pool.subscriptions.report import Report
-from pool.subscriptions.reporting import SeatPolicy, report
+from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.standing import Standing
 from pool.subscriptions.state import State
 from pool.usage.weekly import Spending
@@ -34,7 +34,7 @@ def state(
 
 
 def report_at(state_: State, now: datetime = NOON) -> Report:
-    return report(state_, SeatPolicy(), now)
+    return report(state_, SubscriptionPolicy(), now)
 
 
 def window(

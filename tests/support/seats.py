@@ -44,13 +44,13 @@ async def until(what: Callable[[], Awaitable[bool] | bool], seconds: float = 10)
 
 async def report_of(pool: LocalPool, subscription_id: str) -> Report:
     """The report of a subscription, from itself and at this instant."""
-    return await pool.peers.subscription(subscription_id).next_report(-1, -1, 0)
+    return await pool.actors.subscription(subscription_id).next_report(-1, -1, 0)
 
 
 async def later(pool: LocalPool, by: timedelta) -> None:
     """Let time pass, and have the router hear of everybody again, as it does all the time."""
     pool.clock.advance(by)
-    for id_ in tuple(pool.peers.subscriptions):
+    for id_ in tuple(pool.actors.subscriptions):
         pool.router._watch.remember(await report_of(pool, id_))
 
 

@@ -29,7 +29,7 @@ from pool.subscriptions.admission import (
 )
 from pool.subscriptions.failover import goes_elsewhere
 from pool.subscriptions.report import Report
-from pool.subscriptions.reporting import SeatPolicy, report
+from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.settlement import given_up, moved, settlement
 from pool.subscriptions.slots import Hold
 from pool.subscriptions.spec import SubscriptionSpec
@@ -81,7 +81,7 @@ class Answer:
 class Owner:
     """One seat's owner."""
 
-    def __init__(self, seat: Seat, policy: SeatPolicy, clock: Clock) -> None:
+    def __init__(self, seat: Seat, policy: SubscriptionPolicy, clock: Clock) -> None:
         plan = seat.account.plan
         self.seat, self.account, self.policy, self.clock = seat, seat.account, policy, clock
         spec = SubscriptionSpec(
@@ -314,7 +314,7 @@ class Owner:
     def _leave(self, live: Live, why: Refusal) -> Steps:
         tried = attempts(self.state.spec.id, live.row)
         has_run = live.row.outcome is not None
-        there = yield from self.router.hand_over(self, live.row.intent, live.request, tried, why)
+        there = yield from self.router.hand_off(self, live.row.intent, live.request, tried, why)
         now = self.clock.now
         if there is not None:
             self.state.settle(moved(live.row, there, now))

@@ -44,7 +44,7 @@ _ROUTING = Routing(score=0.0, reason="simulated")
 
 
 @dataclass(frozen=True)
-class Order:
+class Placement:
     """What is to be placed, and what is known about where."""
 
     execution_id: str
@@ -110,7 +110,7 @@ class Router:
         """Bring a request to a seat, or refuse it."""
         session = session_id or str(uuid5(NAMESPACE_OID, id_))
         self.book.asked(id_, request, self._clock.now)
-        order = Order(id_, request, session, self._clock.now)
+        order = Placement(id_, request, session, self._clock.now)
         yield from self._alone(session)
         order = replace(order, home=self.homes.get(session))
         there = yield from self._place(order)
@@ -118,7 +118,7 @@ class Router:
         if there is None:
             self._refused(order)
 
-    def hand_over(
+    def hand_off(
         self,
         owner: Owner,
         intent: Intent,
@@ -130,7 +130,7 @@ class Router:
         yield HOP_SECONDS
         owners = (*intent.earlier_owners, owner.seat.id)
         was_there = Refusal(cause=RefusalCause.ATTEMPTED, detail="it handed the execution on")
-        order = Order(
+        order = Placement(
             intent.execution_id,
             request,
             intent.session_id,
@@ -158,7 +158,7 @@ class Router:
             yield HOP_SECONDS
         self._held.add(session_id)
 
-    def _place(self, order: Order) -> Generator[float, None, str | None]:
+    def _place(self, order: Placement) -> Generator[float, None, str | None]:
         refusals = dict(order.barred)
         surprises, asked = 0, order.owners[-1] if order.owners else None
         while True:
@@ -189,12 +189,12 @@ class Router:
             else:
                 refusals[target] = answer.refusal
 
-    def _lives(self, order: Order, target: str) -> None:
+    def _lives(self, order: Placement, target: str) -> None:
         if order.home is not None and order.home != target:
             self.book.moves += 1
         self.homes[order.session_id] = target
 
-    def _rank(self, order: Order, refusals: Mapping[str, Refusal]) -> Ranking:
+    def _rank(self, order: Placement, refusals: Mapping[str, Refusal]) -> Ranking:
         ask = Ask(goes_on=False, reserve_usd=Decimal(0), model=order.request.model)
         now = self._clock.now
         ranking = rank(self._heard(), ask, self._policy, now, self._sent, home=order.home)
@@ -208,7 +208,7 @@ class Router:
         outcome = row.outcome
         if isinstance(outcome, Failed) and outcome.kind is FailureKind.QUEUE_TIMEOUT:
             barred = dict.fromkeys(row.intent.earlier_owners, _GONE)
-            order = Order(
+            order = Placement(
                 row.intent.execution_id,
                 request,
                 row.intent.session_id,
@@ -219,11 +219,11 @@ class Router:
             self._judge_refusal(order, needs_slot=True)
         self.book.ended(row, request, owner, self._clock.now)
 
-    def _refused(self, order: Order) -> None:
+    def _refused(self, order: Placement) -> None:
         self._judge_refusal(order, needs_slot=False)
         self.book.refused(order.execution_id, order.request)
 
-    def _judge_refusal(self, order: Order, *, needs_slot: bool) -> None:
+    def _judge_refusal(self, order: Placement, *, needs_slot: bool) -> None:
         """Note who could have taken it: by what the pool was told, and in truth."""
         now, request = self._clock.now, order.request
         for id_, owner in self._owners.items():
@@ -242,7 +242,7 @@ _GONE = Refusal(cause=RefusalCause.ATTEMPTED, detail="it handed the execution on
 
 
 def _target(
-    order: Order, ranking: Ranking, asked: str | None, refusals: Mapping[str, Refusal]
+    order: Placement, ranking: Ranking, asked: str | None, refusals: Mapping[str, Refusal]
 ) -> str | None:
     """As in ``actors.router.dispatcher``: who was asked before, until it refuses; then the session's
     home; then the best.
@@ -258,7 +258,7 @@ def _target(
     return ranking.usable[0].report.id if ranking.usable else None
 
 
-def _intent(order: Order, came_from: str | None) -> Intent:
+def _intent(order: Placement, came_from: str | None) -> Intent:
     return Intent(
         execution_id=order.execution_id,
         request=_ASKED,

@@ -17,7 +17,7 @@ from simulated_traffic import MONDAY, Request, Week
 
 from pool.executions.execution import ExecutionRow
 from pool.executions.outcome import Completed
-from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.reporting import SubscriptionPolicy
 
 DRAINED = MONDAY + WEEK + timedelta(days=2)
 """By then the last turn of the last session has ended."""
@@ -39,7 +39,7 @@ class World:
         self.week = week
         self.clock = Clock(MONDAY)
         seats = SeatOrder(order)
-        policy = SeatPolicy(limits=seats.limits)
+        policy = SubscriptionPolicy(limits=seats.limits)
         self.owners = {each.id: Owner(each, policy, self.clock) for each in week.seats}
         self.router = Router(self.owners, seats, self.clock)
         self.router.book.goes_on = self._next_turn

@@ -27,7 +27,7 @@ from api.demo.standin.server import Server, serving
 from api.demo.standin.standin import Standin
 from pool.admin_api.schedule import floor
 from pool.claude.binary.locate import find_executable
-from pool.claude.transcripts.external_files import BesideFiles
+from pool.claude.transcripts.external_files import ExternalFiles
 from pool.reconciliation.findings import ReportKind
 from pool.usage.model_names import by_base_name
 from pool.usage.records import ModelUsage
@@ -186,7 +186,7 @@ def test_the_real_cli_beside_the_pool_is_told_from_the_pools_runs(
     by_hand = by_hand_in(config_dir, api.url)
     resumed = by_hand_in(config_dir, api.url, "--resume", execution["session_id"])
 
-    seen = BesideFiles().read(config_dir, datetime.now(UTC) - HOUR)
+    seen = ExternalFiles().read(config_dir, datetime.now(UTC) - HOUR)
 
     assert {each.session_id for each in seen} == {by_hand, resumed}
     own = {line.request_id for line in api.standin.bill.lines("hand-token")}

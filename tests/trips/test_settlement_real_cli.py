@@ -35,7 +35,7 @@ from pool.claude.process.spawner import ProcessRunner
 from pool.executions.execution import ExecutionStatus, final_status
 from pool.executions.outcome import Completed, Failed
 from pool.subscriptions.spec import Credential, SubscriptionSpec
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage
 
 MODEL = "claude-sonnet-4-5-20250929"
@@ -56,7 +56,7 @@ def charged(input_tokens: int, output_tokens: int, written: int = 0, read: int =
     return Usage(models={MODEL: counts})
 
 
-RATES = Rates()
+RATES = LearnedPrices()
 for each in (charged(100, 20), charged(100, 1), charged(1, 1, 1), charged(1, 1, 0, 1)):
     RATES = RATES.having_seen(each)
 
@@ -210,7 +210,7 @@ async def test_the_same_kill_without_a_known_price_is_uncertain_until_there_is_o
     seat: Seat,
 ) -> None:
     seat.next("stall", 1000, 50)
-    launch = seat.launch(rates=Rates())
+    launch = seat.launch(rates=LearnedPrices())
     run = await seat.start(launch)
     await seat.stalls()
     await until_printed(run, b"message_start")

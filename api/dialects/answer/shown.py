@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from api.dialects.answer.stops import Speech
 from api.dialects.request.field_support import headers
-from api.dialects.request.request import Asked
+from api.dialects.request.request import DialectRequest
 from api.web.dialect_errors import RunFailed
 from api.web.problems import served
 from pool.executions.execution import Execution, ExecutionStatus
@@ -39,7 +39,7 @@ def pool_part(execution: Execution, ignored: tuple[str, ...]) -> PoolPart:
     )
 
 
-def speech_of(asked: Asked) -> Speech:
+def speech_of(asked: DialectRequest) -> Speech:
     """How the text of an answer is let through."""
     return Speech(asked.stops, at_once=asked.request.json_schema is not None)
 
@@ -71,7 +71,7 @@ def refusal_of(execution: Execution) -> str:
     return execution.error.message if execution.error else ""
 
 
-def answered_text(execution: Execution, asked: Asked) -> str:
+def answered_text(execution: Execution, asked: DialectRequest) -> str:
     """The answer: where a schema was asked for, the JSON of it."""
     if asked.request.json_schema is not None:
         return json.dumps(execution.structured_output, ensure_ascii=False)

@@ -22,7 +22,7 @@ MAX_NAME = 64
 _UNPRINTABLE = re.compile(r"[^A-Za-z0-9_.:\[\] -]")
 
 
-class Fate(StrEnum):
+class FieldSupport(StrEnum):
     HONOURED = "honoured"
     REFUSED = "refused"
     IGNORED = "ignored"
@@ -32,22 +32,22 @@ class Row(NamedTuple):
     """A field by its name, what becomes of it, and what there is to know."""
 
     name: str
-    fate: Fate
+    support: FieldSupport
     note: str
     idle: tuple[Any, ...] = ()
     """Values that ask for nothing."""
 
 
 def _honoured(name: str, note: str) -> Row:
-    return Row(name, Fate.HONOURED, note)
+    return Row(name, FieldSupport.HONOURED, note)
 
 
 def _refused(name: str, note: str, *idle: Any) -> Row:
-    return Row(name, Fate.REFUSED, note, idle)
+    return Row(name, FieldSupport.REFUSED, note, idle)
 
 
 def _ignored(name: str, note: str, *idle: Any) -> Row:
-    return Row(name, Fate.IGNORED, note, idle)
+    return Row(name, FieldSupport.IGNORED, note, idle)
 
 
 _SAMPLING = "the CLI has no setting for it"
@@ -217,7 +217,7 @@ def ignored(sent: Mapping[str, Any], rows: Iterable[Row], inside: str = "") -> t
         row = known.get(path)
         if _is_idle(value, row):
             continue
-        if row is not None and row.fate is Fate.REFUSED:
+        if row is not None and row.support is FieldSupport.REFUSED:
             raise Unsupported(path, row.note)
         names.append(path)
     return tuple(names)
@@ -231,7 +231,7 @@ def pass_over(kind: str, rows: Iterable[Row], where: str) -> None:
     row = next((row for row in rows if row.name == kind), None)
     if row is None:
         raise Unsupported(where, "is of a kind that this pool does not know: leave it out")
-    if row.fate is not Fate.IGNORED:
+    if row.support is not FieldSupport.IGNORED:
         raise Unsupported(where, f"{row.name}: {row.note}")
 
 
@@ -253,5 +253,5 @@ def _printable(name: str) -> str:
 
 def table(rows: Iterable[Row]) -> str:
     """Rows as they stand in README.md."""
-    lines = [f"| `{row.name}` | {row.fate} | {row.note} |" for row in rows]
+    lines = [f"| `{row.name}` | {row.support} | {row.note} |" for row in rows]
     return "\n".join(("| field | | |", "|---|---|---|", *lines))

@@ -32,7 +32,7 @@ class Lenient(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-class Asked(Value):
+class DialectRequest(Value):
     """A request of either dialect, understood."""
 
     request: ExecutionRequest

@@ -23,7 +23,7 @@ from api.web.stream.event_schema import event_schema
 from api.web.stream.sse import HEARTBEAT_SECONDS, MEDIA_TYPE
 from pool.errors import PoolError
 from pool.executions.request import SessionId, SubscriptionId
-from pool.telemetry.events import Happening, HappeningKind, Wanted
+from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind
 
 routes = APIRouter(
     prefix="/v1/events",
@@ -41,20 +41,20 @@ LastEventId = Annotated[
     Header(alias="Last-Event-ID", pattern=_ID, description="The same; it goes before `after`."),
 ]
 Kinds = Annotated[
-    list[HappeningKind] | None,
-    Query(alias="kind", max_length=len(HappeningKind), description="Only these; all without."),
+    list[PoolEventKind] | None,
+    Query(alias="kind", max_length=len(PoolEventKind), description="Only these; all without."),
 ]
 Id = Annotated[str | None, Query(max_length=200)]
 
-_STREAM: Responses = {200: {"content": {MEDIA_TYPE: {"schema": event_schema("Happening")}}}}
+_STREAM: Responses = {200: {"content": {MEDIA_TYPE: {"schema": event_schema("PoolEvent")}}}}
 
 
 def happening_schemas() -> dict[str, Any]:
     """What the document of this route refers to, by name."""
     template = "#/components/schemas/{model}"
-    schema = TypeAdapter(Happening).json_schema(ref_template=template, mode="serialization")
+    schema = TypeAdapter(PoolEvent).json_schema(ref_template=template, mode="serialization")
     known: dict[str, Any] = schema.pop("$defs")
-    return {**known, "Happening": schema}
+    return {**known, "PoolEvent": schema}
 
 
 @routes.get("", response_class=Response, responses=_STREAM)
@@ -73,7 +73,7 @@ async def events(
 
     The newest 5,000 events are kept. An event `gap` says that something may be missing before it.
     """
-    wanted = Wanted(
+    wanted = EventFilter(
         kinds=tuple(kinds or ()),
         subscription_id=subscription_id,
         execution_id=execution_id,
@@ -87,7 +87,9 @@ async def events(
     )
 
 
-async def _told(client: PoolClient, after: str, wanted: Wanted) -> AsyncIterator[ServerSentEvent]:
+async def _told(
+    client: PoolClient, after: str, wanted: EventFilter
+) -> AsyncIterator[ServerSentEvent]:
     try:
         async for told in client.watch(after=after, wanted=wanted):
             happening = told.happening

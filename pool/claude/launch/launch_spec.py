@@ -6,7 +6,7 @@ from typing import Any
 
 from pool.executions.image import Image
 from pool.executions.permissions import AgentSettings, Tool
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.values import Value
 
 
@@ -31,5 +31,5 @@ class Launch(Value):
     agent: AgentSettings = AgentSettings()
     session_total_nano_usd: int | None = None
     """The session's last known running total: the base for CLIs that report only totals."""
-    rates: Rates = Rates()
+    rates: LearnedPrices = LearnedPrices()
     """What the seat's models are known to cost: the price of a run that ends without a result."""

@@ -36,7 +36,7 @@ from pool.claude.outcome.failure import (
     regains_access_at,
 )
 from pool.claude.outcome.message import ending_message, result_message, signal_name
-from pool.claude.output.stream import Reading, is_answer, is_error
+from pool.claude.output.stream import StreamReading, is_answer, is_error
 from pool.claude.output.tokens import count
 from pool.claude.transcripts.transcript import Transcript
 from pool.executions.answer_schema import opened
@@ -61,7 +61,7 @@ _NO_TRANSCRIPT = Transcript()
 
 
 def conclude(
-    reading: Reading, ending: Ending, launch: Launch, transcript: Transcript = _NO_TRANSCRIPT
+    reading: StreamReading, ending: Ending, launch: Launch, transcript: Transcript = _NO_TRANSCRIPT
 ) -> Completed | Failed:
     """How a run ended, what it says, and what it cost.
 
@@ -76,7 +76,7 @@ def conclude(
     return _with_error(reading, reading.result, ending, launch)
 
 
-def _answered(reading: Reading, result: dict[str, Any], launch: Launch) -> Completed | Failed:
+def _answered(reading: StreamReading, result: dict[str, Any], launch: Launch) -> Completed | Failed:
     answer, stop_reason = reading.answer, result.get("stop_reason")
     _, structured = opened(result)
     told = {**_told(reading, launch), "usage": run_usage(reading, launch)}
@@ -91,7 +91,7 @@ def _answered(reading: Reading, result: dict[str, Any], launch: Launch) -> Compl
 
 
 def _missing(
-    reading: Reading, answer: str, result: dict[str, Any], launch: Launch
+    reading: StreamReading, answer: str, result: dict[str, Any], launch: Launch
 ) -> FailureKind | None:
     """What a result that claims to be an answer lacks."""
     structured, stop_reason = result.get("structured_output"), result.get("stop_reason")
@@ -117,7 +117,9 @@ def _not_started(ending: Ending, launch: Launch) -> Failed:
     )
 
 
-def _with_error(reading: Reading, result: dict[str, Any], ending: Ending, launch: Launch) -> Failed:
+def _with_error(
+    reading: StreamReading, result: dict[str, Any], ending: Ending, launch: Launch
+) -> Failed:
     kind, message = _named(reading, result, ending, launch)
     counted = run_usage(reading, launch)
     seen = reading.partial_usage
@@ -145,7 +147,7 @@ def _with_error(reading: Reading, result: dict[str, Any], ending: Ending, launch
 
 
 def _named(
-    reading: Reading, result: dict[str, Any], ending: Ending, launch: Launch
+    reading: StreamReading, result: dict[str, Any], ending: Ending, launch: Launch
 ) -> tuple[FailureKind, str]:
     if ending.ended_by is not None and ending.ended_by is not EndedBy.LINGERED:
         kind = _ENDED[ending.ended_by]
@@ -161,7 +163,7 @@ def _named(
 
 
 def _without_result(
-    reading: Reading, ending: Ending, launch: Launch, transcript: Transcript
+    reading: StreamReading, ending: Ending, launch: Launch, transcript: Transcript
 ) -> Failed:
     kind, detail = _named_without_result(reading, ending, launch)
     seen = evidence(reading, transcript)
@@ -182,7 +184,7 @@ def _without_result(
 
 
 def _named_without_result(
-    reading: Reading, ending: Ending, launch: Launch
+    reading: StreamReading, ending: Ending, launch: Launch
 ) -> tuple[FailureKind, str]:
     if ending.ended_by is not None:
         kind = _ENDED[ending.ended_by]
@@ -219,7 +221,7 @@ def _asked(usage: Usage) -> int:
     return total.input_tokens + total.cache_creation_input_tokens + total.cache_read_input_tokens
 
 
-def _told(reading: Reading, launch: Launch) -> dict[str, Any]:
+def _told(reading: StreamReading, launch: Launch) -> dict[str, Any]:
     """What every end of a run tells."""
     result = reading.result or {}
     uuid = result.get("uuid")

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.output.stream import Reading
+from pool.claude.output.stream import StreamReading
 from pool.claude.output.tokens import message_usage, nano, usage_by_model
 from pool.usage.records import ModelUsage, Usage
 from pool.usage.totals import total_usage
@@ -28,7 +28,7 @@ from pool.usage.totals import total_usage
 _SINCE_LAST = "model_usage_since_last_result"
 
 
-def run_usage(reading: Reading, launch: Launch) -> Usage:
+def run_usage(reading: StreamReading, launch: Launch) -> Usage:
     """Usage of this run alone, as its results tell it; nothing where there is no result."""
     result = _largest(reading)
     if result is None:
@@ -46,7 +46,7 @@ def run_usage(reading: Reading, launch: Launch) -> Usage:
     return Usage(models={reading.model or launch.model: usage})
 
 
-def session_total(reading: Reading, launch: Launch) -> int | None:
+def session_total(reading: StreamReading, launch: Launch) -> int | None:
     """The session's running total after this run, the base of the next difference."""
     result = _largest(reading)
     if result is None or "total_cost_usd" not in result:
@@ -61,7 +61,7 @@ def _tells_a_total_alone(result: dict[str, Any]) -> bool:
     return not _is_told(result) and nano(result.get("total_cost_usd")) > 0
 
 
-def _largest(reading: Reading) -> dict[str, Any] | None:
+def _largest(reading: StreamReading) -> dict[str, Any] | None:
     return max(reading.results, key=lambda one: nano(one.get("total_cost_usd")), default=None)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from pydantic import Field, NonNegativeInt
 
-from pool.claude.output.stream import Reading
+from pool.claude.output.stream import StreamReading
 from pool.claude.transcripts.sighting import Sighting, merged
 from pool.claude.transcripts.transcript import Transcript
 from pool.usage.records import Usage
@@ -39,7 +39,7 @@ class Evidence(Value):
     """Requests beside these answers of which nobody saw an answer begin: billed or not."""
 
 
-def evidence(reading: Reading, transcript: Transcript) -> Evidence:
+def evidence(reading: StreamReading, transcript: Transcript) -> Evidence:
     """What both witnesses know together: each answer once, of each count the larger."""
     spooled = _sightings(reading)
     # The transcript goes first: it alone knows by what name a subagent's model was asked for.
@@ -62,7 +62,7 @@ def _hour_writes(answers: Iterable[Sighting]) -> dict[str, int]:
     return {model: tokens for model, tokens in found.items() if tokens}
 
 
-def _sightings(reading: Reading) -> tuple[Sighting, ...]:
+def _sightings(reading: StreamReading) -> tuple[Sighting, ...]:
     return tuple(
         Sighting(
             message_id=message_id,
@@ -75,7 +75,7 @@ def _sightings(reading: Reading) -> tuple[Sighting, ...]:
     )
 
 
-def _asked_for(model: str, reading: Reading) -> str:
+def _asked_for(model: str, reading: StreamReading) -> str:
     """The name by which an answering model was asked for, which is that of the CLI's own figures.
 
     ``claude-sonnet-4-5`` and ``claude-sonnet-4-5-20250929[1m]`` are both answered by

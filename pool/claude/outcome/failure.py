@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.output.stream import Reading
+from pool.claude.output.stream import StreamReading
 from pool.executions.outcome import FailureKind
 from pool.limits.windows import REJECTED, RateLimitEvent
 
@@ -212,7 +212,7 @@ _REGAINS = re.compile(
 _SPENDING = ("memberSpendLimit", "limitScope", "dailyCapPaused")
 
 
-def failure_kind(reading: Reading, result: dict[str, Any], launch: Launch) -> FailureKind:
+def failure_kind(reading: StreamReading, result: dict[str, Any], launch: Launch) -> FailureKind:
     """The name of what an error result reports."""
     subtype, reason = str(result.get("subtype")), str(result.get("terminal_reason"))
     if result.get("stop_reason") == "refusal":
@@ -237,7 +237,7 @@ def is_ambiguous(kind: FailureKind, result: dict[str, Any]) -> bool:
     return not _names_a_field(result) and _ABOUT_THE_REQUEST.search(_text(result)) is None
 
 
-def regains_access_at(reading: Reading, result: dict[str, Any]) -> datetime | None:
+def regains_access_at(reading: StreamReading, result: dict[str, Any]) -> datetime | None:
     """When a limit of money lifts, if the error says so."""
     if found := _REGAINS.search(_text(result)):
         try:
@@ -264,7 +264,7 @@ def nothing_was_sent(result: dict[str, Any]) -> bool:
     return any(name in _text(result) for name in _NOTHING_WAS_SENT)
 
 
-def _as_told(reading: Reading, result: dict[str, Any]) -> FailureKind | None:
+def _as_told(reading: StreamReading, result: dict[str, Any]) -> FailureKind | None:
     """By what the CLI calls it, by its words, and by the limits that it printed."""
     if result.get("api_error") == "max_output_tokens" and "context window" in _text(result):
         return FailureKind.CONTEXT_FULL  # cut off by the context's end, by the same name
@@ -309,7 +309,7 @@ def _is_about_money(limit: RateLimitEvent) -> bool:
     return named or limit.raw.get("errorCode") == "credits_required"
 
 
-def _hit_a_limit(reading: Reading, result: dict[str, Any]) -> bool:
+def _hit_a_limit(reading: StreamReading, result: dict[str, Any]) -> bool:
     # 2.1.197 names neither `api_error` nor the status. A rejection without a window is a burst;
     # one with overage in use did not stop the run.
     if _status(result) not in {429, None} or not reading.limits:
@@ -334,7 +334,7 @@ def _by_status(result: dict[str, Any]) -> FailureKind | None:
     return FailureKind.SERVER_ERROR if status >= 500 else None
 
 
-def _otherwise(reading: Reading, result: dict[str, Any], launch: Launch) -> FailureKind:
+def _otherwise(reading: StreamReading, result: dict[str, Any], launch: Launch) -> FailureKind:
     if launch.resumes and NO_CONVERSATION in _text(result):
         # `error_during_execution` with no turns; other failures to load a session look the same.
         return FailureKind.SESSION_NOT_FOUND

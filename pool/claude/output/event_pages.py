@@ -1,6 +1,6 @@
 """A page of a run's events, read from its output at a cursor. Blocking: to be called on a thread.
 
-What a line means can depend on lines before it, so a page goes on from a ``Place``: an end of a
+What a line means can depend on lines before it, so a page goes on from a ``ReadPosition``: an end of a
 line, and the reader that came there. Whoever asks from a place that nobody remembers is brought
 there by reading the output from its beginning. A page ends after so many bytes, at the end of a
 line; no more than that and one line is held.
@@ -33,12 +33,12 @@ PAGE_BYTES = 256_000
 """Of output, before a page ends."""
 _PIECE_BYTES = 64_000
 
-Read = Callable[[int, int], Printed | None]
+EventPage = Callable[[int, int], Printed | None]
 """At most so many bytes (the second) from an offset (the first)."""
 
 
 @dataclass(frozen=True)
-class Place:
+class ReadPosition:
     """An end of a line in an output, and the reader that has come there."""
 
     offset: int
@@ -46,11 +46,11 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Extract:
+class EventExtract:
     """What stands after a place, and the place after that."""
 
     events: tuple[Event, ...]
-    place: Place
+    place: ReadPosition
     is_all: bool
     """Nothing more stands there now."""
 
@@ -63,7 +63,9 @@ class _Line:
     printed_at: datetime
 
 
-def place_at(read: Read, cursor: Cursor, attempt: AttemptBegan, *, until: int | None) -> Place:
+def position_at(
+    read: EventPage, cursor: Cursor, attempt: AttemptBegan, *, until: int | None
+) -> ReadPosition:
     """The place of a cursor, read up to from the beginning. ``InvalidRequest`` if there is none."""
     reader, offset = ProgressReader(attempt), 0
     for line in _lines(read, 0, until=until):
@@ -73,7 +75,7 @@ def place_at(read: Read, cursor: Cursor, attempt: AttemptBegan, *, until: int | 
         offset = line.ends
     if offset != cursor.offset:
         raise no_cursor(cursor)
-    return Place(offset, reader)
+    return ReadPosition(offset, reader)
 
 
 def no_cursor(cursor: Cursor) -> InvalidRequest:
@@ -82,8 +84,8 @@ def no_cursor(cursor: Cursor) -> InvalidRequest:
 
 
 def extract(
-    read: Read, place: Place, cursor: Cursor, *, until: int | None, raw: bool = False
-) -> Extract:
+    read: EventPage, place: ReadPosition, cursor: Cursor, *, until: int | None, raw: bool = False
+) -> EventExtract:
     """The events after ``cursor``, which is at ``place``. ``until`` is how far the output is read
     while it goes on; None where the run is over, and its last line may lack its end.
     """
@@ -101,10 +103,10 @@ def extract(
                 after = Cursor(attempt=cursor.attempt, offset=line.begins, events=number)
             events.append(Event(cursor=str(after), progress=progress))
         offset = line.ends
-    return Extract(tuple(events), Place(offset, reader), is_all)
+    return EventExtract(tuple(events), ReadPosition(offset, reader), is_all)
 
 
-def _lines(read: Read, offset: int, *, until: int | None) -> Iterator[_Line]:
+def _lines(read: EventPage, offset: int, *, until: int | None) -> Iterator[_Line]:
     """Whole lines from an offset on; of one beyond the limit nothing but its place."""
     line, begins, length = bytearray(), offset, 0
     printed_at: datetime | None = None

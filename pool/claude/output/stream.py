@@ -1,6 +1,6 @@
 """What the CLI printed, read without doing any I/O.
 
-Bytes go in as they come, in any pieces; a ``Reading`` says what has been understood so far. The
+Bytes go in as they come, in any pieces; a ``StreamReading`` says what has been understood so far. The
 same reader takes a line of JSON a message (``stream-json``), a single object (``json``) and an
 array (``json --verbose``). Messages of unknown types are passed over, lines without any are
 counted, and a line beyond the limit is dropped, so that no output can exhaust the memory.
@@ -34,7 +34,7 @@ _STRUCTURED_OUTPUT = "StructuredOutput"
 _ATTEMPT = AttemptBegan(number=0, subscription_id="", session_id="", model="")
 
 
-class Reading(Value):
+class StreamReading(Value):
     """What one run printed, as far as it was understood."""
 
     init_seen: bool = False
@@ -151,14 +151,14 @@ class StreamReader:
                 self._take_line(line)
             self._extend(rest[-1])
 
-    def close(self) -> Reading:
+    def close(self) -> StreamReading:
         """Take what is left as the last line, and return all that was read."""
         self._end_line()
         return self.reading()
 
-    def reading(self) -> Reading:
+    def reading(self) -> StreamReading:
         """What has been read so far."""
-        return Reading(
+        return StreamReading(
             **self._seen,
             results=tuple(result for result, _ in self._results.values()),
             said=tuple(said for _, said in self._results.values()),

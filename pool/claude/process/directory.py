@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from pool.claude.outcome.ending import Ending
 from pool.claude.output.event_pages import Printed
-from pool.claude.output.stream import Reading, StreamReader
+from pool.claude.output.stream import StreamReader, StreamReading
 from pool.claude.process.identity import ProcessIdentity
 from pool.values import Value
 
@@ -167,7 +167,7 @@ class RunDirectory:
         asked = {"ended_by": "request"} if self.stop_was_requested() else {}
         return _ending({"started": 0, **asked}, stderr)
 
-    def reading(self) -> Reading:
+    def reading(self) -> StreamReading:
         """What the CLI printed. Reads files; limits are as old as the file."""
         try:
             with self.stdout.open("rb") as file:
@@ -177,7 +177,7 @@ class RunDirectory:
                     reader.feed(data)
                 return reader.close()
         except FileNotFoundError:
-            return Reading()
+            return StreamReading()
 
     def never_ran(self) -> bool:
         """Whether it was made and nothing more: no CLI is executed before ``started`` is there, and

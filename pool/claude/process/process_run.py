@@ -13,7 +13,7 @@ import time
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
-from pool.claude.output.stream import Reading
+from pool.claude.output.stream import StreamReading
 from pool.claude.process.directory import LOCK_FD, RunDirectory, Started
 from pool.claude.process.identity import belonging, kill
 from pool.claude.transcripts.files import read_transcript
@@ -70,7 +70,7 @@ class ProcessRun:
 
     async def _settle(self) -> Outcome:
         if self._never_started is not None:
-            return conclude(Reading(), self._never_started, self._launch)
+            return conclude(StreamReading(), self._never_started, self._launch)
         is_overdue = await self._ended()
         ending = await asyncio.to_thread(self.directory.ending)
         if is_overdue and ending.ended_by is None:

@@ -14,7 +14,7 @@ from pydantic import NonNegativeInt
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.evidence import evidence
-from pool.claude.output.stream import Reading
+from pool.claude.output.stream import StreamReading
 from pool.claude.output.tokens import larger
 from pool.claude.transcripts.files import read_transcript
 from pool.claude.transcripts.transcript import Transcript
@@ -45,7 +45,7 @@ async def rescan(launch: Launch, config_dir: Path, recorded: Usage) -> Correctio
 
 def correction(launch: Launch, transcript: Transcript, recorded: Usage) -> Correction | None:
     """What a transcript adds to what was recorded. Pure."""
-    seen = evidence(Reading(), transcript)
+    seen = evidence(StreamReading(), transcript)
     cost = launch.rates.estimate(_larger(recorded, seen.usage), seen.hour_writes)
     missing = _missing(cost.usage, recorded)
     if cost.unpriced or not missing.models:

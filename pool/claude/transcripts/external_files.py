@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pool.claude.output.lines import MAX_LINE_BYTES
 from pool.claude.transcripts.copy import copied_bytes
-from pool.claude.transcripts.external_usage import AnswerSeen, BesideReader
+from pool.claude.transcripts.external_usage import ExternalAnswer, ExternalUsageReader
 from pool.claude.transcripts.files import MAX_SUBAGENTS
 
 MAX_SESSIONS = 2_000
@@ -28,13 +28,13 @@ MAX_BYTES_AT_ONCE = 64 * 1024 * 1024
 @dataclass
 class _File:
     inode: int
-    reader: BesideReader
+    reader: ExternalUsageReader
     copied: int
     """Bytes from its beginning that tell of another subscription."""
     offset: int = 0
     """Behind the line that was read last."""
 
-    def take(self, line: bytes) -> AnswerSeen | None:
+    def take(self, line: bytes) -> ExternalAnswer | None:
         seen = self.reader.take(line)
         return seen if self.offset > self.copied else None
 
@@ -45,15 +45,15 @@ class _Session:
     files: dict[Path, _File] = field(default_factory=dict)
 
 
-class BesideFiles:
+class ExternalFiles:
     """The sessions of one config directory, and how far each was read."""
 
     def __init__(self) -> None:
         self._sessions: dict[Path, _Session] = {}
 
-    def read(self, config_dir: Path, since: datetime) -> tuple[AnswerSeen, ...]:
+    def read(self, config_dir: Path, since: datetime) -> tuple[ExternalAnswer, ...]:
         """What was added since the last reading to sessions that were used after ``since``."""
-        found: list[AnswerSeen] = []
+        found: list[ExternalAnswer] = []
         paths = _used_after(config_dir, since)
         self._sessions = {path: self._sessions.get(path, _Session()) for path in paths}
         left = MAX_BYTES_AT_ONCE
@@ -108,7 +108,7 @@ def _added(path: Path, session: _Session, limit: int) -> Iterator[bytes]:
             return
         with path.open("rb") as opened:
             inode = os.fstat(opened.fileno()).st_ino
-            new = _File(inode, BesideReader(session.prompt_ids), copied_bytes(path))
+            new = _File(inode, ExternalUsageReader(session.prompt_ids), copied_bytes(path))
             file = session.files.setdefault(path, new)
             opened.seek(file.offset)
             while limit > 0 and (line := opened.readline(MAX_LINE_BYTES)):

@@ -24,14 +24,14 @@ _DERIVED = 5
 MAX_TEXT = 100
 
 
-class AnswerSeen(Value):
+class ExternalAnswer(Value):
     """An answer that somebody beside the pool was given."""
 
     sighting: Sighting
     at: Instant
     session_id: str | None
 
-    def and_also(self, other: AnswerSeen) -> AnswerSeen:
+    def and_also(self, other: ExternalAnswer) -> ExternalAnswer:
         """What two sightings of the answer say together; it is as old as the first."""
         return self.model_copy(
             update={
@@ -41,7 +41,7 @@ class AnswerSeen(Value):
         )
 
 
-class BesideReader:
+class ExternalUsageReader:
     """Reads one file of a session, line by line: the session's own, or that of a subagent. Lines
     that are torn, no JSON, or of unknown types are passed over.
     """
@@ -53,7 +53,7 @@ class BesideReader:
         self._is_pools = False
         self._prompt_ids = prompt_ids
 
-    def take(self, line: bytes) -> AnswerSeen | None:
+    def take(self, line: bytes) -> ExternalAnswer | None:
         """Take the next line; the answer that it tells of, if it is not the pool's."""
         entry = message_of(line)
         match entry.get("type"):
@@ -85,13 +85,13 @@ def is_pools(prompt_uuid: Any) -> bool:
         return False
 
 
-def _answer(entry: dict[str, Any]) -> AnswerSeen | None:
+def _answer(entry: dict[str, Any]) -> ExternalAnswer | None:
     sighting, at = sighting_of(entry), _instant(entry.get("timestamp"))
     if sighting is None or at is None or len(sighting.message_id) > MAX_TEXT:
         return None
     session_id = entry.get("sessionId")
     known = isinstance(session_id, str) and session_id.isascii() and len(session_id) <= MAX_TEXT
-    return AnswerSeen(sighting=sighting, at=at, session_id=session_id if known else None)
+    return ExternalAnswer(sighting=sighting, at=at, session_id=session_id if known else None)
 
 
 def _instant(text: Any) -> datetime | None:

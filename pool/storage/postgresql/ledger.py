@@ -25,8 +25,7 @@ from pool.storage.paging import (
     page,
     usage_below,
 )
-from pool.storage.postgresql import executions, records
-from pool.storage.postgresql import subscription as seat
+from pool.storage.postgresql import executions, records, subscription
 from pool.storage.postgresql.connection.commits import Commits
 from pool.storage.postgresql.connection.failures import no_backup
 from pool.storage.postgresql.connection.statements import (
@@ -56,11 +55,11 @@ async def _settle(db: Db, subscription_id: str, settlement: Settlement) -> bool:
     if settlement.record is not None:
         await records.add(db, subscription_id, settlement.record)
     if settlement.session is not None:
-        await seat.use_session(db, subscription_id, settlement.session)
+        await subscription.use_session(db, subscription_id, settlement.session)
     if settlement.standing is not None:
-        await seat.stand(db, subscription_id, settlement.standing)
+        await subscription.stand(db, subscription_id, settlement.standing)
     if settlement.limits:
-        await seat.observe(db, subscription_id, settlement.limits)
+        await subscription.observe(db, subscription_id, settlement.limits)
     return True
 
 
@@ -73,7 +72,7 @@ async def _recover(db: Db, subscription_id: str, epoch: int, since: datetime) ->
         costs=await records.costs_since(db, subscription_id, since),
         open=await executions.still_open(db, subscription_id),
         standing=Standing() if standing is None else read_document(Standing, standing),
-        windows=await seat.windows(db, subscription_id),
+        windows=await subscription.windows(db, subscription_id),
         totals=await records.lifetime(db, subscription_id, executions_ended),
         recent_costs=await records.recent_costs(db, subscription_id),
         last_session_id=session_id,
@@ -151,7 +150,7 @@ class PostgresqlLedger:
         return await self._write(records.add, record)
 
     async def stand(self, standing: Standing) -> None:
-        await self._write(seat.stand, standing)
+        await self._write(subscription.stand, standing)
 
     async def execution(self, execution_id: str) -> ExecutionRow | None:
         return await self._read(executions.find, execution_id)
@@ -170,7 +169,7 @@ class PostgresqlLedger:
         return page("executions", limit, found, lambda row: read_document(ExecutionRow, row[2]))
 
     async def session(self, session_id: str) -> SessionTotal | None:
-        return await self._read(seat.session, session_id)
+        return await self._read(subscription.session, session_id)
 
     async def usage(
         self,

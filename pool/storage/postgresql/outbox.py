@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pool.alerts.alerts import Alert
 from pool.alerts.delivery import Delivery, ListedAlert
-from pool.alerts.thresholds import Level
+from pool.alerts.thresholds import AlertState
 from pool.storage.documents import instant, micros, read_document, readable
 from pool.storage.outbox import (
     MOST_ALERTS,
@@ -58,12 +58,12 @@ class PostgresqlOutbox:
         self._check_open()
         return await self._transactions.read(work)
 
-    async def levels(self) -> tuple[Level, ...]:
+    async def levels(self) -> tuple[AlertState, ...]:
         found = await self._read(lambda db: rows(db, _SQL["levels"], {}))
-        return tuple(readable(Level, (row[0] for row in found)))
+        return tuple(readable(AlertState, (row[0] for row in found)))
 
     async def add(
-        self, raised: Sequence[Raising], levels: Sequence[Level] = ()
+        self, raised: Sequence[Raising], levels: Sequence[AlertState] = ()
     ) -> tuple[Alert, ...]:
         added: dict[str, Alert] = {}  # done again, an alert is there already
 

@@ -68,7 +68,7 @@ class PostgresqlStores:
         name = f"{self._address.name} reconciler"
         connections = await Connections.joined(self._address)
         try:
-            takeover = _Takeover(name, OWNER, patience, has_seat=False)
+            takeover = _Takeover(name, OWNER, patience, has_subscription=False)
             epoch = await _opened(name, connections, patience, takeover)
         except BaseException:
             await connections.left()
@@ -80,11 +80,11 @@ class _Takeover:
     """One more epoch of a subscription."""
 
     def __init__(
-        self, store: str, subscription_id: str, patience: float, *, has_seat: bool = True
+        self, store: str, subscription_id: str, patience: float, *, has_subscription: bool = True
     ) -> None:
         self._store = store
         self._patience = patience
-        self._has_seat = has_seat
+        self._has_subscription = has_subscription
         self._mine = {
             "subscription_id": subscription_id,
             "holder": f"{this_process()} on {socket.gethostname()}",
@@ -103,7 +103,7 @@ class _Takeover:
         await db.execute("BEGIN")
         await db.execute(f"SET LOCAL lock_timeout = {max(1, round(self._patience * 1000))}")
         epoch: int = (await first_row(db, _SQL["take"], self._mine))[0]
-        if self._has_seat:
+        if self._has_subscription:
             await run(db, _SQL["seat"], self._mine)
         await db.execute("COMMIT")
         return epoch

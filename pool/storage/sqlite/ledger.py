@@ -29,8 +29,7 @@ from pool.storage.paging import (
     usage_below,
 )
 from pool.storage.protocol import LedgerPortion
-from pool.storage.sqlite import executions, records
-from pool.storage.sqlite import subscription as seat
+from pool.storage.sqlite import executions, records, subscription
 from pool.storage.sqlite.commits import Commits
 from pool.storage.sqlite.connection import copy_into
 from pool.storage.sqlite.statements import first_row, run_all, statements
@@ -51,11 +50,11 @@ def _settle(db: apsw.Connection, settlement: Settlement) -> bool:
     if settlement.record is not None:
         records.add(db, settlement.record)
     if settlement.session is not None:
-        seat.use_session(db, settlement.session)
+        subscription.use_session(db, settlement.session)
     if settlement.standing is not None:
-        seat.stand(db, settlement.standing)
+        subscription.stand(db, settlement.standing)
     if settlement.limits:
-        seat.observe(db, settlement.limits)
+        subscription.observe(db, settlement.limits)
     return True
 
 
@@ -67,7 +66,7 @@ def _recover(db: apsw.Connection, epoch: int, since: datetime) -> Recovery:
         costs=records.costs_since(db, since),
         open=executions.still_open(db),
         standing=Standing() if standing is None else read_document(Standing, standing),
-        windows=seat.windows(db),
+        windows=subscription.windows(db),
         totals=records.lifetime(db, executions_ended),
         recent_costs=records.recent_costs(db),
         last_session_id=session_id,
@@ -123,7 +122,7 @@ class SqliteLedger:
         return await self._commits.write(partial(records.add, record=record))
 
     async def stand(self, standing: Standing) -> None:
-        await self._commits.write(partial(seat.stand, standing=standing))
+        await self._commits.write(partial(subscription.stand, standing=standing))
 
     async def execution(self, execution_id: str) -> ExecutionRow | None:
         return await self._commits.read(partial(executions.find, execution_id=execution_id))
@@ -148,7 +147,7 @@ class SqliteLedger:
         return await self._commits.read(work)
 
     async def session(self, session_id: str) -> SessionTotal | None:
-        return await self._commits.read(partial(seat.session, session_id=session_id))
+        return await self._commits.read(partial(subscription.session, session_id=session_id))
 
     async def usage(
         self,

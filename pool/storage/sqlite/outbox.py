@@ -10,7 +10,7 @@ import apsw
 
 from pool.alerts.alerts import Alert
 from pool.alerts.delivery import Delivery, ListedAlert
-from pool.alerts.thresholds import Level
+from pool.alerts.thresholds import AlertState
 from pool.storage.documents import instant, micros, read_document, readable
 from pool.storage.outbox import (
     MOST_ALERTS,
@@ -35,14 +35,14 @@ class SqliteOutbox:
     def __init__(self, commits: Commits) -> None:
         self._commits = commits
 
-    async def levels(self) -> tuple[Level, ...]:
-        def work(db: apsw.Connection) -> tuple[Level, ...]:
-            return tuple(readable(Level, (row[0] for row in db.execute(_SQL["levels"]))))
+    async def levels(self) -> tuple[AlertState, ...]:
+        def work(db: apsw.Connection) -> tuple[AlertState, ...]:
+            return tuple(readable(AlertState, (row[0] for row in db.execute(_SQL["levels"]))))
 
         return await self._commits.read(work)
 
     async def add(
-        self, raised: Sequence[Raising], levels: Sequence[Level] = ()
+        self, raised: Sequence[Raising], levels: Sequence[AlertState] = ()
     ) -> tuple[Alert, ...]:
         def work(db: apsw.Connection) -> tuple[Alert, ...]:
             db.executemany(_SQL["set_level"], in_order(levels))

@@ -15,9 +15,9 @@ from localpool import NOON, SONNET, LocalPool, ManualClock
 from receiver import SECRET, Receiver
 from reports import report_at, state
 
-from actors.alerts.delivery import HELD, Courier
-from actors.alerts.monitor import Alerting
-from actors.alerts.webhook_sender import Posting
+from actors.alerts.delivery import HELD, AlertDelivery
+from actors.alerts.monitor import AlertMonitor
+from actors.alerts.webhook_sender import WebhookSender
 from actors.router.dispatcher import DispatchSettings
 from actors.router.router import Router, RouterSettings
 from pool.alerts.alerts import AlertKind, AlertSettings, happened
@@ -53,8 +53,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def posting() -> AsyncIterator[Posting]:
-    posting = Posting(seconds=5)
+async def posting() -> AsyncIterator[WebhookSender]:
+    posting = WebhookSender(seconds=5)
     yield posting
     await posting.close()
 
@@ -71,20 +71,22 @@ def outbox(directory: Directory) -> Outbox:
     return directory.outbox
 
 
-def courier(hook: Webhook, outbox: Outbox, posting: Posting, clock: ManualClock) -> Courier:
-    return Courier(hook, outbox, posting, clock, timedelta(hours=SETTINGS.give_up_hours))
+def courier(
+    hook: Webhook, outbox: Outbox, posting: WebhookSender, clock: ManualClock
+) -> AlertDelivery:
+    return AlertDelivery(hook, outbox, posting, clock, timedelta(hours=SETTINGS.give_up_hours))
 
 
-Start = Callable[..., Awaitable[Alerting]]
+Start = Callable[..., Awaitable[AlertMonitor]]
 
 
 @pytest.fixture
 async def start(outbox: Outbox, clock: ManualClock) -> AsyncIterator[Start]:
     """An alerting that follows nothing new, with its couriers at work."""
-    started: list[Alerting] = []
+    started: list[AlertMonitor] = []
 
-    async def begin(*webhooks: Webhook) -> Alerting:
-        alerting = Alerting(outbox, webhooks, SETTINGS, clock)
+    async def begin(*webhooks: Webhook) -> AlertMonitor:
+        alerting = AlertMonitor(outbox, webhooks, SETTINGS, clock)
         alerting.follow(lambda: ((), ()))
         started.append(alerting)
         return alerting
@@ -111,7 +113,7 @@ async def test_a_crossing_reaches_a_receiver_that_can_verify_it(
 async def test_it_is_told_once_however_often_it_is_seen_and_whoever_sees_it(
     outbox: Outbox, clock: ManualClock
 ) -> None:
-    routers = [Alerting(outbox, (), SETTINGS, clock) for _ in range(4)]
+    routers = [AlertMonitor(outbox, (), SETTINGS, clock) for _ in range(4)]
 
     told = await asyncio.gather(
         *(each.consider([report(81, minutes)]) for minutes in range(5) for each in routers)
@@ -138,15 +140,17 @@ async def test_a_webhook_is_told_only_the_kinds_it_asked_for(
 
 
 async def test_what_was_raised_before_a_crash_is_delivered_after_it_under_the_same_id(
-    tmp_path: Path, receiver: Receiver, posting: Posting, clock: ManualClock
+    tmp_path: Path, receiver: Receiver, posting: WebhookSender, clock: ManualClock
 ) -> None:
     hook = webhook(receiver.url())
     before = await SqliteStores(tmp_path).open_directory()
-    (told,) = await Alerting(before.outbox, [hook], SETTINGS, clock, posting).consider([report(81)])
+    (told,) = await AlertMonitor(before.outbox, [hook], SETTINGS, clock, posting).consider(
+        [report(81)]
+    )
     await before.close()  # it dies before its couriers began
 
     after = await SqliteStores(tmp_path).open_directory()
-    again = await Alerting(after.outbox, [hook], SETTINGS, clock, posting).consider(
+    again = await AlertMonitor(after.outbox, [hook], SETTINGS, clock, posting).consider(
         [report(82, minutes=1)]
     )
     await courier(hook, after.outbox, posting, clock).deliver_due()
@@ -157,10 +161,10 @@ async def test_what_was_raised_before_a_crash_is_delivered_after_it_under_the_sa
 
 
 async def test_a_delivery_that_died_on_its_way_is_made_again_under_the_same_id(
-    outbox: Outbox, receiver: Receiver, posting: Posting, clock: ManualClock
+    outbox: Outbox, receiver: Receiver, posting: WebhookSender, clock: ManualClock
 ) -> None:
     hook = webhook(receiver.url())
-    (told,) = await Alerting(outbox, [hook], SETTINGS, clock, posting).consider([report(81)])
+    (told,) = await AlertMonitor(outbox, [hook], SETTINGS, clock, posting).consider([report(81)])
     taken = await outbox.take("ops", NOON, NOON + HELD)
     assert taken is not None
     await posting.post(hook, taken.alert, NOON)  # it was sent, and nobody noted it
@@ -175,11 +179,11 @@ async def test_a_delivery_that_died_on_its_way_is_made_again_under_the_same_id(
 
 
 async def test_errors_are_tried_again_until_it_is_taken(
-    outbox: Outbox, receiver: Receiver, posting: Posting, clock: ManualClock
+    outbox: Outbox, receiver: Receiver, posting: WebhookSender, clock: ManualClock
 ) -> None:
     receiver.script = [500, 500, 503]
     hook = webhook(receiver.url())
-    await Alerting(outbox, [hook], SETTINGS, clock, posting).consider([report(81)])
+    await AlertMonitor(outbox, [hook], SETTINGS, clock, posting).consider([report(81)])
 
     for _ in range(6):
         await courier(hook, outbox, posting, clock).deliver_due()
@@ -196,11 +200,11 @@ async def test_errors_are_tried_again_until_it_is_taken(
 
 
 async def test_a_retry_after_is_waited_for(
-    outbox: Outbox, receiver: Receiver, posting: Posting, clock: ManualClock
+    outbox: Outbox, receiver: Receiver, posting: WebhookSender, clock: ManualClock
 ) -> None:
     receiver.script, receiver.answer_headers = [429], {"retry-after": "900"}
     hook = webhook(receiver.url())
-    await Alerting(outbox, [hook], SETTINGS, clock, posting).consider([report(81)])
+    await AlertMonitor(outbox, [hook], SETTINGS, clock, posting).consider([report(81)])
 
     await courier(hook, outbox, posting, clock).deliver_due()
 
@@ -210,13 +214,13 @@ async def test_a_retry_after_is_waited_for(
 async def test_it_is_given_up_after_a_day_with_a_line_in_the_log(
     outbox: Outbox,
     receiver: Receiver,
-    posting: Posting,
+    posting: WebhookSender,
     clock: ManualClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     receiver.script = [500] * 100
     hook = webhook(receiver.url(path="/secret-path"))
-    (told,) = await Alerting(outbox, [hook], SETTINGS, clock, posting).consider([report(81)])
+    (told,) = await AlertMonitor(outbox, [hook], SETTINGS, clock, posting).consider([report(81)])
 
     while due_at := await outbox.next_due("ops"):
         clock.now = due_at
@@ -250,7 +254,7 @@ async def test_a_webhook_that_hangs_keeps_no_other_waiting(
 
 async def test_single_happenings_are_kept_once(outbox: Outbox, clock: ManualClock) -> None:
     alert = happened(AlertKind.USAGE_DIFFERS, "sub1", "it differs", key="2026-01-28", now=NOON)
-    alerting = Alerting(outbox, (), SETTINGS, clock)
+    alerting = AlertMonitor(outbox, (), SETTINGS, clock)
 
     assert await alerting.raise_(alert)
     assert not await alerting.raise_(alert)
@@ -260,7 +264,7 @@ async def test_the_pool_is_judged_only_when_everybody_was_heard_of(
     outbox: Outbox, clock: ManualClock
 ) -> None:
     empty = report_at(state(spent_usd="500"))
-    alerting = Alerting(outbox, (), SETTINGS, clock)
+    alerting = AlertMonitor(outbox, (), SETTINGS, clock)
 
     some = await alerting.consider([empty], unheard=["sub2"])
     everybody = await alerting.consider([empty])
@@ -277,7 +281,7 @@ async def test_evidence_that_quotes_the_cli_is_not_in_the_log(
         AlertKind.COOLDOWN, "sub1", "it rests", key="1", now=NOON, data={"reason": "what it said"}
     )
 
-    await Alerting(outbox, (), SETTINGS, clock).raise_(alert)
+    await AlertMonitor(outbox, (), SETTINGS, clock).raise_(alert)
 
     assert [each.getMessage() for each in caplog.records] == ["alert raised"]
     assert "what it said" not in str(vars(caplog.records[0]))
@@ -288,14 +292,14 @@ async def with_webhooks(pool: LocalPool, *webhooks: Webhook) -> LocalPool:
     await pool.router.close()
     pool.router = await Router.activate(
         await pool.stores.open_directory(),
-        pool.peers,
+        pool.actors,
         RouterSettings(
             dispatch=DispatchSettings(default_model=SONNET, timeout_seconds=600),
             webhooks=webhooks,
         ),
         pool.clock,
     )
-    pool.peers.the_router = pool.router
+    pool.actors.the_router = pool.router
     await pool.router.reports()
     return pool
 

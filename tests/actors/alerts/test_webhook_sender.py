@@ -7,7 +7,7 @@ import pytest
 from localpool import NOON
 from receiver import SECRET, Receiver
 
-from actors.alerts.webhook_sender import Posting
+from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.alerts import Alert, AlertKind, happened
 from pool.alerts.ssrf import Address
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
@@ -30,13 +30,15 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def posting() -> AsyncIterator[Posting]:
-    posting = Posting(seconds=2)
+async def posting() -> AsyncIterator[WebhookSender]:
+    posting = WebhookSender(seconds=2)
     yield posting
     await posting.close()
 
 
-async def test_a_receiver_can_verify_what_it_was_sent(posting: Posting, receiver: Receiver) -> None:
+async def test_a_receiver_can_verify_what_it_was_sent(
+    posting: WebhookSender, receiver: Receiver
+) -> None:
     answer = await posting.post(webhook(receiver.url(path="/hook?a=1")), alert(), NOON)
 
     (sent,) = receiver.received
@@ -55,7 +57,7 @@ async def test_a_name_is_connected_to_at_the_address_that_was_judged(receiver: R
         asked.append(host)
         return (ip_address("127.0.0.1"),)
 
-    posting = Posting(resolve)
+    posting = WebhookSender(resolve)
     answer = await posting.post(webhook(receiver.url("hooks.invalid")), alert(), NOON)
     await posting.close()
 
@@ -80,7 +82,7 @@ async def test_a_name_is_connected_to_at_the_address_that_was_judged(receiver: R
     ],
 )
 async def test_nothing_is_sent_to_an_address_that_is_not_public(
-    posting: Posting, receiver: Receiver, host: str
+    posting: WebhookSender, receiver: Receiver, host: str
 ) -> None:
     answer = await posting.post(webhook(receiver.url(host), allow_private=False), alert(), NOON)
 
@@ -95,7 +97,7 @@ async def test_a_name_is_judged_anew_at_every_delivery(receiver: Receiver) -> No
     async def resolve(host: str, port: int) -> Sequence[Address]:
         return tuple(ip_address(each) for each in answers.pop(0))
 
-    posting = Posting(resolve)
+    posting = WebhookSender(resolve)
     url = receiver.url("hooks.invalid")
     first = await posting.post(webhook(url), alert(), NOON)
     rebound = await posting.post(webhook(url, allow_private=False), alert(), NOON)
@@ -106,7 +108,7 @@ async def test_a_name_is_judged_anew_at_every_delivery(receiver: Receiver) -> No
     assert len(receiver.received) == 1
 
 
-async def test_no_redirect_is_followed(posting: Posting, receiver: Receiver) -> None:
+async def test_no_redirect_is_followed(posting: WebhookSender, receiver: Receiver) -> None:
     elsewhere = await Receiver().start()
     receiver.script = [302, 307, 308]
     receiver.answer_headers = {"location": elsewhere.url()}
@@ -120,7 +122,7 @@ async def test_no_redirect_is_followed(posting: Posting, receiver: Receiver) -> 
 
 
 async def test_a_receiver_that_hangs_is_left_after_a_while(receiver: Receiver) -> None:
-    posting = Posting(seconds=0.2)
+    posting = WebhookSender(seconds=0.2)
     receiver.script = [0]
 
     answer = await posting.post(webhook(receiver.url()), alert(), NOON)
@@ -133,7 +135,7 @@ async def test_the_next_address_is_tried_where_one_takes_no_connection(receiver:
     async def resolve(host: str, port: int) -> Sequence[Address]:
         return ip_address("127.77.77.77"), ip_address("127.0.0.1")
 
-    posting = Posting(resolve, seconds=5)
+    posting = WebhookSender(resolve, seconds=5)
     answer = await posting.post(webhook(receiver.url("hooks.invalid")), alert(), NOON)
     await posting.close()
 
@@ -141,7 +143,7 @@ async def test_the_next_address_is_tried_where_one_takes_no_connection(receiver:
 
 
 @pytest.mark.parametrize("host", ["no-such-name.invalid", "127.0.0.1"])
-async def test_a_problem_never_quotes_the_url(posting: Posting, host: str) -> None:
+async def test_a_problem_never_quotes_the_url(posting: WebhookSender, host: str) -> None:
     answer = await posting.post(webhook(f"http://{host}:1/token-abc"), alert(), NOON)
 
     assert answer.status is None
@@ -156,7 +158,7 @@ async def test_a_proxy_of_the_environment_is_not_asked(
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
 
-    posting = Posting()
+    posting = WebhookSender()
     await posting.post(webhook(receiver.url()), alert(), NOON)
     await posting.close()
     await proxy.close()

@@ -15,7 +15,7 @@ import pytest
 
 from actors.client.blocking import BlockingPoolClient
 from actors.client.client import PoolClient
-from actors.runtime.shells import RayPeers
+from actors.runtime.shells import RayActors
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -122,7 +122,7 @@ def test_a_client_is_sent_while_it_is_used_and_begins_anew_where_it_arrives() ->
 
 
 def test_what_is_sent_is_small() -> None:
-    assert len(pickle.dumps(blocking(PoolClient(RayPeers("pool"))))) < 400
+    assert len(pickle.dumps(blocking(PoolClient(RayActors("pool"))))) < 400
 
 
 def test_a_stream_that_is_left_early_is_closed() -> None:

@@ -13,14 +13,14 @@ from localpool import NOON, FakeRunner, LocalPool
 from seats import limit
 
 from actors.client.client import PoolClient, now_in_utc
-from actors.client.concurrency import InFlight
+from actors.client.concurrency import ConcurrencyLimit
 from actors.client.retry import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
-    Patience,
+    RetrySchedule,
     pause_seconds,
 )
-from actors.runtime.shells import RayPeers
+from actors.runtime.shells import RayActors
 from pool.errors import Exhausted, InvalidRequest
 from pool.executions.execution import ExecutionStatus
 from pool.subscriptions.spec import SubscriptionChange
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(60)
 
 async def at_the_owners(pool: LocalPool) -> int:
     """How many executions the owners hold at this instant."""
-    reports = [await each.next_report(-1, -1, 0) for each in pool.peers.subscriptions.values()]
+    reports = [await each.next_report(-1, -1, 0) for each in pool.actors.subscriptions.values()]
     return sum(each.running + each.queued for each in reports)
 
 
@@ -44,7 +44,7 @@ async def full(pool: LocalPool) -> list[Any]:
 async def test_a_client_has_so_many_on_their_way_and_no_more(
     pool: LocalPool, runner: FakeRunner
 ) -> None:
-    client = PoolClient(pool.peers, pool.clock, max_in_flight=3)
+    client = PoolClient(pool.actors, pool.clock, max_in_flight=3)
 
     asked = [asyncio.create_task(client.execute(ask(f"{SLOW} {n}"))) for n in range(7)]
     most = 0
@@ -61,7 +61,7 @@ async def test_a_client_has_so_many_on_their_way_and_no_more(
 async def test_streams_take_places_too_and_give_them_back(
     pool: LocalPool, runner: FakeRunner
 ) -> None:
-    client = PoolClient(pool.peers, pool.clock, max_in_flight=1)
+    client = PoolClient(pool.actors, pool.clock, max_in_flight=1)
     stream = client.stream(ask(SLOW))
     await anext(stream)
 
@@ -74,7 +74,7 @@ async def test_streams_take_places_too_and_give_them_back(
 
 
 def test_in_another_event_loop_all_places_are_free() -> None:
-    in_flight = InFlight(1)
+    in_flight = ConcurrencyLimit(1)
 
     async def crowded() -> int:
         most = held = 0
@@ -95,17 +95,17 @@ def test_in_another_event_loop_all_places_are_free() -> None:
 
 def test_a_client_without_a_place_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="max_in_flight"):
-        PoolClient(RayPeers("pool"), max_in_flight=0)
+        PoolClient(RayActors("pool"), max_in_flight=0)
 
 
 def test_a_client_is_small_to_send_and_arrives_as_it_was() -> None:
-    sent = pickle.dumps(PoolClient(RayPeers("elsewhere"), max_in_flight=5))
+    sent = pickle.dumps(PoolClient(RayActors("elsewhere"), max_in_flight=5))
 
     arrived = pickle.loads(sent)
 
     assert len(sent) < 300
     assert (now_in_utc, 5) == (arrived._clock, arrived._in_flight.most)
-    assert arrived._peers._namespace == "elsewhere"
+    assert arrived._actors._namespace == "elsewhere"
 
 
 # -- patience ------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_an_announced_relief_is_not_slept_past() -> None:
 
 
 def test_the_last_pause_ends_with_the_patience() -> None:
-    assert Patience(0).pause(None, NOON) is None
-    pause = Patience(0.01).pause(None, NOON)
+    assert RetrySchedule(0).pause(None, NOON) is None
+    pause = RetrySchedule(0.01).pause(None, NOON)
     assert pause is not None
     assert pause <= 0.01

@@ -51,7 +51,7 @@ class World:
     folder: Path
     clock: ManualClock
     mind: AdminStandin
-    peers: LedgerPeers
+    actors: LedgerPeers
     sleeper: Sleeper
     organizations: list[dict[str, Any]]
     settings: dict[str, Any] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class World:
         """A new life. It looks when it is told to, not by itself."""
         self.reconciler = Reconciler(
             await SqliteStores(self.folder).open_reconciliations(),
-            self.peers,  # type: ignore[arg-type] # as much of it as is asked for
+            self.actors,  # type: ignore[arg-type] # as much of it as is asked for
             ReconcilerSettings(
                 organizations=tuple(Organization(**each) for each in self.organizations),
                 settings=ReconciliationSettings(**self.settings),
@@ -115,21 +115,21 @@ class World:
 async def world(tmp_path: Path, clock: ManualClock) -> AsyncIterator[World]:
     """An organization with one API key, seen first at midnight."""
     mind = AdminStandin(Bill(), clock)
-    peers = LedgerPeers(tmp_path)
-    await peers.add("key1")
+    actors = LedgerPeers(tmp_path)
+    await actors.add("key1")
     organization = {"id": "acme", "admin_key_env": "ACME_KEY", "subscriptions": ["key1"]}
-    world = World(tmp_path, clock, mind, peers, Sleeper(clock), [organization])
+    world = World(tmp_path, clock, mind, actors, Sleeper(clock), [organization])
     clock.now = MIDNIGHT
     await world.begin()
     await world.look()
     yield world
     await world.end()
-    await peers.close()
+    await actors.close()
 
 
 @pytest.fixture
 def seat(world: World) -> LedgerSeat:
-    return world.peers.seats["key1"]
+    return world.actors.seats["key1"]
 
 
 def after(hour: int, world: World) -> None:
@@ -186,7 +186,7 @@ async def test_use_beside_the_pool_is_found(
     (told,) = [each for each in caplog.records if each.message == "reconciliation differs"]
     assert vars(told)["reconciliation_id"] == row.id
     assert vars(told)["difference_usd"] == 4.5
-    assert [alert.data["reconciliation_id"] for alert in world.peers.alerts] == [row.id]
+    assert [alert.data["reconciliation_id"] for alert in world.actors.alerts] == [row.id]
 
 
 async def test_what_anthropic_does_not_report_is_found(world: World, seat: LedgerSeat) -> None:
@@ -248,7 +248,7 @@ async def test_dollars_of_a_day_are_compared_with_the_cost_report(
 
 
 async def test_a_seat_of_a_team_is_compared_by_person_and_day(world: World) -> None:
-    seat = await world.peers.add("seat1", kind="team", email="User1@example.com")
+    seat = await world.actors.add("seat1", kind="team", email="User1@example.com")
     world.organizations[0]["subscriptions"] = ["seat1"]
     world.organizations[0]["emails"] = ["user2@example.com"]
     world.mind.person(SEAT, "user1@example.com")
@@ -275,7 +275,7 @@ async def test_a_seat_of_a_team_is_compared_by_person_and_day(world: World) -> N
 
 @pytest.mark.parametrize("kind", ["pro", "max"])
 async def test_a_pro_or_max_seat_never_matches(world: World, kind: str) -> None:
-    await world.peers.add("seat1", kind=kind)
+    await world.actors.add("seat1", kind=kind)
     world.organizations[0]["subscriptions"] = ["seat1"]
     await world.end()
     await world.begin()
@@ -293,7 +293,7 @@ async def test_a_pro_or_max_seat_never_matches(world: World, kind: str) -> None:
 async def test_beside_what_matches_stands_what_cannot_be_compared(
     world: World, seat: LedgerSeat
 ) -> None:
-    await world.peers.add("seat1", kind="max")
+    await world.actors.add("seat1", kind="max")
     world.organizations[0]["subscriptions"] = ["key1", "seat1", "nobody"]
     await world.end()
     await world.begin()
@@ -590,7 +590,7 @@ async def test_downtime_beyond_the_bound_is_not_made_up_for(world: World) -> Non
 
 
 async def test_two_entries_with_one_key_share_its_minute(world: World) -> None:
-    await world.peers.add("key2")
+    await world.actors.add("key2")
     world.organizations.append({"id": "b", "admin_key_env": "ACME_KEY", "subscriptions": ["key2"]})
     await world.end()
     await world.begin()

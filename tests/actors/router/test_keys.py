@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
 
-from actors.router.keys import Keyring
+from actors.router.keys import KeyRegistry
 from actors.router.reservations import Reservations
 from actors.router.router import Router
 from pool.errors import (
+    ActorLost,
     Conflict,
     InvalidRequest,
     KeyEnded,
     NotFound,
     NotPermitted,
     OverBudget,
-    PeerLost,
     RateLimited,
     TooManyAtOnce,
     Unavailable,
@@ -134,8 +134,8 @@ async def test_what_makes_no_sense_is_refused_by_name(
 async def test_a_key_of_the_file_is_shown_and_can_be_changed_there_alone(
     local_pool: LocalPool, clock: ManualClock
 ) -> None:
-    keyring = Keyring(
-        local_pool.router._directory, local_pool.peers, [key(max_concurrent=1)], "m", clock
+    keyring = KeyRegistry(
+        local_pool.router._directory, local_pool.actors, [key(max_concurrent=1)], "m", clock
     )
 
     shown = await keyring.keys()
@@ -152,7 +152,7 @@ async def test_a_key_of_the_file_shuts_out_a_made_one_of_the_same_name(
     local_pool: LocalPool, clock: ManualClock
 ) -> None:
     issued = await make(local_pool)
-    keyring = Keyring(local_pool.router._directory, local_pool.peers, [key()], "m", clock)
+    keyring = KeyRegistry(local_pool.router._directory, local_pool.actors, [key()], "m", clock)
 
     assert await keyring.authenticate(secret_of(issued)) is None
 
@@ -399,8 +399,8 @@ async def new_router(pool: LocalPool, clock: ManualClock) -> None:
     old = pool.router
     await old.close()
     directory = await pool.stores.open_directory()
-    pool.router = pool.peers.the_router = await Router.activate(
-        directory, pool.peers, old._settings, clock
+    pool.router = pool.actors.the_router = await Router.activate(
+        directory, pool.actors, old._settings, clock
     )
     await pool.router.reports()
 
@@ -463,7 +463,7 @@ async def test_a_subscription_that_restarts_in_the_middle_is_asked_again(
     run = (await runner.wait_for_runs(1))[0]
 
     await pool.router._keyring.close()
-    reservations = Reservations(pool.router._directory, pool.peers, pool.clock, poll_seconds=0.05)
+    reservations = Reservations(pool.router._directory, pool.actors, pool.clock, poll_seconds=0.05)
     await reservations.recover()
     await pool.restart("sub1")
     run.end(completed(cost_usd="2"))
@@ -483,7 +483,7 @@ async def test_a_reservation_whose_execution_is_nowhere_is_given_back_after_a_wh
     await directory.claim(execution_id="e1", digest="d", now=clock.now)
     await directory.keys.reserve(charge, made)
 
-    reservations = Reservations(directory, local_pool.peers, clock, nowhere_seconds=0.05)
+    reservations = Reservations(directory, local_pool.actors, clock, nowhere_seconds=0.05)
     await reservations.recover()
     await settled(local_pool)
     await reservations.close()
@@ -502,7 +502,7 @@ async def test_a_reservation_that_nobody_can_tell_about_ends_after_two_days_as_s
     await directory.keys.reserve(charge, made)
     clock.advance(2 * DAY + HOUR)
 
-    reservations = Reservations(directory, local_pool.peers, clock)
+    reservations = Reservations(directory, local_pool.actors, clock)
     await reservations.recover()
     ended = await settled(local_pool)
     await reservations.close()
@@ -519,9 +519,9 @@ async def test_where_it_is_not_known_whether_it_runs_the_reservation_is_kept(
     execution = await local_pool.client.start(request, execution_id="e1")
     keyring = local_pool.router._keyring
 
-    with pytest.raises(PeerLost):
+    with pytest.raises(ActorLost):
         async with keyring.admitted("ci", "e1", request):
-            raise PeerLost("sub1", "TimeoutError")
+            raise ActorLost("sub1", "TimeoutError")
     held = await used(local_pool)
     (await runner.wait_for_runs(1))[0].end(completed(cost_usd="2"))
 

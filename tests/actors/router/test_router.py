@@ -129,7 +129,7 @@ async def test_of_two_dispatches_of_one_key_at_once_neither_starts_what_the_othe
     open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = await open_pool(spec("sub1"), spec("sub2", max_concurrent=1))
-    first, second = pool.peers.subscription("sub1"), pool.peers.subscription("sub2")
+    first, second = pool.actors.subscription("sub1"), pool.actors.subscription("sub2")
     admit, go_elsewhere, asked = first.start, second.start, []
 
     async def refuses_once(intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
@@ -210,7 +210,7 @@ async def test_a_decision_asks_one_subscription_however_many_there_are(
 ) -> None:
     pool = await open_pool(*(spec(f"sub{n}") for n in range(20)))
     asked: Counter[str] = Counter()
-    for id_, subscription in pool.peers.subscriptions.items():
+    for id_, subscription in pool.actors.subscriptions.items():
         _count_calls(subscription, asked, id_)
 
     await pool.client.execute(ask())
@@ -343,7 +343,7 @@ async def test_the_overview_adds_everything_up(local_pool: LocalPool) -> None:
     for n in range(5):
         await local_pool.client.execute(ask(str(n)))
     for id_ in ("sub1", "sub2", "sub3"):
-        report = await local_pool.peers.subscription(id_).next_report(-1, -1, 0)
+        report = await local_pool.actors.subscription(id_).next_report(-1, -1, 0)
         local_pool.router._watch.remember(report)
 
     overview = await local_pool.client.pool()
@@ -411,7 +411,7 @@ async def test_whoever_turns_out_to_be_busy_is_not_waited_for_while_another_is_f
     open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = await open_pool(spec("sub1", max_concurrent=2), spec("sub2", max_concurrent=1))
-    first = pool.peers.subscription("sub1")
+    first = pool.actors.subscription("sub1")
     report = await first.next_report(-1, -1, 0)
 
     async def is_busy(_: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:

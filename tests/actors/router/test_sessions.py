@@ -13,7 +13,7 @@ from actors.interfaces.messages import NotAdmitted
 from actors.subscription.subscription import Subscription
 from pool.alerts.alerts import AlertKind
 from pool.claude.transcripts.copy import CopyRefused, SessionCopy
-from pool.errors import Conflict, Exhausted, NotFound, PeerLost, Unavailable
+from pool.errors import ActorLost, Conflict, Exhausted, NotFound, Unavailable
 from pool.executions.execution import Execution, ExecutionStatus, Intent
 from pool.executions.outcome import Completed, FailureKind
 from pool.executions.request import ExecutionRequest
@@ -133,7 +133,7 @@ async def test_a_failed_prompt_is_not_in_the_copy_though_another_turn_waits_behi
 
 
 async def _queued(pool: LocalPool, at: str, count: int) -> bool:
-    report = await pool.peers.subscription(at).next_report(-1, -1, 0)
+    report = await pool.actors.subscription(at).next_report(-1, -1, 0)
     return report.queued == count
 
 
@@ -165,13 +165,13 @@ async def test_a_turn_that_comes_while_another_is_handed_on_goes_behind_it(
     runner.hold = True
     second = asyncio.create_task(turn(two, first.session_id, "two"))
     await runner.wait_for_runs(2)
-    two.peers.the_router = None
+    two.actors.the_router = None
     runner.runs[1].end(failed(FailureKind.NOT_STARTED))
     await asyncio.sleep(0)
     await until(lambda: not runner.running)
     await asyncio.sleep(0.02)
     third = await _dispatched(two, ask("three", session_id=first.session_id))
-    two.peers.the_router = two.router
+    two.actors.the_router = two.router
 
     (await runner.wait_for_runs(3))[2].end()
     (await runner.wait_for_runs(4))[3].end()
@@ -183,11 +183,11 @@ async def test_a_turn_that_comes_while_another_is_handed_on_goes_behind_it(
 
 async def _dispatched(pool: LocalPool, request: ExecutionRequest) -> Execution:
     """The router admits one more request, and is gone."""
-    pool.peers.the_router = pool.router
+    pool.actors.the_router = pool.router
     try:
         return await pool.client.start(request)
     finally:
-        pool.peers.the_router = None
+        pool.actors.the_router = None
 
 
 async def test_two_turns_at_once_while_a_session_moves_run_one_after_the_other(
@@ -362,9 +362,9 @@ async def test_a_session_whose_home_cannot_be_asked_is_refused_and_stays(
     await stop_for(two, "sub1")
 
     async def away(*_: object) -> SessionCopy:
-        raise PeerLost("sub1", "it is not there")
+        raise ActorLost("sub1", "it is not there")
 
-    monkeypatch.setattr(two.peers.subscription("sub1"), "session_copy", away)
+    monkeypatch.setattr(two.actors.subscription("sub1"), "session_copy", away)
     execution = await turn(two, first.session_id, "two")
 
     assert execution.error is not None
@@ -432,7 +432,7 @@ async def test_a_router_that_is_away_for_a_moment_fails_no_turn_that_moves(
 
     started = await _dispatched(two, ask("two", session_id=first.session_id))
     await asyncio.sleep(0.05)
-    two.peers.the_router = two.router
+    two.actors.the_router = two.router
     ended = await two.client.ended(started)
 
     assert (ended.status, ended.subscription_id) == (ExecutionStatus.SUCCEEDED, "sub2")
@@ -489,7 +489,7 @@ async def test_a_fork_that_nobody_else_took_lives_where_it_ran(
     two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parent = await runs_at(two, "sub1", "one")
-    second = two.peers.subscription("sub2")
+    second = two.actors.subscription("sub2")
     runner.hold = True
     running = asyncio.create_task(turn(two, parent.session_id, "two"))
     await runner.wait_for_runs(2)
@@ -498,7 +498,7 @@ async def test_a_fork_that_nobody_else_took_lives_where_it_ran(
     monkeypatch.setattr(second, "start", _refusing(second, asked))
     limited = after(Standing(), limit(), two.clock())
 
-    await two.peers.subscription("sub1")._life.stand(limited)
+    await two.actors.subscription("sub1")._life.stand(limited)
     runner.runs[1].end()
     await running
     await until(lambda: asked == [fork.id])

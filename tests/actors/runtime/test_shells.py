@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors.runtime import shells as remote
-from actors.runtime.shells import RayPeers
+from actors.runtime.shells import RayActors
 from pool.errors import Conflict
 
 pytestmark = pytest.mark.timeout(30)
@@ -56,10 +56,10 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 
 
 async def test_a_name_is_looked_up_once_however_many_calls_begin(names: Names) -> None:
-    peers = RayPeers("pool")
+    actors = RayActors("pool")
 
-    answers = await asyncio.gather(*(peers.router().reports() for _ in range(50)))
-    await peers.router().reports()
+    answers = await asyncio.gather(*(actors.router().reports() for _ in range(50)))
+    await actors.router().reports()
 
     assert answers == ["here"] * 50
     assert names.looked_up == ["pool/router"]
@@ -68,9 +68,9 @@ async def test_a_name_is_looked_up_once_however_many_calls_begin(names: Names) -
 async def test_calls_that_fail_together_look_the_next_one_up_once(names: Names) -> None:
     lost = ValueError("it is gone")
     names.bearers["router"] = [Handle(lost), Handle("next")]
-    peers = RayPeers("pool")
+    actors = RayActors("pool")
 
-    answers = await asyncio.gather(*(peers.router().reports() for _ in range(20)))
+    answers = await asyncio.gather(*(actors.router().reports() for _ in range(20)))
 
     assert answers == ["next"] * 20
     assert len(names.looked_up) == 2
@@ -81,4 +81,4 @@ async def test_a_reconciler_that_nobody_configured_is_told_as_such_and_at_once(
 ) -> None:
     async with asyncio.timeout(5):
         with pytest.raises(Conflict, match="organizations"):
-            await RayPeers("pool").reconciler().is_there()
+            await RayActors("pool").reconciler().is_there()

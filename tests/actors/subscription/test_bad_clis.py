@@ -12,7 +12,7 @@ import pytest
 from localpool import LonelyPeers, ManualClock, spec
 
 from actors.interfaces.messages import Started
-from actors.subscription.context import Surroundings
+from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.binary.installation import Installation
 from pool.claude.process.spawner import ProcessRunner
@@ -21,7 +21,7 @@ from pool.executions.outcome import FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.storage.sqlite import SqliteStores
-from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.reporting import SubscriptionPolicy
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 INIT = f'{{"type":"system","subtype":"init","session_id":"{SESSION}"}}'
@@ -55,16 +55,16 @@ class Seat:
                 max_output_bytes=200_000,
                 stop_grace=timedelta(seconds=0.2),
             )
-            around = Surroundings(
+            around = Dependencies(
                 runner=runner,
                 environment=lambda _: {
                     "PATH": "/usr/bin:/bin",
                     "CLAUDE_CONFIG_DIR": str(self.folder),
                 },
                 clock=ManualClock(),
-                peers=LonelyPeers(),
+                actors=LonelyPeers(),
                 leave=lambda _: None,
-                policy=SeatPolicy(),
+                policy=SubscriptionPolicy(),
                 system_prompt="You are terse.",
                 retention=timedelta(days=35),
             )

@@ -51,7 +51,7 @@ async def begun(pool: LocalPool, **of: Any) -> FakeRun:
 async def page_of(
     pool: LocalPool, run: FakeRun, after: str | None = None, wait: float = 5, *, raw: bool = False
 ) -> ProgressPage:
-    return await pool.peers.subscription("sub1").progress(run.run_id, after, wait, raw=raw)
+    return await pool.actors.subscription("sub1").progress(run.run_id, after, wait, raw=raw)
 
 
 async def all_of(events: AsyncIterator[Event]) -> list[Event]:
@@ -235,13 +235,13 @@ async def test_a_stream_goes_on_while_its_owner_is_away(
     rest = asyncio.create_task(all_of(events))
     registered = await pool.router.registrations()
 
-    await pool.peers.deactivate("sub1")
+    await pool.actors.deactivate("sub1")
     await asyncio.sleep(0.1)  # for the call that was on its way
     run.says("while ", "away")
     run.end(completed("while away"))
     await asyncio.sleep(0.2)
     assert not rest.done()
-    await pool.peers.activate(registered[0].spec)
+    await pool.actors.activate(registered[0].spec)
     seen += await rest
 
     assert kinds(seen) == ["attempt", "text", "text", "result"]
@@ -253,7 +253,7 @@ async def test_the_end_is_told_after_it_is_durable_and_not_before(
     run = await begun(pool)
     run.says("done")
     cursor = (await page_of(pool, run)).cursor
-    ledger = pool.peers.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._life.ledger
     settle, may_settle = ledger.settle, asyncio.Event()
 
     async def slowly(end: Any) -> bool:
@@ -341,8 +341,8 @@ async def test_a_reader_follows_an_execution_to_its_next_subscription(
     pool = await open_pool(spec("sub1"), spec("sub2"))
     pool.runner.hold = True
     for id_ in ("sub1", "sub2"):
-        life = pool.peers.subscription(id_)._life
-        life.given = replace(life.given, runner=OwnRuns(pool.runner))
+        life = pool.actors.subscription(id_)._life
+        life.deps = replace(life.deps, runner=OwnRuns(pool.runner))
     reading = asyncio.create_task(all_of(pool.client.stream(ask())))
     (first,) = await pool.runner.wait_for_runs(1)
     first.end(Failed(kind=FailureKind.USAGE_LIMIT, message="the limit was hit"))
@@ -401,7 +401,7 @@ async def test_what_somebody_watches_is_kept_beyond_the_end(pool: LocalPool) -> 
 
 async def test_an_unknown_execution_is_not_found(pool: LocalPool) -> None:
     with pytest.raises(NotFound):
-        await pool.peers.subscription("sub1").progress("exec_unknown", None, 0)
+        await pool.actors.subscription("sub1").progress("exec_unknown", None, 0)
     with pytest.raises(NotFound):
         await all_of(pool.client.events("exec_unknown"))
 

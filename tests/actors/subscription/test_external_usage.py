@@ -14,10 +14,10 @@ from uuid import uuid4
 import pytest
 from localpool import NOON, SONNET, LocalPool
 
-from actors.subscription.context import Life
-from actors.subscription.external_usage import Beside
+from actors.subscription.context import SubscriptionContext
+from actors.subscription.external_usage import ExternalUsage
 from pool.claude.transcripts.telemetry import ApiRequest, outside_record
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
 from pool.values import instant_text
 
@@ -36,10 +36,10 @@ def priced_at(**counts: int) -> Usage:
 
 
 @pytest.fixture
-def life(local_pool: LocalPool, tmp_path: Path) -> Life:
-    life = local_pool.peers.subscription("sub1")._life
+def life(local_pool: LocalPool, tmp_path: Path) -> SubscriptionContext:
+    life = local_pool.actors.subscription("sub1")._life
     directory = {"CLAUDE_CONFIG_DIR": str(tmp_path / "config")}
-    life.given = replace(life.given, environment=lambda _: directory)
+    life.deps = replace(life.deps, environment=lambda _: directory)
     life.state.rates = life.state.rates.having_seen(priced())
     return life
 
@@ -83,14 +83,16 @@ def write(path: Path, *entries: dict[str, Any]) -> None:
     os.utime(path, (NOON.timestamp(), NOON.timestamp()))
 
 
-async def records(life: Life) -> list[UsageRecord]:
+async def records(life: SubscriptionContext) -> list[UsageRecord]:
     return list((await life.ledger.usage(limit=100)).items)
 
 
-async def test_an_answer_is_counted_at_its_time_and_price(life: Life, transcript: Path) -> None:
+async def test_an_answer_is_counted_at_its_time_and_price(
+    life: SubscriptionContext, transcript: Path
+) -> None:
     write(transcript, answer())
 
-    await Beside(life).look()
+    await ExternalUsage(life).look()
 
     (record,) = await records(life)
     assert (record.id, record.source) == ("outside:msg_1", UsageSource.OUTSIDE)
@@ -100,23 +102,23 @@ async def test_an_answer_is_counted_at_its_time_and_price(life: Life, transcript
 
 
 async def test_blocks_of_one_answer_count_once_with_the_largest_counts(
-    life: Life, transcript: Path
+    life: SubscriptionContext, transcript: Path
 ) -> None:
     write(transcript, answer(output_tokens=2), answer(output_tokens=20), answer(output_tokens=8))
 
-    await Beside(life).look()
+    await ExternalUsage(life).look()
 
     (record,) = await records(life)
     assert record.usage.models[DATED].output_tokens == 20
 
 
 async def test_what_was_counted_is_not_counted_by_the_next_life(
-    life: Life, transcript: Path
+    life: SubscriptionContext, transcript: Path
 ) -> None:
     write(transcript, answer())
-    await Beside(life).look()
+    await ExternalUsage(life).look()
 
-    again = Beside(life)
+    again = ExternalUsage(life)
     await again.look()
     await again.look()
 
@@ -125,10 +127,10 @@ async def test_what_was_counted_is_not_counted_by_the_next_life(
 
 
 async def test_an_answer_is_counted_once_it_is_quiet(
-    life: Life, transcript: Path, local_pool: LocalPool
+    life: SubscriptionContext, transcript: Path, local_pool: LocalPool
 ) -> None:
     local_pool.clock.now = NOON - timedelta(minutes=59)
-    beside = Beside(life)
+    beside = ExternalUsage(life)
     write(transcript, answer(output_tokens=2))
     await beside.look()
     assert await records(life) == []
@@ -142,9 +144,9 @@ async def test_an_answer_is_counted_once_it_is_quiet(
 
 
 async def test_what_has_no_price_is_held_back_until_it_has_one(
-    life: Life, transcript: Path, caplog: pytest.LogCaptureFixture
+    life: SubscriptionContext, transcript: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    beside = Beside(life)
+    beside = ExternalUsage(life)
     write(transcript, answer(model="claude-next-9"), answer("2"))
 
     with caplog.at_level(logging.WARNING, "actors.subscription.external_usage"):
@@ -162,34 +164,36 @@ async def test_what_has_no_price_is_held_back_until_it_has_one(
     assert beside.unpriced == frozenset()
 
 
-async def test_a_seat_without_a_directory_has_no_transcripts(life: Life) -> None:
-    life.given = replace(life.given, environment=lambda _: {})
+async def test_a_seat_without_a_directory_has_no_transcripts(life: SubscriptionContext) -> None:
+    life.deps = replace(life.deps, environment=lambda _: {})
 
-    await Beside(life).look()
+    await ExternalUsage(life).look()
 
     assert await records(life) == []
 
 
-async def test_a_fork_of_a_session_adds_nothing_to_it(life: Life, transcript: Path) -> None:
+async def test_a_fork_of_a_session_adds_nothing_to_it(
+    life: SubscriptionContext, transcript: Path
+) -> None:
     write(transcript, answer())
-    await Beside(life).look()
+    await ExternalUsage(life).look()
 
     write(transcript.with_name(f"{uuid4()}.jsonl"), {**answer(), "requestId": "req_9"})
     write(transcript.with_name(f"{uuid4()}.jsonl"), {**answer(), "requestId": ""})
-    await Beside(life).look()
+    await ExternalUsage(life).look()
 
     assert [record.id for record in await records(life)] == ["outside:msg_1"]
 
 
 @pytest.mark.parametrize("request_id", ["req_1", None])
 async def test_what_telemetry_tells_of_a_transcript_adds_nothing(
-    life: Life, transcript: Path, request_id: str | None
+    life: SubscriptionContext, transcript: Path, request_id: str | None
 ) -> None:
     answered = answer() if request_id else {**answer(), "requestId": None}
     write(transcript, answered)
-    await Beside(life).look()
+    await ExternalUsage(life).look()
 
-    added = await Beside(life).count(told(request_id))
+    added = await ExternalUsage(life).count(told(request_id))
 
     assert not added
     assert len(await records(life)) == 1
@@ -197,43 +201,45 @@ async def test_what_telemetry_tells_of_a_transcript_adds_nothing(
 
 @pytest.mark.parametrize("request_id", ["req_1", None])
 async def test_a_transcript_of_what_telemetry_told_adds_nothing(
-    life: Life, transcript: Path, request_id: str | None
+    life: SubscriptionContext, transcript: Path, request_id: str | None
 ) -> None:
-    beside = Beside(life)
+    beside = ExternalUsage(life)
     added = await beside.count(told(request_id))
 
     write(transcript, answer() if request_id else {**answer(), "requestId": None})
     await beside.look()
-    await Beside(life).look()
+    await ExternalUsage(life).look()
 
     assert added
     assert len(await records(life)) == 1
 
 
 async def test_what_lives_an_hour_in_the_cache_costs_two_of_input(
-    life: Life, transcript: Path
+    life: SubscriptionContext, transcript: Path
 ) -> None:
-    life.state.rates = Rates().having_seen(priced_at(input_tokens=10, cost_nano_usd=30_000))
+    life.state.rates = LearnedPrices().having_seen(priced_at(input_tokens=10, cost_nano_usd=30_000))
     writes = {"cache_creation": {"ephemeral_1h_input_tokens": 30, "ephemeral_5m_input_tokens": 10}}
     write(transcript, answer(output_tokens=0, cache_creation_input_tokens=40, **writes))
 
-    await Beside(life).look()
+    await ExternalUsage(life).look()
 
     (record,) = await records(life)
     assert record.usage.cost_nano_usd == 30 * 6_000 + 10 * 3_750
 
 
-async def test_a_batch_costs_half(life: Life, transcript: Path) -> None:
+async def test_a_batch_costs_half(life: SubscriptionContext, transcript: Path) -> None:
     write(transcript, answer(service_tier="batch"))
 
-    await Beside(life).look()
+    await ExternalUsage(life).look()
 
     (record,) = await records(life)
     assert record.usage.cost_nano_usd == 300_000
 
 
-async def test_fast_mode_has_a_price_that_nobody_knows(life: Life, transcript: Path) -> None:
-    beside = Beside(life)
+async def test_fast_mode_has_a_price_that_nobody_knows(
+    life: SubscriptionContext, transcript: Path
+) -> None:
+    beside = ExternalUsage(life)
     write(transcript, answer(speed="fast"), answer("2", speed="standard", service_tier="standard"))
 
     await beside.look()

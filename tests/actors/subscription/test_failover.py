@@ -10,10 +10,10 @@ import pytest
 from localpool import NOON, FakeRunner, LocalPool, completed, spec, usage_of
 from seats import ask, failed, later, limit, report_of, stop_for, until
 
-from actors.interfaces.messages import HandedOver, Handover, NobodyTakesIt, NotAdmitted, Started
+from actors.interfaces.messages import HandedOff, HandoffRequest, NotAdmitted, NotTaken, Started
 from actors.router.router import Router
 from pool.alerts.alerts import AlertKind
-from pool.errors import Exhausted, NotFound, PeerLost, Unavailable
+from pool.errors import ActorLost, Exhausted, NotFound, Unavailable
 from pool.executions.execution import Execution, ExecutionStatus, Intent
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.progress import Ended
@@ -138,7 +138,7 @@ async def test_beside_one_that_refuses_everything_every_request_succeeds_and_it_
     ended = [await two.client.execute(ask()) for _ in range(20)]
 
     assert {each.status for each in ended} == {ExecutionStatus.SUCCEEDED}
-    sub1 = await two.peers.subscription("sub1").next_report(-1, -1, 0)
+    sub1 = await two.actors.subscription("sub1").next_report(-1, -1, 0)
     assert (sub1.state, sub1.cooldown_cause) == (
         SubscriptionState.COOLDOWN,
         FailureKind.INVALID_REQUEST,
@@ -325,7 +325,7 @@ async def test_what_is_being_handed_on_is_found_among_what_waits(
     runner.hold = True
     started = await two.client.start(ask())
     running = await two.client.start(ask())
-    two.peers.the_router = cast(Router, AwayRouter(two.router, calls=10_000))
+    two.actors.the_router = cast(Router, AwayRouter(two.router, calls=10_000))
     (await runner.wait_for_runs(2))[0].end(limit())
     await until(lambda: _is_moving(two, started.id))
 
@@ -341,7 +341,7 @@ def _hold_back_the_second_settlement(
     pool: LocalPool, subscription_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> asyncio.Event:
     """The one that says where an execution went waits for the event."""
-    ledger = pool.peers.subscription(subscription_id)._life.ledger
+    ledger = pool.actors.subscription(subscription_id)._life.ledger
     settle, release = ledger.settle, asyncio.Event()
 
     async def slowly(settlement: Settlement) -> bool:
@@ -397,11 +397,11 @@ class AwayRouter:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._router, name)
 
-    async def hand_over(self, handover: Handover) -> HandedOver | NobodyTakesIt:
+    async def hand_off(self, handoff_request: HandoffRequest) -> HandedOff | NotTaken:
         if self.calls:
             self.calls -= 1
-            raise PeerLost("router", "it was killed")
-        return await self._router.hand_over(handover)
+            raise ActorLost("router", "it was killed")
+        return await self._router.hand_off(handoff_request)
 
 
 @pytest.fixture
@@ -416,11 +416,11 @@ async def test_a_router_that_is_away_is_asked_until_it_is_back(
     runner.hold = True
     started = await two.client.start(ask())
     (run,) = await runner.wait_for_runs(1)
-    two.peers.the_router = None
+    two.actors.the_router = None
     run.end(limit())
     await until(lambda: _is_moving(two, started.id))
 
-    two.peers.the_router = two.router
+    two.actors.the_router = two.router
     (await runner.wait_for_runs(2))[1].end()
 
     ended = await two.client.result(started.id, wait_seconds=10)
@@ -432,7 +432,7 @@ async def test_a_router_that_is_away_is_asked_until_it_is_back(
 
 
 async def _is_moving(pool: LocalPool, execution_id: str, at: str = "sub1") -> bool:
-    row = await pool.peers.subscription(at)._life.ledger.execution(execution_id)
+    row = await pool.actors.subscription(at)._life.ledger.execution(execution_id)
     return row is not None and row.status is ExecutionStatus.MOVING
 
 
@@ -443,12 +443,12 @@ async def test_an_owner_that_is_killed_before_it_asked_is_charged_once_and_hands
     runner.hold = True
     started = await two.client.start(ask())
     (run,) = await runner.wait_for_runs(1)
-    two.peers.the_router = None
+    two.actors.the_router = None
     run.end(failed(FailureKind.OVERLOADED, usage_of("0.0002")))
     await until(lambda: _is_moving(two, started.id))
     await two.restart("sub1")
 
-    two.peers.the_router = two.router
+    two.actors.the_router = two.router
     (await runner.wait_for_runs(2))[1].end()
 
     ended = await two.client.result(started.id, wait_seconds=10)
@@ -479,12 +479,12 @@ async def test_an_owner_that_is_killed_after_it_was_taken_over_finds_where_it_is
         ended.subscription_id,
         len(runner.runs),
     ) == (ExecutionStatus.SUCCEEDED, "sub2", 2)
-    assert (await two.peers.subscription("sub1").result(started.id, 0)).subscription_id == "sub2"
+    assert (await two.actors.subscription("sub1").result(started.id, 0)).subscription_id == "sub2"
     await _is_charged_once(two, ended)
 
 
 async def _is_final(pool: LocalPool, execution_id: str, at: str = "sub1") -> bool:
-    row = await pool.peers.subscription(at)._life.ledger.execution(execution_id)
+    row = await pool.actors.subscription(at)._life.ledger.execution(execution_id)
     return row is not None and row.status.is_final
 
 
@@ -514,14 +514,14 @@ async def test_a_router_whose_answer_was_lost_gives_the_same_one_again(
     two: LocalPool, runner: FakeRunner
 ) -> None:
     class Forgetful(AwayRouter):
-        async def hand_over(self, handover: Handover) -> HandedOver | NobodyTakesIt:
-            answer = await self._router.hand_over(handover)
+        async def hand_off(self, handoff_request: HandoffRequest) -> HandedOff | NotTaken:
+            answer = await self._router.hand_off(handoff_request)
             if self.calls:
                 self.calls -= 1
-                raise PeerLost("router", "killed while it answered")
+                raise ActorLost("router", "killed while it answered")
             return answer
 
-    two.peers.the_router = cast(Router, Forgetful(two.router, calls=2))
+    two.actors.the_router = cast(Router, Forgetful(two.router, calls=2))
     runner.scripts["sub1"] = [limit()]
 
     execution = await two.client.execute(ask())
@@ -543,7 +543,7 @@ async def test_what_is_cancelled_while_nobody_can_be_asked_is_not_started_elsewh
     runner.hold = True
     started = await two.client.start(ask())
     (run,) = await runner.wait_for_runs(1)
-    two.peers.the_router = cast(Router, AwayRouter(two.router, calls=20))
+    two.actors.the_router = cast(Router, AwayRouter(two.router, calls=20))
     run.end(failed(FailureKind.OVERLOADED, usage_of("0.0002")))
     await until(lambda: _is_moving(two, started.id))
 
@@ -560,7 +560,7 @@ async def test_what_is_cancelled_as_the_end_of_its_run_is_written_is_not_handed_
     runner.hold = True
     started = await two.client.start(ask())
     (run,) = await runner.wait_for_runs(1)
-    ledger = two.peers.subscription("sub1")._life.ledger
+    ledger = two.actors.subscription("sub1")._life.ledger
     settle, written, go_on = ledger.settle, asyncio.Event(), asyncio.Event()
 
     async def slowly(settlement: Settlement) -> bool:
@@ -573,7 +573,7 @@ async def test_what_is_cancelled_as_the_end_of_its_run_is_written_is_not_handed_
     run.end(failed(FailureKind.OVERLOADED, usage_of("0.0002")))
     await written.wait()
     cancelling = asyncio.create_task(two.client.cancel(started.id))
-    await until(lambda: two.peers.subscription("sub1").was_cancelled(started.id))
+    await until(lambda: two.actors.subscription("sub1").was_cancelled(started.id))
     assert await _is_moving(two, started.id)  # no older state was written over it
     go_on.set()
 
@@ -587,7 +587,7 @@ async def test_what_is_cancelled_before_it_arrives_is_not_started_there(
     two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner.hold = True
-    sub2 = two.peers.subscription("sub2")
+    sub2 = two.actors.subscription("sub2")
     start, asked, go_on = sub2.start, asyncio.Event(), asyncio.Event()
 
     async def slowly(intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
@@ -615,7 +615,7 @@ async def test_what_is_cancelled_before_it_arrives_in_a_queue_leaves_it_at_once(
     runner.hold = True
     await pool.client.start(ask())
     await runner.wait_for_runs(1)
-    sub1, id_ = pool.peers.subscription("sub1"), "exec_" + "1" * 28
+    sub1, id_ = pool.actors.subscription("sub1"), "exec_" + "1" * 28
 
     with pytest.raises(NotFound):
         await sub1.cancel(id_)
@@ -634,11 +634,11 @@ async def test_what_was_cancelled_is_not_started_elsewhere_after_a_restart(
     started = await two.client.start(ask())
     (run,) = await runner.wait_for_runs(1)
     away = AwayRouter(two.router, calls=10_000)
-    two.peers.the_router = cast(Router, away)
+    two.actors.the_router = cast(Router, away)
     run.end(limit())
     await until(lambda: _is_moving(two, started.id))
     cancelling = asyncio.create_task(two.client.cancel(started.id))
-    await until(lambda: two.peers.subscription("sub1").was_cancelled(started.id))
+    await until(lambda: two.actors.subscription("sub1").was_cancelled(started.id))
 
     await two.restart("sub1")
     away.calls = 0
@@ -655,12 +655,12 @@ async def test_an_earlier_owner_that_cannot_be_asked_keeps_nothing_from_going_on
 ) -> None:
     async def asked(_: str) -> bool:
         if does == "is away":
-            raise PeerLost("sub1", "it was killed")
+            raise ActorLost("sub1", "it was killed")
         await asyncio.sleep(60)
         raise AssertionError
 
     monkeypatch.setattr("actors.subscription.live_executions.WANTED_SECONDS", 0.05)
-    monkeypatch.setattr(two.peers.subscription("sub1"), "was_cancelled", asked)
+    monkeypatch.setattr(two.actors.subscription("sub1"), "was_cancelled", asked)
     runner.scripts["sub1"] = [limit()]
 
     execution = await two.client.execute(ask())
@@ -675,7 +675,7 @@ async def test_what_is_cancelled_as_nobody_takes_it_ends_cancelled(
     runner.hold = True
     started = await two.client.start(ask())
     run = (await runner.wait_for_runs(2))[1]
-    two.peers.the_router = cast(Router, AwayRouter(two.router, calls=1))
+    two.actors.the_router = cast(Router, AwayRouter(two.router, calls=1))
     run.end(failed(FailureKind.NOT_STARTED))
     await until(lambda: _is_moving(two, started.id))
 
@@ -746,7 +746,7 @@ async def _is_charged_once(pool: LocalPool, execution: Execution) -> None:
     listed = {(each.subscription_id, each.cost_usd) for each in execution.attempts if each.cost_usd}
     recorded = [
         (id_, record.usage.cost_usd)
-        for id_ in pool.peers.subscriptions
+        for id_ in pool.actors.subscriptions
         for record in (await pool.client.usage(id_, limit=500)).items
         if record.execution_id == execution.id
     ]

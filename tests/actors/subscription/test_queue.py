@@ -9,7 +9,7 @@ import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
 from seats import ask, failed, later, limit, report_of, runs_at, stop_for, until
 
-from actors.interfaces.messages import HandedOver, Handover, NobodyTakesIt
+from actors.interfaces.messages import HandedOff, HandoffRequest, NotTaken
 from api.web.problems import served
 from pool.errors import Exhausted, Unavailable
 from pool.executions.execution import Execution, ExecutionStatus
@@ -17,7 +17,7 @@ from pool.executions.outcome import FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.report import SubscriptionState
-from pool.subscriptions.reporting import SeatPolicy
+from pool.subscriptions.reporting import SubscriptionPolicy
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 HOUR = timedelta(hours=1)
@@ -77,13 +77,13 @@ async def test_what_waits_and_is_cancelled_while_it_is_handed_on_is_started_nowh
     runs = await runner.wait_for_runs(2)
     (waiting,) = (await two.client.executions(status=ExecutionStatus.QUEUED)).items
     here = next(each for each in runs if each.seat == waiting.subscription_id)
-    hand_over, asked, go_on = two.router.hand_over, asyncio.Event(), asyncio.Event()
+    hand_off, asked, go_on = two.router.hand_off, asyncio.Event(), asyncio.Event()
 
-    async def slowly(handover: Handover) -> HandedOver | NobodyTakesIt:
-        if handover.intent.execution_id == waiting.id:
+    async def slowly(handoff_request: HandoffRequest) -> HandedOff | NotTaken:
+        if handoff_request.intent.execution_id == waiting.id:
             asked.set()
             await go_on.wait()
-        return await hand_over(handover)
+        return await hand_off(handoff_request)
 
     monkeypatch.setattr(two.router, "hand_over", slowly)
     for each in runs:
@@ -92,7 +92,7 @@ async def test_what_waits_and_is_cancelled_while_it_is_handed_on_is_started_nowh
     here.end(limit())
     await asked.wait()
     cancelling = asyncio.create_task(two.client.cancel(waiting.id))
-    await until(lambda: two.peers.subscription(here.seat).was_cancelled(waiting.id))
+    await until(lambda: two.actors.subscription(here.seat).was_cancelled(waiting.id))
     go_on.set()
 
     ended = await cancelling
@@ -169,12 +169,12 @@ async def test_what_is_being_handed_on_can_be_cancelled(
     runner.hold = True
     await start(one, "a", "b")
     (waiting,) = await start(one, "c")
-    one.peers.the_router = None
+    one.actors.the_router = None
     (await runner.wait_for_runs(2))[0].end(limit())
     await asyncio.sleep(0.05)
-    cancelling = asyncio.create_task(one.peers.subscription("sub1").cancel(waiting.id))
+    cancelling = asyncio.create_task(one.actors.subscription("sub1").cancel(waiting.id))
     await asyncio.sleep(0.05)
-    one.peers.the_router = one.router
+    one.actors.the_router = one.router
 
     cancelled = await cancelling
 
@@ -428,9 +428,9 @@ async def test_a_fresh_seat_runs_no_more_than_its_first_day_allows(
     open_pool: OpenPool, runner: FakeRunner
 ) -> None:
     pool = await open_pool(spec("sub1", max_concurrent=3))
-    life = pool.peers.subscription("sub1")._life
-    policy = SeatPolicy(limits=AdmissionLimits(ramp_slots=(1,)))
-    life.given = replace(life.given, policy=policy)
+    life = pool.actors.subscription("sub1")._life
+    policy = SubscriptionPolicy(limits=AdmissionLimits(ramp_slots=(1,)))
+    life.deps = replace(life.deps, policy=policy)
     runner.hold = True
     await start(pool, "a", "b", "c", queue_timeout_seconds=86400)
     await runner.wait_for_runs(1)

@@ -32,7 +32,7 @@ async def pool(open_pool: OpenPool) -> LocalPool:
 
 
 async def report_of(pool: LocalPool) -> Report:
-    return await pool.peers.subscription("sub1").next_report(-1, -1, 0)
+    return await pool.actors.subscription("sub1").next_report(-1, -1, 0)
 
 
 async def test_an_execution_answers_with_its_result_and_what_it_cost(pool: LocalPool) -> None:
@@ -51,7 +51,7 @@ async def test_what_an_execution_cost_is_in_the_ledger_before_it_is_answered(
 ) -> None:
     execution = await pool.client.execute(ask())
 
-    records = await pool.peers.subscription("sub1").usage(limit=10)
+    records = await pool.actors.subscription("sub1").usage(limit=10)
 
     assert [(execution.id, 600_000)] == [
         (each.execution_id, each.usage.cost_nano_usd) for each in records.items
@@ -107,7 +107,7 @@ async def test_a_slot_that_frees_before_an_intent_is_durable_does_not_start_it_t
     runner.hold = True
     for n in range(2):
         await pool.client.start(ask(str(n)))
-    ledger = pool.peers.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._life.ledger
     begin, reached, go_on = ledger.begin, asyncio.Event(), asyncio.Event()
 
     async def held_begin(row: ExecutionRow) -> ExecutionRow:
@@ -135,7 +135,7 @@ async def test_a_slot_that_frees_as_an_execution_is_admitted_to_the_queue_starts
     runner.hold = True
     for n in range(2):
         await pool.client.start(ask(str(n)))
-    subscription = pool.peers.subscription("sub1")
+    subscription = pool.actors.subscription("sub1")
     life, runs, begin = subscription._life, subscription._runs, subscription._runs.begin
 
     async def begin_after_a_slot_is_free(live: LiveExecution) -> StoreError | None:
@@ -156,7 +156,7 @@ async def held_at_its_intent(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[asyncio.Event, asyncio.Event]:
     """Hold the next T1 before its commit: set once it is reached, and what lets it go on."""
-    ledger = pool.peers.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._life.ledger
     begin, reached, go_on = ledger.begin, asyncio.Event(), asyncio.Event()
 
     async def held_begin(row: ExecutionRow) -> ExecutionRow:
@@ -177,7 +177,7 @@ async def test_nobody_is_told_of_an_execution_before_its_intent_is_durable(
 
     asked = (
         asyncio.create_task(pool.client.start(ask(), execution_id=ID)),
-        asyncio.create_task(pool.peers.subscription("sub1").result(ID, 0)),
+        asyncio.create_task(pool.actors.subscription("sub1").result(ID, 0)),
     )
     told, _ = await asyncio.wait(asked, timeout=0.1)
     go_on.set()
@@ -206,7 +206,7 @@ async def test_an_intent_that_cannot_be_kept_is_refused_and_the_next_one_taken(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.subscription.context.STORE_RETRY_SECONDS", 0.01)
-    ledger = pool.peers.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._life.ledger
     full, available = StoreError("sub1", "the disk is full"), SubscriptionState.AVAILABLE
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "begin", failing(full))
@@ -232,7 +232,7 @@ async def test_callers_who_waited_for_an_intent_that_failed_begin_it_once(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.subscription.context.STORE_RETRY_SECONDS", 0.01)
-    subscription = pool.peers.subscription("sub1")
+    subscription = pool.actors.subscription("sub1")
     life, begin, first = subscription._life, subscription._life.ledger.begin, asyncio.Event()
 
     async def fails_once(row: ExecutionRow) -> ExecutionRow:
@@ -263,13 +263,13 @@ async def test_an_outcome_that_cannot_be_kept_is_not_told_until_it_can(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.subscription.live_executions.STORE_RETRY_SECONDS", 0.01)
-    ledger = pool.peers.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._life.ledger
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "settle", failing(StoreError("sub1", "the disk is full")))
         started = await pool.client.start(ask())
         (run,) = await pool.runner.wait_for_runs(1)
         await run.outcome()
-        during = await pool.peers.subscription("sub1").result(started.id, 0.1)
+        during = await pool.actors.subscription("sub1").result(started.id, 0.1)
 
     ended = await pool.client.result(started.id, wait_seconds=10)
 
@@ -278,7 +278,7 @@ async def test_an_outcome_that_cannot_be_kept_is_not_told_until_it_can(
 
 async def test_a_life_ends_with_its_ledger(pool: LocalPool) -> None:
     other = SqliteStores(pool.stores._data_dir)
-    ledger = pool.peers.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._life.ledger
     await ledger.close()
 
     newer = await other.open_ledger("sub1")
@@ -298,7 +298,7 @@ async def test_what_was_cancelled_while_it_waited_is_never_started(
     runner.hold = True
     await pool.client.start(ask("runs"))
     waiting = await pool.client.start(ask("waits"))
-    ledger = pool.peers.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._life.ledger
     monkeypatch.setattr(ledger, "settle", failing(StoreError("sub1", "dies before T2")))
     cancelling = asyncio.create_task(pool.client.cancel(waiting.id))
     while not (row := await ledger.execution(waiting.id)) or row.cancel_requested_at is None:
@@ -602,7 +602,7 @@ async def test_usage_from_outside_counts_once(pool: LocalPool) -> None:
 
 async def test_an_unknown_execution_is_not_found(pool: LocalPool) -> None:
     with pytest.raises(NotFound):
-        await pool.peers.subscription("sub1").result("exec_" + "0" * 28, 0)
+        await pool.actors.subscription("sub1").result("exec_" + "0" * 28, 0)
 
 
 async def test_a_run_that_cannot_be_read_ends_uncertain_and_frees_its_slot(
@@ -665,7 +665,7 @@ async def test_evidence_that_is_found_later_is_recorded_once_and_ends_the_doubt(
 
     assert (Decimal("0.02"), Decimal(0)) == (resolved.weekly.used_usd, resolved.uncertain_usd)
     assert resolved.weekly == again.weekly
-    records = await pool.peers.subscription("sub1").usage(limit=10)
+    records = await pool.actors.subscription("sub1").usage(limit=10)
     assert [f"{uncertain.id}:correction"] == [each.id for each in records.items]
 
 

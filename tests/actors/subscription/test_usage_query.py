@@ -231,7 +231,7 @@ async def test_what_is_found_later_is_the_caller_s_too(
     uncertain = await local_pool.client.execute(request, caller="ci")
 
     local_pool.runner.found_later[uncertain.id] = usage_of("0.02")
-    owner = local_pool.peers.subscription("sub1")
+    owner = local_pool.actors.subscription("sub1")
     async with asyncio.timeout(10):
         while not (await owner.usage(limit=1)).items:
             await asyncio.sleep(0.01)
@@ -250,9 +250,9 @@ async def test_a_removed_record_of_one_subscription_makes_the_whole_incomplete(
     local_pool: LocalPool,
 ) -> None:
     for each in ("sub1", "sub2"):
-        ledger = local_pool.peers.subscription(each)._life.ledger
+        ledger = local_pool.actors.subscription(each)._life.ledger
         await spend(ledger, 36 * 24, subscription_id=each, source=UsageSource.OUTSIDE)
-    await local_pool.peers.subscription("sub2")._life.ledger.expire(NOON - 35 * DAY)
+    await local_pool.actors.subscription("sub2")._life.ledger.expire(NOON - 35 * DAY)
     since = (NOON - 40 * DAY).replace(hour=0)
 
     days = await local_pool.client.usage_by([Grouping.DAY], since=since)

@@ -8,27 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from localpool import NOON, ManualClock
 
-from actors.telemetry.event_log import Happenings
+from actors.telemetry.event_log import EventLog
 from pool.errors import InvalidRequest
-from pool.telemetry.events import Happening, HappeningKind, Wanted
+from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind
 
 
-def happened(number: int) -> Happening:
+def happened(number: int) -> PoolEvent:
     seat = "odd" if number % 2 else "even"
-    return Happening(
-        kind=HappeningKind.USAGE_RECORDED, at=NOON, subscription_id=seat, data={"number": number}
+    return PoolEvent(
+        kind=PoolEventKind.USAGE_RECORDED, at=NOON, subscription_id=seat, data={"number": number}
     )
 
 
-def ring(count: int, most_kept: int = 1000, activation: str = "a1") -> Happenings:
-    happenings = Happenings(activation, ManualClock(), most_kept)
+def ring(count: int, most_kept: int = 1000, activation: str = "a1") -> EventLog:
+    happenings = EventLog(activation, ManualClock(), most_kept)
     for number in range(1, count + 1):
         happenings.add(happened(number))
     return happenings
 
 
 def read(
-    happenings: Happenings, after: str, limit: int = 1000, wanted: Wanted | None = None
+    happenings: EventLog, after: str, limit: int = 1000, wanted: EventFilter | None = None
 ) -> tuple[list[object], str]:
     """Everything after an id, page by page: the numbers, and ``gap`` for a gap."""
     found: list[object] = []
@@ -65,7 +65,7 @@ def test_a_gap_comes_first_if_and_only_if_something_is_missing(
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 7))
 def test_what_is_not_wanted_is_left_out_and_nothing_else(count: int, seen: int, limit: int) -> None:
-    seen, wanted = min(seen, count), Wanted(subscription_id="odd")
+    seen, wanted = min(seen, count), EventFilter(subscription_id="odd")
 
     found, _ = read(ring(count), f"a1-{seen}", limit, wanted)
 
@@ -86,7 +86,7 @@ def test_the_id_of_a_gap_can_be_come_back_to() -> None:
     happenings = ring(9, most_kept=4)
     (first, *_) = happenings.page("a1-1").items
 
-    assert first.happening.kind is HappeningKind.GAP
+    assert first.happening.kind is PoolEventKind.GAP
     assert read(happenings, first.id)[0] == [6, 7, 8, 9]
 
 
@@ -110,7 +110,9 @@ def test_what_is_no_id_is_refused(id_: str) -> None:
 
 async def test_who_waits_is_told_as_soon_as_something_happens() -> None:
     happenings = ring(3)
-    waiting = asyncio.create_task(happenings.next_page("a1-3", Wanted(subscription_id="odd"), 10))
+    waiting = asyncio.create_task(
+        happenings.next_page("a1-3", EventFilter(subscription_id="odd"), 10)
+    )
     await asyncio.sleep(0)
     happenings.add(happened(4))
     await asyncio.sleep(0)
@@ -122,6 +124,6 @@ async def test_who_waits_is_told_as_soon_as_something_happens() -> None:
 
 
 async def test_who_waits_in_vain_is_told_where_to_go_on() -> None:
-    page = await ring(3).next_page("a1-1", Wanted(subscription_id="nobody"), 0.01)
+    page = await ring(3).next_page("a1-1", EventFilter(subscription_id="nobody"), 0.01)
 
     assert (page.items, page.cursor) == ((), "a1-3")

@@ -17,7 +17,7 @@ LATE_SECONDS = 0.3
 
 async def begin_again(pool: LocalPool) -> None:
     """Replace the router by the next one, which hears of all but ``sub1`` late."""
-    activate = pool.peers.activate
+    activate = pool.actors.activate
 
     async def slowly(spec: SubscriptionSpec) -> None:
         await asyncio.sleep(0 if spec.id == "sub1" else LATE_SECONDS)
@@ -25,10 +25,10 @@ async def begin_again(pool: LocalPool) -> None:
 
     old = pool.router
     await old.close()
-    pool.peers.activate = slowly  # type: ignore[method-assign] # of this one alone
+    pool.actors.activate = slowly  # type: ignore[method-assign] # of this one alone
     directory = await pool.stores.open_directory()
-    pool.router = pool.peers.the_router = await Router.activate(
-        directory, pool.peers, old._settings, pool.clock
+    pool.router = pool.actors.the_router = await Router.activate(
+        directory, pool.actors, old._settings, pool.clock
     )
 
 

@@ -15,7 +15,7 @@ from httpx import ASGITransport, AsyncClient
 from localpool import FakeRun, LocalPool, completed
 from pydantic import ValidationError
 
-from actors.telemetry.collector import Spans
+from actors.telemetry.collector import OtelTracing
 from actors.telemetry.exporter import tracing_to
 from actors.telemetry.tracing import OFF, within
 from api.server.app import create_app
@@ -37,23 +37,23 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture
-def spans(collector: Collector, local_pool: LocalPool) -> Spans:
+def spans(collector: Collector, local_pool: LocalPool) -> OtelTracing:
     """What a pool with ``[tracing]`` has in all of its parts; here they share one."""
-    spans = Spans(collector.url, "test")
+    spans = OtelTracing(collector.url, "test")
     local_pool.router._tracing = spans
-    for id_ in local_pool.peers.subscriptions:
+    for id_ in local_pool.actors.subscriptions:
         trace(local_pool, id_, spans)
     return spans
 
 
-def trace(pool: LocalPool, subscription_id: str, spans: Spans) -> None:
-    life = pool.peers.subscriptions[subscription_id]._life
-    life.given = replace(life.given, tracing=spans)
-    life.chronicle._tracing = spans
+def trace(pool: LocalPool, subscription_id: str, spans: OtelTracing) -> None:
+    life = pool.actors.subscriptions[subscription_id]._life
+    life.deps = replace(life.deps, tracing=spans)
+    life.recorder._tracing = spans
 
 
 @pytest.fixture
-async def http(local_pool: LocalPool, spans: Spans) -> AsyncIterator[AsyncClient]:
+async def http(local_pool: LocalPool, spans: OtelTracing) -> AsyncIterator[AsyncClient]:
     app = create_app(local_pool.client, Keys({}), clock=local_pool.clock, tracing=spans)
     async with AsyncClient(transport=ASGITransport(app=app), base_url="http://127.0.0.1") as client:
         yield client
@@ -78,7 +78,7 @@ def parent(spans: list[Seen], child: Seen) -> str:
 
 
 async def test_a_request_is_one_trace_from_its_caller_to_its_settlement(
-    http: AsyncClient, collector: Collector, spans: Spans
+    http: AsyncClient, collector: Collector, spans: OtelTracing
 ) -> None:
     answer = await http.post(
         "/v1/executions", json={"prompt": "q"}, headers={"traceparent": CALLER}
@@ -102,7 +102,10 @@ async def test_a_request_is_one_trace_from_its_caller_to_its_settlement(
 
 
 async def test_the_cli_is_told_the_trace_it_runs_in(
-    http: AsyncClient, spans: Spans, environments: list[Mapping[str, str]], collector: Collector
+    http: AsyncClient,
+    spans: OtelTracing,
+    environments: list[Mapping[str, str]],
+    collector: Collector,
 ) -> None:
     await http.post("/v1/executions", json={"prompt": "q"}, headers={"traceparent": CALLER})
     await asyncio.to_thread(spans.close)
@@ -112,14 +115,14 @@ async def test_the_cli_is_told_the_trace_it_runs_in(
 
 
 async def test_a_run_is_told_with_its_length_also_when_its_owner_began_anew(
-    http: AsyncClient, local_pool: LocalPool, collector: Collector, spans: Spans
+    http: AsyncClient, local_pool: LocalPool, collector: Collector, spans: OtelTracing
 ) -> None:
     local_pool.runner.hold = True
     body = {"prompt": "q", "subscription_id": "sub1", "background": True}
     started = (await http.post("/v1/executions", json=body)).json()
     (run,) = await local_pool.runner.wait_for_runs(1)
-    life = local_pool.peers.subscriptions["sub1"]._life
-    life.given = replace(life.given, tracing=OFF)  # as a killed one, it closes nothing
+    life = local_pool.actors.subscriptions["sub1"]._life
+    life.deps = replace(life.deps, tracing=OFF)  # as a killed one, it closes nothing
     await local_pool.restart("sub1")
     trace(local_pool, "sub1", spans)
     local_pool.clock.advance(timedelta(seconds=90))
@@ -134,7 +137,7 @@ async def test_a_run_is_told_with_its_length_also_when_its_owner_began_anew(
 
 
 async def test_what_failed_is_marked_and_what_it_said_is_not_told(
-    http: AsyncClient, local_pool: LocalPool, collector: Collector, spans: Spans
+    http: AsyncClient, local_pool: LocalPool, collector: Collector, spans: OtelTracing
 ) -> None:
     failed = Failed(kind=FailureKind.REFUSAL, message=f"no {SECRET}")
     local_pool.runner.script = [failed, completed(SECRET)]
@@ -150,7 +153,7 @@ async def test_what_failed_is_marked_and_what_it_said_is_not_told(
 
 
 async def test_a_caller_inside_python_names_its_trace_too(
-    local_pool: LocalPool, collector: Collector, spans: Spans
+    local_pool: LocalPool, collector: Collector, spans: OtelTracing
 ) -> None:
     with within(CALLER):
         await local_pool.client.execute(ExecutionRequest(prompt="q"))
@@ -164,7 +167,7 @@ async def test_a_caller_inside_python_names_its_trace_too(
 
 @pytest.mark.parametrize("header", ["", "nonsense", f"00-{'0' * 32}-{'0' * 16}-01", "x" * 5000])
 async def test_what_is_no_trace_begins_a_new_one(
-    http: AsyncClient, collector: Collector, spans: Spans, header: str
+    http: AsyncClient, collector: Collector, spans: OtelTracing, header: str
 ) -> None:
     await http.get("/v1/pool", headers={"traceparent": header})
     await asyncio.to_thread(spans.close)
@@ -174,7 +177,7 @@ async def test_what_is_no_trace_begins_a_new_one(
 
 
 async def test_a_caller_that_samples_itself_out_is_not_traced(
-    http: AsyncClient, collector: Collector, spans: Spans
+    http: AsyncClient, collector: Collector, spans: OtelTracing
 ) -> None:
     headers = {"traceparent": CALLER[:-1] + "0"}
     await http.post("/v1/executions", json={"prompt": "q"}, headers=headers)
@@ -184,7 +187,7 @@ async def test_a_caller_that_samples_itself_out_is_not_traced(
 
 
 async def test_without_a_collector_runs_go_on_all_the_same(local_pool: LocalPool) -> None:
-    spans = Spans("http://127.0.0.1:9", "test")
+    spans = OtelTracing("http://127.0.0.1:9", "test")
     local_pool.router._tracing = spans
 
     execution = await local_pool.client.execute(ExecutionRequest(prompt="q"))

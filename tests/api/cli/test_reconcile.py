@@ -27,7 +27,7 @@ async def mind(local_pool: LocalPool, clock: ManualClock) -> AsyncIterator[Admin
     sleeper = Sleeper(clock)
     reconciler = await Reconciler.activate(
         await local_pool.stores.open_reconciliations(),
-        local_pool.peers,
+        local_pool.actors,
         ReconcilerSettings(
             organizations=(
                 Organization(id="acme", admin_key_env="ACME_KEY", subscriptions=("key1",)),
@@ -38,7 +38,7 @@ async def mind(local_pool: LocalPool, clock: ManualClock) -> AsyncIterator[Admin
         sleeper,
         local_pool.left.append,
     )
-    local_pool.peers.the_reconciler = reconciler
+    local_pool.actors.the_reconciler = reconciler
     yield mind
     await reconciler.close()
 

@@ -46,7 +46,7 @@ async def test_every_option_reaches_the_pool(cli: Cli, local_pool: LocalPool) ->
     launch = local_pool.runner.runs[0].launch
     assert (launch.model, launch.system_prompt) == ("claude-opus-4-5", "be brief")
     assert (launch.max_turns, launch.max_budget_usd, launch.timeout_seconds) == (3, "0.1", 7)
-    assert "sub2" in local_pool.peers.subscriptions
+    assert "sub2" in local_pool.actors.subscriptions
 
 
 async def test_a_session_can_be_gone_on_with(cli: Cli, local_pool: LocalPool) -> None:

@@ -147,7 +147,7 @@ async def test_what_the_service_refuses_is_told(cli: Cli) -> None:
 async def test_a_part_that_is_not_covered_is_told_beside_the_data(
     cli: Cli, local_pool: LocalPool, spent: None
 ) -> None:
-    ledger = local_pool.peers.subscription("sub1")._life.ledger
+    ledger = local_pool.actors.subscription("sub1")._life.ledger
     await ledger.expire(local_pool.clock() + timedelta(seconds=1))
 
     result = await cli("usage", *WEEK, "--by", "session", "--format", "jsonl")
@@ -226,7 +226,7 @@ async def test_one_subscription_is_split_by_model(
         "timestamp": "2026-01-26T12:00:00Z",
         "usage": usage_of("2", model="claude-haiku\x1b[2J"),
     }
-    await local_pool.peers.subscription("sub2").record(UsageRecord.model_validate(record))
+    await local_pool.actors.subscription("sub2").record(UsageRecord.model_validate(record))
 
     lines = await on_a_terminal(*WEEK, "--subscription", "sub2", width=80)
 

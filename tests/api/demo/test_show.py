@@ -28,7 +28,7 @@ class Bill:
 async def compared(monkeypatch: pytest.MonkeyPatch, books: Mapping[str, str]) -> tuple[bool, str]:
     """The verdict where the bill is 1.5 dollars for ada and nothing for the others."""
 
-    class Books:
+    class Ledgers:
         async def books(self) -> dict[str, Decimal]:
             return {"ada": Decimal(0), "ben": Decimal(0), "cleo": Decimal(0)} | {
                 seat: Decimal(cost) for seat, cost in books.items()
@@ -36,7 +36,7 @@ async def compared(monkeypatch: pytest.MonkeyPatch, books: Mapping[str, str]) ->
 
     monkeypatch.setattr(show, "SETTLING_SECONDS", 0)
     standin: Any = SimpleNamespace(bill=Bill(test_token_a=1_500_000_000))
-    shown: Any = Books()
+    shown: Any = Ledgers()
     console = Console(file=StringIO(), width=100)
     with console.capture() as captured:
         agreed = await show._compare(console, shown, standin)

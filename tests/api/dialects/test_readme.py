@@ -10,11 +10,11 @@ from pydantic import BaseModel
 
 from api.dialects import chat, messages, readme
 from api.dialects.request import field_support as fields
-from api.dialects.request.field_support import Fate, Row
+from api.dialects.request.field_support import FieldSupport, Row
 from api.dialects.request.parts import AnyPart
 
 
-def names(rows: tuple[Row, ...], fate: Fate) -> set[str]:
+def names(rows: tuple[Row, ...], fate: FieldSupport) -> set[str]:
     return {row.name for row in rows if row.fate is fate}
 
 
@@ -31,7 +31,7 @@ def test_the_readme_says_what_the_tables_say() -> None:
 def test_what_is_honoured_is_what_a_body_declares(
     rows: tuple[Row, ...], body: type[BaseModel]
 ) -> None:
-    assert names(rows, Fate.HONOURED) == set(body.model_fields)
+    assert names(rows, FieldSupport.HONOURED) == set(body.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_what_is_honoured_in_content_is_what_is_declared(
 ) -> None:
     declared = {kind for part in parts for kind in get_args(part.model_fields["type"].annotation)}
 
-    assert names(rows, Fate.HONOURED) == declared
+    assert names(rows, FieldSupport.HONOURED) == declared
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,7 @@ async def test_a_stream_whose_owner_stays_away_ends_with_a_problem(
     async with asyncio.timeout(10), web.stream("POST", EXECUTIONS, json=body) as response:
         events = events_of(response)
         await anext(events)
-        await local_pool.peers.deactivate("sub1")
+        await local_pool.actors.deactivate("sub1")
         (problem,) = [each async for each in events]
 
     assert problem["event"] == "error"

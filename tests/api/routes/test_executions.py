@@ -9,8 +9,8 @@ from httpx import AsyncClient, Response
 from localpool import LocalPool, completed
 from seats import limit, until
 
-from actors.interfaces.messages import Handover
-from pool.errors import PeerLost
+from actors.interfaces.messages import HandoffRequest
+from pool.errors import ActorLost
 from pool.executions.outcome import Failed, FailureKind
 
 EXECUTIONS = "/v1/executions"
@@ -447,8 +447,8 @@ async def test_a_list_can_be_narrowed(http: AsyncClient, local_pool: LocalPool) 
 async def test_what_is_shown_as_queued_is_found_as_queued_while_it_is_handed_on(
     http: AsyncClient, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(_: Handover) -> NoReturn:
-        raise PeerLost("router", "it is being started again")
+    async def away(_: HandoffRequest) -> NoReturn:
+        raise ActorLost("router", "it is being started again")
 
     monkeypatch.setattr(local_pool.router, "hand_over", away)
     local_pool.runner.script = [limit()]

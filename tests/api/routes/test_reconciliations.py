@@ -41,7 +41,7 @@ async def reconciler(
     counted = ModelUsage(
         input_tokens=1_000_000, output_tokens=100_000, cost_nano_usd=line.cost_nano_usd or 0
     )
-    await local_pool.peers.subscription("key1").record(
+    await local_pool.actors.subscription("key1").record(
         UsageRecord(
             id="run",
             subscription_id="key1",
@@ -54,7 +54,7 @@ async def reconciler(
     sleeper = Sleeper(clock)
     reconciler = Reconciler(
         await local_pool.stores.open_reconciliations(),
-        local_pool.peers,
+        local_pool.actors,
         ReconcilerSettings(
             organizations=(
                 Organization(id="acme", admin_key_env="ACME_KEY", subscriptions=("key1",)),
@@ -66,7 +66,7 @@ async def reconciler(
         sleeper,
         local_pool.left.append,
     )
-    local_pool.peers.the_reconciler = reconciler
+    local_pool.actors.the_reconciler = reconciler
     yield reconciler
     await reconciler.close()
 

@@ -248,7 +248,7 @@ async def test_a_figure_below_nothing_stays_a_figure(
     http: AsyncClient, local_pool: LocalPool
 ) -> None:
     less = Usage(models={SONNET: ModelUsage(input_tokens=-5, cost_nano_usd=-1)})
-    await local_pool.peers.subscription("sub1").record(
+    await local_pool.actors.subscription("sub1").record(
         UsageRecord(
             id="a",
             subscription_id="sub1",
@@ -265,7 +265,7 @@ async def test_a_figure_below_nothing_stays_a_figure(
 
 async def test_many_groups_are_streamed_whole(http: AsyncClient, local_pool: LocalPool) -> None:
     models = {f"model-{n:04}": ModelUsage(cost_nano_usd=n) for n in range(1200)}
-    await local_pool.peers.subscription("sub1").record(
+    await local_pool.actors.subscription("sub1").record(
         UsageRecord(id="many", subscription_id="sub1", timestamp=NOON, usage=Usage(models=models))
     )
 

@@ -13,12 +13,12 @@ from api.web.authentication import (
     ANYBODY,
     MOST_PRESENTED,
     REMEMBERED_SECONDS,
-    Door,
+    Authenticator,
     Keys,
     Unauthorized,
 )
 from pool.config import ApiKeySpec
-from pool.errors import ConfigError, PeerLost
+from pool.errors import ActorLost, ConfigError
 from pool.keys.api_keys import IssuedKey, KeySpec
 
 KeyedHttp = Callable[..., AsyncClient]
@@ -145,7 +145,7 @@ async def test_what_tells_no_secrets_is_open(keyed: KeyedHttp, path: str) -> Non
 
 
 async def test_without_keys_everybody_may_do_everything(local_pool: LocalPool) -> None:
-    door = Door(Keys({}), local_pool.client, local_pool.clock)
+    door = Authenticator(Keys({}), local_pool.client, local_pool.clock)
 
     assert await door.caller("") is ANYBODY
     assert await door.caller("whatever") is ANYBODY
@@ -161,7 +161,7 @@ async def test_an_empty_presented_key_is_nobody(local_pool: LocalPool) -> None:
     keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key"})
 
     with pytest.raises(Unauthorized):
-        await Door(keys, local_pool.client, local_pool.clock).caller("")
+        await Authenticator(keys, local_pool.client, local_pool.clock).caller("")
 
 
 def test_a_key_of_the_file_opens_nothing_once_it_has_expired(clock: ManualClock) -> None:
@@ -250,7 +250,7 @@ class CountingClient(PoolClient):
 
 @pytest.fixture
 def client(local_pool: LocalPool) -> CountingClient:
-    return CountingClient(local_pool.peers, local_pool.clock)
+    return CountingClient(local_pool.actors, local_pool.clock)
 
 
 @pytest.fixture
@@ -259,8 +259,8 @@ def timer() -> Stopwatch:
 
 
 @pytest.fixture
-def door(client: CountingClient, clock: ManualClock, timer: Stopwatch) -> Door:
-    return Door(Keys({}), client, clock, timer)
+def door(client: CountingClient, clock: ManualClock, timer: Stopwatch) -> Authenticator:
+    return Authenticator(Keys({}), client, clock, timer)
 
 
 async def make(client: PoolClient, name: str = "ops") -> IssuedKey:
@@ -268,7 +268,7 @@ async def make(client: PoolClient, name: str = "ops") -> IssuedKey:
 
 
 async def test_a_made_key_opens_the_pool_with_its_scopes(
-    door: Door, client: CountingClient
+    door: Authenticator, client: CountingClient
 ) -> None:
     issued = await make(client)
 
@@ -278,7 +278,7 @@ async def test_a_made_key_opens_the_pool_with_its_scopes(
 
 
 async def test_a_revocation_is_felt_within_two_seconds(
-    door: Door, client: CountingClient, timer: Stopwatch
+    door: Authenticator, client: CountingClient, timer: Stopwatch
 ) -> None:
     issued = await make(client)
     await door.caller(issued.secret.get_secret_value())
@@ -291,7 +291,7 @@ async def test_a_revocation_is_felt_within_two_seconds(
 
 
 async def test_the_pool_is_asked_once_a_second_and_not_for_every_request(
-    door: Door, client: CountingClient, timer: Stopwatch
+    door: Authenticator, client: CountingClient, timer: Stopwatch
 ) -> None:
     issued = await make(client)
 
@@ -305,7 +305,7 @@ async def test_the_pool_is_asked_once_a_second_and_not_for_every_request(
 
 
 async def test_a_made_key_opens_beside_one_that_opens_nothing_and_the_other_is_not_remembered(
-    door: Door, client: CountingClient
+    door: Authenticator, client: CountingClient
 ) -> None:
     issued = await make(client)
     secret = issued.secret.get_secret_value()
@@ -323,13 +323,13 @@ async def test_a_key_of_the_file_is_found_before_the_pool_is_asked_about_another
     other = (await make(client)).secret.get_secret_value()
     client.asked = 0
 
-    caller = await Door(keys, client, clock).caller(other, "test-key")
+    caller = await Authenticator(keys, client, clock).caller(other, "test-key")
 
     assert (caller.name, client.asked) == ("ci", 0)
 
 
 async def test_guessing_does_not_reach_the_pool_more_often_than_once_a_second(
-    door: Door, client: CountingClient
+    door: Authenticator, client: CountingClient
 ) -> None:
     await make(client)
     client.asked = 0
@@ -342,7 +342,7 @@ async def test_guessing_does_not_reach_the_pool_more_often_than_once_a_second(
 
 
 async def test_a_pool_shuts_its_door_with_the_first_key_and_keeps_it_shut(
-    door: Door, client: CountingClient, timer: Stopwatch
+    door: Authenticator, client: CountingClient, timer: Stopwatch
 ) -> None:
     assert await door.caller("") is ANYBODY
     issued = await make(client)
@@ -358,13 +358,13 @@ async def test_a_pool_shuts_its_door_with_the_first_key_and_keeps_it_shut(
 
 
 async def test_while_the_pool_cannot_be_asked_nobody_enters_by_a_made_key(
-    door: Door, client: CountingClient, local_pool: LocalPool, timer: Stopwatch
+    door: Authenticator, client: CountingClient, local_pool: LocalPool, timer: Stopwatch
 ) -> None:
     issued = await make(client)
-    local_pool.peers.the_router = None
+    local_pool.actors.the_router = None
 
     for shown in (issued.secret.get_secret_value(), ""):
-        with pytest.raises(PeerLost):
+        with pytest.raises(ActorLost):
             await door.caller(shown)
 
 
@@ -373,6 +373,6 @@ async def test_a_key_of_the_file_enters_without_the_pool_being_asked(
 ) -> None:
     keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key"})
 
-    caller = await Door(keys, client, clock).caller("test-key")
+    caller = await Authenticator(keys, client, clock).caller("test-key")
 
     assert (caller.name, client.asked) == ("ci", 0)

@@ -23,11 +23,11 @@ from api.server.listening import bound, listening
 from api.web.authentication import Keys
 from pool.config import ApiKeySpec, ServerSettings
 from pool.errors import (
+    ActorLost,
     Conflict,
     Exhausted,
     KeyReused,
     NotFound,
-    PeerLost,
     StoreError,
     Unavailable,
 )
@@ -82,7 +82,7 @@ ERRORS: list[tuple[Exception, int, str, type[Exception], int, type[Exception]]] 
         openai.InternalServerError,
     ),
     (
-        PeerLost("router", "gone"),
+        ActorLost("router", "gone"),
         503,
         "api_error",
         anthropic.ServiceUnavailableError,

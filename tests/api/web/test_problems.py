@@ -11,11 +11,11 @@ from localpool import NOON, LocalPool
 
 from api.web.problems import KINDS, kind_of, problem_of
 from pool.errors import (
+    ActorLost,
     CommitUnknown,
     Conflict,
     Exhausted,
     Fenced,
-    PeerLost,
     PoolError,
     StoreError,
     Unavailable,
@@ -71,7 +71,7 @@ def test_a_problem_names_the_execution_and_the_reason() -> None:
         (Exhausted("exec_1", "full", NOON - timedelta(hours=1)), "1"),
         (Exhausted("exec_1", "full", NOON), "1"),
         (Exhausted("exec_1", "full", None), "30"),
-        (PeerLost("router", "it is not there"), "2"),
+        (ActorLost("router", "it is not there"), "2"),
         (StoreError("s", "disk full"), "5"),
     ],
 )
@@ -129,7 +129,7 @@ async def test_a_wrong_method_is_a_problem_that_names_the_right_ones(http: Async
 
 
 async def test_a_lost_part_of_the_pool_is_a_503(local_pool: LocalPool, http: AsyncClient) -> None:
-    local_pool.peers.the_router = None
+    local_pool.actors.the_router = None
 
     response = await http.post("/v1/executions", json={"prompt": "say yes"})
 

@@ -24,7 +24,7 @@ USAGES = st.builds(
     cost_nano_usd=COUNTS,
 )
 WANTED = st.dictionaries(MODELS, USAGES, max_size=3)
-Wanted = dict[str, ModelUsage]
+EventFilter = dict[str, ModelUsage]
 
 
 class Ledger:
@@ -36,13 +36,13 @@ class Ledger:
     def add(self, record: UsageRecord) -> None:
         self.records.setdefault(record.id, record)
 
-    def adjust(self, bucket: Bucket, wanted: Wanted) -> tuple[UsageRecord, ...]:
+    def adjust(self, bucket: Bucket, wanted: EventFilter) -> tuple[UsageRecord, ...]:
         made = adjustments(bucket, "sub1", wanted, applied(bucket, self.records.values()))
         for record in made:
             self.add(record)
         return made
 
-    def sums(self, bucket: Bucket) -> Wanted:
+    def sums(self, bucket: Bucket) -> EventFilter:
         found = applied(bucket, self.records.values())
         return {name: each.usage for name, each in found.items() if each.usage != ModelUsage()}
 
@@ -52,12 +52,12 @@ def bucket(hours: int = 0, organization_id: str = "acme") -> Bucket:
     return Bucket(organization_id=organization_id, kind=ReportKind.USAGE, starts_at=starts_at)
 
 
-def plain(wanted: Wanted) -> Wanted:
+def plain(wanted: EventFilter) -> EventFilter:
     return {name: usage for name, usage in wanted.items() if usage != ModelUsage()}
 
 
 @given(WANTED)
-def test_the_same_report_twice_adds_nothing(wanted: Wanted) -> None:
+def test_the_same_report_twice_adds_nothing(wanted: EventFilter) -> None:
     ledger = Ledger()
     ledger.adjust(bucket(), wanted)
 
@@ -66,7 +66,7 @@ def test_the_same_report_twice_adds_nothing(wanted: Wanted) -> None:
 
 
 @given(st.lists(WANTED, max_size=6))
-def test_whatever_was_reported_before_the_last_report_counts(reports: list[Wanted]) -> None:
+def test_whatever_was_reported_before_the_last_report_counts(reports: list[EventFilter]) -> None:
     ledger = Ledger()
     for wanted in reports:
         ledger.adjust(bucket(), wanted)
@@ -75,7 +75,7 @@ def test_whatever_was_reported_before_the_last_report_counts(reports: list[Wante
 
 
 @given(st.dictionaries(st.integers(0, 30), WANTED, max_size=5), st.integers(0, 10**6))
-def test_the_order_of_the_hours_does_not_matter(reports: dict[int, Wanted], seed: int) -> None:
+def test_the_order_of_the_hours_does_not_matter(reports: dict[int, EventFilter], seed: int) -> None:
     one, other = Ledger(), Ledger()
     for hours, wanted in reports.items():
         one.adjust(bucket(hours), wanted)
@@ -89,7 +89,7 @@ def test_the_order_of_the_hours_does_not_matter(reports: dict[int, Wanted], seed
 
 @given(WANTED, WANTED)
 def test_of_two_reconcilers_at_once_one_is_kept_and_the_next_report_mends_it(
-    one: Wanted, other: Wanted
+    one: EventFilter, other: EventFilter
 ) -> None:
     ledger = Ledger()
     before = applied(bucket(), ledger.records.values())
@@ -104,7 +104,9 @@ def test_of_two_reconcilers_at_once_one_is_kept_and_the_next_report_mends_it(
 
 
 @given(WANTED, WANTED)
-def test_organizations_and_hours_do_not_touch_each_other(one: Wanted, other: Wanted) -> None:
+def test_organizations_and_hours_do_not_touch_each_other(
+    one: EventFilter, other: EventFilter
+) -> None:
     ledger = Ledger()
     ledger.adjust(bucket(), one)
     ledger.adjust(bucket(organization_id="b"), other)
@@ -114,7 +116,7 @@ def test_organizations_and_hours_do_not_touch_each_other(one: Wanted, other: Wan
 
 
 @given(WANTED)
-def test_wanting_nothing_takes_all_of_it_back(wanted: Wanted) -> None:
+def test_wanting_nothing_takes_all_of_it_back(wanted: EventFilter) -> None:
     ledger = Ledger()
     ledger.adjust(bucket(), wanted)
     ledger.adjust(bucket(), {})

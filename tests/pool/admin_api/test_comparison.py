@@ -18,7 +18,7 @@ from pool.admin_api.comparison import (
 from pool.admin_api.organizations import Organization, Seat, obstacle
 from pool.reconciliation.findings import Finding, ReportKind, Verdict
 from pool.usage.model_names import base_name
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage
 
 MODEL = "claude-sonnet-4-5"
@@ -32,8 +32,8 @@ def used(**tokens: int) -> ModelUsage:
     return ModelUsage(**tokens, cost_nano_usd=cost)
 
 
-def learned() -> Rates:
-    rates = Rates()
+def learned() -> LearnedPrices:
+    rates = LearnedPrices()
     for kind in (*PRICES, "cache_creation_input_tokens"):
         rates = rates.having_seen(Usage(models={MODEL: used(**{kind: 1000})}))
     return rates
@@ -71,7 +71,7 @@ def test_no_cost_sinks_below_nothing(local: ModelUsage, remote: ModelUsage, cost
 
 @given(USAGES, USAGES)
 def test_without_a_price_there_is_no_amount(local: ModelUsage, remote: ModelUsage) -> None:
-    (finding,) = compared_tokens({MODEL: local}, {MODEL: bare(remote)}, Rates(), STRICT)
+    (finding,) = compared_tokens({MODEL: local}, {MODEL: bare(remote)}, LearnedPrices(), STRICT)
 
     assert finding.difference is not None
     if finding.verdict is Verdict.MATCH:

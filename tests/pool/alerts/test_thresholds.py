@@ -12,7 +12,7 @@ from localpool import NOON
 from reports import report_at, state, window
 
 from pool.alerts.alerts import Alert, AlertKind, AlertSettings
-from pool.alerts.thresholds import Level, crossings
+from pool.alerts.thresholds import AlertState, threshold_alerts
 from pool.executions.outcome import FailureKind
 from pool.limits.forecast import OutsideUsage, WindowForecast
 from pool.storage.documents import document, read_document
@@ -35,18 +35,18 @@ class Memory:
     """What an outbox keeps of levels and alerts."""
 
     def __init__(self) -> None:
-        self.levels: dict[str, Level] = {}
+        self.levels: dict[str, AlertState] = {}
         self.alerts: dict[str, Alert] = {}
 
     def check(
         self,
         *reports: Report,
         whole: Overview | None = None,
-        seen: Iterable[Level] | None = None,
+        seen: Iterable[AlertState] | None = None,
     ) -> list[Alert]:
         """Look once, as a router that knows the levels ``seen``; the alerts that are new."""
         levels = self.levels.values() if seen is None else seen
-        changed, alerts = crossings(levels, reports, whole, SETTINGS)
+        changed, alerts = threshold_alerts(levels, reports, whole, SETTINGS)
         for level in changed:
             kept = self.levels.get(level.key)
             if kept is None or (kept.step, kept.seen_at) < (level.step, level.seen_at):
@@ -58,7 +58,7 @@ class Memory:
     def restart(self) -> None:
         """Everything that is known is what was written down."""
         self.levels = {
-            key: read_document(Level, document(level)) for key, level in self.levels.items()
+            key: read_document(AlertState, document(level)) for key, level in self.levels.items()
         }
 
 
@@ -358,7 +358,7 @@ def test_two_routers_never_tell_a_crossing_twice(course: list[float], lags: list
     """
     alone, shared = Memory(), Memory()
     history = [report(percent, NOON + n * MINUTE) for n, percent in enumerate(course)]
-    stale: list[list[Level]] = []
+    stale: list[list[AlertState]] = []
 
     for n, seen in enumerate(history):
         alone.check(seen)

@@ -135,7 +135,7 @@ def test_a_price_of_low_confidence_accuses_nobody() -> None:
     account.others_use(30)
     account.run(0.5)
 
-    assert account.study().tariff is not None
+    assert account.study().window_price is not None
     assert account.study().outside is None
 
 

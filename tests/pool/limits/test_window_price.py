@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from windowed import Account
 
-from pool.limits.window_price import Confidence, Tariff
+from pool.limits.window_price import Confidence, WindowPrice
 from pool.money import nano_usd
 
 SHARES = st.lists(st.floats(0.05, 4.0), min_size=10, max_size=120)
@@ -23,38 +23,38 @@ def used(usd_per_percent: float, shares: list[float]) -> Account:
 
 @given(st.floats(0.01, 20.0), SHARES)
 def test_a_planted_price_is_learned_from_coarse_steps(price: float, shares: list[float]) -> None:
-    tariff = used(price, shares).study().tariff
+    window_price = used(price, shares).study().window_price
 
-    assume(tariff is not None and tariff.strides >= 5)
-    assert tariff is not None
-    assert tariff.nano_usd_per_percent == pytest.approx(nano_usd(price), rel=0.15)
+    assume(window_price is not None and window_price.strides >= 5)
+    assert window_price is not None
+    assert window_price.nano_usd_per_percent == pytest.approx(nano_usd(price), rel=0.15)
 
 
 def test_many_small_runs_teach_the_price_to_a_few_percent() -> None:
-    tariff = used(0.5, [0.25] * 390).study().tariff
+    window_price = used(0.5, [0.25] * 390).study().window_price
 
-    assert tariff is not None
-    assert tariff.nano_usd_per_percent == pytest.approx(nano_usd(0.5), rel=0.05)
-    assert tariff.confidence is Confidence.HIGH
+    assert window_price is not None
+    assert window_price.nano_usd_per_percent == pytest.approx(nano_usd(0.5), rel=0.05)
+    assert window_price.confidence is Confidence.HIGH
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.9, 1.3, 2.6])
 def test_rounding_that_keeps_step_with_the_runs_does_not_shift_the_price(share: float) -> None:
-    tariff = used(0.5, [share] * 150).study().tariff
+    window_price = used(0.5, [share] * 150).study().window_price
 
-    assert tariff is not None
-    assert tariff.nano_usd_per_percent == pytest.approx(nano_usd(0.5), rel=0.03)
+    assert window_price is not None
+    assert window_price.nano_usd_per_percent == pytest.approx(nano_usd(0.5), rel=0.03)
 
 
 def test_no_price_is_known_before_a_stride_was_seen_to_its_end() -> None:
-    assert used(0.5, [1.0, 1.0, 1.9]).study().tariff is None
+    assert used(0.5, [1.0, 1.0, 1.9]).study().window_price is None
 
 
 def test_one_stride_is_a_price_of_low_confidence() -> None:
-    tariff = used(0.5, [1.0, 1.0, 1.0, 1.0]).study().tariff
+    window_price = used(0.5, [1.0, 1.0, 1.0, 1.0]).study().window_price
 
-    assert tariff == Tariff(nano_usd(0.5), nano_usd(0.5), nano_usd(0.5), strides=1)
-    assert tariff.confidence is Confidence.LOW
+    assert window_price == WindowPrice(nano_usd(0.5), nano_usd(0.5), nano_usd(0.5), strides=1)
+    assert window_price.confidence is Confidence.LOW
 
 
 @given(st.floats(5, 30), st.integers(1, 3), st.integers(0, 3))
@@ -67,10 +67,10 @@ def test_bursts_of_others_hardly_move_the_price(percent: float, bursts: int, at:
             account.others_use(percent)
         account.run(0.5)
 
-    tariff = account.study().tariff
+    window_price = account.study().window_price
 
-    assert tariff is not None
-    assert tariff.nano_usd_per_percent == pytest.approx(nano_usd(0.5), rel=0.01)
+    assert window_price is not None
+    assert window_price.nano_usd_per_percent == pytest.approx(nano_usd(0.5), rel=0.01)
 
 
 def test_growth_while_nothing_was_spent_begins_a_new_stride() -> None:
@@ -81,13 +81,13 @@ def test_growth_while_nothing_was_spent_begins_a_new_stride() -> None:
             account.run(0)
         account.run(0.5)
 
-    tariff = account.study().tariff
+    window_price = account.study().window_price
 
-    assert tariff is not None
+    assert window_price is not None
     assert (nano_usd(0.5), nano_usd(0.5), 2) == (
-        tariff.lower_quartile,
-        tariff.upper_quartile,
-        tariff.strides,
+        window_price.lower_quartile,
+        window_price.upper_quartile,
+        window_price.strides,
     )
 
 
@@ -96,7 +96,7 @@ def test_a_reset_begins_a_new_stride() -> None:
     account.reset()
     account.run(3, timedelta(hours=1))
 
-    assert account.study().tariff is None
+    assert account.study().window_price is None
 
 
 def test_a_stride_whose_cost_an_adjustment_took_away_teaches_nothing() -> None:
@@ -104,7 +104,7 @@ def test_a_stride_whose_cost_an_adjustment_took_away_teaches_nothing() -> None:
     account.spending.add(account.now, -nano_usd(9))
     account.run(0.5)
 
-    assert account.study().tariff is None
+    assert account.study().window_price is None
 
 
 def test_what_is_spent_when_the_window_is_full_does_not_make_it_dear() -> None:
@@ -112,11 +112,11 @@ def test_what_is_spent_when_the_window_is_full_does_not_make_it_dear() -> None:
     for _ in range(110):
         account.run(0.5)
 
-    tariff = account.study().tariff
+    window_price = account.study().window_price
 
-    assert tariff is not None
-    assert tariff.upper_quartile == nano_usd(0.5)
-    assert tariff.strides == 32
+    assert window_price is not None
+    assert window_price.upper_quartile == nano_usd(0.5)
+    assert window_price.strides == 32
 
 
 @pytest.mark.parametrize(
@@ -132,4 +132,4 @@ def test_what_is_spent_when_the_window_is_full_does_not_make_it_dear() -> None:
 def test_confidence_wants_many_strides_that_agree(
     strides: int, quartiles: tuple[int, int], expected: Confidence
 ) -> None:
-    assert expected == Tariff(100, *quartiles, strides=strides).confidence
+    assert expected == WindowPrice(100, *quartiles, strides=strides).confidence

@@ -8,10 +8,10 @@ from localpool import NOON
 from reports import report_at, state, window
 
 from pool.subscriptions.standing import Standing
-from pool.telemetry.events import Happening, HappeningKind, Wanted, changes, gap
+from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind, changes, gap
 
-STARTED = Happening(
-    kind=HappeningKind.EXECUTION_STARTED,
+STARTED = PoolEvent(
+    kind=PoolEventKind.EXECUTION_STARTED,
     at=NOON,
     subscription_id="sub1",
     execution_id="exec_1",
@@ -22,29 +22,29 @@ STARTED = Happening(
 @pytest.mark.parametrize(
     ("wanted", "takes"),
     [
-        (Wanted(), True),
-        (Wanted(kinds=(HappeningKind.EXECUTION_STARTED, HappeningKind.ALERT)), True),
-        (Wanted(kinds=(HappeningKind.ALERT,)), False),
-        (Wanted(subscription_id="sub1", execution_id="exec_1", session_id="session-1"), True),
-        (Wanted(subscription_id="sub2"), False),
-        (Wanted(execution_id="exec_2"), False),
-        (Wanted(session_id="session-2"), False),
+        (EventFilter(), True),
+        (EventFilter(kinds=(PoolEventKind.EXECUTION_STARTED, PoolEventKind.ALERT)), True),
+        (EventFilter(kinds=(PoolEventKind.ALERT,)), False),
+        (EventFilter(subscription_id="sub1", execution_id="exec_1", session_id="session-1"), True),
+        (EventFilter(subscription_id="sub2"), False),
+        (EventFilter(execution_id="exec_2"), False),
+        (EventFilter(session_id="session-2"), False),
     ],
 )
-def test_a_filter_takes_what_fits_all_of_it(wanted: Wanted, takes: bool) -> None:
+def test_a_filter_takes_what_fits_all_of_it(wanted: EventFilter, takes: bool) -> None:
     assert wanted.takes(STARTED) is takes
 
 
 @pytest.mark.parametrize(
     ("wanted", "takes"),
     [
-        (Wanted(kinds=(HappeningKind.ALERT,)), True),
-        (Wanted(execution_id="exec_2"), True),
-        (Wanted(subscription_id="sub1"), True),
-        (Wanted(subscription_id="sub2"), False),
+        (EventFilter(kinds=(PoolEventKind.ALERT,)), True),
+        (EventFilter(execution_id="exec_2"), True),
+        (EventFilter(subscription_id="sub1"), True),
+        (EventFilter(subscription_id="sub2"), False),
     ],
 )
-def test_a_gap_is_told_to_everybody_whom_it_may_concern(wanted: Wanted, takes: bool) -> None:
+def test_a_gap_is_told_to_everybody_whom_it_may_concern(wanted: EventFilter, takes: bool) -> None:
     assert wanted.takes(gap("it began anew", NOON, "sub1")) is takes
     assert wanted.takes(gap("it began anew", NOON))
 
@@ -62,7 +62,7 @@ def test_a_changed_state_is_told_with_the_one_before() -> None:
 
     (change,) = changes(before, after)
 
-    assert change.kind is HappeningKind.SUBSCRIPTION_STATE
+    assert change.kind is PoolEventKind.SUBSCRIPTION_STATE
     assert change.data == {"from": "available", "to": "paused", "until": None}
 
 
@@ -81,4 +81,4 @@ def test_a_window_is_told_when_it_is_new_and_when_it_changes() -> None:
 def test_a_new_activation_is_told_with_its_epoch() -> None:
     (change,) = changes(report_at(state()), report_at(state()).model_copy(update={"epoch": 7}))
 
-    assert (change.kind, change.data) == (HappeningKind.SUBSCRIPTION_ACTIVATED, {"epoch": 7})
+    assert (change.kind, change.data) == (PoolEventKind.SUBSCRIPTION_ACTIVATED, {"epoch": 7})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
 
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
@@ -37,11 +37,11 @@ def record(usage: Usage, source: UsageSource = UsageSource.CLI) -> UsageRecord:
     return UsageRecord(id="r", subscription_id="sub1", timestamp=NOW, source=source, usage=usage)
 
 
-def learned(*usages: Usage) -> Rates:
-    return Rates.learned_from(map(record, usages))
+def learned(*usages: Usage) -> LearnedPrices:
+    return LearnedPrices.learned_from(map(record, usages))
 
 
-def cost(rates: Rates, *counts: int) -> int | None:
+def cost(rates: LearnedPrices, *counts: int) -> int | None:
     """What is known to the last nano-dollar, or None."""
     estimate = rates.estimate(Usage(models={SONNET: used(*counts)}))
     return estimate.cost_nano_usd if estimate.known else None
@@ -169,12 +169,12 @@ def test_models_do_not_teach_each_other() -> None:
 
 @pytest.mark.parametrize("source", [UsageSource.PARTIAL, UsageSource.EXTERNAL])
 def test_only_the_clis_own_figures_teach(source: UsageSource) -> None:
-    assert Rates.learned_from([record(charged(100, 20), source)]) == Rates()
+    assert LearnedPrices.learned_from([record(charged(100, 20), source)]) == LearnedPrices()
 
 
 def test_learning_one_by_one_is_learning_all() -> None:
     usages = (charged(100, 20), charged(100, 1), charged(1, 1, 1, 1))
-    one_by_one = Rates()
+    one_by_one = LearnedPrices()
     for usage in usages:
         one_by_one = one_by_one.having_seen(usage)
 
@@ -182,14 +182,14 @@ def test_learning_one_by_one_is_learning_all() -> None:
 
 
 def test_nothing_costs_nothing_whatever_is_known() -> None:
-    assert Rates().estimate(Usage()).known
-    assert cost(Rates(), 0, 0, 0, 0) == 0
+    assert LearnedPrices().estimate(Usage()).known
+    assert cost(LearnedPrices(), 0, 0, 0, 0) == 0
 
 
 def test_prices_survive_being_written_down() -> None:
     rates = learned(charged(100, 20), charged(7, 3, 1))
 
-    assert Rates.model_validate_json(rates.model_dump_json()) == rates
+    assert LearnedPrices.model_validate_json(rates.model_dump_json()) == rates
 
 
 def test_a_cache_write_of_an_hour_costs_two_of_input() -> None:

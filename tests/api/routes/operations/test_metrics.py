@@ -185,7 +185,7 @@ async def test_without_the_router_there_is_still_what_this_process_saw(
 ) -> None:
     reader = keyed("test-key-r")
     await reader.get("/healthz")
-    local_pool.peers.the_router = None
+    local_pool.actors.the_router = None
 
     metrics = Metrics((await reader.get("/metrics")).text)
 

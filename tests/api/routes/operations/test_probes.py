@@ -42,7 +42,7 @@ async def test_a_pool_without_any_subscription_is_alive_but_not_ready(
 async def test_a_lost_router_is_not_ready_and_the_process_still_lives(
     local_pool: LocalPool,
 ) -> None:
-    local_pool.peers.the_router = None
+    local_pool.actors.the_router = None
 
     async with asking(local_pool.client) as http:
         alive, ready = await http.get("/healthz"), await http.get("/readyz")

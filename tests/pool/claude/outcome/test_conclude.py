@@ -11,7 +11,7 @@ from paths import CLI_RUNS
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
-from pool.claude.output.stream import Reading, StreamReader
+from pool.claude.output.stream import StreamReader, StreamReading
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.usage.records import ModelUsage, UsageSource
 
@@ -74,14 +74,14 @@ def a_launch(**fields: Any) -> Launch:
     )
 
 
-def a_reading(*messages: dict[str, Any]) -> Reading:
+def a_reading(*messages: dict[str, Any]) -> StreamReading:
     reader = StreamReader(NOW)
     for message in messages:
         reader.feed(json.dumps(message).encode() + b"\n")
     return reader.close()
 
 
-def captured(case: str) -> tuple[Reading, Ending]:
+def captured(case: str) -> tuple[StreamReading, Ending]:
     folder = CLI_RUNS / case
     reader = StreamReader(NOW)
     reader.feed((folder / "stdout").read_bytes())
@@ -124,7 +124,7 @@ def a_begun_message(id_: str = "msg_1", input_tokens: int = 100) -> dict[str, An
     return {"type": "stream_event", "event": {"type": "message_start", "message": message}}
 
 
-def failed(reading: Reading, ending: Ending, **launch: Any) -> Failed:
+def failed(reading: StreamReading, ending: Ending, **launch: Any) -> Failed:
     outcome = conclude(reading, ending, a_launch(**launch))
     assert isinstance(outcome, Failed)
     return outcome
@@ -448,7 +448,7 @@ def test_a_connection_that_broke_may_have_been_billed_and_one_never_made_not(
     ],
 )
 def test_an_ending_has_a_name_and_says_whether_the_cost_is_known(
-    reading: Reading, ending: Ending, kind: FailureKind, evidence: bool
+    reading: StreamReading, ending: Ending, kind: FailureKind, evidence: bool
 ) -> None:
     outcome = failed(reading, ending)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.claude.outcome.evidence import Evidence, evidence
-from pool.claude.output.stream import Reading, StreamReader
+from pool.claude.output.stream import StreamReader, StreamReading
 from pool.claude.transcripts.sighting import Sighting, merged
 from pool.claude.transcripts.transcript import Transcript
 from pool.usage.records import ModelUsage, Usage
@@ -26,8 +26,8 @@ def a_sighting(message_id: str = "msg_1", **fields: Any) -> Sighting:
     return Sighting(message_id=message_id, **{**known, **fields})
 
 
-def a_reading(*finished: str, model: str | None = MODEL, **messages: ModelUsage) -> Reading:
-    return Reading(
+def a_reading(*finished: str, model: str | None = MODEL, **messages: ModelUsage) -> StreamReading:
+    return StreamReading(
         init_seen=True,
         model=model,
         messages={id_: Usage(models={MODEL: one}) for id_, one in messages.items()},
@@ -92,7 +92,7 @@ def test_a_request_whose_answer_was_seen_to_begin_is_not_unanswered(
     requests: tuple[str, ...], spooled: int, unanswered: int
 ) -> None:
     messages = {f"msg_{n}": Usage(models={MODEL: usage()}) for n in range(spooled)}
-    reading = Reading(init_seen=True, messages=messages)
+    reading = StreamReading(init_seen=True, messages=messages)
 
     seen = evidence(reading, Transcript(unanswered=frozenset(requests)))
 

@@ -13,7 +13,7 @@ from pool.claude.launch.command import prompt_uuid
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
-from pool.claude.output.stream import Reading
+from pool.claude.output.stream import StreamReading
 from pool.claude.process.rescan import Correction, correction, rescan
 from pool.claude.transcripts import files as session_files
 from pool.claude.transcripts.files import read_transcript
@@ -21,7 +21,7 @@ from pool.claude.transcripts.sighting import Sighting
 from pool.claude.transcripts.transcript import Transcript
 from pool.executions.execution import ExecutionStatus, final_status
 from pool.executions.outcome import Failed, FailureKind
-from pool.usage.prices import Rates
+from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage, UsageSource
 
 SESSION = "77ae021c-28d4-400d-9fda-9c9f53307d0d"
@@ -34,11 +34,11 @@ def used(input_tokens: int = 100, output_tokens: int = 20, cost: int = 0) -> Usa
     return Usage(models={MODEL: ModelUsage(**tokens, cost_nano_usd=cost)})
 
 
-PRICED = Rates().having_seen(used(100, 20, 600_000)).having_seen(used(100, 1, 315_000))
-ROUGHLY_PRICED = Rates().having_seen(used(100, 20, 600_000))
+PRICED = LearnedPrices().having_seen(used(100, 20, 600_000)).having_seen(used(100, 1, 315_000))
+ROUGHLY_PRICED = LearnedPrices().having_seen(used(100, 20, 600_000))
 
 
-def a_launch(rates: Rates = PRICED, **fields: Any) -> Launch:
+def a_launch(rates: LearnedPrices = PRICED, **fields: Any) -> Launch:
     return Launch(
         **{
             "run_id": "exec_1",
@@ -53,8 +53,8 @@ def a_launch(rates: Rates = PRICED, **fields: Any) -> Launch:
     )
 
 
-def a_reading(**messages: Usage) -> Reading:
-    return Reading(init_seen=True, model=MODEL, messages=messages)
+def a_reading(**messages: Usage) -> StreamReading:
+    return StreamReading(init_seen=True, model=MODEL, messages=messages)
 
 
 def a_transcript(*counts: tuple[int, int], unanswered: tuple[str, ...] = ()) -> Transcript:
@@ -72,7 +72,10 @@ def a_transcript(*counts: tuple[int, int], unanswered: tuple[str, ...] = ()) -> 
 
 
 def concluded(
-    reading: Reading, transcript: Transcript = NO_TRANSCRIPT, rates: Rates = PRICED, **ending: Any
+    reading: StreamReading,
+    transcript: Transcript = NO_TRANSCRIPT,
+    rates: LearnedPrices = PRICED,
+    **ending: Any,
 ) -> Failed:
     outcome = conclude(reading, Ending(**(ending or {"signal": 9})), a_launch(rates), transcript)
     assert isinstance(outcome, Failed)
@@ -119,12 +122,12 @@ def test_a_run_that_began_and_shows_no_answer_is_uncertain(transcript: Transcrip
 
 
 def test_a_request_in_the_transcript_shows_that_a_run_began() -> None:
-    assert concluded(Reading()).evidence
-    assert not concluded(Reading(), a_transcript(unanswered=("r1",))).evidence
+    assert concluded(StreamReading()).evidence
+    assert not concluded(StreamReading(), a_transcript(unanswered=("r1",))).evidence
 
 
 def test_tokens_without_a_price_are_kept_and_their_cost_is_uncertain() -> None:
-    outcome = concluded(a_reading(), a_transcript((100, 20)), Rates())
+    outcome = concluded(a_reading(), a_transcript((100, 20)), LearnedPrices())
 
     assert final_status(outcome) is ExecutionStatus.UNCERTAIN
     assert outcome.usage == used(100, 20)
@@ -169,14 +172,14 @@ def test_a_correction_is_what_was_not_counted_yet() -> None:
 
 
 def test_a_price_that_was_learned_later_prices_what_was_counted() -> None:
-    assert correction(a_launch(Rates()), Transcript(), used(100, 20)) is None
+    assert correction(a_launch(LearnedPrices()), Transcript(), used(100, 20)) is None
     assert correction(a_launch(), Transcript(), used(100, 20)) == Correction(
         usage=Usage(models={MODEL: ModelUsage(cost_nano_usd=600_000)})
     )
 
 
 def test_evidence_waits_for_a_price() -> None:
-    assert correction(a_launch(Rates()), a_transcript((100, 20)), Usage()) is None
+    assert correction(a_launch(LearnedPrices()), a_transcript((100, 20)), Usage()) is None
 
 
 def test_a_correction_that_was_recorded_is_not_found_again() -> None:

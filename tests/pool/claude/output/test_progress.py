@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import CLI_RUNS
 
-from pool.claude.output.event_pages import Place, Printed, extract, place_at
+from pool.claude.output.event_pages import Printed, ReadPosition, extract, position_at
 from pool.claude.output.progress import MAX_RAW_BYTES, MAX_RESULT_CHARACTERS, ProgressReader
 from pool.claude.output.stream import StreamReader, is_answer
 from pool.errors import InvalidRequest
@@ -42,7 +42,7 @@ def printed(output: bytes) -> Any:
 def shown(output: bytes, after: str = "0-0", *, raw: bool = False) -> list[Event]:
     """All events after a cursor, page by page."""
     cursor, events = Cursor.of(after), list[Event]()
-    place = place_at(printed(output), cursor, ATTEMPT, until=None)
+    place = position_at(printed(output), cursor, ATTEMPT, until=None)
     while True:
         page = extract(printed(output), place, cursor, until=None, raw=raw)
         events += page.events
@@ -359,7 +359,7 @@ def test_pages_of_a_growing_output_are_together_what_one_reading_shows(
     messages: list[dict[str, Any]], cuts: list[int]
 ) -> None:
     output = b"".join(json.dumps(each).encode() + b"\n" for each in messages)
-    place, events = Place(0, ProgressReader(ATTEMPT)), list[Event]()
+    place, events = ReadPosition(0, ProgressReader(ATTEMPT)), list[Event]()
 
     for until in [*sorted(cuts), None]:
         now = output if until is None else output[:until]
@@ -374,7 +374,7 @@ def test_pages_of_a_growing_output_are_together_what_one_reading_shows(
 def test_a_page_ends_at_its_limit_and_the_next_one_goes_on() -> None:
     output = b"".join(json.dumps(piece("x" * 50_000)).encode() + b"\n" for _ in range(20))
 
-    page = extract(printed(output), Place(0, ProgressReader(ATTEMPT)), Cursor(), until=None)
+    page = extract(printed(output), ReadPosition(0, ProgressReader(ATTEMPT)), Cursor(), until=None)
 
     assert not page.is_all
     assert 250_000 < page.place.offset < 320_000
@@ -383,7 +383,7 @@ def test_a_page_ends_at_its_limit_and_the_next_one_goes_on() -> None:
 
 def test_two_readers_go_on_from_the_same_place_without_touching_each_other() -> None:
     output = b"".join(json.dumps(each).encode() + b"\n" for each in (begins(), piece("Hi")))
-    place = Place(0, ProgressReader(ATTEMPT))
+    place = ReadPosition(0, ProgressReader(ATTEMPT))
     init = json.dumps({"type": "system", "subtype": "init"}).encode() + b"\n" + output
 
     first, second = (extract(printed(init), place, Cursor(), until=None).events for _ in range(2))

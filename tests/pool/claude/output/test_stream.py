@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import CLI_RUNS
 
-from pool.claude.output.stream import Reading, StreamReader
+from pool.claude.output.stream import StreamReader, StreamReading
 from pool.limits.windows import Window
 from pool.usage.records import ModelUsage
 
@@ -21,7 +21,7 @@ def printed(case: str) -> bytes:
     return (CLI_RUNS / case / "stdout").read_bytes()
 
 
-def read(*pieces: bytes, max_line_bytes: int = 1 << 20) -> Reading:
+def read(*pieces: bytes, max_line_bytes: int = 1 << 20) -> StreamReading:
     reader = StreamReader(NOW, max_line_bytes=max_line_bytes)
     for piece in pieces:
         reader.feed(piece)

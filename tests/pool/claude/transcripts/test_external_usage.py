@@ -15,8 +15,8 @@ from localpool import NOON, SONNET
 from pool.claude.launch.command import prompt_uuid
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.transcripts.copy import copy_session, install_session
-from pool.claude.transcripts.external_files import BesideFiles
-from pool.claude.transcripts.external_usage import AnswerSeen, BesideReader, is_pools
+from pool.claude.transcripts.external_files import ExternalFiles
+from pool.claude.transcripts.external_usage import ExternalAnswer, ExternalUsageReader, is_pools
 from pool.usage.records import ModelUsage
 from pool.values import instant_text
 
@@ -68,7 +68,7 @@ def lines(*entries: Entry) -> bytes:
 
 
 def read(*entries: Entry) -> list[str]:
-    reader = BesideReader(set())
+    reader = ExternalUsageReader(set())
     found = [reader.take(line) for line in lines(*entries).splitlines()]
     return [seen.sighting.message_id for seen in found if seen is not None]
 
@@ -93,7 +93,7 @@ def test_whoever_goes_on_in_a_session_of_the_pool_is_told_apart() -> None:
 
 
 def test_an_answer_tells_its_time_model_and_counts() -> None:
-    seen = BesideReader(set()).take(lines(answer()))
+    seen = ExternalUsageReader(set()).take(lines(answer()))
 
     assert seen is not None
     assert (seen.at, seen.session_id) == (NOON, SESSION)
@@ -119,7 +119,7 @@ def test_what_has_no_time_or_was_not_billed_is_passed_over(changes: Entry) -> No
 
 @given(st.binary(max_size=60))
 def test_any_line_can_be_read(line: bytes) -> None:
-    BesideReader(set()).take(line)
+    ExternalUsageReader(set()).take(line)
 
 
 def test_only_a_derived_uuid_is_the_pools() -> None:
@@ -146,12 +146,12 @@ def write(path: Path, *entries: Entry, mode: str = "ab") -> None:
     os.utime(path, (NOON.timestamp(), NOON.timestamp()))
 
 
-def ids(found: tuple[AnswerSeen, ...]) -> list[str]:
+def ids(found: tuple[ExternalAnswer, ...]) -> list[str]:
     return [seen.sighting.message_id for seen in found]
 
 
 def test_a_file_is_read_as_it_grows(tmp_path: Path, transcript: Path) -> None:
-    files = BesideFiles()
+    files = ExternalFiles()
     write(transcript, of_somebody(), answer("1"))
     first = files.read(tmp_path, WEEK_AGO)
     again = files.read(tmp_path, WEEK_AGO)
@@ -162,7 +162,7 @@ def test_a_file_is_read_as_it_grows(tmp_path: Path, transcript: Path) -> None:
 
 
 def test_a_line_that_is_still_written_is_left_for_later(tmp_path: Path, transcript: Path) -> None:
-    files = BesideFiles()
+    files = ExternalFiles()
     whole = lines(answer("1"))
     transcript.write_bytes(whole[:40])
     os.utime(transcript, (NOON.timestamp(), NOON.timestamp()))
@@ -174,7 +174,7 @@ def test_a_line_that_is_still_written_is_left_for_later(tmp_path: Path, transcri
 
 
 def test_whose_turn_it_was_is_remembered_between_readings(tmp_path: Path, transcript: Path) -> None:
-    files = BesideFiles()
+    files = ExternalFiles()
     write(transcript, of_the_pool())
     files.read(tmp_path, WEEK_AGO)
     write(transcript, answer("1"))
@@ -183,7 +183,7 @@ def test_whose_turn_it_was_is_remembered_between_readings(tmp_path: Path, transc
 
 
 def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path, transcript: Path) -> None:
-    files = BesideFiles()
+    files = ExternalFiles()
     write(transcript, of_the_pool(), answer("1"), answer("2"))
     files.read(tmp_path, WEEK_AGO)
     write(transcript, of_somebody(), mode="wb")
@@ -198,7 +198,7 @@ def test_subagents_belong_to_the_prompt_that_set_them_off(tmp_path: Path, transc
     write(agents / "agent-a.jsonl", of_a_subagent("p1"), answer("1"))
     write(agents / "agent-b.jsonl", of_a_subagent("p2"), answer("2"))
 
-    assert ids(BesideFiles().read(tmp_path, WEEK_AGO)) == ["msg_2"]
+    assert ids(ExternalFiles().read(tmp_path, WEEK_AGO)) == ["msg_2"]
 
 
 def test_what_is_older_is_not_read(tmp_path: Path, transcript: Path) -> None:
@@ -208,7 +208,7 @@ def test_what_is_older_is_not_read(tmp_path: Path, transcript: Path) -> None:
     write(unused, answer("3"))
     os.utime(unused, (WEEK_AGO.timestamp() - 1,) * 2)
 
-    assert ids(BesideFiles().read(tmp_path, WEEK_AGO)) == ["msg_2"]
+    assert ids(ExternalFiles().read(tmp_path, WEEK_AGO)) == ["msg_2"]
 
 
 def test_what_cannot_be_read_says_nothing(tmp_path: Path, transcript: Path) -> None:
@@ -216,8 +216,8 @@ def test_what_cannot_be_read_says_nothing(tmp_path: Path, transcript: Path) -> N
     os.mkfifo(transcript.with_name("pipe.jsonl"))
     os.utime(transcript, (NOON.timestamp(), NOON.timestamp()))
 
-    assert BesideFiles().read(tmp_path, WEEK_AGO) == ()
-    assert BesideFiles().read(tmp_path / "nowhere", WEEK_AGO) == ()
+    assert ExternalFiles().read(tmp_path, WEEK_AGO) == ()
+    assert ExternalFiles().read(tmp_path / "nowhere", WEEK_AGO) == ()
 
 
 def test_one_reading_is_bounded_and_the_next_goes_on(
@@ -227,7 +227,7 @@ def test_one_reading_is_bounded_and_the_next_goes_on(
 
     monkeypatch.setattr(beside_files, "MAX_BYTES_AT_ONCE", 1)
     write(transcript, answer("1"), answer("2"))
-    files = BesideFiles()
+    files = ExternalFiles()
 
     assert ids(files.read(tmp_path, WEEK_AGO)) == ["msg_1"]
     assert ids(files.read(tmp_path, WEEK_AGO)) == ["msg_2"]
@@ -244,5 +244,5 @@ def test_what_the_pool_has_copied_here_was_answered_elsewhere(tmp_path: Path) ->
     write(here / place, answer("3"))
     write(here / agent, answer("4"))
 
-    assert ids(BesideFiles().read(there, WEEK_AGO)) == ["msg_1", "msg_2"]
-    assert ids(BesideFiles().read(here, WEEK_AGO)) == ["msg_3", "msg_4"]
+    assert ids(ExternalFiles().read(there, WEEK_AGO)) == ["msg_1", "msg_2"]
+    assert ids(ExternalFiles().read(here, WEEK_AGO)) == ["msg_3", "msg_4"]
