@@ -1,10 +1,10 @@
 """How the parts of the pool reach each other.
 
 A router, a client and a subscription speak to each other as if they were objects in the same
-process; where they really are is the business of whoever provides the ``SubscriptionActors``. Every method that
-crosses here may be called again with the same arguments (executions and usage records are known by
-their ids), so a provider repeats a call whose fate it does not know, and raises ``ActorLost`` for
-one who stays away.
+process; where they really are is the business of whoever provides the ``SubscriptionActors``. Every
+method that crosses here may be called again with the same arguments (executions and usage records
+are known by their ids), so a provider repeats a call whose fate it does not know, and raises
+``ActorLost`` for one who stays away.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class Comparison:
                 assert_never(never)
 
     def obstacles(self) -> tuple[Finding, ...]:
-        """A finding for each seat that cannot be compared."""
+        """A finding for each subscription that cannot be compared."""
         reasons = {
             subscription_id: "this pool has no such subscription: mend [[organizations]]"
             if seat is None

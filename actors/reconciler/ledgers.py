@@ -16,13 +16,13 @@ from pool.values import Value
 
 _AT_ONCE = 500
 _PRICED_RECORDS = 200
-"""How many of a seat's newest records prices are learned from."""
+"""How many of a subscription's newest records prices are learned from."""
 MOST_RECORDS = 100_000
-"""Read of one bucket of one seat: a day of a busy one."""
+"""Read of one bucket of one subscription: a day of a busy one."""
 
 
 class Recorded(Value):
-    """What a seat recorded in a bucket, adjustments apart."""
+    """What a subscription recorded in a bucket, adjustments apart."""
 
     models: dict[str, ModelUsage]
     """Under the names of the records."""
@@ -64,7 +64,7 @@ class Ledgers:
         return LearnedPrices.learned_from(learned)
 
     async def recorded(self, subscription_id: str, since: datetime, until: datetime) -> Recorded:
-        """The sums of a seat's records with ``since <= timestamp < until``.
+        """The sums of a subscription's records with ``since <= timestamp < until``.
 
         ``Conflict`` where there are more than are read: nothing is said of a part of them.
         """

@@ -1,10 +1,10 @@
 """What running work holds of its keys' limits, until it has ended.
 
-A reservation is made in one transaction (``pool.storage.key_store``) before its execution is placed.
-From then on it has a task that waits for the execution's end at its owner, wherever it moves, and
-puts its cost in the reservation's place. A router that comes to life takes up the reservations that
-it finds open; so whatever dies, a cost is counted once, and a reservation is given back only where
-its execution is nowhere.
+A reservation is made in one transaction (``pool.storage.key_store``) before its execution is
+placed. From then on it has a task that waits for the execution's end at its owner, wherever it
+moves, and puts its cost in the reservation's place. A router that comes to life takes up the
+reservations that it finds open; so whatever dies, a cost is counted once, and a reservation is
+given back only where its execution is nowhere.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 30.0
 """How long an owner is asked to wait for an execution's end."""
 PAUSE_SECONDS = 0.5
-"""Between two polls: an execution on its way to another seat answers at once."""
+"""Between two polls: an execution on its way to another subscription answers at once."""
 RETRY_SECONDS = 2.0
 """After an owner or a store that did not answer."""
 LONGEST_HOLD = timedelta(days=2)
-"""A day to wait and a day to run is all there is; what cannot be found out by then has cost what it
-reserved."""
+"""A day to wait and a day to run is all there is; what cannot be found out by then has cost
+what it reserved."""
 NOWHERE_SECONDS = 90.0
-"""How long an execution that nobody knows may still be on its way, sent by another router or moving
-from seat to seat: longer than any call takes."""
+"""How long an execution that nobody knows may still be on its way, sent by another router or
+moving from subscription to subscription: longer than any call takes."""
 
 
 class Reservations:
@@ -196,8 +196,8 @@ def _limited(key: str, execution_id: str, no: Limited) -> KeyLimited:
 
 
 def _settled(execution: Execution, now: datetime) -> Settled:
-    """What an execution that has ended cost, on every seat where it was tried. Where that is in
-    doubt, its reservation is held as long as its seat holds its own.
+    """What an execution that has ended cost, on every subscription where it was tried. Where
+    that is in doubt, its reservation is held as long as its subscription holds its own.
     """
     at = execution.finished_at or now
     in_doubt = execution.status is ExecutionStatus.UNCERTAIN

@@ -1,12 +1,12 @@
-"""A seat's use beside the pool: found in its transcripts, and counted where it belongs.
+"""A subscription's use beside the pool: found in its transcripts, and counted where it belongs.
 
 Every minute the owner reads what was added to the transcripts of its config directory. An answer
 that is not the pool's becomes a record of the source ``outside``, at the time of the answer; so it
 counts in the week and in its block, and whatever else tells of the same call adds nothing
-(``pool.claude.transcripts.calls``). An answer is told several times, so it is counted when no more was told of
-it for a while, with the largest of each count. Its price is what the subscription's own runs teach;
-as long as nobody knows it, which goes for all that is answered in fast mode, the answer is held
-back and not counted as free: it waits a week, and the log says so.
+(``pool.claude.transcripts.calls``). An answer is told several times, so it is counted when no more
+was told of it for a while, with the largest of each count. Its price is what the subscription's own
+runs teach; as long as nobody knows it, which goes for all that is answered in fast mode, the answer
+is held back and not counted as free: it waits a week, and the log says so.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _BATCH = "batch"
 
 
 class ExternalUsage:
-    """What somebody else uses of a seat."""
+    """What somebody else uses of a subscription."""
 
     def __init__(self, context: SubscriptionContext) -> None:
         self._context = context

@@ -31,7 +31,7 @@ ASK_AGAIN_SECONDS = 3.0
 """Between two tries to find another place for what waits."""
 ROUTER_AWAY_SECONDS = 1.0
 SETTLES_IN = timedelta(seconds=2)
-"""How long something waits for a slot here before another seat's free one is looked for."""
+"""How long something waits for a slot here before another subscription's free one is looked for."""
 
 
 def why_not_again(context: SubscriptionContext, row: ExecutionRow) -> Refusal:

@@ -1,8 +1,9 @@
-"""Whether a seat that was found signed out has been signed in since, and when a login ends.
+"""Whether a subscription that was found signed out has been signed in since, and when a login
+ends.
 
-An authentication failure stops a seat for five minutes at a time. Before such a time ends the CLI
-is asked whether there is a credential at all: while there is none, no request is tried on it. The
-end of a login is read again and again: whoever signs in anew tells nobody.
+An authentication failure stops a subscription for five minutes at a time. Before such a time ends
+the CLI is asked whether there is a credential at all: while there is none, no request is tried on
+it. The end of a login is read again and again: whoever signs in anew tells nobody.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ READ_SECONDS = 300.0
 
 
 async def check_login(context: SubscriptionContext) -> None:
-    """Keep a seat stopped while nobody is signed in, for as long as this life lasts."""
+    """Keep a subscription stopped while nobody is signed in, for as long as this life lasts."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         cooldown = active_cooldown(context.state.standing, context.now())

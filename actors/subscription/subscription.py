@@ -54,7 +54,7 @@ PRICED_RECORDS = 200
 
 
 class Subscription:
-    """The owner of one seat. Made by ``activate``."""
+    """The owner of one subscription. Made by ``activate``."""
 
     def __init__(self, context: SubscriptionContext) -> None:
         self._context = context
@@ -96,7 +96,8 @@ class Subscription:
     async def start(self, intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
         """Admit an execution, or refuse it. Asked again with the same id: what became of it.
 
-        Without ``may_wait`` it is refused unless it can run at once: a seat may be free elsewhere.
+        Without ``may_wait`` it is refused unless it can run at once: a subscription may be free
+        elsewhere.
         """
         ids = {"subscription_id": self._context.state.spec.id, "execution_id": intent.execution_id}
         with self._context.deps.tracing.span("admission", intent.trace, **ids):

@@ -24,7 +24,7 @@ from pool.subscriptions.report import Report
 
 commands = typer.Typer(
     no_args_is_help=True,
-    help="List, show, add, pause, resume, drain or remove the seats of a running service.",
+    help="List, show, add, pause, resume, drain or remove the subscriptions of a running service.",
 )
 
 Id = Annotated[str, typer.Argument(help="The subscription's id.", metavar="ID")]
@@ -69,7 +69,7 @@ def add(
     api_key_env: Annotated[
         str | None, typer.Option(help="The service's variable that holds an API key.")
     ] = None,
-    email: Annotated[str | None, typer.Option(help="Whose seat it is.")] = None,
+    email: Annotated[str | None, typer.Option(help="Whose subscription it is.")] = None,
     kind: Annotated[str | None, typer.Option(help="pro, max, team, api_key ...")] = None,
     weekly_budget: Annotated[str | None, typer.Option(help="US dollars for seven days.")] = None,
     max_concurrent: Annotated[int | None, typer.Option(help="Runs at once.")] = None,

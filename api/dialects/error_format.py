@@ -1,10 +1,10 @@
 """Errors in each dialect's own shape, with the status that makes its SDK raise the right class.
 
 A problem of the service keeps its status but where the spoken API has a better one: what is wrong
-with a body is a 400 there, seats that are all unusable are Anthropic's 529, and an unknown model is
-a 404. 422 is left for what is well said and cannot be done. ``x-should-retry: false`` keeps an SDK
-from paying twice for a run that would end the same, and from sleeping for hours over a limit;
-``Retry-After`` says how long in any case.
+with a body is a 400 there, subscriptions that are all unusable are Anthropic's 529, and an unknown
+model is a 404. 422 is left for what is well said and cannot be done. ``x-should-retry: false``
+keeps an SDK from paying twice for a run that would end the same, and from sleeping for hours over a
+limit; ``Retry-After`` says how long in any case.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``/v1/subscriptions``: the registry, and what each seat has spent."""
+"""``/v1/subscriptions``: the registry, and what each subscription has spent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KNOWN: Responses = {200: {"model": RecordedUsage, "description": "Counted befor
 
 
 def _usable(spec: SubscriptionSpec) -> SubscriptionSpec:
-    """The seat with its directory in full. ``InvalidRequest`` where it cannot be used here."""
+    """The specification with its directory in full. ``InvalidRequest`` where that is unusable."""
     if spec.config_dir is not None:
         config_dir = spec.config_dir.expanduser()
         if not config_dir.is_absolute():

@@ -1,9 +1,9 @@
 """What stands between a configuration and a pool that works, found before anything is started.
 
-Looks at this machine: the CLI and its version, each seat's directory, variable and login, the data
-directory, Ray and where it keeps its files, proxies. Nothing is changed and nothing is spent:
-``claude auth status`` asks no server, so a login is told by the CLI's own word, not proven. Each
-finding says what to do.
+Looks at this machine: the CLI and its version, each subscription's directory, variable and login,
+the data directory, Ray and where it keeps its files, proxies. Nothing is changed and nothing is
+spent: ``claude auth status`` asks no server, so a login is told by the CLI's own word, not proven.
+Each finding says what to do.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ AT_ONCE = 4
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. A ``problem`` keeps the pool, or a seat of it, from working."""
+    """One thing that was looked at. A ``problem`` keeps the pool, or a subscription of it, from
+    working.
+    """
 
     level: Literal["ok", "warning", "problem"]
     subject: str
@@ -158,7 +160,7 @@ async def _subscription(
     environ: Mapping[str, str],
     gate: asyncio.Semaphore,
 ) -> tuple[Seat, Finding]:
-    """How a seat is signed in, and what that means."""
+    """How a subscription is signed in, and what that means."""
     subscription = Seat(spec, None)
     try:
         check_subscription(spec, environ, f"subscriptions.{spec.id}")
@@ -266,7 +268,7 @@ def _marks(subscription: Seat, environ: Mapping[str, str]) -> Mapping[str, str |
 
 
 def twins(subscriptions: Iterable[Seat], environ: Mapping[str, str]) -> Iterator[Finding]:
-    """A warning for every two seats that are one account, so that its limits count twice."""
+    """A warning for every two subscriptions of one account: its limits would count twice."""
     marked = [
         (subscription.spec.id, _marks(subscription, environ)) for subscription in subscriptions
     ]

@@ -68,4 +68,5 @@ def ready_line(config: Config, url: str) -> str:
     subscriptions = f"subscriptions {ids}" if ids else "no subscription yet"
     keys = ", ".join(key.name for key in config.api_keys)
     authenticator = f"keys of {keys}" if keys else "no keys, this machine only"
-    return f"claude-pool listens on {url}: {subscriptions}; {authenticator}; data in {config.pool.data_dir}"
+    what = f"{subscriptions}; {authenticator}; data in {config.pool.data_dir}"
+    return f"claude-pool listens on {url}: {what}"

@@ -2,9 +2,9 @@
 
 Two kinds of keys. Those of ``pool.toml``: a key's value is read once at the start from the variable
 that ``key_env`` names, and kept as its SHA-256. And those that administrators make while the pool
-runs (``pool.keys.api_keys``): the pool is asked about them, by id and digest, and its answer is believed for
-a second, so that a revocation is felt within two. A pool without any key is open, which
-``pool.config`` allows on loopback alone; once a key was made it never opens again by itself.
+runs (``pool.keys.api_keys``): the pool is asked about them, by id and digest, and its answer is
+believed for a second, so that a revocation is felt within two. A pool without any key is open,
+which ``pool.config`` allows on loopback alone; once a key was made it never opens again by itself.
 Callers are known before a byte of their body is read.
 """
 

@@ -11,7 +11,7 @@ class Unsupported(BadField):
 
 
 class RunFailed(PoolError):
-    """The run ended without an answer, for a reason that another seat would not mend."""
+    """The run ended without an answer, for a reason that another subscription would not mend."""
 
     def __init__(self, execution_id: str, reason: str, message: str) -> None:
         super().__init__(execution_id, reason, message)

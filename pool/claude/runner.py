@@ -67,7 +67,7 @@ class Runner(Protocol):
         ...
 
     def clean(self, environment: Mapping[str, str], older_than: datetime) -> None:
-        """Remove what killed CLIs left in the seat's config directory. Blocking."""
+        """Remove what killed CLIs left in the subscription's config directory. Blocking."""
         ...
 
     def sweep(self, keep: Container[str]) -> None:

@@ -1,7 +1,8 @@
 """How a run of the CLI ended, as a value: ``Completed`` or ``Failed``.
 
 Every row of the CLI's error table has a name here. The name, never the CLI's text, decides what
-happens next: whether the seat is parked, whether another seat may try, what the caller is told.
+happens next: whether the subscription is parked, whether another subscription may try, what the
+caller is told.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ class FailureKind(StrEnum):
     """The named ways in which a run can fail. They are the ``error.type`` of an execution."""
 
     USAGE_LIMIT = "usage_limit"
-    """The subscription's limit was hit (``usage_limit_reached``): park the seat."""
+    """The subscription's limit was hit (``usage_limit_reached``): park the subscription."""
     RATE_LIMITED = "rate_limited"
-    """A burst 429 without a window: slow down, the seat is not exhausted."""
+    """A burst 429 without a window: slow down, the subscription is not exhausted."""
     OVERLOADED = "overloaded"
     SERVER_ERROR = "server_error"
     CONNECTION = "connection"

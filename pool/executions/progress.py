@@ -1,4 +1,5 @@
-"""What a caller may see of an execution while it goes on: a sequence of events, each with a cursor.
+"""What a caller may see of an execution while it goes on: a sequence of events, each with a
+cursor.
 
 The events are read from the output of the run itself, which stands on disk; so whoever asks again
 from a cursor, also after the owner was killed, gets the rest and nothing twice. The last event is
@@ -73,7 +74,7 @@ class ToolResult(Value):
 
 
 class LimitsSeen(Value):
-    """What Anthropic says of the seat's limits."""
+    """What Anthropic says of the subscription's limits."""
 
     type: Literal["limit"] = "limit"
     status: str
@@ -121,9 +122,9 @@ _CURSOR = re.compile(r"(\d{1,4})-(?:(\d{1,15})(?:\.(\d{1,6}))?|(end))", re.ASCII
 
 
 class Cursor(Value):
-    """A place in the sequence of events: ``<attempt>-<bytes read of its output>``, which is the end
-    of a line. Where a line makes several events, ``.<number>`` counts those of the next line that
-    were seen; ``<attempt>-end`` is the place after the attempt's last event.
+    """A place in the sequence of events: ``<attempt>-<bytes read of its output>``, which is the
+    end of a line. Where a line makes several events, ``.<number>`` counts those of the next
+    line that were seen; ``<attempt>-end`` is the place after the attempt's last event.
     """
 
     attempt: int = 0

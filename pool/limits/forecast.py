@@ -90,7 +90,7 @@ class Prospect:
     budget_nano_usd: int
     reserved_nano_usd: int
     windows_bind: bool
-    """False for a seat that may spend beyond its windows."""
+    """False for a subscription that may spend beyond its windows."""
     window_max_age: timedelta
 
 

@@ -2,8 +2,8 @@
 
 A window shows at the end of runs only, and in steps of a percent as a rule. Of a plateau its first
 and its last observation are kept, so that a few hundred of them cover several periods of a busy
-seat. A period is told by its reset; how long it lasts is in the window's name, which is all that
-is ever computed of it, and only to look back: what was spent since it began.
+subscription. A period is told by its reset; how long it lasts is in the window's name, which is all
+that is ever computed of it, and only to look back: what was spent since it began.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pool.limits.windows import FIVE_HOUR, REJECTED, SEVEN_DAY, Window
 from pool.usage.weekly import WEEK, Spending
 
 LENGTHS = {FIVE_HOUR: timedelta(hours=5), SEVEN_DAY: WEEK}
-"""The windows that everything a seat spends counts in; those of single models are not among them,
-since what is kept in memory of costs does not say which model they were for."""
+"""The windows that everything a subscription spends counts in; those of single models are not
+among them, since what is kept in memory of costs does not say which model they were for."""
 MAX_OBSERVATIONS = 200
 KEPT_FOR = WEEK + timedelta(days=1)
 """As long as costs are remembered: without them, growth would look like somebody else's."""

@@ -3,7 +3,7 @@
 There is one for each organization, report and bucket (an hour of the usage report, a UTC day of the
 other two), and its id says which. It holds both figures, their difference (remote less local) and a
 verdict for each model; or why there is none. Agreement is only ever said of what was compared: a
-Pro or Max seat has no Admin API, and is ``not_reconcilable``, never ``match``.
+Pro or Max subscription has no Admin API, and is ``not_reconcilable``, never ``match``.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Ranking(Value):
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether waiting helps: some seat refuses for want of headroom alone."""
+        """Whether waiting helps: some subscription refuses for want of headroom alone."""
         return any(
             each.refusal is not None and each.refusal.cause.is_exhaustion
             for each in self.candidates
@@ -106,12 +106,12 @@ class Ranking(Value):
 
 
 class Strategy(StrEnum):
-    """What is best among the seats of a tier that have a free slot."""
+    """What is best among the subscriptions of a tier that have a free slot."""
 
     HEALTHIEST = "healthiest"
     USE_BEFORE_RESET = "use_before_reset"
-    """The seat whose window resets next and would waste most of its headroom, while it is healthy
-    enough; else the healthiest."""
+    """The subscription whose window resets next and would waste most of its headroom, while it
+    is healthy enough; else the healthiest."""
 
 
 class RoutingSettings(Value):
@@ -206,11 +206,11 @@ def rank(
 ) -> Ranking:
     """Rank subscriptions for one request.
 
-    An earlier tier goes before a later one, whose seats serve only what the earlier cannot take. In
-    a tier a free slot goes before a queue; then what the strategy prefers; then the healthier, to
-    the point; then the less loaded for its plan's weight; then the one that has rested longest.
-    ``sent`` counts requests that went to a subscription and are not in its report yet. At ``home``
-    it is the work of a running session, for which the limits are higher.
+    An earlier tier goes before a later one, whose subscriptions serve only what the earlier cannot
+    take. In a tier a free slot goes before a queue; then what the strategy prefers; then the
+    healthier, to the point; then the less loaded for its plan's weight; then the one that has
+    rested longest. ``sent`` counts requests that went to a subscription and are not in its report
+    yet. At ``home`` it is the work of a running session, for which the limits are higher.
     """
     counts = sent or {}
     candidates = [

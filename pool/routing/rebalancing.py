@@ -1,8 +1,9 @@
-"""Which idle sessions to give another home, so that no seat carries all the old conversations.
+"""Which idle sessions to give another home, so that no subscription carries all the old
+conversations.
 
 Sessions stay where they are as a rule: a move costs what the API had cached of them. So only idle
-ones move, only from the seat that spent most to one that spent less by a gap that matters, and only
-a few at a time.
+ones move, only from the subscription that spent most to one that spent less by a gap that matters,
+and only a few at a time.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Rebalancing(Value):
     interval_seconds: Annotated[float, Field(ge=0, le=86400)] = 0
     """Between two looks; 0: sessions move only where their home cannot serve them."""
     cost_gap_usd: Annotated[Usd, Field(gt=0, le=1_000_000)] = Decimal(5)
-    """How much more a seat must have spent in this block than another, for its plan's weight."""
+    """How much more a subscription must have spent in this block than another, for its plan's
+    weight."""
     most_per_cycle: Annotated[int, Field(ge=1, le=100)] = 3
 
 

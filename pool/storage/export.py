@@ -60,7 +60,7 @@ async def _batches(found: Found, statement: str, first: str | int) -> AsyncItera
 
 
 async def exported_ledger(found: Found) -> AsyncIterator[LedgerPortion]:
-    """The portions of a ledger: the seat, and then kind after kind."""
+    """The portions of a ledger: the subscription, and then kind after kind."""
     yield LedgerPortion(
         subscription=_subscription(await found("export_seat", {}), await found("windows", {}))
     )

@@ -97,7 +97,7 @@ class Ask(Value):
     """Another turn of its session is running or waiting here: it may only wait behind it."""
     waits_for_session: bool = True
     may_wait: bool = True
-    """False: take it only if it can run at once, since another seat may be free."""
+    """False: take it only if it can run at once, since another subscription may be free."""
 
 
 class Run(Value):
@@ -135,7 +135,7 @@ class _Reading(NamedTuple):
 def _readings(report: Report, ask: Ask) -> Iterator[_Reading]:
     """The local week, and every fresh window that holds for the request's model.
 
-    A seat that may spend beyond its windows is bounded by its own budget alone.
+    A subscription that may spend beyond its windows is bounded by its own budget alone.
     """
     yield _Reading("week", report.weekly.percent, "local", report.state_until)
     if report.allow_overage:
@@ -247,9 +247,9 @@ def _over_a_limit(report: Report, ask: Ask, limits: AdmissionLimits) -> Refusal 
 def admit(report: Report, ask: Ask, limits: AdmissionLimits) -> Admission:
     """Run now, wait in the queue, or a refusal.
 
-    A turn whose session is at work here waits for its end whatever the seat's state: nowhere else
-    could it go on, and if the seat cannot take it then, the session moves. What the budget has no
-    room for is not reserved meanwhile (G6).
+    A turn whose session is at work here waits for its end whatever the subscription's state:
+    nowhere else could it go on, and if the subscription cannot take it then, the session moves.
+    What the budget has no room for is not reserved meanwhile (G6).
     """
     if ask.session_busy and not ask.waits_for_session:
         detail = "another turn of this session is running or waiting: ask again after its end"

@@ -1,4 +1,5 @@
-"""How much a seat can take: a score from 0 to 100, always with its components and their sentences.
+"""How much a subscription can take: a score from 0 to 100, always with its components and their
+sentences.
 
 ``100 - 0.5 x weekly% - 0.3 x block% - penalties + idle bonus``, clamped. Each penalty has a cap, so
 that no term alone drowns the others.
@@ -63,7 +64,7 @@ def _plural(count: int, noun: str) -> str:
 
 
 def assess(vitals: Vitals, weights: HealthWeights) -> Health:
-    """The health score of a seat, with every term it is made of."""
+    """The health score of a subscription, with every term it is made of."""
     weekly, block = min(vitals.weekly_percent, 100.0), min(vitals.block_percent, 100.0)
     excess = max(0.0, vitals.burn_usd_per_hour - weights.burn_baseline_usd_per_hour)
     idle = vitals.running == 0 and vitals.queued == 0

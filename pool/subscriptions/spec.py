@@ -1,7 +1,7 @@
-"""What an operator says about a seat: who it is, how it signs in, how much it may spend.
+"""What an operator says about a subscription: who it is, how it signs in, how much it may spend.
 
 Credentials are named, never held: a specification carries the name of an environment variable, or
-relies on the login in the seat's own config directory.
+relies on the login in the subscription's own config directory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Budget = Annotated[Usd, Field(gt=0, le=1_000_000, decimal_places=9)]
 
 
 class Credential(Value):
-    """The one environment variable that holds the seat's secret."""
+    """The one environment variable that holds the subscription's secret."""
 
     oauth_token_env: EnvironmentName | None = None
     """A token made by ``claude setup-token``."""
@@ -45,7 +45,7 @@ class Credential(Value):
 
 
 class SubscriptionSettings(Value):
-    """What may be changed while the seat is in use (``PATCH``)."""
+    """What may be changed while the subscription is in use (``PATCH``)."""
 
     email: str | None = Field(default=None, max_length=254)
     kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")] = "max"
@@ -55,7 +55,7 @@ class SubscriptionSettings(Value):
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] = 5
     max_queued: Annotated[int, Field(ge=0, le=100_000)] = 50
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """Plan size: of two equally healthy seats, work is shared in proportion to it."""
+    """Plan size: of two equally healthy subscriptions, work is shared in proportion to it."""
     tier: Annotated[int, Field(ge=1, le=9)] | None = None
     """A subscription of a later tier serves only what none of an earlier one can take. Absent: 1,
     and 2 for an ``api_key``, whose every token costs money."""
@@ -70,7 +70,7 @@ class SubscriptionSettings(Value):
 
 
 class SubscriptionSpec(SubscriptionSettings):
-    """A seat as it stands in ``pool.toml`` or in the body of ``POST /v1/subscriptions``."""
+    """A subscription as it stands in ``pool.toml`` or in the body of ``POST /v1/subscriptions``."""
 
     id: SubscriptionId
     config_dir: Path | None = None

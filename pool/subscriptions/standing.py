@@ -9,8 +9,8 @@ is a burst.
 A failure that the request may have brought about says nothing by itself. If another subscription
 answers the same request, the first one is suspect (``suspected``): so one that refuses everything,
 in whatever words, is parked, though each refusal looks like a caller's mistake and costs nothing.
-Until then the refusals are counted: one more of a subscription that has answered nothing since
-the last is no second opinion (``failover``).
+Until then the refusals are counted: one more of a subscription that has answered nothing since the
+last is no second opinion (``failover``).
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ _TRANSIENT = {
     FailureKind.NOT_STARTED: _CRASH,
     FailureKind.KILLED: _CRASH,
 }
-"""Troubles of the road to the API, or of the machine: they pass by themselves. The pause grows with
-all of them in a row."""
+"""Troubles of the road to the API, or of the machine: they pass by themselves. The pause grows
+with all of them in a row."""
 _ACCOUNT = {
     FailureKind.AUTHENTICATION: Pause(LOGIN_RECHECK, LOGIN_RECHECK),
     FailureKind.ACCESS_DENIED: Pause(timedelta(minutes=5), LONGEST_LIMIT),
@@ -100,7 +100,7 @@ class Cooldown(Value):
 
 
 class Standing(Value):
-    """What outlives a restart beside the records: operator's orders and the seat's troubles."""
+    """What outlives a restart beside the records: operators' orders, and what went wrong lately."""
 
     paused: bool = False
     draining: bool = False
@@ -118,12 +118,12 @@ def active_cooldown(standing: Standing, now: datetime) -> Cooldown | None:
 
 
 def is_proving(standing: Standing, now: datetime) -> bool:
-    """Whether a cooldown has lifted, and no run has shown since that the seat works again."""
+    """Whether a cooldown has lifted, and no run has shown since that it works again."""
     return standing.cooldown is not None and now >= standing.cooldown.until
 
 
 def unproved(standing: Standing, now: datetime) -> FailureKind | None:
-    """The cause of a cooldown that has lifted, while the seat is proving."""
+    """The cause of a cooldown that has lifted, while the subscription is proving."""
     cooldown = standing.cooldown
     return cooldown.cause if cooldown is not None and is_proving(standing, now) else None
 

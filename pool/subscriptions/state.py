@@ -66,7 +66,7 @@ class State:
     recent_costs: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_COSTS))
     slots: Slots = field(default_factory=Slots)
     rates: LearnedPrices = field(default_factory=LearnedPrices)
-    """What this seat's runs were charged, learned from its records."""
+    """What this subscription's runs were charged, learned from its records."""
     models: dict[str, str] = field(default_factory=dict)
     """What its CLI offers, and what each name runs as; empty until it has said."""
     login_expires_at: datetime | None = None

@@ -124,8 +124,8 @@ def status_of(
 def capacity(state: State, limits: AdmissionLimits, now: datetime) -> int:
     """How many may run at ``now``.
 
-    Fewer than the seat's slots while it is fresh (its first days, counted from its first use), and
-    one while it proves itself after a cooldown.
+    Fewer than the subscription's slots while it is fresh (its first days, counted from its first
+    use), and one while it proves itself after a cooldown.
     """
     slots = state.spec.max_concurrent
     days = 0 if state.first_used_at is None else max(0, (now - state.first_used_at).days)

@@ -1,9 +1,9 @@
 """Spending over time, and the rolling total of the last seven days.
 
 ``Spending`` answers "how much between two instants" exactly, at any ``now``, without new usage
-arriving: a seat that spent nothing recovers by the clock alone. It keeps every cost in the order of
-time with running sums, so that a question costs two bisections (1e6 records: microseconds, where
-SQL takes 60-95 ms), and it holds nothing that could not be computed again from the rows.
+arriving: a subscription that spent nothing recovers by the clock alone. It keeps every cost in the
+order of time with running sums, so that a question costs two bisections (1e6 records: microseconds,
+where SQL takes 60-95 ms), and it holds nothing that could not be computed again from the rows.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 WEEK = timedelta(days=7)
 _SLICE = timedelta(minutes=5)
 _WEIGHTS = tuple(round(2 ** (20 - slices / 4)) for slices in range(12))
-"""Of the last hour's slices, the youngest first: halved every twenty minutes. Whole numbers, as all
-of money is."""
+"""Of the last hour's slices, the youngest first: halved every twenty minutes. Whole numbers, as
+all of money is."""
 
 
 class Spending:

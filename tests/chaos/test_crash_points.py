@@ -1,8 +1,8 @@
-"""Every point at which a seat's process can die, one by one, with a real kill -9.
+"""Every point at which a subscription's process can die, one by one, with a real kill -9.
 
-A child is a whole seat (Subscription, SQLite, ProcessRunner, and a tiny CLI that notes its own
-starts). It dies before or after one step of an execution; then the next activation opens what it
-left, and a caller asks again by the same id. Wherever it died: what was told is there, the CLI
+A child is a whole subscription (Subscription, SQLite, ProcessRunner, and a tiny CLI that notes its
+own starts). It dies before or after one step of an execution; then the next activation opens what
+it left, and a caller asks again by the same id. Wherever it died: what was told is there, the CLI
 was started once, the run is counted once, and nothing is left behind.
 """
 

@@ -1,6 +1,6 @@
-"""kill -9, over and over: of a store that commits, of the actors and of the whole service while the
-real CLI runs. Nobody who waits feels an actor's death; nothing acknowledged is lost; the ledgers
-equal the stand-in's bill to the nano-dollar.
+"""kill -9, over and over: of a store that commits, of the actors and of the whole service while
+the real CLI runs. Nobody who waits feels an actor's death; nothing acknowledged is lost; the
+ledgers equal the stand-in's bill to the nano-dollar.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from pool.subscriptions.reporting import SubscriptionPolicy
 
 SECONDS = 120.0 if IS_FULL else 8.0
 ENOUGH = 21
-"""Executions of each seat, or they show nothing: a busy machine goes on for longer."""
+"""Executions of each subscription, or they show nothing: a busy machine goes on for longer."""
 BETWEEN_KILLS = 3.0 if IS_FULL else 2.0
 CALLERS = 8
 SEATS = ("sub1", "sub2")

@@ -1,4 +1,5 @@
-"""The stores that keep the contracts of ``pool.storage.protocol``: one more is one more parameter."""
+"""The stores that keep the contracts of ``pool.storage.protocol``: one more is one more
+parameter."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Prints what a simulated week did under each order of the seats, as a table for the README.
+"""Prints what a simulated week did under each order of the subscriptions, as a table for the
+README.
 
-``python tests/simulation/report.py [seats] [seed]``: ten seats and seed 1, unless it says so.
+``python tests/simulation/report.py [subscriptions] [seed]``: ten subscriptions and seed 1, unless
+it says so.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def main(seats: int = 10, seed: int = 1) -> None:
                 f"| {found.mean_wait_seconds:.1f} s | {found.attempts:.3f} | {found.moves} |\n"
             )
             sys.stdout.flush()
-    sys.stdout.write(f"\n{seats} seats, seed {seed}, {time.perf_counter() - began:.0f} s.\n")
+    sys.stdout.write(
+        f"\n{seats} subscriptions, seed {seed}, {time.perf_counter() - began:.0f} s.\n"
+    )
     for name, causes in cautious.items():
         told = ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items()))
         sys.stdout.write(f"Refused though a true window had room, {name}: {told}.\n")

@@ -14,10 +14,10 @@ from simulated_world import World, figures
 SEATS = 10
 NAMES = tuple(SHAPES)
 ALL_AT_ONCE = {"bursts of 200", "greedy caller"}
-"""Whole crowds arrive in an instant: every order fills all free slots then, and they differ little
-over so few seats."""
+"""Whole crowds arrive in an instant: every order fills all free slots then, and they differ
+little over so few subscriptions."""
 MORE_THAN_THERE_IS = {"too much"}
-"""Every seat is used up to its ceiling under any order; at the end they differ little."""
+"""Every subscription is used up to its ceiling under any order; at the end they differ little."""
 SPREADS = tuple(name for name in NAMES if name not in ALL_AT_ONCE | MORE_THAN_THERE_IS)
 
 

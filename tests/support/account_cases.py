@@ -94,7 +94,7 @@ def the_callers(kind: str = "invalid_request", dialects: int = 400, **how: Any) 
 # -- a dead account ------------------------------------------------------------------------------
 
 DISABLED = refused("This organization has been disabled.")
-UNHEARD_OF = refused("Your seat is asleep.")
+UNHEARD_OF = refused("Your subscription is asleep.")
 """The account's fault, in words that nobody knows."""
 SPENT = (
     "You have reached your specified API usage limits. You will regain access on "
@@ -134,7 +134,7 @@ _ELSEWHERE = (
         "Your credit balance is too low to access the Anthropic API.",
     ),
     ("a bill", "credit_exhausted", "Payment required.", 402, "billing_error"),
-    ("what nobody knows", "invalid_request", "Your seat is asleep."),
+    ("what nobody knows", "invalid_request", "Your subscription is asleep."),
     (
         "a login that is not allowed",
         "access_denied",

@@ -1,8 +1,9 @@
 """What a pool does for its callers, each as one function of any client: the table that is gone
 through over HTTP, through the asynchronous client and through the blocking one.
 
-The pool has seats ``sub1`` and ``sub2``, declared and without limits; ``SUB9_TOKEN`` is set where
-it runs. A prompt that holds ``SLOW`` runs until it is cancelled, every other one ends at once.
+The pool has subscriptions ``sub1`` and ``sub2``, declared and without limits; ``SUB9_TOKEN`` is set
+where it runs. A prompt that holds ``SLOW`` runs until it is cancelled, every other one ends at
+once.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def ask(prompt: str = "q", **of: object) -> ExecutionRequest:
 
 
 def new_id() -> str:
-    """Of a seat that was never there: one that comes back is as its ledger has it."""
+    """Of a subscription that was never there: one that comes back is as its ledger has it."""
     return f"seat-{uuid4().hex[:8]}"
 
 
@@ -77,7 +78,7 @@ async def running(client: Any, execution: Execution) -> None:
 
 
 async def left(client: Any, id_: str) -> None:
-    """Remove a seat, once it has nothing left to do."""
+    """Remove a subscription, once it has nothing left to do."""
 
     async def is_idle() -> bool:
         report = await client.subscription(id_)

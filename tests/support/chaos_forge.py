@@ -1,5 +1,6 @@
 # ruff: noqa: T201 - it answers on its standard output
-"""A process that makes processes to be killed: it imports everything once, and forks a child a job.
+"""A process that makes processes to be killed: it imports everything once, and forks a child a
+job.
 
 A child of an interpreter takes half a second to come up, a fork ten milliseconds; that is the
 difference between three crash points and fifty. Run as a script it takes jobs, one JSON line
@@ -202,7 +203,7 @@ def die_at_commit(number: int, when: str) -> None:
 
 
 async def _run(home: Home, job: dict[str, Any]) -> None:
-    """Be a seat with its callers, until all have their answer or the point is reached."""
+    """Be a subscription with its callers, until all have their answer or the point is reached."""
     point = Point(job.get("point"), job.get("when"))
     if "commit" in job:
         die_at_commit(job["commit"], job["when"])

@@ -1,5 +1,5 @@
-"""One seat without Ray: the real Subscription, SQLite and ProcessRunner, and a tiny CLI whose every
-start leaves a line. What ``tests/chaos`` kills, and what it asks afterwards.
+"""One subscription without Ray: the real Subscription, SQLite and ProcessRunner, and a tiny CLI
+whose every start leaves a line. What ``tests/chaos`` kills, and what it asks afterwards.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def intent(number: int, **changes: Any) -> Intent:
 
 
 class Home:
-    """Where a seat lives on disk, and what the tiny CLI left there."""
+    """Where a subscription lives on disk, and what the tiny CLI left there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -137,7 +137,7 @@ class Home:
         return sorted(path.name for path in self.runs.glob("*"))
 
     def processes(self) -> set[int]:
-        """Everything that runs for this seat: its CLIs, their supervisors, and their children."""
+        """What runs for this subscription: CLIs, their supervisors and their children."""
         return {pid for pid in _pids() if pid != os.getpid() and self._is_ours(pid)}
 
     def _is_ours(self, pid: int) -> bool:

@@ -126,7 +126,7 @@ def every_item(http: httpx.Client, path: str) -> list[dict[str, Any]]:
 
 
 def _seats(http: httpx.Client) -> list[dict[str, Any]]:
-    """All seats. Right after its start a router may not have heard of each of them."""
+    """All subscriptions. Right after its start a router may not have heard of each of them."""
     return until(lambda: s if len(s := every_seat(http)) >= SEATS else None)
 
 

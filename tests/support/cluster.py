@@ -23,7 +23,7 @@ START_SECONDS = 60.0
 
 @contextmanager
 def cluster(folder: Path, cpus: int = 2) -> Iterator[str]:
-    """Its address. Seats find their tokens in its environment."""
+    """Its address. Subscriptions find their tokens in its environment."""
     address = f"127.0.0.1:{free_port()}"
     log = folder / "ray.log"
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # for sockets in it

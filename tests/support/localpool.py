@@ -119,12 +119,12 @@ class FakeRunner:
     place: str = "here"
     script: list[Outcome] = field(default_factory=list)
     scripts: dict[str, list[Outcome]] = field(default_factory=dict)
-    """What the runs of one seat answer, in turn; before ``script``."""
+    """What the runs of one subscription answer, in turn; before ``script``."""
     sessions: dict[tuple[str, str], SessionCopy] = field(default_factory=dict)
-    """Transcripts, by seat and session."""
+    """Transcripts, by subscription and session."""
     signed_in: bool = True
     login_ends: dict[str, datetime] = field(default_factory=dict)
-    """When the logins of seats end, as the CLI keeps it."""
+    """When the logins of subscriptions end, as the CLI keeps it."""
     asked_for_logins: int = 0
     offers: dict[str, str] = field(default_factory=dict)
     """The models that the CLI says it offers; by default it cannot say."""

@@ -1,4 +1,5 @@
-"""Builders of what happens to seats: failures that blame them, and requests to a pool of them."""
+"""Builders of what happens to subscriptions: failures that blame them, and requests to a pool
+of them."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def failed(kind: FailureKind, usage: Usage | None = None) -> Failed:
 
 
 def limit(resets_at: datetime = NOON + timedelta(hours=1)) -> Failed:
-    """The seat's five-hour window is used up."""
+    """The subscription's five-hour window is used up."""
     event = RateLimitEvent(
         observed_at=NOON, status="rejected", type="five_hour", resets_at=resets_at
     )

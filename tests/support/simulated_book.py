@@ -43,12 +43,12 @@ class Book:
     ended_twice: list[str] = field(default_factory=list)
     answered_nano_usd: int = 0
     moves: int = 0
-    """Sessions that went on at another seat."""
+    """Sessions that went on at another subscription."""
     surprises: int = 0
     """Seats that seemed to have a free slot, and had none when they were asked."""
     wrongly_refused: list[str] = field(default_factory=list)
     cautious: Counter[str] = field(default_factory=Counter)
-    """Refusals while some seat's true windows had room, by the reason it gave."""
+    """Refusals while some subscription's true windows had room, by the reason it gave."""
     goes_on: Callable[[str, Request, ExecutionRow | None], None] = lambda *_: None
     """Told of every end: the caller's next turn may follow."""
 

@@ -1,4 +1,5 @@
-"""In which order a simulated pool asks its seats: the pool's own, and what others do instead.
+"""In which order a simulated pool asks its subscriptions: the pool's own, and what others do
+instead.
 
 All of them stand behind the same gates, queues, cooldowns and failover, and prefer a free slot to a
 queue, so that only the order is compared. That flatters the two others: what is called round robin
@@ -21,7 +22,7 @@ class OrderName(StrEnum):
 
 
 class SeatOrder:
-    """An order of the seats, with what it has to remember."""
+    """An order of the subscriptions, with what it has to remember."""
 
     def __init__(self, name: OrderName) -> None:
         self.name = name

@@ -1,6 +1,7 @@
-"""The owner of a simulated seat: what ``actors.subscription.subscription``, ``runs`` and ``leaving`` do, without
-a store and processes, by the same rules: it admits, queues, runs, settles and hands on. It looks at
-what waits thirty times less often than the actors do, so waits come out longer, never shorter.
+"""The owner of a simulated subscription: what ``actors.subscription.subscription``, ``runs``
+and ``leaving`` do, without a store and processes, by the same rules: it admits, queues, runs,
+settles and hands on. It looks at what waits thirty times less often than the actors do, so
+waits come out longer, never shorter.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Answer:
 
 
 class Owner:
-    """One seat's owner."""
+    """One subscription's owner."""
 
     def __init__(self, seat: Seat, policy: SubscriptionPolicy, clock: Clock) -> None:
         plan = seat.account.plan
@@ -349,7 +350,7 @@ class Owner:
     # -- for the judgement of refusals -----------------------------------------------------------
 
     def could_take(self, request: Request, *, goes_on: bool, needs_slot: bool) -> bool:
-        """Whether there is headroom for it, by everything this seat was told."""
+        """Whether there is headroom for it, by everything this subscription was told."""
         standing = self.state.standing
         if needs_slot and not self.witness.has_free_slot(standing):
             return False
@@ -370,7 +371,7 @@ class Owner:
         return self.witness.has_place(self.state.standing)
 
     def why_not(self, request: Request) -> str:
-        """The reason that this seat gives for refusing such a request."""
+        """The reason that this subscription gives for refusing such a request."""
         reserve = typical_cost(self.state)
         ask = Ask(goes_on=False, reserve_usd=usd(reserve), model=request.model)
         refused = refusal(self.report(), ask, self.policy.limits)

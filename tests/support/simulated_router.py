@@ -1,4 +1,5 @@
-"""The router of a simulated pool: what ``actors.router.dispatcher`` and ``watch`` do, by the same rules.
+"""The router of a simulated pool: what ``actors.router.dispatcher`` and ``watch`` do, by the
+same rules.
 
 It remembers reports as it hears them, a moment late, and never calls an owner to rank. A request
 and its answer take time on their way, so that many are under way at once, as in a burst.
@@ -107,7 +108,7 @@ class Router:
     # -- dispatching -----------------------------------------------------------------------------
 
     def dispatch(self, id_: str, request: Request, session_id: str | None) -> Steps:
-        """Bring a request to a seat, or refuse it."""
+        """Bring a request to a subscription, or refuse it."""
         session = session_id or str(uuid5(NAMESPACE_OID, id_))
         self.book.asked(id_, request, self._clock.now)
         order = Placement(id_, request, session, self._clock.now)
@@ -126,7 +127,7 @@ class Router:
         tried: tuple[Attempt, ...],
         why: Refusal,
     ) -> Generator[float, None, str | None]:
-        """Find another seat for what its owner cannot serve; None where nobody takes it."""
+        """Find another subscription for what its owner cannot serve; None where nobody takes it."""
         yield HOP_SECONDS
         owners = (*intent.earlier_owners, owner.seat.id)
         was_there = Refusal(cause=RefusalCause.ATTEMPTED, detail="it handed the execution on")
@@ -244,8 +245,8 @@ _GONE = Refusal(cause=RefusalCause.ATTEMPTED, detail="it handed the execution on
 def _target(
     order: Placement, ranking: Ranking, asked: str | None, refusals: Mapping[str, Refusal]
 ) -> str | None:
-    """As in ``actors.router.dispatcher``: who was asked before, until it refuses; then the session's
-    home; then the best.
+    """As in ``actors.router.dispatcher``: who was asked before, until it refuses; then the home of
+    the session; then the best.
     """
     if asked is not None and asked not in refusals:
         return asked

@@ -1,4 +1,5 @@
-"""A week of requests in several shapes, and the seats they meet. Everything follows from a seed."""
+"""A week of requests in several shapes, and the subscriptions they meet. Everything follows
+from a seed."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Request:
 
 @dataclass
 class Seat:
-    """A seat as it is configured, and the truth behind it."""
+    """A subscription as it is configured, and the truth behind it."""
 
     id: str
     account: Account
@@ -63,11 +64,11 @@ class Shape:
     has_greedy: bool = False
     """Whether one caller sends everything that comes at once."""
     trouble: Callable[[Random, list[Seat]], None] | None = None
-    """What is changed about the seats."""
+    """What is changed about the subscriptions."""
 
 
 def week_of(shape: Shape, seats: int, seed: int) -> Week:
-    """The week of a shape over so many seats: the same for the same seed."""
+    """The week of a shape over so many subscriptions: the same for the same seed."""
     rng = Random(f"{shape.name}/{seed}")
     chosen = [_seat(rng, number) for number in range(seats)]
     if shape.trouble is not None:
@@ -168,7 +169,7 @@ def dumped(size: int) -> Callable[[Random, int], Iterator[datetime]]:
 
 
 def _outages(rng: Random, seats: list[Seat]) -> None:
-    """Every eight hours another third of the seats answers 529 for ten minutes."""
+    """Every eight hours another third of the subscriptions answers 529 for ten minutes."""
     for third in range(21):
         since = MONDAY + timedelta(hours=8 * third + 2 + rng.random())
         for seat in rng.sample(seats, max(1, len(seats) // 3)):

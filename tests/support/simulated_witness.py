@@ -2,7 +2,7 @@
 
 Whoever breaks the pool's arithmetic must not break this as well: the ceilings, the week, the places
 and the life of a window are counted here a second time, plainly. Only the end of a cooldown is
-taken from the seat's standing, and whether it may last that long is judged here too.
+taken from the subscription's standing, and whether it may last that long is judged here too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST = {
 
 @dataclass
 class Witness:
-    """One seat, as far as anybody could tell the pool."""
+    """One subscription, as far as anybody could tell the pool."""
 
     seat_id: str
     budget_nano_usd: int
@@ -73,7 +73,7 @@ class Witness:
         if self._cools(standing, now):
             self._wrong(now, "it was started in a cooldown")
         if self._is_limited(model, goes_on=goes_on, now=now):
-            self._wrong(now, "work went to a seat that was known to be limited")
+            self._wrong(now, "work went to a subscription that was known to be limited")
 
     def left(self, id_: str) -> None:
         """It holds nothing here any more."""
@@ -106,7 +106,7 @@ class Witness:
     def has_headroom(
         self, model: str, standing: Standing, reserve: int, *, goes_on: bool, now: datetime
     ) -> bool:
-        """Whether the seat could take such a request, by everything it has told."""
+        """Whether the subscription could take such a request, by everything it has told."""
         if self._cools(standing, now) or self._is_limited(model, goes_on=goes_on, now=now):
             return False
         needed = self._spent(now) + sum(self.reserved.values()) + reserve

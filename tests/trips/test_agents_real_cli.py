@@ -53,7 +53,7 @@ for line in sys.stdin:
 
 
 class Bench:
-    """A seat on the stand-in, and a directory to work in."""
+    """A subscription on the stand-in, and a directory to work in."""
 
     def __init__(self, api: Server, folder: Path) -> None:
         executable = find_executable(None, search_path="/nonexistent")

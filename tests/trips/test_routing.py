@@ -1,5 +1,5 @@
-"""Limits, failover and moving sessions, end to end: HTTP, Ray, the real CLI, SQLite. The quotas are
-those of the stand-in's accounts, with windows of seconds.
+"""Limits, failover and moving sessions, end to end: HTTP, Ray, the real CLI, SQLite. The quotas
+are those of the stand-in's accounts, with windows of seconds.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def http(service: Service) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def standin(api: Server, http: httpx.Client) -> Standin:
-    """A stand-in without limits, before a pool whose seats all take work."""
+    """A stand-in without limits, before a pool whose subscriptions all take work."""
     api.standin.reset()
     for seat in SEATS:
         http.post(f"/v1/subscriptions/{seat}/resume")
@@ -92,7 +92,8 @@ def execute(http: httpx.Client, prompt: str, **body: Any) -> dict[str, Any]:
 
 
 def use_up(standin: Standin, seat: str) -> None:
-    """Have somebody outside the pool use up a seat's five hours, which last some seconds here."""
+    """Have somebody outside the pool use up a subscription's five hours, which last some
+    seconds here."""
     quota = five_hour_quota(
         1000 * ONE_ANSWER, length_seconds=WINDOW_SECONDS, used_nano_usd=1000 * ONE_ANSWER
     )

@@ -32,8 +32,8 @@ _MODELS = (
 
 
 def create_app(standin: Standin | None = None) -> FastAPI:
-    """The stand-in as an ASGI app; serve it with `api.demo.standin.server.serving`, which alone can cut
-    connections.
+    """The stand-in as an ASGI app; serve it with `api.demo.standin.server.serving`, which alone
+    can cut connections.
     """
     mind = standin or Standin()
     app = FastAPI(title="Stand-in for the Messages API", openapi_url=None)

@@ -92,8 +92,8 @@ MESSAGES = (
     ),
     _ignored("output_config.effort", _SAMPLING),
     _ignored("cache_control", _CACHE),
-    _ignored("service_tier", "the seat decides", "auto"),
-    _ignored("speed", "the seat decides", "standard"),
+    _ignored("service_tier", "the subscription decides", "auto"),
+    _ignored("speed", "the subscription decides", "standard"),
     _ignored("diagnostics", "not offered"),
     _ignored("user_profile_id", "nobody is told"),
     _ignored("workspace_id", "the pool has none"),
@@ -103,7 +103,7 @@ MESSAGES = (
     _refused("mcp_servers", _TOOLS, []),
     _refused("container", "not offered: leave it out"),
     _refused("context_management", "not offered: leave it out"),
-    _refused("inference_geo", "the seat decides, and the pool cannot promise a place"),
+    _refused("inference_geo", "the subscription decides, and the pool cannot promise a place"),
     _refused("output_format", "send it as `output_config.format`"),
 )
 
@@ -170,7 +170,7 @@ CHAT = (
     _ignored("prompt_cache_options", _CACHE),
     _ignored("prompt_cache_retention", _CACHE),
     _ignored("safety_identifier", "nobody is told"),
-    _ignored("service_tier", "the seat decides", "auto", "default"),
+    _ignored("service_tier", "the subscription decides", "auto", "default"),
     _ignored("store", "kept as an execution all the same, under `/v1/executions`", False),
     _ignored("stream_options.include_obfuscation", "there is none", False),
     _ignored("messages.name", "the two sides of a conversation have no names"),

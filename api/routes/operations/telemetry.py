@@ -1,9 +1,9 @@
 """``/v1/otlp/v1/logs``: what Claude Code tells of its own use, over OTLP/HTTP in JSON.
 
-For programs that use a seat beside the pool: ``CLAUDE_CODE_ENABLE_TELEMETRY=1``,
+For programs that use a subscription beside the pool: ``CLAUDE_CODE_ENABLE_TELEMETRY=1``,
 ``OTEL_LOGS_EXPORTER=otlp``, ``OTEL_EXPORTER_OTLP_PROTOCOL=http/json``,
 ``OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`` this address, a key in ``OTEL_EXPORTER_OTLP_HEADERS``, and the
-seat as ``?subscription_id=`` or in ``OTEL_RESOURCE_ATTRIBUTES=pool.subscription_id=...``.
+subscription as ``?subscription_id=`` or in ``OTEL_RESOURCE_ATTRIBUTES=pool.subscription_id=...``.
 """
 
 from __future__ import annotations

@@ -32,4 +32,5 @@ class Launch(Value):
     session_total_nano_usd: int | None = None
     """The session's last known running total: the base for CLIs that report only totals."""
     rates: LearnedPrices = LearnedPrices()
-    """What the seat's models are known to cost: the price of a run that ends without a result."""
+    """What the subscription's models are known to cost: the price of a run that ends without a
+    result."""

@@ -1,9 +1,10 @@
-"""A page of a run's events, read from its output at a cursor. Blocking: to be called on a thread.
+"""A page of a run's events, read from its output at a cursor. Blocking: to be called on a
+thread.
 
-What a line means can depend on lines before it, so a page goes on from a ``ReadPosition``: an end of a
-line, and the reader that came there. Whoever asks from a place that nobody remembers is brought
-there by reading the output from its beginning. A page ends after so many bytes, at the end of a
-line; no more than that and one line is held.
+What a line means can depend on lines before it, so a page goes on from a ``ReadPosition``: an end
+of a line, and the reader that came there. Whoever asks from a place that nobody remembers is
+brought there by reading the output from its beginning. A page ends after so many bytes, at the end
+of a line; no more than that and one line is held.
 """
 
 from __future__ import annotations

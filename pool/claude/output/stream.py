@@ -1,7 +1,7 @@
 """What the CLI printed, read without doing any I/O.
 
-Bytes go in as they come, in any pieces; a ``StreamReading`` says what has been understood so far. The
-same reader takes a line of JSON a message (``stream-json``), a single object (``json``) and an
+Bytes go in as they come, in any pieces; a ``StreamReading`` says what has been understood so far.
+The same reader takes a line of JSON a message (``stream-json``), a single object (``json``) and an
 array (``json --verbose``). Messages of unknown types are passed over, lines without any are
 counted, and a line beyond the limit is dropped, so that no output can exhaust the memory.
 

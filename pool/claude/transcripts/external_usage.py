@@ -1,8 +1,8 @@
-"""A seat's use beside the pool, as its sessions' transcripts tell it. Does no I/O.
+"""A subscription's use beside the pool, as its sessions' transcripts tell it. Does no I/O.
 
-Somebody who works in the seat's config directory leaves transcripts there, among those of the
-pool's own runs, and may go on in a session that the pool began. Whose an answer is, is told by the
-prompt that it follows: the pool gives its prompts a uuid that is derived from the run's id (version
+Somebody who works in the subscription's config directory leaves transcripts there, among those of
+the pool's own runs, and may go on in a session that the pool began. The prompt before an answer
+says whose it is: the pool gives its prompts a uuid that is derived from the run's id (version
 5), while the CLI draws those of all others at random (version 4). That needs no ledger, so it also
 holds for runs that a ledger has forgotten, for histories that were copied with a fork or a move,
 and for subagents, whose first words bear the ``promptId`` of the prompt that set them off. In doubt

@@ -1,4 +1,6 @@
-"""What a ledger knows of the seat itself: its standing, its sessions, Anthropic's limits."""
+"""What a ledger knows of the subscription itself: its standing, its sessions, Anthropic's
+limits.
+"""
 
 from __future__ import annotations
 

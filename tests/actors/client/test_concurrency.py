@@ -35,7 +35,7 @@ async def at_the_owners(pool: LocalPool) -> int:
 
 
 async def full(pool: LocalPool) -> list[Any]:
-    """Fill every place of both seats."""
+    """Fill every place of both subscriptions."""
     for id_ in ("sub1", "sub2"):
         await pool.client.change(id_, SubscriptionChange(max_concurrent=1, max_queued=0))
     return [await pool.client.start(ask(SLOW, subscription_id=id_)) for id_ in ("sub1", "sub2")]

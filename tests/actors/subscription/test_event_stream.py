@@ -317,7 +317,8 @@ async def test_a_run_that_failed_says_so_at_its_end(pool: LocalPool) -> None:
 
 
 class OwnRuns:
-    """The shared runner as one seat sees it: an id may have run at another seat before."""
+    """The shared runner as one subscription sees it: an id may have run at another subscription
+    before."""
 
     def __init__(self, runner: FakeRunner) -> None:
         self._runner = runner

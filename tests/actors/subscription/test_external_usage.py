@@ -1,4 +1,4 @@
-"""A seat's use beside the pool, on the real ledger."""
+"""A subscription's use beside the pool, on the real ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one seat cannot serve is served by the next, once, and charged once."""
+"""What one subscription cannot serve is served by the next, once, and charged once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

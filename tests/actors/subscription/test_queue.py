@@ -246,7 +246,7 @@ async def test_a_waiting_caller_is_told_429_for_a_full_pool_and_503_for_a_sessio
 
 
 async def _lifted(pool: LocalPool, runner: FakeRunner, count: int) -> list[Execution]:
-    """So many requests for a seat whose cooldown has just ended."""
+    """So many requests for a subscription whose cooldown has just ended."""
     await stop_for(pool, "sub1", limit(pool.clock() + HOUR))
     await later(pool, HOUR)
     runner.hold = True

@@ -21,7 +21,7 @@ async def begun(local_pool: LocalPool) -> Execution:
 
 
 def told(pool: LocalPool, seat: str, session_id: str) -> list[str]:
-    """The prompts in a seat's transcript of a session."""
+    """The prompts in a subscription's transcript of a session."""
     return pool.runner.sessions[seat, session_id].files[0].data.decode().splitlines()
 
 

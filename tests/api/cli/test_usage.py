@@ -27,7 +27,7 @@ ROWS, DEADLINE_SECONDS = 40, 60
 
 @pytest.fixture
 async def spent(http: AsyncClient) -> None:
-    """A run, and four dollars beside the pool on another seat the day before."""
+    """A run, and four dollars beside the pool on another subscription the day before."""
     await http.post("/v1/executions", json={"prompt": "say yes", "subscription_id": "sub1"})
     body = {
         "id": "u-1",

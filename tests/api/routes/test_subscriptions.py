@@ -18,7 +18,7 @@ Eventually = Callable[[str, Callable[[Any], bool]], Awaitable[Any]]
 
 @pytest.fixture
 def new_seat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A seat whose directory and credential exist."""
+    """A subscription whose directory and credential exist."""
     monkeypatch.setenv("SUB9_TOKEN", "test-token-i")
     (tmp_path / "seat9").mkdir()
     return {

@@ -30,7 +30,7 @@ def fake_cli(folder: Path, version: str = "2.1.330", status: str | None = None) 
 
 @pytest.fixture
 def configured(tmp_path: Path) -> Configured:
-    """Write a pool.toml with these seats: id to credential variable or config directory."""
+    """Write a pool.toml with these subscriptions: id to credential variable or config directory."""
 
     def write(cli: Path | None = None, head: str = "", **seats: str) -> Path:
         lines = [head, "[claude]", f'path = "{cli or fake_cli(tmp_path)}"']

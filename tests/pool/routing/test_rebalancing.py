@@ -15,7 +15,7 @@ POLICY = Rebalancing(interval_seconds=60, cost_gap_usd=Decimal(5), most_per_cycl
 
 
 def seat(id_: str, spent_usd: str, **of: object) -> Report:
-    """A seat that has spent so much in its current block."""
+    """A subscription that has spent so much in its current block."""
     made = state(id_, spent_usd=spent_usd, ago=timedelta(minutes=1), **of)  # type: ignore[arg-type]
     return report_at(made)
 

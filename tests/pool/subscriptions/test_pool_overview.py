@@ -11,7 +11,7 @@ from pool.subscriptions.standing import Standing
 
 
 def burning(id_: str, budget_usd: int, *, paused: bool = False) -> Report:
-    """A seat that spends 12 USD an hour, evenly."""
+    """A subscription that spends 12 USD an hour, evenly."""
     made = state(id_, weekly_budget_usd=budget_usd, standing=Standing(paused=paused))
     for slices in range(12):
         made.spending.add(NOON - slices * timedelta(minutes=5), nano_usd(1))
