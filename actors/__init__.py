@@ -1,6 +1,28 @@
-"""What runs: subscriptions, the router, and the client that speaks with them.
+"""What runs: subscriptions, the router, the reconciler, and the client that calls them.
 
-``Subscription`` and ``Router`` are plain asynchronous classes that are constructed with what they
-need; ``remote`` wraps them in Ray actors, and ``PoolClient`` is how everybody else, inside or
-beside the cluster, reaches them.
+Rule: everything here works without Ray but ``runtime``, which makes actors of it. What a program
+needs is here, and only these import paths are public: ``from actors import connect, PoolClient,
+BlockingPoolClient``. They are loaded when they are named: Ray takes a second.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actors.client.blocking import BlockingPoolClient
+    from actors.client.client import PoolClient
+    from actors.runtime.shells import connect
+
+__all__ = ["BlockingPoolClient", "PoolClient", "connect"]
+
+_HOMES = {
+    "BlockingPoolClient": "actors.client.blocking",
+    "PoolClient": "actors.client.client",
+    "connect": "actors.runtime.shells",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'actors' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

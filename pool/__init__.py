@@ -1,6 +1,13 @@
-"""What is true about a pool of Claude subscriptions.
+"""What is true about a pool of Claude subscriptions: values, rules, and what reads and stores them.
 
-Values, rules and the durable stores: no Ray, no web framework. Rules are pure functions that take
-``now``; the clock, the disk and processes live in ``store``, ``claude`` and ``config``. Money is
-integer nano-dollars inside and ``Decimal`` US dollars in what is shown.
+Rule: knows nothing of Ray and of the web. What a caller needs is here, and only these import paths
+are public: ``from pool import ExecutionRequest, Execution, errors``.
 """
+
+from pool import errors
+from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.image import Image
+from pool.executions.progress import Event
+from pool.executions.request import ExecutionRequest
+
+__all__ = ["Event", "Execution", "ExecutionRequest", "ExecutionStatus", "Image", "errors"]
