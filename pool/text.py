@@ -1,4 +1,4 @@
-"""What others wrote as JSON, made fit for every store, client and terminal.
+"""Foreign text, made fit for every store, client and terminal.
 
 JSON may spell half of a surrogate pair, or NUL. Python keeps both in a ``str``; UTF-8 has no form
 for the first, and PostgreSQL none for the second. Python's JSON also reads ``NaN``, numbers beyond

@@ -1,4 +1,4 @@
-"""How programs use the pool.
+"""The client of the pool, for programs with an event loop.
 
 What HTTP can do, a client can do, with the same values and the same errors. Every request has an
 execution id before it leaves; when a part of the pool dies on the way, asking again by that id

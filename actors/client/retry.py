@@ -1,4 +1,4 @@
-"""How long a client waits for relief, and when it asks again.
+"""The retry schedule of a client: how long it waits for relief, and when it asks again.
 
 A refusal for want of headroom says when it lifts, as far as the clock alone decides that; a place
 in a queue comes free unannounced. So a client asks again at the announced time, or after a pause

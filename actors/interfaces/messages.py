@@ -1,4 +1,4 @@
-"""What an owner asks of a router when it cannot serve an execution that it has.
+"""Messages between actors.
 
 An execution leaves its owner when its run failed before any output, or when it waits where nothing
 can be started. The owner keeps it, as ``moving``, until a router has brought it to somebody else or

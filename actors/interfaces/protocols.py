@@ -1,4 +1,4 @@
-"""How the parts of the pool reach each other.
+"""Protocols of the actors: every call that crosses from one to another.
 
 A router, a client and a subscription speak to each other as if they were objects in the same
 process; where they really are is the business of whoever provides the ``SubscriptionActors``. Every

@@ -1,1 +1,4 @@
-"""reconciler."""
+"""The reconciler's actor: it alone compares the pool's records with Anthropic's reports.
+
+Rule: reads and adjusts ledgers through their owners.
+"""

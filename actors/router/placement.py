@@ -1,6 +1,6 @@
-"""What is to be placed, and whom to ask for it: decided by the ranking and what was asked before.
+"""The placement of an execution: the subscription to ask next, by the ranking and earlier answers.
 
-Nothing here asks anybody. ``dispatching`` does, and comes back with what it was told.
+Nothing here asks anybody. ``dispatcher`` does, and comes back with what it was told.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What running work holds of its keys' limits, until it has ended.
+"""Reservations: what running executions hold of their keys' limits, until they have ended.
 
 A reservation is made in one transaction (``pool.storage.key_store``) before its execution is
 placed. From then on it has a task that waits for the execution's end at its owner, wherever it

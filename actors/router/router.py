@@ -1,7 +1,7 @@
 """The router: who there is, how they fare, and where a request goes.
 
-It holds nothing that cannot be had again: reports come from the owners (``watch``), who runs what
-stands in the directory (``dispatching``), and so does the registry, which is kept here.
+It holds nothing that cannot be had again: reports come from the owners (``report_cache``), who runs
+what stands in the directory (``dispatcher``), and so does the registry, which is kept here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where sessions live, for the router: shown, moved, forgotten, and spread while they rest.
+"""Sessions, for the router: shown, moved, forgotten, and spread while they rest.
 
 To give a session another home is one row of the directory: its transcript is fetched by the new
-home before the next turn (``fetching``). So a move that nobody comes back to costs nothing.
+home before the next turn (``session_transfer``). So a move that nobody comes back to costs nothing.
 """
 
 from __future__ import annotations

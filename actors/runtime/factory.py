@@ -1,4 +1,4 @@
-"""How a router and a subscription come to life in a process of their own.
+"""The factory of the actors: what a router, a subscription and a reconciler are made of.
 
 Everything that touches this process (its environment, its disk, its end) is put in their hands
 here. The makers cross to the actor's process and run there.

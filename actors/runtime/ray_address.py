@@ -1,4 +1,4 @@
-"""Where the Ray of a pool is: a note in its data directory, for the programs beside its service.
+"""The address of a pool's Ray: a note in its data directory, for the programs beside its service.
 
 Several Rays may run on one machine, and what Ray calls ``auto`` is the first that it finds. A pool
 is found over its own ``pool.toml`` instead: the service notes the address of its Ray, and a program

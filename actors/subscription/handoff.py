@@ -1,4 +1,4 @@
-"""How an execution leaves its subscription for another one.
+"""The handoff of an execution from its subscription to another one.
 
 It is durable as ``moving`` before a router is asked, and stays so until the answer is durable too:
 an activation that finds it so asks again, and the router finds what it did before. So it goes on in

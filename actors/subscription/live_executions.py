@@ -3,7 +3,7 @@
 The order of things is the guarantee. The intent is durable before anything is spawned (T1); outcome
 and usage are durable, in one transaction, before the slot is free again and anybody is answered
 (T2; G2, G3). A run is a task of the subscription's life: callers come and go. What cannot be served
-here is handed on; see ``leaving``.
+here is handed on; see ``handoff``.
 """
 
 from __future__ import annotations

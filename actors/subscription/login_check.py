@@ -1,5 +1,4 @@
-"""Whether a subscription that was found signed out has been signed in since, and when a login
-ends.
+"""Checks of a subscription's login: whether it was signed in again, and when the login ends.
 
 An authentication failure stops a subscription for five minutes at a time. Before such a time ends
 the CLI is asked whether there is a credential at all: while there is none, no request is tried on

@@ -1,8 +1,8 @@
 """One subscription: it alone owns its ledger, its state, its slots and its queue.
 
 Admission and reservation are one step without an ``await`` between them (G6); what becomes of an
-admitted execution is told in ``runs``. Every method may be called again with the same arguments;
-nothing happens twice.
+admitted execution is told in ``live_executions``. Every method may be called again with the same
+arguments; nothing happens twice.
 """
 
 from __future__ import annotations

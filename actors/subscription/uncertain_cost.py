@@ -1,4 +1,4 @@
-"""What was spent is not known: reservations that are held, and looked at again.
+"""Uncertain costs: reservations that are held for runs of unknown cost, and looked at again.
 
 An execution that ended ``uncertain`` may have been billed for something that no evidence shows. Its
 reservation is held until the block of its end is over; and every few minutes its transcript is

@@ -1,4 +1,4 @@
-"""Where a part of the pool sends its spans: nowhere, unless an endpoint is configured."""
+"""The exporter of spans: none, unless an endpoint is configured."""
 
 from __future__ import annotations
 

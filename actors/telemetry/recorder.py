@@ -1,4 +1,4 @@
-"""What an owner, and what a router, has to tell of itself: news for whoever looks on, and counts.
+"""Recorders of a subscription's and of a router's events and counters.
 
 They are called where something is done already, and durable: telling never waits, never fails and
 never decides anything.

@@ -2,6 +2,6 @@
 
 A program that uses one of the official SDKs points it here and goes on as it is. What the CLI
 behind the pool can do is done; what it cannot is refused with the field's name, or ignored and
-named in a header, as ``fields`` says and README.md beside it shows. Nothing is made to look as if
-it had been done.
+named in a header, as ``field_support`` says and README.md beside it shows. Nothing is made to look
+as if it had been done.
 """

@@ -1,4 +1,4 @@
-"""What stands between a configuration and a pool that works, found before anything is started.
+"""The checkup of a configuration on this machine, before anything is started.
 
 Looks at this machine: the CLI and its version, each subscription's directory, variable and login,
 the data directory, Ray and where it keeps its files, proxies. Nothing is changed and nothing is

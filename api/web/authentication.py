@@ -1,4 +1,4 @@
-"""Who is calling, and what they may do.
+"""Authentication: who is calling, and what they may do.
 
 Two kinds of keys. Those of ``pool.toml``: a key's value is read once at the start from the variable
 that ``key_env`` names, and kept as its SHA-256. And those that administrators make while the pool

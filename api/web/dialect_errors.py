@@ -1,4 +1,4 @@
-"""What a dialect says no with, beyond the errors that all of the service shares."""
+"""Errors of a dialect, beyond those that all of the service shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How errors are told over HTTP: RFC 9457 problems, and one table from errors to statuses.
+"""Problems: errors over HTTP by RFC 9457, and one table from errors to statuses.
 
 A problem says what happened, to what, and what to do next. It never repeats a value that was sent:
 that may be a prompt. What nobody expected is a 500 without details; the log has the place where it

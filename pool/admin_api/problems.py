@@ -1,4 +1,4 @@
-"""Why a report could not be had, as it is shown in the list of reconciliations.
+"""Reports that cannot be used, as an error.
 
 A ``ReportProblem`` is a value: the reconciler keeps it beside the hour or day that it stood in the
 way of, and tries again later. Within the client it travels as ``Unusable``. Neither quotes what

@@ -1,4 +1,5 @@
-"""What is due: hours and days that have ended, long enough ago, and were not compared yet.
+"""The schedule of comparisons: hours and days that have ended long enough ago and were not
+compared.
 
 From the bucket in which an organization was seen first, or the bound of catching up, every one is
 due exactly once; after a downtime that is many at a time, and they are fetched in long spans, since

@@ -1,1 +1,4 @@
-"""alerts."""
+"""Alerts: which conditions raise one, and how a webhook is signed, checked and retried.
+
+Rule: decides from reports; sends nothing.
+"""

@@ -2,7 +2,7 @@
 
 An alert is a value with an id that follows from what happened: its kind, whom it is about, and a
 key of the happening. Two routers that see the same thing, or one that sees it again after a crash,
-make the same id, and the outbox keeps one. Limits that are crossed are found by ``crossings``;
+make the same id, and the outbox keeps one. Limits that are crossed are found by ``thresholds``;
 single happenings are made here. Alerts carry ids and figures, never prompts, answers or secrets.
 """
 

@@ -1,4 +1,4 @@
-"""Which addresses a webhook may be at: those of the public internet.
+"""Addresses that a webhook may be at: those of the public internet.
 
 A pool that posts to any address it is given can be turned against its own network (SSRF): the
 metadata service of its cloud, a database on loopback. So what counts is the address a name resolved

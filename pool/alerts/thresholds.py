@@ -1,4 +1,4 @@
-"""Which limits were crossed: one alert a crossing, whoever looks and however often.
+"""Thresholds of alerts: one alert each time one is crossed, however often it is looked at.
 
 What was told already is a value, the levels, kept with the alerts in one transaction. A level's
 step grows by one when what it stands for begins and by one when it is over, so an odd step is up,

@@ -107,11 +107,11 @@ class Runner(Protocol):
     def copy_session(
         self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]
     ) -> SessionCopy:
-        """A session's transcript, without the turns of some launches; see ``session_copy``."""
+        """A session's transcript, without the turns of some launches; see ``transcripts.copy``."""
         ...
 
     def install_session(self, environment: Mapping[str, str], copy: SessionCopy) -> None:
-        """Put a session where the CLI finds it. Blocking; see ``session_copy``."""
+        """Put a session where the CLI finds it. Blocking; see ``transcripts.copy``."""
         ...
 
     def remove_session(self, environment: Mapping[str, str], session_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What a caller asks for, and what becomes of it.
+"""An execution: its intent, its row, and how it is shown.
 
 ``ExecutionRequest`` is the body of a request; its validation is the one door through which a
 prompt enters. ``Intent`` is what the owner makes durable before anything is spawned (T1), and

@@ -1,4 +1,4 @@
-"""How a run of the CLI ended, as a value: ``Completed`` or ``Failed``.
+"""The outcome of a run of the CLI, as a value: ``Completed`` or ``Failed``.
 
 Every row of the CLI's error table has a name here. The name, never the CLI's text, decides what
 happens next: whether the subscription is parked, whether another subscription may try, what the

@@ -1,4 +1,5 @@
-"""What a request asks of the machine it runs on: tools, directories, servers, sub-agents.
+"""Permissions on the machine of a run: tools, directories, servers and sub-agents that a request
+asks for, and what a key grants.
 
 Nothing of it is given unless the caller's key grants it (G9), field by field; what is not granted
 is refused with the field's name. A grant of ``Bash`` or of MCP servers lets the caller run programs

@@ -1,4 +1,4 @@
-"""What a caller asks for: one prompt, its bounds and its options."""
+"""A request for an execution: one prompt, its bounds and its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why an execution went where it went: the candidates, their scores and the choice."""
+"""The routing of an execution: the candidates, their scores, and the reason for the choice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a key may have a request run now: yes, or a refusal with a reason and a time.
+"""Quotas of a key: whether it may have a request run now, or a refusal with a reason and a time.
 
 Two questions. ``forbidden`` asks what will not change by waiting: the model, the subscription, the
 tools, a price above the key's budgets; it names the field. ``allowed`` asks what will: the rate,

@@ -1,4 +1,4 @@
-"""What the present rate of spending leads to, for one subscription.
+"""The forecast of one subscription: what the present rate of spending leads to.
 
 A function of what was observed, what was spent, and ``now``. The rate is that of the last hour,
 exponentially weighted. It meets the weekly budget, whose old costs leave the seven days meanwhile,

@@ -1,4 +1,4 @@
-"""What was seen of one of Anthropic's windows, one run after the other, while it still teaches.
+"""Observations of one of Anthropic's windows, one run after the other, while they still teach.
 
 A window shows at the end of runs only, and in steps of a percent as a rule. Of a plateau its first
 and its last observation are kept, so that a few hundred of them cover several periods of a busy

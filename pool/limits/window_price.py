@@ -1,4 +1,4 @@
-"""What a percent of a window costs, learned from what the pool spent while the window filled.
+"""The price of a percent of a window, learned from what the pool spent while the window filled.
 
 Anthropic publishes no such price; it differs between plans, and changes. Between two observations
 the growth is mostly 0 or 1 percent, which says little, so they are joined into strides of at least

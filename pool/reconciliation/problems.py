@@ -1,4 +1,4 @@
-"""Why a report of Anthropic could not be had, as lists of reconciliations show it."""
+"""Problems of a report of Anthropic, as lists of reconciliations show them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""routing."""
+"""Which subscription to ask first, which sessions to move, and which models there are.
+
+Rule: ranks reports; whoever calls it keeps them.
+"""

@@ -1,4 +1,4 @@
-"""Which models callers may name.
+"""The catalogue of models that callers may name.
 
 A model is known that a subscription's CLI offers, that the pool has used, or that the configuration
 spells out; of a known one also its dated releases and its long context (``[1m]``). Aliases are

@@ -1,4 +1,4 @@
-"""Which subscription to ask first, and why.
+"""The ranking of subscriptions for a request, and the reason for it.
 
 Ranking reads what the router remembers: one report a subscription and how many requests it has
 sent there since. It calls nobody, so that a decision costs the same whoever is slow. What was just

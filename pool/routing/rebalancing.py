@@ -1,4 +1,4 @@
-"""Which idle sessions to give another home, so that no subscription carries all the old
+"""Rebalancing: which idle sessions move, so that no subscription carries all the old
 conversations.
 
 Sessions stay where they are as a rule: a move costs what the API had cached of them. So only idle

@@ -1,4 +1,4 @@
-"""What every store of keys promises: the keys, what they have reserved, and what they have spent.
+"""The protocol of a store of keys: the keys, what they have reserved, and what they have spent.
 
 It lies where the directory lies, and like it may have one owner or be shared by several routers.
 ``reserve`` is one transaction: it reads the account, judges it by ``pool.keys.quotas.allowed``, and

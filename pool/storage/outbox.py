@@ -1,4 +1,4 @@
-"""What every outbox of alerts promises.
+"""The protocol of an outbox of alerts, and its rows.
 
 It lies where the directory lies, and like it may have one owner or be shared by several routers.
 An alert, the levels that it came from and its deliveries are kept in one transaction, so that what

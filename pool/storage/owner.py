@@ -1,4 +1,4 @@
-"""Who holds a store: a process, so precisely that no other can be taken for it.
+"""The owner of a store: a process, named so precisely that no other can be taken for it.
 
 A process id is used again after a while; together with the boot and the tick at which the process
 was started it names one process for ever.

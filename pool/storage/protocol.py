@@ -1,4 +1,4 @@
-"""What every durable store promises.
+"""The protocols of the durable stores: what each of them promises.
 
 **Ledger**: the rows of one subscription, owned by one activation. Opening it raises the epoch and
 shuts every earlier activation out; each transaction checks the epoch, and a stale one raises

@@ -1,4 +1,4 @@
-"""What the store of the reconciler promises.
+"""The protocol of the reconciler's store.
 
 It belongs to no subscription and has one owner, like a ledger: opening it raises an epoch and shuts
 earlier owners out (``Fenced``). When a method returns, what it wrote survives kill -9 and power

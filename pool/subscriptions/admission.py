@@ -1,4 +1,4 @@
-"""Whether a subscription takes a piece of work: yes, later, or no with a reason and a time.
+"""Admission: whether a subscription takes a request now, later, or not, with a reason and a time.
 
 One rule for two readers. The owner judges a report made that instant and reserves in the same step,
 which is what counts (G6); a router judges the reports it remembers, to ask the right owner first.

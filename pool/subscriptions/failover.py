@@ -1,4 +1,4 @@
-"""Whether an execution whose run has failed is tried on another subscription.
+"""Failover: whether an execution whose run has failed is tried on another subscription.
 
 Only where nothing reached anybody: it is known what was spent, and for a caller that saw output, or
 whose tools may have done something, nothing was. What the subscription or its road to the API is to

@@ -1,5 +1,4 @@
-"""How much a subscription can take: a score from 0 to 100, always with its components and their
-sentences.
+"""The health of a subscription: a score from 0 to 100, with its components and their sentences.
 
 ``100 - 0.5 x weekly% - 0.3 x block% - penalties + idle bonus``, clamped. Each penalty has a cap, so
 that no term alone drowns the others.

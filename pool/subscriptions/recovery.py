@@ -1,4 +1,4 @@
-"""What a subscription is recovered from when it starts: its rows, read in one snapshot."""
+"""The recovery of a subscription: its rows, read in one snapshot when it starts."""
 
 from __future__ import annotations
 

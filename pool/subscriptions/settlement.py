@@ -1,4 +1,5 @@
-"""What is written when a run has ended: outcome, usage, session total and standing, as one value.
+"""The settlement of a run that has ended: outcome, usage, session total and standing, as one
+value.
 
 Pure: the owner hands it to its ledger, which writes all of it or nothing (T2).
 """

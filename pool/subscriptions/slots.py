@@ -1,4 +1,4 @@
-"""Who holds a slot, who waits for one, and what each of them has reserved.
+"""Slots of a subscription: who holds one, who waits for one, and what each has reserved.
 
 Nothing here awaits: taking a slot and the budget with it is one step for whoever decides (G6), and
 letting go is one step too. Of those who wait, the caller with the fewest runs goes first, and then

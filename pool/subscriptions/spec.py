@@ -1,4 +1,4 @@
-"""What an operator says about a subscription: who it is, how it signs in, how much it may spend.
+"""The specification of a subscription: who it is, how it signs in, how much it may spend.
 
 Credentials are named, never held: a specification carries the name of an environment variable, or
 relies on the login in the subscription's own config directory.

@@ -1,4 +1,5 @@
-"""What a failure does to the subscription that it happened on.
+"""The standing of a subscription: what its last runs and its operator did to it, cooldowns among
+them.
 
 Each cooldown has a cause, its evidence and an expiry, and lifts by the clock alone (G8): it is
 judged as a function of (standing, now), and nothing ever has to run to end it. Once it has lifted

@@ -1,7 +1,7 @@
 """A subscription's state in memory: what its rows say, kept at hand.
 
 ``recovered`` builds it from what the ledger kept, and it follows live use by the same functions.
-What it means at an instant is said by ``judgement`` and ``snapshot``, as functions of (state,
+What it means at an instant is said by ``status`` and ``reporting``, as functions of (state,
 ``now``): nothing expires by being run; it stops holding (G8).
 """
 

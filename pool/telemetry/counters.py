@@ -1,4 +1,4 @@
-"""What is counted of a part of the pool since it came to life: for metrics, and for nothing else.
+"""Counters of a part of the pool since it was activated: for metrics, and for nothing else.
 
 A tally is in memory only, and begins anew with every activation; who reads it over time expects
 that of counters. What must not be forgotten (money, tokens, executions) stands in the ledger and is

@@ -1,4 +1,4 @@
-"""What happens in the pool, told as it happens: to dashboards, scripts and whoever looks on.
+"""Events of the pool, as dashboards, scripts and other followers receive them.
 
 A happening names what it is about by ids and says the rest in flat figures: never prompts, answers
 or secrets. It is news, not a record: the ledgers are what counts. News is kept for a while under

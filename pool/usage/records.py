@@ -1,4 +1,4 @@
-"""What was used: tokens and money, by model, and the record that keeps them.
+"""Usage: tokens and money, by model, and the record that keeps them.
 
 A usage record is the pool's unit of account. It is written once, under an id that is unique for
 the run it describes, so that the same evidence read twice counts once (G3).

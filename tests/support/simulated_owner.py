@@ -1,7 +1,7 @@
-"""The owner of a simulated subscription: what ``actors.subscription.subscription``, ``runs``
-and ``leaving`` do, without a store and processes, by the same rules: it admits, queues, runs,
-settles and hands on. It looks at what waits thirty times less often than the actors do, so
-waits come out longer, never shorter.
+"""The owner of a simulated subscription: what ``actors.subscription.subscription``,
+``live_executions`` and ``handoff`` do, without a store and processes, by the same rules: it
+admits, queues, runs, settles and hands on. It looks at what waits thirty times less often than
+the actors do, so waits come out longer, never shorter.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The router of a simulated pool: what ``actors.router.dispatcher`` and ``watch`` do, by the
-same rules.
+"""The router of a simulated pool: what ``actors.router.dispatcher`` and ``report_cache`` do, by
+the same rules.
 
 It remembers reports as it hears them, a moment late, and never calls an owner to rank. A request
 and its answer take time on their way, so that many are under way at once, as in a burst.

@@ -1,1 +1,1 @@
-"""display."""
+"""Reports as tables and bars on a terminal."""

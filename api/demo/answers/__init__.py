@@ -1,1 +1,1 @@
-"""answers."""
+"""Answers of the stand-in: composed, played back in time, or broken."""

@@ -1,4 +1,4 @@
-"""What a request to the Messages API says: who asks, what the user typed last, which answer is
+"""A conversation that the stand-in is sent: who asks, what the user typed last, which answer is
 expected.
 
 The CLI puts its own notes into user messages as text blocks wrapped in `<system-reminder>`; they

@@ -1,5 +1,5 @@
-"""How an answer is to go wrong, or right: said from Python, over HTTP, or by a marker inside the
-prompt itself.
+"""The behaviour of the next answer: said from Python, over HTTP, or by a marker inside the prompt
+itself.
 
 `[[standin stall]]`, `[[standin status=529]]`, `[[standin slow seconds=3 chunks=20]]`, `[[standin
 in=1000 out=50]]`: a word names what happens, `key=value` pairs fill a `Behaviour`. `text=` and

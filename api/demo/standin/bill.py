@@ -1,4 +1,4 @@
-"""What the stand-in charged, to the nano-dollar: the second opinion on everything the pool says it
+"""The stand-in's bill, to the nano-dollar: the second opinion on everything the pool says it
 spent.
 
 A request is on the bill from the moment its answer begins (input tokens) and gains its output

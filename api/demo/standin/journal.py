@@ -1,4 +1,5 @@
-"""What arrived: every request but those that steer the stand-in, without its credential.
+"""The journal of arrivals: every request but those that steer the stand-in, without its
+credential.
 
 Tests read here that a prompt reached the API verbatim, which system prompt went with it, and how
 often anybody asked. Bounded by number and by bytes, oldest dropped first; the counts go on. Any

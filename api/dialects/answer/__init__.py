@@ -1,1 +1,4 @@
-"""answer."""
+"""What both dialects show of an execution, and where an answer is cut.
+
+Rule: an execution in, text out.
+"""

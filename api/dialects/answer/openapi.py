@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the dialects beyond FastAPI's own reading of the routes."""
+"""The OpenAPI document of the dialects, beyond FastAPI's own reading of the routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both dialects show of an execution beyond their own shapes."""
+"""The parts of an answer that both dialects show beyond their own shapes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What becomes of each field of a request, for both dialects: the one table, read by the code that
-answers and by the tests of README.md.
+"""Field support: what becomes of each field of a request in either dialect; the one table, read by
+the code that answers and by the tests of README.md.
 
 Honoured: it does what its API says. Refused: the answer would have another shape or meaning than
 was asked for, or somebody may rely on it; so the request is answered with an error that names the

@@ -1,7 +1,7 @@
 """Parts of a message, in the shapes of either dialect and of those that clients mix up with it.
 
 A text is a text whether it is said in Anthropic's words, OpenAI's, or those of its Responses; so is
-an image. What is plain is taken; ``fields`` says what becomes of parts of any other kind.
+an image. What is plain is taken; ``field_support`` says what becomes of parts of any other kind.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ImagePart(Lenient):
 
 
 class OtherPart(Lenient):
-    """Of any other kind; ``fields`` says what becomes of it."""
+    """Of any other kind; ``field_support`` says what becomes of it."""
 
     type: str
 

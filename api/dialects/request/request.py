@@ -1,8 +1,8 @@
-"""What a request in either dialect asks of the pool.
+"""A request in either dialect, as the pool understands it.
 
 Both dialects are read leniently: clients send optional fields that are newer than this file. What
-is not declared in a body's model stands in its ``model_extra``, and ``fields`` says what becomes of
-it.
+is not declared in a body's model stands in its ``model_extra``, and ``field_support`` says what
+becomes of it.
 """
 
 from __future__ import annotations

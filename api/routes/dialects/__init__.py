@@ -1,1 +1,1 @@
-"""dialects."""
+"""The routes that the official SDKs call."""

@@ -1,1 +1,1 @@
-"""operations."""
+"""The routes of whoever operates the pool: alerts, backups, events, metrics, probes, telemetry."""

@@ -1,1 +1,4 @@
-"""request."""
+"""A request as it arrives: head, compression, body, arguments.
+
+Rule: bounded in size and time before anything is made of it.
+"""

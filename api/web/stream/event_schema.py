@@ -1,4 +1,4 @@
-"""How the OpenAPI document tells of one event of a stream."""
+"""The schema of one event of a stream in the OpenAPI document."""
 
 from __future__ import annotations
 

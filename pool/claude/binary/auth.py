@@ -1,4 +1,4 @@
-"""Whether a subscription is signed in, by the CLI's own word.
+"""The login of a subscription, by the CLI's own word.
 
 ``claude auth status`` looks at the environment and the config directory and asks no server: it
 tells that there is a credential, not that it is accepted.

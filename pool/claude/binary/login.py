@@ -1,4 +1,4 @@
-"""When a subscription's login ends: after that nobody but a human can bring it back.
+"""The end of a subscription's login: after it nobody but a human can bring the login back.
 
 A login made by ``claude /login`` is kept in ``.credentials.json``: an access token of some hours,
 and a refresh token that renews it. The end of the access token is no end of the login; that of the

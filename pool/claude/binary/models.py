@@ -1,4 +1,4 @@
-"""Which models the CLI offers, by its own word.
+"""The models that the CLI offers, by its own word.
 
 ``initialize`` is a control request that every run begins with, and its answer lists the models of
 the account: by name (``sonnet``) what it runs as (``claude-sonnet-5-5``). Without a prompt nothing

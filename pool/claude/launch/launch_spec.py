@@ -1,4 +1,6 @@
-"""A launch: everything that one run of the CLI is started with."""
+"""A launch: everything that one run of the CLI is started with; ``pool.claude.process.spawner``
+spawns it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run cost, from what the CLI printed about it.
+"""The cost of a run, from what the CLI printed about it.
 
 ``total_cost_usd`` and ``modelUsage`` of 2.1.330 run over the whole session, resumes included, those
 of 2.1.197 over one run, and ``usage`` is wrong after resends and aborts. So, in this order:

@@ -1,4 +1,4 @@
-"""How the process of a run ended, told without having looked at its output."""
+"""The end of a run's process, known without its output."""
 
 from __future__ import annotations
 

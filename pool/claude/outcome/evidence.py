@@ -1,4 +1,4 @@
-"""What a run was billed, as far as two witnesses saw it: its spool and the session's transcript.
+"""Evidence of what a run was billed: its spool and the session's transcript, put together.
 
 The spool shows how each answer of the main thread began, at once, and how it ended; of a
 subagent's answers only that they were there. The transcript has the last counts of every answer,

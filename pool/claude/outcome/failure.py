@@ -1,4 +1,4 @@
-"""Which failure an error result is: the CLI's error table, row by row.
+"""The CLI's error table: which failure an error result is, row by row.
 
 The CLI calls API errors ``subtype: "success"``, so that word decides nothing. What decides is what
 has structure: the reason of the stop, the subtype, the CLI's own kind of the API error

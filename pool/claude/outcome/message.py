@@ -1,4 +1,4 @@
-"""What a caller is told about a failure: the pool's own sentence, and one masked line of stderr.
+"""Messages about failures for callers: the pool's own sentence, and one masked line of stderr.
 
 The CLI's texts may quote what it was given, so they are not shown, but for the name of a field and
 a count of tokens that stand in them. Of stderr, the first line with words is shown, at most 300

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on, read line by line from its output, without any I/O.
+"""Events of a run in progress, read line by line from its output, without any I/O.
 
 The answer's text comes in pieces (``stream_event``); the message that follows repeats it whole, and
 is passed over as far as its blocks were streamed. A CLI that streams nothing is read by its

@@ -1,4 +1,4 @@
-"""What the CLI printed, read without doing any I/O.
+"""The CLI's output, read without doing any I/O.
 
 Bytes go in as they come, in any pieces; a ``StreamReading`` says what has been understood so far.
 The same reader takes a line of JSON a message (``stream-json``), a single object (``json``) and an

@@ -1,4 +1,4 @@
-"""What a killed CLI leaves behind, and removing it.
+"""Leftovers of a killed CLI, and removing them.
 
 Seen of 2.1.330 after SIGKILL, all of which a CLI that ends by itself takes away:
 

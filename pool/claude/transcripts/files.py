@@ -1,4 +1,4 @@
-"""Where the CLI keeps the transcript of a session, whether it can, and reading it within bounds.
+"""Files of a session's transcript: where the CLI keeps them, whether it can, and bounded reading.
 
 The directory below ``projects`` is named after the working directory, shortened where that is long,
 and a session that was taken elsewhere has files in several; so the session's id is looked for below

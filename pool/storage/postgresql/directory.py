@@ -1,4 +1,5 @@
-"""What belongs to no subscription, shared by all routers. See ``pool.storage.protocol.Directory``.
+"""The directory, which belongs to no subscription, shared by all routers. See
+``pool.storage.protocol.Directory``.
 
 There is no epoch here, since several routers write at the same time: unique keys, and updates on a
 condition, decide between them. Each call is a transaction of its own; calls are not gathered, since

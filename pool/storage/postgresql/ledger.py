@@ -1,7 +1,7 @@
 """The rows of one subscription among those of all. See ``pool.storage.protocol.Ledger``.
 
-What a method does to the rows stands in ``executions``, ``records`` and ``seat``, and what must
-happen together (T2, recovery, retention) stands here.
+What a method does to the rows stands in ``executions``, ``records`` and ``subscription``, and what
+must happen together (T2, recovery, retention) stands here.
 """
 
 from __future__ import annotations

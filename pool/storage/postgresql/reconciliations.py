@@ -1,4 +1,4 @@
-"""What the reconciler keeps, in the schema of all. See ``pool.storage.reconciliations``.
+"""The reconciler's store in the schema of all. See ``pool.storage.reconciliations``.
 
 It has a row of its own in ``owner``, so its writes are fenced as those of a ledger are.
 """

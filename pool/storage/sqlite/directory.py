@@ -1,4 +1,6 @@
-"""What belongs to no subscription, in one SQLite file. See ``pool.storage.protocol.Directory``."""
+"""The directory, which belongs to no subscription, in one SQLite file. See
+``pool.storage.protocol.Directory``.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The rows of one subscription in one SQLite file. See ``pool.storage.protocol.Ledger``.
 
 Every method is one call to the store's thread; what it does to the rows stands in ``executions``,
-``records`` and ``seat``, and what must happen together (T2, recovery, retention) stands here.
+``records`` and ``subscription``, and what must happen together (T2, recovery, retention) stands
+here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the reconciler keeps, in one SQLite file. See ``pool.storage.reconciliations``."""
+"""The reconciler's store in one SQLite file. See ``pool.storage.reconciliations``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the files of the stores are: ``subscriptions/<id>/ledger.sqlite``, ``directory.sqlite``,
+"""The files of the stores: ``subscriptions/<id>/ledger.sqlite``, ``directory.sqlite``,
 ``reconciler.sqlite``.
 """
 

@@ -1,6 +1,4 @@
-"""What a ledger knows of the subscription itself: its standing, its sessions, Anthropic's
-limits.
-"""
+"""Rows of a ledger about the subscription itself: its standing, sessions and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a database is, and how it may be called aloud: never with its password."""
+"""The address of a database, and how it may be written in logs: never with its password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong between here and the database, and what each of it means.
+"""Failures between here and the database, and what each of them means.
 
 A **loss** is nobody's fault and passes: the server is away, the connection broke, two transactions
 stood in each other's way. It is worth another try. A **refusal** of the whole transaction (no room,
