@@ -111,7 +111,7 @@ MUTANTS = (
     ),
     Mutant(
         name="conditional update (PostgreSQL)",
-        file="pool/store/postgresql/queries/owner.sql",
+        file="pool/storage/postgresql/queries/owner.sql",
         guard="UPDATE owner SET seq = seq + 1 WHERE subscription_id = :subscription_id"
         " AND epoch = :epoch\n",
         without="UPDATE owner SET seq = seq + 1 WHERE subscription_id = :subscription_id"

@@ -201,7 +201,7 @@ class Machine(RuleBasedStateMachine):
     async def _die(self) -> None:
         """Everything in memory is gone; the store is left as kill -9 leaves it."""
         self.figures["faults"] += 1
-        tasks = (*self.subscription._life._tasks, *self.tasks)
+        tasks = (*self.subscription._context._tasks, *self.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -259,7 +259,7 @@ class Machine(RuleBasedStateMachine):
             self.asked[number] = DialectRequest(number)  # nobody was told, and it is there
 
     def _report(self) -> Any:
-        return self.subscription._life.report()
+        return self.subscription._context.report()
 
     def _kept(self, number: int) -> ExecutionRow | None:
         return self.do(self.ledger.execution(execution_id(number)))
@@ -329,7 +329,7 @@ class Machine(RuleBasedStateMachine):
         self.attempt(self._tend(), at)
 
     async def _tend(self) -> None:
-        self.subscription._runs.start_waiting()
+        self.subscription._executions.start_waiting()
 
     @rule()
     def crash(self) -> None:
@@ -354,7 +354,7 @@ class Machine(RuleBasedStateMachine):
                 await (
                     self.ledger.record(stale)
                     if which == "record"
-                    else self.ledger.stand(self.subscription._life.state.standing)
+                    else self.ledger.stand(self.subscription._context.state.standing)
                 )
             await self._die()
             await self._begin()
@@ -391,7 +391,7 @@ class Machine(RuleBasedStateMachine):
         """G6: whoever reserves, when it is admitted or when it starts, finds room for it; beside
         what was spent by then, for what a run costs may come later in the same step.
         """
-        slots, weekly = self.subscription._life.state.slots, self._report().weekly
+        slots, weekly = self.subscription._context.state.slots, self._report().weekly
         holds = {**slots.running, **slots.waiting}
         held = {id_: hold.reserved_nano_usd for id_, hold in holds.items()}
         more = [id_ for id_, amount in held.items() if amount > self.held.get(id_, 0)]

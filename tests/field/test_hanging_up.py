@@ -67,7 +67,7 @@ class Gate:
 
 
 def before_anybody_is_chosen(field: Field, monkeypatch: pytest.MonkeyPatch) -> Gate:
-    return Gate(field.pool.router, "hand_over", monkeypatch)
+    return Gate(field.pool.router, "hand_off", monkeypatch)
 
 
 def before_the_chosen_one_is_asked(field: Field, monkeypatch: pytest.MonkeyPatch) -> Gate:
@@ -111,7 +111,7 @@ async def only(field: Field) -> Execution:
 async def is_told(field: Field) -> bool:
     """Whether whoever has the execution, or is to have it, knows that it was cancelled."""
     (listed,) = (await field.pool.client.executions()).items
-    owners = [each._runs for each in field.pool.actors.subscriptions.values()]
+    owners = [each._executions for each in field.pool.actors.subscriptions.values()]
     here = [await each.was_cancelled(listed.id) for each in owners]
     return any(here) or any(listed.id in each._cancelled_ahead for each in owners)
 

@@ -143,7 +143,7 @@ def check_caches(
     subscription: Subscription, recovery: Recovery, now: datetime, policy: SubscriptionPolicy
 ) -> None:
     """What the subscription shows is what a new activation would compute from the rows alone."""
-    live: State = subscription._life.state
+    live: State = subscription._context.state
     anew = recovered(live.spec, recovery)
     shown, computed = report(live, policy, now), report(anew, policy, now)
     for figure in ("totals", "current_block", "uncertain", "burn_rate_usd_per_hour", "windows"):
@@ -154,7 +154,7 @@ def check_caches(
 
 def check_slots(subscription: Subscription, found: Ledgers) -> None:
     """Running never exceeds the slots; what is held is held by what has not ended, and in full."""
-    slots, spec = subscription._life.state.slots, subscription._life.state.spec
+    slots, spec = subscription._context.state.slots, subscription._context.state.spec
     still_open = {
         row.intent.execution_id: row for row in found.executions if not row.status.is_final
     }

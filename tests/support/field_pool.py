@@ -61,7 +61,7 @@ class Field:
             await self.pool.actors.subscription(id_).next_report(-1, -1, 0)
             for id_ in sorted(self.pool.actors.subscriptions)
         ]
-        await self.pool.router._alerting.consider(reports)
+        await self.pool.router._alerts.consider(reports)
         page = await self.pool.client.alerts(limit=50)
         return tuple(
             sorted(each.kind.value for each in page.items if each.kind not in OF_FORECASTS)

@@ -714,7 +714,7 @@ async def test_what_is_taken_back_while_a_report_is_waited_for_stays_taken_back(
         async with asyncio.timeout(5):
             await reconciler.reverse(row.id)
 
-    reconciler._looking._pace._sleep = meanwhile
+    reconciler._poll._pace._sleep = meanwhile
     await adjusting.look()
 
     assert (await adjusting.row(MIDNIGHT)).reversed_at is not None

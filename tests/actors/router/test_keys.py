@@ -345,7 +345,7 @@ async def test_a_budget_is_whole_again_on_the_next_day(
         await start(local_pool, "again")
     clock.now = refused.value.retry_at or clock.now
 
-    async with local_pool.router._keyring.admitted("ci", "e1", ask("tomorrow")):
+    async with local_pool.router._keys.admitted("ci", "e1", ask("tomorrow")):
         assert (await used(local_pool)).running == 1
 
 
@@ -428,7 +428,7 @@ async def test_a_run_that_ended_while_there_was_no_router_is_charged(
     await make(local_pool, daily_budget_usd=10)
     execution = await start(local_pool, max_budget_usd=6)
     run = (await runner.wait_for_runs(1))[0]
-    await local_pool.router._keyring.close()  # the task that would settle it is gone
+    await local_pool.router._keys.close()  # the task that would settle it is gone
     run.end(completed(cost_usd="2"))
     await local_pool.client.result(execution.id, wait_seconds=10)
     unsettled = await used(local_pool)
@@ -462,7 +462,7 @@ async def test_a_subscription_that_restarts_in_the_middle_is_asked_again(
     await start(pool, max_budget_usd=6)
     run = (await runner.wait_for_runs(1))[0]
 
-    await pool.router._keyring.close()
+    await pool.router._keys.close()
     reservations = Reservations(pool.router._directory, pool.actors, pool.clock, poll_seconds=0.05)
     await reservations.recover()
     await pool.restart("sub1")
@@ -517,7 +517,7 @@ async def test_where_it_is_not_known_whether_it_runs_the_reservation_is_kept(
     await make(local_pool, daily_budget_usd=10)
     request, directory = ask(max_budget_usd=6), local_pool.router._directory
     execution = await local_pool.client.start(request, execution_id="e1")
-    keyring = local_pool.router._keyring
+    keyring = local_pool.router._keys
 
     with pytest.raises(ActorLost):
         async with keyring.admitted("ci", "e1", request):

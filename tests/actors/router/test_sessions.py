@@ -380,7 +380,7 @@ async def test_a_session_whose_home_was_never_heard_of_is_refused_and_stays(
 ) -> None:
     monkeypatch.setattr("actors.router.report_cache.FIRST_REPORT_SECONDS", 0.05)
     first = await runs_at(two, "sub1")
-    await two.router._watch.unfollow("sub1")
+    await two.router._reports.unfollow("sub1")
 
     with pytest.raises((Unavailable, Exhausted)):
         await turn(two, first.session_id, "two")
@@ -498,7 +498,7 @@ async def test_a_fork_that_nobody_else_took_lives_where_it_ran(
     monkeypatch.setattr(second, "start", _refusing(second, asked))
     limited = after(Standing(), limit(), two.clock())
 
-    await two.actors.subscription("sub1")._life.stand(limited)
+    await two.actors.subscription("sub1")._context.stand(limited)
     runner.runs[1].end()
     await running
     await until(lambda: asked == [fork.id])

@@ -22,7 +22,7 @@ def test_an_activation_that_loses_its_ledger_leaves_a_mark_that_the_next_one_cou
 
     lost = []
     for _ in range(3):
-        around = activation._surroundings(spec().id, config, home, LonelyPeers())
+        around = activation._dependencies(spec().id, config, home, LonelyPeers())
         lost.append(around.ledgers_lost)
         around.leave(StoreError("sub1", "it belongs to another activation"))
 

@@ -253,7 +253,7 @@ async def test_the_end_is_told_after_it_is_durable_and_not_before(
     run = await begun(pool)
     run.says("done")
     cursor = (await page_of(pool, run)).cursor
-    ledger = pool.actors.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._context.ledger
     settle, may_settle = ledger.settle, asyncio.Event()
 
     async def slowly(end: Any) -> bool:
@@ -342,7 +342,7 @@ async def test_a_reader_follows_an_execution_to_its_next_subscription(
     pool = await open_pool(spec("sub1"), spec("sub2"))
     pool.runner.hold = True
     for id_ in ("sub1", "sub2"):
-        life = pool.actors.subscription(id_)._life
+        life = pool.actors.subscription(id_)._context
         life.deps = replace(life.deps, runner=OwnRuns(pool.runner))
     reading = asyncio.create_task(all_of(pool.client.stream(ask())))
     (first,) = await pool.runner.wait_for_runs(1)

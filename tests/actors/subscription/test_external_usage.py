@@ -37,7 +37,7 @@ def priced_at(**counts: int) -> Usage:
 
 @pytest.fixture
 def life(local_pool: LocalPool, tmp_path: Path) -> SubscriptionContext:
-    life = local_pool.actors.subscription("sub1")._life
+    life = local_pool.actors.subscription("sub1")._context
     directory = {"CLAUDE_CONFIG_DIR": str(tmp_path / "config")}
     life.deps = replace(life.deps, environment=lambda _: directory)
     life.state.rates = life.state.rates.having_seen(priced())

@@ -341,7 +341,7 @@ def _hold_back_the_second_settlement(
     pool: LocalPool, subscription_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> asyncio.Event:
     """The one that says where an execution went waits for the event."""
-    ledger = pool.actors.subscription(subscription_id)._life.ledger
+    ledger = pool.actors.subscription(subscription_id)._context.ledger
     settle, release = ledger.settle, asyncio.Event()
 
     async def slowly(settlement: Settlement) -> bool:
@@ -432,7 +432,7 @@ async def test_a_router_that_is_away_is_asked_until_it_is_back(
 
 
 async def _is_moving(pool: LocalPool, execution_id: str, at: str = "sub1") -> bool:
-    row = await pool.actors.subscription(at)._life.ledger.execution(execution_id)
+    row = await pool.actors.subscription(at)._context.ledger.execution(execution_id)
     return row is not None and row.status is ExecutionStatus.MOVING
 
 
@@ -484,7 +484,7 @@ async def test_an_owner_that_is_killed_after_it_was_taken_over_finds_where_it_is
 
 
 async def _is_final(pool: LocalPool, execution_id: str, at: str = "sub1") -> bool:
-    row = await pool.actors.subscription(at)._life.ledger.execution(execution_id)
+    row = await pool.actors.subscription(at)._context.ledger.execution(execution_id)
     return row is not None and row.status.is_final
 
 
@@ -560,7 +560,7 @@ async def test_what_is_cancelled_as_the_end_of_its_run_is_written_is_not_handed_
     runner.hold = True
     started = await two.client.start(ask())
     (run,) = await runner.wait_for_runs(1)
-    ledger = two.actors.subscription("sub1")._life.ledger
+    ledger = two.actors.subscription("sub1")._context.ledger
     settle, written, go_on = ledger.settle, asyncio.Event(), asyncio.Event()
 
     async def slowly(settlement: Settlement) -> bool:
@@ -600,7 +600,7 @@ async def test_what_is_cancelled_before_it_arrives_is_not_started_there(
     (await runner.wait_for_runs(1))[0].end(limit())
     await asked.wait()
     cancelling = asyncio.create_task(two.client.cancel(started.id))
-    await until(lambda: started.id in sub2._runs._cancelled_ahead)
+    await until(lambda: started.id in sub2._executions._cancelled_ahead)
     go_on.set()
 
     ended = await cancelling

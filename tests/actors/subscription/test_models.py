@@ -83,7 +83,7 @@ async def test_a_limit_of_a_model_holds_for_the_alias_that_runs_as_it(
     offering: LocalPool,
 ) -> None:
     intents = [intent(1, model=name) for name in ("default", "claude-haiku-5-5", "unheard-of")]
-    state = offering.actors.subscriptions["sub1"]._life.state
+    state = offering.actors.subscriptions["sub1"]._context.state
 
     models = [ask_of(state, each).model for each in intents]
 
@@ -95,7 +95,7 @@ async def test_a_cli_is_asked_again_and_what_it_said_stays_where_it_cannot_say(
 ) -> None:
     monkeypatch.setattr("actors.subscription.models.RETRY_SECONDS", 0.01)
     monkeypatch.setattr("actors.subscription.models.ASK_SECONDS", 0.01)
-    state = (await open_pool(spec("sub1"))).actors.subscriptions["sub1"]._life.state
+    state = (await open_pool(spec("sub1"))).actors.subscriptions["sub1"]._context.state
 
     runner.offers = OFFER
     await until(lambda: state.models == OFFER)

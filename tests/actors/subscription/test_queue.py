@@ -85,7 +85,7 @@ async def test_what_waits_and_is_cancelled_while_it_is_handed_on_is_started_nowh
             await go_on.wait()
         return await hand_off(handoff_request)
 
-    monkeypatch.setattr(two.router, "hand_over", slowly)
+    monkeypatch.setattr(two.router, "hand_off", slowly)
     for each in runs:
         if each is not here:
             each.end()
@@ -428,7 +428,7 @@ async def test_a_fresh_seat_runs_no_more_than_its_first_day_allows(
     open_pool: OpenPool, runner: FakeRunner
 ) -> None:
     pool = await open_pool(spec("sub1", max_concurrent=3))
-    life = pool.actors.subscription("sub1")._life
+    life = pool.actors.subscription("sub1")._context
     policy = SubscriptionPolicy(limits=AdmissionLimits(ramp_slots=(1,)))
     life.deps = replace(life.deps, policy=policy)
     runner.hold = True

@@ -107,7 +107,7 @@ async def test_a_slot_that_frees_before_an_intent_is_durable_does_not_start_it_t
     runner.hold = True
     for n in range(2):
         await pool.client.start(ask(str(n)))
-    ledger = pool.actors.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._context.ledger
     begin, reached, go_on = ledger.begin, asyncio.Event(), asyncio.Event()
 
     async def held_begin(row: ExecutionRow) -> ExecutionRow:
@@ -136,7 +136,7 @@ async def test_a_slot_that_frees_as_an_execution_is_admitted_to_the_queue_starts
     for n in range(2):
         await pool.client.start(ask(str(n)))
     subscription = pool.actors.subscription("sub1")
-    life, runs, begin = subscription._life, subscription._runs, subscription._runs.begin
+    life, runs, begin = subscription._context, subscription._executions, subscription._executions.begin
 
     async def begin_after_a_slot_is_free(live: LiveExecution) -> StoreError | None:
         life.state.spec = spec("sub1", max_concurrent=3, max_queued=3)
@@ -156,7 +156,7 @@ async def held_at_its_intent(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[asyncio.Event, asyncio.Event]:
     """Hold the next T1 before its commit: set once it is reached, and what lets it go on."""
-    ledger = pool.actors.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._context.ledger
     begin, reached, go_on = ledger.begin, asyncio.Event(), asyncio.Event()
 
     async def held_begin(row: ExecutionRow) -> ExecutionRow:
@@ -206,7 +206,7 @@ async def test_an_intent_that_cannot_be_kept_is_refused_and_the_next_one_taken(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.subscription.context.STORE_RETRY_SECONDS", 0.01)
-    ledger = pool.actors.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._context.ledger
     full, available = StoreError("sub1", "the disk is full"), SubscriptionState.AVAILABLE
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "begin", failing(full))
@@ -233,7 +233,7 @@ async def test_callers_who_waited_for_an_intent_that_failed_begin_it_once(
 ) -> None:
     monkeypatch.setattr("actors.subscription.context.STORE_RETRY_SECONDS", 0.01)
     subscription = pool.actors.subscription("sub1")
-    life, begin, first = subscription._life, subscription._life.ledger.begin, asyncio.Event()
+    life, begin, first = subscription._context, subscription._context.ledger.begin, asyncio.Event()
 
     async def fails_once(row: ExecutionRow) -> ExecutionRow:
         if first.is_set():
@@ -263,7 +263,7 @@ async def test_an_outcome_that_cannot_be_kept_is_not_told_until_it_can(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.subscription.live_executions.STORE_RETRY_SECONDS", 0.01)
-    ledger = pool.actors.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._context.ledger
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "settle", failing(StoreError("sub1", "the disk is full")))
         started = await pool.client.start(ask())
@@ -278,7 +278,7 @@ async def test_an_outcome_that_cannot_be_kept_is_not_told_until_it_can(
 
 async def test_a_life_ends_with_its_ledger(pool: LocalPool) -> None:
     other = SqliteStores(pool.stores._data_dir)
-    ledger = pool.actors.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._context.ledger
     await ledger.close()
 
     newer = await other.open_ledger("sub1")
@@ -298,7 +298,7 @@ async def test_what_was_cancelled_while_it_waited_is_never_started(
     runner.hold = True
     await pool.client.start(ask("runs"))
     waiting = await pool.client.start(ask("waits"))
-    ledger = pool.actors.subscription("sub1")._life.ledger
+    ledger = pool.actors.subscription("sub1")._context.ledger
     monkeypatch.setattr(ledger, "settle", failing(StoreError("sub1", "dies before T2")))
     cancelling = asyncio.create_task(pool.client.cancel(waiting.id))
     while not (row := await ledger.execution(waiting.id)) or row.cancel_requested_at is None:

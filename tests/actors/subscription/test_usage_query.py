@@ -250,9 +250,9 @@ async def test_a_removed_record_of_one_subscription_makes_the_whole_incomplete(
     local_pool: LocalPool,
 ) -> None:
     for each in ("sub1", "sub2"):
-        ledger = local_pool.actors.subscription(each)._life.ledger
+        ledger = local_pool.actors.subscription(each)._context.ledger
         await spend(ledger, 36 * 24, subscription_id=each, source=UsageSource.OUTSIDE)
-    await local_pool.actors.subscription("sub2")._life.ledger.expire(NOON - 35 * DAY)
+    await local_pool.actors.subscription("sub2")._context.ledger.expire(NOON - 35 * DAY)
     since = (NOON - 40 * DAY).replace(hour=0)
 
     days = await local_pool.client.usage_by([Grouping.DAY], since=since)

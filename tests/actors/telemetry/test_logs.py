@@ -70,7 +70,7 @@ def _about_an_execution() -> None:
 async def test_what_one_execution_starts_for_another_bears_the_others_id(
     local_pool: LocalPool,
 ) -> None:
-    life = local_pool.actors.subscriptions["sub1"]._life
+    life = local_pool.actors.subscriptions["sub1"]._context
 
     async def inner() -> dict[str, Any]:
         return logged()

@@ -47,7 +47,7 @@ def spans(collector: Collector, local_pool: LocalPool) -> OtelTracing:
 
 
 def trace(pool: LocalPool, subscription_id: str, spans: OtelTracing) -> None:
-    life = pool.actors.subscriptions[subscription_id]._life
+    life = pool.actors.subscriptions[subscription_id]._context
     life.deps = replace(life.deps, tracing=spans)
     life.recorder._tracing = spans
 
@@ -121,7 +121,7 @@ async def test_a_run_is_told_with_its_length_also_when_its_owner_began_anew(
     body = {"prompt": "q", "subscription_id": "sub1", "background": True}
     started = (await http.post("/v1/executions", json=body)).json()
     (run,) = await local_pool.runner.wait_for_runs(1)
-    life = local_pool.actors.subscriptions["sub1"]._life
+    life = local_pool.actors.subscriptions["sub1"]._context
     life.deps = replace(life.deps, tracing=OFF)  # as a killed one, it closes nothing
     await local_pool.restart("sub1")
     trace(local_pool, "sub1", spans)

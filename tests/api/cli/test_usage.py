@@ -147,7 +147,7 @@ async def test_what_the_service_refuses_is_told(cli: Cli) -> None:
 async def test_a_part_that_is_not_covered_is_told_beside_the_data(
     cli: Cli, local_pool: LocalPool, spent: None
 ) -> None:
-    ledger = local_pool.actors.subscription("sub1")._life.ledger
+    ledger = local_pool.actors.subscription("sub1")._context.ledger
     await ledger.expire(local_pool.clock() + timedelta(seconds=1))
 
     result = await cli("usage", *WEEK, "--by", "session", "--format", "jsonl")

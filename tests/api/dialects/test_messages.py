@@ -153,7 +153,7 @@ async def test_images_are_handed_on(claude: AsyncAnthropic, local_pool: LocalPoo
     message = await ask(claude, [{"role": "user", "content": content}])
 
     execution_id = (message.model_extra or {})["pool"]["execution_id"]
-    row = await local_pool.actors.subscription("sub1")._runs.row(execution_id)
+    row = await local_pool.actors.subscription("sub1")._executions.row(execution_id)
     assert row is not None
     assert [image.data for image in row.intent.request.images] == [PNG]
     assert told(local_pool).prompt == "What is it?"

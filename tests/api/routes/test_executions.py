@@ -450,7 +450,7 @@ async def test_what_is_shown_as_queued_is_found_as_queued_while_it_is_handed_on(
     async def away(_: HandoffRequest) -> NoReturn:
         raise ActorLost("router", "it is being started again")
 
-    monkeypatch.setattr(local_pool.router, "hand_over", away)
+    monkeypatch.setattr(local_pool.router, "hand_off", away)
     local_pool.runner.script = [limit()]
     id_ = (await ask(http, background=True)).json()["id"]
 

@@ -223,7 +223,7 @@ async def test_a_spent_day_says_how_long_it_is_until_midnight(
     made = await make(admin, daily_budget_usd=1)
     runner.script.append(completed(cost_usd="1"))
     ran = await run(admin, made)
-    await local_pool.router._keyring._reservations._waiting[ran.json()["id"]]
+    await local_pool.router._keys._reservations._waiting[ran.json()["id"]]
 
     refused = await run(admin, made)
 
