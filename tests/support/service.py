@@ -90,6 +90,7 @@ class Service:
         deadline = time.monotonic() + START_SECONDS
         while not self._is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()  # nobody will stop what was not there
                 raise RuntimeError(self.log.read_text(encoding="utf-8")[-4000:])
             time.sleep(0.1)
 

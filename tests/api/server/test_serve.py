@@ -15,7 +15,7 @@ import httpx
 from api.server.serve import ready_line
 from pool.config import parse
 
-START_SECONDS = 60.0
+START_SECONDS = 100.0
 
 
 def test_the_ready_line_tells_url_seats_keys_and_place() -> None:
@@ -63,6 +63,7 @@ def test_it_says_when_it_is_ready_answers_and_ends_in_order_when_it_is_told(
         exit_code = process.wait(30)
     finally:
         process.kill()
+        process.wait(10)
 
     assert (alive.status_code, ready.status_code) == (200, 503)
     assert exit_code == 0, output.read_text()
