@@ -7,9 +7,12 @@ from functools import cache
 from statistics import fmean
 
 import pytest
+from fuzz import examples
 from simulated_orders import OrderName
 from simulated_traffic import MONDAY, SHAPES, week_of
 from simulated_world import World, figures
+
+pytestmark = pytest.mark.timeout(600)  # a week is half a minute of a core; many share this one
 
 SEATS = 10
 NAMES = tuple(SHAPES)
@@ -80,22 +83,25 @@ def test_what_fits_into_the_plans_is_answered(name: str) -> None:
     assert figures(lived(name)).answered > 0.9
 
 
-def test_demand_beyond_the_plans_is_refused_by_the_ceilings_alone() -> None:
-    found = figures(lived("too much"))
+@pytest.mark.parametrize("name", ["too much"])
+def test_demand_beyond_the_plans_is_refused_by_the_ceilings_alone(name: str) -> None:
+    found = figures(lived(name))
 
     assert found.refused > 0
     assert set(found.cautious) <= {"limited"}
 
 
-def test_a_failing_third_of_the_seats_is_not_felt_by_callers() -> None:
-    found = figures(lived("outages"))
+@pytest.mark.parametrize("name", ["outages"])
+def test_a_failing_third_of_the_seats_is_not_felt_by_callers(name: str) -> None:
+    found = figures(lived(name))
 
     assert found.answered == 1
     assert found.attempts > 1
 
 
-def test_no_request_is_tried_on_a_seat_in_the_day_it_is_signed_out() -> None:
-    world = lived("signed out")
+@pytest.mark.parametrize("name", ["signed out"])
+def test_no_request_is_tried_on_a_seat_in_the_day_it_is_signed_out(name: str) -> None:
+    world = lived(name)
 
     [seat] = [each for each in world.week.seats if each.account.signed_out]
     [span] = seat.account.signed_out
@@ -107,8 +113,9 @@ def test_no_request_is_tried_on_a_seat_in_the_day_it_is_signed_out() -> None:
     assert len(tried) <= 2  # one found it out; of what had come before, one may have followed
 
 
-def test_seats_of_a_later_tier_serve_only_what_the_earlier_cannot() -> None:
-    calm, full = lived("overflow"), World(week_of(SHAPES["overflow"], SEATS, seed=1))
+@pytest.mark.parametrize("name", ["overflow"])
+def test_seats_of_a_later_tier_serve_only_what_the_earlier_cannot(name: str) -> None:
+    calm, full = lived(name), World(week_of(SHAPES[name], SEATS, seed=1))
 
     last = max(calm.owners)
     used = calm.owners[last].account.used_by_pool
@@ -121,8 +128,9 @@ def test_seats_of_a_later_tier_serve_only_what_the_earlier_cannot() -> None:
     assert first_used > MONDAY + timedelta(hours=12)
 
 
-def test_one_greedy_caller_does_not_starve_the_others() -> None:
-    book = lived("greedy caller").book
+@pytest.mark.parametrize("name", ["greedy caller"])
+def test_one_greedy_caller_does_not_starve_the_others(name: str) -> None:
+    book = lived(name).book
 
     waits: dict[bool, list[float]] = {True: [], False: []}
     for entry in book.entries.values():
@@ -130,8 +138,9 @@ def test_one_greedy_caller_does_not_starve_the_others() -> None:
     assert fmean(waits[False]) < 0.6 * fmean(waits[True])
 
 
-def test_a_burst_spreads_at_once_over_all_free_slots() -> None:
-    world = lived("bursts of 200")
+@pytest.mark.parametrize("name", ["bursts of 200"])
+def test_a_burst_spreads_at_once_over_all_free_slots(name: str) -> None:
+    world = lived(name)
 
     slots = sum(owner.state.spec.max_concurrent for owner in world.owners.values())
     first = min(entry.asked_at for entry in world.book.entries.values())
@@ -144,21 +153,25 @@ def test_a_burst_spreads_at_once_over_all_free_slots() -> None:
     assert world.book.surprises == 0
 
 
-def test_sessions_stay_at_home_as_a_rule() -> None:
-    world = lived("long sessions")
+@pytest.mark.parametrize("name", ["long sessions"])
+def test_sessions_stay_at_home_as_a_rule(name: str) -> None:
+    world = lived(name)
 
     turns = len(world.book.entries)
     assert 0 < world.book.moves < turns / 50
 
 
-def test_a_week_is_the_same_for_the_same_seed() -> None:
-    again = World(week_of(SHAPES["long agents"], SEATS, seed=1)).run()
+@pytest.mark.parametrize("name", ["long agents"])
+def test_a_week_is_the_same_for_the_same_seed(name: str) -> None:
+    again = World(week_of(SHAPES[name], SEATS, seed=1)).run()
 
-    assert figures(again) == figures(lived("long agents"))
+    assert figures(again) == figures(lived(name))
 
 
-def test_a_hundred_seats_keep_the_same_promises() -> None:
-    world = lived("long agents", seats=100)
+@pytest.mark.hypothesis  # a hundred in ``make fuzz``: what they cost grows with their square
+@pytest.mark.parametrize("seats", [examples(30, 100)])
+def test_many_more_seats_keep_the_same_promises(seats: int) -> None:
+    world = lived("long agents", seats=seats)
 
     assert (world.book.wrongly_refused, world.wrongs) == ([], [])
     assert figures(world).answered > 0.99

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 import fuzz
 import pytest
 
-HEAVY = ("tests/trips/", "tests/chaos/", "tests/api/demo/test_command.py")
+WEEKS = "tests/simulation/"
+HEAVY = ("tests/trips/", "tests/chaos/", WEEKS, "tests/api/demo/test_command.py")
 SPREAD = (
     "tests/chaos/test_io_faults.py",
     "tests/chaos/test_kill_loops.py::test_a_store",
@@ -37,7 +37,6 @@ SLOW = (
     "tests/pool/storage/postgresql/test_postgresql.py",
     "tests/api/cli/test_migrate_store.py",
     "tests/api/server/test_serve.py",
-    "tests/simulation/",
     *HEAVY,
 )
 
@@ -48,7 +47,9 @@ def is_slow(nodeid: str) -> bool:
 
 
 def unit_of(nodeid: str) -> str:
-    """What goes to one worker as a whole."""
+    """What goes to one worker as a whole; of simulated weeks, all that look at the same one."""
+    if nodeid.startswith(WEEKS):
+        return WEEKS + nodeid.removesuffix("]").rpartition("[")[2].rpartition("-")[2]
     return nodeid if nodeid.startswith(SPREAD) else nodeid.partition("::")[0]
 
 
@@ -77,9 +78,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("slow")
     if not hasattr(config, "workerinput"):
         return  # one process alone goes file by file
-    units = [list(unit) for _, unit in groupby(items, lambda item: unit_of(item.nodeid))]
-    heavy = [unit for unit in units if unit[0].nodeid.startswith(HEAVY)]
-    light = [unit for unit in units if not unit[0].nodeid.startswith(HEAVY)]
+    units: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        units.setdefault(unit_of(item.nodeid), []).append(item)
+    heavy = [unit for unit in units.values() if unit[0].nodeid.startswith(HEAVY)]
+    light = [unit for unit in units.values() if not unit[0].nodeid.startswith(HEAVY)]
     items[:] = [item for unit in evenly(heavy, light) for item in unit]
 
 

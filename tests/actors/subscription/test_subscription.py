@@ -136,7 +136,11 @@ async def test_a_slot_that_frees_as_an_execution_is_admitted_to_the_queue_starts
     for n in range(2):
         await pool.client.start(ask(str(n)))
     subscription = pool.actors.subscription("sub1")
-    life, runs, begin = subscription._context, subscription._executions, subscription._executions.begin
+    life, runs, begin = (
+        subscription._context,
+        subscription._executions,
+        subscription._executions.begin,
+    )
 
     async def begin_after_a_slot_is_free(live: LiveExecution) -> StoreError | None:
         life.state.spec = spec("sub1", max_concurrent=3, max_queued=3)

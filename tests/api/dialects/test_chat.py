@@ -147,7 +147,9 @@ async def test_images_are_handed_on(gpt: AsyncOpenAI, local_pool: LocalPool) -> 
 
     answer = await ask(gpt, [{"role": "user", "content": content}])
 
-    row = await local_pool.actors.subscription("sub1")._executions.row(pool_of(answer)["execution_id"])
+    row = await local_pool.actors.subscription("sub1")._executions.row(
+        pool_of(answer)["execution_id"]
+    )
     assert row is not None
     assert [image.data for image in row.intent.request.images] == [PNG]
     assert told(local_pool).prompt == "What is it?"
