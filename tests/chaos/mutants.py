@@ -281,8 +281,8 @@ MUTANTS = (
     Mutant(
         name="callers take turns",
         file="pool/subscriptions/slots.py",
-        guard="key=lambda id_: executions[self.waiting[id_].caller]",
-        without="key=lambda id_: 0 * executions[self.waiting[id_].caller]",
+        guard="key=lambda id_: runs[self.waiting[id_].caller]",
+        without="key=lambda id_: 0 * runs[self.waiting[id_].caller]",
         tests=("tests/actors/subscription/test_queue.py", "-k", "many_requests"),
     ),
     Mutant(
