@@ -54,7 +54,7 @@ async def _has_come(field: Field, case: Case) -> None:
     """The books, and what is known of every subscription."""
     states = {**dict.fromkeys(case.runs, "available"), **case.comes.states}
     assert await field.cost_usd() == case.comes.cost
-    assert await field.states() == states
+    assert await field.states(states) == states
     assert await field.alerts(case.comes.alerts) == case.comes.alerts
     known = await field.windows()
     assert {id_: known[id_] for id_ in case.comes.windows} == case.comes.windows

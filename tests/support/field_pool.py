@@ -67,8 +67,16 @@ class Field:
             sorted(each.kind.value for each in page.items if each.kind not in OF_FORECASTS)
         )
 
-    async def states(self) -> dict[str, str]:
-        """What each subscription says of itself."""
+    async def states(self, expected: dict[str, str]) -> dict[str, str]:
+        """What each subscription says of itself, as soon as it is the expected, or after 5 s: that
+        one is suspect it hears a moment after the answer was given elsewhere.
+        """
+        until = time.monotonic() + 5
+        while (found := await self._states()) != expected and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        return found
+
+    async def _states(self) -> dict[str, str]:
         return {
             id_: (await each.next_report(-1, -1, 0)).state.value
             for id_, each in self.pool.actors.subscriptions.items()
