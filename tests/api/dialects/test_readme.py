@@ -15,7 +15,7 @@ from api.dialects.request.parts import AnyPart
 
 
 def names(rows: tuple[Row, ...], fate: FieldSupport) -> set[str]:
-    return {row.name for row in rows if row.fate is fate}
+    return {row.name for row in rows if row.support is fate}
 
 
 def test_the_readme_says_what_the_tables_say() -> None:
