@@ -1,7 +1,7 @@
 # Every verb installs what it needs. Needs Python 3.11+ and make, nothing else.
 PYTHON ?= python3
 CONFIG ?= pool.toml
-WORKERS ?= 4
+WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
