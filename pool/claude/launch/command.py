@@ -18,12 +18,12 @@ from uuid import NAMESPACE_URL, uuid5
 from pool.claude.launch.launch_spec import Launch
 from pool.executions.answer_schema import told
 
-_CLOSED = ("EventPage", "Bash", "Edit", "Write", "WebFetch", "WebSearch", "Agent", "Task", "Skill")
+_CLOSED = ("Read", "Bash", "Edit", "Write", "WebFetch", "WebSearch", "Agent", "Task", "Skill")
 """What is denied by name unless it is granted, beside not being offered."""
 _WRITERS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 _SUB_AGENTS = frozenset({"Agent", "Task"})
 _FAMILIES = {
-    "EventPage": _WRITERS | {"EventPage", "Glob", "Grep"},
+    "Read": _WRITERS | {"Read", "Glob", "Grep"},
     **dict.fromkeys(_WRITERS, _WRITERS),
     **dict.fromkeys(_SUB_AGENTS, _SUB_AGENTS),
 }

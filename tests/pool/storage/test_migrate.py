@@ -227,7 +227,7 @@ class _LeakyStores(PostgresqlStores):
     [
         ({"blocks": ()}, "the total differs by -1207 nano-dollars"),
         ({"executions": ()}, "there are 0 of 2 executions"),
-        ({"seat": {}}, "rows came back changed"),
+        ({"subscription": {}}, "rows came back changed"),
     ],
 )
 async def test_what_does_not_arrive_is_told(
@@ -235,7 +235,8 @@ async def test_what_does_not_arrive_is_told(
 ) -> None:
     target = _LeakyStores(server.fresh_schema())
     target.dropped = {
-        kind: LedgerPortion().seat if kind == "seat" else value for kind, value in dropped.items()
+        kind: LedgerPortion().subscription if kind == "subscription" else value
+        for kind, value in dropped.items()
     }
 
     with pytest.raises(StoreError, match=difference):
