@@ -271,7 +271,7 @@ class Owner:
     def _settle(self, live: Live, failure: FailureKind | None, rejected: str | None) -> None:
         now, state, id_ = self.clock.now, self.state, self.state.spec.id
         outcome = self._outcome(live, failure, rejected)
-        elsewhere = goes_elsewhere(live.row, outcome, self.policy.max_attempts)
+        elsewhere = goes_elsewhere(live.row, outcome, state.standing, self.policy.max_attempts)
         end = settlement(id_, live.row, outcome, state.standing, now, goes_elsewhere=elsewhere)
         live.row = end.row
         state.settle(end)
