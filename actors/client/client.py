@@ -137,7 +137,7 @@ class PoolClient:
         """Run a request to its end, however it ends: its ``status`` says how.
 
         With ``patience_seconds`` a request that is refused for want of headroom waits for relief
-        and is asked again, and one that the seats' limits ended before it cost anything is asked
+        and is asked again, and one that limits ended before it cost anything is asked
         anew, as a further execution. Once they have passed: ``Exhausted`` or ``KeyLimited``, or the
         execution that ended.
         """

@@ -3,7 +3,7 @@
 A refusal for want of headroom says when it lifts, as far as the clock alone decides that; a place
 in a queue comes free unannounced. So a client asks again at the announced time, or after a pause
 that grows, whichever comes first. Nothing ran for a refused request, so it keeps its id. A run that
-the seats' limits ended before it cost anything has ended all the same: it is asked for anew, under
+limits ended before it cost anything has ended all the same: it is asked for anew, under
 a key that follows from its own, so that the whole call, repeated, finds the same executions.
 """
 

@@ -25,6 +25,7 @@ class Activity(Value):
 
 
 LONGEST_POLL_SECONDS = 30.0
+"""How long one waiting call is held: rare enough, and short enough to notice a dead actor."""
 
 
 class Started(Value):

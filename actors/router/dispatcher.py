@@ -83,14 +83,14 @@ class Dispatcher:
         self,
         directory: Directory,
         actors: SubscriptionActors,
-        watch: ReportCache,
+        reports: ReportCache,
         keys: KeyRegistry,
         settings: DispatchSettings,
         clock: Callable[[], datetime],
     ) -> None:
         self._directory = directory
         self._actors = actors
-        self._reports = watch
+        self._reports = reports
         self._keys = keys
         self._settings = settings
         self._clock = clock
@@ -128,13 +128,13 @@ class Dispatcher:
             order = replace(order, home=await self._home(request))
             return await self._place(order.under(permit), await self._as_it_stands(claim))
 
-    async def hand_off(self, handoff_request: HandoffRequest) -> HandedOff | NotTaken:
+    async def hand_off(self, handoff: HandoffRequest) -> HandedOff | NotTaken:
         """Find another subscription for an execution that its owner cannot serve.
 
         Asked again, it finds what it did before. Where nobody takes it, the directory says again
         that it is its owner's.
         """
-        intent, owner = handoff_request.intent, handoff_request.subscription_id
+        intent, owner = handoff.intent, handoff.subscription_id
         claim = await self._directory.locate(intent.execution_id)
         if claim is None:  # forgotten, by a retention that is shorter than a run
             return NotTaken(reasons="it is not in the directory any more", retry_at=None)
@@ -149,13 +149,13 @@ class Dispatcher:
             trace=intent.trace,
         )
         owners = (*intent.earlier_owners, owner)
-        barred = {each: tried(each, handoff_request) for each in owners}
+        barred = {each: tried(each, handoff) for each in owners}
         order = Placement(
-            *(dispatch, intent.session_id, home, barred, handoff_request.attempts, owners),
-            may_wait=handoff_request.may_wait,
+            *(dispatch, intent.session_id, home, barred, handoff.attempts, owners),
+            may_wait=handoff.may_wait,
             key=await self._keys.key_of(intent.caller),
         )
-        self._reports.remember(handoff_request.report)
+        self._reports.remember(handoff.report)
         await self._hear(order)
         async with self._alone(intent.execution_id), self._alone(intent.session_id):
             if reads is not None:

@@ -113,9 +113,9 @@ def source_of(order: Placement, chosen: str) -> str | None:
     return None if there == chosen else there
 
 
-def tried(subscription_id: str, handoff_request: HandoffRequest) -> Refusal:
-    if subscription_id == handoff_request.subscription_id:
-        return handoff_request.why
+def tried(subscription_id: str, handoff: HandoffRequest) -> Refusal:
+    if subscription_id == handoff.subscription_id:
+        return handoff.why
     return Refusal(cause=RefusalCause.ATTEMPTED, detail="it handed the execution on")
 
 

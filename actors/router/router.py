@@ -129,20 +129,15 @@ class Router:
         with self._tracing.span("dispatch", dispatch.trace, **ids) as trace:
             return await self._dispatcher.dispatch(dispatch.model_copy(update={"trace": trace}))
 
-    async def hand_off(self, handoff_request: HandoffRequest) -> HandedOff | NotTaken:
+    async def hand_off(self, handoff: HandoffRequest) -> HandedOff | NotTaken:
         """Find another subscription for an execution; see ``Dispatcher.hand_off``."""
-        answer = await self._dispatcher.hand_off(handoff_request)
-        if isinstance(answer, HandedOff) and handoff_request.attempts:
-            cause, execution_id = (
-                handoff_request.attempts[-1].outcome,
-                handoff_request.intent.execution_id,
-            )
+        answer = await self._dispatcher.hand_off(handoff)
+        if isinstance(answer, HandedOff) and handoff.attempts:
+            cause, execution_id = handoff.attempts[-1].outcome, handoff.intent.execution_id
             self._recorder.failed_over(
-                handoff_request.subscription_id, answer.subscription_id, execution_id, cause
+                handoff.subscription_id, answer.subscription_id, execution_id, cause
             )
-            await self._tell(
-                failover(handoff_request.subscription_id, cause, execution_id, self._clock())
-            )
+            await self._tell(failover(handoff.subscription_id, cause, execution_id, self._clock()))
         return answer
 
     async def route(self, request: ExecutionRequest) -> Routing:

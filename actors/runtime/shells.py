@@ -33,7 +33,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from actors.client.client import PoolClient
 from actors.client.concurrency import MAX_IN_FLIGHT
 from actors.interfaces.protocols import ReconcilerActor, RouterActor, SubscriptionActor
-from actors.runtime import factory as activation
+from actors.runtime import factory
 from actors.runtime.ray_address import find, noted
 from actors.runtime.ray_directory import ray_directory
 from actors.telemetry import logs
@@ -183,13 +183,13 @@ class RayActors:
 
     async def activate(self, spec: SubscriptionSpec) -> None:
         config = self._configuration()
-        make = activation.subscription_maker(spec, config, RayActors(self._namespace))
+        make = factory.subscription_maker(spec, config, RayActors(self._namespace))
         await self._ensure(SubscriptionShell, _name_of(spec.id), make)
         await self.subscription(spec.id).configure(spec)
 
     async def activate_router(self) -> None:
         config = self._configuration()
-        make = activation.router_maker(config, RayActors(self._namespace, config))
+        make = factory.router_maker(config, RayActors(self._namespace, config))
         await self._ensure(RouterShell, ROUTER, make)
 
     async def activate_reconciler(self) -> None:
@@ -198,7 +198,7 @@ class RayActors:
         if not config.organizations:
             await self.deactivate_reconciler()
             return
-        make = activation.reconciler_maker(config, RayActors(self._namespace))
+        make = factory.reconciler_maker(config, RayActors(self._namespace))
         await self._ensure(ReconcilerShell, RECONCILER, make)
 
     async def deactivate(self, subscription_id: str) -> None:

@@ -50,7 +50,6 @@ OBSERVED_EVENTS = 500
 """How many of the newest limit events the forecast is learned from at activation."""
 PRICED_RECORDS = 200
 """How many of the newest records prices are learned from at activation."""
-"""How long one waiting call is held: long enough to be rare, short enough to notice a dead peer."""
 
 
 class Subscription:

@@ -20,7 +20,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from actors.runtime import shells as remote
+from actors.runtime import shells
 from api.cli.display.board import board, dollars
 from api.demo.standin import messages_api, server
 from api.demo.standin.behaviour import Behaviour
@@ -42,8 +42,8 @@ TOKENS = {"ada": "test-token-a", "ben": "test-token-b", "cleo": "test-token-c"}
 """Made up, by subscription."""
 
 
-def _variable(seat: str) -> str:
-    return f"CLAUDE_POOL_DEMO_{seat.upper()}"
+def _variable(subscription: str) -> str:
+    return f"CLAUDE_POOL_DEMO_{subscription.upper()}"
 
 
 def configuration(api_url: str, folder: Path) -> Config:
@@ -58,13 +58,13 @@ def configuration(api_url: str, folder: Path) -> Config:
             },
             "subscriptions": [
                 {
-                    "id": seat,
-                    "credential": {"oauth_token_env": _variable(seat)},
+                    "id": subscription,
+                    "credential": {"oauth_token_env": _variable(subscription)},
                     "weekly_budget_usd": 20,
                     "expected_block_usd": 5,
                     "max_concurrent": 2,
                 }
-                for seat in TOKENS
+                for subscription in TOKENS
             ],
         }
     )
@@ -72,7 +72,7 @@ def configuration(api_url: str, folder: Path) -> Config:
 
 @contextmanager
 def _tokens_set() -> Iterator[None]:
-    variables = {_variable(seat): token for seat, token in TOKENS.items()}
+    variables = {_variable(subscription): token for subscription, token in TOKENS.items()}
     os.environ.update(variables)
     try:
         yield
@@ -86,7 +86,7 @@ async def _service(config: Config) -> AsyncIterator[httpx.AsyncClient]:
     """The pool and its HTTP service, and a client of it."""
     with bound(config.server) as listener:
         async with (
-            remote.serving(config) as client,
+            shells.serving(config) as client,
             listening(create_app(client, Keys({})), listener) as url,
             httpx.AsyncClient(base_url=url, timeout=90, trust_env=False) as http,
         ):
@@ -200,10 +200,15 @@ async def perform(console: Console, folder: Path, executions: int) -> bool:
 
 async def _compare(console: Console, show: Show, standin: Standin) -> bool:
     """Lay the books side by side; the pool's are a moment behind its last run."""
-    bills = {seat: standin.bill.total(token).cost_nano_usd for seat, token in TOKENS.items()}
+    bills = {
+        subscription: standin.bill.total(token).cost_nano_usd
+        for subscription, token in TOKENS.items()
+    }
     deadline = asyncio.get_running_loop().time() + SETTLING_SECONDS
     while True:
-        books = {seat: nano_usd(cost) for seat, cost in (await show.books()).items()}
+        books = {
+            subscription: nano_usd(cost) for subscription, cost in (await show.books()).items()
+        }
         if books == bills or asyncio.get_running_loop().time() > deadline:
             break
         await asyncio.sleep(0.2)
@@ -216,7 +221,9 @@ async def _compare(console: Console, show: Show, standin: Standin) -> bool:
 
 def _comparison(books: Mapping[str, int], bills: Mapping[str, int]) -> Table:
     table = Table("", "the pool's books", "the stand-in's bill", box=None, pad_edge=False)
-    for seat in bills:
-        table.add_row(seat, f"${usd(books.get(seat, 0)):f}", f"${usd(bills[seat]):f}")
+    for subscription in bills:
+        table.add_row(
+            subscription, f"${usd(books.get(subscription, 0)):f}", f"${usd(bills[subscription]):f}"
+        )
     table.add_row("all", f"${usd(sum(books.values())):f}", f"${usd(sum(bills.values())):f}")
     return table

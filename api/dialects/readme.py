@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from api.dialects import error_format as telling
-from api.dialects.request import field_support as fields
+from api.dialects import error_format
+from api.dialects.request import field_support
 
 README = Path(__file__).with_name("README.md")
 _PLACE = re.compile(r"(<!-- ([a-zA-Z_.]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -15,11 +15,11 @@ _PLACE = re.compile(r"(<!-- ([a-zA-Z_.]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 def renewed(text: str) -> str:
     """The text, with every table as it must be."""
     tables = {
-        "fields.MESSAGES": fields.table(fields.MESSAGES),
-        "fields.MESSAGE_BLOCKS": fields.table(fields.MESSAGE_BLOCKS),
-        "fields.CHAT": fields.table(fields.CHAT),
-        "fields.CHAT_PARTS": fields.table(fields.CHAT_PARTS),
-        "telling": telling.table(),
+        "field_support.MESSAGES": field_support.table(field_support.MESSAGES),
+        "field_support.MESSAGE_BLOCKS": field_support.table(field_support.MESSAGE_BLOCKS),
+        "field_support.CHAT": field_support.table(field_support.CHAT),
+        "field_support.CHAT_PARTS": field_support.table(field_support.CHAT_PARTS),
+        "telling": error_format.table(),
     }
     return _PLACE.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text)
 

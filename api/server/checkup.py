@@ -51,7 +51,7 @@ class Finding(NamedTuple):
     message: str
 
 
-class Seat(NamedTuple):
+class CheckedSubscription(NamedTuple):
     """A subscription and what the CLI says of it: how it is signed in, None where that could not be
     asked, which models it is offered, and when its login ends, where that is known.
     """
@@ -159,9 +159,9 @@ async def _subscription(
     executable: Path | None,
     environ: Mapping[str, str],
     gate: asyncio.Semaphore,
-) -> tuple[Seat, Finding]:
+) -> tuple[CheckedSubscription, Finding]:
     """How a subscription is signed in, and what that means."""
-    subscription = Seat(spec, None)
+    subscription = CheckedSubscription(spec, None)
     try:
         check_subscription(spec, environ, f"subscriptions.{spec.id}")
         _check_writable(spec)
@@ -181,7 +181,7 @@ def _check_writable(spec: SubscriptionSpec) -> None:
 
 async def _asked(
     spec: SubscriptionSpec, config: Config, executable: Path, environ: Mapping[str, str]
-) -> Seat:
+) -> CheckedSubscription:
     """The CLI's answers in the environment of a run; only its home is a passing one."""
     with tempfile.TemporaryDirectory(prefix="claude-pool-doctor-") as home:
         variables = run_environment(
@@ -196,14 +196,14 @@ async def _asked(
         with suppress(ConfigError):
             models = await offered_models(executable, variables)
         ends_at = await login_expires_at(variables, datetime.now(UTC), partial(_known, status))
-        return Seat(spec, status, models, ends_at)
+        return CheckedSubscription(spec, status, models, ends_at)
 
 
 async def _known(status: AuthStatus) -> AuthStatus:
     return status
 
 
-def _models(config: Config, subscriptions: Iterable[Seat]) -> Iterator[Finding]:
+def _models(config: Config, subscriptions: Iterable[CheckedSubscription]) -> Iterator[Finding]:
     """Whether the CLI offers what the configuration names."""
     settings = config.claude
     known = Catalogue(
@@ -225,7 +225,7 @@ def _models(config: Config, subscriptions: Iterable[Seat]) -> Iterator[Finding]:
         yield Finding("ok", "models", offer)
 
 
-def _login(subscription: Seat, alerts: AlertSettings, now: datetime) -> Finding:
+def _login(subscription: CheckedSubscription, alerts: AlertSettings, now: datetime) -> Finding:
     spec, status, ends_at = subscription.spec, subscription.status, subscription.login_expires_at
     if status is None:
         return Finding("warning", spec.id, "its login cannot be asked for without the CLI")
@@ -255,7 +255,9 @@ _SHARED = {
 }
 
 
-def _marks(subscription: Seat, environ: Mapping[str, str]) -> Mapping[str, str | None]:
+def _marks(
+    subscription: CheckedSubscription, environ: Mapping[str, str]
+) -> Mapping[str, str | None]:
     """What tells one account from another, by the names in ``_SHARED``."""
     spec, status = subscription.spec, subscription.status
     credential, directory = spec.credential, spec.config_dir
@@ -267,7 +269,9 @@ def _marks(subscription: Seat, environ: Mapping[str, str]) -> Mapping[str, str |
     }
 
 
-def twins(subscriptions: Iterable[Seat], environ: Mapping[str, str]) -> Iterator[Finding]:
+def twins(
+    subscriptions: Iterable[CheckedSubscription], environ: Mapping[str, str]
+) -> Iterator[Finding]:
     """A warning for every two subscriptions of one account: its limits would count twice."""
     marked = [
         (subscription.spec.id, _marks(subscription, environ)) for subscription in subscriptions

@@ -67,6 +67,6 @@ def ready_line(config: Config, url: str) -> str:
     ids = ", ".join(spec.id for spec in config.subscriptions)
     subscriptions = f"subscriptions {ids}" if ids else "no subscription yet"
     keys = ", ".join(key.name for key in config.api_keys)
-    authenticator = f"keys of {keys}" if keys else "no keys, this machine only"
-    what = f"{subscriptions}; {authenticator}; data in {config.pool.data_dir}"
+    access = f"keys of {keys}" if keys else "no keys, this machine only"
+    what = f"{subscriptions}; {access}; data in {config.pool.data_dir}"
     return f"claude-pool listens on {url}: {what}"

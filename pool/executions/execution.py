@@ -27,8 +27,6 @@ from pool.money import Usd, usd
 from pool.usage.records import Usage, UsageReport, usage_report
 from pool.values import Instant, Value
 
-"""Of prompts and images together, as JSON and base64: the CLI refuses an input above 10 MB."""
-
 
 def new_execution_id(now: datetime) -> str:
     """A new id that sorts by the time it was made."""

@@ -29,6 +29,7 @@ MAX_IMAGES = 20
 
 
 MAX_WRITTEN_BYTES = 9_500_000
+"""Of prompts and images together, as JSON and base64: the CLI refuses an input above 10 MB."""
 
 
 MAX_TIMEOUT_SECONDS = 24 * 3600

@@ -339,3 +339,4 @@ class Stores(Protocol):
 
 
 RETENTION_PERIOD = timedelta(hours=1)
+"""How often whoever holds a store has it forget what is older than its retention."""

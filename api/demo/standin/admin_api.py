@@ -42,7 +42,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class DialectRequest:
+class AdminRequest:
     """A request as it came, without its key."""
 
     at: datetime
@@ -67,7 +67,7 @@ class AdminStandin:
     admin_key: str = ADMIN_KEY
     page_size: int | None = None
     """Items a page at most, whatever is asked for."""
-    asked: list[DialectRequest] = field(default_factory=list)
+    asked: list[AdminRequest] = field(default_factory=list)
     _holders: dict[str, _Holder] = field(default_factory=dict)
     _extra: list[Line] = field(default_factory=list)
     _lost: set[str] = field(default_factory=set)
@@ -146,7 +146,7 @@ def _answered(
     query = request.query_params
     page = query.get("page")
     mind.asked.append(
-        DialectRequest(mind.clock(), request.url.path, page, tuple(query.multi_items()))
+        AdminRequest(mind.clock(), request.url.path, page, tuple(query.multi_items()))
     )
     if request.headers.get("x-api-key") != mind.admin_key:
         return _error(Problem(401))

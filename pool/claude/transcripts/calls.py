@@ -1,4 +1,4 @@
-"""Calls of the API outside the pool that were counted already. Does no I/O. Does no I/O.
+"""Calls of the API outside the pool that were counted already. Does no I/O.
 
 Two witnesses tell of one call. The session's transcript names the answer, and as a rule the
 request; Claude Code's telemetry names the request, where the API gave it an id. So two records are

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pool.errors import NotFound
 from pool.keys.api_keys import ApiKey, KeyLimits
 from pool.keys.quotas import Account, Charge, Limited, Settled, allowed, paced
-from pool.storage import key_rows as accounts
+from pool.storage import key_rows
 from pool.storage.documents import micros, read_document, readable
 from pool.storage.postgresql.connection.statements import Db, first_row, rows, run, statements
 from pool.storage.postgresql.connection.transactions import Raised, Transactions
@@ -29,8 +29,8 @@ async def _key(db: Db, statement: str, wanted: dict[str, Any]) -> ApiKey | None:
 
 
 async def _account(db: Db, key_id: str, now: datetime) -> Account:
-    wanted = accounts.wanted(key_id, now)
-    return accounts.account(
+    wanted = key_rows.wanted(key_id, now)
+    return key_rows.account(
         await first_row(db, _SQL["pace"], wanted),
         await first_row(db, _SQL["reserved"], wanted),
         await first_row(db, _SQL["held"], wanted),
@@ -49,7 +49,7 @@ async def _locked(db: Db, key_id: str) -> None:
 
 
 class PostgresqlKeyStore:
-    """The keys and their accounts."""
+    """The keys and their key_rows."""
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
@@ -67,9 +67,9 @@ class PostgresqlKeyStore:
             known = await _key(db, "key", {"id": key.id})
             if known is not None:
                 return known
-            accounts.check_room((await first_row(db, _SQL["count"], {}))[0])
-            if not await run(db, _SQL["add"], accounts.key_columns(key)):
-                raise accounts.name_taken(key.name)
+            key_rows.check_room((await first_row(db, _SQL["count"], {}))[0])
+            if not await run(db, _SQL["add"], key_rows.key_columns(key)):
+                raise key_rows.name_taken(key.name)
             return key
 
         return await self._write(work)
@@ -81,7 +81,7 @@ class PostgresqlKeyStore:
                 raise NotFound("key", key_id)
             changed = change(known)
             if changed != known:
-                await run(db, _SQL["replace"], accounts.key_columns(changed))
+                await run(db, _SQL["replace"], key_rows.key_columns(changed))
             return changed
 
         return await self._write(work)
@@ -97,7 +97,7 @@ class PostgresqlKeyStore:
         return tuple(readable(ApiKey, (row[0] for row in found)))
 
     async def reserve(self, charge: Charge, limits: KeyLimits) -> Limited | None:
-        row = accounts.charge_columns(charge)
+        row = key_rows.charge_columns(charge)
 
         async def work(db: Db) -> Limited | None:
             await _locked(db, charge.key_id)
@@ -121,7 +121,7 @@ class PostgresqlKeyStore:
         await self._write(lambda db: run(db, _SQL["release"], wanted))
 
     async def settle(self, charge: Charge, settled: Settled) -> None:
-        row = accounts.settled_columns(charge, settled)
+        row = key_rows.settled_columns(charge, settled)
 
         async def work(db: Db) -> None:
             await _locked(db, charge.key_id)
@@ -132,7 +132,7 @@ class PostgresqlKeyStore:
 
     async def open_charges(self) -> tuple[Charge, ...]:
         found = await self._transactions.read(lambda db: rows(db, _SQL["open_charges"], {}))
-        return tuple(accounts.charge(row) for row in found)
+        return tuple(key_rows.charge(row) for row in found)
 
     async def account(self, key_id: str, now: datetime) -> Account:
         return await self._transactions.read(lambda db: _account(db, key_id, now), snapshot=True)
@@ -141,7 +141,7 @@ class PostgresqlKeyStore:
         edge = {"before": micros(before)}
 
         async def work(db: Db) -> None:
-            for name in accounts.EXPIRING:
+            for name in key_rows.EXPIRING:
                 await run(db, _SQL[name], edge)
 
         await self._write(work)

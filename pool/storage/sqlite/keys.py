@@ -12,7 +12,7 @@ import apsw
 from pool.errors import NotFound
 from pool.keys.api_keys import ApiKey, KeyLimits
 from pool.keys.quotas import Account, Charge, Limited, Settled, allowed, paced
-from pool.storage import key_rows as accounts
+from pool.storage import key_rows
 from pool.storage.documents import micros, read_document, readable
 from pool.storage.sqlite.commits import Commits
 from pool.storage.sqlite.statements import first_row, statements
@@ -26,8 +26,8 @@ def _key(db: apsw.Connection, statement: str, wanted: dict[str, Any]) -> ApiKey 
 
 
 def _account(db: apsw.Connection, key_id: str, now: datetime) -> Account:
-    wanted = accounts.wanted(key_id, now)
-    return accounts.account(
+    wanted = key_rows.wanted(key_id, now)
+    return key_rows.account(
         first_row(db, _SQL["pace"], wanted),
         first_row(db, _SQL["reserved"], wanted),
         first_row(db, _SQL["held"], wanted),
@@ -36,7 +36,7 @@ def _account(db: apsw.Connection, key_id: str, now: datetime) -> Account:
 
 
 class SqliteKeyStore:
-    """The keys and their accounts. Writes are one after the other here, which is lock enough."""
+    """The keys and their key_rows. Writes are one after the other here, which is lock enough."""
 
     def __init__(self, commits: Commits) -> None:
         self._commits = commits
@@ -46,10 +46,10 @@ class SqliteKeyStore:
             known = _key(db, "key", {"id": key.id})
             if known is not None:
                 return known
-            accounts.check_room(first_row(db, _SQL["count"])[0])
-            db.execute(_SQL["add"], accounts.key_columns(key))
+            key_rows.check_room(first_row(db, _SQL["count"])[0])
+            db.execute(_SQL["add"], key_rows.key_columns(key))
             if not db.changes():
-                raise accounts.name_taken(key.name)
+                raise key_rows.name_taken(key.name)
             return key
 
         return await self._commits.write(work)
@@ -61,7 +61,7 @@ class SqliteKeyStore:
                 raise NotFound("key", key_id)
             changed = change(known)
             if changed != known:
-                db.execute(_SQL["replace"], accounts.key_columns(changed))
+                db.execute(_SQL["replace"], key_rows.key_columns(changed))
             return changed
 
         return await self._commits.write(work)
@@ -79,7 +79,7 @@ class SqliteKeyStore:
         return await self._commits.read(work)
 
     async def reserve(self, charge: Charge, limits: KeyLimits) -> Limited | None:
-        row = accounts.charge_columns(charge)
+        row = key_rows.charge_columns(charge)
 
         def work(db: apsw.Connection) -> Limited | None:
             if first_row(db, _SQL["is_charged"], row) is not None:
@@ -103,7 +103,7 @@ class SqliteKeyStore:
         await self._commits.write(work)
 
     async def settle(self, charge: Charge, settled: Settled) -> None:
-        row = accounts.settled_columns(charge, settled)
+        row = key_rows.settled_columns(charge, settled)
 
         def work(db: apsw.Connection) -> None:
             if first_row(db, _SQL["settle"], row) is not None:
@@ -113,7 +113,7 @@ class SqliteKeyStore:
 
     async def open_charges(self) -> tuple[Charge, ...]:
         def work(db: apsw.Connection) -> tuple[Charge, ...]:
-            return tuple(accounts.charge(row) for row in db.execute(_SQL["open_charges"]))
+            return tuple(key_rows.charge(row) for row in db.execute(_SQL["open_charges"]))
 
         return await self._commits.read(work)
 
@@ -122,7 +122,7 @@ class SqliteKeyStore:
 
     async def expire(self, before: datetime) -> None:
         def work(db: apsw.Connection) -> None:
-            for name in accounts.EXPIRING:
+            for name in key_rows.EXPIRING:
                 db.execute(_SQL[name], {"before": micros(before)})
 
         await self._commits.write(work)
