@@ -19,7 +19,7 @@ def renewed(text: str) -> str:
         "field_support.MESSAGE_BLOCKS": field_support.table(field_support.MESSAGE_BLOCKS),
         "field_support.CHAT": field_support.table(field_support.CHAT),
         "field_support.CHAT_PARTS": field_support.table(field_support.CHAT_PARTS),
-        "telling": error_format.table(),
+        "error_format": error_format.table(),
     }
     return _PLACE.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text)
 

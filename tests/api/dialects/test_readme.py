@@ -9,7 +9,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsBas
 from pydantic import BaseModel
 
 from api.dialects import chat, messages, readme
-from api.dialects.request import field_support as fields
+from api.dialects.request import field_support
 from api.dialects.request.field_support import FieldSupport, Row
 from api.dialects.request.parts import AnyPart
 
@@ -26,7 +26,8 @@ def test_the_readme_says_what_the_tables_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "body"), [(fields.MESSAGES, messages.MessagesBody), (fields.CHAT, chat.ChatBody)]
+    ("rows", "body"),
+    [(field_support.MESSAGES, messages.MessagesBody), (field_support.CHAT, chat.ChatBody)],
 )
 def test_what_is_honoured_is_what_a_body_declares(
     rows: tuple[Row, ...], body: type[BaseModel]
@@ -37,8 +38,8 @@ def test_what_is_honoured_is_what_a_body_declares(
 @pytest.mark.parametrize(
     ("rows", "parts"),
     [
-        (fields.MESSAGE_BLOCKS, get_args(AnyPart)),
-        (fields.CHAT_PARTS, get_args(AnyPart)),
+        (field_support.MESSAGE_BLOCKS, get_args(AnyPart)),
+        (field_support.CHAT_PARTS, get_args(AnyPart)),
     ],
 )
 def test_what_is_honoured_in_content_is_what_is_declared(
@@ -51,7 +52,10 @@ def test_what_is_honoured_in_content_is_what_is_declared(
 
 @pytest.mark.parametrize(
     ("rows", "params"),
-    [(fields.MESSAGES, MessageCreateParamsBase), (fields.CHAT, CompletionCreateParamsBase)],
+    [
+        (field_support.MESSAGES, MessageCreateParamsBase),
+        (field_support.CHAT, CompletionCreateParamsBase),
+    ],
 )
 def test_every_field_that_the_sdk_knows_stands_in_the_table(
     rows: tuple[Row, ...], params: type

@@ -106,8 +106,11 @@ async def test_an_answer_without_end_is_bounded(cli: Callable[[str], Path]) -> N
 async def test_an_answer_without_end_is_bounded_though_a_child_holds_its_pipe(
     cli: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    holds = f"while [ ! -e {tmp_path}/gate ]; do sleep 0.05; done; touch {tmp_path}/gone"
-    path, environment = cli(f"setsid sh -c '{holds}' & exec yes"), {"PATH": "/usr/bin:/bin"}
+    until_gate = f"while [ ! -e {tmp_path}/gate ]; do sleep 0.05; done"
+    holds = f"touch {tmp_path}/held; {until_gate}; touch {tmp_path}/gone"
+    until_held = f"while [ ! -e {tmp_path}/held ]; do sleep 0.01; done"  # in its own session
+    path = cli(f"setsid sh -c '{holds}' & {until_held}; exec yes")
+    environment = {"PATH": "/usr/bin:/bin"}
 
     with pytest.raises(ConfigError, match="more than 100000 bytes"):
         await asyncio.wait_for(ask(path, "x", environment=environment), 20)
