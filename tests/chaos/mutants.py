@@ -171,8 +171,8 @@ MUTANTS = (
     Mutant(
         name="nobody is tried twice",
         file="actors/router/dispatcher.py",
-        guard="        barred = {each: tried(each, handoff_request) for each in owners}\n",
-        without="        barred = {owner: tried(owner, handoff_request)}\n",
+        guard="        barred = {each: tried(each, handoff) for each in owners}\n",
+        without="        barred = {owner: tried(owner, handoff)}\n",
         tests=("tests/actors/subscription/test_failover.py", "-k", "tried_twice"),
     ),
     Mutant(

@@ -19,11 +19,13 @@ from pathlib import Path
 from ports import free_port
 
 START_SECONDS = 60.0
+RAY = str(Path(sys.executable).with_name("ray"))
 
 
 @contextmanager
 def cluster(folder: Path, cpus: int = 2) -> Iterator[str]:
     """Its address. Subscriptions find their tokens in its environment."""
+    _ensure_token()
     address = f"127.0.0.1:{free_port()}"
     log = folder / "ray.log"
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # for sockets in it
@@ -41,10 +43,16 @@ def cluster(folder: Path, cpus: int = 2) -> Iterator[str]:
             head.wait(10)
 
 
+def _ensure_token() -> None:
+    """Make the token that clusters of this user go by, as an operator does once on a machine."""
+    if "RAY_AUTH_TOKEN" not in os.environ and not (Path.home() / ".ray" / "auth_token").exists():
+        subprocess.run([RAY, "get-auth-token", "--generate"], check=True, capture_output=True)
+
+
 def _started(address: str, directory: Path, log: Path, cpus: int) -> subprocess.Popen[bytes]:
     host, _, port = address.partition(":")
     command = (
-        *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
+        *(RAY, "start", "--head", "--block"),
         *("--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={directory}"),
         *(f"--node-ip-address={host}", f"--port={port}", f"--num-cpus={cpus}"),
         *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
