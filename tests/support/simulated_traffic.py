@@ -67,15 +67,17 @@ class Shape:
     """What is changed about the subscriptions."""
 
 
-def week_of(shape: Shape, seats: int, seed: int) -> Week:
-    """The week of a shape over so many subscriptions: the same for the same seed."""
+def week_of(shape: Shape, seats: int, seed: int, share: float = 1) -> Week:
+    """The week of a shape over so many subscriptions: the same for the same seed. With a ``share``
+    of its requests, where their number is not what matters.
+    """
     rng = Random(f"{shape.name}/{seed}")
     chosen = [_seat(rng, number) for number in range(seats)]
     if shape.trouble is not None:
         shape.trouble(rng, chosen)
     plans = sum(each.account.plan.week_usd for each in chosen if each.tier == 1)
     mean_turns = sum(shape.turns) / 2
-    count = round(plans * shape.demand / shape.mean_usd / mean_turns)
+    count = round(plans * shape.demand * share / shape.mean_usd / mean_turns)
     arrivals = list(shape.instants(rng, count))
     at_a_time = Counter(arrivals)
     requests = (
