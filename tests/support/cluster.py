@@ -13,10 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ports import free_port
+from turns import starting_ray
 
 START_SECONDS = 60.0
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -29,18 +30,25 @@ def cluster(folder: Path, cpus: int = 2) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     log = folder / "ray.log"
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # for sockets in it
-        head = _started(address, Path(short), log, cpus)
-        try:
+        with starting_ray():
+            head = _started(address, Path(short), log, cpus)
             deadline = time.monotonic() + START_SECONDS
             while b"Ray runtime started" not in log.read_bytes():
                 if head.poll() is not None or time.monotonic() > deadline:
+                    _end(head)
                     raise RuntimeError(log.read_text(encoding="utf-8"))
                 time.sleep(0.1)
+        try:
             yield address
         finally:
-            # In order it takes 30 s; its processes are its group.
-            os.killpg(head.pid, signal.SIGKILL)
-            head.wait(10)
+            _end(head)
+
+
+def _end(head: subprocess.Popen[bytes]) -> None:
+    """End it and its processes, which are its group: in order it would take 30 s."""
+    with suppress(ProcessLookupError):
+        os.killpg(head.pid, signal.SIGKILL)
+    head.wait(10)
 
 
 def _ensure_token() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 from ports import free_port
+from turns import starting_ray
 
 from pool.claude.process.directory import RunDirectory
 
@@ -76,6 +77,10 @@ class Service:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
+        with starting_ray():
+            self._start()
+
+    def _start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [

@@ -8,9 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from turns import starting_ray
 
 from api.server.serve import ready_line
 from pool.config import parse
@@ -33,6 +36,24 @@ def test_the_ready_line_tells_url_seats_keys_and_place() -> None:
     )
 
 
+@contextmanager
+def _serving(folder: Path, output: Path) -> Iterator[subprocess.Popen[str]]:
+    with output.open("w") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from api.main import app; app()", "serve"],
+            cwd=folder,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            text=True,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
 def _ready_url(process: subprocess.Popen[str], output: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
@@ -47,23 +68,11 @@ def test_it_says_when_it_is_ready_answers_and_ends_in_order_when_it_is_told(
 ) -> None:
     config, output = tmp_path / "pool.toml", tmp_path / "output"
     config.write_text("[server]\nport = 0\n")
-    with output.open("w") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from api.main import app; app()", "serve"],
-            cwd=tmp_path,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            text=True,
-        )
-    try:
+    with starting_ray(), _serving(tmp_path, output) as process:
         url = _ready_url(process, output)
         alive, ready = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/readyz")
         process.send_signal(signal.SIGTERM)
         exit_code = process.wait(30)
-    finally:
-        process.kill()
-        process.wait(10)
 
     assert (alive.status_code, ready.status_code) == (200, 503)
     assert exit_code == 0, output.read_text()
