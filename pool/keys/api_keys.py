@@ -24,7 +24,14 @@ from fnmatch import fnmatchcase
 from math import ceil
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, PlainSerializer, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    Field,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from pool.errors import Conflict
 from pool.executions.permissions import MOST_GRANTED, Grant, GrantedMode, Tool, WorkingDirectory
@@ -176,6 +183,7 @@ class ShownKey(KeySpec):
 _Told = Annotated[
     SecretStr,
     PlainSerializer(SecretStr.get_secret_value, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string"}),  # pydantic's says that a secret is written and never read
 ]
 
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from pool.executions.request import MODEL_ID
 from pool.subscriptions.report import Report
 from pool.usage.model_names import FAMILIES, base_name, is_meant, plain_name
 
@@ -56,7 +57,8 @@ class Catalogue:
         nobody has.
         """
         bare = name.rpartition("/")[2]
-        found = (each for each in (name, bare) if self._is_known(each) and self._is_allowed(each))
+        names = (each for each in (name, bare) if MODEL_ID.match(each))
+        found = (each for each in names if self._is_known(each) and self._is_allowed(each))
         return next(found, None)
 
     def nearest(self, name: str) -> tuple[str, ...]:

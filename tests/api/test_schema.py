@@ -31,10 +31,8 @@ pytestmark = [
 ]
 
 KEY = "test-key-of-an-operator"
-EXAMPLES = examples(2, 200)
-"""Of random requests to each operation, beside those at the edges of every parameter."""
-MAX_SECONDS = examples(240, 1200)
-"""When random requests end, however many there were: a busy machine has asked all by then."""
+MAX_SECONDS = examples(60, 1200)
+"""After the edges of every parameter random requests are asked, until so long has passed."""
 REFUSED = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429", "431", "503"]
 CHECKS: dict[str, dict[str, Any]] = {
     # A 503 is a documented refusal: requests pause and remove subscriptions for those after them.
@@ -46,7 +44,12 @@ CHECKS: dict[str, dict[str, Any]] = {
     "negative_data_rejection": {"expected-statuses": REFUSED},
     "unsupported_method": {},
 }
-LENIENT = ("Incorrect type", "violates `format`")
+LENIENT = (
+    "Incorrect type",
+    "violates `format`",
+    "violates `anyOf` at /properties/since",
+    "violates `anyOf` at /properties/until",
+)
 """What ``negative_data_rejection`` finds and is meant: ``0`` is read as false, ``"5"`` as 5, and a
 number where an instant is wanted as seconds since 1970."""
 
@@ -98,7 +101,7 @@ def configuration(url: str) -> SchemathesisConfig:
             "max-time": MAX_SECONDS,
             "request-timeout": 10,
             "workers": 1,
-            "generation": {"max-examples": EXAMPLES, "deterministic": True, "no-shrink": True},
+            "generation": {"deterministic": True, "no-shrink": True},
             "checks": checks,
             "phases": {"stateful": {"enabled": False}, "examples": {"enabled": False}},
         }

@@ -146,3 +146,9 @@ def test_a_model_has_its_aliases_and_an_alias_none() -> None:
     assert of().aliases("claude-sonnet-5-5") == ("default", "sonnet")
     assert of().aliases("claude-opus-5-5") == ("opus",)
     assert of().aliases("sonnet") == ()
+
+
+def test_what_is_left_without_its_prefix_has_to_be_a_name() -> None:
+    assert of("*").find("-x/[1m]") is None
+    assert of("*").find("-x/-y") is None
+    assert of("*").find("-x/") is None
