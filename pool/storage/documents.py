@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import PurePath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pool.text import fit, may_be_unfit
 from pool.values import KEPT, Value
@@ -21,6 +22,7 @@ from pool.values import KEPT, Value
 log = logging.getLogger(__name__)
 
 Kept = TypeVar("Kept", bound=Value)
+Row = TypeVar("Row")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -48,24 +50,38 @@ def _plain(part: object) -> str:
 _ENCODER = json.JSONEncoder(default=_plain, separators=(",", ":"))
 
 
-def document(value: Value) -> str:
-    """A value as JSON. Pure ASCII, so that what others put into an ``Any`` cannot break it."""
-    return _ENCODER.encode(value.model_dump())
+def document(value: Value, without: Any = None) -> str:
+    """A value as JSON. Pure ASCII, so that what others put into an ``Any`` cannot break it.
+    ``without`` names what is kept elsewhere, as pydantic's ``exclude`` does.
+    """
+    return _ENCODER.encode(value.model_dump(exclude=without))
+
+
+def parsed(text: str) -> Any:
+    """What a document says; unfit text of earlier releases is mended."""
+    said = json.loads(text)
+    return fit(said) if may_be_unfit(text) else said
 
 
 def read_document(model: type[Kept], text: str) -> Kept:
-    """The value that ``document`` was made of; unfit text of earlier releases is mended."""
-    parsed = json.loads(text)
-    return model.model_validate(fit(parsed) if may_be_unfit(text) else parsed, context=KEPT)
+    """The value that ``document`` was made of."""
+    return model.model_validate(parsed(text), context=KEPT)
 
 
 def readable(model: type[Kept], texts: Iterable[str]) -> Iterator[Kept]:
+    """The values of rows that hold nothing but a document; see ``readable_rows``."""
+    return readable_rows(model, texts, partial(read_document, model))
+
+
+def readable_rows(
+    model: type[Kept], rows: Iterable[Row], read: Callable[[Row], Kept]
+) -> Iterator[Kept]:
     """The values of rows. One that cannot be read is passed over and logged: neither a list nor a
     recovery may fail for it.
     """
-    for text in texts:
+    for row in rows:
         try:
-            kept = read_document(model, text)
+            kept = read(row)
         except ValueError as error:
             note_unreadable(model.__name__, error)
         else:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from pool.alerts.thresholds import AlertState
-from pool.executions.execution import ExecutionRow
 from pool.executions.session import SessionHome, SessionMove
 from pool.keys.api_keys import ApiKey
 from pool.limits.windows import RateLimitEvent, Window
@@ -28,6 +27,7 @@ from pool.storage.protocol import (
 from pool.storage.rows import (
     block_total,
     execution_columns,
+    kept_execution,
     limit_columns,
     model_usage,
     record_columns,
@@ -65,7 +65,7 @@ async def exported_ledger(found: Found) -> AsyncIterator[LedgerPortion]:
         subscription=_subscription(await found("export_seat", {}), await found("windows", {}))
     )
     async for rows in _batches(found, "export_executions", ""):
-        yield LedgerPortion(executions=tuple(read_document(ExecutionRow, row[1]) for row in rows))
+        yield LedgerPortion(executions=tuple(kept_execution(row[1:]) for row in rows))
     async for rows in _batches(found, "export_records", ""):
         yield LedgerPortion(records=tuple(read_document(UsageRecord, row[1]) for row in rows))
     async for rows in _batches(found, "export_blocks", -LARGEST):

@@ -91,7 +91,8 @@ class Ledger(Protocol):
         ...
 
     async def update(self, row: ExecutionRow) -> None:
-        """Replace an execution that has not ended (started, cancel requested).
+        """Replace an execution that has not ended (started, cancel requested), but for what it was
+        asked: its request is written by ``begin`` alone.
 
         Raises ``NotFound`` for an unknown id and ``Conflict`` for one that has ended.
         """

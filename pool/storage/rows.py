@@ -14,16 +14,31 @@ from pool.errors import Conflict
 from pool.executions.execution import ExecutionRow, ExecutionStatus
 from pool.executions.session import SessionHome, SessionMove, SessionTotal
 from pool.limits.windows import RateLimitEvent, Window, newest
-from pool.storage.documents import document, instant, micros
+from pool.storage.documents import document, instant, micros, parsed, readable_rows
 from pool.storage.protocol import Claim
 from pool.usage.blocks import block_at
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 from pool.usage.totals import BlockTotal
+from pool.values import KEPT
 
 Columns = dict[str, Any]
 
 
+_REQUEST = {"intent": {"request"}}
+
+
 def execution_columns(row: ExecutionRow) -> Columns:
+    """All of an execution's. The request never changes and may be megabytes, prompt and images: it
+    stands beside the document and is written once.
+    """
+    return {**_changing(row), "request": request_document(row)}
+
+
+def request_document(row: ExecutionRow) -> str:
+    return document(row.intent.request)
+
+
+def _changing(row: ExecutionRow) -> Columns:
     ended_at = (row.finished_at or row.intent.created_at) if row.status.is_final else None
     return {
         "id": row.intent.execution_id,
@@ -31,8 +46,23 @@ def execution_columns(row: ExecutionRow) -> Columns:
         "session_id": (row.outcome and row.outcome.session_id) or row.intent.session_id,
         "created_at": micros(row.intent.created_at),
         "ended_at": None if ended_at is None else micros(ended_at),
-        "document": document(row),
+        "document": document(row, without=_REQUEST),
     }
+
+
+def kept_execution(row: Sequence[str | None]) -> ExecutionRow:
+    """Of document and request. Earlier releases kept the request inside of the document."""
+    kept, request = row
+    execution = parsed(kept or "")
+    intent = execution.get("intent") if isinstance(execution, dict) else None
+    if request is not None and isinstance(intent, dict):
+        intent["request"] = parsed(request)
+    return ExecutionRow.model_validate(execution, context=KEPT)
+
+
+def kept_executions(rows: Iterable[Sequence[str | None]]) -> tuple[ExecutionRow, ...]:
+    """Those that can be read."""
+    return tuple(readable_rows(ExecutionRow, rows, kept_execution))
 
 
 def beginning(row: ExecutionRow) -> Columns:
@@ -46,14 +76,14 @@ def progress(row: ExecutionRow) -> Columns:
     """The columns of an execution that goes on; ``Conflict`` for one that ends."""
     if row.status.is_final:
         raise Conflict(f"execution {row.intent.execution_id} ends by settling, not as an update")
-    return execution_columns(row)
+    return _changing(row)
 
 
 def settling(row: ExecutionRow) -> Columns:
     """The columns of an execution whose run ends; ``Conflict`` for one that still runs or waits."""
     if not row.status.is_final and row.status is not ExecutionStatus.MOVING:
         raise Conflict(f"execution {row.intent.execution_id} cannot be settled as {row.status}")
-    return execution_columns(row)
+    return _changing(row)
 
 
 def counts_as_ended(row: ExecutionRow) -> bool:

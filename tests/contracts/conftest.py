@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from engines import Engine, PostgresqlEngine, SqliteEngine
 from postgres import Server
 
-from pool.storage.postgresql import PostgresqlStores
 from pool.storage.protocol import Directory, Ledger, Stores
-from pool.storage.sqlite import SqliteStores
 
 
 @pytest.fixture(scope="session")
@@ -25,14 +24,19 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     match request.param:
         case "sqlite":
-            return SqliteStores(tmp_path / "data")
+            return SqliteEngine(tmp_path / "data")
         case "postgresql":
             server: Server = request.getfixturevalue("server")
-            return PostgresqlStores(server.fresh_schema())
+            return PostgresqlEngine(server.fresh_schema())
     raise ValueError(request.param)
+
+
+@pytest.fixture
+def stores(engine: Engine) -> Stores:
+    return engine.stores
 
 
 @pytest.fixture

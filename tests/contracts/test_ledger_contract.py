@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from random import Random
 from typing import Any
 
 import pytest
+from engines import Engine
 from fuzz import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pool.errors import Conflict, Fenced, InvalidRequest, NotFound, StoreBusy, StoreError
 from pool.executions.execution import Attempt, ExecutionRow, ExecutionStatus, Intent, final_status
+from pool.executions.image import MAX_IMAGE_BYTES, Image
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Candidate, Routing
@@ -174,6 +178,73 @@ async def test_an_open_execution_can_be_replaced(ledger: Ledger) -> None:
     await ledger.update(running())
 
     assert running() == await ledger.execution("exec_1")
+
+
+def with_image(size: int) -> ExecutionRow:
+    """An execution that shows the model an image which nothing can make smaller."""
+    data = b"\xff\xd8\xff" + Random(size).randbytes(size - 3)
+    image = Image(data=b64encode(data).decode(), media_type="image/jpeg")
+    request = ExecutionRequest(prompt="q", images=(image,))
+    change = {"intent": row().intent.model_copy(update={"request": request})}
+    return running().model_copy(update=change)
+
+
+async def test_only_the_beginning_of_an_execution_writes_its_request(
+    engine: Engine, ledger: Ledger
+) -> None:
+    begun = with_image(MAX_IMAGE_BYTES)
+    asked = begun.model_copy(update={"cancel_requested_at": NOW})
+    await ledger.record(record("use_first"))
+    await engine.watch(ledger)
+    await ledger.record(record("use_second"))
+
+    await engine.written()
+    await ledger.begin(begun)
+    at_first = await engine.written()
+    await ledger.update(asked)
+    in_between = await engine.written()
+    await ledger.settle(Settlement(row=ended(asked), record=record()))
+    in_the_end = await engine.written()
+
+    assert at_first > MAX_IMAGE_BYTES
+    assert max(in_between, in_the_end) < MAX_IMAGE_BYTES / 50
+    assert min(in_between, in_the_end) > 0
+    assert await ledger.execution("exec_1") == ended(asked)
+
+
+async def test_what_an_earlier_release_kept_is_read(engine: Engine) -> None:
+    waits, over = row("exec_1"), ended(running("exec_2"))
+    await engine.make_earlier([waits, over])
+    ledger = await engine.stores.open_ledger("sub1")
+
+    recovery = await ledger.recover(NOW)
+    listed = await ledger.executions(limit=9)
+    portions = [portion async for portion in ledger.export()]
+    copy = await engine.stores.open_ledger("copy")
+    for portion in portions:
+        await copy.load(portion)
+    arrived = [portion async for portion in copy.export()]
+    await copy.close()
+    await ledger.close()
+
+    assert recovery.open == (waits,)
+    assert listed.items == (over, waits)
+    assert arrived == portions
+
+
+async def test_what_an_earlier_release_began_goes_on_and_ends_once(engine: Engine) -> None:
+    waits, runs, over = row("exec_1"), running("exec_2"), ended(running("exec_3"))
+    await engine.make_earlier([waits, runs, over])
+    ledger = await engine.stores.open_ledger("sub1")
+
+    await ledger.update(running("exec_1"))
+    ends = (ended(running("exec_1")), ended(runs), ended(over, Completed(result="nein")))
+    settled = [await ledger.settle(Settlement(row=each)) for each in ends]
+    kept = [await ledger.execution(each.intent.execution_id) for each in ends]
+    await ledger.close()
+
+    assert settled == [True, True, False]
+    assert kept == [ends[0], ends[1], over]
 
 
 async def test_an_ended_execution_cannot_be_replaced(ledger: Ledger) -> None:

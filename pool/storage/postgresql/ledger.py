@@ -37,6 +37,7 @@ from pool.storage.postgresql.connection.statements import (
     statements,
 )
 from pool.storage.protocol import LedgerPortion
+from pool.storage.rows import kept_execution
 from pool.subscriptions.recovery import Recovery
 from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.standing import Standing
@@ -166,7 +167,7 @@ class PostgresqlLedger:
     ) -> Page[ExecutionRow]:
         wanted = executions_below(limit, cursor, status, session_id, with_moved=with_moved)
         found = await self._found(*wanted)
-        return page("executions", limit, found, lambda row: read_document(ExecutionRow, row[2]))
+        return page("executions", limit, found, lambda row: kept_execution(row[2:]))
 
     async def session(self, session_id: str) -> SessionTotal | None:
         return await self._read(subscription.session, session_id)

@@ -30,6 +30,7 @@ from pool.storage.paging import (
     usage_below,
 )
 from pool.storage.protocol import LedgerPortion
+from pool.storage.rows import kept_execution
 from pool.storage.sqlite import executions, records, subscription
 from pool.storage.sqlite.commits import Commits
 from pool.storage.sqlite.connection import copy_into
@@ -143,7 +144,7 @@ class SqliteLedger:
 
         def work(db: apsw.Connection) -> Page[ExecutionRow]:
             rows: list[Any] = db.execute(_SQL[statement], wanted).fetchall()
-            return page("executions", limit, rows, lambda row: read_document(ExecutionRow, row[2]))
+            return page("executions", limit, rows, lambda row: kept_execution(row[2:]))
 
         return await self._commits.read(work)
 

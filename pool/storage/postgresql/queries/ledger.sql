@@ -2,8 +2,8 @@
 -- Known already: nothing happens, and the row that is kept stays as it is. Otherwise the seat notes
 -- the request and the session; one that was used earlier does not replace the last.
 WITH begun AS (
-    INSERT INTO executions (subscription_id, id, status, session_id, created_at, document)
-    VALUES (:subscription_id, :id, :status, :session_id, :created_at, :document)
+    INSERT INTO executions (subscription_id, id, status, session_id, created_at, document, request)
+    VALUES (:subscription_id, :id, :status, :session_id, :created_at, :document, :request)
     ON CONFLICT DO NOTHING
     RETURNING session_id, created_at
 )
@@ -16,29 +16,37 @@ UPDATE seats SET
 FROM begun WHERE subscription_id = :subscription_id;
 
 -- name: update_execution
--- Progress of an execution that has not ended.
+-- Progress of an execution that has not ended, and whose request is kept beside its document.
 UPDATE executions
 SET status = :status, session_id = :session_id, created_at = :created_at, document = :document
-WHERE subscription_id = :subscription_id AND id = :id AND ended_at IS NULL;
+WHERE subscription_id = :subscription_id AND id = :id AND ended_at IS NULL
+    AND request IS NOT NULL;
+
+-- name: move_request
+-- Of an execution that began before requests had a column: its document is about to lose it.
+UPDATE executions SET request = :request
+WHERE subscription_id = :subscription_id AND id = :id AND ended_at IS NULL AND request IS NULL;
 
 -- name: settle_execution
--- The end of a run whose execution has not ended; counted, where it ends with it.
+-- The end of a run whose execution has not ended, and whose request is kept beside its document;
+-- counted, where it ends with it.
 WITH ended AS (
     UPDATE executions
     SET status = :status, session_id = :session_id, created_at = :created_at,
         ended_at = :ended_at, document = :document
     WHERE subscription_id = :subscription_id AND id = :id AND ended_at IS NULL
+        AND request IS NOT NULL
     RETURNING id
 )
 UPDATE seats SET executions_ended = executions_ended + :counted::bigint
 FROM ended WHERE subscription_id = :subscription_id;
 
 -- name: execution
-SELECT document FROM executions WHERE subscription_id = :subscription_id AND id = :id;
+SELECT document, request FROM executions WHERE subscription_id = :subscription_id AND id = :id;
 
 -- name: open_executions
 -- Oldest first: the order in which they are taken up again.
-SELECT document FROM executions
+SELECT document, request FROM executions
 WHERE subscription_id = :subscription_id AND status IN ('queued', 'running', 'moving')
 ORDER BY created_at, id;
 
@@ -48,26 +56,26 @@ WHERE subscription_id = :subscription_id AND status = 'uncertain';
 
 -- name: executions
 -- A page, newest first, below the time and the id. What went on elsewhere is listed there.
-SELECT created_at, id, document FROM executions
+SELECT created_at, id, document, request FROM executions
 WHERE subscription_id = :subscription_id AND (created_at, id) < (:at, :id)
     AND (:with_moved::boolean OR status <> 'moved')
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: executions_by_status
-SELECT created_at, id, document FROM executions
+SELECT created_at, id, document, request FROM executions
 WHERE subscription_id = :subscription_id AND status = :status AND (created_at, id) < (:at, :id)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: executions_by_statuses
 -- Two that callers are shown as one. Both are of open executions, which are few: they are sorted.
-SELECT created_at, id, document FROM executions
+SELECT created_at, id, document, request FROM executions
 WHERE subscription_id = :subscription_id AND status IN (:status, :also)
     AND (created_at, id) < (:at, :id)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: executions_by_session
 -- A session has few executions: the status is looked at in each.
-SELECT created_at, id, document FROM executions
+SELECT created_at, id, document, request FROM executions
 WHERE subscription_id = :subscription_id AND session_id = :session_id
     AND (created_at, id) < (:at, :id)
     AND (:with_moved::boolean OR status <> 'moved')
@@ -232,7 +240,7 @@ WHERE subscription_id = :subscription_id;
 
 -- name: export_executions
 -- Everything, in the order of a key: the next rows after the last one that was read.
-SELECT id, document FROM executions
+SELECT id, document, request FROM executions
 WHERE subscription_id = :subscription_id AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: export_records
@@ -260,8 +268,12 @@ WHERE subscription_id = :subscription_id;
 
 -- name: load_execution
 -- As it was elsewhere. A row that is there already is an error, here and in all that load.
-INSERT INTO executions (subscription_id, id, status, session_id, created_at, ended_at, document)
-VALUES (:subscription_id, :id, :status, :session_id, :created_at, :ended_at, :document);
+INSERT INTO executions (
+    subscription_id, id, status, session_id, created_at, ended_at, document, request
+)
+VALUES (
+    :subscription_id, :id, :status, :session_id, :created_at, :ended_at, :document, :request
+);
 
 -- name: load_record
 -- The sums are loaded too, so the record adds to none.

@@ -4,19 +4,29 @@ INSERT INTO executions (id, status, session_id, created_at, document)
 VALUES (:id, :status, :session_id, :created_at, :document)
 ON CONFLICT (id) DO NOTHING;
 
+-- name: keep_request
+INSERT INTO requests (id, request) VALUES (:id, :request);
+
 -- name: replace_execution
--- Progress or end of an execution that has not ended.
+-- Progress or end of an execution that has not ended, and whose request is kept beside it.
 UPDATE executions
 SET status = :status, session_id = :session_id, created_at = :created_at, ended_at = :ended_at,
     document = :document
-WHERE id = :id AND ended_at IS NULL;
+WHERE id = :id AND ended_at IS NULL AND EXISTS (SELECT 1 FROM requests WHERE id = :id);
+
+-- name: move_request
+-- Of an execution that began before requests had a table: its document is about to lose it.
+INSERT INTO requests (id, request)
+SELECT id, :request FROM executions WHERE id = :id AND ended_at IS NULL
+ON CONFLICT (id) DO NOTHING;
 
 -- name: execution
-SELECT document FROM executions WHERE id = :id;
+SELECT document, request FROM executions LEFT JOIN requests USING (id) WHERE id = :id;
 
 -- name: open_executions
 -- Oldest first: the order in which they are taken up again.
-SELECT document FROM executions WHERE status IN ('queued', 'running', 'moving')
+SELECT document, request FROM executions LEFT JOIN requests USING (id)
+WHERE status IN ('queued', 'running', 'moving')
 ORDER BY created_at, id;
 
 -- name: uncertain_executions
@@ -24,25 +34,25 @@ SELECT count(*) FROM executions WHERE status = 'uncertain';
 
 -- name: executions
 -- A page, newest first, below (:at, :id). What went on elsewhere is listed there.
-SELECT created_at, id, document FROM executions
+SELECT created_at, id, document, request FROM executions LEFT JOIN requests USING (id)
 WHERE (created_at, id) < (:at, :id)
     AND (:with_moved OR status <> 'moved')
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: executions_by_status
-SELECT created_at, id, document FROM executions
+SELECT created_at, id, document, request FROM executions LEFT JOIN requests USING (id)
 WHERE status = :status AND (created_at, id) < (:at, :id)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: executions_by_statuses
 -- Two that callers are shown as one. Both are of open executions, which are few: they are sorted.
-SELECT created_at, id, document FROM executions
+SELECT created_at, id, document, request FROM executions LEFT JOIN requests USING (id)
 WHERE status IN (:status, :also) AND (created_at, id) < (:at, :id)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: executions_by_session
 -- A session has few executions: the status is looked at in each.
-SELECT created_at, id, document FROM executions
+SELECT created_at, id, document, request FROM executions LEFT JOIN requests USING (id)
 WHERE session_id = :session_id AND (created_at, id) < (:at, :id)
     AND (:with_moved OR status <> 'moved')
     AND (:status IS NULL OR status IN (:status, :also))
@@ -184,7 +194,8 @@ SELECT standing, executions_ended, last_request_at, last_session_id, last_sessio
 
 -- name: export_executions
 -- Everything, in the order of a key: the next rows after the last one that was read.
-SELECT id, document FROM executions WHERE id > :after ORDER BY id LIMIT :limit;
+SELECT id, document, request FROM executions LEFT JOIN requests USING (id)
+WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: export_records
 SELECT id, document FROM usage_records WHERE id > :after ORDER BY id LIMIT :limit;
@@ -209,6 +220,7 @@ UPDATE seat SET
 -- As it was elsewhere. A row that is there already is an error, here and in all that load.
 INSERT INTO executions (id, status, session_id, created_at, ended_at, document)
 VALUES (:id, :status, :session_id, :created_at, :ended_at, :document);
+INSERT INTO requests (id, request) VALUES (:id, :request);
 
 -- name: load_record
 -- The sums are loaded too, so the record adds to none.

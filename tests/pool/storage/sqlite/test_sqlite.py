@@ -530,6 +530,19 @@ async def test_files_and_folders_are_for_their_user_alone(
     assert files == {0o600}
 
 
+async def test_a_request_goes_with_its_execution(stores: SqliteStores) -> None:
+    ledger = await stores.open_ledger("sub1")
+    await ledger.begin(row("exec_1"))
+    await ledger.begin(row("exec_2"))
+    await ledger.settle(settlement("exec_1"))
+
+    await ledger.expire(NOW + timedelta(days=35))
+
+    kept = await on_its_connection(ledger, lambda db: db.execute("SELECT id FROM requests").get)
+    await ledger.close()
+    assert kept == "exec_2"
+
+
 async def test_a_store_of_a_newer_version_is_refused(
     stores: SqliteStores, ledger_file: Path
 ) -> None:
