@@ -71,9 +71,10 @@ class EventStreams:
         """
         until = time.monotonic() + min(wait_seconds, LONGEST_WAIT_SECONDS)
         cursor = Cursor.of(after) if after is not None else None
+        live: LiveExecution | None = None
         while True:
             news = self._context.news
-            row = await self._row(execution_id)
+            row = await self._row(execution_id, live)
             live = self._executions.get(execution_id)
             tail = await self._tail(live) if live is not None else None
             size = tail.size if tail is not None else 0
@@ -95,8 +96,8 @@ class EventStreams:
                 await asyncio.to_thread(self._context.deps.runner.expire, before)
             await asyncio.sleep(EXPIRY_SECONDS)
 
-    async def _row(self, execution_id: str) -> ExecutionRow:
-        row = await self._executions.row(execution_id)
+    async def _row(self, execution_id: str, live: LiveExecution | None) -> ExecutionRow:
+        row = await self._executions.row(execution_id, live)
         if row is None:
             raise NotFound("execution", execution_id)
         return row

@@ -68,8 +68,14 @@ class LiveExecutions:
     def get(self, execution_id: str) -> LiveExecution | None:
         return self._live.get(execution_id)
 
-    async def row(self, execution_id: str) -> ExecutionRow | None:
-        """What is known of an execution, and durable: of one that is just beginning, once it is."""
+    async def row(
+        self, execution_id: str, held: LiveExecution | None = None
+    ) -> ExecutionRow | None:
+        """What is known of an execution, and durable: of one that is just beginning, once it is.
+        Whoever ``held`` it while it lived is told its end from there; the ledger is not read again.
+        """
+        if held is not None and held.row.status.is_final:
+            return held.row
         while True:
             live = self._live.get(execution_id)
             if live is None:
@@ -393,10 +399,9 @@ class LiveExecutions:
 
     async def launch(self, intent: Intent) -> Launch:
         request, budget = intent.request, intent.request.max_budget_usd
-        known = await self._context.ledger.session(intent.forks or intent.session_id)
-        total = known.total_nano_usd if known else None
-        # A session keeps the system prompt that it began with, unless the request brings another.
         goes_on = intent.resumes or intent.forks is not None
+        total = await self._total(intent.forks or intent.session_id) if goes_on else None
+        # A session keeps the system prompt that it began with, unless the request brings another.
         default = None if goes_on or request.tools else self._context.deps.system_prompt
         return Launch(
             run_id=intent.execution_id,
@@ -416,6 +421,10 @@ class LiveExecutions:
             session_total_nano_usd=intent.session_total_nano_usd or total,
             rates=self._context.state.rates,
         )
+
+    async def _total(self, session_id: str) -> int | None:
+        known = await self._context.ledger.session(session_id)
+        return known.total_nano_usd if known else None
 
     # -- its end ---------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from actors.interfaces.messages import (
 from actors.subscription.context import Dependencies, SubscriptionContext
 from actors.subscription.event_stream import EventStreams
 from actors.subscription.external_usage import ExternalUsage
+from actors.subscription.live_execution import LiveExecution
 from actors.subscription.live_executions import LiveExecutions
 from actors.subscription.login_check import check_login, follow_login
 from actors.subscription.models import learn_models
@@ -125,10 +126,14 @@ class Subscription:
         self, execution_id: str, wait_seconds: float = LONGEST_POLL_SECONDS
     ) -> Execution:
         """The execution, once it has ended or ``wait_seconds`` (at most 30) have passed."""
-        live = self._executions.get(execution_id)
+        return await self._result(execution_id, self._executions.get(execution_id), wait_seconds)
+
+    async def _result(
+        self, execution_id: str, live: LiveExecution | None, wait_seconds: float
+    ) -> Execution:
         if live is not None:
             await _within(wait_seconds, live.ended)
-        row = await self._executions.row(execution_id)
+        row = await self._executions.row(execution_id, live)
         if row is None:
             raise NotFound("execution", execution_id)
         return self._shown(row)
@@ -148,7 +153,8 @@ class Subscription:
             await self._executions.cancel(live)
         else:
             await self._executions.cancel_ahead(execution_id)
-        return await self.result(execution_id)
+        live = live or self._executions.get(execution_id)
+        return await self._result(execution_id, live, LONGEST_POLL_SECONDS)
 
     async def was_cancelled(self, execution_id: str) -> bool:
         """Whether an execution was cancelled while it was here; asked by who has taken it over,
