@@ -163,16 +163,12 @@ def _runner(config: Config, home: Path) -> ProcessRunner:
 
 def _environment(config: Config, home: Path, spec: SubscriptionSpec) -> Mapping[str, str]:
     """The variables of a run; its home and, unless another is named, its config directory are
-    the subscription's own. What cannot be made is found out by the run that needs it.
+    the subscription's own. Nothing on disk is touched: it is asked for on the event loop.
     """
-    config_dir = spec.config_dir or home / "claude"
-    for directory in (home / "home", config_dir):
-        with contextlib.suppress(OSError):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return environment(
         spec,
         parent=configuration.environment(),
-        config_dir=config_dir,
+        config_dir=spec.config_dir or home / "claude",
         home=home / "home",
         extra=config.claude.env,
         max_retries=config.claude.max_retries,

@@ -165,15 +165,20 @@ class EventStreams:
     ) -> EventExtract | None:
         """What was printed after a cursor; None where no output is there."""
         id_ = row.intent.execution_id
-        read = partial(self._context.deps.runner.printed, id_)
-        if await asyncio.to_thread(read, 0, 0) is None:
+        if id_ in self._executions.being_discarded:
             return None
-        place = self._places.get((id_, cursor.offset))
-        if place is None:
-            attempt = self._attempt(row)
-            place = await asyncio.to_thread(position_at, read, cursor, attempt, until=until)
-        found = await asyncio.to_thread(extract, read, place, cursor, until=until, raw=raw)
-        self._remember(id_, found.place)
+        read = partial(self._context.deps.runner.printed, id_)
+        attempt, place = self._attempt(row), self._places.get((id_, cursor.offset))
+
+        def work() -> EventExtract | None:
+            if read(0, 0) is None:
+                return None
+            start = place or position_at(read, cursor, attempt, until=until)
+            return extract(read, start, cursor, until=until, raw=raw)
+
+        found = await asyncio.to_thread(work)
+        if found is not None:
+            self._remember(id_, found.place)
         return found
 
     def _remember(self, id_: str, place: ReadPosition) -> None:

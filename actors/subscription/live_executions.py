@@ -63,6 +63,8 @@ class LiveExecutions:
         be started."""
         self._cancelled_ahead: dict[str, float] = {}
         """When executions that are on their way here were cancelled, on the monotonic clock."""
+        self.being_discarded: set[str] = set()
+        """Ended executions whose output is being removed: it is not to be read any more."""
         self._handoff = Handoff(context, self)
 
     def get(self, execution_id: str) -> LiveExecution | None:
@@ -157,7 +159,7 @@ class LiveExecutions:
         if live.row.status is ExecutionStatus.QUEUED:
             self._cancel_waiting(live)
         elif live.run is not None:
-            live.run.stop()
+            await live.run.stop()
 
     async def cancel_ahead(self, execution_id: str) -> None:
         """Have an execution that nobody here knows, but that may be on its way here, not be started
@@ -186,11 +188,10 @@ class LiveExecutions:
         self._context.state.slots.release(live.id)
         self._context.spawn(self._settle(live, why), live.id)
 
-    def interrupt(self) -> None:
+    async def interrupt(self) -> None:
         """Ask everything that runs to end."""
-        for live in self._live.values():
-            if live.run is not None:
-                live.run.stop()
+        running = [live.run for live in self._live.values() if live.run is not None]
+        await asyncio.gather(*(run.stop() for run in running))
 
     async def take_up(self, rows: Iterable[ExecutionRow]) -> None:
         """Go on with what an earlier activation left open.
@@ -222,7 +223,7 @@ class LiveExecutions:
         """
         deps, row, run = self._context.deps, live.row, None
         if row.status is ExecutionStatus.RUNNING:
-            run = deps.runner.find(await self.launch(row.intent))
+            run = await asyncio.to_thread(deps.runner.find, await self.launch(row.intent))
         if run is not None:
             self._context.spawn(self._follow(live, run), live.id)
         elif row.status is ExecutionStatus.RUNNING and row.place != deps.runner.place:
@@ -371,7 +372,7 @@ class LiveExecutions:
     async def _follow(self, live: LiveExecution, run: Run) -> None:
         live.run = run
         if live.row.cancel_requested_at is not None:
-            run.stop()
+            await run.stop()
         try:
             outcome = await run.outcome()
         except Exception:  # a defect must not keep the slot, nor claim to know what was spent
@@ -381,13 +382,22 @@ class LiveExecutions:
             outcome = Failed(kind=FailureKind.EXECUTION_ERROR, message=message, evidence=False)
         await self._settle(live, outcome)
         if live.is_followed or live.row.intent.request.stream:
-            run.keep()
+            await run.keep()
         else:
-            run.discard()
+            await self._discard(run)
+
+    async def _discard(self, run: Run) -> None:
+        self.being_discarded.add(run.run_id)
+        try:
+            await run.discard()
+        finally:
+            self.being_discarded.discard(run.run_id)
 
     async def _at_its_place(self, intent: Intent) -> Launch:
         """The launch with the real places of its directories; ``InvalidRequest`` for others."""
         launch, roots = await self.launch(intent), self._context.deps.roots
+        if launch.agent.working_directory is None and not launch.agent.add_directories:
+            return launch
         agent = await asyncio.to_thread(resolved, launch.agent, intent.grant, roots)
         return launch.model_copy(update={"agent": agent})
 

@@ -63,7 +63,7 @@ async def follow_login(context: SubscriptionContext) -> None:
 
 
 async def _read_login(context: SubscriptionContext) -> None:
-    environment = await asyncio.to_thread(context.deps.environment, context.state.spec)
+    environment = context.deps.environment(context.state.spec)
     ends_at = await context.deps.runner.login_expires_at(environment, context.now())
     if ends_at != context.state.login_expires_at:
         context.state.login_expires_at = ends_at

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Container
 from datetime import datetime
 from pathlib import Path
 from typing import assert_never
@@ -30,6 +31,7 @@ from actors.subscription.models import learn_models
 from actors.subscription.transcripts import Transcripts
 from actors.subscription.uncertain_cost import UncertainCosts
 from actors.subscription.usage_query import usage_table
+from pool.claude.runner import Runner
 from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import NotFound, StoreError
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
@@ -78,7 +80,7 @@ class Subscription:
         uncertain_costs = UncertainCosts(context, self._executions)
         await uncertain_costs.recover()
         open_ids = {row.intent.execution_id for row in recovery.open}
-        await asyncio.to_thread(dependencies.runner.sweep, open_ids)
+        await asyncio.to_thread(_prepare, dependencies.runner, open_ids)
         await self._executions.take_up(recovery.open)
         context.spawn(context.end_with_ledger())
         context.spawn(context.retain())
@@ -276,7 +278,7 @@ class Subscription:
 
     async def interrupt(self) -> Report:
         """Ask everything that runs to end; it is settled with what it cost."""
-        self._executions.interrupt()
+        await self._executions.interrupt()
         return self._context.report()
 
     async def backup(self, file: Path) -> None:
@@ -322,6 +324,12 @@ class Subscription:
             return execution
         model = self._context.state.runs_as(execution.model)
         return execution.model_copy(update={"model": model})
+
+
+def _prepare(runner: Runner, open_ids: Container[str]) -> None:
+    """Remove what ended runs left, and read what taking a slot needs to know at once. Blocking."""
+    runner.sweep(open_ids)
+    _ = runner.place
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

@@ -31,17 +31,17 @@ class Run(Protocol):
         """
         ...
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Ask the run to end: politely, after 2 s by SIGTERM, after 2 s more by SIGKILL to its
-        group. Returns at once; ``outcome`` tells how it ended.
+        group. Waits for none of it; ``outcome`` tells how it ended.
         """
         ...
 
-    def discard(self) -> None:
+    async def discard(self) -> None:
         """Remove what the run left on disk, once its outcome is durable."""
         ...
 
-    def keep(self) -> None:
+    async def keep(self) -> None:
         """Leave what it printed to those who watch, until the runner's ``expire`` removes it."""
         ...
 
@@ -51,7 +51,9 @@ class Runner(Protocol):
 
     @property
     def place(self) -> str:
-        """Names where this runner's runs are: another machine, or a restored backup, is another."""
+        """Names where this runner's runs are: another machine, or a restored backup, is another.
+        Blocking when it is asked for the first time.
+        """
         ...
 
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> Run:
@@ -119,5 +121,7 @@ class Runner(Protocol):
         ...
 
     def find(self, launch: Launch) -> Run | None:
-        """The run of this id that was started before, alive or ended; None if there is none."""
+        """The run of this id that was started before, alive or ended; None if there is none.
+        Blocking.
+        """
         ...

@@ -153,9 +153,9 @@ class CrashingRun:
                 die()
         return await self._run.outcome()
 
-    def discard(self) -> None:
+    async def discard(self) -> None:
         self._point.reached("discard", "before")
-        self._run.discard()
+        await self._run.discard()
         self._point.reached("discard", "after")
 
 

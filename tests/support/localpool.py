@@ -89,17 +89,17 @@ class FakeRun:
     async def outcome(self) -> Outcome:
         return await asyncio.shield(self.ending)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         self.stopped = True
         if not self.ending.done():
             self.ending.set_result(
                 Failed(kind=FailureKind.INTERRUPTED, message="stopped", usage=usage_of("0.0001"))
             )
 
-    def discard(self) -> None:
+    async def discard(self) -> None:
         self.discarded = True
 
-    def keep(self) -> None:
+    async def keep(self) -> None:
         self.kept = True
 
     def end(self, outcome: Outcome | None = None) -> None:

@@ -86,7 +86,7 @@ class Bench:
         launch = self.launch(prompt, *tools, **agent)
         started = await self.runner.start(launch, self.variables)
         outcome = await asyncio.wait_for(started.outcome(), 60)
-        started.discard()
+        await started.discard()
         return outcome
 
 

@@ -375,7 +375,7 @@ async def test_a_run_stopped_in_mid_stream_tells_what_it_cost_and_shows_nothing_
     assert started is not None
     lines = command_lines()
 
-    run.stop()
+    await run.stop()
     outcome = await asyncio.wait_for(run.outcome(), 20)
 
     assert {started.supervisor.pid, started.cli.pid} <= set(lines)

@@ -83,7 +83,7 @@ async def seat(api: Server, executable: Path, tmp_path: Path) -> AsyncIterator[S
     seat = Seat(api, executable, tmp_path)
     yield seat
     for run in seat.runs:
-        run.stop()
+        await run.stop()
     await asyncio.gather(*(run.outcome() for run in seat.runs))
 
 
@@ -216,7 +216,7 @@ async def test_the_same_kill_without_a_known_price_is_uncertain_until_there_is_o
     await until_printed(run, b"message_start")
 
     outcome = await seat.killed(run)
-    run.discard()
+    await run.discard()
 
     assert final_status(outcome) is ExecutionStatus.UNCERTAIN
     assert await rescan(launch, seat.config_dir, outcome.usage) is None

@@ -6,6 +6,7 @@ or removed while the pool runs is noticed by the next run.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from pool.claude.binary.locate import FIELD, find_executable, read_version
@@ -23,12 +24,17 @@ class Installation:
 
     async def executable(self) -> Path:
         """The binary to run. ConfigError where there is none, or only one that is too old."""
-        path = find_executable(self._configured, search_path=self._search_path)
-        status = path.stat()
-        binary = (path, status.st_mtime_ns, status.st_size)
+        binary = await asyncio.to_thread(self._found)
+        path, *_ = binary
         if binary != self._trusted:
             problem = refusal(await read_version(path))
             if problem is not None:
                 raise ConfigError(FIELD, problem)
             self._trusted = binary
         return path
+
+    def _found(self) -> tuple[Path, int, int]:
+        """The binary, and what changes with another version of it. PATH may be slow to look at."""
+        path = find_executable(self._configured, search_path=self._search_path)
+        status = path.stat()
+        return path, status.st_mtime_ns, status.st_size

@@ -6,11 +6,22 @@ to has to be granted too, and to lie below a root of the configuration. Blocking
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pool.errors import InvalidRequest
 from pool.executions.permissions import AgentSettings, Grant
+
+
+def make_private(environment: Mapping[str, str]) -> None:
+    """Make the home and the config directory of a run, for this user alone, where they are not
+    there. What cannot be made is found out by the run that needs it.
+    """
+    for name in ("HOME", "CLAUDE_CONFIG_DIR"):
+        if named := environment.get(name):
+            with suppress(OSError):
+                Path(named).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def resolved(agent: AgentSettings, grant: Grant, roots: Iterable[Path]) -> AgentSettings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import NamedTuple
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
@@ -24,6 +25,15 @@ _WAIT_SECONDS = 30.0  # between looks at a run that goes on, should its pidfd st
 _START_SECONDS = 60.0  # for the supervisor to come up on the most overloaded machine
 _OVERDUE_SECONDS = 15.0  # beyond deadline and ladder, then the supervisor itself is stuck
 _KILL_SECONDS = 10.0  # for processes to vanish after SIGKILL
+
+
+class _Sight(NamedTuple):
+    """A run at one instant, as its files and processes show it."""
+
+    has_ended: bool
+    started: Started | None
+    lives: bool
+    """Whether somebody is there who may still end it: its supervisor, or whoever starts that."""
 
 
 class ProcessRun:
@@ -56,28 +66,28 @@ class ProcessRun:
             settling = self._settling = asyncio.create_task(self._settle())
         return await asyncio.shield(settling)
 
-    def stop(self) -> None:
-        """Ask the run to end; returns at once."""
-        self.directory.request_stop()
+    async def stop(self) -> None:
+        """Ask the run to end, and wait for none of it."""
+        await asyncio.to_thread(self.directory.request_stop)
 
-    def discard(self) -> None:
-        """Remove what the run left on disk."""
-        self.directory.remove()
+    async def discard(self) -> None:
+        """Remove what the run left on disk: with tools, perhaps thousands of files."""
+        await asyncio.to_thread(self.directory.remove)
 
-    def keep(self) -> None:
+    async def keep(self) -> None:
         """Leave it to those who watch; see ``Run``."""
-        self.directory.keep()
+        await asyncio.to_thread(self.directory.keep)
 
     async def _settle(self) -> Outcome:
         if self._never_started is not None:
             return conclude(StreamReading(), self._never_started, self._launch)
         is_overdue = await self._ended()
-        ending = await asyncio.to_thread(self.directory.ending)
+        return await asyncio.to_thread(self._concluded, is_overdue=is_overdue)
+
+    def _concluded(self, *, is_overdue: bool) -> Outcome:
+        ending = self.directory.ending()
         if is_overdue and ending.ended_by is None:
             ending = ending.model_copy(update={"ended_by": EndedBy.DEADLINE})
-        return await asyncio.to_thread(self._concluded, ending)
-
-    def _concluded(self, ending: Ending) -> Outcome:
         reading = self.directory.reading()
         config_dir = self.directory.config_dir()
         if reading.result is not None or config_dir is None:
@@ -88,19 +98,16 @@ class ProcessRun:
     async def _ended(self) -> bool:
         """Wait until nothing of the run lives; whether it had to be killed for being overdue."""
         waits_since = time.monotonic()
-        while not self.directory.has_ended():
-            started = self.directory.started()
-            # A supervisor that is gone may have written its last file after we looked.
+        while not (sight := await asyncio.to_thread(self._look)).has_ended:
+            started = sight.started
             if started is None:
-                if not self.directory.is_locked():
+                if not sight.lives:
                     return False
                 if time.monotonic() - waits_since > _START_SECONDS:
                     await self._kill(started)
                     return False
                 await asyncio.sleep(_LOOK_SECONDS)
-            elif not self._supervisor_lives(started):
-                if self.directory.has_ended():
-                    return False
+            elif not sight.lives:
                 await self._kill(started)
                 return False
             elif (left := started.monotonic + self._patience - time.monotonic()) <= 0:
@@ -109,6 +116,14 @@ class ProcessRun:
             else:
                 await started.supervisor.wait(min(left, _WAIT_SECONDS))
         return False
+
+    def _look(self) -> _Sight:
+        if self.directory.has_ended():
+            return _Sight(has_ended=True, started=None, lives=False)
+        started = self.directory.started()
+        lives = self.directory.is_locked() if started is None else self._supervisor_lives(started)
+        # A supervisor that is gone may have written its last file after we looked.
+        return _Sight(not lives and self.directory.has_ended(), started, lives)
 
     def _supervisor_lives(self, started: Started) -> bool:
         if started.supervisor.start_time is None:  # a system without /proc
@@ -121,14 +136,17 @@ class ProcessRun:
         """
         until, nothing_seen = time.monotonic() + _KILL_SECONDS, 0
         while nothing_seen < 2 and time.monotonic() < until:
-            left = await asyncio.to_thread(self._left, started)
-            nothing_seen = 0 if left or self.directory.is_locked() else nothing_seen + 1
-            if started is not None:
-                started.cli.kill_group()  # for systems without /proc
-            for pid in left:
-                kill(pid)
+            was_left = await asyncio.to_thread(self._kill_what_is_left, started)
+            nothing_seen = 0 if was_left else nothing_seen + 1
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _left(self, started: Started | None) -> frozenset[int]:
+    def _kill_what_is_left(self, started: Started | None) -> bool:
+        """Whether something was."""
         leader = started.cli.pid if started is not None and started.cli.is_alive() else None
-        return belonging(self.directory.lock, LOCK_FD, self.directory.mark, leader)
+        left = belonging(self.directory.lock, LOCK_FD, self.directory.mark, leader)
+        was_left = bool(left) or self.directory.is_locked()
+        if started is not None:
+            started.cli.kill_group()  # for systems without /proc
+        for pid in left:
+            kill(pid)
+        return was_left

@@ -22,6 +22,7 @@ from pool.claude.binary.auth import AuthStatus, auth_status
 from pool.claude.binary.login import login_expires_at
 from pool.claude.binary.models import offered_models
 from pool.claude.launch.command import argv, files, input_lines, prompt_uuid
+from pool.claude.launch.directories import make_private
 from pool.claude.launch.image_store import occupy
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.ending import Ending
@@ -72,18 +73,11 @@ class ProcessRunner:
         """
         directory = RunDirectory(self._runs_dir, launch.run_id)
         try:
-            command = argv(launch, await self._executable(), directory.path)
+            executable = await self._executable()
         except ConfigError as error:
             return self._run(launch, directory, _never(str(error)))
-        why = None if directory.exists() else await asyncio.to_thread(_unfit, environment)
-        if why is not None:
-            unfit = _never(f"its config_dir cannot be written: {why}", is_unfit=True)
-            return self._run(launch, directory, unfit)
-        # What the CLI keeps beside its transcripts would outlive the run elsewhere.
-        name, _, value = directory.mark.partition("=")
-        own = {**environment, "CLAUDE_CODE_TMPDIR": str(directory.path), name: value}
-        problem = await asyncio.to_thread(self._spawn, directory, launch, command, own)
-        return self._run(launch, directory, None if problem is None else _never(problem))
+        never = await asyncio.to_thread(self._started, directory, launch, executable, environment)
+        return self._run(launch, directory, never)
 
     @cached_property
     def place(self) -> str:
@@ -117,6 +111,7 @@ class ProcessRunner:
 
     async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Ask for the models that the CLI offers; see ``Runner``."""
+        await asyncio.to_thread(make_private, environment)
         return await offered_models(await self._executable(), environment)
 
     def copy_session(
@@ -128,6 +123,7 @@ class ProcessRunner:
 
     def install_session(self, environment: Mapping[str, str], copy: SessionCopy) -> None:
         """Put a session where the CLI finds it; see ``Runner``."""
+        make_private(environment)
         install_session(Path(environment["CLAUDE_CONFIG_DIR"]), copy)
 
     def remove_session(self, environment: Mapping[str, str], session_id: str) -> None:
@@ -168,10 +164,31 @@ class ProcessRunner:
         return self._run(launch, directory, None) if directory.exists() else None
 
     async def _status(self, environment: Mapping[str, str]) -> AuthStatus:
+        await asyncio.to_thread(make_private, environment)
         return await auth_status(await self._executable(), environment)
 
     def _run(self, launch: Launch, directory: RunDirectory, never: Ending | None) -> ProcessRun:
         return ProcessRun(launch, directory, grace_seconds=self._grace_seconds, never_started=never)
+
+    def _started(
+        self,
+        directory: RunDirectory,
+        launch: Launch,
+        executable: Path,
+        environment: Mapping[str, str],
+    ) -> Ending | None:
+        """Start the CLI, unless it was before; how it ended, where that was before it began. All
+        that touches disk and processes at the start, in one hop to a thread.
+        """
+        make_private(environment)
+        why = None if directory.exists() else _unfit(environment)
+        if why is not None:
+            return _never(f"its config_dir cannot be written: {why}", is_unfit=True)
+        # What the CLI keeps beside its transcripts would outlive the run elsewhere.
+        name, _, value = directory.mark.partition("=")
+        own = {**environment, "CLAUDE_CODE_TMPDIR": str(directory.path), name: value}
+        problem = self._spawn(directory, launch, argv(launch, executable, directory.path), own)
+        return None if problem is None else _never(problem)
 
     def _spawn(
         self,
@@ -255,13 +272,9 @@ def _never(problem: str, *, is_unfit: bool = False) -> Ending:
 
 
 def _unfit(environment: Mapping[str, str]) -> str | None:
-    """Why a run's sessions could not be kept; a directory that is not there yet is made."""
+    """Why a run's sessions could not be kept."""
     named = environment.get("CLAUDE_CONFIG_DIR")
-    if not named:
-        return None
-    with suppress(OSError):
-        Path(named).mkdir(mode=0o700, parents=True, exist_ok=True)
-    return why_not_writable(Path(named))
+    return why_not_writable(Path(named)) if named else None
 
 
 def _unnamed_file(content: bytes) -> int:

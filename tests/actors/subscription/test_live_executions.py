@@ -1,22 +1,39 @@
-"""What one execution costs its subscription: commits and reads."""
+"""What one execution costs its subscription: commits, reads, and no wait of the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
-from localpool import FakeRunner, LocalPool, completed, spec
+from localpool import NOON, FakeRunner, LocalPool, LonelyPeers, completed, spec
 
+from actors.interfaces.messages import Started
+from actors.runtime.factory import _dependencies
 from actors.subscription.subscription import Subscription
-from pool.executions.execution import Execution, ExecutionStatus
-from pool.executions.progress import Ended
+from pool.claude.process.spawner import ProcessRunner
+from pool.config import Config
+from pool.executions.execution import Execution, ExecutionStatus, Intent
+from pool.executions.progress import Ended, Event
 from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
+from pool.storage.sqlite import SqliteStores
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
+CLI = f"""#!/bin/sh
+case "$1" in --version) echo "2.1.330 (Claude Code)"; exit 0;; esac
+echo '{{"type":"system","subtype":"init","session_id":"{SESSION}"}}'
+echo '{{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"fine",\
+"total_cost_usd":0.0006,"modelUsage":{{"m":{{"inputTokens":100,"costUSD":0.0006}}}}}}'
+"""
 
 
 def ask(**of: object) -> ExecutionRequest:
@@ -160,3 +177,150 @@ async def test_who_reads_along_sees_the_end_without_reading_the_row_again(
     assert isinstance(page.events[-1].progress, Ended)
     assert page.events[-1].progress.execution.result == "the end"
     assert counted.reads == []
+
+
+# The event loop
+
+
+class Witness:
+    """Sees calls of this thread that touch disk or processes, and so may block it."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._thread: int | None = None
+        sys.addaudithook(self._heard)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        self._thread = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._thread = None
+
+    def saw(self, call: str, path: object) -> None:
+        # What /proc shows comes from memory.
+        if threading.get_ident() == self._thread and not str(path).startswith("/proc/"):
+            self.calls.append(f"{call} {path}")
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" or event.startswith(("os.", "shutil.", "fcntl.", "subprocess.")):
+            self.saw(event, arguments[0] if arguments else "")
+
+
+@pytest.fixture(scope="module")
+def only_witness() -> Witness:
+    """An audit hook stays for good: there is one."""
+    return Witness()
+
+
+@pytest.fixture
+def witness(only_witness: Witness, monkeypatch: pytest.MonkeyPatch) -> Witness:
+    for name in ("stat", "lstat", "access"):
+        original = getattr(os, name)
+
+        def spied(
+            path: Any, *args: Any, _name: str = name, _call: Any = original, **of: Any
+        ) -> Any:
+            only_witness.saw(f"os.{_name}", path)
+            return _call(path, *args, **of)
+
+        monkeypatch.setattr(os, name, spied)
+    only_witness.calls.clear()
+    return only_witness
+
+
+async def no_models(*_: object) -> dict[str, str]:
+    return {}
+
+
+async def no_login(*_: object) -> None:
+    return None
+
+
+@pytest.fixture
+async def subscription(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Subscription]:
+    """As it is made for the pool, with a CLI that answers at once and is asked nothing beside."""
+    monkeypatch.setattr(ProcessRunner, "models", no_models)
+    monkeypatch.setattr(ProcessRunner, "login_expires_at", no_login)
+    cli = tmp_path / "claude"
+    cli.write_text(CLI, encoding="utf-8")
+    cli.chmod(0o700)
+    data, roots = tmp_path / "data", [str(tmp_path)]
+    config = Config.model_validate(
+        {
+            "pool": {"data_dir": str(data)},
+            "claude": {"path": str(cli)},
+            "agents": {"roots": roots},
+        }
+    )
+    home = data / "subscriptions" / "sub1"
+    ledger = await SqliteStores(data).open_ledger("sub1")
+    of_the_pool = _dependencies("sub1", config, home, LonelyPeers())
+    made = await Subscription.activate(spec("sub1", credential=None), ledger, of_the_pool)
+    yield made
+    await made.close()
+
+
+async def started(subscription: Subscription, number: int, request: ExecutionRequest) -> str:
+    intent = Intent(
+        execution_id=f"exec_{number:028}",
+        request=request,
+        session_id=f"634fbb1e-4256-459f-9794-{number:012}",
+        resumes=False,
+        model="m",
+        timeout_seconds=60,
+        reserved_nano_usd=0,
+        routing=Routing(score=1, reason="the only one"),
+        created_at=NOON,
+        grant={"working_directories": ["/"]},
+    )
+    assert isinstance(await subscription.start(intent), Started)
+    return intent.execution_id
+
+
+async def executed(subscription: Subscription, number: int, request: ExecutionRequest) -> Execution:
+    return await subscription.result(await started(subscription, number, request), 30)
+
+
+async def followed(subscription: Subscription, number: int) -> list[Event]:
+    id_, events, cursor = await started(subscription, number, ask(stream=True)), list[Event](), None
+    while not events or not isinstance(events[-1].progress, Ended):
+        page = await subscription.progress(id_, cursor, 30)
+        events += page.events
+        cursor = page.cursor
+    return events
+
+
+async def test_nothing_on_the_way_of_an_execution_waits_for_a_disk_on_the_event_loop(
+    subscription: Subscription, witness: Witness, tmp_path: Path
+) -> None:
+    request = ask(agent={"working_directory": str(tmp_path)})
+    await executed(subscription, 1, request)  # modules are loaded by the first one
+
+    with witness.watching():
+        ended = await executed(subscription, 2, request)
+
+    assert ended.result == "fine"
+    assert witness.calls == []
+
+
+async def test_nor_does_reading_along(subscription: Subscription, witness: Witness) -> None:
+    await followed(subscription, 1)
+
+    with witness.watching():
+        events = await followed(subscription, 2)
+
+    assert isinstance(events[-1].progress, Ended)
+    assert witness.calls == []
+
+
+async def test_what_taking_a_slot_needs_of_the_disk_was_read_before_the_first_one_asks(
+    subscription: Subscription, witness: Witness
+) -> None:
+    with witness.watching():
+        await executed(subscription, 1, ask())
+
+    assert [call for call in witness.calls if call.endswith("/place")] == []

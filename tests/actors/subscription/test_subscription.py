@@ -531,7 +531,7 @@ async def test_what_has_to_wait_again_after_a_restart_is_listed_among_what_waits
     runner.hold = True
     began = {(await pool.client.start(ask(str(n)))).id for n in range(2)}
     for run in await runner.wait_for_runs(2):
-        run.discard()  # as if no process had been started for it
+        await run.discard()  # as if no process had been started for it
 
     await pool.client.change("sub1", SubscriptionChange(max_concurrent=1))
     await pool.restart("sub1")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pool.claude.launch.directories import resolved
+from pool.claude.launch.directories import make_private, resolved
 from pool.errors import InvalidRequest
 from pool.executions.permissions import AgentSettings, Grant
 
@@ -18,6 +18,24 @@ def root(tmp_path: Path) -> Path:
 
 def granted(*directories: Path) -> Grant:
     return Grant(working_directories=directories)
+
+
+def test_home_and_config_directory_are_made_for_their_user_alone(tmp_path: Path) -> None:
+    home, config = tmp_path / "home", tmp_path / "seat" / "claude"
+    environment = {"HOME": str(home), "CLAUDE_CONFIG_DIR": str(config)}
+
+    make_private(environment)
+    make_private(environment)
+
+    assert {path.stat().st_mode & 0o777 for path in (home, config)} == {0o700}
+
+
+def test_what_cannot_be_made_is_left_to_the_run_that_needs_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    make_private({"HOME": str(tmp_path / "file" / "home"), "CLAUDE_CONFIG_DIR": ""})
+
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_granted_directory_below_a_root_is_taken(root: Path) -> None:

@@ -364,7 +364,7 @@ async def test_a_stop_is_first_asked_for_on_stdin(cli: Any, runner: Any) -> None
     run = await runner(cli(polite)).start(a_launch(), ENVIRONMENT)
     await begun(run)
 
-    run.stop()
+    await run.stop()
 
     assert isinstance(await bounded(run.outcome()), Completed)
     assert '"interrupt"' in (run.directory.path / "stderr").read_text()
@@ -376,8 +376,8 @@ async def test_a_stopped_run_was_interrupted(cli: Any, runner: Any) -> None:
     pid = await begun(run)
 
     assert os.getsid(pid) != os.getsid(0)  # what ends the starter's session leaves the run alone
-    run.stop()
-    run.stop()
+    await run.stop()
+    await run.stop()
 
     assert (await failure(run)).kind is FailureKind.INTERRUPTED
     assert not lives(pid)
@@ -483,7 +483,7 @@ async def test_a_run_that_was_found_can_be_stopped(cli: Any, runner: Any) -> Non
     await begun(run)
 
     found = runner(path).find(a_launch())
-    found.stop()
+    await found.stop()
 
     assert (await failure(found)).kind is FailureKind.INTERRUPTED
 
@@ -497,7 +497,7 @@ async def test_a_discarded_run_is_not_found_any_more(cli: Any, runner: Any) -> N
     run = await runs.start(a_launch(), ENVIRONMENT)
     await bounded(run.outcome())
 
-    run.discard()
+    await run.discard()
 
     assert runs.find(a_launch()) is None
 
@@ -522,7 +522,7 @@ async def test_a_stop_before_the_start_starts_nothing(cli: Any, runner: Any) -> 
     lock = os.open(runs._runs_dir / "exec_1" / "lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
     run = runs.find(a_launch())
-    run.stop()
+    await run.stop()
     try:
         nothing = os.open(os.devnull, 0)
         runs._supervise(run.directory, a_launch(), ("claude",), ENVIRONMENT, nothing, lock)
