@@ -144,10 +144,24 @@ MUTANTS = (
         tests=("tests/pool/claude/outcome/test_conclude.py",),
     ),
     Mutant(
+        name="a request is kept before its document loses it",
+        file="pool/storage/sqlite/executions.py",
+        guard="        return _replaced(db, row, columns)\n",
+        without="        return False\n",
+        tests=("tests/contracts/test_ledger_contract.py", "-k", "sqlite and earlier_release"),
+    ),
+    Mutant(
+        name="a request is written once",
+        file="pool/storage/rows.py",
+        guard="document(row, without=_REQUEST)",
+        without="document(row)",
+        tests=("tests/contracts/test_ledger_contract.py", "-k", "sqlite and writes_its_request"),
+    ),
+    Mutant(
         name="executions are adopted",
         file="actors/subscription/live_executions.py",
-        guard="            run = deps.runner.find(await self.launch(row.intent))\n",
-        without="            run = None\n",
+        guard="run = await asyncio.to_thread(deps.runner.find, await self.launch(row.intent))\n",
+        without="run = None\n",
         tests=("tests/actors/subscription/test_subscription.py", "-k", "adopts"),
     ),
     Mutant(
