@@ -1,8 +1,8 @@
 """Bringing a request to a subscription that admits it.
 
-An execution is claimed in the directory before anybody is asked, and noted at the subscription that
-is asked before it is asked; so a dispatch that is repeated ends at the same subscription, and one
-id never runs twice (G3). A session goes to the subscription that holds it. If that cannot serve it,
+An execution is claimed in the directory, and placed at the subscription that is asked, before that
+is asked (``claims``); so a dispatch that is repeated ends at the same subscription, and one id
+never runs twice (G3). A session goes to the subscription that holds it. If that cannot serve it,
 the session is given another home first, and its transcript is fetched from the old one before
 anything runs; so every later turn is sent after it, and its history never forks.
 """
@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from typing import assert_never
 from weakref import WeakValueDictionary
@@ -27,6 +26,7 @@ from actors.interfaces.messages import (
     Started,
 )
 from actors.interfaces.protocols import SubscriptionActors
+from actors.router.claims import Claims, TakenMeanwhile
 from actors.router.keys import KeyRegistry
 from actors.router.placement import (
     Placement,
@@ -45,8 +45,6 @@ from pool.errors import (
     ActorLost,
     Conflict,
     Exhausted,
-    InvalidRequest,
-    KeyReused,
     NotFound,
     PoolError,
     StoreError,
@@ -55,10 +53,9 @@ from pool.errors import (
 from pool.executions.execution import Execution, Intent
 from pool.executions.request import ExecutionRequest, request_digest
 from pool.executions.routing_record import Routing
-from pool.executions.session import SessionHome
 from pool.routing.model_catalogue import Catalogue, catalogue
 from pool.routing.ranking import Ranking, RoutingPolicy, explained, rank
-from pool.storage.protocol import Claim, Directory
+from pool.storage.protocol import Claim, Directory, NewClaim
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.values import Value
 
@@ -88,7 +85,7 @@ class Dispatcher:
         settings: DispatchSettings,
         clock: Callable[[], datetime],
     ) -> None:
-        self._directory = directory
+        self._claims = Claims(directory)
         self._actors = actors
         self._reports = reports
         self._keys = keys
@@ -108,25 +105,47 @@ class Dispatcher:
         """
         request = await self._checked(dispatch.request)
         dispatch = dispatch.model_copy(update={"request": request})
-        home = await self._home(request)
-        claim = await self._claim(dispatch)
-        order = Placement(
-            dispatch.model_copy(update={"execution_id": claim.execution_id}),
-            session_id_of(request, claim.execution_id),
-            home,
+        digest = request_digest(request)
+        with suppress(TakenMeanwhile):
+            return await self._dispatched(dispatch, digest)
+        return await self._dispatched(dispatch, digest)  # where the other router has it
+
+    async def _dispatched(self, dispatch: Dispatch, digest: str) -> Execution:
+        """Dispatch what nobody else in this router dispatches meanwhile, by whatever name.
+
+        Neither the claim nor the session's home is read a second time. What was claimed before and
+        handed on since is told by ``Claims.settle_on``. The home is read under the session's lock,
+        which other dispatches and handoffs that move it hold, too; and rebalancing leaves the
+        transcript where it is until a later turn fetches it.
+        """
+        async with self._alone("key", dispatch.scoped_key or dispatch.execution_id):
+            claim = await self._claims.known(dispatch, digest)
+            id_ = dispatch.execution_id if claim is None else claim.execution_id
+            session_id = session_id_of(dispatch.request, id_)
+            async with self._alone("execution", id_), self._alone("session", session_id):
+                order = Placement(
+                    dispatch.model_copy(update={"execution_id": id_}),
+                    session_id,
+                    await self._claims.home(dispatch.request),
+                    wanted=NewClaim(
+                        execution_id=id_,
+                        key=dispatch.scoped_key,
+                        digest=digest,
+                        at=dispatch.created_at,
+                        session_id=session_id,
+                    ),
+                )
+                await self._hear(order)
+                return await self._admitted(order, claim)
+
+    async def _admitted(self, order: Placement, claim: Claim | None) -> Execution:
+        """Place an order as its caller's key lets it run."""
+        return await self._keys.admitted(
+            order.dispatch,
+            lambda permit: self._place(order.under(permit), claim),
+            runs_as=self._runs_as(order.request),
+            home=order.home.subscription_id if order.home else None,
         )
-        await self._hear(order)
-        at_home = None if home is None else home.subscription_id
-        async with (
-            self._alone(claim.execution_id),
-            self._alone(order.session_id),
-            self._keys.admitted(
-                dispatch.caller, claim.execution_id, request, self._runs_as(request), at_home
-            ) as permit,
-        ):
-            # Whoever was before us may have moved the session.
-            order = replace(order, home=await self._home(request))
-            return await self._place(order.under(permit), await self._as_it_stands(claim))
 
     async def hand_off(self, handoff: HandoffRequest) -> HandedOff | NotTaken:
         """Find another subscription for an execution that its owner cannot serve.
@@ -135,11 +154,33 @@ class Dispatcher:
         that it is its owner's.
         """
         intent, owner = handoff.intent, handoff.subscription_id
-        claim = await self._directory.locate(intent.execution_id)
-        if claim is None:  # forgotten, by a retention that is shorter than a run
-            return NotTaken(reasons="it is not in the directory any more", retry_at=None)
+        self._reports.remember(handoff.report)
+        async with (
+            self._alone("execution", intent.execution_id),
+            self._alone("session", intent.session_id),
+        ):
+            claim = await self._claims.standing(intent.execution_id)
+            if claim is None:  # forgotten, by a retention that is shorter than a run
+                return NotTaken(reasons="it is not in the directory any more", retry_at=None)
+            order = await self._handed_off(handoff)
+            await self._hear(order)
+            try:
+                execution = await self._place(order, claim)
+            except (ActorLost, StoreError):
+                raise  # nobody has said no: it is asked again
+            except PoolError as error:
+                await self._claims.give_back(order, owner)
+                return NotTaken(
+                    reasons=str(error),
+                    retry_at=error.retry_at if isinstance(error, Exhausted) else None,
+                    others=why_not_others(order, self._rank(order, order.barred)),
+                )
+        return HandedOff(subscription_id=execution.subscription_id)
+
+    async def _handed_off(self, handoff: HandoffRequest) -> Placement:
+        """What its owner hands on, as an order that its earlier owners do not get."""
+        intent = handoff.intent
         reads = intent.forks or (intent.session_id if intent.resumes else None)
-        home = await self._directory.session_home(reads) if reads else None
         dispatch = Dispatch(
             execution_id=intent.execution_id,
             request=intent.request,
@@ -148,31 +189,17 @@ class Dispatcher:
             created_at=intent.created_at,
             trace=intent.trace,
         )
-        owners = (*intent.earlier_owners, owner)
-        barred = {each: tried(each, handoff) for each in owners}
-        order = Placement(
-            *(dispatch, intent.session_id, home, barred, handoff.attempts, owners),
+        owners = (*intent.earlier_owners, handoff.subscription_id)
+        return Placement(
+            dispatch,
+            intent.session_id,
+            await self._claims.home_of(reads),
+            barred={each: tried(each, handoff) for each in owners},
+            attempts=handoff.attempts,
+            owners=owners,
             may_wait=handoff.may_wait,
             key=await self._keys.key_of(intent.caller),
         )
-        self._reports.remember(handoff.report)
-        await self._hear(order)
-        async with self._alone(intent.execution_id), self._alone(intent.session_id):
-            if reads is not None:
-                order = replace(order, home=await self._directory.session_home(reads))
-            claim = await self._as_it_stands(claim)
-            try:
-                execution = await self._place(order, claim)
-            except (ActorLost, StoreError):
-                raise  # nobody has said no: it is asked again
-            except PoolError as error:
-                await self._give_back(order, owner)
-                return NotTaken(
-                    reasons=str(error),
-                    retry_at=error.retry_at if isinstance(error, Exhausted) else None,
-                    others=why_not_others(order, self._rank(order, order.barred)),
-                )
-        return HandedOff(subscription_id=execution.subscription_id)
 
     async def route(self, request: ExecutionRequest) -> Routing:
         """Where a request would go now, and why; nothing is claimed, reserved or run.
@@ -180,7 +207,7 @@ class Dispatcher:
         Raises what ``dispatch`` would raise.
         """
         request = await self._checked(request)
-        home = await self._home(request)
+        home = await self._claims.home(request)
         now = self._clock()
         dispatch = Dispatch(execution_id="", request=request, created_at=now)
         order = Placement(dispatch, request.session_id or "", home)
@@ -216,32 +243,6 @@ class Dispatcher:
         settings = self._settings
         return catalogue(settings.default_model, settings.models, self._reports.reports)
 
-    async def _home(self, request: ExecutionRequest) -> SessionHome | None:
-        if request.session_id is None:
-            return None
-        home = await self._directory.session_home(request.session_id)
-        if home is None:
-            raise NotFound("session", request.session_id)
-        wanted = request.subscription_id
-        if wanted not in {None, home.subscription_id} and not request.fork_session:
-            raise InvalidRequest(
-                "subscription_id",
-                f"the session lives on {home.subscription_id!r}: leave subscription_id out",
-            )
-        return home
-
-    async def _claim(self, dispatch: Dispatch) -> Claim:
-        digest = request_digest(dispatch.request)
-        claim = await self._directory.claim(
-            execution_id=dispatch.execution_id,
-            digest=digest,
-            now=dispatch.created_at,
-            key=dispatch.scoped_key,
-        )
-        if claim.digest != digest:
-            raise KeyReused(dispatch.idempotency_key or dispatch.execution_id, claim.execution_id)
-        return claim
-
     async def _hear(self, order: Placement) -> None:
         """Wait, within bounds, until there is somebody to choose from."""
         only = first_heard(order)
@@ -250,21 +251,18 @@ class Dispatcher:
             await self._reports.await_all()  # one that was not heard of yet may take it
 
     @asynccontextmanager
-    async def _alone(self, id_: str) -> AsyncIterator[None]:
-        """One dispatch of an execution, or a session, at a time: while one has been refused here
-        and asks there, a second one must not be admitted here.
+    async def _alone(self, kind: str, id_: str) -> AsyncIterator[None]:
+        """One dispatch of a key, an execution or a session at a time: while one has been refused
+        here and asks there, a second one must not be admitted here. In this order, where several
+        are needed.
         """
-        lock = self._locks.setdefault(id_, asyncio.Lock())
+        lock = self._locks.setdefault(f"{kind} {id_}", asyncio.Lock())
         async with lock:
             yield
 
-    async def _as_it_stands(self, claim: Claim) -> Claim:
-        """The claim as whoever was here before has left it."""
-        return await self._directory.locate(claim.execution_id) or claim
-
     # -- where it goes ---------------------------------------------------------------------------
 
-    async def _place(self, order: Placement, claim: Claim) -> Execution:
+    async def _place(self, order: Placement, claim: Claim | None) -> Execution:
         """Ask one subscription after the other; the one that was asked before comes first."""
         known = await self._known_elsewhere(order, claim)
         if known is not None:
@@ -273,14 +271,14 @@ class Dispatcher:
         surprises = 0
         while True:
             ranking = self._rank(order, refusals)
-            asked = claim.subscription_id if surprises == 0 else None
+            asked = claim.subscription_id if claim is not None and surprises == 0 else None
             target = target_of(order, ranking, asked, refusals)
             may_wait = surprises >= MOST_SURPRISES or not ranking.has_free_slot(target)
             if may_wait and not order.may_wait:
                 raise nobody_takes(order, ranking)
             with self._sending_to(target):
-                order, claim = await self._settle_on(target, order, claim)
-                if target != claim.subscription_id:  # another router has decided otherwise
+                order, claim = await self._claims.settle_on(target, order, claim)
+                if claim is None or target != claim.subscription_id:  # another router decided
                     refusals = dict(order.barred)
                     continue
                 intent = self._intent(target, order, ranking)
@@ -299,63 +297,17 @@ class Dispatcher:
                 case never:
                     assert_never(never)
 
-    async def _known_elsewhere(self, order: Placement, claim: Claim) -> Execution | None:
+    async def _known_elsewhere(self, order: Placement, claim: Claim | None) -> Execution | None:
         """An execution that was brought where its session lived then, and lives no more."""
-        asked, home = claim.subscription_id, order.home
+        asked, home = None if claim is None else claim.subscription_id, order.home
         if asked is None or asked in order.barred or not order.resumes or home is None:
             return None
         if home.subscription_id == asked:
             return None
         try:
-            return await self._actors.subscription(asked).result(claim.execution_id, 0)
+            return await self._actors.subscription(asked).result(order.dispatch.execution_id, 0)
         except NotFound as error:
             raise Conflict("its session was moved while it was on its way: send it anew") from error
-
-    async def _settle_on(
-        self, target: str, order: Placement, claim: Claim
-    ) -> tuple[Placement, Claim]:
-        """Note that ``target`` is asked, and that the session lives there."""
-        before = claim.subscription_id
-        if before == target:
-            return order, claim
-        if order.resumes and order.home is not None and order.home.subscription_id != target:
-            home = await self._directory.move_session(
-                order.session_id,
-                instead_of=order.home.subscription_id,
-                subscription_id=target,
-                with_history=True,
-            )
-            if home is None:
-                raise NotFound("session", order.session_id)
-            order = replace(order, home=home)
-            if home.subscription_id != target:  # another router has moved it elsewhere
-                return order, claim
-        elif before is not None and not order.resumes:
-            await self._directory.move_session(
-                order.session_id, instead_of=before, subscription_id=target, with_history=False
-            )
-        claim = await self._directory.place(
-            claim.execution_id, target, order.session_id, instead_of=before
-        )
-        return order, claim
-
-    async def _give_back(self, order: Placement, owner: str) -> None:
-        """Let the directory say again that an execution is its owner's, and its session too."""
-        claim = await self._directory.locate(order.dispatch.execution_id)
-        if claim is not None and claim.subscription_id != owner:
-            await self._directory.place(
-                claim.execution_id, owner, order.session_id, instead_of=claim.subscription_id
-            )
-        if order.resumes and order.home is not None and order.home.subscription_id != owner:
-            return  # it went elsewhere before, by another turn
-        home = await self._directory.session_home(order.session_id)
-        if home is not None and home.subscription_id != owner:
-            await self._directory.move_session(
-                order.session_id,
-                instead_of=home.subscription_id,
-                subscription_id=owner,
-                with_history=order.resumes,
-            )
 
     @contextmanager
     def _sending_to(self, subscription_id: str) -> Iterator[None]:

@@ -1,20 +1,21 @@
 """The keyring: who may call, and what each caller's key lets a request do.
 
-It lives in the router. Before a request is placed, its key is asked; a key that limits something
-holds what the request may cost until that has ended (``reservations``), and one that limits nothing
+It lives in the router. Before a request is placed, its key is asked. Of a key that limits something
+a request holds what it may cost until it has ended (``reservations``); one that limits nothing
 costs no write. A caller that is no key's name (a program inside the cluster, or anybody at a pool
 without keys) is not limited here.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 
+from actors.interfaces.messages import Dispatch
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.reservations import Reservations
 from pool.errors import Conflict, InvalidRequest, KeyEnded, NotPermitted
+from pool.executions.execution import Execution
 from pool.executions.permissions import Grant
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import (
@@ -33,9 +34,17 @@ from pool.keys.api_keys import (
     shown_key,
     verify,
 )
-from pool.keys.quotas import Charge, forbidden, price_limit, reserved_amount, standing
+from pool.keys.quotas import (
+    Charge,
+    Reservation,
+    forbidden,
+    price_limit,
+    reserved_amount,
+    standing,
+)
 from pool.storage.protocol import Directory
 from pool.subscriptions.state import DEFAULT_TYPICAL_NANO_USD
+from pool.telemetry.events import PoolEvent
 from pool.values import Value
 
 
@@ -46,9 +55,15 @@ class Permit(Value):
     grant: Grant | None = None
     """None where no key stands behind the request."""
     key: KeySpec | None = None
+    reservation: Reservation | None = None
+    """What is to be held for it, with its claim."""
 
     def covers_subscription(self, subscription_id: str) -> bool:
         return self.key is None or self.key.covers_subscription(subscription_id)
+
+
+Place = Callable[[Permit], Awaitable[Execution]]
+"""Brings a request to a subscription."""
 
 
 class KeyRegistry:
@@ -157,34 +172,38 @@ class KeyRegistry:
 
     # -- requests --------------------------------------------------------------------------------
 
-    @asynccontextmanager
     async def admitted(
         self,
-        caller: str,
-        execution_id: str,
-        request: ExecutionRequest,
+        dispatch: Dispatch,
+        place: Place,
+        *,
         runs_as: frozenset[str] = frozenset(),
         home: str | None = None,
-    ) -> AsyncIterator[Permit]:
-        """What a caller's key lets a request do, for the time in which it is placed. Its model, or
-        that of requests without one, stands for ``runs_as``, if it is an alias.
+    ) -> Execution:
+        """Have a request placed as its caller's key lets it run. Its model, or that of requests
+        without one, stands for ``runs_as``, if it is an alias; its session lives at ``home``.
 
-        Raises ``KeyEnded``, ``NotPermitted`` naming the field, or a ``KeyLimited``; then nothing is
-        reserved. An execution that was admitted before is admitted again, and takes nothing more.
-        Where placing it fails and it is nowhere, its reservation is given back.
+        Raises ``KeyEnded``, ``NotPermitted`` naming the field, or what ``place`` raises: with the
+        reservation of its permit it claims the execution. One that was admitted before is admitted
+        again, and takes nothing more. Where placing it fails and it is nowhere, its reservation is
+        given back; else that is settled when it ends.
         """
-        key_id, key = await self._found(caller)
+        request = dispatch.request
+        key_id, key = await self._found(dispatch.caller)
         if key is None:
-            yield Permit(request=request)
-            return
+            return await place(Permit(request=request))
         self._check(key, request, runs_as, home)
         permit = Permit(request=_priced(key, request), grant=key.grant, key=key)
         if not key.is_metered:
-            yield permit
-            return
-        charge = self._charge(key_id, key, execution_id, request)
-        async with self._reservations.held(key, charge):
-            yield permit
+            return await place(permit)
+        charge = self._charge(key_id, key, dispatch.execution_id, request)
+        holding = {"reservation": Reservation(charge=charge, key=key)}
+        permit = permit.model_copy(update=holding)
+        return await self._reservations.held(charge, lambda: place(permit))
+
+    def heard(self, event: PoolEvent) -> None:
+        """Settle what has ended as its owner tells, at once."""
+        self._reservations.heard(event)
 
     async def key_of(self, caller: str) -> KeySpec | None:
         """The key of a caller; None for one that is not limited here."""

@@ -19,6 +19,7 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionHome
 from pool.keys.api_keys import KeySpec
 from pool.routing.ranking import RankedCandidate, Ranking
+from pool.storage.protocol import NewClaim
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.model_refusals import ABOUT_A_MODEL
 
@@ -58,6 +59,8 @@ class Placement:
     may_wait: bool = True
     key: KeySpec | None = None
     """The caller's key, where it has one: it may be kept from some subscriptions."""
+    wanted: NewClaim | None = None
+    """What is to be claimed with its first place; None once it is."""
 
     @property
     def request(self) -> ExecutionRequest:
@@ -79,7 +82,13 @@ class Placement:
                 raise InvalidRequest(missing.field, missing.problem)
             return self
         update = {"request": permit.request, "grant": permit.grant}
-        return replace(self, dispatch=self.dispatch.model_copy(update=update), key=permit.key)
+        holds = {"reservation": permit.reservation}
+        return replace(
+            self,
+            dispatch=self.dispatch.model_copy(update=update),
+            key=permit.key,
+            wanted=self.wanted and self.wanted.model_copy(update=holds),
+        )
 
     def ask(self, default_model: str) -> Ask:
         return Ask(

@@ -1,44 +1,38 @@
 """Reservations: what running executions hold of their keys' limits, until they have ended.
 
-A reservation is made in one transaction (``pool.storage.key_store``) before its execution is
-placed. From then on it has a task that waits for the execution's end at its owner, wherever it
-moves, and puts its cost in the reservation's place. A router that comes to life takes up the
-reservations that it finds open; so whatever dies, a cost is counted once, and a reservation is
-given back only where its execution is nowhere.
+A reservation is made in the transaction that claims and places its execution (see
+``pool.storage.protocol.Directory.claim``). From then on it has a task that puts the execution's
+cost in its place. That its end has come is told by the news of the owners, which the router follows
+anyway; then the execution is asked for once, since it alone says what every attempt cost. News may
+be lost with whoever tells it, so a task looks by itself from time to time, too, and a router that
+comes to life takes up the reservations that it finds open. So whatever dies, a cost is counted
+once, and a reservation is given back only where its execution is nowhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import assert_never
 from weakref import WeakValueDictionary
 
 from actors.interfaces.protocols import SubscriptionActors
-from pool.errors import (
-    KeyLimited,
-    NotFound,
-    OverBudget,
-    PoolError,
-    RateLimited,
-    TooManyAtOnce,
-)
+from pool.errors import CommitUnknown, KeyLimited, NotFound, PoolError
 from pool.executions.execution import Execution, ExecutionStatus
-from pool.keys.api_keys import KeySpec
-from pool.keys.quotas import Charge, LimitCause, Limited, Settled
+from pool.keys.quotas import Charge, Settled
 from pool.money import nano_usd
 from pool.storage.protocol import Directory
+from pool.telemetry.events import PoolEvent, PoolEventKind
 from pool.usage.blocks import block_at
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 30.0
-"""How long an owner is asked to wait for an execution's end."""
-PAUSE_SECONDS = 0.5
-"""Between two polls: an execution on its way to another subscription answers at once."""
+LOOK_SECONDS = 30.0
+"""Between two looks at an execution of which nothing is told: news is lost only with an owner or a
+router that dies."""
 RETRY_SECONDS = 2.0
 """After an owner or a store that did not answer."""
 LONGEST_HOLD = timedelta(days=2)
@@ -58,22 +52,24 @@ class Reservations:
         actors: SubscriptionActors,
         clock: Callable[[], datetime],
         *,
-        poll_seconds: float = POLL_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
         nowhere_seconds: float = NOWHERE_SECONDS,
     ) -> None:
         self._directory = directory
         self._store = directory.keys
         self._actors = actors
         self._clock = clock
-        self._poll_seconds = poll_seconds
+        self._look_seconds = look_seconds
         self._nowhere_seconds = nowhere_seconds
         self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+        """Set when something was told of an execution, for as long as somebody cares."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def recover(self) -> None:
         """Take up what earlier activations left open."""
         for charge in await self._store.open_charges():
-            self._await_end(charge)
+            self._await_end(charge, None, self._news_of(charge.execution_id))
 
     async def close(self) -> None:
         """Leave what is open to the next activation."""
@@ -82,28 +78,30 @@ class Reservations:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    @asynccontextmanager
-    async def held(self, key: KeySpec, charge: Charge) -> AsyncIterator[None]:
-        """Hold what an execution may cost, for the time in which it is placed and until it ends.
+    def heard(self, event: PoolEvent) -> None:
+        """Look at what has ended, as its owner tells; and at everything where news was lost."""
+        if event.kind is PoolEventKind.GAP:
+            for news in self._news.values():
+                news.set()
+        elif event.kind is PoolEventKind.EXECUTION_ENDED and event.execution_id is not None:
+            self._news_of(event.execution_id).set()
 
-        Raises a ``KeyLimited`` where the limits leave no room; then nothing is held. One that is
-        held or settled already takes nothing more. Where placing it fails and it is nowhere, what
-        it held is given back.
+    async def held(self, charge: Charge, place: Callable[[], Awaitable[Execution]]) -> Execution:
+        """Place an execution with its reservation, and see to it that this is settled.
+
+        Raises what ``place`` does. Where that fails and the execution is nowhere, nothing is held
+        any more.
         """
         async with self._alone(charge.execution_id):
+            news = self._news_of(charge.execution_id)  # it may end before its owner answers
             try:
-                await self._reserve(key, charge)
-                yield
+                execution = await place()
             except BaseException as error:
                 if not await self._came_to_nothing(charge, error):
-                    self._await_end(charge)
+                    self._await_end(charge, None, news)
                 raise
-            self._await_end(charge)
-
-    async def _reserve(self, key: KeySpec, charge: Charge) -> None:
-        refusal = await self._store.reserve(charge, key)
-        if refusal is not None:
-            raise _limited(key.name, charge.execution_id, refusal)
+            self._await_end(charge, execution, news)
+            return execution
 
     @asynccontextmanager
     async def _alone(self, execution_id: str) -> AsyncIterator[None]:
@@ -115,43 +113,61 @@ class Reservations:
         """Whether, after an error, nothing runs and nothing is held any more; surely so."""
         if isinstance(error, KeyLimited):
             return True
-        if not isinstance(error, PoolError) or charge.execution_id in self._waiting:
+        is_known = isinstance(error, PoolError) and not isinstance(error, CommitUnknown)
+        if not is_known or charge.execution_id in self._waiting:
             return False
         try:
-            if await self._found(charge.execution_id, 0) is not None:
-                return False
-            await self._store.release(charge.execution_id)
+            return await self._was_given_back(charge.execution_id)
         except PoolError:
             return False
+
+    async def _was_given_back(self, execution_id: str) -> bool:
+        """Give back what an execution holds that is nowhere; False where it is somewhere."""
+        if await self._found(execution_id) is not None:
+            return False
+        await self._store.release(execution_id)
         return True
 
-    def _await_end(self, charge: Charge) -> None:
-        """See to it that a reservation is settled."""
+    def _news_of(self, execution_id: str) -> asyncio.Event:
+        """Of an execution that nobody cares for, an event that nobody sees."""
+        return self._news.setdefault(execution_id, asyncio.Event())
+
+    def _await_end(self, charge: Charge, execution: Execution | None, news: asyncio.Event) -> None:
+        """See to it that a reservation is settled. ``execution`` is as it was placed, None where it
+        has to be looked for.
+        """
         execution_id = charge.execution_id
         if execution_id in self._waiting:
             return
-        task = asyncio.create_task(self._settle(charge), name=f"settles {execution_id}")
+        settling = self._settle(charge, execution, news)
+        task = asyncio.create_task(settling, name=f"settles {execution_id}")
         self._waiting[execution_id] = task
         task.add_done_callback(lambda _: self._waiting.pop(execution_id, None))
 
-    async def _settle(self, charge: Charge) -> None:
-        """Wait until an execution has ended, and put its cost in the place of its reservation."""
+    async def _settle(
+        self, charge: Charge, execution: Execution | None, news: asyncio.Event
+    ) -> None:
+        """Put an execution's cost in the place of its reservation, once it has ended."""
         seen = asyncio.get_running_loop().time()
         while True:
             try:
-                execution = await self._found(charge.execution_id, self._poll_seconds)
+                execution = execution or await self._found(charge.execution_id)
                 if execution is not None:
                     seen = asyncio.get_running_loop().time()
                 if await self._is_over(charge, execution, seen):
                     return
-                pause = PAUSE_SECONDS
+                pause = self._look_seconds
             except PoolError as error:
                 pause = RETRY_SECONDS
                 log.warning(
                     "reservation waits",
                     extra={"execution_id": charge.execution_id, "problem": str(error)},
                 )
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await news.wait()
+            news.clear()  # what is told while it is looked for is looked at again
+            execution = None
 
     async def _is_over(self, charge: Charge, execution: Execution | None, seen: float) -> bool:
         """Settle or release a reservation where its time has come."""
@@ -165,34 +181,18 @@ class Reservations:
         if asyncio.get_running_loop().time() - seen < self._nowhere_seconds:
             return False
         async with self._alone(charge.execution_id):
-            if await self._found(charge.execution_id, 0) is not None:
-                return False
-            await self._store.release(charge.execution_id)
-            return True
+            return await self._was_given_back(charge.execution_id)
 
-    async def _found(self, execution_id: str, wait_seconds: float) -> Execution | None:
-        """An execution, after its end or a while; None where nobody has it."""
+    async def _found(self, execution_id: str) -> Execution | None:
+        """An execution as it is; None where nobody has it."""
         claim = await self._directory.locate(execution_id)
         if claim is None or claim.subscription_id is None:
             return None
         try:
             owner = self._actors.subscription(claim.subscription_id)
-            return await owner.result(execution_id, wait_seconds)
+            return await owner.result(execution_id, 0)
         except NotFound:
             return None
-
-
-def _limited(key: str, execution_id: str, no: Limited) -> KeyLimited:
-    match no.cause:
-        case LimitCause.RATE:
-            error: type[KeyLimited] = RateLimited
-        case LimitCause.CONCURRENCY:
-            error = TooManyAtOnce
-        case LimitCause.DAILY_BUDGET | LimitCause.WEEKLY_BUDGET:
-            error = OverBudget
-        case never:
-            assert_never(never)
-    return error(key, execution_id, no.cause.value, no.detail, no.until)
 
 
 def _settled(execution: Execution, now: datetime) -> Settled:

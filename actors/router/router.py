@@ -39,7 +39,7 @@ from pool.subscriptions.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed
 from pool.telemetry.counters import Figures
-from pool.telemetry.events import EventFilter, PoolEventPage
+from pool.telemetry.events import EventFilter, PoolEvent, PoolEventPage
 from pool.usage.records import UsageRecord
 from pool.values import Value
 
@@ -77,7 +77,7 @@ class Router:
         self._registrations: dict[str, Registration] = {}
         self._tracing = tracing
         self._recorder = PoolRecorder(clock)
-        self._reports = ReportCache(actors, self._recorder.heard)
+        self._reports = ReportCache(actors, self._hear)
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._alerts = AlertMonitor(
             *(directory.outbox, settings.webhooks, settings.alerts, clock),
@@ -231,6 +231,11 @@ class Router:
     ) -> PoolEventPage:
         """What happened after an id, as soon as something did; see ``EventLog.next_page``."""
         return await self._recorder.page(after, wanted, wait_seconds)
+
+    def _hear(self, event: PoolEvent) -> None:
+        """Take over what an owner tells, for those who follow and for what ends with it."""
+        self._recorder.heard(event)
+        self._keys.heard(event)
 
     async def figures(self) -> Figures:
         """What metrics are made of, from memory; nobody is asked and nothing is waited for."""

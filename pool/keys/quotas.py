@@ -18,7 +18,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import assert_never
 
+from pool.errors import KeyLimited, OverBudget, RateLimited, TooManyAtOnce
 from pool.executions.permissions import not_granted
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeyLimits, KeySpec, KeyStanding
@@ -59,6 +61,13 @@ class Charge(Value):
     key_id: str
     amount_nano_usd: int
     at: Instant
+
+
+class Reservation(Value):
+    """A charge that is to be made, and the key whose limits it is judged by."""
+
+    charge: Charge
+    key: KeySpec
 
 
 class Settled(Value):
@@ -220,6 +229,21 @@ def allowed(
         or _over_day(limits, account, amount_nano_usd, now)
         or _over_week(limits, account, amount_nano_usd, now)
     )
+
+
+def limited(reservation: Reservation, no: Limited) -> KeyLimited:
+    """The refusal as the caller is told it."""
+    match no.cause:
+        case LimitCause.RATE:
+            error: type[KeyLimited] = RateLimited
+        case LimitCause.CONCURRENCY:
+            error = TooManyAtOnce
+        case LimitCause.DAILY_BUDGET | LimitCause.WEEKLY_BUDGET:
+            error = OverBudget
+        case never:
+            assert_never(never)
+    name, execution_id = reservation.key.name, reservation.charge.execution_id
+    return error(name, execution_id, no.cause.value, no.detail, no.until)
 
 
 def paced(limits: KeyLimits, account: Account, now: datetime) -> datetime | None:

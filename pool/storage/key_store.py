@@ -1,10 +1,11 @@
 """The protocol of a store of keys: the keys, what they have reserved, and what they have spent.
 
 It lies where the directory lies, and like it may have one owner or be shared by several routers.
-``reserve`` is one transaction: it reads the account, judges it by ``pool.keys.quotas.allowed``, and
-writes the reservation, while nobody else judges or settles for the same key. So budgets hold
-however many ask at once. Every call comes to the same when it is repeated; failures are
-``StoreError``s, and nothing of the call was kept then.
+Reservations are made by ``Directory.claim``, with the claim of their execution: the transaction
+reads the account, judges it by ``pool.keys.quotas.allowed``, and writes the reservation, while
+nobody else judges or settles for the same key. So budgets hold however many ask at once. Every call
+comes to the same when it is repeated; failures are ``StoreError``s, and nothing of the call was
+kept then.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from pool.keys.api_keys import ApiKey, KeyLimits
-from pool.keys.quotas import Account, Charge, HourSpent, Limited, Settled
+from pool.keys.api_keys import ApiKey
+from pool.keys.quotas import Account, Charge, HourSpent, Settled
 from pool.values import Value
 
 
@@ -57,16 +58,8 @@ class KeyStore(Protocol):
         """Oldest first, revoked ones included."""
         ...
 
-    async def reserve(self, charge: Charge, limits: KeyLimits) -> Limited | None:
-        """Hold an amount for an execution, where the limits leave room for it at ``charge.at``.
-
-        None once it is held; an execution that was reserved or settled for before takes nothing
-        more. A refusal writes nothing.
-        """
-        ...
-
     async def release(self, execution_id: str) -> None:
-        """Let go of a reservation whose execution was never placed. A settled one stays."""
+        """Let go of a reservation whose execution is nowhere. A settled one stays."""
         ...
 
     async def settle(self, charge: Charge, settled: Settled) -> None:

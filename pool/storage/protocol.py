@@ -27,6 +27,7 @@ from pool.alerts.thresholds import AlertState
 from pool.executions.execution import ExecutionRow, ExecutionStatus
 from pool.executions.session import SessionHome, SessionMove, SessionTotal
 from pool.keys.api_keys import ApiKey
+from pool.keys.quotas import Reservation
 from pool.limits.windows import RateLimitEvent, Window
 from pool.storage.key_store import KeptCharge, KeyHour, KeyStore
 from pool.storage.paging import Page
@@ -173,6 +174,20 @@ class Ledger(Protocol):
     async def close(self) -> None: ...
 
 
+class NewClaim(Value):
+    """What a request takes in the directory before a subscription is asked to run it."""
+
+    execution_id: str
+    key: str | None = None
+    """The idempotency key, scoped by its caller."""
+    digest: str
+    """Of what is asked for: a key stands for one request."""
+    at: Instant
+    session_id: str
+    reservation: Reservation | None = None
+    """What it holds of its caller's key, where that is metered."""
+
+
 class Claim(Value):
     """An execution id taken in the directory, with the digest of what was asked for."""
 
@@ -180,9 +195,12 @@ class Claim(Value):
     digest: str
     created_at: Instant
     subscription_id: str | None = None
-    """Where it was admitted; None as long as nobody has."""
-    claimed_now: bool
-    """Whether this call took it, or somebody had before."""
+    """The subscription that was asked last; None in stores of earlier versions, where nobody was
+    asked yet."""
+
+    def is_of(self, wanted: NewClaim) -> bool:
+        """Whether it was taken for this very request, by this call or an earlier one."""
+        return (self.execution_id, self.digest) == (wanted.execution_id, wanted.digest)
 
 
 class Registration(Value):
@@ -232,29 +250,35 @@ class Directory(Protocol):
         """The keys of callers, which are kept in the same place."""
         ...
 
-    async def claim(
-        self, *, execution_id: str, digest: str, now: datetime, key: str | None = None
-    ) -> Claim:
-        """Take an execution id, and with it an idempotency key (scoped by the caller's prefix).
+    async def claim(self, wanted: NewClaim, subscription_id: str) -> Claim:
+        """Take an execution id with its idempotency key, reserve what it may cost, and place it at
+        the subscription that is asked next, before it is asked: all of it at once, or nothing.
 
-        An id or key that was taken before answers with the claim it was taken by, whatever the
-        digest; of two callers at the same time exactly one gets ``claimed_now``.
+        The answer is the claim as it stands afterwards. An id or key that was taken before is
+        answered with its claim, which counts as used; where that is of another id or digest,
+        nothing else is done. What was reserved, settled or placed before stays as it is; so of two
+        callers at the same time one decides, and both are told the same.
+
+        Raises a ``KeyLimited`` where the limits of the key leave no room at ``charge.at``; then
+        neither the claim nor the reservation is kept.
         """
         ...
 
     async def place(
         self, execution_id: str, subscription_id: str, session_id: str, *, instead_of: str | None
     ) -> Claim:
-        """Note which subscription is asked to run an execution, before it is asked, and that its
-        session lives there, if it lives nowhere yet.
+        """Note that another subscription is asked to run an execution, before it is asked, and that
+        its session lives there, if it lives nowhere yet.
 
-        Done only where the execution stands at ``instead_of`` (None: nowhere yet); the answer is
-        the claim as it stands afterwards. So of two routers that disagree only one may go on, and
-        an execution never runs in two places.
+        Done only where the execution stands at ``instead_of``; the answer is the claim as it stands
+        afterwards. So of two routers that disagree only one may go on, and an execution never runs
+        in two places. Raises ``NotFound`` for an execution that nobody claimed.
         """
         ...
 
-    async def locate(self, execution_id: str) -> Claim | None: ...
+    async def locate(self, execution_id: str, key: str | None = None) -> Claim | None:
+        """The claim of an idempotency key, or else of an execution id."""
+        ...
 
     async def session_home(self, session_id: str) -> SessionHome | None:
         """Which subscription holds a session."""

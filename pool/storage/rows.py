@@ -15,7 +15,7 @@ from pool.executions.execution import ExecutionRow, ExecutionStatus
 from pool.executions.session import SessionHome, SessionMove, SessionTotal
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.storage.documents import document, instant, micros, parsed, readable_rows
-from pool.storage.protocol import Claim
+from pool.storage.protocol import Claim, NewClaim
 from pool.usage.blocks import block_at
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 from pool.usage.totals import BlockTotal
@@ -199,7 +199,16 @@ def arrival(session_id: str, fetched_from: str, subscription_id: str, now: datet
     }
 
 
-def claim(row: Sequence[Any], *, claimed_now: bool) -> Claim:
+def claim_columns(wanted: NewClaim) -> Columns:
+    return {
+        "execution_id": wanted.execution_id,
+        "key": wanted.key,
+        "digest": wanted.digest,
+        "now": micros(wanted.at),
+    }
+
+
+def claim(row: Sequence[Any]) -> Claim:
     """Of execution id, digest, time and subscription, in the order in which they are selected."""
     execution_id, digest, created_at, subscription_id = row
     return Claim(
@@ -207,5 +216,4 @@ def claim(row: Sequence[Any], *, claimed_now: bool) -> Claim:
         digest=digest,
         created_at=instant(created_at),
         subscription_id=subscription_id,
-        claimed_now=claimed_now,
     )

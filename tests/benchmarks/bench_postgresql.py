@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pool.storage.postgresql import PostgresqlStores
-from pool.storage.protocol import Directory, Ledger
+from pool.storage.protocol import Directory, Ledger, NewClaim
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 NOW = datetime(2026, 1, 28, 15, tzinfo=UTC)
@@ -51,8 +51,8 @@ async def _claims(directory: Directory, callers: int, rows: int) -> float:
     async def caller(first: int) -> None:
         for number in range(first, rows, callers):
             name = f"{callers}-{number}"
-            await directory.claim(execution_id=name, digest="d", now=NOW, key=name)
-            await directory.place(name, "sub1", name, instead_of=None)
+            wanted = NewClaim(execution_id=name, key=name, digest="d", at=NOW, session_id=name)
+            await directory.claim(wanted, "sub1")
 
     started = time.perf_counter()
     await asyncio.gather(*(caller(first) for first in range(callers)))
@@ -68,7 +68,7 @@ async def _measure(stores: PostgresqlStores) -> None:
     await ledger.close()
 
     directory = await stores.open_directory()
-    print(f"{'callers':>10} {'claims+places/s':>16}")
+    print(f"{'callers':>10} {'claims/s':>16}")
     for callers, rows in ((1, ROWS // 8), (16, ROWS // 2)):
         print(f"{callers:>10} {await _claims(directory, callers, rows):>16,.0f}")
     await directory.close()

@@ -131,10 +131,24 @@ MUTANTS = (
     ),
     Mutant(
         name="digest of an idempotency key",
-        file="actors/router/dispatcher.py",
-        guard="        if claim.digest != digest:\n",
-        without="        if not claim.digest:\n",
+        file="actors/router/claims.py",
+        guard="    if claim.digest != digest:\n",
+        without="    if not claim.digest:\n",
         tests=("tests/actors/router/test_router.py", "-k", "same_key"),
+    ),
+    Mutant(
+        name="who comes second to a key takes nothing",
+        file="pool/storage/sqlite/directory.py",
+        guard="            if not claim.is_of(wanted):\n                return claim\n",
+        without="",
+        tests=("tests/contracts/test_directory_contract.py", "-k", "sqlite and second_to_a_key"),
+    ),
+    Mutant(
+        name="the news of an end settles its reservation",
+        file="actors/router/reservations.py",
+        guard="            self._news_of(event.execution_id).set()\n",
+        without="            pass\n",
+        tests=("tests/actors/router/test_keys.py", "-k", "charged_its_cost"),
     ),
     Mutant(
         name="cost of this run alone",
@@ -185,8 +199,8 @@ MUTANTS = (
     Mutant(
         name="nobody is tried twice",
         file="actors/router/dispatcher.py",
-        guard="        barred = {each: tried(each, handoff) for each in owners}\n",
-        without="        barred = {owner: tried(owner, handoff)}\n",
+        guard="            barred={each: tried(each, handoff) for each in owners},\n",
+        without="            barred={owners[-1]: tried(owners[-1], handoff)},\n",
         tests=("tests/actors/subscription/test_failover.py", "-k", "tried_twice"),
     ),
     Mutant(
@@ -258,7 +272,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a fork goes back to its owner",
-        file="actors/router/dispatcher.py",
+        file="actors/router/claims.py",
         guard="        if home is not None and home.subscription_id != owner:\n            await",
         without="        if home is not None and home.subscription_id != owner"
         " and order.forks is None:\n            await",

@@ -6,16 +6,21 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pool.errors import InvalidRequest, NotFound, StoreBusy, StoreError
+from pool.errors import InvalidRequest, NotFound, OverBudget, StoreBusy, StoreError
 from pool.executions.session import SessionHome, SessionMove
+from pool.keys.api_keys import KeySpec
+from pool.keys.quotas import Charge, Reservation
+from pool.money import NANO_PER_USD
 from pool.storage.protocol import (
     Claim,
     Directory,
     DirectoryPortion,
     KeptClaim,
+    NewClaim,
     Registration,
     Stores,
 )
@@ -25,14 +30,20 @@ NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 
 
-def claim(name: str, *, claimed_now: bool, at: str | None = None, digest: str = "d") -> Claim:
-    return Claim(
-        execution_id=name,
-        digest=digest,
-        created_at=NOW,
-        subscription_id=at,
-        claimed_now=claimed_now,
+def claim(name: str, at: str | None = "sub1") -> Claim:
+    return Claim(execution_id=name, digest="d", created_at=NOW, subscription_id=at)
+
+
+def wanted(name: str = "e1", session: str = "s1", *, at: datetime = NOW, **of: Any) -> NewClaim:
+    return NewClaim.model_validate(
+        {"execution_id": name, "digest": "d", "at": at, "session_id": session} | of
     )
+
+
+def reservation(name: str, usd: int) -> Reservation:
+    """Against a budget of ten."""
+    charge = Charge(execution_id=name, key_id="k", amount_nano_usd=usd * NANO_PER_USD, at=NOW)
+    return Reservation(charge=charge, key=KeySpec(name="ci", daily_budget_usd=Decimal(10)))
 
 
 def registration(name: str, *, created_at: datetime = NOW, budget: str = "456") -> Registration:
@@ -60,8 +71,7 @@ def came(from_: str, to: str, at: datetime = NOW, name: str = "s1") -> SessionMo
 async def begin_session(
     directory: Directory, name: str = "s1", *, at: str = "sub1", used_at: datetime = NOW
 ) -> None:
-    await directory.claim(execution_id=f"e-{name}", digest="d", now=used_at)
-    await directory.place(f"e-{name}", at, name, instead_of=None)
+    await directory.claim(wanted(f"e-{name}", name, at=used_at), at)
 
 
 async def move(
@@ -72,88 +82,202 @@ async def move(
     )
 
 
-async def test_an_id_is_claimed_once(directory: Directory) -> None:
-    first = await directory.claim(execution_id="e1", digest="d", now=NOW)
-    again = await directory.claim(execution_id="e1", digest="other", now=NOW + TICK)
+async def test_an_id_is_claimed_once_and_stands_where_it_was_placed_first(
+    directory: Directory,
+) -> None:
+    first = await directory.claim(wanted(), "sub1")
+    again = await directory.claim(wanted(at=NOW + TICK), "sub2")
 
-    assert first == claim("e1", claimed_now=True)
-    assert again == claim("e1", claimed_now=False)
+    assert claim("e1") == first == again == await directory.locate("e1")
+    assert await directory.session_home("s1") == home()
 
 
-async def test_a_key_that_was_used_before_answers_with_its_execution(directory: Directory) -> None:
-    await directory.claim(execution_id="e1", digest="d", now=NOW, key="ci:k")
+async def test_an_id_with_another_digest_answers_with_its_claim_and_changes_nothing(
+    directory: Directory,
+) -> None:
+    await directory.claim(wanted(), "sub1")
 
-    again = await directory.claim(execution_id="e2", digest="other", now=NOW + TICK, key="ci:k")
+    other = await directory.claim(wanted(session="s2", digest="other"), "sub2")
 
-    assert again == claim("e1", claimed_now=False)
+    assert other == claim("e1")
+    assert await directory.session_home("s2") is None
+
+
+async def test_a_key_that_was_used_before_answers_with_its_execution_and_nothing_is_kept(
+    directory: Directory,
+) -> None:
+    await directory.claim(wanted("e1", "s1", key="ci/k"), "sub1")
+
+    again = await directory.claim(wanted("e2", "s2", key="ci/k"), "sub2")
+
+    assert again == claim("e1") == await directory.locate("e2", "ci/k")
     assert await directory.locate("e2") is None
+    assert await directory.session_home("s2") is None
 
 
 async def test_a_key_counts_before_an_id(directory: Directory) -> None:
-    await directory.claim(execution_id="e1", digest="d", now=NOW)
-    await directory.claim(execution_id="e2", digest="d", now=NOW, key="ci:k")
+    await directory.claim(wanted("e1"), "sub1")
+    await directory.claim(wanted("e2", key="ci/k"), "sub2")
 
-    again = await directory.claim(execution_id="e1", digest="d", now=NOW, key="ci:k")
+    again = await directory.claim(wanted("e1", key="ci/k"), "sub3")
 
-    assert again == claim("e2", claimed_now=False)
+    assert again == claim("e2", "sub2") == await directory.locate("e1", "ci/k")
 
 
 async def test_claims_without_a_key_do_not_stand_in_each_others_way(directory: Directory) -> None:
-    first = await directory.claim(execution_id="e1", digest="d", now=NOW)
-    second = await directory.claim(execution_id="e2", digest="d", now=NOW)
+    first = await directory.claim(wanted("e1"), "sub1")
+    second = await directory.claim(wanted("e2"), "sub2")
 
-    assert (first.claimed_now, second.claimed_now) == (True, True)
-
-
-async def test_of_many_at_the_same_time_one_gets_the_key(directory: Directory) -> None:
-    claims = await asyncio.gather(
-        *(
-            directory.claim(execution_id=f"e{number}", digest="d", now=NOW, key="ci:k")
-            for number in range(32)
-        )
-    )
-
-    assert [each.claimed_now for each in claims].count(True) == 1
-    assert len({each.execution_id for each in claims}) == 1
+    assert (first, second) == (claim("e1"), claim("e2", "sub2"))
+    assert await directory.locate("e3", "ci/k") is None
 
 
-async def test_an_execution_is_located_where_it_was_placed(directory: Directory) -> None:
-    await directory.claim(execution_id="e1", digest="d", now=NOW)
-
-    placed = await directory.place("e1", "sub1", "s1", instead_of=None)
-
-    assert placed == claim("e1", claimed_now=False, at="sub1") == await directory.locate("e1")
-    assert await directory.session_home("s1") == home()
-
-
-async def test_an_execution_moves_only_from_where_it_stands(directory: Directory) -> None:
-    await directory.claim(execution_id="e1", digest="d", now=NOW)
-    await directory.place("e1", "sub1", "s1", instead_of=None)
-
-    late = await directory.place("e1", "sub2", "s1", instead_of=None)
-    moved = await directory.place("e1", "sub3", "s1", instead_of="sub1")
-
-    assert (late.subscription_id, moved.subscription_id) == ("sub1", "sub3")
-    assert await directory.session_home("s1") == home()
-
-
-async def test_of_many_routers_that_place_at_the_same_time_one_decides(
+async def test_of_many_at_the_same_time_one_gets_the_key_and_all_are_told_where_it_stands(
     directory: Directory,
 ) -> None:
-    await directory.claim(execution_id="e1", digest="d", now=NOW)
-
     claims = await asyncio.gather(
-        *(directory.place("e1", f"sub{number}", "s1", instead_of=None) for number in range(16))
+        *(directory.claim(wanted(f"e{n}", f"s{n}", key="ci/k"), f"sub{n}") for n in range(32))
     )
+
+    assert len(set(claims)) == 1
+    number = claims[0].execution_id.removeprefix("e")
+    assert claims[0] == claim(f"e{number}", f"sub{number}")
+    homes = (await directory.session_homes(limit=50)).items
+    assert [(each.session_id, each.subscription_id) for each in homes] == [
+        (f"s{number}", f"sub{number}")
+    ]
+
+
+async def test_of_many_routers_that_claim_one_id_at_the_same_time_one_decides_where_it_goes(
+    directory: Directory,
+) -> None:
+    claims = await asyncio.gather(*(directory.claim(wanted(), f"sub{n}") for n in range(16)))
 
     kept = await directory.session_home("s1")
     assert kept is not None
     assert {each.subscription_id for each in claims} == {kept.subscription_id}
 
 
+async def test_a_turn_of_a_session_leaves_its_home_as_it_is_and_counts_as_its_use(
+    directory: Directory,
+) -> None:
+    await begin_session(directory)
+    await move(directory, "sub1", "sub2")
+
+    await directory.claim(wanted("e2", at=NOW + TICK), "sub2")
+
+    kept = home(at="sub2", fetch_from="sub1", used_at=NOW + TICK)
+    assert await directory.session_home("s1") == kept
+
+
+async def test_a_claim_of_an_earlier_version_that_stands_nowhere_is_placed(
+    directory: Directory,
+) -> None:
+    kept = KeptClaim(
+        execution_id="e1", key="ci/k", digest="d", created_at=NOW, used_at=NOW, subscription_id=None
+    )
+    await directory.load(DirectoryPortion(claims=(kept,)))
+
+    claims = await asyncio.gather(
+        *(directory.claim(wanted(key="ci/k"), f"sub{n}") for n in range(8))
+    )
+
+    assert len({each.subscription_id for each in claims}) == 1
+    assert claims[0] == await directory.locate("e1")
+
+
+async def test_a_request_is_claimed_and_reserved_for_and_placed_or_nothing_of_it_is_kept(
+    directory: Directory,
+) -> None:
+    await directory.claim(wanted("e1", key="ci/1", reservation=reservation("e1", 6)), "sub1")
+
+    with pytest.raises(OverBudget) as refused:
+        await directory.claim(
+            wanted("e2", "s2", key="ci/2", reservation=reservation("e2", 5)), "sub2"
+        )
+
+    assert (refused.value.key, refused.value.execution_id) == ("ci", "e2")
+    assert await directory.locate("e2", "ci/2") is None
+    assert await directory.session_home("s2") is None
+    assert [each.execution_id for each in await directory.keys.open_charges()] == ["e1"]
+    free = await directory.claim(wanted("e3", key="ci/2", digest="other"), "sub1")
+    assert free.execution_id == "e3"
+
+
+async def test_what_was_reserved_for_is_claimed_again_however_little_room_there_is(
+    directory: Directory,
+) -> None:
+    first = wanted(key="ci/k", reservation=reservation("e1", 10))
+
+    claims = await asyncio.gather(*(directory.claim(first, f"sub{n}") for n in range(8)))
+
+    assert len(set(claims)) == 1
+    assert [each.execution_id for each in await directory.keys.open_charges()] == ["e1"]
+
+
+async def test_who_comes_second_to_a_key_reserves_nothing(directory: Directory) -> None:
+    answers = await asyncio.gather(
+        *(
+            directory.claim(
+                wanted(f"e{n}", key="ci/k", reservation=reservation(f"e{n}", 10)), "sub1"
+            )
+            for n in range(16)
+        )
+    )
+
+    (charge,) = await directory.keys.open_charges()
+    assert {each.execution_id for each in answers} == {charge.execution_id}
+
+
+async def test_of_many_at_once_what_the_budget_pays_for_is_claimed_and_the_rest_leaves_nothing(
+    directory: Directory,
+) -> None:
+    answers = await asyncio.gather(
+        *(
+            directory.claim(
+                wanted(f"e{n:02}", f"s{n}", key=f"ci/{n}", reservation=reservation(f"e{n:02}", 2)),
+                f"sub{n % 3}",
+            )
+            for n in range(40)
+        ),
+        return_exceptions=True,
+    )
+
+    claimed = sorted(each.execution_id for each in answers if isinstance(each, Claim))
+    assert [type(each) for each in answers].count(OverBudget) == 35
+    assert sorted(each.execution_id for each in await directory.keys.open_charges()) == claimed
+    kept = [portion async for portion in directory.export()]
+    assert sorted(each.execution_id for portion in kept for each in portion.claims) == claimed
+    assert len([each for portion in kept for each in portion.homes]) == 5
+
+
+async def test_an_execution_moves_only_from_where_it_stands(directory: Directory) -> None:
+    await directory.claim(wanted(), "sub1")
+
+    late = await directory.place("e1", "sub2", "s1", instead_of="sub3")
+    moved = await directory.place("e1", "sub3", "s1", instead_of="sub1")
+
+    assert (late, moved) == (claim("e1"), claim("e1", "sub3"))
+    assert await directory.session_home("s1") == home()
+
+
+async def test_of_many_routers_that_place_at_the_same_time_one_decides(
+    directory: Directory,
+) -> None:
+    await directory.claim(wanted(), "sub1")
+
+    claims = await asyncio.gather(
+        *(directory.place("e1", f"sub{n}", "s2", instead_of="sub1") for n in range(2, 18))
+    )
+
+    kept = await directory.session_home("s2")
+    assert kept is not None
+    assert {each.subscription_id for each in claims} == {kept.subscription_id}
+
+
 async def test_what_nobody_claimed_cannot_be_placed(directory: Directory) -> None:
     with pytest.raises(NotFound):
-        await directory.place("e1", "sub1", "s1", instead_of=None)
+        await directory.place("e1", "sub1", "s1", instead_of="sub2")
 
     assert await directory.session_home("s1") is None
     assert await directory.locate("e1") is None
@@ -179,9 +303,8 @@ async def test_a_registration_is_replaced_and_removed(directory: Directory) -> N
 
 async def test_what_was_not_used_since_is_forgotten(directory: Directory) -> None:
     for name, at in (("old", NOW - TICK), ("used", NOW - TICK), ("edge", NOW)):
-        await directory.claim(execution_id=name, digest="d", now=at, key=f"ci:{name}")
-        await directory.place(name, "sub1", f"s-{name}", instead_of=None)
-    await directory.claim(execution_id="used", digest="d", now=NOW)
+        await directory.claim(wanted(name, f"s-{name}", at=at, key=f"ci/{name}"), "sub1")
+    await directory.claim(wanted("used", "s-used"), "sub1")
 
     assert await directory.expire(NOW) == 1
 
@@ -189,14 +312,12 @@ async def test_what_was_not_used_since_is_forgotten(directory: Directory) -> Non
     assert await directory.session_home("s-old") is None
     assert await directory.locate("used") is not None
     assert await directory.session_home("s-edge") == home("s-edge")
-    anew = await directory.claim(execution_id="new", digest="d", now=NOW, key="ci:old")
-    assert anew.claimed_now
+    assert await directory.claim(wanted("new", key="ci/old"), "sub1") == claim("new")
 
 
 async def test_everything_is_there_after_reopening(stores: Stores) -> None:
     first = await stores.open_directory()
-    await first.claim(execution_id="e1", digest="d", now=NOW, key="ci:k")
-    await first.place("e1", "sub1", "s1", instead_of=None)
+    await first.claim(wanted(key="ci/k"), "sub1")
     await first.register(registration("sub1"))
     await first.close()
 
@@ -206,12 +327,12 @@ async def test_everything_is_there_after_reopening(stores: Stores) -> None:
     registrations = tuple(await second.registrations())
     await second.close()
 
-    assert located == claim("e1", claimed_now=False, at="sub1")
+    assert located == claim("e1")
     assert kept == home()
     assert registrations == (registration("sub1"),)
 
 
-async def test_a_second_directory_is_refused_or_agrees_on_who_took_what(
+async def test_a_second_directory_is_refused_or_agrees_on_where_things_go(
     stores: Stores, directory: Directory
 ) -> None:
     try:
@@ -221,27 +342,30 @@ async def test_a_second_directory_is_refused_or_agrees_on_who_took_what(
         return
     claims = await asyncio.gather(
         *(
-            each.claim(execution_id=f"e{number // 2}", digest="d", now=NOW)
+            each.claim(wanted(f"e{number // 2}", f"s{number // 2}"), f"sub{number}")
             for number, each in enumerate((directory, second) * 8)
         )
     )
+    homes = (await second.session_homes(limit=50)).items
     await second.close()
 
-    taken = [each.execution_id for each in claims if each.claimed_now]
-    assert sorted(taken) == sorted({f"e{number}" for number in range(8)})
+    placed = {each.execution_id: each.subscription_id for each in claims}
+    assert claims == [claim(f"e{n // 2}", placed[f"e{n // 2}"]) for n in range(16)]
+    assert {f"s{n}": placed[f"e{n}"] for n in range(8)} == {
+        each.session_id: each.subscription_id for each in homes
+    }
 
 
 async def test_what_is_exported_is_all_there_is_and_loads_once(directory: Directory) -> None:
     await directory.register(registration("sub1"))
-    await directory.claim(execution_id="e1", digest="d", now=NOW, key="ci:k")
-    await directory.claim(execution_id="e1", digest="d", now=NOW + TICK)
-    await directory.place("e1", "sub1", "s1", instead_of=None)
+    await directory.claim(wanted(key="ci/k"), "sub1")
+    await directory.claim(wanted(at=NOW + TICK), "sub1")
 
     portions = [portion async for portion in directory.export()]
 
     kept = KeptClaim(
         execution_id="e1",
-        key="ci:k",
+        key="ci/k",
         digest="d",
         created_at=NOW,
         used_at=NOW + TICK,
@@ -250,14 +374,14 @@ async def test_what_is_exported_is_all_there_is_and_loads_once(directory: Direct
     assert portions == [
         DirectoryPortion(registrations=(registration("sub1"),)),
         DirectoryPortion(claims=(kept,)),
-        DirectoryPortion(homes=(home(used_at=NOW + TICK),)),
+        DirectoryPortion(homes=(home(),)),
     ]
     fresh = kept.model_copy(update={"execution_id": "e2", "key": None})
     with pytest.raises(StoreError):
         await directory.load(DirectoryPortion(claims=(fresh, kept)))
     assert await directory.locate("e2") is None
     await directory.load(DirectoryPortion(claims=(fresh,)))
-    assert await directory.locate("e2") == claim("e2", claimed_now=False, at="sub1")
+    assert await directory.locate("e2") == claim("e2")
 
 
 async def test_a_session_that_moves_with_its_history_is_to_be_fetched_from_its_old_home(

@@ -9,12 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from pool.errors import Conflict, NotFound, StoreBusy
-from pool.keys.api_keys import MAX_KEYS, ApiKey, KeyLimits, revoked
-from pool.keys.quotas import Account, Charge, HourSpent, LimitCause, Settled, spent_today
+from pool.errors import Conflict, KeyLimited, NotFound, StoreBusy
+from pool.keys.api_keys import MAX_KEYS, ApiKey, KeyLimits, KeySpec, revoked
+from pool.keys.quotas import (
+    Account,
+    Charge,
+    HourSpent,
+    LimitCause,
+    Reservation,
+    Settled,
+    spent_today,
+)
 from pool.money import NANO_PER_USD
 from pool.storage.key_store import KeyStore
-from pool.storage.protocol import Directory, Stores
+from pool.storage.protocol import Directory, NewClaim, Stores
 from pool.storage.sqlite import SqliteStores
 
 NOON = datetime(2026, 1, 28, 12, 0, 0, 123457, tzinfo=UTC)
@@ -35,6 +43,24 @@ def key(name: str = "ci", *, created_at: datetime = NOON, **of: object) -> ApiKe
 
 def charge(name: str, usd: int = 1, *, of: str = "k", at: datetime = NOON) -> Charge:
     return Charge(execution_id=name, key_id=of, amount_nano_usd=usd * NANO_PER_USD, at=at)
+
+
+async def reserve(
+    directory: Directory, wanted: Charge, limits: KeyLimits = TEN_USD
+) -> KeyLimited | None:
+    """Claim an execution that holds so much of its key; the refusal, where there is one."""
+    claim = NewClaim(
+        execution_id=wanted.execution_id,
+        digest="d",
+        at=wanted.at,
+        session_id=f"s-{wanted.execution_id}",
+        reservation=Reservation(charge=wanted, key=KeySpec(name="ci", **limits.model_dump())),
+    )
+    try:
+        await directory.claim(claim, "sub1")
+    except KeyLimited as refusal:
+        return refusal
+    return None
 
 
 def cost(usd: int, *, at: datetime = NOON, held_until: datetime | None = None) -> Settled:
@@ -129,8 +155,8 @@ async def test_a_revoked_key_is_forgotten_while_another_is_in_use(keys: KeyStore
 # -- reservations --------------------------------------------------------------------------------
 
 
-async def test_a_reservation_is_held_and_released(keys: KeyStore) -> None:
-    assert await keys.reserve(charge("e1", 4), TEN_USD) is None
+async def test_a_reservation_is_held_and_released(directory: Directory, keys: KeyStore) -> None:
+    assert await reserve(directory, charge("e1", 4)) is None
     held = await keys.account("k", NOON)
     open_charges = await keys.open_charges()
     await keys.release("e1")
@@ -140,32 +166,32 @@ async def test_a_reservation_is_held_and_released(keys: KeyStore) -> None:
     assert await keys.account("k", NOON) == Account()
 
 
-async def test_an_execution_is_reserved_for_once(keys: KeyStore) -> None:
-    await keys.reserve(charge("e1", 6), TEN_USD)
+async def test_an_execution_is_reserved_for_once(directory: Directory, keys: KeyStore) -> None:
+    await reserve(directory, charge("e1", 6))
 
-    again = await keys.reserve(charge("e1", 6), TEN_USD)
+    again = await reserve(directory, charge("e1", 6))
 
     assert again is None
     assert (await keys.account("k", NOON)).reserved_nano_usd == 6 * NANO_PER_USD
 
 
-async def test_a_refusal_writes_nothing_and_says_why(keys: KeyStore) -> None:
-    await keys.reserve(charge("e1", 6), TEN_USD)
+async def test_a_refusal_writes_nothing_and_says_why(directory: Directory, keys: KeyStore) -> None:
+    await reserve(directory, charge("e1", 6))
 
-    refusal = await keys.reserve(charge("e2", 5), TEN_USD)
+    refusal = await reserve(directory, charge("e2", 5))
 
     assert refusal is not None
-    assert refusal.cause is LimitCause.DAILY_BUDGET
+    assert refusal.reason == LimitCause.DAILY_BUDGET
     assert refusal.detail == (
         "used 0 + reserved 6 + asked 5 USD is more than the key's daily budget of 10 USD"
     )
     assert [each.execution_id for each in await keys.open_charges()] == ["e1"]
 
 
-async def test_keys_do_not_share_a_budget(keys: KeyStore) -> None:
-    await keys.reserve(charge("e1", 10), TEN_USD)
+async def test_keys_do_not_share_a_budget(directory: Directory, keys: KeyStore) -> None:
+    await reserve(directory, charge("e1", 10))
 
-    assert await keys.reserve(charge("e2", 10, of="other"), TEN_USD) is None
+    assert await reserve(directory, charge("e2", 10, of="other")) is None
 
 
 @pytest.mark.parametrize(
@@ -178,16 +204,18 @@ async def test_keys_do_not_share_a_budget(keys: KeyStore) -> None:
     ],
 )
 async def test_of_many_at_once_no_more_are_admitted_than_the_limits_leave_room_for(
-    keys: KeyStore, limits: KeyLimits, admitted: int
+    directory: Directory, keys: KeyStore, limits: KeyLimits, admitted: int
 ) -> None:
     answers = await asyncio.gather(
-        *(keys.reserve(charge(f"e{number}"), limits) for number in range(40))
+        *(reserve(directory, charge(f"e{number}"), limits) for number in range(40))
     )
 
     assert answers.count(None) == admitted == len(await keys.open_charges())
 
 
-async def test_reserving_and_settling_at_once_never_leaves_a_cost_out(keys: KeyStore) -> None:
+async def test_reserving_and_settling_at_once_never_leaves_a_cost_out(
+    directory: Directory, keys: KeyStore
+) -> None:
     """A settlement moves an amount from the reservations to the costs: whoever judges in between
     sees it in one of the two places.
     """
@@ -195,7 +223,7 @@ async def test_reserving_and_settling_at_once_never_leaves_a_cost_out(keys: KeyS
 
     async def request(number: int) -> bool:
         wanted = charge(f"e{number}", 2)
-        if await keys.reserve(wanted, budget) is not None:
+        if await reserve(directory, wanted, budget) is not None:
             return False
         await keys.settle(wanted, cost(2))
         return True
@@ -208,7 +236,7 @@ async def test_reserving_and_settling_at_once_never_leaves_a_cost_out(keys: KeyS
 
 
 async def test_a_second_router_is_refused_or_keeps_to_the_same_budget(
-    stores: Stores, keys: KeyStore
+    stores: Stores, directory: Directory
 ) -> None:
     try:
         second = await stores.open_directory(patience=0.1)
@@ -217,8 +245,8 @@ async def test_a_second_router_is_refused_or_keeps_to_the_same_budget(
         return
     answers = await asyncio.gather(
         *(
-            each.reserve(charge(f"e{number}"), TEN_USD)
-            for number, each in enumerate((keys, second.keys) * 15)
+            reserve(each, charge(f"e{number}"))
+            for number, each in enumerate((directory, second) * 15)
         )
     )
     await second.close()
@@ -229,8 +257,10 @@ async def test_a_second_router_is_refused_or_keeps_to_the_same_budget(
 # -- settlements ---------------------------------------------------------------------------------
 
 
-async def test_a_settlement_puts_the_cost_in_the_place_of_the_reservation(keys: KeyStore) -> None:
-    await keys.reserve(charge("e1", 6), TEN_USD)
+async def test_a_settlement_puts_the_cost_in_the_place_of_the_reservation(
+    directory: Directory, keys: KeyStore
+) -> None:
+    await reserve(directory, charge("e1", 6))
 
     await keys.settle(charge("e1", 6), cost(2))
 
@@ -240,8 +270,10 @@ async def test_a_settlement_puts_the_cost_in_the_place_of_the_reservation(keys: 
     assert not await keys.open_charges()
 
 
-async def test_a_cost_is_counted_once_however_often_it_is_settled(keys: KeyStore) -> None:
-    await keys.reserve(charge("e1", 6), TEN_USD)
+async def test_a_cost_is_counted_once_however_often_it_is_settled(
+    directory: Directory, keys: KeyStore
+) -> None:
+    await reserve(directory, charge("e1", 6))
 
     await asyncio.gather(*(keys.settle(charge("e1", 6), cost(2)) for _ in range(8)))
     await keys.settle(charge("e1", 6), cost(5))
@@ -250,17 +282,19 @@ async def test_a_cost_is_counted_once_however_often_it_is_settled(keys: KeyStore
     assert spent_today(await keys.account("k", NOON), NOON) == 2 * NANO_PER_USD
 
 
-async def test_an_execution_that_was_settled_takes_no_new_reservation(keys: KeyStore) -> None:
+async def test_an_execution_that_was_settled_takes_no_new_reservation(
+    directory: Directory, keys: KeyStore
+) -> None:
     await keys.settle(charge("e1", 6), cost(10))
 
-    assert await keys.reserve(charge("e1", 6), TEN_USD) is None
+    assert await reserve(directory, charge("e1", 6)) is None
     assert (await keys.account("k", NOON)).reserved_nano_usd == 0
 
 
 async def test_what_is_in_doubt_holds_the_rest_of_its_reservation_for_a_while(
-    keys: KeyStore,
+    directory: Directory, keys: KeyStore
 ) -> None:
-    await keys.reserve(charge("e1", 6), TEN_USD)
+    await reserve(directory, charge("e1", 6))
     await keys.settle(charge("e1", 6), cost(1, held_until=NOON + TICK))
 
     in_doubt = await keys.account("k", NOON)
@@ -293,24 +327,24 @@ async def test_an_account_holds_the_hours_of_seven_days(keys: KeyStore) -> None:
 
 
 async def test_what_was_settled_long_ago_is_forgotten_and_what_is_open_is_not(
-    keys: KeyStore,
+    directory: Directory, keys: KeyStore
 ) -> None:
     rate = KeyLimits(requests_per_minute=60)
-    await keys.reserve(charge("open"), rate)
-    await keys.reserve(charge("old"), rate)
+    await reserve(directory, charge("open"), rate)
+    await reserve(directory, charge("old"), rate)
     await keys.settle(charge("old"), cost(1, at=NOON - timedelta(hours=3)))
 
     await keys.expire(NOON + timedelta(minutes=5))
 
     account = await keys.account("k", NOON - timedelta(days=1))
     assert (account.running, account.hours, account.next_at) == (1, (), None)
-    assert await keys.reserve(charge("old"), rate) is None
+    assert await reserve(directory, charge("old"), rate) is None
 
 
 async def test_everything_is_there_after_reopening(stores: Stores) -> None:
     first = await stores.open_directory()
     await first.keys.add(key())
-    await first.keys.reserve(charge("e1", 6), KeyLimits(requests_per_minute=1))
+    await reserve(first, charge("e1", 6), KeyLimits(requests_per_minute=1))
     await first.keys.settle(charge("e2"), cost(2))
     before = await first.keys.account("k", NOON)
     await first.close()
@@ -330,7 +364,7 @@ async def test_everything_is_exported_and_comes_back_from_what_was_loaded(
     """A pool that is moved keeps its keys: without them its door would stand open."""
     directory = await stores.open_directory()
     await directory.keys.add(key())
-    await directory.keys.reserve(charge("open", 6), TEN_USD)
+    await reserve(directory, charge("open", 6))
     await directory.keys.settle(charge("e2"), cost(2, held_until=NOON + TICK))
     await directory.keys.settle(charge("e3"), cost(1, at=NOON - timedelta(hours=3)))
     portions = [portion async for portion in directory.export()]

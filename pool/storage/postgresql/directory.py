@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from pool.errors import NotFound, StoreError
 from pool.executions.session import SessionHome, SessionMove
@@ -32,9 +31,9 @@ from pool.storage.postgresql.connection.statements import (
     statements,
 )
 from pool.storage.postgresql.connection.transactions import Raised, Transactions
-from pool.storage.postgresql.keys import PostgresqlKeyStore
+from pool.storage.postgresql.keys import PostgresqlKeyStore, reserve
 from pool.storage.postgresql.outbox import PostgresqlOutbox
-from pool.storage.protocol import Claim, DirectoryPortion, Registration
+from pool.storage.protocol import Claim, DirectoryPortion, NewClaim, Registration
 
 Result = TypeVar("Result")
 _SQL = {**statements("directory"), **statements("outbox"), **statements("keys")}
@@ -43,9 +42,32 @@ _TRIES = 5
 """A claim that stands in the way may be forgotten before it is read; hardly so often."""
 
 
-async def _located(db: Db, execution_id: str) -> Claim | None:
-    row = await first_row(db, _SQL["locate"], {"execution_id": execution_id})
-    return None if row is None else values.claim(row, claimed_now=False)
+async def _located(db: Db, execution_id: str, key: str | None = None) -> Claim | None:
+    row = await first_row(db, _SQL["locate"], {"execution_id": execution_id, "key": key})
+    return None if row is None else values.claim(row)
+
+
+async def _claimed(db: Db, wanted: NewClaim) -> Claim | None:
+    """Take an id and a key; a claim that stands in the way is used instead, and may be forgotten
+    before it is read.
+    """
+    row = values.claim_columns(wanted)
+    is_new = await run(db, _SQL["claim"], row) > 0
+    claim = await _located(db, wanted.execution_id, wanted.key)
+    if claim is not None and not is_new:
+        await run(db, _SQL["use_claim"], {**row, "execution_id": claim.execution_id})
+    return claim
+
+
+async def _placed(db: Db, placing: Bindings) -> Claim:
+    """Place an execution if it stands where it is said to; its session counts as used when the
+    claim was.
+    """
+    await run(db, _SQL["place"], placing)
+    claim = await _located(db, placing["execution_id"])
+    if claim is None:
+        raise NotFound("execution", placing["execution_id"])
+    return claim
 
 
 async def _home(db: Db, session_id: str) -> SessionHome | None:
@@ -80,53 +102,47 @@ class PostgresqlDirectory:
         if self._is_closed:
             raise StoreError(self._store, "is closed")
 
-    async def claim(
-        self, *, execution_id: str, digest: str, now: datetime, key: str | None = None
-    ) -> Claim:
-        """Take an id and a key; a claim that stands in the way counts as used at ``now``."""
-        taking = {
-            "execution_id": execution_id,
-            "key": key,
-            "digest": digest,
-            "now": micros(now),
-            "claimed_by": uuid4(),
+    async def claim(self, wanted: NewClaim, subscription_id: str) -> Claim:
+        """The claim comes first, then the account of the key, then the session: whoever takes
+        several of these rows takes them in this order, so that nobody waits in a circle.
+        """
+        placing = {
+            "execution_id": wanted.execution_id,
+            "subscription_id": subscription_id,
+            "session_id": wanted.session_id,
+            "instead_of": None,
         }
 
         async def work(db: Db) -> Claim:
-            for _ in range(_TRIES):
-                await run(db, _SQL["claim"], taking)
-                row = await first_row(db, _SQL["claimed"], taking)
-                if row is not None:
-                    return await _taken(db, row, taking)
-            raise StoreError(self._store, "a claim comes and goes: try again")
+            claim = await self._claimed(db, wanted)
+            if not claim.is_of(wanted):
+                return claim
+            if wanted.reservation is not None:
+                await reserve(db, wanted.reservation)
+            return await _placed(db, placing)
 
         return await self._write(work)
+
+    async def _claimed(self, db: Db, wanted: NewClaim) -> Claim:
+        for _ in range(_TRIES):
+            claim = await _claimed(db, wanted)
+            if claim is not None:
+                return claim
+        raise StoreError(self._store, "a claim comes and goes: try again")
 
     async def place(
         self, execution_id: str, subscription_id: str, session_id: str, *, instead_of: str | None
     ) -> Claim:
-        """Note who is asked to run an execution; its session counts as used when the claim was.
-
-        Raises ``NotFound`` for an execution that nobody claimed.
-        """
         placing = {
             "execution_id": execution_id,
             "subscription_id": subscription_id,
             "session_id": session_id,
             "instead_of": instead_of,
         }
+        return await self._write(lambda db: _placed(db, placing))
 
-        async def work(db: Db) -> Claim:
-            await run(db, _SQL["place"], placing)
-            claim = await _located(db, execution_id)
-            if claim is None:
-                raise NotFound("execution", execution_id)
-            return claim
-
-        return await self._write(work)
-
-    async def locate(self, execution_id: str) -> Claim | None:
-        return await self._read(lambda db: _located(db, execution_id))
+    async def locate(self, execution_id: str, key: str | None = None) -> Claim | None:
+        return await self._read(lambda db: _located(db, execution_id, key))
 
     async def session_home(self, session_id: str) -> SessionHome | None:
         return await self._read(lambda db: _home(db, session_id))
@@ -248,11 +264,3 @@ class PostgresqlDirectory:
         if not self._is_closed:
             self._is_closed = True
             await self._connections.left()
-
-
-async def _taken(db: Db, row: Any, taking: dict[str, Any]) -> Claim:
-    *claimed, claimed_by = row
-    claimed_now = claimed_by == taking["claimed_by"]
-    if not claimed_now:
-        await run(db, _SQL["use_claim"], {"execution_id": claimed[0], "now": taking["now"]})
-    return values.claim(claimed, claimed_now=claimed_now)

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pool.errors import NotFound
-from pool.keys.api_keys import ApiKey, KeyLimits
-from pool.keys.quotas import Account, Charge, Limited, Settled, allowed, paced
+from pool.keys.api_keys import ApiKey
+from pool.keys.quotas import Account, Charge, Reservation, Settled, allowed, limited, paced
 from pool.storage import key_rows
 from pool.storage.documents import micros, read_document, readable
 from pool.storage.postgresql.connection.statements import Db, first_row, rows, run, statements
@@ -46,6 +46,23 @@ async def _locked(db: Db, key_id: str) -> None:
     while row is None:
         await run(db, _SQL["account"], {"key_id": key_id})
         row = await first_row(db, _SQL["lock"], {"key_id": key_id})
+
+
+async def reserve(db: Db, reservation: Reservation) -> None:
+    """Hold an amount for an execution, once. Raises a ``KeyLimited`` where there is no room."""
+    charge, key = reservation.charge, reservation.key
+    row = key_rows.charge_columns(charge)
+    await _locked(db, charge.key_id)
+    if await first_row(db, _SQL["is_charged"], row) is not None:
+        return
+    account = await _account(db, charge.key_id, charge.at)
+    refusal = allowed(key, account, charge.amount_nano_usd, charge.at)
+    if refusal is not None:
+        raise limited(reservation, refusal)
+    await run(db, _SQL["reserve"], row)
+    next_at = paced(key, account, charge.at)
+    if next_at is not None:
+        await run(db, _SQL["set_pace"], {"key_id": charge.key_id, "next_at": micros(next_at)})
 
 
 class PostgresqlKeyStore:
@@ -95,26 +112,6 @@ class PostgresqlKeyStore:
     async def keys(self) -> tuple[ApiKey, ...]:
         found = await self._transactions.read(lambda db: rows(db, _SQL["keys"], {}))
         return tuple(readable(ApiKey, (row[0] for row in found)))
-
-    async def reserve(self, charge: Charge, limits: KeyLimits) -> Limited | None:
-        row = key_rows.charge_columns(charge)
-
-        async def work(db: Db) -> Limited | None:
-            await _locked(db, charge.key_id)
-            if await first_row(db, _SQL["is_charged"], row) is not None:
-                return None
-            account = await _account(db, charge.key_id, charge.at)
-            refusal = allowed(limits, account, charge.amount_nano_usd, charge.at)
-            if refusal is not None:
-                return refusal
-            await run(db, _SQL["reserve"], row)
-            next_at = paced(limits, account, charge.at)
-            if next_at is not None:
-                pace = {"key_id": charge.key_id, "next_at": micros(next_at)}
-                await run(db, _SQL["set_pace"], pace)
-            return None
-
-        return await self._write(work)
 
     async def release(self, execution_id: str) -> None:
         wanted = {"execution_id": execution_id}

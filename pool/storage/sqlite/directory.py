@@ -18,19 +18,47 @@ from pool.storage import rows
 from pool.storage.documents import micros, readable
 from pool.storage.export import exported_directory, loading_directory, registration_columns
 from pool.storage.paging import Bindings, Page, homes_below, page
-from pool.storage.protocol import Claim, DirectoryPortion, Registration
+from pool.storage.protocol import Claim, DirectoryPortion, NewClaim, Registration
 from pool.storage.sqlite.commits import Commits
 from pool.storage.sqlite.connection import copy_into
-from pool.storage.sqlite.keys import SqliteKeyStore
+from pool.storage.sqlite.keys import SqliteKeyStore, reserve
 from pool.storage.sqlite.outbox import SqliteOutbox
 from pool.storage.sqlite.statements import first_row, run_all, statements
 
 _SQL = {**statements("directory"), **statements("outbox"), **statements("keys")}
 
 
-def _located(db: apsw.Connection, execution_id: str) -> Claim | None:
-    row = first_row(db, _SQL["locate"], {"execution_id": execution_id})
-    return None if row is None else rows.claim(row, claimed_now=False)
+def _located(db: apsw.Connection, execution_id: str, key: str | None = None) -> Claim | None:
+    row = first_row(db, _SQL["locate"], {"execution_id": execution_id, "key": key})
+    return None if row is None else rows.claim(row)
+
+
+def _claimed(db: apsw.Connection, wanted: NewClaim) -> Claim:
+    """Take an id and a key; a claim that stands in the way is used instead."""
+    row = rows.claim_columns(wanted)
+    db.execute(_SQL["claim"], row)
+    is_new = db.changes() > 0
+    claim = _known(db, wanted.execution_id, wanted.key)
+    if not is_new:
+        db.execute(_SQL["use_claim"], {**row, "execution_id": claim.execution_id})
+    return claim
+
+
+def _known(db: apsw.Connection, execution_id: str, key: str | None = None) -> Claim:
+    claim = _located(db, execution_id, key)
+    if claim is None:
+        raise NotFound("execution", execution_id)
+    return claim
+
+
+def _placed(db: apsw.Connection, placing: Bindings) -> Claim:
+    """Place an execution if it stands where it is said to; its session counts as used when the
+    claim was.
+    """
+    row = first_row(db, _SQL["place_claim"], placing)
+    if row is not None:
+        db.execute(_SQL["place_session"], {**placing, "used_at": row[0]})
+    return _known(db, placing["execution_id"])
 
 
 def _home(db: apsw.Connection, session_id: str) -> SessionHome | None:
@@ -46,49 +74,37 @@ class SqliteDirectory:
         self.outbox = SqliteOutbox(commits)
         self.keys = SqliteKeyStore(commits)
 
-    async def claim(
-        self, *, execution_id: str, digest: str, now: datetime, key: str | None = None
-    ) -> Claim:
-        """Take an id and a key; a claim that stands in the way counts as used at ``now``."""
-        taking = {"execution_id": execution_id, "key": key, "digest": digest, "now": micros(now)}
+    async def claim(self, wanted: NewClaim, subscription_id: str) -> Claim:
+        placing = {
+            "execution_id": wanted.execution_id,
+            "subscription_id": subscription_id,
+            "session_id": wanted.session_id,
+            "instead_of": None,
+        }
 
         def work(db: apsw.Connection) -> Claim:
-            db.execute(_SQL["claim"], taking)
-            if db.changes():
-                return rows.claim((execution_id, digest, micros(now), None), claimed_now=True)
-            claim = rows.claim(first_row(db, _SQL["claimed_before"], taking), claimed_now=False)
-            db.execute(_SQL["use_claim"], {"execution_id": claim.execution_id, "now": micros(now)})
-            return claim
+            claim = _claimed(db, wanted)
+            if not claim.is_of(wanted):
+                return claim
+            if wanted.reservation is not None:
+                reserve(db, wanted.reservation)
+            return _placed(db, placing)
 
         return await self._commits.write(work)
 
     async def place(
         self, execution_id: str, subscription_id: str, session_id: str, *, instead_of: str | None
     ) -> Claim:
-        """Note who is asked to run an execution; its session counts as used when the claim was.
-
-        Raises ``NotFound`` for an execution that nobody claimed.
-        """
         placing = {
             "execution_id": execution_id,
             "subscription_id": subscription_id,
+            "session_id": session_id,
             "instead_of": instead_of,
         }
-        home = {"session_id": session_id, "subscription_id": subscription_id}
+        return await self._commits.write(partial(_placed, placing=placing))
 
-        def work(db: apsw.Connection) -> Claim:
-            placed = first_row(db, _SQL["place_claim"], placing)
-            if placed is not None:
-                db.execute(_SQL["place_session"], {**home, "used_at": placed[0]})
-            claim = _located(db, execution_id)
-            if claim is None:
-                raise NotFound("execution", execution_id)
-            return claim
-
-        return await self._commits.write(work)
-
-    async def locate(self, execution_id: str) -> Claim | None:
-        return await self._commits.read(partial(_located, execution_id=execution_id))
+    async def locate(self, execution_id: str, key: str | None = None) -> Claim | None:
+        return await self._commits.read(partial(_located, execution_id=execution_id, key=key))
 
     async def session_home(self, session_id: str) -> SessionHome | None:
         return await self._commits.read(partial(_home, session_id=session_id))

@@ -10,8 +10,8 @@ from typing import Any
 import apsw
 
 from pool.errors import NotFound
-from pool.keys.api_keys import ApiKey, KeyLimits
-from pool.keys.quotas import Account, Charge, Limited, Settled, allowed, paced
+from pool.keys.api_keys import ApiKey
+from pool.keys.quotas import Account, Charge, Reservation, Settled, allowed, limited, paced
 from pool.storage import key_rows
 from pool.storage.documents import micros, read_document, readable
 from pool.storage.sqlite.commits import Commits
@@ -33,6 +33,22 @@ def _account(db: apsw.Connection, key_id: str, now: datetime) -> Account:
         first_row(db, _SQL["held"], wanted),
         db.execute(_SQL["hours"], wanted).fetchall(),
     )
+
+
+def reserve(db: apsw.Connection, reservation: Reservation) -> None:
+    """Hold an amount for an execution, once. Raises a ``KeyLimited`` where there is no room."""
+    charge, key = reservation.charge, reservation.key
+    row = key_rows.charge_columns(charge)
+    if first_row(db, _SQL["is_charged"], row) is not None:
+        return
+    account = _account(db, charge.key_id, charge.at)
+    refusal = allowed(key, account, charge.amount_nano_usd, charge.at)
+    if refusal is not None:
+        raise limited(reservation, refusal)
+    db.execute(_SQL["reserve"], row)
+    next_at = paced(key, account, charge.at)
+    if next_at is not None:
+        db.execute(_SQL["set_pace"], {"key_id": charge.key_id, "next_at": micros(next_at)})
 
 
 class SqliteKeyStore:
@@ -77,24 +93,6 @@ class SqliteKeyStore:
             return tuple(readable(ApiKey, (row[0] for row in db.execute(_SQL["keys"]))))
 
         return await self._commits.read(work)
-
-    async def reserve(self, charge: Charge, limits: KeyLimits) -> Limited | None:
-        row = key_rows.charge_columns(charge)
-
-        def work(db: apsw.Connection) -> Limited | None:
-            if first_row(db, _SQL["is_charged"], row) is not None:
-                return None
-            account = _account(db, charge.key_id, charge.at)
-            refusal = allowed(limits, account, charge.amount_nano_usd, charge.at)
-            if refusal is not None:
-                return refusal
-            db.execute(_SQL["reserve"], row)
-            next_at = paced(limits, account, charge.at)
-            if next_at is not None:
-                db.execute(_SQL["set_pace"], {"key_id": charge.key_id, "next_at": micros(next_at)})
-            return None
-
-        return await self._commits.write(work)
 
     async def release(self, execution_id: str) -> None:
         def work(db: apsw.Connection) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
 
+from actors.interfaces.messages import NotAdmitted, Started
 from actors.router.keys import KeyRegistry
 from actors.router.reservations import Reservations
 from actors.router.router import Router
@@ -25,11 +26,13 @@ from pool.errors import (
     TooManyAtOnce,
     Unavailable,
 )
-from pool.executions.execution import Execution
+from pool.executions.execution import Execution, ExecutionStatus, Intent
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import IssuedKey, KeySpec, KeyStanding, fingerprint, presented
-from pool.keys.quotas import Charge
+from pool.keys.quotas import Charge, Reservation
+from pool.storage.protocol import NewClaim
+from pool.telemetry.events import EventFilter, PoolEventKind, gap
 from pool.usage.records import Usage
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
@@ -335,7 +338,7 @@ async def test_a_request_that_nobody_takes_gives_back_what_it_held(
 
 
 async def test_a_budget_is_whole_again_on_the_next_day(
-    local_pool: LocalPool, clock: ManualClock
+    local_pool: LocalPool, runner: FakeRunner, clock: ManualClock
 ) -> None:
     await make(local_pool, daily_budget_usd="0.0006", weekly_budget_usd=5)
     await start(local_pool)
@@ -345,8 +348,12 @@ async def test_a_budget_is_whole_again_on_the_next_day(
         await start(local_pool, "again")
     clock.now = refused.value.retry_at or clock.now
 
-    async with local_pool.router._keys.admitted("ci", "e1", ask("tomorrow")):
-        assert (await used(local_pool)).running == 1
+    report = await local_pool.actors.subscription("sub1").next_report(-1, -1, 0)
+    local_pool.router._reports.remember(report)
+
+    runner.hold = True
+    await start(local_pool, "tomorrow")
+    assert (await used(local_pool)).running == 1
 
 
 async def test_what_is_in_doubt_is_held_until_its_block_is_over(
@@ -453,7 +460,7 @@ async def test_keys_and_limits_outlive_the_router(
         await start(local_pool, "another")
 
 
-async def test_a_subscription_that_restarts_in_the_middle_is_asked_again(
+async def test_a_run_whose_subscription_restarts_in_the_middle_is_charged(
     open_pool: OpenPool, runner: FakeRunner
 ) -> None:
     pool = await open_pool(spec("sub1"))
@@ -462,29 +469,116 @@ async def test_a_subscription_that_restarts_in_the_middle_is_asked_again(
     await start(pool, max_budget_usd=6)
     run = (await runner.wait_for_runs(1))[0]
 
-    await pool.router._keys.close()
-    reservations = Reservations(pool.router._directory, pool.actors, pool.clock, poll_seconds=0.05)
-    await reservations.recover()
     await pool.restart("sub1")
     run.end(completed(cost_usd="2"))
 
     assert (await settled(pool)).today_usd == 2
+
+
+async def test_a_run_that_ends_before_its_subscription_has_answered_is_charged(
+    open_pool: OpenPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The news of its end comes first, and is not told again."""
+    pool = await open_pool(spec("sub1"))
+    owner, ends = (
+        pool.actors.subscription("sub1"),
+        EventFilter(kinds=(PoolEventKind.EXECUTION_ENDED,)),
+    )
+    now, begin = (await pool.router.happenings(None, ends, 0)).cursor, owner.start
+
+    async def late(intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
+        answer = await begin(intent, may_wait=may_wait)
+        assert (await pool.router.happenings(now, ends, 10)).items
+        return answer
+
+    monkeypatch.setattr(owner, "start", late)
+    await make(pool, daily_budget_usd=10)
+
+    started = await start(pool, max_budget_usd=6)
+
+    assert started.status is ExecutionStatus.RUNNING
+    assert (await settled(pool)).today_usd == Decimal("0.0006")
+
+
+async def silent(pool: LocalPool, **of: float) -> Reservations:
+    """The open reservations in the hands of a router that no owner tells anything."""
+    await pool.router._keys.close()
+    reservations = Reservations(pool.router._directory, pool.actors, pool.clock, **of)
+    await reservations.recover()
+    return reservations
+
+
+async def test_an_end_of_which_nothing_is_told_is_found_by_looking(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    await make(local_pool, daily_budget_usd=10)
+    await start(local_pool, max_budget_usd=6)
+    run = (await runner.wait_for_runs(1))[0]
+
+    reservations = await silent(local_pool, look_seconds=0.05)
+    run.end(completed(cost_usd="2"))
+
+    assert (await settled(local_pool)).today_usd == 2
     await reservations.close()
 
 
-async def test_a_reservation_whose_execution_is_nowhere_is_given_back_after_a_while(
-    local_pool: LocalPool, clock: ManualClock
+async def test_where_news_was_lost_everything_is_looked_at(
+    local_pool: LocalPool, runner: FakeRunner
 ) -> None:
-    """The router died between the reservation and the placing."""
+    runner.hold = True
     await make(local_pool, daily_budget_usd=10)
-    directory = local_pool.router._directory
-    (made,) = await directory.keys.keys()
-    charge = Charge(execution_id="e1", key_id=made.id, amount_nano_usd=1, at=clock.now)
-    await directory.claim(execution_id="e1", digest="d", now=clock.now)
-    await directory.keys.reserve(charge, made)
+    execution = await start(local_pool, max_budget_usd=6)
+    run = (await runner.wait_for_runs(1))[0]
+    reservations = await silent(local_pool)
+    run.end(completed(cost_usd="2"))
+    await local_pool.client.result(execution.id, wait_seconds=10)
+    untold = await used(local_pool)
 
-    reservations = Reservations(directory, local_pool.actors, clock, nowhere_seconds=0.05)
-    await reservations.recover()
+    reservations.heard(gap("more happened since than is kept", local_pool.clock()))
+
+    assert untold.reserved_usd == 6
+    assert (await settled(local_pool)).today_usd == 2
+    await reservations.close()
+
+
+async def test_what_others_have_ended_settles_nothing(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = True
+    await make(local_pool, daily_budget_usd=10)
+    await start(local_pool, max_budget_usd=6)
+    await runner.wait_for_runs(1)
+    runner.hold = False
+
+    await local_pool.client.execute(ask("another"))
+    await local_pool.client.execute(ask("a third"), caller="ci")
+
+    assert (await used(local_pool)).reserved_usd >= 6
+
+
+async def claimed(pool: LocalPool, amount: int) -> None:
+    """Have an execution claimed and reserved for, by a router that died before it sent it."""
+    directory = pool.router._directory
+    (made,) = await directory.keys.keys()
+    charge = Charge(execution_id="e1", key_id=made.id, amount_nano_usd=amount, at=pool.clock.now)
+    wanted = NewClaim(
+        execution_id="e1",
+        digest="d",
+        at=pool.clock.now,
+        session_id="s1",
+        reservation=Reservation(charge=charge, key=made),
+    )
+    await directory.claim(wanted, "sub1")
+
+
+async def test_a_reservation_whose_execution_is_nowhere_is_given_back_after_a_while(
+    local_pool: LocalPool,
+) -> None:
+    await make(local_pool, daily_budget_usd=10)
+    await claimed(local_pool, 1)
+
+    reservations = await silent(local_pool, look_seconds=0.05, nowhere_seconds=0.05)
     await settled(local_pool)
     await reservations.close()
 
@@ -495,15 +589,10 @@ async def test_a_reservation_that_nobody_can_tell_about_ends_after_two_days_as_s
     local_pool: LocalPool, clock: ManualClock
 ) -> None:
     await make(local_pool, weekly_budget_usd=10)
-    directory = local_pool.router._directory
-    (made,) = await directory.keys.keys()
-    amount = 3 * 10**9
-    charge = Charge(execution_id="e1", key_id=made.id, amount_nano_usd=amount, at=clock.now)
-    await directory.keys.reserve(charge, made)
+    await claimed(local_pool, 3 * 10**9)
     clock.advance(2 * DAY + HOUR)
 
-    reservations = Reservations(directory, local_pool.actors, clock)
-    await reservations.recover()
+    reservations = await silent(local_pool)
     ended = await settled(local_pool)
     await reservations.close()
 
@@ -511,23 +600,27 @@ async def test_a_reservation_that_nobody_can_tell_about_ends_after_two_days_as_s
 
 
 async def test_where_it_is_not_known_whether_it_runs_the_reservation_is_kept(
-    local_pool: LocalPool, runner: FakeRunner, clock: ManualClock
+    open_pool: OpenPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pool = await open_pool(spec("sub1"))
+    owner = pool.actors.subscription("sub1")
+    begin = owner.start
+
+    async def lost(intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
+        await begin(intent, may_wait=may_wait)
+        raise ActorLost("sub1", "TimeoutError")
+
+    monkeypatch.setattr(owner, "start", lost)
     runner.hold = True
-    await make(local_pool, daily_budget_usd=10)
-    request, directory = ask(max_budget_usd=6), local_pool.router._directory
-    execution = await local_pool.client.start(request, execution_id="e1")
-    keyring = local_pool.router._keys
+    await make(pool, daily_budget_usd=10)
 
     with pytest.raises(ActorLost):
-        async with keyring.admitted("ci", "e1", request):
-            raise ActorLost("sub1", "TimeoutError")
-    held = await used(local_pool)
+        await start(pool, max_budget_usd=6)
+    held = await used(pool)
     (await runner.wait_for_runs(1))[0].end(completed(cost_usd="2"))
 
-    assert await directory.locate(execution.id) is not None
     assert held.reserved_usd == 6
-    assert (await settled(local_pool)).today_usd == 2
+    assert (await settled(pool)).today_usd == 2
 
 
 # -- secrets -------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ async def test_a_spent_day_says_how_long_it_is_until_midnight(
     assert "used 1 + reserved 0 + asked 0.25 USD" in refused.json()["detail"]
 
 
-async def test_a_refused_request_may_be_repeated_with_its_idempotency_key(
+async def test_a_refused_request_leaves_its_idempotency_key_to_its_repetition(
     admin: AsyncClient, runner: FakeRunner
 ) -> None:
     runner.hold = True
@@ -246,8 +246,11 @@ async def test_a_refused_request_may_be_repeated_with_its_idempotency_key(
     await admin.get(f"/v1/executions/{first.json()['id']}?wait_seconds=10")
     while (again := await admin.post("/v1/executions", json=WORK, headers=headers)).is_error:
         assert again.status_code == 429  # what it held is being put away
+    once_more = await admin.post("/v1/executions", json=WORK, headers=headers)
 
-    assert again.json()["id"] == refused.json()["execution_id"]
+    assert refused.status_code == 429
+    assert once_more.json()["id"] == again.json()["id"]
+    assert len(runner.runs) == 2
 
 
 async def test_no_answer_and_no_log_tells_a_secret(

@@ -20,7 +20,7 @@ from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window
 from pool.storage.migrate import Moved, move
 from pool.storage.postgresql import PostgresqlStores
-from pool.storage.protocol import Ledger, LedgerPortion, Registration, Stores
+from pool.storage.protocol import Ledger, LedgerPortion, NewClaim, Registration, Stores
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.spec import SubscriptionSpec
@@ -93,10 +93,12 @@ async def lived(stores: Stores) -> None:
         await directory.register(
             Registration(spec=SubscriptionSpec(id=name), declared=True, created_at=NOW)
         )
-    await directory.claim(execution_id="exec_1", digest="d", now=NOW, key="ci:k")
-    await directory.place("exec_1", "sub1", SESSION, instead_of=None)
-    await directory.claim(execution_id="exec_3", digest="d", now=NOW + TICK)
-    await directory.place("exec_3", "gone", "s-gone", instead_of=None)
+    await directory.claim(
+        NewClaim(execution_id="exec_1", key="ci/k", digest="d", at=NOW, session_id=SESSION), "sub1"
+    )
+    await directory.claim(
+        NewClaim(execution_id="exec_3", digest="d", at=NOW + TICK, session_id="s-gone"), "gone"
+    )
     await directory.close()
 
 
@@ -171,8 +173,9 @@ async def test_what_moved_goes_on_where_it_was(
     assert (await ledger.recover(NOW)).totals.usage.cost_nano_usd == 1201 + 3 * 3
     await ledger.close()
     directory = await target.open_directory()
-    claim = await directory.claim(execution_id="other", digest="d", now=NOW, key="ci:k")
-    assert (claim.execution_id, claim.claimed_now) == ("exec_1", False)
+    claim = await directory.locate("other", "ci/k")
+    assert claim is not None
+    assert (claim.execution_id, claim.subscription_id) == ("exec_1", "sub1")
     await directory.close()
 
 

@@ -1,16 +1,9 @@
 -- name: claim
 -- The unique id and the unique key decide: whoever comes second, here or at another router, waits
 -- for the first to commit and changes nothing.
-INSERT INTO claims (execution_id, key, digest, created_at, used_at, claimed_by)
-VALUES (:execution_id, :key, :digest, :now, :now, :claimed_by)
+INSERT INTO claims (execution_id, key, digest, created_at, used_at)
+VALUES (:execution_id, :key, :digest, :now, :now)
 ON CONFLICT DO NOTHING;
-
--- name: claimed
--- The claim that was taken, or stands in the way: the key's before the id's, since the key is what
--- the caller repeats.
-SELECT execution_id, digest, created_at, subscription_id, claimed_by FROM claims
-WHERE execution_id = :execution_id OR key = :key
-ORDER BY (key IS NOT DISTINCT FROM :key) DESC LIMIT 1;
 
 -- name: use_claim
 -- Asked for again: kept that much longer.
@@ -30,8 +23,10 @@ ON CONFLICT (session_id) DO UPDATE SET
     used_at = greatest(excluded.used_at, session_homes.used_at);
 
 -- name: locate
+-- The key's claim before the id's, since the key is what the caller repeats.
 SELECT execution_id, digest, created_at, subscription_id FROM claims
-WHERE execution_id = :execution_id;
+WHERE execution_id = :execution_id OR key = :key
+ORDER BY (key IS NOT DISTINCT FROM :key) DESC LIMIT 1;
 
 -- name: session_home
 SELECT session_id, subscription_id, used_at, fetch_from FROM session_homes
@@ -124,8 +119,8 @@ WHERE session_id > :after ORDER BY session_id LIMIT :limit;
 INSERT INTO registrations (id, created_at, document) VALUES (:id, :created_at, :document);
 
 -- name: load_claim
-INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription_id, claimed_by)
-VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id, gen_random_uuid());
+INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription_id)
+VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id);
 
 -- name: load_session_home
 INSERT INTO session_homes (session_id, subscription_id, used_at, fetch_from)

@@ -4,13 +4,6 @@ INSERT INTO claims (execution_id, key, digest, created_at, used_at)
 VALUES (:execution_id, :key, :digest, :now, :now)
 ON CONFLICT DO NOTHING;
 
--- name: claimed_before
--- The claim that stands in the way: the key's before the id's, since the key is what the caller
--- repeats.
-SELECT execution_id, digest, created_at, subscription_id FROM claims
-WHERE execution_id = :execution_id OR key = :key
-ORDER BY key IS :key DESC LIMIT 1;
-
 -- name: use_claim
 -- Asked for again: kept that much longer.
 UPDATE claims SET used_at = max(used_at, :now) WHERE execution_id = :execution_id;
@@ -27,8 +20,10 @@ VALUES (:session_id, :subscription_id, :used_at)
 ON CONFLICT (session_id) DO UPDATE SET used_at = max(excluded.used_at, used_at);
 
 -- name: locate
+-- The key's claim before the id's, since the key is what the caller repeats.
 SELECT execution_id, digest, created_at, subscription_id FROM claims
-WHERE execution_id = :execution_id;
+WHERE execution_id = :execution_id OR key = :key
+ORDER BY key IS :key DESC LIMIT 1;
 
 -- name: session_home
 SELECT session_id, subscription_id, used_at, fetch_from FROM session_homes

@@ -26,15 +26,18 @@ from pool.errors import (
     NotSupported,
     StoreBusy,
     StoreError,
+    TooManyAtOnce,
 )
 from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
 from pool.executions.outcome import Completed
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.keys.api_keys import KeySpec
+from pool.keys.quotas import Charge, Reservation
 from pool.storage.owner import this_process
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.postgresql.connection import transactions
-from pool.storage.protocol import Directory, Ledger, Registration
+from pool.storage.protocol import Claim, Directory, Ledger, NewClaim, Registration
 from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing
@@ -398,19 +401,27 @@ async def test_a_directory_that_loses_its_connection_at_the_commit_answers_the_t
     await directory.register(Registration(spec=_SPEC, declared=False, created_at=NOW))
 
     proxy.fault = fault
-    claim = await directory.claim(execution_id="e1", digest="d", now=NOW, key="ci:k")
+    claim = await directory.claim(new_claim("e1", key="ci/k", reservation=_RESERVATION), "sub1")
     proxy.fault = fault
-    placed = await directory.place("e1", "sub1", "s1", instead_of=None)
+    placed = await directory.place("e1", "sub2", "s1", instead_of="sub1")
     proxy.fault = fault
     removed = await directory.unregister("sub1")
 
-    assert (claim.claimed_now, placed.subscription_id, removed) == (True, "sub1", True)
+    assert (claim.subscription_id, placed.subscription_id, removed) == ("sub1", "sub2", True)
     assert proxy.fault is None
-    again = await directory.claim(execution_id="e1", digest="d", now=NOW)
-    assert (again.claimed_now, again.subscription_id) == (False, "sub1")
+    assert await directory.claim(new_claim("e1"), "sub3") == placed
+    assert tuple(await directory.keys.open_charges()) == (_RESERVATION.charge,)
     await directory.close()
 
 
+def new_claim(name: str, **of: Any) -> NewClaim:
+    return NewClaim(execution_id=name, digest="d", at=NOW, session_id="s1", **of)
+
+
+_RESERVATION = Reservation(
+    charge=Charge(execution_id="e1", key_id="k", amount_nano_usd=1, at=NOW),
+    key=KeySpec(name="ci", max_concurrent=1),
+)
 _SPEC = SubscriptionSpec(id="sub1")
 
 
@@ -471,7 +482,7 @@ async def test_calls_fail_within_a_bound_while_the_server_is_away_and_work_again
             ledger.record(record("use_2")),
             ledger.execution("exec_1"),
             directory.locate("e1"),
-            directory.claim(execution_id="e1", digest="d", now=NOW),
+            directory.claim(new_claim("e1"), "sub1"),
             stores.open_ledger("sub2", patience=0.1),
             return_exceptions=True,
         )
@@ -483,7 +494,7 @@ async def test_calls_fail_within_a_bound_while_the_server_is_away_and_work_again
         assert took < transactions.AWAY_SECONDS + 1
         assert await ledger.record(record("use_2"))
         assert await names(ledger) == {"use_1", "use_2"}
-        assert (await directory.claim(execution_id="e1", digest="d", now=NOW)).claimed_now
+        assert (await directory.claim(new_claim("e1"), "sub2")).subscription_id == "sub2"
     await directory.close()
 
 
@@ -533,22 +544,17 @@ async def test_of_two_routers_exactly_one_takes_an_id_or_a_key(
         await of_another_process(url).open_directory(),
     )
 
-    async def claims(directory: Directory, router: str) -> list[bool]:
-        taken = await asyncio.gather(
-            *(
-                directory.claim(execution_id=f"{router}{n}", digest="d", now=NOW, key=f"k{n}")
-                for n in range(30)
-            ),
-            *(
-                directory.claim(execution_id=f"e{n}", digest="d", now=NOW, key=f"{router}{n}")
-                for n in range(30)
-            ),
+    async def claims(directory: Directory, router: str) -> list[Claim]:
+        return await asyncio.gather(
+            *(directory.claim(new_claim(f"{router}{n}", key=f"k{n}"), router) for n in range(30)),
+            *(directory.claim(new_claim(f"e{n}", key=f"{router}{n}"), router) for n in range(30)),
         )
-        return [claim.claimed_now for claim in taken]
 
     mine, theirs = await asyncio.gather(claims(first, "a"), claims(second, "b"))
 
-    assert [one + other for one, other in zip(mine, theirs, strict=True)] == [1] * 60
+    assert mine[:30] == theirs[:30]
+    assert mine[30:] == theirs[30:]
+    assert {each.subscription_id for each in mine[:30] if each.execution_id[0] == "a"} <= {"a"}
     await first.close()
     await second.close()
 
@@ -561,18 +567,57 @@ async def test_of_two_routers_that_place_an_execution_one_decides(
         await of_another_process(url).open_directory(),
     )
     for number in range(20):
-        await first.claim(execution_id=f"e{number}", digest="d", now=NOW)
+        await first.claim(new_claim(f"e{number}"), "sub0")
 
     async def places(directory: Directory, where: str) -> list[str | None]:
         placed = await asyncio.gather(
-            *(directory.place(f"e{n}", where, f"s{n}", instead_of=None) for n in range(20))
+            *(directory.place(f"e{n}", where, f"t{n}", instead_of="sub0") for n in range(20))
         )
         return [claim.subscription_id for claim in placed]
 
     mine, theirs = await asyncio.gather(places(first, "sub1"), places(second, "sub2"))
-    homes = [await first.session_home(f"s{number}") for number in range(20)]
+    homes = [await first.session_home(f"t{number}") for number in range(20)]
 
     assert mine == theirs == [home and home.subscription_id for home in homes]
+    await first.close()
+    await second.close()
+
+
+async def test_of_two_routers_no_more_is_claimed_under_a_key_than_its_limits_leave_room_for(
+    stores: PostgresqlStores, url: str
+) -> None:
+    first, second = (
+        await stores.open_directory(),
+        await of_another_process(url).open_directory(),
+    )
+    key = KeySpec(name="ci", max_concurrent=7)
+
+    async def claims(directory: Directory, router: str) -> list[Claim | BaseException]:
+        charges = [
+            Charge(execution_id=f"{router}{n}", key_id="k", amount_nano_usd=1, at=NOW)
+            for n in range(20)
+        ]
+        return await asyncio.gather(
+            *(
+                directory.claim(
+                    new_claim(
+                        each.execution_id,
+                        key=f"k{n}",
+                        reservation=Reservation(charge=each, key=key),
+                    ),
+                    router,
+                )
+                for n, each in enumerate(charges)
+            ),
+            return_exceptions=True,
+        )
+
+    answers = [*await asyncio.gather(claims(first, "a"), claims(second, "b"))]
+    taken = {each.execution_id for many in answers for each in many if isinstance(each, Claim)}
+    refused = {type(each) for many in answers for each in many if not isinstance(each, Claim)}
+
+    assert (len(taken), refused) == (7, {TooManyAtOnce})
+    assert {each.execution_id for each in await first.keys.open_charges()} == taken
     await first.close()
     await second.close()
 

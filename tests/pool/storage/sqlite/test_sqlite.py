@@ -25,7 +25,7 @@ from pool.executions.outcome import Completed
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.storage.owner import this_process
-from pool.storage.protocol import Directory, Ledger, Registration
+from pool.storage.protocol import Directory, Ledger, NewClaim, Registration
 from pool.storage.sqlite import SqliteStores
 from pool.storage.sqlite.connection import read_owner
 from pool.subscriptions.settlement import Settlement
@@ -286,12 +286,16 @@ async def test_a_ledger_that_was_taken_over_refuses_every_write_and_stays_closed
 
 
 _DIRECTORY_WRITES: dict[str, Callable[[Directory], Awaitable[Any]]] = {
-    "claim": lambda directory: directory.claim(execution_id="e2", digest="d", now=NOW),
-    "place": lambda directory: directory.place("e1", "sub1", "s1", instead_of=None),
+    "claim": lambda directory: directory.claim(new_claim("e2"), "sub1"),
+    "place": lambda directory: directory.place("e1", "sub2", "s1", instead_of="sub1"),
     "register": lambda directory: directory.register(registration("sub2")),
     "unregister": lambda directory: directory.unregister("sub1"),
     "expire": lambda directory: directory.expire(NOW + timedelta(days=35)),
 }
+
+
+def new_claim(name: str) -> NewClaim:
+    return NewClaim(execution_id=name, digest="d", at=NOW, session_id="s1")
 
 
 def registration(name: str) -> Registration:
@@ -303,7 +307,7 @@ async def test_a_directory_that_was_taken_over_refuses_every_write(
     stores: SqliteStores, kind: str
 ) -> None:
     stale = await stores.open_directory()
-    first = await stale.claim(execution_id="e1", digest="d", now=NOW)
+    first = await stale.claim(new_claim("e1"), "sub1")
     await stale.register(registration("sub1"))
     await raise_epoch(stale)
 
@@ -312,7 +316,7 @@ async def test_a_directory_that_was_taken_over_refuses_every_write(
 
     await stale.close()
     directory = await stores.open_directory()
-    assert await directory.locate("e1") == first.model_copy(update={"claimed_now": False})
+    assert await directory.locate("e1") == first
     assert await directory.locate("e2") is None
     assert tuple(await directory.registrations()) == (registration("sub1"),)
     await directory.close()

@@ -1,0 +1,132 @@
+"""Claims: what the directory is told of an execution before its subscription is asked.
+
+A new request takes its id and its idempotency key, what it holds of its caller's key, and its
+place in one transaction: all of it stands, or nothing does, so a request that is refused for want
+of anything leaves no trace. From then on its place changes only from where it stands; of two
+routers that disagree one goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from actors.interfaces.messages import Dispatch
+from actors.router.placement import Placement
+from pool.errors import Conflict, InvalidRequest, KeyReused, NotFound
+from pool.executions.request import ExecutionRequest
+from pool.executions.session import SessionHome
+from pool.storage.protocol import Claim, Directory
+
+
+class TakenMeanwhile(Conflict):
+    """Another router has taken the idempotency key between two looks: it stands there by now."""
+
+
+class Claims:
+    """The claims of executions, and the homes of the sessions that go with them."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def known(self, dispatch: Dispatch, digest: str) -> Claim | None:
+        """The claim of a request that was dispatched before; ``KeyReused`` for another one under
+        its key.
+        """
+        claim = await self._directory.locate(dispatch.execution_id, dispatch.scoped_key)
+        if claim is not None:
+            _check(claim, dispatch, digest)
+        return claim
+
+    async def standing(self, execution_id: str) -> Claim | None:
+        """The claim of an execution, as it stands."""
+        return await self._directory.locate(execution_id)
+
+    async def home(self, request: ExecutionRequest) -> SessionHome | None:
+        """Where the session of a request lives, that it resumes or forks.
+
+        ``NotFound`` for one that is not known, ``InvalidRequest`` for a resumed one that lives
+        elsewhere than its caller says.
+        """
+        if request.session_id is None:
+            return None
+        home = await self._directory.session_home(request.session_id)
+        if home is None:
+            raise NotFound("session", request.session_id)
+        wanted = request.subscription_id
+        if wanted not in {None, home.subscription_id} and not request.fork_session:
+            raise InvalidRequest(
+                "subscription_id",
+                f"the session lives on {home.subscription_id!r}: leave subscription_id out",
+            )
+        return home
+
+    async def home_of(self, session_id: str | None) -> SessionHome | None:
+        return None if session_id is None else await self._directory.session_home(session_id)
+
+    async def settle_on(
+        self, target: str, order: Placement, claim: Claim | None
+    ) -> tuple[Placement, Claim | None]:
+        """Note that ``target`` is asked, and that the session lives there; the order and the claim
+        as they stand afterwards, which is elsewhere where another router has decided otherwise.
+
+        Raises ``KeyReused``, ``TakenMeanwhile`` and, for the caller's key, ``KeyLimited``.
+        """
+        before = None if claim is None else claim.subscription_id
+        if before != target:
+            order = await self._session_moved(target, before, order)
+            if order.resumes and order.home is not None and order.home.subscription_id != target:
+                return order, claim
+        if order.wanted is not None:
+            claim = await self._directory.claim(order.wanted, target)
+            _check(claim, order.dispatch, order.wanted.digest)
+            if claim.execution_id != order.wanted.execution_id:
+                raise TakenMeanwhile("its idempotency key was taken just now: send it once more")
+            return replace(order, wanted=None), claim
+        if before != target:
+            claim = await self._directory.place(
+                order.dispatch.execution_id, target, order.session_id, instead_of=before
+            )
+        return order, claim
+
+    async def _session_moved(self, target: str, before: str | None, order: Placement) -> Placement:
+        """Have the session live at ``target``, before the execution does: a move that nobody comes
+        back to costs nothing, and a turn is never placed where its session is not.
+        """
+        if order.resumes and order.home is not None and order.home.subscription_id != target:
+            home = await self._directory.move_session(
+                order.session_id,
+                instead_of=order.home.subscription_id,
+                subscription_id=target,
+                with_history=True,
+            )
+            if home is None:
+                raise NotFound("session", order.session_id)
+            return replace(order, home=home)
+        if before is not None and not order.resumes:
+            await self._directory.move_session(
+                order.session_id, instead_of=before, subscription_id=target, with_history=False
+            )
+        return order
+
+    async def give_back(self, order: Placement, owner: str) -> None:
+        """Let the directory say again that an execution is its owner's, and its session too."""
+        claim = await self._directory.locate(order.dispatch.execution_id)
+        if claim is not None and claim.subscription_id != owner:
+            await self._directory.place(
+                claim.execution_id, owner, order.session_id, instead_of=claim.subscription_id
+            )
+        if order.resumes and order.home is not None and order.home.subscription_id != owner:
+            return  # it went elsewhere before, by another turn
+        home = await self._directory.session_home(order.session_id)
+        if home is not None and home.subscription_id != owner:
+            await self._directory.move_session(
+                order.session_id,
+                instead_of=home.subscription_id,
+                subscription_id=owner,
+                with_history=order.resumes,
+            )
+
+
+def _check(claim: Claim, dispatch: Dispatch, digest: str) -> None:
+    if claim.digest != digest:
+        raise KeyReused(dispatch.idempotency_key or dispatch.execution_id, claim.execution_id)
