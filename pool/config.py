@@ -29,7 +29,7 @@ from pool.admin_api.organizations import Organization, ReconciliationSettings
 from pool.alerts.alerts import AlertSettings
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
 from pool.errors import ConfigError
-from pool.executions.request import MAX_TIMEOUT_SECONDS, ModelId
+from pool.executions.request import MAX_TIMEOUT_SECONDS
 from pool.keys.api_keys import KeySpec
 from pool.proxies import sparing_loopback
 from pool.routing.ranking import RoutingSettings
@@ -37,6 +37,7 @@ from pool.routing.rebalancing import Rebalancing
 from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.health import HealthWeights
 from pool.subscriptions.spec import Credential, EnvironmentName, SubscriptionSpec
+from pool.usage.model_names import ModelId
 from pool.values import Value
 
 _DATABASE = re.compile(r"postgres(ql)?://")

@@ -45,6 +45,7 @@ from pool.errors import (
     ActorLost,
     Conflict,
     Exhausted,
+    InvalidRequest,
     NotFound,
     PoolError,
     StoreError,
@@ -224,15 +225,23 @@ class Dispatcher:
         wanted = request.subscription_id
         if wanted is not None and wanted not in self._reports.followed:
             raise NotFound("subscription", wanted)
+        for model in request.agent.models:
+            if (name := await self._known(model)) != model:
+                problem = f"no model {model!r} is known here by this name: write {name!r}"
+                raise InvalidRequest("agent.sub_agents", problem)
         if request.model is None:
             return request
-        name = self._catalogue.find(request.model)
+        return request.model_copy(update={"model": await self._known(request.model)})
+
+    async def _known(self, model: str) -> str:
+        """The name that a model has here; ``UnknownModel`` for one that nobody has."""
+        name = self._catalogue.find(model)
         if name is None:
             await self._reports.await_all()  # one that was not heard of yet may have it
-            name = self._catalogue.find(request.model)
+            name = self._catalogue.find(model)
         if name is None:
-            raise UnknownModel(request.model, self._catalogue.nearest(request.model))
-        return request.model_copy(update={"model": name})
+            raise UnknownModel(model, self._catalogue.nearest(model))
+        return name
 
     def _runs_as(self, request: ExecutionRequest) -> frozenset[str]:
         """What its model stands for, where that is an alias."""

@@ -47,7 +47,8 @@ from api.web.dialect_errors import Unsupported
 from pool.errors import InvalidRequest
 from pool.executions.execution import Execution
 from pool.executions.image import Image
-from pool.executions.request import ModelId, SessionId
+from pool.executions.request import SessionId
+from pool.usage.model_names import ModelId
 from pool.usage.records import UsageReport
 from pool.values import Value
 

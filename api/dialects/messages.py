@@ -46,7 +46,8 @@ from api.dialects.request.request import (
 )
 from pool.executions.execution import Execution
 from pool.executions.image import Image
-from pool.executions.request import ModelId, SessionId
+from pool.executions.request import SessionId
+from pool.usage.model_names import ModelId
 from pool.usage.records import Usage, UsageReport, usage_report
 from pool.values import Value
 

@@ -2,8 +2,9 @@
 asks for, and what a key grants.
 
 Nothing of it is given unless the caller's key grants it (G9), field by field; what is not granted
-is refused with the field's name. A grant of ``Bash`` or of MCP servers lets the caller run programs
-as the pool's user: the other limits bound the CLI's own file tools, and nothing else.
+is refused with the field's name. Sub-agents get no more than the request that brings them. A grant
+of ``Bash`` or of MCP servers lets the caller run programs as the pool's user: the other limits
+bound the CLI's own file tools, and nothing else.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
+from pool.executions.sub_agents import SubAgents
+from pool.executions.tool import Tool
 from pool.text import fit
+from pool.usage.model_names import is_meant
 from pool.values import Value
 
 MAX_DOCUMENT_BYTES = 100_000
@@ -45,9 +49,15 @@ class AgentSettings(Value):
     permission_mode: PermissionMode = "dontAsk"
     mcp_servers: Document | None = None
     """MCP servers by name, as the CLI's configuration writes them."""
-    sub_agents: Document | None = None
-    """Sub-agents by name, as the CLI's ``--agents`` writes them."""
+    sub_agents: SubAgents | None = None
+    """Sub-agents by name."""
     append_system_prompt: Annotated[str, Field(max_length=1_000_000)] | None = None
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The models that its sub-agents name."""
+        named = {each.own_model for each in (self.sub_agents or {}).values()}
+        return frozenset(each for each in named if each is not None)
 
 
 class NotGranted(NamedTuple):
@@ -65,9 +75,7 @@ def not_granted(tools: tuple[Tool, ...], agent: AgentSettings, grant: Grant) -> 
 def _missing(tools: tuple[Tool, ...], agent: AgentSettings, grant: Grant) -> Iterator[NotGranted]:
     for tool in tools:
         if not grant.covers_tool(tool):
-            granted = ", ".join(grant.tools) or "none"
-            problem = f"{tool!r} is not granted to this key (granted: {granted})"
-            yield NotGranted("tools", problem)
+            yield NotGranted("tools", _no_tool(tool, grant))
     for field, path in _directories(agent):
         if not grant.covers_directory(path):
             problem = "lies in no directory that is granted to this key: name one that does"
@@ -81,6 +89,29 @@ def _missing(tools: tuple[Tool, ...], agent: AgentSettings, grant: Grant) -> Ite
         yield NotGranted("agent.mcp_servers", "is not granted to this key: leave it out")
     if agent.sub_agents is not None and not grant.sub_agents:
         yield NotGranted("agent.sub_agents", "is not granted to this key: leave it out")
+    yield from _of_sub_agents(tools, agent, grant)
+
+
+def _of_sub_agents(
+    tools: tuple[Tool, ...], agent: AgentSettings, grant: Grant
+) -> Iterator[NotGranted]:
+    for name, each in (agent.sub_agents or {}).items():
+        field = f"agent.sub_agents.{name}"
+        for tool in each.tools or ():
+            if not grant.covers_tool(tool):
+                yield NotGranted(f"{field}.tools", _no_tool(tool, grant))
+            elif tool not in tools:
+                problem = f"{tool!r} is none of the request's tools: name it there, too"
+                yield NotGranted(f"{field}.tools", problem)
+        if each.own_model is not None and not grant.covers_model(each.own_model):
+            models = ", ".join(grant.models)
+            problem = f"{each.own_model!r} is not among the models of this key ({models})"
+            yield NotGranted(f"{field}.model", problem)
+
+
+def _no_tool(tool: Tool, grant: Grant) -> str:
+    granted = ", ".join(grant.tools) or "none"
+    return f"{tool!r} is not granted to this key (granted: {granted})"
 
 
 def _directories(agent: AgentSettings) -> Iterator[tuple[str, Path]]:
@@ -102,12 +133,6 @@ def _directory(path: Path) -> Path:
     return path
 
 
-Tool = Annotated[
-    str,
-    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}(\([^()\x00-\x1f\x7f]{1,200}\))?$"),
-]
-
-
 WorkingDirectory = Annotated[Path, AfterValidator(_directory)]
 
 
@@ -115,16 +140,22 @@ GrantedMode = Literal["acceptEdits", "plan"]
 
 
 class Grant(Value):
-    """The tools and working directories that the owner of a key may ask for."""
+    """The tools, working directories and models that the owner of a key may ask for."""
 
     tools: tuple[Tool, ...] = ()
     working_directories: tuple[WorkingDirectory, ...] = ()
     permission_modes: tuple[GrantedMode, ...] = ()
     mcp_servers: bool = False
     sub_agents: bool = False
+    models: tuple[str, ...] = ("*",)
+    """Patterns of the models that sub-agents may run on."""
 
     def covers_tool(self, tool: str) -> bool:
         return tool in self.tools
+
+    def covers_model(self, model: str) -> bool:
+        """Whether a sub-agent may name it. An alias is meant where its whole family is."""
+        return is_meant(model, self.models)
 
     def covers_directory(self, path: Path) -> bool:
         """Whether an absolute path without ``..`` is one of the directories, or below one."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -13,8 +12,10 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, m
 
 from pool.executions.answer_schema import check
 from pool.executions.image import Image
-from pool.executions.permissions import MOST_GRANTED, AgentSettings, Tool
+from pool.executions.permissions import MOST_GRANTED, AgentSettings
+from pool.executions.tool import Tool
 from pool.text import fit
+from pool.usage.model_names import ModelId
 from pool.values import Value, is_kept
 
 MAX_PROMPT_BYTES = 1_000_000
@@ -82,10 +83,6 @@ SessionId = Annotated[str, AfterValidator(_uuid)]
 
 
 SubscriptionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-MODEL_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}(\[1m\])?$")
-ModelId = Annotated[str, StringConstraints(pattern=MODEL_ID)]
 
 
 MetadataName = Annotated[

@@ -34,7 +34,8 @@ from pydantic import (
 )
 
 from pool.errors import Conflict
-from pool.executions.permissions import MOST_GRANTED, Grant, GrantedMode, Tool, WorkingDirectory
+from pool.executions.permissions import MOST_GRANTED, Grant, GrantedMode, WorkingDirectory
+from pool.executions.tool import Tool
 from pool.money import Usd
 from pool.usage.model_names import is_meant
 from pool.values import Instant, Value
@@ -129,6 +130,7 @@ class KeySpec(KeyLimits):
             permission_modes=self.permission_modes,
             mcp_servers=self.mcp_servers,
             sub_agents=self.sub_agents,
+            models=self.models,
         )
 
     def has_expired(self, now: datetime) -> bool:
@@ -183,7 +185,7 @@ class ShownKey(KeySpec):
 _Told = Annotated[
     SecretStr,
     PlainSerializer(SecretStr.get_secret_value, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string"}),  # pydantic's says that a secret is written and never read
+    WithJsonSchema({"type": "string", "format": "password", "title": "Secret"}),  # it is read here
 ]
 
 

@@ -13,9 +13,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from pool.executions.request import MODEL_ID
 from pool.subscriptions.report import Report
-from pool.usage.model_names import FAMILIES, base_name, is_meant, plain_name
+from pool.usage.model_names import FAMILIES, MODEL_ID, base_name, is_meant, plain_name
 
 ALIASES = frozenset({"default", *FAMILIES})
 """What every release of the CLI resolves by itself."""

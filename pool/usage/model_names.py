@@ -11,8 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
+from typing import Annotated
+
+from pydantic import StringConstraints
 
 from pool.usage.records import ModelUsage, Usage
+
+MODEL_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}(\[1m\])?$")
+ModelId = Annotated[str, StringConstraints(pattern=MODEL_ID)]
+"""A model as callers may name it."""
 
 FAMILIES = frozenset({"sonnet", "opus", "haiku", "fable"})
 """Each is an alias too, which the CLI resolves to the newest model of the family."""

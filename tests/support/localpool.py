@@ -323,6 +323,7 @@ async def local_pool_at(
     clock: ManualClock,
     runner_of: Callable[[SubscriptionSpec], Runner],
     environment: Callable[[SubscriptionSpec], Mapping[str, str]] = lambda each: {"SEAT": each.id},
+    roots: tuple[Path, ...] = (),
 ) -> LocalPool:
     """A local pool whose stores are in a folder, each subscription with a runner of its own."""
     stores = SqliteStores(folder)
@@ -338,6 +339,7 @@ async def local_pool_at(
             policy=SubscriptionPolicy(),
             system_prompt="You are terse.",
             retention=timedelta(days=35),
+            roots=roots,
         )
         return await Subscription.activate(wanted, await stores.open_ledger(wanted.id), around)
 

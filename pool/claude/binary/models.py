@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pool.claude.binary.locate import FIELD, ask
 from pool.errors import ConfigError
-from pool.executions.request import ModelId
+from pool.usage.model_names import ModelId
 
 MOST_MODELS = 50
 _MODEL = TypeAdapter[str](ModelId)

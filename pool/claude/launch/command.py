@@ -64,6 +64,8 @@ def _tools(launch: Launch) -> tuple[str, ...]:
         "permissions": {"deny": denied},
         "disableAllHooks": True,
         "cleanupPeriodDays": KEPT_DAYS,
+        # Else the model may name any that the account has, as it calls a sub-agent.
+        **({} if _SUB_AGENTS.isdisjoint(granted) else {"availableModels": _models(launch)}),
     }
     return (
         f"--tools={','.join(built_in)}",
@@ -72,6 +74,13 @@ def _tools(launch: Launch) -> tuple[str, ...]:
         f"--permission-mode={agent.permission_mode}",
         *(f"--add-dir={path}" for path in agent.add_directories),
     )
+
+
+def _models(launch: Launch) -> list[str]:
+    """What a run and its sub-agents may be billed for; asked for another, the CLI takes the run's
+    own (tried on 2.1.330).
+    """
+    return sorted({launch.model, *launch.agent.models})
 
 
 def files(launch: Launch) -> dict[str, bytes]:
@@ -86,7 +95,11 @@ def _documents(launch: Launch) -> dict[str, tuple[str, bytes]]:
         servers = _compact({"mcpServers": agent.mcp_servers}).encode()
         found["mcp-config"] = ("mcp.json", servers)
     if agent.sub_agents is not None:
-        found["agents"] = ("agents.json", _compact(agent.sub_agents).encode())
+        agents = {
+            name: each.model_dump(mode="json", exclude_none=True)
+            for name, each in agent.sub_agents.items()
+        }
+        found["agents"] = ("agents.json", _compact(agents).encode())
     if agent.append_system_prompt is not None:
         text = agent.append_system_prompt.encode()
         found["append-system-prompt-file"] = ("append_system_prompt.txt", text)

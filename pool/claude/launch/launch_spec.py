@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from pool.executions.image import Image
-from pool.executions.permissions import AgentSettings, Tool
+from pool.executions.permissions import AgentSettings
+from pool.executions.tool import Tool
 from pool.usage.prices import LearnedPrices
 from pool.values import Value
 

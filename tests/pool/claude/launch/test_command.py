@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from pool.claude.binary.version import MINIMUM, CliVersion, refusal
-from pool.claude.launch.command import argv, input_lines, opening_line, prompt_line
+from pool.claude.launch.command import argv, files, input_lines, opening_line, prompt_line
 from pool.claude.launch.launch_spec import Launch
+from pool.executions.permissions import AgentSettings
+from pool.executions.sub_agents import SubAgent
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 CLAUDE = Path("/opt/claude")
@@ -76,6 +78,26 @@ def test_a_resumed_session_is_named_and_keeps_its_system_prompt_unless_given_ano
 
     assert plain[-1] == f"--resume={SESSION}"
     assert changed[-1] == "--system-prompt-snapshot=off"
+
+
+@pytest.mark.parametrize("tool", ["Agent", "Task"])
+def test_sub_agents_have_the_models_that_the_request_names_and_no_others(tool: str) -> None:
+    agents = {"x": SubAgent(description="d", prompt="p", model="opus")}
+    launch = a_launch(tools=(tool,), agent=AgentSettings(sub_agents=agents))
+
+    (settings,) = [each for each in argv(launch, CLAUDE, RUN) if each.startswith("--settings=")]
+
+    found = json.loads(settings.removeprefix("--settings="))
+    assert found["availableModels"] == ["claude-sonnet-4-5", "opus"]
+
+
+def test_what_the_cli_reads_of_a_sub_agent_is_what_was_said_and_nothing_else() -> None:
+    agents = {"x": SubAgent(description="d", prompt="p", tools=("Read",))}
+
+    written = files(a_launch(agent=AgentSettings(sub_agents=agents)))
+
+    said = {"x": {"description": "d", "prompt": "p", "tools": ["Read"]}}
+    assert json.loads(written["agents.json"]) == said
 
 
 def test_nothing_private_is_on_the_command_line() -> None:
