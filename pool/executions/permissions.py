@@ -44,7 +44,9 @@ class AgentSettings(Value):
 
     working_directory: WorkingDirectory | None = None
     """Where it works, on the pool's machine; without it in an empty directory of its own."""
-    add_directories: Annotated[tuple[WorkingDirectory, ...], Field(max_length=MOST_GRANTED)] = ()
+    add_directories: Annotated[
+        tuple[WorkingDirectory, ...], Field(max_length=MOST_GRANTED, fail_fast=True)
+    ] = ()
     """Further directories that the CLI's file tools may touch."""
     permission_mode: PermissionMode = "dontAsk"
     mcp_servers: Document | None = None

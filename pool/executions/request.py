@@ -108,7 +108,7 @@ class ExecutionRequest(Value):
     max_budget_usd: Annotated[Decimal, Field(gt=0, le=10_000, decimal_places=9)] | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] | None = None
     json_schema: Annotated[dict[str, Any], AfterValidator(_json_schema)] | None = None
-    images: Annotated[tuple[Image, ...], Field(max_length=MAX_IMAGES)] = ()
+    images: Annotated[tuple[Image, ...], Field(max_length=MAX_IMAGES, fail_fast=True)] = ()
     """Shown to the model before the prompt."""
     fork_session: bool = False
     """Go on from ``session_id`` in a new session; the old one stays as it is."""
@@ -116,7 +116,7 @@ class ExecutionRequest(Value):
     """What to do while another turn of the session runs: wait for its end, or answer 409."""
     queue_timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] | None = None
     """How long it may wait for a slot; without it as long as the pool's configuration says."""
-    tools: Annotated[tuple[Tool, ...], Field(max_length=MOST_GRANTED)] = ()
+    tools: Annotated[tuple[Tool, ...], Field(max_length=MOST_GRANTED, fail_fast=True)] = ()
     """Tools of the CLI that the run may use, of those that the caller's key grants."""
     agent: AgentSettings = AgentSettings()
     """What else it may use of the machine it runs on, as far as the key grants it."""

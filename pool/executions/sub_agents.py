@@ -41,7 +41,7 @@ class SubAgent(Value):
     description: _Text
     """For the model that calls it: when to do so."""
     prompt: _Text
-    tools: Annotated[tuple[Tool, ...], Field(max_length=MOST_TOOLS)] | None = None
+    tools: Annotated[tuple[Tool, ...], Field(max_length=MOST_TOOLS, fail_fast=True)] | None = None
     """Tools that it may use, of those of the request; without any it may use them all."""
     model: ModelId | None = None
     """The model it runs on; one that the caller's key covers."""
@@ -57,7 +57,11 @@ _ONE = TypeAdapter[dict[str, SubAgent]](dict[_Name, SubAgent])
 
 def _taken(agents: Any, info: ValidationInfo) -> Any:
     """What was kept before fields were refused is read without them, and never run with them."""
-    if not is_kept(info) or not isinstance(agents, dict):
+    if not isinstance(agents, dict):
+        return agents
+    if not is_kept(info):
+        if len(agents) > MOST_SUB_AGENTS:  # before what is wrong with each of them is found
+            raise ValueError(f"are {len(agents)}; the limit is {MOST_SUB_AGENTS}")
         return agents
     found: dict[str, SubAgent] = {}
     for name, each in agents.items():

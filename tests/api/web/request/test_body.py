@@ -12,7 +12,12 @@ from localpool import LocalPool
 
 from api.server.app import create_app
 from api.web.authentication import Keys
-from api.web.request.body import MAX_NESTING, MAX_VALUES, _json
+from api.web.request.body import (
+    MAX_NESTING,
+    MAX_VALUES,
+    _measure,
+    _value,
+)
 
 JSON = {"content-type": "application/json"}
 
@@ -189,4 +194,5 @@ async def test_a_block_of_an_absurd_type_is_refused(
 def test_what_others_write_is_read_as_it_was_meant(value: object) -> None:
     written = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
-    assert _json(written, MAX_VALUES) == json.loads(written)
+    _measure(written, MAX_VALUES)
+    assert _value(written) == json.loads(written)
