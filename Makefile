@@ -28,8 +28,7 @@ serve: $(READY) ## Serve the pool of pool.toml (or CONFIG=...)
 	$(BIN)/claude-pool serve --config $(CONFIG)
 
 test: $(READY) ## All tests: real Ray, the real CLI, real SQLite and PostgreSQL (WORKERS=... side by side)
-	$(BIN)/python -m pytest -n $(WORKERS) --durations=15 --ignore=tests/trips --ignore=tests/chaos
-	$(BIN)/python -m pytest --durations=15 tests/trips tests/chaos # a Ray each: one at a time comes up in its time
+	$(BIN)/python -m pytest -n $(WORKERS) --durations=15
 
 test-fast: $(READY) ## The inner loop: tests that start no Ray, no CLI, no PostgreSQL and no service
 	$(BIN)/python -m pytest -n $(WORKERS) --durations=10 --ignore=tests/trips --ignore=tests/chaos -m "not slow"
