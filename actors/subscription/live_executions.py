@@ -388,10 +388,13 @@ class LiveExecutions:
             await self._discard(run)
 
     async def _discard(self, run: Run) -> None:
+        """Remove what a run left. Where this life ends meanwhile, its end waits for that."""
         self.being_discarded.add(run.run_id)
+        removal = asyncio.ensure_future(run.discard())
         try:
-            await run.discard()
+            await asyncio.shield(removal)
         finally:
+            await removal
             self.being_discarded.discard(run.run_id)
 
     async def _at_its_place(self, intent: Intent) -> Launch:

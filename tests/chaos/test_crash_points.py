@@ -37,7 +37,7 @@ POINTS = [
     *(("discard", "before"), ("discard", "after")),
     *(("reply", "before"), ("reply", "after")),
 ]
-COMMITS = [(number, when) for number in range(1, full(6, 9)) for when in ("before", "after")]
+COMMITS = [(number, when) for number in range(1, full(7, 10)) for when in ("before", "after")]
 
 
 @pytest.fixture(scope="module")

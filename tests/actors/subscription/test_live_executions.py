@@ -18,6 +18,7 @@ from localpool import NOON, FakeRunner, LocalPool, LonelyPeers, completed, spec
 from actors.interfaces.messages import Started
 from actors.runtime.factory import _dependencies
 from actors.subscription.subscription import Subscription
+from pool.claude.process.directory import RunDirectory
 from pool.claude.process.spawner import ProcessRunner
 from pool.config import Config
 from pool.executions.execution import Execution, ExecutionStatus, Intent
@@ -315,6 +316,27 @@ async def test_nor_does_reading_along(subscription: Subscription, witness: Witne
 
     assert isinstance(events[-1].progress, Ended)
     assert witness.calls == []
+
+
+async def test_an_activation_that_ends_waits_until_what_a_run_left_is_removed(
+    subscription: Subscription, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, may_go_on = RunDirectory.remove, threading.Event()
+
+    def slowly(directory: RunDirectory) -> None:
+        may_go_on.wait(10)
+        remove(directory)
+
+    monkeypatch.setattr(RunDirectory, "remove", slowly)
+    await executed(subscription, 1, ask())
+
+    closing = asyncio.create_task(subscription.close())
+    closed_early, _ = await asyncio.wait([closing], timeout=0.2)
+    may_go_on.set()
+    await closing
+
+    assert not closed_early
+    assert list((tmp_path / "data" / "subscriptions" / "sub1" / "runs").iterdir()) == []
 
 
 async def test_what_taking_a_slot_needs_of_the_disk_was_read_before_the_first_one_asks(
