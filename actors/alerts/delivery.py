@@ -8,15 +8,14 @@ may hear of an alert twice, under the same id.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from actors.aiokit import every
 from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.delivery import Delivery, DeliveryStatus, after, draw
 from pool.alerts.webhooks import Webhook
-from pool.errors import StoreError
 from pool.storage.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -25,8 +24,6 @@ HELD = timedelta(minutes=1)
 """How long a delivery belongs to whoever took it: an attempt ends much sooner."""
 LONGEST_WAIT_SECONDS = 30.0
 """Between two looks: another router may have died with a delivery in hand."""
-PATIENCE_SECONDS = 5.0
-"""Before a store that failed is asked again."""
 
 
 class AlertDelivery:
@@ -45,20 +42,18 @@ class AlertDelivery:
         self._posting = posting
         self._clock = clock
         self._give_up_after = give_up_after
-        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
 
     def wake(self) -> None:
         """There may be something to bring."""
-        self._news.set()
+        self._wake.set()
 
     async def run(self) -> None:
         """For as long as the router lives."""
-        while True:
-            self._news.clear()
-            seconds = await self._round()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._news.wait()
+        name = self._webhook.spec.name
+        await every(
+            *(LONGEST_WAIT_SECONDS, self._round, "webhook waits"), wake=self._wake, webhook=name
+        )
 
     async def deliver_due(self) -> None:
         """Make every delivery that is due, once."""
@@ -69,19 +64,12 @@ class AlertDelivery:
             await self._outbox.note(done)
             _log(done)
 
-    async def _round(self) -> float:
+    async def _round(self) -> float | None:
         """Deliver what is due; how many seconds to wait before the next round."""
-        try:
-            await self.deliver_due()
-            due_at = await self._outbox.next_due(self._webhook.spec.name)
-        except StoreError as error:
-            log.warning("webhook waits for its store", extra={"problem": str(error)})
-            return PATIENCE_SECONDS
-        except Exception:  # a defect must not end all deliveries
-            log.exception("webhook failed", extra={"webhook": self._webhook.spec.name})
-            return PATIENCE_SECONDS
+        await self.deliver_due()
+        due_at = await self._outbox.next_due(self._webhook.spec.name)
         if due_at is None:
-            return LONGEST_WAIT_SECONDS
+            return None
         return min(max((due_at - self._clock()).total_seconds(), 0.0), LONGEST_WAIT_SECONDS)
 
 

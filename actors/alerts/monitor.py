@@ -8,17 +8,17 @@ alone. Nothing is held in memory that a restart would lose.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
+from actors.aiokit import Tasks, every
 from actors.alerts.delivery import AlertDelivery
 from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.alerts import Alert, AlertSettings, Severity
 from pool.alerts.thresholds import AlertState, threshold_alerts
 from pool.alerts.webhooks import Webhook
-from pool.errors import StoreError
 from pool.storage.outbox import Outbox, Raising
 from pool.subscriptions.pool_overview import overview
 from pool.subscriptions.report import Report
@@ -26,8 +26,6 @@ from pool.subscriptions.report import Report
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-PATIENCE_SECONDS = 5.0
-"""Before a store that failed is asked again."""
 
 _LOGGED = {
     Severity.INFO: logging.INFO,
@@ -58,7 +56,8 @@ class AlertMonitor:
         self._posting = posting or (WebhookSender() if self._webhooks else None)
         self._deliveries = self._hired()
         self._tell = tell
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks()
+        self._seen: list[tuple[str, int, int, datetime]] = []
 
     def _hired(self) -> tuple[AlertDelivery, ...]:
         if self._posting is None:
@@ -71,8 +70,9 @@ class AlertMonitor:
 
     def follow(self, look: Look) -> None:
         """Look on from now on, and deliver, what earlier activations left behind included."""
-        running = (self._look(look), *(each.run() for each in self._deliveries))
-        self._tasks = [asyncio.create_task(each) for each in running]
+        self._tasks.spawn(every(LOOK_SECONDS, partial(self._look, look), "alerts wait"))
+        for delivery in self._deliveries:
+            self._tasks.spawn(delivery.run())
 
     async def consider(
         self, reports: Sequence[Report], unheard: Collection[str] = ()
@@ -95,9 +95,7 @@ class AlertMonitor:
 
     async def close(self) -> None:
         """Stop. What was not delivered is delivered by the next activation."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         if self._posting is not None:
             await self._posting.close()
 
@@ -118,22 +116,11 @@ class AlertMonitor:
         return tuple(each.spec.name for each in self._webhooks if each.wants(alert))
 
     async def _look(self, look: Look) -> None:
-        last: list[tuple[str, int, int, datetime]] = []
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            reports, unheard = look()
-            seen = [(each.id, each.epoch, each.version, each.observed_at) for each in reports]
-            if seen == last:
-                continue
-            try:
-                await self.consider(reports, unheard)
-                last = seen
-            except StoreError as error:
-                log.warning("alerts wait for their store", extra={"problem": str(error)})
-                await asyncio.sleep(PATIENCE_SECONDS)
-            except Exception:  # a defect must not end the watch
-                log.exception("alerts failed")
-                await asyncio.sleep(PATIENCE_SECONDS)
+        reports, unheard = look()
+        seen = [(each.id, each.epoch, each.version, each.observed_at) for each in reports]
+        if seen != self._seen:
+            await self.consider(reports, unheard)
+            self._seen = seen
 
 
 def _fields(alert: Alert) -> dict[str, object]:

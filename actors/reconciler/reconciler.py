@@ -10,11 +10,11 @@ crash between the two stores does no harm.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from actors.aiokit import Tasks, every
 from actors.interfaces.protocols import Actors
 from actors.reconciler.adjustment import reversed_
 from actors.reconciler.comparison import present
@@ -74,7 +74,7 @@ class Reconciler:
         pace = Pace(store, clock, sleep)
         self._poll = OrganizationPoll(store, self._ledgers, settings, reports, pace, clock)
         self._wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     @classmethod
     async def activate(
@@ -89,7 +89,14 @@ class Reconciler:
     ) -> Reconciler:
         """Begin to look, at once and after every interval."""
         self = cls(store, actors, settings, reports, clock, sleep, leave)
-        self._task = asyncio.create_task(self._look_on())
+        self._tasks.spawn(
+            every(
+                self._rules.interval_seconds,
+                self._look,
+                "reconciler could not look",
+                wake=self._wanted,
+            )
+        )
         return self
 
     # -- what callers ask ------------------------------------------------------------------------
@@ -175,9 +182,7 @@ class Reconciler:
                 log.warning("organization was not looked at", extra=told)
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
         await self._store.close()
 
     # -- within ----------------------------------------------------------------------------------
@@ -186,20 +191,13 @@ class Reconciler:
     def _latency(self) -> timedelta:
         return timedelta(seconds=self._rules.latency_seconds)
 
-    async def _look_on(self) -> None:
-        while True:
-            self._wanted.clear()
-            try:
-                await self.look()
-            except StoreError as error:
-                if self._store.is_lost:
-                    self._leave(error)
-                log.warning("reconciler could not look", extra={"problem": str(error)})
-            except Exception:  # a defect in one look must not end all others
-                log.exception("reconciler failed")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._rules.interval_seconds):
-                    await self._wanted.wait()
+    async def _look(self) -> None:
+        try:
+            await self.look()
+        except StoreError as error:
+            if self._store.is_lost:
+                self._leave(error)
+            raise
 
     async def _planned(self, bucket: Bucket, now: datetime) -> Reconciliation:
         at = max(now, ready_at(bucket, self._latency))

@@ -11,10 +11,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
+from actors.aiokit import News, end, every
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
 from actors.telemetry.event_log import MOST_AT_ONCE
-from pool.errors import PoolError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.telemetry.counters import SubscriptionCounters
@@ -48,7 +49,7 @@ class ReportCache:
         self._heard_until: dict[str, str] = {}
         """The cursor of each owner's news."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._news = asyncio.Event()
+        self._news = News()
 
     @property
     def reports(self) -> tuple[Report, ...]:
@@ -69,14 +70,18 @@ class ReportCache:
         """Keep this subscription running with this specification."""
         self._specs[spec.id] = spec
         if spec.id not in self._tasks:
-            self._tasks[spec.id] = asyncio.create_task(self._follow(spec.id))
+            following = every(
+                *(0, partial(self._follow, spec.id), "subscription does not answer"),
+                after_failure=PATIENCE_SECONDS,
+                subscription_id=spec.id,
+            )
+            self._tasks[spec.id] = asyncio.create_task(following)
 
     async def unfollow(self, subscription_id: str) -> None:
         """Let go of a subscription; it is not ended by this."""
         task = self._tasks.pop(subscription_id, None)
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end([task])
         self._specs.pop(subscription_id, None)
         for known in (self._reports, self._tallies, self._heard_until):
             known.pop(subscription_id, None)
@@ -88,8 +93,7 @@ class ReportCache:
             self._reports[report.id] = report
             for happening in changes(known, report) if known is not None else ():
                 self._tell(happening)
-            self._news.set()
-            self._news = asyncio.Event()
+            self._news.tell()
 
     async def report(self, subscription_id: str) -> Report | None:
         """The latest report, waiting for the first one if there is none; None if it stays away."""
@@ -109,11 +113,7 @@ class ReportCache:
         return tuple(sorted(self._specs.keys() - self._reports.keys()))
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                while not condition():
-                    await self._news.wait()
-        except TimeoutError:
+        if not await self._news.until(condition, seconds):
             missing = sorted(self._specs.keys() - self._reports.keys())
             log.warning("somebody was not heard of", extra={"subscription_ids": missing})
 
@@ -122,24 +122,11 @@ class ReportCache:
             await self.unfollow(subscription_id)
 
     async def _follow(self, subscription_id: str) -> None:
-        while True:
-            try:
-                await self._actors.activate(self._specs[subscription_id])
-                await self._poll(subscription_id)
-                continue
-            except PoolError as error:
-                log.warning(
-                    "subscription does not answer",
-                    extra={"subscription_id": subscription_id, "problem": str(error)},
-                )
-            except Exception:  # a defect in one must not end the watch over it
-                log.exception("watch failed", extra={"subscription_id": subscription_id})
-            await asyncio.sleep(PATIENCE_SECONDS)
-
-    async def _poll(self, subscription_id: str) -> None:
-        """Ask for reports until the subscription is another activation than before: that one was
-        made with the specification of its actor's first day, and has to be told today's.
+        """Keep a subscription running, and ask for reports until it is another activation than
+        before: that one was made with the specification of its actor's first day, and has to be
+        told today's.
         """
+        await self._actors.activate(self._specs[subscription_id])
         epoch, version = -1, -1
         while True:
             peer = self._actors.subscription(subscription_id)

@@ -7,12 +7,12 @@ what stands in the directory (``dispatcher``), and so does the registry, which i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from actors.aiokit import Tasks, every
 from actors.alerts.monitor import AlertMonitor
 from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
@@ -78,7 +78,7 @@ class Router:
         self._tracing = tracing
         self._recorder = PoolRecorder(clock)
         self._reports = ReportCache(actors, self._hear)
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._tasks = Tasks()
         self._alerts = AlertMonitor(
             *(directory.outbox, settings.webhooks, settings.alerts, clock),
             tell=self._recorder.alerted,
@@ -105,10 +105,8 @@ class Router:
         for registration in await directory.registrations():
             self._adopt(registration)
         await self._keys.recover()
-        self._tasks = (
-            asyncio.create_task(self._retain()),
-            asyncio.create_task(self._sessions.rebalance(settings.rebalancing)),
-        )
+        self._tasks.spawn(self._retain())
+        self._tasks.spawn(self._sessions.rebalance(settings.rebalancing))
         self._alerts.follow(self._heard)
         return self
 
@@ -351,9 +349,7 @@ class Router:
         await self._forget(subscription_id)
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self._alerts.close()
         await self._keys.close()
         await self._reports.close()
@@ -382,12 +378,13 @@ class Router:
 
     async def _retain(self) -> None:
         """Forget claims and homes of sessions that were not used for long; now and every hour."""
-        while True:
-            with contextlib.suppress(StoreError):
-                await self._directory.expire(self._clock() - self._settings.retention)
-                await self._keys.expire(self._clock() - self._settings.retention)
-                await self._directory.outbox.expire(self._clock() - self._settings.retention)
-            await asyncio.sleep(RETENTION_PERIOD.total_seconds())
+        await every(RETENTION_PERIOD.total_seconds(), self._expire, "retention waits")
+
+    async def _expire(self) -> None:
+        before = self._clock() - self._settings.retention
+        await self._directory.expire(before)
+        await self._keys.expire(before)
+        await self._directory.outbox.expire(before)
 
     def _known(self, subscription_id: str) -> Registration:
         registration = self._registrations.get(subscription_id)

@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Container
 from datetime import datetime
+from functools import partial
 
+from actors.aiokit import every
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.report_cache import ReportCache
-from pool.errors import NotFound, PoolError
+from pool.errors import NotFound
 from pool.executions.session import Session, SessionHome, session_of
 from pool.routing.rebalancing import Rebalancing, relocations
 from pool.storage.paging import Page
@@ -102,12 +104,10 @@ class Sessions:
 
     async def rebalance(self, policy: Rebalancing) -> None:
         """Give idle sessions other homes, cycle after cycle."""
-        while policy.interval_seconds > 0:
+        if policy.interval_seconds > 0:
             await asyncio.sleep(policy.interval_seconds)
-            try:
-                await self.spread(policy)
-            except PoolError as error:
-                log.warning("sessions were not spread", extra={"problem": str(error)})
+            spread = partial(self.spread, policy)
+            await every(policy.interval_seconds, spread, "sessions were not spread")
 
     async def spread(self, policy: Rebalancing) -> None:
         """One cycle."""

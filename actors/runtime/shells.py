@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ if "ray" not in sys.modules:
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from actors.aiokit import Tasks, every
 from actors.client.client import PoolClient
 from actors.client.concurrency import MAX_IN_FLIGHT
 from actors.interfaces.protocols import ReconcilerActor, RouterActor, SubscriptionActor
@@ -325,13 +327,13 @@ async def _serving(config: Config, *, own: bool) -> AsyncIterator[PoolClient]:
         await actors.router().declare(config.subscriptions)
         await _everybody(actors.router())
         await actors.activate_reconciler()
-        watching = asyncio.create_task(_watched(actors)) if config.organizations else None
+        watching = Tasks()
+        if config.organizations:
+            watching.spawn(every(LOOK_SECONDS, partial(_called, actors), "reconciler is not there"))
         try:
             yield PoolClient(actors)
         finally:
-            if watching is not None:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+            await watching.close()
     finally:
         if own:
             await _close(actors)
@@ -347,14 +349,9 @@ async def _everybody(router: RouterActor) -> None:
             log.warning("subscription is not there", extra={"problem": str(error)})
 
 
-async def _watched(actors: RayActors) -> None:
-    """Call the reconciler every now and then, so that it begins, and again after its death."""
-    while True:
-        try:
-            await actors.reconciler().is_there()
-        except (PoolError, RayTaskError) as error:
-            log.warning("reconciler is not there", extra={"problem": str(error)})
-        await asyncio.sleep(LOOK_SECONDS)
+async def _called(actors: RayActors) -> None:
+    """Call the reconciler, so that it begins, and again after its death."""
+    await actors.reconciler().is_there()
 
 
 async def _close(actors: RayActors) -> None:

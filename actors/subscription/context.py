@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from actors.aiokit import News, Tasks, every
 from actors.interfaces.protocols import Actors
 from actors.telemetry import logs
 from actors.telemetry.recorder import SubscriptionRecorder
@@ -69,14 +70,14 @@ class SubscriptionContext:
         self.state = state
         self.ledger = ledger
         self.deps = dependencies
-        self.news = asyncio.Event()
-        """Set at the next change; a new one then takes its place."""
+        self.news = News()
+        """Of the report."""
         self.recorder = SubscriptionRecorder(
             *(state.spec.id, state.epoch, dependencies.clock, self.changed),
             tracing=dependencies.tracing,
             ledgers_lost=dependencies.ledgers_lost,
         )
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks(subscription_id=state.spec.id)
 
     def now(self) -> datetime:
         return self.deps.clock()
@@ -88,8 +89,7 @@ class SubscriptionContext:
     def changed(self) -> None:
         """Let whoever waits for a report have one."""
         self.state.version += 1
-        self.news.set()
-        self.news = asyncio.Event()
+        self.news.tell()
 
     def spawn(
         self, work: Coroutine[Any, Any, T], execution_id: str | None = None
@@ -99,10 +99,7 @@ class SubscriptionContext:
         """
         context = copy_context()
         context.run(logs.about, execution_id=execution_id)
-        task = asyncio.create_task(work, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
+        return self._tasks.spawn(work, context)
 
     async def stand(self, standing: Standing) -> None:
         """Make a new standing durable, and go by it."""
@@ -136,20 +133,17 @@ class SubscriptionContext:
 
     async def retain(self) -> None:
         """Remove what is older than the retention, and what dead CLIs left; now and every hour."""
-        while True:
-            with contextlib.suppress(StoreError):
-                await self.ledger.expire(self.now() - self.deps.retention)
-            with contextlib.suppress(ConfigError, OSError):
-                environment = self.deps.environment(self.state.spec)
-                stale = self.now() - LEFTOVER_AGE
-                await asyncio.to_thread(self.deps.runner.clean, environment, stale)
-            await asyncio.sleep(RETENTION_PERIOD.total_seconds())
+        await every(RETENTION_PERIOD.total_seconds(), self._expire, "retention waits")
+
+    async def _expire(self) -> None:
+        with contextlib.suppress(ConfigError, OSError):
+            environment = self.deps.environment(self.state.spec)
+            stale = self.now() - LEFTOVER_AGE
+            await asyncio.to_thread(self.deps.runner.clean, environment, stale)
+        await self.ledger.expire(self.now() - self.deps.retention)
 
     async def close(self) -> None:
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
         await self.ledger.close()
         await asyncio.to_thread(self.deps.tracing.close)
 
@@ -161,12 +155,3 @@ class SubscriptionContext:
                 await self.ledger.stand(self.state.standing)
                 self.state.store_problem = None
                 self.changed()
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error(
-                "task failed",
-                exc_info=task.exception(),
-                extra={"subscription_id": self.state.spec.id},
-            )

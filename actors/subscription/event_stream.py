@@ -16,6 +16,8 @@ from collections import OrderedDict
 from datetime import timedelta
 from functools import partial
 
+from actors.aiokit import News, every, within
+from actors.interfaces.messages import LONGEST_POLL_SECONDS
 from actors.subscription.context import SubscriptionContext
 from actors.subscription.live_execution import LiveExecution
 from actors.subscription.live_executions import LiveExecutions
@@ -40,8 +42,6 @@ from pool.executions.progress import (
     Text,
 )
 
-LONGEST_WAIT_SECONDS = 30.0
-"""As long as other calls that wait."""
 LOOK_SECONDS = 0.025
 IDLE_SECONDS = 1.0
 """How long a run is looked at after the last reader: the next page is asked for much sooner."""
@@ -69,11 +69,11 @@ class EventStreams:
         """What came after a cursor, as soon as there is something; after ``wait_seconds`` (at most
         30) a page without events. ``NotFound``, or ``InvalidRequest`` for a cursor that is none.
         """
-        until = time.monotonic() + min(wait_seconds, LONGEST_WAIT_SECONDS)
+        until = time.monotonic() + min(wait_seconds, LONGEST_POLL_SECONDS)
         cursor = Cursor.of(after) if after is not None else None
         live: LiveExecution | None = None
         while True:
-            news = self._context.news
+            news = self._context.news.next
             row = await self._row(execution_id, live)
             live = self._executions.get(execution_id)
             tail = await self._tail(live) if live is not None else None
@@ -86,15 +86,15 @@ class EventStreams:
             if tail is not None and row.status is ExecutionStatus.RUNNING:
                 await tail.grows(size, left)
             else:
-                await _within(min(left, QUEUE_LOOK_SECONDS), news)
+                await within(min(left, QUEUE_LOOK_SECONDS), news)
 
     async def expire(self) -> None:
         """Remove what ended runs printed when nobody may come back for it; now and every minute."""
-        while True:
-            with contextlib.suppress(OSError):
-                before = self._context.now() - KEPT
-                await asyncio.to_thread(self._context.deps.runner.expire, before)
-            await asyncio.sleep(EXPIRY_SECONDS)
+        await every(EXPIRY_SECONDS, self._expire, "output was not removed")
+
+    async def _expire(self) -> None:
+        before = self._context.now() - KEPT
+        await asyncio.to_thread(self._context.deps.runner.expire, before)
 
     async def _row(self, execution_id: str, live: LiveExecution | None) -> ExecutionRow:
         row = await self._executions.row(execution_id, live)
@@ -231,19 +231,13 @@ def _last_page(events: list[Event], cursor: Cursor, row: ExecutionRow) -> Progre
     )
 
 
-async def _within(seconds: float, event: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-
-
 class _Tail:
     """How much a run has printed, as of the last look."""
 
     def __init__(self, look: partial[Printed | None], ended: asyncio.Event) -> None:
         self._look = look
         self._ended = ended
-        self._grew = asyncio.Event()
+        self._growth = News()
         self._began = asyncio.Event()
         self._asked_at = time.monotonic()
         self._waiting = 0
@@ -258,13 +252,13 @@ class _Tail:
                     printed = await asyncio.to_thread(self._look)
                     if printed is not None and printed.size > self.size:
                         self.size = printed.size
-                        self._tell()
+                        self._growth.tell()
                 self._began.set()
-                await _within(LOOK_SECONDS, self._ended)
+                await within(LOOK_SECONDS, self._ended)
         finally:
             self.is_over = True
             self._began.set()
-            self._tell()
+            self._growth.tell()
 
     async def looked(self) -> None:
         """Wait for the first look."""
@@ -276,14 +270,10 @@ class _Tail:
         self._waiting += 1
         try:
             if self.size == size and not self.is_over:
-                await _within(seconds, self._grew)
+                await within(seconds, self._growth.next)
         finally:
             self._waiting -= 1
             self._asked_at = time.monotonic()
 
     def _is_idle(self) -> bool:
         return not self._waiting and time.monotonic() - self._asked_at > IDLE_SECONDS
-
-    def _tell(self) -> None:
-        self._grew.set()
-        self._grew = asyncio.Event()

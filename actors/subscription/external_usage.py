@@ -17,12 +17,12 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from actors.aiokit import every
 from actors.subscription.context import SubscriptionContext
 from pool.claude.transcripts.calls import PREFIX, KnownCalls
 from pool.claude.transcripts.external_files import ExternalFiles
 from pool.claude.transcripts.external_usage import ExternalAnswer
 from pool.claude.transcripts.sighting import Sighting
-from pool.errors import PoolError
 from pool.storage.paging import MAX_LIMIT
 from pool.usage.model_names import base_name
 from pool.usage.prices import EstimatedCost, LearnedPrices
@@ -53,12 +53,7 @@ class ExternalUsage:
 
     async def watch(self) -> None:
         """Look, for as long as this life lasts."""
-        while True:
-            try:
-                await self.look()
-            except (PoolError, OSError) as error:
-                log.warning("usage beside the pool was not read", extra={"problem": str(error)})
-            await asyncio.sleep(SCAN_SECONDS)
+        await every(SCAN_SECONDS, self.look, "usage beside the pool was not read")
 
     async def look(self) -> None:
         """Read what was added, and count what is complete and has a price."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
+from actors.aiokit import every
 from actors.subscription.context import STORE_RETRY_SECONDS, SubscriptionContext
 from actors.subscription.handoff import Handoff, why_not_again
 from actors.subscription.live_execution import LiveExecution
@@ -247,10 +248,10 @@ class LiveExecutions:
 
     async def tend(self) -> None:
         """Look after what waits, for as long as this life lasts."""
-        while True:
-            await asyncio.sleep(TEND_SECONDS)
-            if self._context.state.slots.waiting:
-                self.start_waiting()
+        await every(TEND_SECONDS, self._tend, "what waits was not looked after")
+
+    async def _tend(self) -> None:
+        self.start_waiting()
 
     def start_waiting(self) -> None:
         """Start what waits, as far as slots and sessions are free. What cannot be started here is

@@ -7,11 +7,11 @@ it. The end of a login is read again and again: whoever signs in anew tells nobo
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from datetime import timedelta
+from functools import partial
 
+from actors.aiokit import every
 from actors.subscription.context import SubscriptionContext
 from pool.errors import ConfigError, StoreError
 from pool.executions.outcome import FailureKind
@@ -28,18 +28,20 @@ READ_SECONDS = 300.0
 
 async def check_login(context: SubscriptionContext) -> None:
     """Keep a subscription stopped while nobody is signed in, for as long as this life lasts."""
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        cooldown = active_cooldown(context.state.standing, context.now())
-        if cooldown is None or cooldown.cause is not FailureKind.AUTHENTICATION:
-            continue
-        if cooldown.until - context.now() > BEFORE_THE_END:
-            continue
-        if await _is_signed_out(context):
-            try:
-                await context.stand(still_signed_out(context.state.standing, context.now()))
-            except StoreError as error:
-                context.trouble(error)
+    await every(LOOK_SECONDS, partial(_check_login, context), "login not checked")
+
+
+async def _check_login(context: SubscriptionContext) -> None:
+    cooldown = active_cooldown(context.state.standing, context.now())
+    if cooldown is None or cooldown.cause is not FailureKind.AUTHENTICATION:
+        return
+    if cooldown.until - context.now() > BEFORE_THE_END:
+        return
+    if await _is_signed_out(context):
+        try:
+            await context.stand(still_signed_out(context.state.standing, context.now()))
+        except StoreError as error:
+            context.trouble(error)
 
 
 async def _is_signed_out(context: SubscriptionContext) -> bool:
@@ -56,15 +58,15 @@ async def _is_signed_out(context: SubscriptionContext) -> bool:
 
 async def follow_login(context: SubscriptionContext) -> None:
     """Let the report say when the login ends, for as long as this life lasts."""
-    while True:
-        with contextlib.suppress(ConfigError, OSError):  # what was known stays
-            await _read_login(context)
-        await asyncio.sleep(READ_SECONDS)
+    await every(READ_SECONDS, partial(_read_login, context), "end of login not read")
 
 
 async def _read_login(context: SubscriptionContext) -> None:
-    environment = context.deps.environment(context.state.spec)
-    ends_at = await context.deps.runner.login_expires_at(environment, context.now())
+    try:
+        environment = context.deps.environment(context.state.spec)
+        ends_at = await context.deps.runner.login_expires_at(environment, context.now())
+    except (ConfigError, OSError):  # what was known stays
+        return
     if ends_at != context.state.login_expires_at:
         context.state.login_expires_at = ends_at
         context.changed()

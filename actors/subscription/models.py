@@ -6,9 +6,9 @@ for the answer: until there is one, the pool takes any name that a model may hav
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
+from actors.aiokit import every
 from actors.subscription.context import SubscriptionContext
 from pool.errors import ConfigError
 
@@ -24,10 +24,14 @@ each time, up to the hour."""
 async def learn_models(context: SubscriptionContext) -> None:
     """Let the report say which models the CLI offers, for as long as this life lasts."""
     pause = RETRY_SECONDS
-    while True:
+
+    async def learn() -> float | None:
+        nonlocal pause
         await _learn(context)
-        await asyncio.sleep(ASK_SECONDS if context.state.models else pause)
-        pause = min(2 * pause, ASK_SECONDS)
+        asked, pause = pause, min(2 * pause, ASK_SECONDS)
+        return None if context.state.models else asked
+
+    await every(ASK_SECONDS, learn, "models not learned")
 
 
 async def _learn(context: SubscriptionContext) -> None:

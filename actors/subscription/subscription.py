@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import assert_never
 
+from actors.aiokit import within
 from actors.interfaces.messages import (
     LONGEST_POLL_SECONDS,
     Activity,
@@ -82,15 +83,18 @@ class Subscription:
         open_ids = {row.intent.execution_id for row in recovery.open}
         await asyncio.to_thread(_prepare, dependencies.runner, open_ids)
         await self._executions.take_up(recovery.open)
-        context.spawn(context.end_with_ledger())
-        context.spawn(context.retain())
-        context.spawn(self._executions.tend())
-        context.spawn(check_login(context))
-        context.spawn(follow_login(context))
-        context.spawn(learn_models(context))
-        context.spawn(uncertain_costs.rescan())
-        context.spawn(self._external_usage.watch())
-        context.spawn(self._event_streams.expire())
+        for as_long_as_it_lives in (
+            context.end_with_ledger(),
+            context.retain(),
+            self._executions.tend(),
+            check_login(context),
+            follow_login(context),
+            learn_models(context),
+            uncertain_costs.rescan(),
+            self._external_usage.watch(),
+            self._event_streams.expire(),
+        ):
+            context.spawn(as_long_as_it_lives)
         return self
 
     # -- what routers and callers ask ------------------------------------------------------------
@@ -134,7 +138,7 @@ class Subscription:
         self, execution_id: str, live: LiveExecution | None, wait_seconds: float
     ) -> Execution:
         if live is not None:
-            await _within(wait_seconds, live.ended)
+            await within(min(wait_seconds, LONGEST_POLL_SECONDS), live.ended)
         row = await self._executions.row(execution_id, live)
         if row is None:
             raise NotFound("execution", execution_id)
@@ -199,7 +203,7 @@ class Subscription:
         after ``wait_seconds``.
         """
         if (epoch, version) == (self._context.state.epoch, self._context.state.version):
-            await _within(wait_seconds, self._context.news)
+            await within(min(wait_seconds, LONGEST_POLL_SECONDS), self._context.news.next)
         return self._context.report()
 
     async def activity(self, after: str | None) -> Activity:
@@ -330,9 +334,3 @@ def _prepare(runner: Runner, open_ids: Container[str]) -> None:
     """Remove what ended runs left, and read what taking a slot needs to know at once. Blocking."""
     runner.sweep(open_ids)
     _ = runner.place
-
-
-async def _within(seconds: float, event: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(min(seconds, LONGEST_POLL_SECONDS)):
-            await event.wait()

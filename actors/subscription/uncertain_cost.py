@@ -8,9 +8,9 @@ execution, and the doubt is over.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
+from actors.aiokit import every
 from actors.subscription.context import SubscriptionContext
 from actors.subscription.live_executions import LiveExecutions
 from pool.errors import PoolError
@@ -42,13 +42,14 @@ class UncertainCosts:
 
     async def rescan(self) -> None:
         """Look again, for as long as this life lasts."""
-        while True:
-            for uncertain_cost in tuple(self._context.state.uncertain_costs.values()):
-                try:
-                    await self._look(uncertain_cost)
-                except (PoolError, OSError) as error:
-                    log.warning("rescan failed", extra={"problem": str(error)})
-            await asyncio.sleep(RESCAN_SECONDS)
+        await every(RESCAN_SECONDS, self._rescan, "rescan failed")
+
+    async def _rescan(self) -> None:
+        for uncertain_cost in tuple(self._context.state.uncertain_costs.values()):
+            try:
+                await self._look(uncertain_cost)
+            except (PoolError, OSError) as error:
+                log.warning("rescan failed", extra={"problem": str(error)})
 
     async def _look(self, uncertain_cost: UncertainCost) -> None:
         row = await self._context.ledger.execution(uncertain_cost.execution_id)

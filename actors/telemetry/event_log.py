@@ -7,8 +7,6 @@ is known for what it is and answered with a gap first. Nothing here is waited fo
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 import time
 from collections import deque
@@ -16,14 +14,14 @@ from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
 
+from actors.aiokit import News, within
+from actors.interfaces.messages import LONGEST_POLL_SECONDS
 from pool.errors import InvalidRequest
 from pool.telemetry.events import EventFilter, PoolEvent, PoolEventPage, StoredEvent, gap
 
 MOST_KEPT = 5000
 """About 3 MB: at a hundred executions a minute, a quarter of an hour."""
 MOST_AT_ONCE = 200
-LONGEST_WAIT_SECONDS = 30.0
-"""As long as other calls that wait."""
 _CURSOR = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,15})", re.ASCII)
 
 
@@ -38,7 +36,7 @@ class EventLog:
         self._kept: deque[PoolEvent] = deque(maxlen=most_kept)
         self._last = 0
         """The number of the newest one; the first has 1."""
-        self._news = asyncio.Event()
+        self._news = News()
 
     @property
     def count(self) -> int:
@@ -48,24 +46,21 @@ class EventLog:
     def add(self, happening: PoolEvent) -> None:
         self._kept.append(happening)
         self._last += 1
-        self._news.set()
-        self._news = asyncio.Event()
+        self._news.tell()
 
     async def next_page(
         self, after: str | None, wanted: EventFilter, wait_seconds: float, limit: int = MOST_AT_ONCE
     ) -> PoolEventPage:
         """``page``, as soon as there is something in it; an empty one after ``wait_seconds``."""
-        until = time.monotonic() + min(wait_seconds, LONGEST_WAIT_SECONDS)
+        until = time.monotonic() + min(wait_seconds, LONGEST_POLL_SECONDS)
         while True:
-            news = self._news
+            news = self._news.next
             page = self.page(after, wanted, limit)
             left = until - time.monotonic()
             if page.items or left <= 0:
                 return page
             after = page.cursor
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await news.wait()
+            await within(left, news)
 
     def page(
         self, after: str | None, wanted: EventFilter | None = None, limit: int = MOST_AT_ONCE

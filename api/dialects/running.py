@@ -13,21 +13,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar
+from functools import partial
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from actors.aiokit import end
 from actors.client.client import PoolClient
 from api.dialects.answer.shown import answer_headers, answerable
 from api.dialects.request.request import DialectRequest
 from api.web.authentication import MayExecute
 from api.web.problems import Problem, Stopping, problem_told
 from api.web.request.arguments import Client, IdempotencyKey
+from api.web.stream.waiting import attended
 from pool.executions.execution import Execution
 from pool.executions.progress import AttemptBegan, Ended, Event, Text, Thinking, ToolUse
 from pool.executions.request import SessionId
@@ -36,7 +39,6 @@ HOLD_SECONDS = 10.0
 HEARTBEAT_SECONDS = 15.0
 """Proxies give a silent connection up after 30-60 s."""
 
-T = TypeVar("T")
 SessionHeader = Annotated[SessionId | None, Header(alias="X-Session-Id")]
 
 
@@ -79,8 +81,8 @@ class DialectEncoder(Protocol):
 async def answered(call: Call, asked: DialectRequest) -> Execution:
     """Run it to its end. Raises what a dialect tells as an error."""
     execution = await _started(call, asked)
-    ended = await _attended(call.client.ended(execution), call, execution)
-    return answerable(ended)
+    ended = call.client.ended(execution)
+    return answerable(await attended(ended, call.http.receive, lambda: call.abandon(execution)))
 
 
 async def streamed(
@@ -91,9 +93,9 @@ async def streamed(
 ) -> EventStream:
     """Run it, and answer as it goes on. Raises where it ended before its first word."""
     execution = await _started(call, asked)
-    reader = _Reader(call.client.events(execution.id))
+    reader, abandon = _Reader(call.client.events(execution.id)), partial(call.abandon, execution)
     try:
-        heard = await _attended(_first(reader), call, execution)
+        heard = await attended(_first(reader), call.http.receive, abandon)
         if isinstance(last := heard[-1].progress if heard else None, Ended):
             answerable(last.execution)
     except BaseException:
@@ -105,7 +107,7 @@ async def streamed(
     return EventStream(
         answer.frames(execution, heard, reader),
         answer.failure,
-        lambda: call.abandon(execution),
+        abandon,
         answer_headers(execution, asked.ignored),
     )
 
@@ -113,32 +115,6 @@ async def streamed(
 async def _started(call: Call, asked: DialectRequest) -> Execution:
     request = asked.request.model_copy(update={"stream": asked.stream})
     return await call.client.start(request, idempotency_key=call.key, caller=call.caller)
-
-
-async def _attended(work: Awaitable[T], call: Call, execution: Execution) -> T:
-    """What ``work`` comes to, while the caller waits. ``ClientDisconnect`` once it has gone."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.create_task(_gone(call.http.receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return await working
-        await call.abandon(execution)
-        raise ClientDisconnect
-    finally:
-        await _ended(working, leaving)
-
-
-async def _gone(receive: Receive) -> None:
-    """Return when the caller has hung up. The body was read; nothing else can come."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _ended(*tasks: asyncio.Future[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _known(execution: Execution, event: Event) -> Execution:
@@ -172,7 +148,7 @@ class _Reader:
 
     async def close(self) -> None:
         if self._next is not None:
-            await _ended(self._next)
+            await end([self._next])
         await self._events.aclose()
 
     async def _read(self) -> Event:
@@ -259,21 +235,13 @@ class EventStream(StreamingResponse):
         self._abandon = abandon
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        writing = asyncio.create_task(self._write(send))
-        leaving = asyncio.create_task(_gone(receive))
         try:
-            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if writing.done():
-                await writing
-            else:
-                await self._abandon()
+            with suppress(ClientDisconnect):
+                await attended(self._write(send), receive, self._abandon)
         except asyncio.CancelledError:
             # Only uvicorn cancels, at its end; a stream that just ended would pass for an answer.
-            await _ended(writing)
             await send(_body(self._failure(Stopping()), is_last=True))
             raise
-        finally:
-            await _ended(writing, leaving)
 
     async def _write(self, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}

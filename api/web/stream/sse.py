@@ -16,11 +16,11 @@ from typing import Any
 from fastapi import Response
 from pydantic import TypeAdapter
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.types import Message
 
 from actors.client.client import PoolClient
 from api.web.problems import Responses, problem_of
 from api.web.stream.event_schema import event_schema
+from api.web.stream.waiting import abandon
 from pool.errors import PoolError
 from pool.executions.execution import Execution
 from pool.executions.progress import Event, Progress
@@ -47,12 +47,8 @@ def event_schemas() -> dict[str, Any]:
 
 def streamed(client: PoolClient, execution: Execution, request: ExecutionRequest) -> Response:
     """The events of an execution that was just admitted, from its beginning."""
-
-    async def gone(_: Message) -> None:
-        if request.cancel_on_disconnect:
-            await client.cancel(execution.id)
-
-    return _stream(client.events(execution.id), execution.id, gone)
+    events = client.events(execution.id)
+    return _stream(events, execution.id, lambda _: abandon(execution, request, client))
 
 
 async def resumed(

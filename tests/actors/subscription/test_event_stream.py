@@ -245,7 +245,7 @@ async def test_what_the_next_activation_settles_can_still_be_read_from_the_curso
 async def test_a_stream_goes_on_while_its_owner_is_away(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.event_stream.LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("actors.subscription.event_stream.LONGEST_POLL_SECONDS", 0.05)
     events = pool.client.stream(ask())
     seen = [await anext(events)]
     (run,) = pool.runner.runs

@@ -271,7 +271,7 @@ async def test_a_stream_whose_owner_stays_away_ends_with_a_problem(
     web: AsyncClient, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.client.follow.LOST_SECONDS", 0.1)
-    monkeypatch.setattr("actors.subscription.event_stream.LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("actors.subscription.event_stream.LONGEST_POLL_SECONDS", 0.05)
     body = {"prompt": "q", "stream": True, "subscription_id": "sub1"}
     async with asyncio.timeout(10), web.stream("POST", EXECUTIONS, json=body) as response:
         events = events_of(response)
