@@ -8,14 +8,15 @@ docstrings of the methods are those of ``PoolClient``.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import suppress
-from functools import update_wrapper
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import ExitStack, suppress
+from functools import partial, update_wrapper
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args, get_type_hints
+
+from anyio.from_thread import start_blocking_portal
 
 from actors.client.client import PoolClient
 
@@ -27,33 +28,21 @@ class _LoopThread:
     """An event loop on a thread of its own, which puts everything away when it ends."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=_run, args=(self.loop,), name="pool-client", daemon=True
-        )
-        self._thread.start()
+        self._is_over = False
+        self._context = ExitStack()
+        self.portal = self._context.enter_context(start_blocking_portal(name="pool-client"))
 
     def end(self) -> None:
-        """Ask it to end; asked again, it does nothing."""
-        with suppress(RuntimeError):  # it has ended, and its loop is closed
-            self.loop.call_soon_threadsafe(self.loop.stop)
+        """End it, and what waits in it."""
+        self._is_over = True
+        with suppress(RuntimeError):  # it has ended
+            self.portal.call(self.portal.stop, True)
+        self._context.close()
 
-    def join(self) -> None:
-        self._thread.join()
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        waiting = asyncio.all_tasks(loop)
-        for task in waiting:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-    finally:
-        loop.close()
+    def end_soon(self) -> None:
+        """The same from any thread, this one included: nobody holds its client any more."""
+        if not self._is_over:
+            threading.Thread(target=self.end, daemon=True).start()
 
 
 def _blocking(
@@ -62,7 +51,7 @@ def _blocking(
     """The method, waited for."""
 
     def call(self: BlockingPoolClient, /, *args: P.args, **named: P.kwargs) -> T:
-        answer: T = self._wait(getattr(self._client, method.__name__)(*args, **named))
+        answer: T = self._wait(partial(getattr(self._client, method.__name__), *args, **named))
         return answer
 
     return update_wrapper(call, method)
@@ -112,29 +101,23 @@ class BlockingPoolClient:
             thread, self._thread = self._thread, None
         if thread is not None:
             thread.end()
-            thread.join()
 
-    def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        try:
-            loop = self._loop()
-        except BaseException:
-            call.close()
-            raise
-        future = asyncio.run_coroutine_threadsafe(call, loop)
+    def _wait(self, call: Callable[[], Awaitable[T]]) -> T:
+        future = self._running().portal.start_task_soon(call)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
 
-    def _loop(self) -> asyncio.AbstractEventLoop:
+    def _running(self) -> _LoopThread:
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("this client was closed: make another one")
             if self._thread is None:
                 self._thread = _LoopThread()
-                weakref.finalize(self, self._thread.end)
-            return self._thread.loop
+                weakref.finalize(self, self._thread.end_soon)
+            return self._thread
 
     def _each(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
         """Items as they come, each asked for when the one before was taken."""
@@ -143,11 +126,11 @@ class BlockingPoolClient:
             return await anext(items, None)
 
         try:
-            while (item := self._wait(following())) is not None:
+            while (item := self._wait(following)) is not None:
                 yield item
         finally:
             if not self._is_closed:
-                self._wait(items.aclose())
+                self._wait(items.aclose)
 
     start = _blocking(PoolClient.start)
     execute = _blocking(PoolClient.execute)
