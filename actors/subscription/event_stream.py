@@ -23,12 +23,12 @@ from actors.subscription.live_execution import LiveExecution
 from actors.subscription.live_executions import LiveExecutions
 from pool.claude.output.event_pages import (
     EventExtract,
-    Printed,
     ReadPosition,
     extract,
     no_cursor,
     position_at,
 )
+from pool.claude.output.tail import Piece
 from pool.errors import NotFound
 from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts, shown
 from pool.executions.outcome import Completed
@@ -59,7 +59,7 @@ class EventStreams:
     def __init__(self, context: SubscriptionContext, executions: LiveExecutions) -> None:
         self._context = context
         self._executions = executions
-        self._tails: dict[str, _Tail] = {}
+        self._tails: dict[str, _Growth] = {}
         self._places: OrderedDict[tuple[str, int], ReadPosition] = OrderedDict()
         """Where readers were last, newest last: only a reader from elsewhere has to read it all."""
 
@@ -102,18 +102,18 @@ class EventStreams:
             raise NotFound("execution", execution_id)
         return row
 
-    async def _tail(self, live: LiveExecution) -> _Tail:
+    async def _tail(self, live: LiveExecution) -> _Growth:
         live.is_followed = True
         id_ = live.row.intent.execution_id
         tail = self._tails.get(id_)
         if tail is None or tail.is_over:
             look = partial(self._context.deps.runner.printed, id_, 0, 0)
-            tail = self._tails[id_] = _Tail(look, live.ended)
+            tail = self._tails[id_] = _Growth(look, live.ended)
             self._context.spawn(self._follow(id_, tail))
         await tail.looked()
         return tail
 
-    async def _follow(self, id_: str, tail: _Tail) -> None:
+    async def _follow(self, id_: str, tail: _Growth) -> None:
         try:
             await tail.follow()
         finally:
@@ -231,10 +231,10 @@ def _last_page(events: list[Event], cursor: Cursor, row: ExecutionRow) -> Progre
     )
 
 
-class _Tail:
+class _Growth:
     """How much a run has printed, as of the last look."""
 
-    def __init__(self, look: partial[Printed | None], ended: asyncio.Event) -> None:
+    def __init__(self, look: partial[Piece | None], ended: asyncio.Event) -> None:
         self._look = look
         self._ended = ended
         self._growth = News()

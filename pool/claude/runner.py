@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.output.event_pages import Printed
+from pool.claude.output.tail import Piece
 from pool.claude.transcripts.copy import SessionCopy
 from pool.executions.outcome import Outcome
 from pool.usage.records import Usage
@@ -82,7 +82,7 @@ class Runner(Protocol):
         """Remove what was kept for those who watch, where that was before an instant. Blocking."""
         ...
 
-    def printed(self, run_id: str, offset: int, limit: int) -> Printed | None:
+    def printed(self, run_id: str, offset: int, limit: int) -> Piece | None:
         """At most ``limit`` bytes of what a run has printed, from ``offset``; None where nothing of
         it is there, not yet or no more. Blocking.
         """

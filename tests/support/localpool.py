@@ -20,7 +20,7 @@ from actors.router.router import Router, RouterSettings
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.output.event_pages import Printed
+from pool.claude.output.tail import Piece
 from pool.claude.runner import Runner
 from pool.claude.transcripts.copy import SessionCopy, SessionFile, TranscriptGone
 from pool.errors import ActorLost, ConfigError, Conflict, StoreError
@@ -215,10 +215,10 @@ class FakeRunner:
     def expire(self, kept_before: datetime) -> None:
         """Nothing is kept on disk."""
 
-    def printed(self, run_id: str, offset: int, limit: int) -> Printed | None:
+    def printed(self, run_id: str, offset: int, limit: int) -> Piece | None:
         for run in self.runs:
             if run.run_id == run_id and not run.discarded:
-                return Printed(bytes(run.output[offset : offset + limit]), len(run.output), NOON)
+                return Piece(bytes(run.output[offset : offset + limit]), len(run.output), NOON)
         return None
 
     def find(self, launch: Launch) -> FakeRun | None:

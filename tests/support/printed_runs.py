@@ -17,7 +17,7 @@ from scripted_cli import Prints, as_printed
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
-from pool.claude.output.stream import StreamReader
+from pool.claude.output.stream import reading_of
 from pool.executions.outcome import Outcome
 
 
@@ -44,9 +44,8 @@ def output_of(printed: Prints) -> bytes:
 
 def concluded(printed: Prints, launch: Launch, now: datetime) -> Outcome:
     """How a run that printed this at an instant has ended."""
-    reader = StreamReader(now)
-    reader.feed(output_of(printed))
-    return conclude(reader.close(), _ending(printed), launch)
+    reading = reading_of(output_of(printed).split(b"\n"), now)
+    return conclude(reading, _ending(printed), launch)
 
 
 def _ending(printed: Prints) -> Ending:

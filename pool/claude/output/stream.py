@@ -1,9 +1,9 @@
 """The CLI's output, read without doing any I/O.
 
-Bytes go in as they come, in any pieces; a ``StreamReading`` says what has been understood so far.
-The same reader takes a line of JSON a message (``stream-json``), a single object (``json``) and an
+Lines go in one after the other; a ``StreamReading`` says what has been understood so far. The same
+reader takes a line of JSON a message (``stream-json``), a single object (``json``) and an
 array (``json --verbose``). Messages of unknown types are passed over, lines without any are
-counted, and a line beyond the limit is dropped, so that no output can exhaust the memory.
+counted.
 
 Messages repeat: a partial message comes once a content block and again when it ends, each time
 with other token counts. They are told apart by their id, and of each count the largest is kept:
@@ -12,12 +12,13 @@ the first would be too small, the sum too large.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from pydantic import Field, NonNegativeInt
 
-from pool.claude.output.lines import MAX_LINE_BYTES, messages_of
+from pool.claude.output.lines import messages_of
 from pool.claude.output.progress import ProgressReader
 from pool.claude.output.rate_limit_event import rate_limit_event
 from pool.claude.output.tokens import count, larger, message_usage
@@ -57,7 +58,6 @@ class StreamReading(Value):
     finished: frozenset[str] = frozenset()
     """Ids of the answers whose last counts were printed."""
     garbage_lines: NonNegativeInt = 0
-    bytes_read: NonNegativeInt = 0
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -117,14 +117,19 @@ def _tells_of_a_task(result: dict[str, Any]) -> bool:
     return isinstance(origin, dict) and origin.get("kind") == "task-notification"
 
 
+def reading_of(lines: Iterable[bytes], printed_at: datetime) -> StreamReading:
+    """What the lines of a whole output say."""
+    reader = StreamReader(printed_at)
+    for line in lines:
+        reader.take(line)
+    return reader.reading()
+
+
 class StreamReader:
     """Reads the output of one run. ``now`` is when it was printed, the time of its limits."""
 
-    def __init__(self, now: datetime, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+    def __init__(self, now: datetime) -> None:
         self._now = now
-        self._max_line_bytes = max_line_bytes
-        self._line = bytearray()
-        self._is_too_long = False
         self._seen: dict[str, Any] = {}
         self._results: dict[str, tuple[dict[str, Any], str]] = {}
         self._progress = ProgressReader(_ATTEMPT)
@@ -138,23 +143,14 @@ class StreamReader:
         self._open_message: str | None = None
         self._used_tools = False
         self._garbage_lines = 0
-        self._bytes_read = 0
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-        self._bytes_read += len(data)
-        first, *rest = data.split(b"\n")
-        self._extend(first)
-        if rest:
-            self._end_line()
-            for line in rest[:-1]:
-                self._take_line(line)
-            self._extend(rest[-1])
-
-    def close(self) -> StreamReading:
-        """Take what is left as the last line, and return all that was read."""
-        self._end_line()
-        return self.reading()
+    def take(self, line: bytes) -> None:
+        """Take the next line."""
+        messages = messages_of(line)
+        if not messages and line.strip():
+            self._garbage_lines += 1
+        for message in messages:
+            self._take(message)
 
     def reading(self) -> StreamReading:
         """What has been read so far."""
@@ -170,30 +166,7 @@ class StreamReader:
             },
             finished=frozenset(self._finished),
             garbage_lines=self._garbage_lines,
-            bytes_read=self._bytes_read,
         )
-
-    def _extend(self, part: bytes) -> None:
-        if len(self._line) + len(part) > self._max_line_bytes:
-            self._line.clear()
-            self._is_too_long = True
-        if not self._is_too_long:
-            self._line += part
-
-    def _end_line(self) -> None:
-        line, self._line = bytes(self._line), bytearray()
-        was_too_long, self._is_too_long = self._is_too_long, False
-        if was_too_long:
-            self._garbage_lines += 1
-        else:
-            self._take_line(line)
-
-    def _take_line(self, line: bytes) -> None:
-        messages = messages_of(line) if len(line) <= self._max_line_bytes else ()
-        if not messages and line.strip():
-            self._garbage_lines += 1
-        for message in messages:
-            self._take(message)
 
     def _take(self, message: dict[str, Any]) -> None:
         match message.get("type"):

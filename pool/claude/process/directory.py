@@ -19,8 +19,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from pool.claude.outcome.ending import Ending
-from pool.claude.output.event_pages import Printed
-from pool.claude.output.stream import StreamReader, StreamReading
+from pool.claude.output.stream import StreamReading, reading_of
+from pool.claude.output.tail import Piece, Tail, piece_of
 from pool.claude.process.identity import ProcessIdentity
 from pool.values import Value
 
@@ -28,7 +28,6 @@ LOCK_FD = 3
 """The descriptor under which a run's processes inherit its lock."""
 
 MARK = "CLAUDE_POOL_RUN"
-_CHUNK_BYTES = 1 << 20
 _STDERR_BYTES = 4096
 
 
@@ -169,15 +168,11 @@ class RunDirectory:
 
     def reading(self) -> StreamReading:
         """What the CLI printed. Reads files; limits are as old as the file."""
-        try:
-            with self.stdout.open("rb") as file:
-                printed_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
-                reader = StreamReader(printed_at)
-                while data := file.read(_CHUNK_BYTES):
-                    reader.feed(data)
-                return reader.close()
-        except FileNotFoundError:
+        printed = self.printed(0, 0)
+        if printed is None:
             return StreamReading()
+        lines = Tail(self.printed).lines(is_over=True)
+        return reading_of((line.text for line in lines), printed.written_at)
 
     def never_ran(self) -> bool:
         """Whether it was made and nothing more: no CLI is executed before ``started`` is there, and
@@ -197,16 +192,9 @@ class RunDirectory:
         except FileNotFoundError:
             return None
 
-    def printed(self, offset: int, limit: int) -> Printed | None:
+    def printed(self, offset: int, limit: int) -> Piece | None:
         """A piece of what the CLI printed; None where there is no output."""
-        try:
-            with self.stdout.open("rb", buffering=0) as file:
-                about = os.fstat(file.fileno())
-                file.seek(offset)
-                data = file.read(limit) if limit else b""
-        except FileNotFoundError:
-            return None
-        return Printed(data, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
+        return piece_of(self.stdout, offset, limit)
 
     def remove(self) -> None:
         """Remove the directory and all in it."""

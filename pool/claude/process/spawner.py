@@ -26,7 +26,7 @@ from pool.claude.launch.directories import make_private
 from pool.claude.launch.image_store import occupy
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.ending import Ending
-from pool.claude.output.event_pages import Printed
+from pool.claude.output.tail import Piece
 from pool.claude.process.directory import LOCK_FD, RunDirectory
 from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
@@ -152,7 +152,7 @@ class ProcessRunner:
             if kept_at is not None and kept_at < kept_before:
                 directory.remove()
 
-    def printed(self, run_id: str, offset: int, limit: int) -> Printed | None:
+    def printed(self, run_id: str, offset: int, limit: int) -> Piece | None:
         """A piece of what a run has printed; see ``Runner``."""
         return RunDirectory(self._runs_dir, run_id).printed(offset, limit)
 

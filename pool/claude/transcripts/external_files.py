@@ -8,13 +8,15 @@ counted there. Blocking: not for the event loop.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from pool.claude.output.lines import MAX_LINE_BYTES
+from pool.claude.output.tail import Line, Tail, piece_of
 from pool.claude.transcripts.copy import copied_bytes
 from pool.claude.transcripts.external_usage import ExternalAnswer, ExternalUsageReader
 from pool.claude.transcripts.files import MAX_SUBAGENTS
@@ -28,15 +30,24 @@ MAX_BYTES_AT_ONCE = 64 * 1024 * 1024
 @dataclass
 class _File:
     inode: int
+    tail: Tail
     reader: ExternalUsageReader
     copied: int
     """Bytes from its beginning that tell of another subscription."""
-    offset: int = 0
-    """Behind the line that was read last."""
 
-    def take(self, line: bytes) -> ExternalAnswer | None:
-        seen = self.reader.take(line)
-        return seen if self.offset > self.copied else None
+    def added(self, most: int) -> Iterator[Line]:
+        """Lines that were added to it, until so many bytes have come."""
+        until = self.tail.reached + most + MAX_LINE_BYTES
+        with suppress(OSError):  # what cannot be read says nothing
+            for line in self.tail.lines(until=until) if most > 0 else ():
+                yield line
+                most -= line.ends - line.begins
+                if most <= 0:
+                    return
+
+    def take(self, line: Line) -> ExternalAnswer | None:
+        seen = self.reader.take(line.text)
+        return seen if line.ends > self.copied else None
 
 
 @dataclass
@@ -58,15 +69,13 @@ class ExternalFiles:
         self._sessions = {path: self._sessions.get(path, _Session()) for path in paths}
         left = MAX_BYTES_AT_ONCE
         for path in paths:
-            if left <= 0:
-                break
             if _was_replaced(self._sessions[path]):
                 self._sessions[path] = _Session()
             session = self._sessions[path]
-            for file in _files(path):
-                for line in _added(file, session, left):
-                    left -= len(line)
-                    seen = session.files[file].take(line)
+            for file in _opened(path, session):
+                for line in file.added(left):
+                    left -= line.ends - line.begins
+                    seen = file.take(line)
                     if seen is not None and seen.at >= since:
                         found.append(seen)
         return tuple(found)
@@ -85,9 +94,20 @@ def _used_after(config_dir: Path, since: datetime) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)[:MAX_SESSIONS]]
 
 
-def _files(path: Path) -> list[Path]:
+def _opened(path: Path, session: _Session) -> Iterator[_File]:
+    """A session's own file, then those of its subagents."""
     subagents = sorted(path.with_suffix("").glob("subagents/agent-*.jsonl"))
-    return [path, *subagents[:MAX_SUBAGENTS]]
+    for each in (path, *subagents[:MAX_SUBAGENTS]):
+        if each not in session.files:
+            with suppress(OSError):
+                session.files[each] = _File(
+                    inode=each.stat().st_ino,
+                    tail=Tail(partial(piece_of, each)),
+                    reader=ExternalUsageReader(session.prompt_ids),
+                    copied=copied_bytes(each),
+                )
+        if each in session.files:
+            yield session.files[each]
 
 
 def _was_replaced(session: _Session) -> bool:
@@ -96,26 +116,6 @@ def _was_replaced(session: _Session) -> bool:
             status = path.stat()
         except OSError:
             continue
-        if status.st_ino != file.inode or status.st_size < file.offset:
+        if status.st_ino != file.inode or status.st_size < file.tail.offset:
             return True
     return False
-
-
-def _added(path: Path, session: _Session, limit: int) -> Iterator[bytes]:
-    """Whole lines that were added to a file; one that is still written to is left for later."""
-    try:
-        if not path.is_file():  # a pipe would never end
-            return
-        with path.open("rb") as opened:
-            inode = os.fstat(opened.fileno()).st_ino
-            new = _File(inode, ExternalUsageReader(session.prompt_ids), copied_bytes(path))
-            file = session.files.setdefault(path, new)
-            opened.seek(file.offset)
-            while limit > 0 and (line := opened.readline(MAX_LINE_BYTES)):
-                if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES:
-                    return
-                file.offset += len(line)
-                limit -= len(line)
-                yield line
-    except OSError:  # what cannot be read says nothing
-        return

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pool.claude.launch.command import prompt_uuid
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.output.lines import MAX_LINE_BYTES
+from pool.claude.output.tail import Tail, piece_of
 from pool.claude.transcripts.transcript import Transcript, TranscriptReader
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -44,8 +46,9 @@ def read_transcript(config_dir: Path, launch: Launch) -> Transcript:
     reader = TranscriptReader(prompt_uuid(launch))
     for path in _files(config_dir, launch.session_id):
         reader.begin()
-        for line in _last_lines(path):
-            reader.take(line)
+        with suppress(OSError):  # what cannot be read says nothing
+            for line in _last_lines(path):
+                reader.take(line)
     return reader.transcript()
 
 
@@ -58,13 +61,8 @@ def _files(config_dir: Path, session_id: str) -> Iterator[Path]:
 
 
 def _last_lines(path: Path) -> Iterator[bytes]:
-    try:
-        if not path.is_file():  # a pipe would never end
-            return
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - MAX_BYTES))
-            while line := file.readline(MAX_LINE_BYTES):
-                yield line
-    except OSError:  # what cannot be read says nothing
-        return
+    read = partial(piece_of, path)
+    there = read(0, 0)
+    if there is not None:
+        tail = Tail(read, max(0, there.size - MAX_BYTES))
+        yield from (line.text for line in tail.lines(is_over=True))

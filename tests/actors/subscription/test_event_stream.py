@@ -12,7 +12,7 @@ from localpool import FakeRun, FakeRunner, LocalPool, completed, spec
 from actors.client.blocking import BlockingPoolClient
 from actors.subscription.event_stream import LOOK_SECONDS
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.output.event_pages import Printed
+from pool.claude.output.tail import Piece
 from pool.errors import InvalidRequest, NotFound
 from pool.executions.execution import ExecutionStatus
 from pool.executions.outcome import Failed, FailureKind
@@ -147,7 +147,7 @@ def counted(pool: LocalPool, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     looks = list[int]()
     printed = pool.runner.printed
 
-    def noted(run_id: str, offset: int, limit: int) -> Printed | None:
+    def noted(run_id: str, offset: int, limit: int) -> Piece | None:
         if limit == 0:
             looks.append(offset)
         return printed(run_id, offset, limit)
@@ -349,7 +349,7 @@ class OwnRuns:
         self._runs.append(run)
         return run
 
-    def printed(self, run_id: str, offset: int, limit: int) -> Printed | None:
+    def printed(self, run_id: str, offset: int, limit: int) -> Piece | None:
         return FakeRunner(runs=self._runs).printed(run_id, offset, limit)
 
 

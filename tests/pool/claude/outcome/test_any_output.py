@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
-from pool.claude.output.stream import StreamReader
+from pool.claude.output.stream import reading_of
 from pool.executions.outcome import Completed, Outcome
 
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
@@ -96,10 +96,8 @@ endings = st.builds(
 
 
 def concluded(lines: Iterable[dict[str, Any] | bytes], ending: Ending, **launch: Any) -> Outcome:
-    reader = StreamReader(NOW)
-    for line in lines:
-        reader.feed((json.dumps(line).encode() if isinstance(line, dict) else line) + b"\n")
-    return conclude(reader.close(), ending, a_launch(**launch))
+    printed = (json.dumps(line).encode() if isinstance(line, dict) else line for line in lines)
+    return conclude(reading_of(printed, NOW), ending, a_launch(**launch))
 
 
 def with_ids(lines: Lines) -> Lines:

@@ -11,7 +11,7 @@ from paths import CLI_RUNS
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
-from pool.claude.output.stream import StreamReader, StreamReading
+from pool.claude.output.stream import StreamReading, reading_of
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.usage.records import ModelUsage, UsageSource
 
@@ -75,23 +75,18 @@ def a_launch(**fields: Any) -> Launch:
 
 
 def a_reading(*messages: dict[str, Any]) -> StreamReading:
-    reader = StreamReader(NOW)
-    for message in messages:
-        reader.feed(json.dumps(message).encode() + b"\n")
-    return reader.close()
+    return reading_of((json.dumps(message).encode() for message in messages), NOW)
 
 
 def captured(case: str) -> tuple[StreamReading, Ending]:
     folder = CLI_RUNS / case
-    reader = StreamReader(NOW)
-    reader.feed((folder / "stdout").read_bytes())
     code = int((folder / "exit").read_text())
     ending = Ending(
         exit_code=code if code >= 0 else None,
         signal=-code if code < 0 else None,
         stderr=(folder / "stderr").read_text(),
     )
-    return reader.close(), ending
+    return reading_of((folder / "stdout").read_bytes().split(b"\n"), NOW), ending
 
 
 def a_result(**fields: Any) -> dict[str, Any]:
@@ -747,10 +742,9 @@ def test_a_run_ended_for_its_output_keeps_what_its_result_says_it_cost() -> None
 
 
 def test_garbage_on_stdout_may_have_been_anything() -> None:
-    reader = StreamReader(NOW)
-    reader.feed(b"<html>\n")
+    reading = reading_of([b"<html>"], NOW)
 
-    assert failed(reader.close(), Ending(exit_code=1, stderr="x")).evidence is NO_EVIDENCE
+    assert failed(reading, Ending(exit_code=1, stderr="x")).evidence is NO_EVIDENCE
 
 
 def test_of_stderr_one_line_is_shown_bounded_and_masked() -> None:

@@ -79,9 +79,9 @@ def test_an_answer_whose_end_was_printed_is_finished(ending: dict[str, Any]) -> 
     begun = {"type": "stream_event", "event": {"type": "message_start", "message": message}}
     reader = StreamReader(datetime(2026, 11, 22, tzinfo=UTC))
 
-    reader.feed(json.dumps(begun).encode() + b"\n")
+    reader.take(json.dumps(begun).encode())
     assert evidence(reader.reading(), Transcript()).unfinished == 1
-    reader.feed(json.dumps(ending).encode() + b"\n")
+    reader.take(json.dumps(ending).encode())
     assert evidence(reader.reading(), Transcript()).unfinished == 0
 
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import CLI_RUNS
 
-from pool.claude.output.event_pages import Printed, ReadPosition, extract, position_at
+from pool.claude.output.event_pages import ReadPosition, extract, position_at
 from pool.claude.output.progress import MAX_RAW_BYTES, MAX_RESULT_CHARACTERS, ProgressReader
-from pool.claude.output.stream import StreamReader, is_answer
+from pool.claude.output.stream import is_answer, reading_of
+from pool.claude.output.tail import Piece
 from pool.errors import InvalidRequest
 from pool.executions.progress import (
     AttemptBegan,
@@ -33,8 +34,8 @@ ATTEMPT = AttemptBegan(number=0, subscription_id="sub1", session_id="s", model="
 
 
 def printed(output: bytes) -> Any:
-    def read(offset: int, limit: int) -> Printed:
-        return Printed(output[offset : offset + limit], len(output), NOW)
+    def read(offset: int, limit: int) -> Piece:
+        return Piece(output[offset : offset + limit], len(output), NOW)
 
     return read
 
@@ -114,9 +115,7 @@ def answer(events: list[Event]) -> str:
 @pytest.mark.parametrize("case", [each for each in CASES if each != "long-lived-ten-turns"])
 def test_the_pieces_of_a_captured_run_are_its_answer(case: str) -> None:
     output = (CLI_RUNS / case / "stdout").read_bytes()
-    reader = StreamReader(NOW)
-    reader.feed(output)
-    result = reader.close().result
+    result = reading_of(output.split(b"\n"), NOW).result
     lines = output.count(b"\n")
 
     if result is not None and is_answer(result) and output.startswith(b"{"):

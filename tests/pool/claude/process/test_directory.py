@@ -63,7 +63,7 @@ def test_output_is_read_in_pieces_from_anywhere(runner: ProcessRunner, tmp_path:
 
     assert piece is not None
     assert (piece.data, piece.size) == (b"e\ntw", 8)
-    assert piece.printed_at.tzinfo is not None
+    assert piece.written_at.tzinfo is not None
 
 
 def test_output_that_is_not_there_is_none(runner: ProcessRunner, tmp_path: Path) -> None:
