@@ -12,7 +12,7 @@ from pool.executions.permissions import Grant
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.admission import Refusal
 from pool.subscriptions.report import Report
-from pool.telemetry.counters import SubscriptionCounters
+from pool.telemetry.counters import Tally
 from pool.telemetry.events import PoolEventPage
 from pool.values import Instant, Value
 
@@ -21,7 +21,7 @@ class Activity(Value):
     """What an owner did: what is new since a cursor, and all of its counts."""
 
     page: PoolEventPage
-    tally: SubscriptionCounters
+    tally: Tally
 
 
 LONGEST_POLL_SECONDS = 30.0

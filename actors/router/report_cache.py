@@ -18,7 +18,7 @@ from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
 from actors.telemetry.event_log import MOST_AT_ONCE
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
-from pool.telemetry.counters import SubscriptionCounters
+from pool.telemetry.counters import Tally
 from pool.telemetry.events import PoolEvent, changes
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class ReportCache:
         self._tell = tell
         self._specs: dict[str, SubscriptionSpec] = {}
         self._reports: dict[str, Report] = {}
-        self._tallies: dict[str, SubscriptionCounters] = {}
+        self._tallies: dict[str, Tally] = {}
         self._heard_until: dict[str, str] = {}
         """The cursor of each owner's news."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -57,9 +57,9 @@ class ReportCache:
         return tuple(self._reports[id_] for id_ in sorted(self._reports))
 
     @property
-    def tallies(self) -> tuple[SubscriptionCounters, ...]:
+    def tallies(self) -> dict[str, Tally]:
         """The latest counts, by id."""
-        return tuple(self._tallies[id_] for id_ in sorted(self._tallies))
+        return dict(sorted(self._tallies.items()))
 
     @property
     def followed(self) -> frozenset[str]:

@@ -38,11 +38,6 @@ class EventLog:
         """The number of the newest one; the first has 1."""
         self._news = News()
 
-    @property
-    def count(self) -> int:
-        """How many there were in this activation."""
-        return self._last
-
     def add(self, happening: PoolEvent) -> None:
         self._kept.append(happening)
         self._last += 1

@@ -20,7 +20,8 @@ from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, 
 from pool.executions.outcome import Completed, Outcome
 from pool.subscriptions.admission import RefusalCause
 from pool.subscriptions.settlement import Settlement
-from pool.telemetry.counters import RouterCounters, SubscriptionCounters, counted
+from pool.telemetry import counters
+from pool.telemetry.counters import Counter, Tally, Timer
 from pool.telemetry.events import (
     EventFilter,
     PoolEvent,
@@ -40,7 +41,25 @@ def outcome_name(outcome: Outcome) -> str:
     return "completed" if isinstance(outcome, Completed) else outcome.kind.value
 
 
-class SubscriptionRecorder:
+class Recorder:
+    """Counts what happens in a part of the pool, and keeps it for those who follow."""
+
+    def __init__(self, activation: str, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._events = EventLog(activation, clock)
+        self.tally = Tally()
+
+    def _count(self, counter: Counter, word: str = "", by: int = 1) -> None:
+        self.tally = self.tally.counted(counter, word, by)
+
+    def _time(self, timer: Timer, seconds: float) -> None:
+        self.tally = self.tally.timed(timer, seconds)
+
+    def _add(self, happening: PoolEvent) -> None:
+        self._events.add(happening)
+
+
+class SubscriptionRecorder(Recorder):
     """An owner's."""
 
     def __init__(
@@ -52,18 +71,15 @@ class SubscriptionRecorder:
         tracing: Tracing = OFF,
         ledgers_lost: int = 0,
     ) -> None:
+        super().__init__(f"{epoch:x}", clock)
         self._id = subscription_id
-        self._clock = clock
         self._changed = changed
         self._tracing = tracing
-        self._events = EventLog(f"{epoch:x}", clock)
-        self._counters = SubscriptionCounters(
-            subscription_id=subscription_id, epoch=epoch, ledgers_lost=ledgers_lost
-        )
+        self._count(counters.LEDGERS_LOST, by=ledgers_lost)
 
     def since(self, cursor: str | None) -> Activity:
         """What happened after a cursor; without one, nothing yet."""
-        return Activity(page=self._events.page(cursor, limit=MOST_AT_ONCE), tally=self._counters)
+        return Activity(page=self._events.page(cursor, limit=MOST_AT_ONCE), tally=self.tally)
 
     def admitted(self, row: ExecutionRow) -> None:
         """An execution is held here, durably: it waits, or runs."""
@@ -76,7 +92,7 @@ class SubscriptionRecorder:
         """Its run begins."""
         if row.started_at is not None:
             waited = (row.started_at - row.intent.created_at).total_seconds()
-            self._count(queue_wait=self._counters.queue_wait.having(waited))
+            self._time(counters.QUEUE_WAIT, waited)
             self._span("wait", row, row.intent.created_at, row.started_at)
         self._tell(PoolEventKind.EXECUTION_STARTED, row)
 
@@ -84,24 +100,22 @@ class SubscriptionRecorder:
         """What its run came to was made durable; it need not have ended with that."""
         outcome, seconds = end.row.outcome, run_seconds(end.row)
         if outcome is not None and seconds is not None and end.row.status is not _MOVED:
-            self._count(
-                runs=counted(self._counters.runs, outcome_name(outcome)),
-                run=self._counters.run.having(seconds),
-            )
+            self._count(counters.RUNS, outcome_name(outcome))
+            self._time(counters.RUN, seconds)
             self._trace_run(end.row, outcome)
         cooldown = end.standing.cooldown if end.standing is not None else None
         if cooldown is not None and cooldown.since == end.row.finished_at:
-            self._count(cooldowns=counted(self._counters.cooldowns, cooldown.cause.value))
+            self._count(counters.COOLDOWNS, cooldown.cause.value)
         if end.record is not None:
             self.recorded(end.record)
 
     def ended(self, row: ExecutionRow) -> None:
         """It ended here, for good or because it went on elsewhere."""
         if row.status is _MOVED:
-            self._count(moved=self._counters.moved + 1)
+            self._count(counters.MOVED)
             self._tell(PoolEventKind.EXECUTION_MOVED, row)
         else:
-            self._count(executions=counted(self._counters.executions, row.status.value))
+            self._count(counters.EXECUTIONS, row.status.value)
             self._tell(PoolEventKind.EXECUTION_ENDED, row)
 
     def recorded(self, record: UsageRecord) -> None:
@@ -109,10 +123,10 @@ class SubscriptionRecorder:
         self._add(recorded(record, self._clock()))
 
     def refused(self, cause: RefusalCause) -> None:
-        self._count(refusals=counted(self._counters.refusals, cause.value))
+        self._count(counters.REFUSALS, cause.value)
 
     def store_failed(self) -> None:
-        self._count(store_failures=self._counters.store_failures + 1)
+        self._count(counters.STORE_FAILURES)
 
     def _trace_run(self, row: ExecutionRow, outcome: Outcome) -> None:
         """Told at its end, from what is durable: a run that was adopted is told in full."""
@@ -136,31 +150,22 @@ class SubscriptionRecorder:
         ids = {"subscription_id": self._id, "execution_id": row.intent.execution_id, **ids}
         self._tracing.told(name, row.intent.trace, begun_at, ended_at, failed=failed, **ids)
 
-    def _count(self, **counts: object) -> None:
-        self._counters = self._counters.model_copy(update=counts)
-
     def _tell(self, kind: PoolEventKind, row: ExecutionRow) -> None:
         self._add(of_execution(kind, self._id, row, self._clock()))
 
     def _add(self, happening: PoolEvent) -> None:
-        self._events.add(happening)
+        super()._add(happening)
         self._changed()
 
 
 _MOVED = ExecutionStatus.MOVED
 
 
-class PoolRecorder:
+class PoolRecorder(Recorder):
     """A router's: its own doings, and what it heard of its owners."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
-        self._clock = clock
-        self._events = EventLog(os.urandom(6).hex(), clock)
-        self._counters = RouterCounters()
-
-    @property
-    def tally(self) -> RouterCounters:
-        return self._counters.model_copy(update={"happenings": self._events.count})
+        super().__init__(os.urandom(6).hex(), clock)
 
     async def page(
         self, after: str | None, wanted: EventFilter, wait_seconds: float
@@ -169,32 +174,29 @@ class PoolRecorder:
 
     def heard(self, happening: PoolEvent) -> None:
         """Something that an owner tells."""
-        self._events.add(happening)
+        self._add(happening)
 
     def admitted(self, execution: Execution, asked_at: datetime) -> None:
         now = self._clock()
-        seconds = (now - asked_at).total_seconds()
-        self._count(
-            dispatches=counted(self._counters.dispatches, "admitted"),
-            dispatch=self._counters.dispatch.having(seconds),
-        )
-        self._events.add(dispatched(execution, now))
+        self._count(counters.DISPATCHES, "admitted")
+        self._time(counters.DISPATCH, (now - asked_at).total_seconds())
+        self._add(dispatched(execution, now))
 
     def refused(self, execution_id: str, error: PoolError) -> None:
         """A request came to nothing; of the error only its name is told."""
         name = _name(error)
-        self._count(dispatches=counted(self._counters.dispatches, name))
+        self._count(counters.DISPATCHES, name)
         self._tell(PoolEventKind.REQUEST_REFUSED, execution_id=execution_id, data={"error": name})
 
     def failed_over(self, source: str, target: str, execution_id: str, cause: str) -> None:
-        self._count(failovers=counted(self._counters.failovers, cause))
+        self._count(counters.FAILOVERS, cause)
         data = {"to": target, "cause": cause}
         self._tell(
             PoolEventKind.FAILOVER, subscription_id=source, execution_id=execution_id, data=data
         )
 
     def session_moved(self, session_id: str, source: str, target: str) -> None:
-        self._count(session_moves=self._counters.session_moves + 1)
+        self._count(counters.SESSION_MOVES)
         data = {"from": source}
         self._tell(
             PoolEventKind.SESSION_MOVED, subscription_id=target, session_id=session_id, data=data
@@ -202,14 +204,15 @@ class PoolRecorder:
 
     def alerted(self, alert: Alert) -> None:
         about_subscription = alert.subject != POOL and alert.kind is not AlertKind.USAGE_DIFFERS
-        self._count(alerts=counted(self._counters.alerts, alert.kind.value))
-        self._events.add(alerted(alert, about_subscription))
-
-    def _count(self, **counts: object) -> None:
-        self._counters = self._counters.model_copy(update=counts)
+        self._count(counters.ALERTS, alert.kind.value)
+        self._add(alerted(alert, about_subscription))
 
     def _tell(self, kind: PoolEventKind, **of: object) -> None:
-        self._events.add(PoolEvent.model_validate({"kind": kind, "at": self._clock(), **of}))
+        self._add(PoolEvent.model_validate({"kind": kind, "at": self._clock(), **of}))
+
+    def _add(self, happening: PoolEvent) -> None:
+        super()._add(happening)
+        self._count(counters.EVENTS)
 
 
 def _name(error: PoolError) -> str:

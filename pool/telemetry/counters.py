@@ -1,26 +1,83 @@
 """Counters of a part of the pool since it was activated: for metrics, and for nothing else.
 
-A tally is in memory only, and begins anew with every activation; who reads it over time expects
-that of counters. What must not be forgotten (money, tokens, executions) stands in the ledger and is
-read from reports instead. Keys are names of the pool's own, so their number is bounded.
+Each is declared here once, in the words in which it is shown; whoever counts, carries or shows goes
+by the declaration. A tally is in memory only, and begins anew with every activation; who reads it
+over time expects that of counters. What must not be forgotten (money, tokens, executions) stands in
+the ledger and is read from reports instead (``gauges``). Words are the pool's own, so their number
+is bounded.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from pydantic import Field
 
+from pool.executions.execution import ExecutionStatus
 from pool.subscriptions.report import Report
 from pool.values import Instant, Value
-
-Counts = dict[str, int]
 
 BOUNDS_SECONDS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
     *(10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0),
 )
 """Upper ends of the buckets: from one hop between actors to the hours of an agent's run."""
+
+
+class Counter(NamedTuple):
+    """Something that is counted."""
+
+    name: str
+    help: str
+    label: str | None = None
+    """What the words are by which it is counted; None where there is one count."""
+    always: tuple[str, ...] = ()
+    """Words that are shown before anything was counted under them."""
+
+
+class Timer(NamedTuple):
+    """Something that takes its time."""
+
+    name: str
+    help: str
+
+
+_ENDS = tuple(
+    each.value for each in ExecutionStatus if each.is_final and each is not ExecutionStatus.MOVED
+)
+RUNS = Counter("runs", "Runs of the CLI by how they ended.", "outcome")
+REFUSALS = Counter("refusals", "What was not admitted, by cause.", "cause")
+COOLDOWNS = Counter("cooldowns", "Cooldowns that began, by cause.", "cause")
+EXECUTIONS = Counter("executions", "Executions that ended, by status.", "status", _ENDS)
+"""Of one that moved, where it ends."""
+MOVED = Counter("executions_moved", "Executions that went on at another subscription.")
+STORE_FAILURES = Counter("store_failures", "Writes that the store refused.")
+LEDGERS_LOST = Counter(
+    "ledgers_lost", "Owners that had to leave: a write of theirs was fenced off, or in doubt."
+)
+QUEUE_WAIT = Timer("queue_wait_seconds", "From a request to the start of its run.")
+RUN = Timer("run_seconds", "How long runs of the CLI took.")
+OF_SUBSCRIPTIONS = (
+    *(RUNS, REFUSALS, COOLDOWNS, EXECUTIONS, MOVED, STORE_FAILURES, LEDGERS_LOST),
+    *(QUEUE_WAIT, RUN),
+)
+
+DISPATCHES = Counter(
+    "dispatches",
+    "Requests by what came of them: admitted, or the name of the error.",
+    "result",
+    ("admitted",),
+)
+DISPATCH = Timer("dispatch_seconds", "From a request to its admission by a subscription.")
+FAILOVERS = Counter(
+    "failovers", "Executions given to another subscription after a failed run, by cause.", "cause"
+)
+SESSION_MOVES = Counter("session_moves", "Sessions that arrived at another subscription.")
+ALERTS = Counter("alerts", "Alerts that were raised, by kind.", "kind")
+EVENTS = Counter("events", "Happenings that were told at /v1/events.")
+OF_ROUTERS = (DISPATCHES, DISPATCH, FAILOVERS, SESSION_MOVES, ALERTS, EVENTS)
 
 
 class Durations(Value):
@@ -38,57 +95,42 @@ class Durations(Value):
         return Durations(counts=counts, sum_seconds=self.sum_seconds + seconds)
 
 
-def counted(counts: Counts, name: str) -> Counts:
-    """With one more of this name."""
-    return {**counts, name: counts.get(name, 0) + 1}
+class Tally(Value):
+    """What a part of the pool has counted in one activation, by the names of the counters."""
 
+    counts: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """By word; under an empty one where a counter has no label."""
+    durations: dict[str, Durations] = Field(default_factory=dict)
 
-class SubscriptionCounters(Value):
-    """What an owner counts in one activation."""
+    def counted(self, counter: Counter, word: str = "", by: int = 1) -> Tally:
+        """With more of it."""
+        known = self.counts.get(counter.name, {})
+        more = {**known, word: known.get(word, 0) + by}
+        return self.model_copy(update={"counts": {**self.counts, counter.name: more}})
 
-    subscription_id: str
-    epoch: int
-    executions: Counts = Field(default_factory=dict)
-    """Those that ended here, by status; of one that moved, where it ends."""
-    moved: int = 0
-    """Executions that went on elsewhere."""
-    runs: Counts = Field(default_factory=dict)
-    """Runs of the CLI by how they ended: ``completed``, or the kind of failure."""
-    refusals: Counts = Field(default_factory=dict)
-    """What was asked of it and not admitted, by cause."""
-    cooldowns: Counts = Field(default_factory=dict)
-    """Those that began, by cause."""
-    store_failures: int = 0
-    """Writes that its store refused."""
-    ledgers_lost: int = 0
-    """Earlier activations that had to leave, in this place: a write of theirs was fenced off, or
-    the fate of their last commit was in doubt."""
-    queue_wait: Durations = Durations()
-    """From the request to the start of its run here."""
-    run: Durations = Durations()
+    def timed(self, timer: Timer, seconds: float) -> Tally:
+        """With one more that took so long."""
+        more = {timer.name: self.took(timer).having(seconds)}
+        return self.model_copy(update={"durations": {**self.durations, **more}})
 
+    def count(self, counter: Counter) -> Iterator[tuple[tuple[str, ...], int]]:
+        """The values of its label, if it has one, each with its count."""
+        counts = self.counts.get(counter.name, {})
+        always = counter.always if counter.label else ("",)
+        for word in dict.fromkeys([*always, *sorted(counts)]):
+            yield (word,) if counter.label else (), counts.get(word, 0)
 
-class RouterCounters(Value):
-    """What a router counts in one activation."""
-
-    dispatches: Counts = Field(default_factory=dict)
-    """Requests by what came of them: ``admitted``, or the name of the error."""
-    failovers: Counts = Field(default_factory=dict)
-    """By the failure that was the cause."""
-    alerts: Counts = Field(default_factory=dict)
-    """By kind."""
-    session_moves: int = 0
-    happenings: int = 0
-    dispatch: Durations = Durations()
-    """From the request to its admission, of those that were admitted."""
+    def took(self, timer: Timer) -> Durations:
+        return self.durations.get(timer.name, Durations())
 
 
 class Figures(Value):
     """Everything that metrics are made of, as a router knows it."""
 
     reports: tuple[Report, ...]
-    tallies: tuple[SubscriptionCounters, ...]
-    router: RouterCounters
+    tallies: dict[str, Tally]
+    """Of the owners, by subscription."""
+    router: Tally
     unheard: tuple[str, ...]
     """Subscriptions that were not heard of since the router began."""
     observed_at: Instant

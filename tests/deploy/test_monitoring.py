@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from reports import report_at, state, window
 
 from api.web.metrics import HttpMetrics, exposition
-from pool.telemetry.counters import Durations, Figures, RouterCounters, SubscriptionCounters
+from pool.telemetry.counters import OF_ROUTERS, OF_SUBSCRIPTIONS, Counter, Figures, Tally, Timer
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("alerts.rules.yml", "grafana-dashboard.json")
@@ -24,25 +25,13 @@ FILES = ("alerts.rules.yml", "grafana-dashboard.json")
 @pytest.fixture(scope="module")
 def known() -> dict[str, set[str]]:
     """The labels of every metric, by its name, where each has at least one sample."""
-    some, once = {"usage_limit": 1}, Durations().having(1)
     seat = state(windows={"five_hour": window(0.5)})
-    tally = SubscriptionCounters(
-        subscription_id="sub1",
-        epoch=1,
-        executions=some,
-        runs=some,
-        refusals=some,
-        cooldowns=some,
-        queue_wait=once,
-        run=once,
-    )
-    router = RouterCounters(dispatches=some, failovers=some, alerts=some, dispatch=once)
     soon = NOON + timedelta(hours=1)
     report = report_at(seat).model_copy(update={"state_until": soon, "login_expires_at": soon})
     figures = Figures(
         reports=(with_usage(report),),
-        tallies=(tally,),
-        router=router,
+        tallies={"sub1": of_each(OF_SUBSCRIPTIONS)},
+        router=of_each(OF_ROUTERS),
         unheard=(),
         observed_at=NOON,
     )
@@ -54,6 +43,17 @@ def known() -> dict[str, set[str]]:
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
+
+
+def of_each(declared: Iterable[Counter | Timer]) -> Tally:
+    """A tally in which each was met once."""
+    tally = Tally()
+    for each in declared:
+        if isinstance(each, Timer):
+            tally = tally.timed(each, 1)
+        else:
+            tally = tally.counted(each, "usage_limit" if each.label else "")
+    return tally
 
 
 def with_usage(report: Any) -> Any:

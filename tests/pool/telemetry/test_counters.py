@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.telemetry.counters import BOUNDS_SECONDS, Durations, counted
+from pool.telemetry.counters import BOUNDS_SECONDS, MOVED, RUN, RUNS, Counter, Durations, Tally
 
 SECONDS = st.floats(min_value=0, max_value=1e6)
 
@@ -36,9 +36,32 @@ def test_a_clock_that_was_set_back_takes_nothing_away() -> None:
 
 
 def test_counting_leaves_what_was_counted_before() -> None:
-    once = counted({}, "a")
+    once = Tally().counted(RUNS, "a")
+    twice, other = once.counted(RUNS, "a"), once.counted(RUNS, "b")
 
-    assert (once, counted(once, "a"), counted(once, "b")) == ({"a": 1}, {"a": 2}, {"a": 1, "b": 1})
+    counts = [dict(each.count(RUNS)) for each in (once, twice, other)]
+    assert counts == [{("a",): 1}, {("a",): 2}, {("a",): 1, ("b",): 1}]
+
+
+def test_counters_keep_their_counts_apart() -> None:
+    tally = Tally().counted(MOVED, by=3).counted(RUNS, "a").timed(RUN, 2)
+
+    assert list(tally.count(MOVED)) == [((), 3)]
+    assert list(tally.count(RUNS)) == [(("a",), 1)]
+    assert tally.took(RUN).sum_seconds == 2
+
+
+def test_what_was_never_counted_is_nothing_but_what_is_always_shown() -> None:
+    named = Counter("ends", "How it ended.", "end", ("well", "badly"))
+
+    assert list(Tally().count(MOVED)) == [((), 0)]
+    assert list(Tally().count(RUNS)) == []
+    assert list(Tally().counted(named, "else").count(named)) == [
+        (("well",), 0),
+        (("badly",), 0),
+        (("else",), 1),
+    ]
+    assert Tally().took(RUN) == Durations()
 
 
 @pytest.mark.parametrize("bound", BOUNDS_SECONDS)

@@ -15,8 +15,9 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from api.web.metrics import MOST_MODELS, HttpMetrics, exposition
+from api.web.metrics import HttpMetrics, exposition
 from pool.executions.outcome import Failed, FailureKind
+from pool.telemetry.gauges import MOST_MODELS
 from pool.usage.records import Usage, UsageRecord, UsageSource
 
 LIMIT = Failed(kind=FailureKind.USAGE_LIMIT, message="limit reached")
