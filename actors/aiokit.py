@@ -1,4 +1,5 @@
-"""Asyncio as every room of the actors uses it: tasks, periodic work, news, locks, bounded waits.
+"""Asyncio as every room of the actors uses it: tasks, periodic work, news, locks, bounded waits,
+and methods that only pass a call on.
 
 Where anyio does the thing, it is used. What happens in a pause, in which order and what becomes of
 an error is said here once.
@@ -10,7 +11,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
-from typing import Any, NoReturn, TypeVar
+from functools import update_wrapper
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from anyio import move_on_after
@@ -19,7 +21,10 @@ from pool.errors import PoolError
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
+Holder = TypeVar("Holder")
+Target = TypeVar("Target")
 
 AFTER_FAILURE_SECONDS = 5.0
 """The shortest pause after work that failed: a store that is away is not asked at every turn, and
@@ -124,3 +129,19 @@ class Locks:
 
     def __getitem__(self, key: str) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())
+
+
+def forwarded(
+    to: Callable[[Holder], Target],
+    method: Callable[Concatenate[Target, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Holder, P], Coroutine[Any, Any, T]]:
+    """A method that passes its call on to one of somebody else. Its signature and what it promises
+    are those of that method.
+    """
+    name = method.__name__
+
+    async def call(self: Holder, /, *args: P.args, **named: P.kwargs) -> T:
+        answer: T = await getattr(to(self), name)(*args, **named)
+        return answer
+
+    return update_wrapper(call, method)

@@ -16,45 +16,30 @@ from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
+from actors.aiokit import forwarded
 from actors.client.concurrency import MAX_IN_FLIGHT, ConcurrencyLimit
 from actors.client.follow import ExecutionFollower
 from actors.client.retry import RetrySchedule, next_key, turned_away
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch
-from actors.interfaces.protocols import Actors, SubscriptionActor
+from actors.interfaces.protocols import Actors, ReconcilerActor, RouterActor, SubscriptionActor
 from actors.telemetry.tracing import current_trace
-from pool.alerts.delivery import ListedAlert
 from pool.claude.transcripts.telemetry import Export, Taken, outside_record
 from pool.errors import Exhausted, InvalidRequest, KeyLimited, NotFound
 from pool.executions.execution import Execution, ExecutionStatus, new_execution_id
 from pool.executions.permissions import Grant
 from pool.executions.progress import Event, ProgressPage
 from pool.executions.request import ExecutionRequest
-from pool.executions.routing_record import Routing
-from pool.executions.session import Session
 from pool.keys.api_keys import (
     DEFAULT_GRACE_SECONDS,
     IssuedKey,
-    KeyHolder,
     KeySpec,
-    Presented,
-    ShownKey,
     fingerprint,
     new_key_id,
     new_secret,
 )
-from pool.reconciliation.findings import (
-    Reconciliation,
-    ReconciliationOrder,
-    ReconciliationRange,
-    ReportKind,
-)
 from pool.storage.backup import Backup, backup_name
 from pool.storage.paging import Page, cursor_of
-from pool.subscriptions.pool_overview import Overview
-from pool.subscriptions.report import Report
-from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
-from pool.telemetry.counters import Figures
-from pool.telemetry.events import EventFilter, PoolEventPage, StoredEvent
+from pool.telemetry.events import EventFilter, StoredEvent
 from pool.usage.breakdown import Grouping, UsageBreakdown, breakdown, question
 from pool.usage.reported import (
     RecordedUsage,
@@ -79,7 +64,7 @@ def now_in_utc() -> datetime:
 
 class PoolClient:
     """The pool, from inside an event loop, one at a time. Cheap to make and to send to Ray's tasks
-    and actors; holds nothing but its peers.
+    and actors; holds nothing but its peers. What it only passes on stands in ``protocols``.
 
     ``execute`` and ``stream`` together have at most ``max_in_flight`` executions on their way; a
     further one waits here, not in a queue of the pool.
@@ -104,6 +89,12 @@ class PoolClient:
         actors, clock, max_in_flight = state
         PoolClient.__init__(self, actors, clock, max_in_flight=max_in_flight)
 
+    def _router(self) -> RouterActor:
+        return self._actors.router()
+
+    def _reconciler(self) -> ReconcilerActor:
+        return self._actors.reconciler()
+
     # -- executions ------------------------------------------------------------------------------
 
     async def start(
@@ -122,7 +113,7 @@ class PoolClient:
         ``InvalidRequest``; then nothing runs and nothing was spent.
         """
         dispatch = self._dispatch(request, idempotency_key, caller, execution_id, grant)
-        return await self._actors.router().dispatch(dispatch)
+        return await self._router().dispatch(dispatch)
 
     async def execute(
         self,
@@ -150,7 +141,7 @@ class PoolClient:
         key, executions = dispatch.idempotency_key or dispatch.execution_id, 1
         while True:
             try:
-                execution = await self.ended(await self._actors.router().dispatch(dispatch))
+                execution = await self.ended(await self._router().dispatch(dispatch))
             except (Exhausted, KeyLimited) as error:
                 pause = patience.pause(error.retry_at, self._clock())
                 if pause is None:
@@ -228,7 +219,7 @@ class PoolClient:
         Raises ``NotFound``, ``InvalidRequest`` for a cursor that is none, and ``ActorLost`` for an
         owner who stays away; one who comes back is asked for the rest.
         """
-        home = await self._actors.router().locate(execution_id)
+        home = await self._router().locate(execution_id)
         async for event in self._following.events(execution_id, home, after, raw=raw):
             yield event
 
@@ -241,7 +232,7 @@ class PoolClient:
         raw: bool = False,
     ) -> ProgressPage:
         """One page of an execution's events; an empty one where none came while it was waited."""
-        owner = self._actors.subscription(await self._actors.router().locate(execution_id))
+        owner = self._actors.subscription(await self._router().locate(execution_id))
         return await owner.progress(execution_id, after, wait_seconds, raw=raw)
 
     async def ended(self, execution: Execution) -> Execution:
@@ -256,12 +247,7 @@ class PoolClient:
         """Stop an execution and wait for its end; one that has ended stays as it is."""
         return await self._following.cancel(execution_id)
 
-    async def route(self, request: ExecutionRequest) -> Routing:
-        """Where a request would go now, and why. Nothing is reserved or run.
-
-        Raises what ``start`` would raise.
-        """
-        return await self._actors.router().route(request)
+    route = forwarded(_router, RouterActor.route)
 
     async def executions(
         self,
@@ -273,75 +259,32 @@ class PoolClient:
         subscription_id: str | None = None,
     ) -> Page[Execution]:
         """Executions of every subscription, newest first."""
-        registrations = await self._actors.router().registrations()
-        known = [each.spec.id for each in registrations]
-        if subscription_id is not None and subscription_id not in known:
-            raise NotFound("subscription", subscription_id)
-        ids = known if subscription_id is None else [subscription_id]
         pages = await asyncio.gather(
             *(
-                self._actors.subscription(id_).executions(
-                    limit=limit, cursor=cursor, status=status, session_id=session_id
-                )
-                for id_ in ids
+                owner.executions(limit=limit, cursor=cursor, status=status, session_id=session_id)
+                for owner in await self._owners(subscription_id)
             )
         )
         return _newest_first(pages, limit)
 
-    # -- sessions --------------------------------------------------------------------------------
+    # -- sessions and subscriptions --------------------------------------------------------------
 
-    async def sessions(
-        self, *, limit: int = 50, cursor: str | None = None, subscription_id: str | None = None
-    ) -> Page[Session]:
-        """Sessions, those used last first."""
-        return await self._actors.router().sessions(
-            limit=limit, cursor=cursor, subscription_id=subscription_id
-        )
-
-    async def session(self, session_id: str) -> Session:
-        """One session, with the moves it has made."""
-        return await self._actors.router().session(session_id)
-
-    async def forget_session(self, session_id: str) -> None:
-        """Remove a session and its transcripts. ``Conflict`` while a turn of it is at work."""
-        await self._actors.router().forget_session(session_id)
-
-    # -- subscriptions ---------------------------------------------------------------------------
-
-    async def subscriptions(self) -> tuple[Report, ...]:
-        """The latest report of every subscription, from the router's memory."""
-        return await self._actors.router().reports()
-
-    async def subscription(self, subscription_id: str) -> Report:
-        return await self._actors.router().report(subscription_id)
-
-    async def add(self, spec: SubscriptionSpec) -> Report:
-        """Add a subscription while the pool runs. ``Conflict`` where the id is taken."""
-        return await self._actors.router().add(spec)
-
-    async def change(self, subscription_id: str, change: SubscriptionChange) -> Report:
-        """Change settings of a subscription. One that is declared in ``pool.toml`` has those of
-        the file again after the next start.
-        """
-        return await self._actors.router().change(subscription_id, change)
-
-    async def remove(self, subscription_id: str) -> None:
-        """Drain a subscription and forget it. ``Conflict`` while it still has work."""
-        await self._actors.router().remove(subscription_id)
-
-    async def pause(self, subscription_id: str) -> Report:
-        return await self._actors.router().pause(subscription_id)
-
-    async def resume(self, subscription_id: str) -> Report:
-        return await self._actors.router().resume(subscription_id)
-
-    async def drain(self, subscription_id: str) -> Report:
-        return await self._actors.router().drain(subscription_id)
+    sessions = forwarded(_router, RouterActor.sessions)
+    session = forwarded(_router, RouterActor.session)
+    forget_session = forwarded(_router, RouterActor.forget_session)
+    subscriptions = forwarded(_router, RouterActor.subscriptions)
+    subscription = forwarded(_router, RouterActor.subscription)
+    add = forwarded(_router, RouterActor.add)
+    change = forwarded(_router, RouterActor.change)
+    remove = forwarded(_router, RouterActor.remove)
+    pause = forwarded(_router, RouterActor.pause)
+    resume = forwarded(_router, RouterActor.resume)
+    drain = forwarded(_router, RouterActor.drain)
 
     async def report_usage(self, subscription_id: str, reported: ReportedUsage) -> RecordedUsage:
         """Count usage that the pool did not see. The same id counts once."""
         record = record_of(subscription_id, reported, self._clock())
-        added = await self._actors.router().record(record)
+        added = await self._router().record(record)
         return RecordedUsage(record=shown_record(record), added=added)
 
     async def report_telemetry(self, export: Export, subscription_id: str | None = None) -> Taken:
@@ -352,7 +295,7 @@ class PoolClient:
         if subscription_id is not None:
             await self.subscription(subscription_id)
         taken, now = Counter[str](rejected=export.rejected), self._clock()
-        known = {each.spec.id for each in await self._actors.router().registrations()}
+        known = {each.spec.id for each in await self._router().registrations()}
         own: dict[tuple[str, str], bool] = {}
         for request in export.requests:
             home = subscription_id or request.subscription_id
@@ -365,7 +308,7 @@ class PoolClient:
             if own[session]:
                 taken["known"] += 1
             else:
-                added = await self._actors.router().record(outside_record(request, home, now))
+                added = await self._router().record(outside_record(request, home, now))
                 taken["added" if added else "known"] += 1
         return Taken(**taken)
 
@@ -403,14 +346,8 @@ class PoolClient:
         ``InvalidRequest`` for more than 366 days, or more groups than one answer holds.
         """
         asked = question(group_by, since, until, self._clock())
-        registrations = await self._actors.router().registrations()
-        known = [each.spec.id for each in registrations]
-        if subscription_id is not None and subscription_id not in known:
-            raise NotFound("subscription", subscription_id)
-        ids = known if subscription_id is None else [subscription_id]
-        tables = await asyncio.gather(
-            *(self._actors.subscription(id_).usage_by(asked) for id_ in ids)
-        )
+        owners = await self._owners(subscription_id)
+        tables = await asyncio.gather(*(owner.usage_by(asked) for owner in owners))
         return await asyncio.to_thread(breakdown, asked, tables)
 
     async def blocks(
@@ -424,17 +361,10 @@ class PoolClient:
 
     # -- keys ------------------------------------------------------------------------------------
 
-    async def is_open(self) -> bool:
-        """Whether no key was ever made: then whoever reaches the service may use it."""
-        return await self._actors.router().is_open()
-
-    async def authenticate(self, shown: Presented) -> KeyHolder | None:
-        """Whose key it is; None for one that opens nothing."""
-        return await self._actors.router().authenticate(shown)
-
-    async def keys(self) -> tuple[ShownKey, ...]:
-        """Every key with its limits and what it has used; neither secrets nor digests."""
-        return await self._actors.router().keys()
+    is_open = forwarded(_router, RouterActor.is_open)
+    authenticate = forwarded(_router, RouterActor.authenticate)
+    keys = forwarded(_router, RouterActor.keys)
+    revoke_key = forwarded(_router, RouterActor.revoke_key)
 
     async def create_key(self, spec: KeySpec) -> IssuedKey:
         """Make a key. Its secret is made here and goes nowhere else: the pool gets its digest.
@@ -442,7 +372,7 @@ class PoolClient:
         ``Conflict`` where the name is taken, ``InvalidRequest`` for one that has expired already.
         """
         secret = new_secret(new_key_id())
-        key = await self._actors.router().create_key(spec, fingerprint(secret))
+        key = await self._router().create_key(spec, fingerprint(secret))
         return IssuedKey(secret=SecretStr(secret), key=key)
 
     async def rotate_key(
@@ -451,12 +381,8 @@ class PoolClient:
         """Give a key a new secret; the old one is valid for ``grace_seconds`` more."""
         secret = new_secret(key_id)
         digest = fingerprint(secret).digest
-        key = await self._actors.router().rotate_key(key_id, digest, grace_seconds)
+        key = await self._router().rotate_key(key_id, digest, grace_seconds)
         return IssuedKey(secret=SecretStr(secret), key=key)
-
-    async def revoke_key(self, key_id: str) -> ShownKey:
-        """Let a key open nothing any more; what it has running goes on."""
-        return await self._actors.router().revoke_key(key_id)
 
     # -- the whole -------------------------------------------------------------------------------
 
@@ -465,13 +391,13 @@ class PoolClient:
 
         ``StoreError`` for a pool in PostgreSQL, which has tools of its own for that.
         """
-        return await self._actors.router().backup(backup_name(self._clock()))
+        return await self._router().backup(backup_name(self._clock()))
 
     async def stop(self, drain_seconds: float) -> None:
         """Put the pool at rest: take no new work, let what runs end for ``drain_seconds``, then
         interrupt it and see it settled. What waits stays where it is, for the next start.
         """
-        router = self._actors.router()
+        router = self._router()
         await router.suspend()
         if not await self._comes_to_rest(drain_seconds):
             await router.interrupt()
@@ -485,62 +411,10 @@ class PoolClient:
             await asyncio.sleep(REST_POLL_SECONDS)
         return True
 
-    # -- reconciliation --------------------------------------------------------------------------
-
-    async def reconcile(self, wanted: ReconciliationRange) -> ReconciliationOrder:
-        """Have a range compared with Anthropic's reports, again where it was. The results appear
-        in ``reconciliations``. ``Conflict`` where no organization is configured.
-        """
-        return await self._actors.reconciler().order(wanted)
-
-    async def reconciliations(
-        self,
-        *,
-        limit: int = 50,
-        cursor: str | None = None,
-        organization_id: str | None = None,
-        kind: ReportKind | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Page[Reconciliation]:
-        """Those whose hour or day begins in ``since <= start < until``, newest first."""
-        return await self._actors.reconciler().reconciliations(
-            limit=limit,
-            cursor=cursor,
-            organization_id=organization_id,
-            kind=kind,
-            since=since,
-            until=until,
-        )
-
-    async def reconciliation(self, reconciliation_id: str) -> Reconciliation:
-        return await self._actors.reconciler().reconciliation(reconciliation_id)
-
-    async def reverse_adjustments(self, reconciliation_id: str) -> Reconciliation:
-        """Take back what was adjusted by a reconciliation, and adjust there no more."""
-        return await self._actors.reconciler().reverse(reconciliation_id)
-
-    # -- the whole -------------------------------------------------------------------------------
-
-    async def pool(self) -> Overview:
-        """Totals, states and forecast of the whole pool."""
-        return await self._actors.router().overview()
-
-    async def alerts(self, *, limit: int = 50, cursor: str | None = None) -> Page[ListedAlert]:
-        """What operators were told of and whether it arrived, newest first."""
-        return await self._actors.router().alerts(limit=limit, cursor=cursor)
-
-    async def happenings(
-        self,
-        *,
-        after: str | None = None,
-        wanted: EventFilter | None = None,
-        wait_seconds: float = 0,
-    ) -> PoolEventPage:
-        """One page of what happens in the pool, after an id or from now on; an empty one where
-        nothing did while it was waited (at most 30 s). ``InvalidRequest`` for an id that is none.
-        """
-        return await self._actors.router().happenings(after, wanted or EventFilter(), wait_seconds)
+    pool = forwarded(_router, RouterActor.pool)
+    alerts = forwarded(_router, RouterActor.alerts)
+    figures = forwarded(_router, RouterActor.figures)
+    happenings = forwarded(_router, RouterActor.happenings)
 
     async def watch(
         self, *, after: str | None = None, wanted: EventFilter | None = None
@@ -557,9 +431,21 @@ class PoolClient:
                 yield told
             cursor = page.cursor
 
-    async def figures(self) -> Figures:
-        """What metrics are made of: reports and counts, from the router's memory."""
-        return await self._actors.router().figures()
+    # -- reconciliation --------------------------------------------------------------------------
+
+    reconcile = forwarded(_reconciler, ReconcilerActor.reconcile)
+    reconciliations = forwarded(_reconciler, ReconcilerActor.reconciliations)
+    reconciliation = forwarded(_reconciler, ReconcilerActor.reconciliation)
+    reverse_adjustments = forwarded(_reconciler, ReconcilerActor.reverse_adjustments)
+
+    async def _owners(self, subscription_id: str | None) -> list[SubscriptionActor]:
+        """Those of all subscriptions, or of one; ``NotFound`` where that is not known."""
+        registrations = await self._router().registrations()
+        known = [each.spec.id for each in registrations]
+        if subscription_id is not None and subscription_id not in known:
+            raise NotFound("subscription", subscription_id)
+        ids = known if subscription_id is None else [subscription_id]
+        return [self._actors.subscription(id_) for id_ in ids]
 
     async def _owner(self, subscription_id: str) -> SubscriptionActor:
         """The owner of a subscription that exists; ``NotFound`` otherwise."""

@@ -46,7 +46,7 @@ class Ledgers:
     async def seat(self, subscription_id: str) -> Seat | None:
         """A subscription; None where the pool has none of this id."""
         try:
-            report = await self._actors.router().report(subscription_id)
+            report = await self._actors.router().subscription(subscription_id)
         except NotFound:
             return None
         return Seat(subscription_id=report.id, kind=report.kind, email=report.email)

@@ -13,8 +13,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from operator import attrgetter
 
-from actors.aiokit import Tasks, every
+from actors.aiokit import Tasks, every, forwarded
 from actors.interfaces.protocols import Actors
 from actors.reconciler.adjustment import reversed_
 from actors.reconciler.comparison import present
@@ -40,7 +41,6 @@ from pool.reconciliation.findings import (
     ReconciliationState,
     ReportKind,
 )
-from pool.storage.paging import Page
 from pool.storage.reconciliations import Reconciliations
 
 log = logging.getLogger(__name__)
@@ -101,11 +101,8 @@ class Reconciler:
 
     # -- what callers ask ------------------------------------------------------------------------
 
-    async def order(self, wanted: ReconciliationRange) -> ReconciliationOrder:
-        """Have a range compared now, again where it was before; what has not ended, once it has.
-
-        Returns when it is durable; the comparison goes on in the background.
-        """
+    async def reconcile(self, wanted: ReconciliationRange) -> ReconciliationOrder:
+        """Returns when it is durable; the comparison goes on in the background."""
         now = self._clock()
         since, until = self._checked(wanted, now)
         organizations = self._named(wanted.organization_id)
@@ -126,25 +123,7 @@ class Reconciler:
             buckets=len(rows),
         )
 
-    async def reconciliations(
-        self,
-        *,
-        limit: int,
-        cursor: str | None = None,
-        organization_id: str | None = None,
-        kind: ReportKind | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Page[Reconciliation]:
-        """Those whose bucket begins in ``since <= start < until``, newest first."""
-        return await self._store.page(
-            limit=limit,
-            cursor=cursor,
-            organization_id=organization_id,
-            kind=kind,
-            since=since,
-            until=until,
-        )
+    reconciliations = forwarded(attrgetter("_store"), Reconciliations.page)
 
     async def reconciliation(self, reconciliation_id: str) -> Reconciliation:
         row = await self._store.find(reconciliation_id)
@@ -152,8 +131,8 @@ class Reconciler:
             raise NotFound("reconciliation", reconciliation_id)
         return row
 
-    async def reverse(self, reconciliation_id: str) -> Reconciliation:
-        """Take the adjustments of a bucket back, by further records, and adjust there no more."""
+    async def reverse_adjustments(self, reconciliation_id: str) -> Reconciliation:
+        """Taken back by further records."""
         async with self._poll.changing:
             row, now = await self.reconciliation(reconciliation_id), self._clock()
             made = await reversed_(self._ledgers, row, now)
@@ -166,11 +145,9 @@ class Reconciler:
             return row
 
     async def is_there(self) -> bool:
-        """Asked every now and then, so that a reconciler that was ended begins again."""
         return True
 
     async def look(self) -> None:
-        """Compare everything that is due."""
         await self._store.expire(self._clock() - self._settings.retention)
         for organization in self._settings.organizations:
             try:

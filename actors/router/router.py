@@ -10,9 +10,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 
-from actors.aiokit import Tasks, every
+from actors.aiokit import Tasks, every, forwarded
 from actors.alerts.monitor import AlertMonitor
 from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
@@ -23,23 +24,19 @@ from actors.router.sessions import Sessions
 from actors.telemetry.recorder import PoolRecorder
 from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import Alert, AlertSettings, failover, session_moved
-from pool.alerts.delivery import ListedAlert
 from pool.alerts.webhooks import Webhook
 from pool.errors import ActorLost, Conflict, NotFound, PoolError, StoreError
 from pool.executions.execution import Execution
-from pool.executions.request import ExecutionRequest
-from pool.executions.routing_record import Routing
-from pool.executions.session import Session, SessionHome
-from pool.keys.api_keys import KeyHolder, KeySpec, Presented, ShownKey
+from pool.keys.api_keys import KeySpec
 from pool.routing.rebalancing import Rebalancing
 from pool.storage.backup import Backup
-from pool.storage.paging import Page
+from pool.storage.outbox import Outbox
 from pool.storage.protocol import RETENTION_PERIOD, Directory, Registration
 from pool.subscriptions.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed
 from pool.telemetry.counters import Figures
-from pool.telemetry.events import EventFilter, PoolEvent, PoolEventPage
+from pool.telemetry.events import PoolEvent
 from pool.usage.records import UsageRecord
 from pool.values import Value
 
@@ -60,7 +57,7 @@ class RouterSettings(Value):
 
 
 class Router:
-    """Ranks and dispatches. Made by ``activate``."""
+    """Ranks and dispatches, as ``RouterActor`` says. Made by ``activate``."""
 
     def __init__(
         self,
@@ -113,7 +110,6 @@ class Router:
     # -- executions ------------------------------------------------------------------------------
 
     async def dispatch(self, dispatch: Dispatch) -> Execution:
-        """Bring a request to a subscription that admits it; see ``Dispatcher.dispatch``."""
         try:
             execution = await self._traced(dispatch)
         except PoolError as error:
@@ -128,7 +124,6 @@ class Router:
             return await self._dispatcher.dispatch(dispatch.model_copy(update={"trace": trace}))
 
     async def hand_off(self, handoff: HandoffRequest) -> HandedOff | NotTaken:
-        """Find another subscription for an execution; see ``Dispatcher.hand_off``."""
         answer = await self._dispatcher.hand_off(handoff)
         if isinstance(answer, HandedOff) and handoff.attempts:
             cause, execution_id = handoff.attempts[-1].outcome, handoff.intent.execution_id
@@ -138,97 +133,49 @@ class Router:
             await self._tell(failover(handoff.subscription_id, cause, execution_id, self._clock()))
         return answer
 
-    async def route(self, request: ExecutionRequest) -> Routing:
-        """Where a request would go now, and why; see ``Dispatcher.route``."""
-        return await self._dispatcher.route(request)
+    route = forwarded(attrgetter("_dispatcher"), Dispatcher.route)
 
     async def locate(self, execution_id: str) -> str:
-        """The subscription that has an execution."""
         claim = await self._directory.locate(execution_id)
         if claim is None or claim.subscription_id is None:
             raise NotFound("execution", execution_id)
         return claim.subscription_id
 
-    # -- sessions --------------------------------------------------------------------------------
+    # -- sessions and keys -----------------------------------------------------------------------
 
-    async def session_home(self, session_id: str) -> SessionHome | None:
-        """Which subscription holds a session."""
-        return await self._sessions.home(session_id)
+    session_home = forwarded(attrgetter("_sessions"), Sessions.home)
+    session_arrived = forwarded(attrgetter("_sessions"), Sessions.arrived)
+    session_returns = forwarded(attrgetter("_sessions"), Sessions.returns)
+    session_gone = forwarded(attrgetter("_sessions"), Sessions.gone)
+    sessions = forwarded(attrgetter("_sessions"), Sessions.page)
+    session = forwarded(attrgetter("_sessions"), Sessions.one)
+    forget_session = forwarded(attrgetter("_sessions"), Sessions.forget)
 
-    async def session_arrived(self, session_id: str, subscription_id: str) -> bool:
-        """Note that a session's transcript was fetched by its new home. False where that is not
-        its home any more.
-        """
-        return await self._sessions.arrived(session_id, subscription_id)
-
-    async def session_returns(self, session_id: str, instead_of: str, source: str) -> None:
-        """Let a session that could not be fetched live again where its transcript is."""
-        await self._sessions.returns(session_id, instead_of, source)
-
-    async def session_gone(self, session_id: str, held_by: str) -> None:
-        """Forget a session whose transcript is not where it was kept, unless it is elsewhere."""
-        await self._sessions.gone(session_id, held_by)
-
-    async def sessions(
-        self, *, limit: int, cursor: str | None = None, subscription_id: str | None = None
-    ) -> Page[Session]:
-        """Sessions, those used last first."""
-        return await self._sessions.page(limit, cursor, subscription_id)
-
-    async def session(self, session_id: str) -> Session:
-        """One session, with its moves."""
-        return await self._sessions.one(session_id)
-
-    async def forget_session(self, session_id: str) -> None:
-        """Remove a session and its transcripts, wherever it has been. ``Conflict`` at work."""
-        await self._sessions.forget(session_id, self._registrations)
-
-    # -- keys ------------------------------------------------------------------------------------
-
-    async def is_open(self) -> bool:
-        """Whether no key was ever made: then whoever reaches the pool may use it."""
-        return await self._keys.is_open()
-
-    async def authenticate(self, shown: Presented) -> KeyHolder | None:
-        """Whose key it is; None for one that opens nothing."""
-        return await self._keys.authenticate(shown)
-
-    async def keys(self) -> tuple[ShownKey, ...]:
-        return await self._keys.keys()
-
-    async def create_key(self, spec: KeySpec, shown: Presented) -> ShownKey:
-        return await self._keys.create(spec, shown)
-
-    async def revoke_key(self, key_id: str) -> ShownKey:
-        return await self._keys.revoke(key_id)
-
-    async def rotate_key(self, key_id: str, digest: str, grace_seconds: float) -> ShownKey:
-        return await self._keys.rotate(key_id, digest, grace_seconds)
+    is_open = forwarded(attrgetter("_keys"), KeyRegistry.is_open)
+    authenticate = forwarded(attrgetter("_keys"), KeyRegistry.authenticate)
+    keys = forwarded(attrgetter("_keys"), KeyRegistry.keys)
+    create_key = forwarded(attrgetter("_keys"), KeyRegistry.create)
+    revoke_key = forwarded(attrgetter("_keys"), KeyRegistry.revoke)
+    rotate_key = forwarded(attrgetter("_keys"), KeyRegistry.rotate)
 
     # -- what is known ---------------------------------------------------------------------------
 
-    async def reports(self) -> tuple[Report, ...]:
-        """The latest report of every subscription, by id."""
+    async def subscriptions(self) -> tuple[Report, ...]:
         await self._reports.await_all()
         return self._reports.reports
 
-    async def report(self, subscription_id: str) -> Report:
-        """The latest report of one subscription."""
+    async def subscription(self, subscription_id: str) -> Report:
         self._known(subscription_id)
         report = await self._reports.report(subscription_id)
         if report is None:
             raise ActorLost(subscription_id, "it was never heard of: see its log")
         return report
 
-    async def overview(self) -> Overview:
+    async def pool(self) -> Overview:
         unheard = await self._reports.await_all()
         return overview(self._reports.reports, self._clock(), unheard)
 
-    async def happenings(
-        self, after: str | None, wanted: EventFilter, wait_seconds: float
-    ) -> PoolEventPage:
-        """What happened after an id, as soon as something did; see ``EventLog.next_page``."""
-        return await self._recorder.page(after, wanted, wait_seconds)
+    happenings = forwarded(attrgetter("_recorder"), PoolRecorder.happenings)
 
     def _hear(self, event: PoolEvent) -> None:
         """Take over what an owner tells, for those who follow and for what ends with it."""
@@ -236,7 +183,6 @@ class Router:
         self._keys.heard(event)
 
     async def figures(self) -> Figures:
-        """What metrics are made of, from memory; nobody is asked and nothing is waited for."""
         reports, unheard = self._heard()
         return Figures(
             reports=reports,
@@ -254,22 +200,12 @@ class Router:
         reports = self._reports.reports
         return reports, self._reports.followed - {report.id for report in reports}
 
-    # -- alerts ----------------------------------------------------------------------------------
-
-    async def alerts(self, *, limit: int, cursor: str | None = None) -> Page[ListedAlert]:
-        """What operators were told of, newest first."""
-        return await self._directory.outbox.alerts(limit=limit, cursor=cursor)
-
-    async def raise_alert(self, alert: Alert) -> bool:
-        """Tell operators of a single happening. False where it was told before."""
-        return await self._alerts.raise_(alert)
+    alerts = forwarded(attrgetter("_directory.outbox"), Outbox.alerts)
+    raise_alert = forwarded(attrgetter("_alerts"), AlertMonitor.raise_)
 
     # -- the registry ----------------------------------------------------------------------------
 
     async def declare(self, specs: Iterable[SubscriptionSpec]) -> None:
-        """Make the registry agree with ``pool.toml``: what stands there wins, what was declared
-        earlier and stands there no more goes. Subscriptions added while running stay.
-        """
         declared = {spec.id: spec for spec in specs}
         for known in tuple(self._registrations.values()):
             if known.declared and known.spec.id not in declared:
@@ -278,16 +214,14 @@ class Router:
             await self._register(spec, declared=True)
 
     async def add(self, spec: SubscriptionSpec) -> Report:
-        """Add a subscription while the pool runs."""
         known = self._registrations.get(spec.id)
         if known is not None and known.spec != spec:
             raise Conflict(f"subscription {spec.id!r} exists: change it with PATCH")
         if known is None:
             await self._register(spec, declared=False)
-        return await self.report(spec.id)
+        return await self.subscription(spec.id)
 
     async def change(self, subscription_id: str, change: SubscriptionChange) -> Report:
-        """Change settings. Those of a declared subscription hold until the next start."""
         known = self._known(subscription_id)
         spec = changed(known.spec, change)
         await self._register(spec, declared=known.declared)
@@ -303,14 +237,12 @@ class Router:
         return await self._ordered(subscription_id, lambda owner: owner.drain())
 
     async def record(self, record: UsageRecord) -> bool:
-        """Have usage from outside the pool counted. False where its id was counted before."""
         self._known(record.subscription_id)
         recorded = await self._actors.subscription(record.subscription_id).record(record)
         self._reports.remember(recorded.report)
         return recorded.added
 
     async def backup(self, name: str) -> Backup:
-        """Copy every store into the folder ``name`` below the backups. Asked again, it goes on."""
         folder = self._settings.backups_dir / name
         directory = folder / "directory.sqlite"
         if not directory.exists():
@@ -326,17 +258,14 @@ class Router:
         )
 
     async def suspend(self) -> None:
-        """Have nobody start anything, until this activation ends: the service is stopping."""
         for subscription_id in self._registrations:
             await self._ordered(subscription_id, lambda owner: owner.suspend())
 
     async def interrupt(self) -> None:
-        """Have everybody ask what runs to end."""
         for subscription_id in self._registrations:
             await self._ordered(subscription_id, lambda owner: owner.interrupt())
 
     async def remove(self, subscription_id: str) -> None:
-        """Forget a subscription that has nothing left to do; its ledger stays on disk."""
         known = self._known(subscription_id)
         if known.declared:
             raise Conflict(f"subscription {subscription_id!r} stands in pool.toml: remove it there")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 
@@ -48,10 +48,11 @@ class Sessions:
         self._told = told
 
     async def home(self, session_id: str) -> SessionHome | None:
+        """Which subscription holds a session."""
         return await self._directory.session_home(session_id)
 
     async def page(
-        self, limit: int, cursor: str | None, subscription_id: str | None
+        self, *, limit: int = 50, cursor: str | None = None, subscription_id: str | None = None
     ) -> Page[Session]:
         """Those used last first."""
         page = await self._directory.session_homes(
@@ -93,12 +94,12 @@ class Sessions:
             ids = {"session_id": session_id, "subscription_id": held_by}
             log.warning("session forgotten: its transcript is gone", extra=ids)
 
-    async def forget(self, session_id: str, reachable: Container[str]) -> None:
+    async def forget(self, session_id: str) -> None:
         """Remove a session and its transcripts, wherever it has been. ``Conflict`` at work."""
         session = await self.one(session_id)
         ends = [each.from_subscription_id for each in session.moves]
         for place in dict.fromkeys([session.subscription_id, session.fetch_from, *ends]):
-            if place is not None and place in reachable:
+            if place in self._reports.followed:
                 await self._actors.subscription(place).forget_session(session_id)
         await self._directory.forget_session(session_id)
 
@@ -112,7 +113,7 @@ class Sessions:
     async def spread(self, policy: Rebalancing) -> None:
         """One cycle."""
         sessions = {
-            report.id: (await self.page(CONSIDERED, None, report.id)).items
+            report.id: (await self.page(limit=CONSIDERED, subscription_id=report.id)).items
             for report in self._reports.reports
         }
         for move in relocations(self._reports.reports, sessions, policy):

@@ -18,7 +18,13 @@ from pathlib import Path
 import httpx
 
 from actors.client.client import now_in_utc
-from actors.interfaces.protocols import Actors, SubscriptionActors
+from actors.interfaces.protocols import (
+    Actors,
+    ReconcilerActor,
+    RouterActor,
+    SubscriptionActor,
+    SubscriptionActors,
+)
 from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
 from actors.router.dispatcher import DispatchSettings
@@ -58,21 +64,23 @@ def stores_of(config: Config) -> Stores:
 
 def subscription_maker(
     spec: SubscriptionSpec, config: Config, actors: Actors
-) -> Callable[[], Awaitable[Subscription]]:
+) -> Callable[[], Awaitable[SubscriptionActor]]:
     return partial(_make_subscription, spec, config, actors)
 
 
-def router_maker(config: Config, actors: SubscriptionActors) -> Callable[[], Awaitable[Router]]:
+def router_maker(
+    config: Config, actors: SubscriptionActors
+) -> Callable[[], Awaitable[RouterActor]]:
     return partial(_make_router, config, actors)
 
 
-def reconciler_maker(config: Config, actors: Actors) -> Callable[[], Awaitable[Reconciler]]:
+def reconciler_maker(config: Config, actors: Actors) -> Callable[[], Awaitable[ReconcilerActor]]:
     return partial(_make_reconciler, config, actors)
 
 
 async def _make_subscription(
     spec: SubscriptionSpec, config: Config, actors: Actors
-) -> Subscription:
+) -> SubscriptionActor:
     logs.belongs_to(subscription_id=spec.id)
     home = config.pool.data_dir / "subscriptions" / spec.id
     ledger = await stores_of(config).open_ledger(spec.id)
@@ -84,7 +92,7 @@ async def _make_subscription(
         raise
 
 
-async def _make_router(config: Config, actors: SubscriptionActors) -> Router:
+async def _make_router(config: Config, actors: SubscriptionActors) -> RouterActor:
     settings = RouterSettings(
         dispatch=DispatchSettings(
             policy=RoutingPolicy(
@@ -106,7 +114,7 @@ async def _make_router(config: Config, actors: SubscriptionActors) -> Router:
     return await Router.activate(directory, actors, settings, now_in_utc, tracing)
 
 
-async def _make_reconciler(config: Config, actors: Actors) -> Reconciler:
+async def _make_reconciler(config: Config, actors: Actors) -> ReconcilerActor:
     base_url = config.reconciliation.base_url
     # A proxy of the environment is for the world; plain http is allowed to this machine alone.
     http = httpx.AsyncClient(base_url=base_url, trust_env=not base_url.startswith("http:"))

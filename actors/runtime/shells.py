@@ -344,7 +344,7 @@ async def _everybody(router: RouterActor) -> None:
     """Wait until every subscription has been heard of; one that stays away is told and left."""
     for registration in await router.registrations():
         try:
-            await router.report(registration.spec.id)
+            await router.subscription(registration.spec.id)
         except PoolError as error:
             log.warning("subscription is not there", extra={"problem": str(error)})
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Container
-from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import assert_never
 
-from actors.aiokit import within
+from actors.aiokit import forwarded, within
 from actors.interfaces.messages import (
     LONGEST_POLL_SECONDS,
     Activity,
@@ -33,11 +33,9 @@ from actors.subscription.transcripts import Transcripts
 from actors.subscription.uncertain_cost import UncertainCosts
 from actors.subscription.usage_query import usage_table
 from pool.claude.runner import Runner
-from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import NotFound, StoreError
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
 from pool.executions.outcome import FailureKind
-from pool.executions.progress import ProgressPage
 from pool.storage.paging import Page
 from pool.storage.protocol import Ledger
 from pool.subscriptions.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
@@ -48,7 +46,6 @@ from pool.subscriptions.state import REMEMBERED, ask_of, recovered
 from pool.usage.breakdown import Question, UsageTable
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import UsageRecord, UsageSource
-from pool.usage.totals import BlockTotal
 
 OBSERVED_EVENTS = 500
 """How many of the newest limit events the forecast is learned from at activation."""
@@ -144,11 +141,7 @@ class Subscription:
             raise NotFound("execution", execution_id)
         return self._shown(row)
 
-    async def progress(
-        self, execution_id: str, after: str | None, wait_seconds: float, *, raw: bool = False
-    ) -> ProgressPage:
-        """What came of an execution after a cursor; see ``EventStreams.page``."""
-        return await self._event_streams.page(execution_id, after, wait_seconds, raw=raw)
+    progress = forwarded(attrgetter("_event_streams"), EventStreams.page)
 
     async def cancel(self, execution_id: str) -> Execution:
         """Stop an execution and wait for its end. One that has ended stays as it is; one that is
@@ -162,11 +155,7 @@ class Subscription:
         live = live or self._executions.get(execution_id)
         return await self._result(execution_id, live, LONGEST_POLL_SECONDS)
 
-    async def was_cancelled(self, execution_id: str) -> bool:
-        """Whether an execution was cancelled while it was here; asked by who has taken it over,
-        before anything is started there.
-        """
-        return await self._executions.was_cancelled(execution_id)
+    was_cancelled = forwarded(attrgetter("_executions"), LiveExecutions.was_cancelled)
 
     async def suspect(self, kind: FailureKind) -> None:
         """Another subscription has answered what a run here was refused with ``kind``.
@@ -178,23 +167,9 @@ class Subscription:
                 suspected(self._context.state.standing, kind, self._context.now())
             )
 
-    # -- sessions --------------------------------------------------------------------------------
-
-    async def session_copy(self, session_id: str, execution_id: str) -> SessionCopy:
-        """A session's transcript, for another subscription that is to go on with it.
-
-        Turns at its end that answered nothing are left out, and so is that of ``execution_id``.
-        ``Conflict`` while a turn of it runs here, and where it cannot be copied.
-        """
-        return await self._transcripts.copy(session_id, execution_id)
-
-    async def has_at_work(self, session_id: str) -> bool:
-        """Whether a turn of a session runs or waits here, or is being handed on."""
-        return self._transcripts.is_at_work(session_id)
-
-    async def forget_session(self, session_id: str) -> None:
-        """Remove a session's transcript. ``Conflict`` while a turn of it runs or waits."""
-        await self._transcripts.forget(session_id)
+    session_copy = forwarded(attrgetter("_transcripts"), Transcripts.copy)
+    has_at_work = forwarded(attrgetter("_transcripts"), Transcripts.is_at_work)
+    forget_session = forwarded(attrgetter("_transcripts"), Transcripts.forget)
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -226,24 +201,12 @@ class Subscription:
         items = tuple(self._shown(row) for row in page.items)
         return Page[Execution](items=items, next_cursor=page.next_cursor)
 
-    async def usage(
-        self,
-        *,
-        limit: int,
-        cursor: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Page[UsageRecord]:
-        return await self._context.ledger.usage(
-            limit=limit, cursor=cursor, since=since, until=until
-        )
+    usage = forwarded(attrgetter("_context.ledger"), Ledger.usage)
+    blocks = forwarded(attrgetter("_context.ledger"), Ledger.blocks)
 
     async def usage_by(self, asked: Question) -> UsageTable:
         """The sums of its usage, by what is asked; see ``actors.subscription.usage_query``."""
         return await usage_table(self._context.ledger, asked)
-
-    async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]:
-        return await self._context.ledger.blocks(limit=limit, cursor=cursor)
 
     async def record(self, record: UsageRecord) -> Recorded:
         """Count usage from outside the pool. Nothing is added where its id was counted before."""

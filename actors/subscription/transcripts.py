@@ -25,7 +25,11 @@ class Transcripts:
         self._executions = executions
 
     async def copy(self, session_id: str, execution_id: str) -> SessionCopy:
-        """See ``Subscription.session_copy``."""
+        """A session's transcript, for another subscription that is to go on with it.
+
+        Turns at its end that answered nothing are left out, and so is that of ``execution_id``.
+        ``Conflict`` while a turn of it runs here, and where it cannot be copied.
+        """
         if self._context.state.slots.is_running(session_id):
             raise Conflict("a turn of it is running there")
         deps = self._context.deps
@@ -36,12 +40,12 @@ class Transcripts:
         total = known.total_nano_usd if known else None
         return copy.model_copy(update={"total_nano_usd": total})
 
-    def is_at_work(self, session_id: str) -> bool:
-        """See ``Subscription.has_at_work``."""
+    async def is_at_work(self, session_id: str) -> bool:
+        """Whether a turn of a session runs or waits here, or is being handed on."""
         return self._context.state.slots.is_busy(session_id)
 
     async def forget(self, session_id: str) -> None:
-        """See ``Subscription.forget_session``."""
+        """Remove a session's transcript. ``Conflict`` while a turn of it runs or waits."""
         if self._context.state.slots.is_busy(session_id):
             raise Conflict(f"session {session_id} is at work: cancel its execution first")
         deps = self._context.deps

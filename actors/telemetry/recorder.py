@@ -167,10 +167,15 @@ class PoolRecorder(Recorder):
     def __init__(self, clock: Callable[[], datetime]) -> None:
         super().__init__(os.urandom(6).hex(), clock)
 
-    async def page(
-        self, after: str | None, wanted: EventFilter, wait_seconds: float
+    async def happenings(
+        self,
+        *,
+        after: str | None = None,
+        wanted: EventFilter | None = None,
+        wait_seconds: float = 0,
     ) -> PoolEventPage:
-        return await self._events.next_page(after, wanted, wait_seconds)
+        """What happened after an id, as soon as something did; see ``EventLog.next_page``."""
+        return await self._events.next_page(after, wanted or EventFilter(), wait_seconds)
 
     def heard(self, happening: PoolEvent) -> None:
         """Something that an owner tells."""

@@ -77,7 +77,7 @@ class Outbox(Protocol):
         """Keep what became of a delivery. One that has ended stays as it is."""
         ...
 
-    async def alerts(self, *, limit: int, cursor: str | None = None) -> Page[ListedAlert]:
+    async def alerts(self, *, limit: int = 50, cursor: str | None = None) -> Page[ListedAlert]:
         """Newest first."""
         ...
 

@@ -56,7 +56,7 @@ class Reconciliations(Protocol):
     async def page(
         self,
         *,
-        limit: int,
+        limit: int = 50,
         cursor: str | None = None,
         organization_id: str | None = None,
         kind: ReportKind | None = None,

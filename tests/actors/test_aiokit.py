@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
+from operator import attrgetter
 
 import pytest
 
-from actors.aiokit import Locks, News, Tasks, end, every, within
+from actors.aiokit import Locks, News, Tasks, end, every, forwarded, within
 from pool.errors import StoreError
 
 LONG = 60.0
@@ -200,3 +202,26 @@ async def test_a_lock_that_nobody_holds_is_forgotten() -> None:
         assert len(locks._locks) == 1
 
     assert len(locks._locks) == 0
+
+
+class Target:
+    async def answers(self, question: str, *, loudly: bool = False) -> str:
+        """What is answered."""
+        return question.upper() if loudly else question
+
+
+class Asker:
+    def __init__(self) -> None:
+        self._target = Target()
+
+    asks = forwarded(attrgetter("_target"), Target.answers)
+
+
+async def test_a_call_is_passed_on_as_it_was_made() -> None:
+    assert await Asker().asks("why") == "why"
+    assert await Asker().asks("why", loudly=True) == "WHY"
+
+
+def test_a_method_that_passes_on_is_known_by_what_it_passes_on_to() -> None:
+    assert inspect.signature(Asker.asks) == inspect.signature(Target.answers)
+    assert Asker.asks.__doc__ == "What is answered."

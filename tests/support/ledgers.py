@@ -55,9 +55,9 @@ class LedgerPeers:
         return self.seats[id_]
 
     def router(self) -> Any:
-        return self
+        return SimpleNamespace(raise_alert=self.raise_alert, subscription=self._report)
 
-    async def report(self, id_: str) -> Any:
+    async def _report(self, id_: str) -> Any:
         if self.is_away:
             raise ActorLost("router", "away")
         if id_ not in self.seats:

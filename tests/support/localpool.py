@@ -356,7 +356,7 @@ async def local_pool_at(
     actors.the_router = router
     await router.declare(specs)
     for each in specs:
-        await router.report(each.id)
+        await router.subscription(each.id)
     return LocalPool(PoolClient(actors, clock), router, actors, stores, clock, left)
 
 

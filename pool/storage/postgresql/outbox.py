@@ -101,7 +101,7 @@ class PostgresqlOutbox:
     async def note(self, delivery: Delivery) -> None:
         await self._write(lambda db: run(db, _SQL["note"], delivery_columns(delivery)))
 
-    async def alerts(self, *, limit: int, cursor: str | None = None) -> Page[ListedAlert]:
+    async def alerts(self, *, limit: int = 50, cursor: str | None = None) -> Page[ListedAlert]:
         wanted = alerts_below(limit, cursor)
         found = await self._read(lambda db: rows(db, _SQL["alerts"], wanted))
         return page("alerts", limit, found, listed_alert)

@@ -81,7 +81,7 @@ class SqliteOutbox:
 
         await self._commits.write(work)
 
-    async def alerts(self, *, limit: int, cursor: str | None = None) -> Page[ListedAlert]:
+    async def alerts(self, *, limit: int = 50, cursor: str | None = None) -> Page[ListedAlert]:
         wanted = alerts_below(limit, cursor)
 
         def work(db: apsw.Connection) -> Page[ListedAlert]:

@@ -78,7 +78,7 @@ class SqliteReconciliations:
     async def page(
         self,
         *,
-        limit: int,
+        limit: int = 50,
         cursor: str | None = None,
         organization_id: str | None = None,
         kind: ReportKind | None = None,

@@ -300,7 +300,7 @@ async def with_webhooks(pool: LocalPool, *webhooks: Webhook) -> LocalPool:
         pool.clock,
     )
     pool.actors.the_router = pool.router
-    await pool.router.reports()
+    await pool.router.subscriptions()
     return pool
 
 

@@ -108,7 +108,7 @@ class World:
 
     async def order(self, since: datetime, until: datetime) -> None:
         assert self.reconciler is not None
-        await self.reconciler.order(ReconciliationRange(starts_at=since, ends_at=until))
+        await self.reconciler.reconcile(ReconciliationRange(starts_at=since, ends_at=until))
 
 
 @pytest.fixture
@@ -507,7 +507,7 @@ async def test_nobody_and_nothing_are_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         await world.reconciler.reconciliation("acme:usage:never")
     with pytest.raises(NotFound):
-        await world.reconciler.order(
+        await world.reconciler.reconcile(
             ReconciliationRange(
                 starts_at=MIDNIGHT - HOUR, ends_at=MIDNIGHT, organization_id="nobody"
             )
@@ -687,8 +687,8 @@ async def test_adjustments_can_be_taken_back_for_good(adjusting: World, seat: Le
     row = await adjusting.row(MIDNIGHT)
     assert adjusting.reconciler is not None
 
-    await adjusting.reconciler.reverse(row.id)
-    await adjusting.reconciler.reverse(row.id)
+    await adjusting.reconciler.reverse_adjustments(row.id)
+    await adjusting.reconciler.reverse_adjustments(row.id)
     await adjusting.order(MIDNIGHT, MIDNIGHT + HOUR)
     await adjusting.look()
 
@@ -712,7 +712,7 @@ async def test_what_is_taken_back_while_a_report_is_waited_for_stays_taken_back(
     async def meanwhile(seconds: float) -> None:
         adjusting.clock.advance(timedelta(seconds=seconds))
         async with asyncio.timeout(5):
-            await reconciler.reverse(row.id)
+            await reconciler.reverse_adjustments(row.id)
 
     reconciler._poll._pace._sleep = meanwhile
     await adjusting.look()

@@ -92,10 +92,10 @@ def calls(counted_pool: LocalPool) -> list[str]:
 async def next_end(router: Router) -> Callable[[], Awaitable[None]]:
     """Waits for the end of the next execution, as the router hears of it, without a call."""
     ends = EventFilter(kinds=(PoolEventKind.EXECUTION_ENDED,))
-    now = (await router.happenings(None, ends, 0)).cursor
+    now = (await router.happenings(wanted=ends)).cursor
 
     async def wait() -> None:
-        assert (await router.happenings(now, ends, 10)).items
+        assert (await router.happenings(after=now, wanted=ends, wait_seconds=10)).items
 
     return wait
 

@@ -409,7 +409,7 @@ async def new_router(pool: LocalPool, clock: ManualClock) -> None:
     pool.router = pool.actors.the_router = await Router.activate(
         directory, pool.actors, old._settings, clock
     )
-    await pool.router.reports()
+    await pool.router.subscriptions()
 
 
 async def test_a_new_router_charges_what_the_old_one_had_placed(
@@ -484,11 +484,11 @@ async def test_a_run_that_ends_before_its_subscription_has_answered_is_charged(
         pool.actors.subscription("sub1"),
         EventFilter(kinds=(PoolEventKind.EXECUTION_ENDED,)),
     )
-    now, begin = (await pool.router.happenings(None, ends, 0)).cursor, owner.start
+    now, begin = (await pool.router.happenings(wanted=ends)).cursor, owner.start
 
     async def late(intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
         answer = await begin(intent, may_wait=may_wait)
-        assert (await pool.router.happenings(now, ends, 10)).items
+        assert (await pool.router.happenings(after=now, wanted=ends, wait_seconds=10)).items
         return answer
 
     monkeypatch.setattr(owner, "start", late)

@@ -58,8 +58,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 async def test_a_name_is_looked_up_once_however_many_calls_begin(names: Names) -> None:
     actors = RayActors("pool")
 
-    answers = await asyncio.gather(*(actors.router().reports() for _ in range(50)))
-    await actors.router().reports()
+    answers = await asyncio.gather(*(actors.router().subscriptions() for _ in range(50)))
+    await actors.router().subscriptions()
 
     assert answers == ["here"] * 50
     assert names.looked_up == ["pool/router"]
@@ -70,7 +70,7 @@ async def test_calls_that_fail_together_look_the_next_one_up_once(names: Names) 
     names.bearers["router"] = [Handle(lost), Handle("next")]
     actors = RayActors("pool")
 
-    answers = await asyncio.gather(*(actors.router().reports() for _ in range(20)))
+    answers = await asyncio.gather(*(actors.router().subscriptions() for _ in range(20)))
 
     assert answers == ["next"] * 20
     assert len(names.looked_up) == 2

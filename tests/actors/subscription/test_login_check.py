@@ -31,7 +31,7 @@ async def shows(pool: LocalPool, ends_at: datetime | None) -> None:
     """Wait until the router has a report with this end."""
 
     async def does() -> bool:
-        return (await pool.router.report("sub1")).login_expires_at == ends_at
+        return (await pool.router.subscription("sub1")).login_expires_at == ends_at
 
     await until(does)
 
@@ -44,7 +44,7 @@ async def test_the_end_of_a_login_stands_in_its_report_alone(
 
     await shows(pool, NOON + 20 * DAY)
 
-    assert (await pool.router.report("sub2")).login_expires_at is None
+    assert (await pool.router.subscription("sub2")).login_expires_at is None
     assert await told(pool) == []
 
 
@@ -92,7 +92,7 @@ async def test_what_was_known_stays_where_nothing_can_be_said(
     monkeypatch.setattr(runner, "login_expires_at", refuses)
     await until(lambda: len(asked) > 2)
 
-    assert (await pool.router.report("sub1")).login_expires_at == NOON + 20 * DAY
+    assert (await pool.router.subscription("sub1")).login_expires_at == NOON + 20 * DAY
 
 
 async def test_an_end_that_does_not_change_is_no_news(runner: FakeRunner, open_pool: Any) -> None:
@@ -100,7 +100,7 @@ async def test_an_end_that_does_not_change_is_no_news(runner: FakeRunner, open_p
     pool: LocalPool = await open_pool(spec("sub1"))
     await shows(pool, NOON + 20 * DAY)
 
-    version, asked = (await pool.router.report("sub1")).version, runner.asked_for_logins
+    version, asked = (await pool.router.subscription("sub1")).version, runner.asked_for_logins
     await until(lambda: runner.asked_for_logins > asked + 2)
 
-    assert (await pool.router.report("sub1")).version == version
+    assert (await pool.router.subscription("sub1")).version == version

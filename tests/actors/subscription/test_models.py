@@ -22,7 +22,7 @@ async def offering(runner: FakeRunner, open_pool: Any) -> LocalPool:
     pool: LocalPool = await open_pool(spec("sub1"))
 
     async def has_said() -> bool:
-        return (await pool.router.report("sub1")).models == OFFER
+        return (await pool.router.subscription("sub1")).models == OFFER
 
     await until(has_said)
     return pool
