@@ -1,26 +1,33 @@
 """The one tree of errors of the project.
 
-Every error stores its arguments and formats in ``__str__``: Ray rebuilds an exception as
-``cls(*exc.args)``, so all arguments go to ``super().__init__``. A message says what happened, to
-what, and what to do next. HTTP statuses for these stand in ``api/web/problems.py``.
+Every error is a dataclass that formats in ``__str__``. Its fields are its ``args``, too, since
+whoever rebuilds an exception elsewhere does it as ``cls(*exc.args)``. A message says what happened,
+to what, and what to do next. HTTP statuses for these stand in ``api/web/problems.py``.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from typing import dataclass_transform
 
 
+@dataclass_transform(eq_default=False)
 class PoolError(Exception):
     """Anything the pool tells a caller it could not do."""
+
+    def __init_subclass__(cls) -> None:
+        dataclass(eq=False)(cls)
+
+    def __post_init__(self) -> None:
+        self.args = tuple(vars(self).values())
 
 
 class BadField(PoolError):
     """Something that was told and cannot be accepted; names the field and the remedy."""
 
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(field, problem)
-        self.field = field
-        self.problem = problem
+    field: str
+    problem: str
 
     def __str__(self) -> str:
         return f"{self.field}: {self.problem}"
@@ -37,10 +44,8 @@ class InvalidRequest(BadField):
 class NotFound(PoolError):
     """Something named by id that the pool does not know. ``kind`` is the noun."""
 
-    def __init__(self, kind: str, id_: str) -> None:
-        super().__init__(kind, id_)
-        self.kind = kind
-        self.id = id_
+    kind: str
+    id: str
 
     def __str__(self) -> str:
         return f"no {self.kind} {self.id!r} is known to this pool"
@@ -50,11 +55,8 @@ class UnknownModel(PoolError):
     """A model that no subscription has, with the names that may have been meant."""
 
     field = "model"
-
-    def __init__(self, model: str, nearest: tuple[str, ...]) -> None:
-        super().__init__(model, nearest)
-        self.model = model
-        self.nearest = nearest
+    model: str
+    nearest: tuple[str, ...]
 
     def __str__(self) -> str:
         meant = f"did you mean {' or '.join(map(repr, self.nearest))}? " if self.nearest else ""
@@ -64,9 +66,7 @@ class UnknownModel(PoolError):
 class ModelRefused(PoolError):
     """Every subscription that could serve a request was refused its model."""
 
-    def __init__(self, reasons: str) -> None:
-        super().__init__(reasons)
-        self.reasons = reasons
+    reasons: str
 
     def __str__(self) -> str:
         return f"no subscription of this pool may use the model: {self.reasons}"
@@ -75,9 +75,7 @@ class ModelRefused(PoolError):
 class Conflict(PoolError):
     """The thing exists, but what was asked does not fit its state."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
+    problem: str
 
     def __str__(self) -> str:
         return self.problem
@@ -86,10 +84,8 @@ class Conflict(PoolError):
 class KeyReused(PoolError):
     """An idempotency key that was used before for another body."""
 
-    def __init__(self, key: str, execution_id: str) -> None:
-        super().__init__(key, execution_id)
-        self.key = key
-        self.execution_id = execution_id
+    key: str
+    execution_id: str
 
     def __str__(self) -> str:
         return (
@@ -101,11 +97,9 @@ class KeyReused(PoolError):
 class Exhausted(PoolError):
     """Every candidate is out of headroom; ``retry_at`` is the earliest known relief."""
 
-    def __init__(self, execution_id: str, reason: str, retry_at: datetime | None) -> None:
-        super().__init__(execution_id, reason, retry_at)
-        self.execution_id = execution_id
-        self.reason = reason
-        self.retry_at = retry_at
+    execution_id: str
+    reason: str
+    retry_at: datetime | None
 
     def __str__(self) -> str:
         return f"no subscription has headroom for this request: {self.reason}"
@@ -114,10 +108,8 @@ class Exhausted(PoolError):
 class Unavailable(PoolError):
     """No candidate is usable, for a reason other than headroom."""
 
-    def __init__(self, execution_id: str, reason: str) -> None:
-        super().__init__(execution_id, reason)
-        self.execution_id = execution_id
-        self.reason = reason
+    execution_id: str
+    reason: str
 
     def __str__(self) -> str:
         return f"no subscription can serve this request: {self.reason}"
@@ -126,11 +118,9 @@ class Unavailable(PoolError):
 class NotPermitted(PoolError):
     """A field of a request that the caller's key does not cover."""
 
-    def __init__(self, key: str, field: str, problem: str) -> None:
-        super().__init__(key, field, problem)
-        self.key = key
-        self.field = field
-        self.problem = problem
+    key: str
+    field: str
+    problem: str
 
     def __str__(self) -> str:
         return f"{self.field}: {self.problem} (key {self.key!r})"
@@ -139,10 +129,8 @@ class NotPermitted(PoolError):
 class KeyEnded(PoolError):
     """A key that was revoked, or has expired, while its request was on the way."""
 
-    def __init__(self, key: str, problem: str) -> None:
-        super().__init__(key, problem)
-        self.key = key
-        self.problem = problem
+    key: str
+    problem: str
 
     def __str__(self) -> str:
         return f"the key {self.key!r} {self.problem}: ask an administrator for another one"
@@ -153,15 +141,11 @@ class KeyLimited(PoolError):
     alone says so; nothing runs, and the same id may be asked for again.
     """
 
-    def __init__(
-        self, key: str, execution_id: str, reason: str, detail: str, retry_at: datetime | None
-    ) -> None:
-        super().__init__(key, execution_id, reason, detail, retry_at)
-        self.key = key
-        self.execution_id = execution_id
-        self.reason = reason
-        self.detail = detail
-        self.retry_at = retry_at
+    key: str
+    execution_id: str
+    reason: str
+    detail: str
+    retry_at: datetime | None
 
     def __str__(self) -> str:
         return f"the key {self.key!r} has no allowance left: {self.detail}"
@@ -182,9 +166,7 @@ class OverBudget(KeyLimited):
 class NotSupported(PoolError):
     """Something that cannot be done here at all; says what to do instead."""
 
-    def __init__(self, remedy: str) -> None:
-        super().__init__(remedy)
-        self.remedy = remedy
+    remedy: str
 
     def __str__(self) -> str:
         return self.remedy
@@ -193,10 +175,8 @@ class NotSupported(PoolError):
 class SessionGone(PoolError):
     """A session whose transcript is not there any more: no turn of it can be run."""
 
-    def __init__(self, execution_id: str, problem: str) -> None:
-        super().__init__(execution_id, problem)
-        self.execution_id = execution_id
-        self.problem = problem
+    execution_id: str
+    problem: str
 
     def __str__(self) -> str:
         return f"{self.problem}: begin a new session"
@@ -205,10 +185,8 @@ class SessionGone(PoolError):
 class StoreError(PoolError):
     """A durable store that cannot do what it was asked; nothing of it was kept."""
 
-    def __init__(self, store: str, problem: str) -> None:
-        super().__init__(store, problem)
-        self.store = store
-        self.problem = problem
+    store: str
+    problem: str
 
     def __str__(self) -> str:
         return f"store {self.store}: {self.problem}"
@@ -232,10 +210,8 @@ class ActorLost(PoolError):
     Asking again with the same id is safe.
     """
 
-    def __init__(self, peer: str, problem: str) -> None:
-        super().__init__(peer, problem)
-        self.peer = peer
-        self.problem = problem
+    peer: str
+    problem: str
 
     def __str__(self) -> str:
         return f"{self.peer} does not answer ({self.problem}); ask again with the same id"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
@@ -50,13 +51,12 @@ class Answer(NamedTuple):
     value: Any
 
 
+@dataclass(eq=False)
 class Complaint(Exception):
     """What the service refused, or why it could not be asked."""
 
-    def __init__(self, title: str, detail: str) -> None:
-        super().__init__(title, detail)
-        self.title = title
-        self.detail = detail
+    title: str
+    detail: str
 
 
 def understood(model: type[Model], value: Any) -> Model:

@@ -48,10 +48,8 @@ class Unauthorized(PoolError):
 class Forbidden(PoolError):
     """A known key whose scopes do not cover the request."""
 
-    def __init__(self, name: str, scope: str) -> None:
-        super().__init__(name, scope)
-        self.name = name
-        self.scope = scope
+    name: str
+    scope: str
 
     def __str__(self) -> str:
         return (

@@ -13,11 +13,9 @@ class Unsupported(BadField):
 class RunFailed(PoolError):
     """The run ended without an answer, for a reason that another subscription would not mend."""
 
-    def __init__(self, execution_id: str, reason: str, message: str) -> None:
-        super().__init__(execution_id, reason, message)
-        self.execution_id = execution_id
-        self.reason = reason
-        self.message = message
+    execution_id: str
+    reason: str
+    message: str
 
     @classmethod
     def of(cls, execution: Execution) -> RunFailed:

@@ -64,9 +64,7 @@ MAX_FIELD = 200
 class NotReady(PoolError):
     """The process lives, but the pool behind it cannot be used yet."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
+    problem: str
 
     def __str__(self) -> str:
         return self.problem

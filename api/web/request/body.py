@@ -37,9 +37,7 @@ BODY_SECONDS = 60.0
 class BodyTooLarge(PoolError):
     """A body of more bytes than this service reads."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.limit = limit
+    limit: int
 
     def __str__(self) -> str:
         return f"the body is larger than {self.limit} bytes: send less"
@@ -48,9 +46,7 @@ class BodyTooLarge(PoolError):
 class BodyTooSlow(PoolError):
     """A body that did not come to its end in time."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
+    seconds: float
 
     def __str__(self) -> str:
         return f"the body did not arrive within {self.seconds:g} s: send it again, in one go"
@@ -59,9 +55,7 @@ class BodyTooSlow(PoolError):
 class BodyTooIntricate(PoolError):
     """A body that is nested deeper, or holds more values, than anything this service takes."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
+    problem: str
 
     def __str__(self) -> str:
         return f"the body {self.problem}: simplify it"
@@ -77,9 +71,7 @@ class NotJson(PoolError):
 class BrokenJson(PoolError):
     """A body that cannot be parsed."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
+    problem: str
 
     def __str__(self) -> str:
         return f"the body is no valid JSON: {self.problem}"

@@ -28,9 +28,7 @@ HEADERS = {
 class HeadTooLarge(PoolError):
     """An address and headers of more bytes than this service reads."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.limit = limit
+    limit: int
 
     def __str__(self) -> str:
         return f"the address and headers are larger than {self.limit} bytes: send less"
