@@ -12,12 +12,7 @@ from typing import assert_never
 
 from actors.reconciler.ledgers import Recorded
 from pool.admin_api.client import AdminApi
-from pool.admin_api.comparison import (
-    Thresholds,
-    compared_dollars,
-    compared_people,
-    compared_tokens,
-)
+from pool.admin_api.comparison import Thresholds, compared_dollars, compared_people, compared_tokens
 from pool.admin_api.organizations import (
     Organization,
     Seat,

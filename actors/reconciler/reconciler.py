@@ -21,17 +21,9 @@ from actors.reconciler.adjustment import reversed_
 from actors.reconciler.comparison import present
 from actors.reconciler.ledgers import Ledgers
 from actors.reconciler.poll import OrganizationPoll, ReconcilerSettings, ReportsOf
-from pool.admin_api.organizations import (
-    Organization,
-    kinds,
-)
+from pool.admin_api.organizations import Organization, kinds
 from pool.admin_api.pace import Pace, Sleep
-from pool.admin_api.schedule import (
-    buckets,
-    ceiling,
-    floor,
-    ready_at,
-)
+from pool.admin_api.schedule import buckets, ceiling, floor, ready_at
 from pool.errors import InvalidRequest, NotFound, PoolError, StoreError
 from pool.reconciliation.findings import (
     Bucket,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from api.cli.service import DEFAULT_KEY_ENV, DEFAULT_URL, KeyEnv, Url, service, understood
+from api.cli.service import Service, asking, understood
 from pool.storage.backup import Backup
 
 
-def backup(*, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None:
+@asking
+def backup(asked: Service) -> None:
     """Copy the records of a running pool into a new folder, while it goes on.
 
     The folder is on the machine that serves the pool, below `backups` in its data directory, and is
@@ -16,7 +17,6 @@ def backup(*, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None
     empty data directory, and serve. The CLI's own logins and sessions are not in it.
     A pool in PostgreSQL is backed up with `pg_dump` instead.
     """
-    with service(url, key_env) as asked:
-        taken = understood(Backup, asked.ask("POST", "/v1/backups").value)
+    taken = understood(Backup, asked.ask("POST", "/v1/backups").value)
     count = len(taken.subscriptions)
     typer.echo(f"{count} subscriptions, {taken.bytes / 1e6:.1f} MB: {taken.path}")

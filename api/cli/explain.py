@@ -6,31 +6,22 @@ from typing import Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from api.cli.display.board import dollars
-from api.cli.service import (
-    DEFAULT_KEY_ENV,
-    DEFAULT_URL,
-    AsJson,
-    KeyEnv,
-    Url,
-    service,
-    understood,
-)
+from api.cli.display.board import dollars, plain
+from api.cli.service import AsJson, Service, asking, understood
 from pool.executions.execution import Attempt, Execution
 from pool.executions.routing_record import Candidate
 
 ExecutionId = Annotated[str, typer.Argument(help="The execution's id.", metavar="EXECUTION_ID")]
 
 
+@asking
 def explain(
+    asked: Service,
     execution_id: ExecutionId,
     *,
     as_json: AsJson = False,
-    url: Url = DEFAULT_URL,
-    key_env: KeyEnv = DEFAULT_KEY_ENV,
 ) -> None:
     """Tell why an execution went where it went.
 
@@ -38,12 +29,11 @@ def explain(
     with what it is made of, or why it refused and until when. Then every run for it, with its end
     and its cost.
     """
-    with service(url, key_env) as asked:
-        execution = understood(Execution, asked.ask("GET", f"/v1/executions/{execution_id}").value)
-        if as_json:
-            typer.echo(execution.routing.model_dump_json(indent=2))
-            return
-        Console().print(told(execution))
+    execution = understood(Execution, asked.ask("GET", f"/v1/executions/{execution_id}").value)
+    if as_json:
+        typer.echo(execution.routing.model_dump_json(indent=2))
+        return
+    Console().print(told(execution))
 
 
 def told(execution: Execution) -> RenderableType:
@@ -58,7 +48,7 @@ def told(execution: Execution) -> RenderableType:
 def _candidates(execution: Execution) -> RenderableType:
     if not execution.routing.candidates:
         return "No subscription was compared."
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain()
     table.add_column("subscription", no_wrap=True)
     table.add_column("tier", justify="right")
     table.add_column("score", justify="right")
@@ -92,7 +82,7 @@ def _why(candidate: Candidate) -> Text:
 def _attempts(execution: Execution) -> RenderableType:
     if not execution.attempts:
         return "Nothing was run for it."
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain()
     table.add_column("attempt", justify="right")
     for heading in ("subscription", "outcome"):
         table.add_column(heading, no_wrap=True)

@@ -9,16 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.cli.service import (
-    DEFAULT_KEY_ENV,
-    DEFAULT_URL,
-    AsJson,
-    KeyEnv,
-    Url,
-    errors,
-    service,
-    understood,
-)
+from api.cli.display.board import plain
+from api.cli.service import AsJson, Service, asking, errors, given, show_json, understood
 from pool.keys.api_keys import DEFAULT_GRACE_SECONDS, ShownKey
 from pool.values import instant_text
 
@@ -32,7 +24,9 @@ Many = list[str] | None
 
 
 @commands.command()
+@asking
 def create(
+    asked: Service,
     name: Annotated[str, typer.Argument(help="Whose key it is; it scopes idempotency keys.")],
     *,
     scope: Annotated[
@@ -59,69 +53,62 @@ def create(
         Many, typer.Option(help="A directory to work in; may be repeated. Default: none.")
     ] = None,
     expires_in_days: Annotated[float | None, typer.Option(min=0.001, max=36_500)] = None,
-    url: Url = DEFAULT_URL,
-    key_env: KeyEnv = DEFAULT_KEY_ENV,
 ) -> None:
     """Make a key and print it, alone, on standard output. It is never shown again."""
     expires_at = None
     if expires_in_days is not None:
         expires_at = instant_text(datetime.now(UTC) + timedelta(days=expires_in_days))
-    wanted = {
-        "name": name,
-        "scopes": scope,
-        "requests_per_minute": requests_per_minute,
-        "burst": burst,
-        "max_concurrent": max_concurrent,
-        "daily_budget_usd": daily_budget,
-        "weekly_budget_usd": weekly_budget,
-        "max_request_usd": max_request,
-        "models": model,
-        "subscriptions": subscription,
-        "tools": tool,
-        "working_directories": directory,
-        "expires_at": expires_at,
-    }
-    body = {field: value for field, value in wanted.items() if value is not None}
-    with service(url, key_env) as asked:
-        _tell(asked.ask("POST", "/v1/keys", body).value, "is made; keep it, it is not shown again")
+    body = given(
+        name=name,
+        scopes=scope,
+        requests_per_minute=requests_per_minute,
+        burst=burst,
+        max_concurrent=max_concurrent,
+        daily_budget_usd=daily_budget,
+        weekly_budget_usd=weekly_budget,
+        max_request_usd=max_request,
+        models=model,
+        subscriptions=subscription,
+        tools=tool,
+        working_directories=directory,
+        expires_at=expires_at,
+    )
+    _tell(asked.ask("POST", "/v1/keys", body).value, "is made; keep it, it is not shown again")
 
 
 @commands.command("list")
-def list_(
-    *, as_json: AsJson = False, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV
-) -> None:
+@asking
+def list_(asked: Service, *, as_json: AsJson = False) -> None:
     """Show every key with what it may do and has used, a line each."""
-    with service(url, key_env) as asked:
-        value = asked.ask("GET", "/v1/keys").value
-        if as_json:
-            Console(soft_wrap=True).print_json(data=value)
-            return
-        Console().print(_table([understood(ShownKey, each) for each in value["items"]]))
+    value = asked.ask("GET", "/v1/keys").value
+    if as_json:
+        show_json(value)
+        return
+    Console().print(_table([understood(ShownKey, each) for each in value["items"]]))
 
 
 @commands.command()
-def revoke(id_: Id, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None:
+@asking
+def revoke(asked: Service, id_: Id) -> None:
     """Let a key open nothing any more. What it has running goes on."""
-    with service(url, key_env) as asked:
-        asked.ask("DELETE", f"/v1/keys/{id_}")
-        typer.echo(f"{id_} is revoked")
+    asked.ask("DELETE", f"/v1/keys/{id_}")
+    typer.echo(f"{id_} is revoked")
 
 
 @commands.command()
+@asking
 def rotate(
+    asked: Service,
     id_: Id,
     *,
     grace_seconds: Annotated[
         float, typer.Option(help="For how long the old secret stays valid.")
     ] = DEFAULT_GRACE_SECONDS,
-    url: Url = DEFAULT_URL,
-    key_env: KeyEnv = DEFAULT_KEY_ENV,
 ) -> None:
     """Give a key a new secret and print it, alone, on standard output."""
-    with service(url, key_env) as asked:
-        params = {"grace_seconds": grace_seconds}
-        issued = asked.ask("POST", f"/v1/keys/{id_}/rotate", params=params).value
-        _tell(issued, f"is rotated; the old secret is valid for another {grace_seconds:g} s")
+    params = {"grace_seconds": grace_seconds}
+    issued = asked.ask("POST", f"/v1/keys/{id_}/rotate", params=params).value
+    _tell(issued, f"is rotated; the old secret is valid for another {grace_seconds:g} s")
 
 
 def _tell(issued: Any, what: str) -> None:
@@ -132,10 +119,7 @@ def _tell(issued: Any, what: str) -> None:
 
 
 def _table(keys: list[ShownKey]) -> Table:
-    table = Table(
-        "id", "name", "scopes", "limits", "USD used", "state", box=None, pad_edge=False,
-        header_style="bold",
-    )  # fmt: skip
+    table = plain("id", "name", "scopes", "limits", "USD used", "state")
     for key in keys:
         scopes = ", ".join(key.scopes)
         table.add_row(key.id, key.name, scopes, _limits(key), _used(key), _state(key))

@@ -11,17 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.service import (
-    DEFAULT_KEY_ENV,
-    DEFAULT_URL,
-    AsJson,
-    KeyEnv,
-    Service,
-    Url,
-    complain,
-    service,
-    understood,
-)
+from api.cli.service import AsJson, Service, asking, complain, understood
 from pool.reconciliation.findings import Finding, Reconciliation, ReconciliationOrder
 from pool.storage.paging import Page
 from pool.values import instant_text
@@ -43,15 +33,15 @@ Wait = Annotated[
 ]
 
 
+@asking
 def reconcile(
+    asked: Service,
     *,
     since: Since = None,
     until: Until = None,
     organization: OrganizationId = None,
     wait: Wait = 300,
     as_json: AsJson = False,
-    url: Url = DEFAULT_URL,
-    key_env: KeyEnv = DEFAULT_KEY_ENV,
 ) -> None:
     """Compare what the pool recorded with what Anthropic reports, hour by hour and day by day.
 
@@ -64,9 +54,8 @@ def reconcile(
         "ends_at": instant_text(_utc(until) or now),
         "organization_id": organization,
     }
-    with service(url, key_env) as asked:
-        answer = asked.ask("POST", "/v1/reconciliations", body)
-        rows = _results(asked, understood(ReconciliationOrder, answer.value), wait)
+    answer = asked.ask("POST", "/v1/reconciliations", body)
+    rows = _results(asked, understood(ReconciliationOrder, answer.value), wait)
     if as_json:
         typer.echo(Page[Reconciliation](items=tuple(rows)).model_dump_json(indent=2))
     else:

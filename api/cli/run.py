@@ -13,18 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.display.board import dollars
-from api.cli.service import (
-    DEFAULT_KEY_ENV,
-    DEFAULT_URL,
-    AsJson,
-    KeyEnv,
-    Service,
-    Url,
-    complain,
-    errors,
-    service,
-    understood,
-)
+from api.cli.service import AsJson, Service, asking, complain, errors, given, understood
 from pool.executions.execution import Execution, ExecutionStatus
 from pool.executions.progress import AttemptBegan, AttemptFailed, Ended, Text, Withdrawn
 
@@ -43,7 +32,9 @@ Background = Annotated[
 ]
 
 
+@asking
 def run(
+    asked: Service,
     prompt: Prompt,
     *,
     model: Model = None,
@@ -55,36 +46,32 @@ def run(
     timeout: Timeout = None,
     background: Background = False,
     as_json: AsJson = False,
-    url: Url = DEFAULT_URL,
-    key_env: KeyEnv = DEFAULT_KEY_ENV,
 ) -> None:
     """Run PROMPT on the pool and print the answer as it comes.
 
     The answer goes to standard output; where it went, what it cost and why it failed to standard
     error. Exit code 0 when it succeeded, 1 otherwise.
     """
-    wanted = {
-        "prompt": sys.stdin.read() if prompt == "-" else prompt,
-        "model": model,
-        "session_id": session,
-        "subscription_id": subscription,
-        "system_prompt": system_prompt,
-        "max_turns": max_turns,
-        "max_budget_usd": max_budget,
-        "timeout_seconds": timeout,
-    }
-    body = {name: value for name, value in wanted.items() if value is not None}
+    body = given(
+        prompt=sys.stdin.read() if prompt == "-" else prompt,
+        model=model,
+        session_id=session,
+        subscription_id=subscription,
+        system_prompt=system_prompt,
+        max_turns=max_turns,
+        max_budget_usd=max_budget,
+        timeout_seconds=timeout,
+    )
     streams, shown = not background and not as_json, ""
-    with service(url, key_env) as asked:
-        execution = _started(asked, {**body, "stream": streams})
-        try:
-            if streams:
-                shown = _show(asked, execution)
-            if not background:
-                execution = asked.ended(execution)
-        except KeyboardInterrupt:
-            complain("Not waiting any longer", f"execution {execution.id} goes on")
-            raise typer.Exit(130) from None
+    execution = _started(asked, {**body, "stream": streams})
+    try:
+        if streams:
+            shown = _show(asked, execution)
+        if not background:
+            execution = asked.ended(execution)
+    except KeyboardInterrupt:
+        complain("Not waiting any longer", f"execution {execution.id} goes on")
+        raise typer.Exit(130) from None
     _print(execution, as_json=as_json, shown=shown)
     if not background and execution.status is not ExecutionStatus.SUCCEEDED:
         raise typer.Exit(1)

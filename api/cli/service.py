@@ -6,10 +6,11 @@ exit code 1: what the service refuses by its title and detail, an absent service
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -30,6 +31,8 @@ TIMEOUT_SECONDS = POLL_SECONDS + 60
 _PROGRESS: TypeAdapter[Progress] = TypeAdapter(Progress)
 Model = TypeVar("Model", bound=BaseModel)
 
+P = ParamSpec("P")
+
 Url = Annotated[
     str,
     typer.Option(envvar="CLAUDE_POOL_URL", help="Where the service listens.", show_default=True),
@@ -39,7 +42,7 @@ KeyEnv = Annotated[
     typer.Option(help="The environment variable that holds your key; keys stay out of argv."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the service answered, as JSON.")]
-DEFAULT_KEY_ENV = "CLAUDE_POOL_KEY"
+_KEY_ENV = "CLAUDE_POOL_KEY"
 
 errors = Console(stderr=True, soft_wrap=True)
 
@@ -136,17 +139,38 @@ def _complaint(status: int, value: Any) -> Complaint:
     return Complaint(title, str(problem.get("detail") or "is it a claude-pool that listens there?"))
 
 
-@contextmanager
-def service(url: str, key_env: str) -> Iterator[Service]:
-    """The service for the length of a command. A ``Complaint`` inside ends it with exit code 1."""
-    asked = Service(url, environment().get(key_env, "").strip())
-    try:
-        yield asked
-    except Complaint as complaint:
-        complain(complaint.title, complaint.detail)
-        raise typer.Exit(1) from None
-    finally:
-        asked.close()
+def asking(command: Callable[Concatenate[Service, P], None]) -> Callable[..., None]:
+    """A command that asks the service, which it takes first; on the command line stand the options
+    that say where that is, behind those of its own. A ``Complaint`` ends it with exit code 1.
+    """
+
+    def asks(url: Url = DEFAULT_URL, key_env: KeyEnv = _KEY_ENV, **given: Any) -> None:
+        asked = Service(url, environment().get(key_env, "").strip())
+        try:
+            command(asked, **given)  # type: ignore[call-arg] # typer names all arguments
+        except Complaint as complaint:
+            complain(complaint.title, complaint.detail)
+            raise typer.Exit(1) from None
+        finally:
+            asked.close()
+
+    of_where = list(inspect.signature(asks, eval_str=True).parameters.values())[:2]
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    shown = [each.replace(kind=each.KEYWORD_ONLY) for each in (*own, *of_where)]
+    asks.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined] # typer reads it
+    asks.__annotations__ = {each.name: each.annotation for each in shown}
+    asks.__name__, asks.__doc__ = command.__name__, command.__doc__
+    return asks
+
+
+def given(**wanted: Any) -> dict[str, Any]:
+    """What was said, without the options that were left out."""
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def show_json(value: Any) -> None:
+    """What the service answered, as it is."""
+    Console(soft_wrap=True).print_json(data=value)
 
 
 def complain(title: str, detail: str) -> None:

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from api.cli.display.board import span
-from api.cli.service import (
-    DEFAULT_KEY_ENV,
-    DEFAULT_URL,
-    AsJson,
-    KeyEnv,
-    Url,
-    service,
-    understood,
-)
+from api.cli.display.board import plain, span
+from api.cli.service import AsJson, Service, asking, given, show_json, understood
 from pool.executions.session import Session
 from pool.storage.paging import Page
 
@@ -35,58 +26,50 @@ Subscription = Annotated[str | None, typer.Option(help="Those that live there.")
 
 
 @commands.command("list")
+@asking
 def list_(
+    asked: Service,
     *,
     subscription: Subscription = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,
-    url: Url = DEFAULT_URL,
-    key_env: KeyEnv = DEFAULT_KEY_ENV,
 ) -> None:
     """Show the sessions, those used last first."""
-    wanted = {"limit": limit, "cursor": cursor, "subscription_id": subscription}
-    params = {name: value for name, value in wanted.items() if value is not None}
-    with service(url, key_env) as asked:
-        value = asked.ask("GET", "/v1/sessions", params=params).value
-        if as_json:
-            _echo(value)
-            return
-        page = understood(Page[Session], value)
-        Console().print(_table(page.items) if page.items else "There are no sessions.")
-        if page.next_cursor is not None:
-            typer.echo(f"more with --cursor {page.next_cursor}")
+    params = given(limit=limit, cursor=cursor, subscription_id=subscription)
+    value = asked.ask("GET", "/v1/sessions", params=params).value
+    if as_json:
+        show_json(value)
+        return
+    page = understood(Page[Session], value)
+    Console().print(_table(page.items) if page.items else "There are no sessions.")
+    if page.next_cursor is not None:
+        typer.echo(f"more with --cursor {page.next_cursor}")
 
 
 @commands.command()
-def show(
-    id_: Id, *, as_json: AsJson = False, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV
-) -> None:
+@asking
+def show(asked: Service, id_: Id, *, as_json: AsJson = False) -> None:
     """Show one session, and the subscriptions that it has been at."""
-    with service(url, key_env) as asked:
-        value = asked.ask("GET", f"/v1/sessions/{id_}").value
-        if as_json:
-            _echo(value)
-            return
-        session = understood(Session, value)
-        Console().print(_table([session]), _moves(session))
+    value = asked.ask("GET", f"/v1/sessions/{id_}").value
+    if as_json:
+        show_json(value)
+        return
+    session = understood(Session, value)
+    Console().print(_table([session]), _moves(session))
 
 
 @commands.command()
-def forget(id_: Id, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None:
+@asking
+def forget(asked: Service, id_: Id) -> None:
     """Remove a session and its transcripts. What its turns cost stays recorded."""
-    with service(url, key_env) as asked:
-        asked.ask("DELETE", f"/v1/sessions/{id_}")
-        typer.echo(f"{id_} is forgotten")
-
-
-def _echo(value: Any) -> None:
-    Console(soft_wrap=True).print_json(data=value)
+    asked.ask("DELETE", f"/v1/sessions/{id_}")
+    typer.echo(f"{id_} is forgotten")
 
 
 def _table(sessions: Sequence[Session]) -> RenderableType:
     now = datetime.now(UTC)
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain()
     for heading in ("session", "lives at", "state", "used"):
         table.add_column(heading, no_wrap=True)
     table.add_column("moving")
@@ -106,7 +89,7 @@ def _table(sessions: Sequence[Session]) -> RenderableType:
 def _moves(session: Session) -> RenderableType:
     if not session.moves:
         return "It has been nowhere else."
-    table = Table("moved at", "from", "to", box=None, pad_edge=False, header_style="bold")
+    table = plain("moved at", "from", "to")
     for each in session.moves:
         table.add_row(
             f"{each.moved_at:%Y-%m-%d %H:%M:%S} UTC",

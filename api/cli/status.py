@@ -10,32 +10,31 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from api.cli.display.board import board
-from api.cli.service import DEFAULT_KEY_ENV, DEFAULT_URL, AsJson, KeyEnv, Service, Url, service
+from api.cli.service import AsJson, Service, asking
 
 REFRESH_SECONDS = 1.0
 
 IsLive = Annotated[bool, typer.Option("--live", help="Go on showing it until Ctrl-C.")]
 
 
+@asking
 def status(
+    asked: Service,
     *,
     live: IsLive = False,
     as_json: AsJson = False,
-    url: Url = DEFAULT_URL,
-    key_env: KeyEnv = DEFAULT_KEY_ENV,
 ) -> None:
     """Show every subscription: its state, block, week, health and work.
 
     The block is a fixed span of five hours (the last of a day: four), the week the last seven
     days. A percentage marked Anthropic comes from a limit that Anthropic reported itself.
     """
-    with service(url, key_env) as asked:
-        if as_json:
-            typer.echo(asked.pool().model_dump_json(indent=2))
-        elif live:
-            _watch(asked)
-        else:
-            Console().print(_shown(asked))
+    if as_json:
+        typer.echo(asked.pool().model_dump_json(indent=2))
+    elif live:
+        _watch(asked)
+    else:
+        Console().print(_shown(asked))
 
 
 def _shown(asked: Service) -> RenderableType:

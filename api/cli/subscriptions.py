@@ -9,17 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.display.board import board
-from api.cli.service import (
-    DEFAULT_KEY_ENV,
-    DEFAULT_URL,
-    AsJson,
-    KeyEnv,
-    Service,
-    Url,
-    service,
-    understood,
-)
+from api.cli.display.board import board, plain
+from api.cli.service import AsJson, Service, asking, given, show_json, understood
 from pool.subscriptions.report import Report
 
 commands = typer.Typer(
@@ -31,33 +22,31 @@ Id = Annotated[str, typer.Argument(help="The subscription's id.", metavar="ID")]
 
 
 @commands.command("list")
-def list_(
-    *, as_json: AsJson = False, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV
-) -> None:
+@asking
+def list_(asked: Service, *, as_json: AsJson = False) -> None:
     """Show every subscription, a line each."""
-    with service(url, key_env) as asked:
-        if as_json:
-            _echo(asked.ask("GET", "/v1/subscriptions").value)
-            return
-        Console().print(board(asked.subscriptions(), asked.pool()))
+    if as_json:
+        show_json(asked.ask("GET", "/v1/subscriptions").value)
+        return
+    Console().print(board(asked.subscriptions(), asked.pool()))
 
 
 @commands.command()
-def show(
-    id_: Id, *, as_json: AsJson = False, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV
-) -> None:
+@asking
+def show(asked: Service, id_: Id, *, as_json: AsJson = False) -> None:
     """Show one subscription, with what its health score is made of and Anthropic's windows."""
-    with service(url, key_env) as asked:
-        value = asked.ask("GET", f"/v1/subscriptions/{id_}").value
-        if as_json:
-            _echo(value)
-            return
-        report = understood(Report, value)
-        Console().print(board([report], asked.pool()), _health(report), _windows(report))
+    value = asked.ask("GET", f"/v1/subscriptions/{id_}").value
+    if as_json:
+        show_json(value)
+        return
+    report = understood(Report, value)
+    Console().print(board([report], asked.pool()), _health(report), _windows(report))
 
 
 @commands.command()
+@asking
 def add(
+    asked: Service,
     id_: Id,
     *,
     config_dir: Annotated[
@@ -75,75 +64,63 @@ def add(
     max_concurrent: Annotated[int | None, typer.Option(help="Runs at once.")] = None,
     max_queued: Annotated[int | None, typer.Option(help="Runs that may wait.")] = None,
     weight: Annotated[float | None, typer.Option(help="Plan size, 1.0 is usual.")] = None,
-    url: Url = DEFAULT_URL,
-    key_env: KeyEnv = DEFAULT_KEY_ENV,
 ) -> None:
     """Add a subscription to the running service.
 
     Directory and variable are looked up where the service runs. Name a config directory with a
     login, or the variable of one credential. What pool.toml declares needs no adding.
     """
-    named = {"oauth_token_env": oauth_token_env, "api_key_env": api_key_env}
-    credential = {name: value for name, value in named.items() if value is not None}
-    wanted = {
-        "id": id_,
-        "config_dir": config_dir,
-        "credential": credential or None,
-        "email": email,
-        "kind": kind,
-        "weekly_budget_usd": weekly_budget,
-        "max_concurrent": max_concurrent,
-        "max_queued": max_queued,
-        "weight": weight,
-    }
-    body = {name: value for name, value in wanted.items() if value is not None}
-    with service(url, key_env) as asked:
-        _tell(asked, "POST", "/v1/subscriptions", body)
+    body = given(
+        id=id_,
+        config_dir=config_dir,
+        credential=given(oauth_token_env=oauth_token_env, api_key_env=api_key_env) or None,
+        email=email,
+        kind=kind,
+        weekly_budget_usd=weekly_budget,
+        max_concurrent=max_concurrent,
+        max_queued=max_queued,
+        weight=weight,
+    )
+    _tell(asked, "/v1/subscriptions", body)
 
 
 @commands.command()
-def pause(id_: Id, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None:
+@asking
+def pause(asked: Service, id_: Id) -> None:
     """Take no new work; what runs or waits goes on."""
-    _order(id_, "pause", url, key_env)
+    _tell(asked, f"/v1/subscriptions/{id_}/pause")
 
 
 @commands.command()
-def resume(id_: Id, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None:
+@asking
+def resume(asked: Service, id_: Id) -> None:
     """Take work again, after a pause, a drain or a cooldown."""
-    _order(id_, "resume", url, key_env)
+    _tell(asked, f"/v1/subscriptions/{id_}/resume")
 
 
 @commands.command()
-def drain(id_: Id, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None:
+@asking
+def drain(asked: Service, id_: Id) -> None:
     """End what runs or waits and take nothing new: the step before remove."""
-    _order(id_, "drain", url, key_env)
+    _tell(asked, f"/v1/subscriptions/{id_}/drain")
 
 
 @commands.command()
-def remove(id_: Id, url: Url = DEFAULT_URL, key_env: KeyEnv = DEFAULT_KEY_ENV) -> None:
+@asking
+def remove(asked: Service, id_: Id) -> None:
     """Forget a subscription that has no work left. Its records stay on disk."""
-    with service(url, key_env) as asked:
-        asked.ask("DELETE", f"/v1/subscriptions/{id_}")
-        typer.echo(f"{id_} is removed")
+    asked.ask("DELETE", f"/v1/subscriptions/{id_}")
+    typer.echo(f"{id_} is removed")
 
 
-def _order(id_: str, order: str, url: str, key_env: str) -> None:
-    with service(url, key_env) as asked:
-        _tell(asked, "POST", f"/v1/subscriptions/{id_}/{order}")
-
-
-def _tell(asked: Service, method: str, path: str, body: Any = None) -> None:
-    """Ask for something, and say how the subscription stands now."""
-    report = understood(Report, asked.ask(method, path, body).value)
+def _tell(asked: Service, path: str, body: Any = None) -> None:
+    """Order something, and say how the subscription stands now."""
+    report = understood(Report, asked.ask("POST", path, body).value)
     typer.echo(f"{report.id} is {report.state}: {report.state_reason}")
 
 
-def _echo(value: Any) -> None:
-    Console(soft_wrap=True).print_json(data=value)
-
-
 def _health(report: Report) -> Table:
-    table = Table("points", "of the health score", box=None, pad_edge=False, header_style="bold")
+    table = plain("points", "of the health score")
     for each in report.health.components:
         table.add_row(f"{each.points + 0:+.1f}", Text(each.sentence))
     return table
@@ -152,10 +129,7 @@ def _health(report: Report) -> Table:
 def _windows(report: Report) -> Table | str:
     if not report.windows:
         return "Anthropic has reported no limits yet."
-    table = Table(
-        "Anthropic's window", "used", "resets at", "seen", box=None, pad_edge=False,
-        header_style="bold",
-    )  # fmt: skip
+    table = plain("Anthropic's window", "used", "resets at", "seen")
     for name, window in report.windows.items():
         used = "?" if window.utilization is None else f"{100 * window.utilization:.1f}%"
         resets = "?" if window.resets_at is None else f"{window.resets_at:%Y-%m-%d %H:%M} UTC"

@@ -18,16 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.display.chart import DayChart, money
-from api.cli.service import (
-    DEFAULT_KEY_ENV,
-    DEFAULT_URL,
-    KeyEnv,
-    Service,
-    Url,
-    complain,
-    service,
-    understood,
-)
+from api.cli.service import Service, asking, complain, given, understood
 from api.web.usage_lines import csv_lines, json_lines
 from pool.usage.breakdown import CostSource, Grouping, UsageBreakdown, UsageRow
 from pool.values import instant_text
@@ -67,15 +58,15 @@ As = Annotated[
 ]
 
 
+@asking
 def usage(
+    asked: Service,
     *,
     by: By = None,
     since: Since = None,
     until: Until = None,
     subscription: SubscriptionId = None,
     written_as: As = None,
-    url: Url = DEFAULT_URL,
-    key_env: KeyEnv = DEFAULT_KEY_ENV,
 ) -> None:
     """Show what was used: a table by what you name, and on a terminal a chart of the days.
 
@@ -86,17 +77,16 @@ def usage(
     form = written_as or (Form.TABLE if is_terminal else Form.CSV)
     groupings = by or [Grouping.DAY]
     params = {**_range(since, until), "subscription_id": subscription}
-    with service(url, key_env) as asked:
-        found = _asked(asked, params, groupings)
-        if form is Form.TABLE:
-            console = Console()
-            console.print(_table(found))
-            if is_terminal and found.items:
-                console.print()
-                console.print(_chart(asked, params))
-        else:
-            for line in csv_lines(found) if form is Form.CSV else json_lines(found):
-                sys.stdout.write(line)
+    found = _asked(asked, params, groupings)
+    if form is Form.TABLE:
+        console = Console()
+        console.print(_table(found))
+        if is_terminal and found.items:
+            console.print()
+            console.print(_chart(asked, params))
+    else:
+        for line in csv_lines(found) if form is Form.CSV else json_lines(found):
+            sys.stdout.write(line)
     if not found.is_complete:
         detail = "of a part of this time the pool keeps no records, or only whole blocks"
         complain("These sums are not of the whole range", detail)
@@ -110,8 +100,7 @@ def _range(since: datetime | None, until: datetime | None) -> dict[str, str]:
 
 
 def _asked(asked: Service, params: dict[str, Any], by: list[Grouping]) -> UsageBreakdown:
-    known = {name: value for name, value in params.items() if value is not None}
-    wanted = {**known, "group_by": [each.value for each in by]}
+    wanted = {**given(**params), "group_by": [each.value for each in by]}
     return understood(UsageBreakdown, asked.ask("GET", "/v1/usage", params=wanted).value)
 
 

@@ -32,6 +32,11 @@ _SERVING = {SubscriptionState.AVAILABLE, SubscriptionState.APPROACHING}
 _SOURCES: dict[Source, str] = {"local": "", "window": ", Anthropic"}
 
 
+def plain(*headings: str) -> Table:
+    """A table without lines."""
+    return Table(*headings, box=None, pad_edge=False, header_style="bold")
+
+
 def dollars(amount: Decimal) -> str:
     """An amount with as many digits as it takes to see it."""
     return f"${amount:.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
@@ -102,7 +107,7 @@ def board(
 ) -> RenderableType:
     """All subscriptions as a table, and why some of them cannot be used."""
     instant = now or datetime.now(UTC)
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain()
     for heading in ("subscription", "state", "block", "week"):
         table.add_column(heading)
     table.add_column("health", justify="right")
