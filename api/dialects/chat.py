@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -18,18 +17,9 @@ from api.dialects.answer.shown import (
     speech_of,
 )
 from api.dialects.answer.stops import Speech
-from api.dialects.request.field_support import CHAT, CHAT_PARTS, ignored, pass_over
-from api.dialects.request.history import Turn
-from api.dialects.request.parts import (
-    AnyPart,
-    ImagePart,
-    OtherPart,
-    Part,
-    RefusalPart,
-    TextPart,
-    image_of,
-    unread,
-)
+from api.dialects.request.field_support import CHAT, CHAT_PARTS, ignored
+from api.dialects.request.parts import Part
+from api.dialects.request.reading import Reading, Role
 from api.dialects.request.request import (
     MAX_MESSAGES,
     MAX_PARTS,
@@ -39,14 +29,10 @@ from api.dialects.request.request import (
     StopSequence,
     execution_request,
     extra_of,
-    news_of,
-    no_images_in,
     session_of,
 )
-from api.web.dialect_errors import Unsupported
 from pool.errors import InvalidRequest
 from pool.executions.execution import Execution
-from pool.executions.image import Image
 from pool.executions.request import SessionId
 from pool.usage.model_names import ModelId
 from pool.usage.records import UsageReport
@@ -59,6 +45,12 @@ _NAMES = {
     "json_schema": "response_format.json_schema.schema",
 }
 _ANY_OBJECT = {"type": "object"}
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
 
 # -- what is asked -------------------------------------------------------------------------------
 
@@ -107,11 +99,13 @@ def asked(body: ChatBody, *, session_id: str | None = None) -> DialectRequest:
     session = session_of(body.session_id, session_id)
     names = ignored(extra_of(body), CHAT)
     options = body.stream_options or StreamOptions()
-    reading = _Reading(body.messages)
-    turns = news_of(reading.turns, session)
+    reading = Reading(CHAT, CHAT_PARTS)
+    for at, each in enumerate(body.messages):
+        said = each.content or ()
+        reading.take(each, _ROLES.get(each.role), said, f"messages.{at}", each.refusal)
     request = execution_request(
         _NAMES,
-        turns,
+        reading.news(session),
         model=body.model,
         session_id=session,
         system_prompt="\n\n".join(reading.system) or None,
@@ -124,7 +118,6 @@ def asked(body: ChatBody, *, session_id: str | None = None) -> DialectRequest:
             *names,
             *ignored(extra_of(options), CHAT, "stream_options"),
             *reading.ignored,
-            *(["messages[before the last answer]"] * (len(turns) < len(reading.turns))),
         ),
         stops=tuple(body.stop or ()),
         stream=bool(body.stream),
@@ -142,53 +135,6 @@ def _schema(asked: ResponseFormat | None) -> dict[str, Any] | None:
             return asked.json_schema.json_schema
         case _:
             return None
-
-
-class _Reading:
-    """Messages, read into turns, system prompts, and the names of what is passed over."""
-
-    def __init__(self, messages: Sequence[ChatMessageParam]) -> None:
-        self.turns: list[Turn] = []
-        self.system: list[str] = []
-        self.ignored: list[str] = []
-        for at, message in enumerate(messages):
-            self._take(message, f"messages.{at}")
-
-    def _take(self, message: ChatMessageParam, where: str) -> None:
-        texts = [message.refusal] if message.refusal else []
-        images: list[Image] = []
-        self.ignored += ignored(extra_of(message), CHAT, "messages")
-        for at, part in enumerate(_parts(message.content)):
-            self._take_part(part, f"{where}.content.{at}", texts, images)
-        text = "\n\n".join(texts)
-        match message.role:
-            case "system" | "developer":
-                no_images_in(images, where)
-                self.system.append(text)
-            case "user" | "assistant":
-                self.turns.append(Turn(role=message.role, text=text, images=tuple(images)))
-            case "tool" | "function":
-                raise Unsupported(where, "tells what a tool answered: there are none here")
-            case never:
-                assert_never(never)
-
-    def _take_part(self, part: AnyPart, where: str, texts: list[str], images: list[Image]) -> None:
-        match part:
-            case TextPart(text=text) | RefusalPart(refusal=text):
-                texts.append(text)
-            case ImagePart():
-                images.append(image_of(part, where))
-            case OtherPart(type=kind):
-                pass_over(kind, CHAT_PARTS, where)
-            case never:
-                assert_never(never)
-        self.ignored += ignored(unread(part), CHAT, "messages.content")
-
-
-def _parts(content: str | Sequence[AnyPart] | None) -> Sequence[AnyPart]:
-    if content is None:
-        return ()
-    return (TextPart(type="text", text=content),) if isinstance(content, str) else content
 
 
 # -- what is answered ----------------------------------------------------------------------------

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -18,19 +17,9 @@ from api.dialects.answer.shown import (
     speech_of,
 )
 from api.dialects.answer.stops import Speech
-from api.dialects.request.field_support import MESSAGE_BLOCKS, MESSAGES, ignored, pass_over
-from api.dialects.request.history import Turn
-from api.dialects.request.parts import (
-    AnyPart,
-    ImagePart,
-    OtherPart,
-    Part,
-    RefusalPart,
-    SpokenPart,
-    TextPart,
-    image_of,
-    unread,
-)
+from api.dialects.request.field_support import MESSAGE_BLOCKS, MESSAGES, ignored
+from api.dialects.request.parts import Part, SpokenPart
+from api.dialects.request.reading import Reading
 from api.dialects.request.request import (
     MAX_MESSAGES,
     MAX_PARTS,
@@ -40,12 +29,9 @@ from api.dialects.request.request import (
     StopSequence,
     execution_request,
     extra_of,
-    news_of,
-    no_images_in,
     session_of,
 )
 from pool.executions.execution import Execution
-from pool.executions.image import Image
 from pool.executions.request import SessionId
 from pool.usage.model_names import ModelId
 from pool.usage.records import Usage, UsageReport, usage_report
@@ -99,11 +85,12 @@ def asked(
     session = session_of(body.session_id, session_id)
     extra = {**extra_of(body), "anthropic-beta": beta}
     config, metadata = body.output_config or OutputConfig(), body.metadata or Metadata()
-    reading = _Reading(body.messages)
-    turns = news_of(reading.turns, session)
+    reading = Reading(MESSAGES, MESSAGE_BLOCKS)
+    for at, each in enumerate(body.messages):
+        reading.take(each, each.role, each.content, f"messages.{at}")
     request = execution_request(
         _NAMES,
-        turns,
+        reading.news(session),
         model=body.model,
         session_id=session,
         system_prompt="\n\n".join([*_texts(body.system), *reading.system]) or None,
@@ -117,51 +104,10 @@ def asked(
             *ignored(extra_of(config), MESSAGES, "output_config"),
             *ignored(extra_of(metadata), MESSAGES, "metadata"),
             *reading.ignored,
-            *(["messages[before the last answer]"] * (len(turns) < len(reading.turns))),
         ),
         stops=tuple(body.stop_sequences or ()),
         stream=bool(body.stream),
     )
-
-
-class _Reading:
-    """Messages, read into turns, system prompts, and the names of what is passed over."""
-
-    def __init__(self, messages: Sequence[MessageParam]) -> None:
-        self.turns: list[Turn] = []
-        self.system: list[str] = []
-        self.ignored: list[str] = []
-        for at, message in enumerate(messages):
-            self._take(message, f"messages.{at}")
-
-    def _take(self, message: MessageParam, where: str) -> None:
-        texts: list[str] = []
-        images: list[Image] = []
-        self.ignored += ignored(extra_of(message), MESSAGES, "messages")
-        content = message.content
-        parts = [TextPart(type="text", text=content)] if isinstance(content, str) else content
-        for at, part in enumerate(parts):
-            self._take_part(part, f"{where}.content.{at}", texts, images)
-        text = "\n\n".join(texts)
-        if message.role == "system":
-            no_images_in(images, where)
-            self.system.append(text)
-        else:
-            self.turns.append(Turn(role=message.role, text=text, images=tuple(images)))
-
-    def _take_part(self, part: AnyPart, where: str, texts: list[str], images: list[Image]) -> None:
-        match part:
-            case TextPart(text=text) | RefusalPart(refusal=text):
-                texts.append(text)
-            case ImagePart():
-                images.append(image_of(part, where))
-            case OtherPart(type=kind):
-                pass_over(kind, MESSAGE_BLOCKS, where)
-                self.ignored.append(f"messages.content.{kind}")
-                return
-            case never:
-                assert_never(never)
-        self.ignored += ignored(unread(part), MESSAGES, "messages.content")
 
 
 def _texts(system: str | list[SpokenPart] | None) -> list[str]:
