@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
 from functools import update_wrapper
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from anyio import move_on_after
@@ -121,14 +121,19 @@ class News:
         return condition()
 
 
-class Locks:
-    """A lock for each key, for as long as somebody holds it or waits for it."""
+class Keyed(Generic[T]):
+    """Something for each key, such as a lock, for as long as somebody holds it or waits for it."""
 
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._held: WeakValueDictionary[str, T] = WeakValueDictionary()
 
-    def __getitem__(self, key: str) -> asyncio.Lock:
-        return self._locks.setdefault(key, asyncio.Lock())
+    def __getitem__(self, key: str) -> T:
+        return self._held.setdefault(key, self._make())
+
+    def values(self) -> Iterable[T]:
+        """What is held now."""
+        return tuple(self._held.values())
 
 
 def forwarded(

@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from typing import assert_never
-from weakref import WeakValueDictionary
 
+from actors.aiokit import Keyed
 from actors.interfaces.messages import (
     Dispatch,
     HandedOff,
@@ -93,7 +93,7 @@ class Dispatcher:
         self._settings = settings
         self._clock = clock
         self._sent: Counter[str] = Counter()
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = Keyed(asyncio.Lock)
 
     async def dispatch(self, dispatch: Dispatch) -> Execution:
         """Bring a request to a subscription that admits it.
@@ -265,8 +265,7 @@ class Dispatcher:
         here and asks there, a second one must not be admitted here. In this order, where several
         are needed.
         """
-        lock = self._locks.setdefault(f"{kind} {id_}", asyncio.Lock())
-        async with lock:
+        async with self._locks[f"{kind} {id_}"]:
             yield
 
     # -- where it goes ---------------------------------------------------------------------------

@@ -12,13 +12,11 @@ once, and a reservation is given back only where its execution is nowhere.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from weakref import WeakValueDictionary
 
+from actors.aiokit import Keyed, end, within
 from actors.interfaces.protocols import SubscriptionActors
 from pool.errors import CommitUnknown, KeyLimited, NotFound, PoolError
 from pool.executions.execution import Execution, ExecutionStatus
@@ -62,21 +60,19 @@ class Reservations:
         self._look_seconds = look_seconds
         self._nowhere_seconds = nowhere_seconds
         self._waiting: dict[str, asyncio.Task[None]] = {}
-        self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+        self._news = Keyed(asyncio.Event)
         """Set when something was told of an execution, for as long as somebody cares."""
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = Keyed(asyncio.Lock)
+        """Nobody gives a reservation back while its execution is being placed."""
 
     async def recover(self) -> None:
         """Take up what earlier activations left open."""
         for charge in await self._store.open_charges():
-            self._await_end(charge, None, self._news_of(charge.execution_id))
+            self._await_end(charge, None, self._news[charge.execution_id])
 
     async def close(self) -> None:
         """Leave what is open to the next activation."""
-        tasks = tuple(self._waiting.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._waiting.values())
 
     def heard(self, event: PoolEvent) -> None:
         """Look at what has ended, as its owner tells; and at everything where news was lost."""
@@ -84,7 +80,7 @@ class Reservations:
             for news in self._news.values():
                 news.set()
         elif event.kind is PoolEventKind.EXECUTION_ENDED and event.execution_id is not None:
-            self._news_of(event.execution_id).set()
+            self._news[event.execution_id].set()
 
     async def held(self, charge: Charge, place: Callable[[], Awaitable[Execution]]) -> Execution:
         """Place an execution with its reservation, and see to it that this is settled.
@@ -92,8 +88,8 @@ class Reservations:
         Raises what ``place`` does. Where that fails and the execution is nowhere, nothing is held
         any more.
         """
-        async with self._alone(charge.execution_id):
-            news = self._news_of(charge.execution_id)  # it may end before its owner answers
+        async with self._locks[charge.execution_id]:
+            news = self._news[charge.execution_id]  # it may end before its owner answers
             try:
                 execution = await place()
             except BaseException as error:
@@ -102,12 +98,6 @@ class Reservations:
                 raise
             self._await_end(charge, execution, news)
             return execution
-
-    @asynccontextmanager
-    async def _alone(self, execution_id: str) -> AsyncIterator[None]:
-        """Nobody gives a reservation back while its execution is being placed."""
-        async with self._locks.setdefault(execution_id, asyncio.Lock()):
-            yield
 
     async def _came_to_nothing(self, charge: Charge, error: BaseException) -> bool:
         """Whether, after an error, nothing runs and nothing is held any more; surely so."""
@@ -127,10 +117,6 @@ class Reservations:
             return False
         await self._store.release(execution_id)
         return True
-
-    def _news_of(self, execution_id: str) -> asyncio.Event:
-        """Of an execution that nobody cares for, an event that nobody sees."""
-        return self._news.setdefault(execution_id, asyncio.Event())
 
     def _await_end(self, charge: Charge, execution: Execution | None, news: asyncio.Event) -> None:
         """See to it that a reservation is settled. ``execution`` is as it was placed, None where it
@@ -163,9 +149,7 @@ class Reservations:
                     "reservation waits",
                     extra={"execution_id": charge.execution_id, "problem": str(error)},
                 )
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await news.wait()
+            await within(pause, news)
             news.clear()  # what is told while it is looked for is looked at again
             execution = None
 
@@ -180,7 +164,7 @@ class Reservations:
             return True
         if asyncio.get_running_loop().time() - seen < self._nowhere_seconds:
             return False
-        async with self._alone(charge.execution_id):
+        async with self._locks[charge.execution_id]:
             return await self._was_given_back(charge.execution_id)
 
     async def _found(self, execution_id: str) -> Execution | None:

@@ -10,7 +10,7 @@ from operator import attrgetter
 
 import pytest
 
-from actors.aiokit import Locks, News, Tasks, end, every, forwarded, within
+from actors.aiokit import Keyed, News, Tasks, end, every, forwarded, within
 from pool.errors import StoreError
 
 LONG = 60.0
@@ -180,7 +180,7 @@ async def test_something_is_waited_for_from_change_to_change() -> None:
 
 
 async def test_one_holds_a_key_at_a_time_and_others_do_not_wait() -> None:
-    locks, order = Locks(), list[str]()
+    locks, order = Keyed(asyncio.Lock), list[str]()
 
     async def hold(key: str, name: str) -> None:
         async with locks[key]:
@@ -196,12 +196,12 @@ async def test_one_holds_a_key_at_a_time_and_others_do_not_wait() -> None:
 
 
 async def test_a_lock_that_nobody_holds_is_forgotten() -> None:
-    locks = Locks()
+    locks = Keyed(asyncio.Lock)
 
     async with locks["a"]:
-        assert len(locks._locks) == 1
+        assert len(locks.values()) == 1
 
-    assert len(locks._locks) == 0
+    assert len(locks.values()) == 0
 
 
 class Target:
