@@ -66,8 +66,15 @@ class ReportCache:
         """The ids of everybody who is to run."""
         return frozenset(self._specs)
 
+    @property
+    def heard(self) -> frozenset[str]:
+        """The ids of everybody who has been heard of."""
+        return frozenset(self._reports)
+
     def follow(self, spec: SubscriptionSpec) -> None:
-        """Keep this subscription running with this specification."""
+        """Keep this subscription running with this specification. Where it ran with another one,
+        no report of that is believed any more that is on its way.
+        """
         self._specs[spec.id] = spec
         if spec.id not in self._tasks:
             following = every(
@@ -122,16 +129,19 @@ class ReportCache:
             await self.unfollow(subscription_id)
 
     async def _follow(self, subscription_id: str) -> None:
-        """Keep a subscription running, and ask for reports until it is another activation than
-        before: that one was made with the specification of its actor's first day, and has to be
-        told today's.
+        """Keep a subscription running, and ask for reports until it has to be told its
+        specification: since that has changed, or since it is another activation than before, which
+        was made with the one of its actor's first day.
         """
-        await self._actors.activate(self._specs[subscription_id])
+        spec = self._specs[subscription_id]
+        await self._actors.activate(spec)
         epoch, version = -1, -1
         while True:
-            peer = self._actors.subscription(subscription_id)
+            peer = self._actors.subscription(spec.id)
             report = await peer.next_report(epoch, version, HEARTBEAT_SECONDS)
-            await self._hear(subscription_id, peer)
+            await self._hear(spec.id, peer)
+            if self._specs[spec.id] != spec:
+                return
             self.remember(report)
             if epoch not in {-1, report.epoch}:
                 return

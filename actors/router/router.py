@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -206,12 +207,14 @@ class Router:
     # -- the registry ----------------------------------------------------------------------------
 
     async def declare(self, specs: Iterable[SubscriptionSpec]) -> None:
-        declared = {spec.id: spec for spec in specs}
-        for known in tuple(self._registrations.values()):
+        declared, before = {spec.id: spec for spec in specs}, dict(self._registrations)
+        for known in before.values():
             if known.declared and known.spec.id not in declared:
                 await self._forget(known.spec.id)
         for spec in declared.values():
             await self._register(spec, declared=True)
+        changed = (id_ for id_ in before.keys() & declared if before[id_].spec != declared[id_])
+        await asyncio.gather(*(self._told(declared[id_]) for id_ in changed))
 
     async def add(self, spec: SubscriptionSpec) -> Report:
         known = self._registrations.get(spec.id)
@@ -293,6 +296,14 @@ class Router:
         report = await order(self._actors.subscription(subscription_id))
         self._reports.remember(report)
         return report
+
+    async def _told(self, spec: SubscriptionSpec) -> None:
+        """Have a subscription go by another specification. One that cannot be told now was not
+        heard of yet, or is told by the watch before it is heard of again.
+        """
+        if spec.id in self._reports.heard:
+            with suppress(PoolError):
+                await self._ordered(spec.id, lambda owner: owner.configure(spec))
 
     async def _session_moved(self, session_id: str, source: str, target: str) -> None:
         self._recorder.session_moved(session_id, source, target)
