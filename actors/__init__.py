@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from actors.client.blocking import BlockingPoolClient
     from actors.client.client import PoolClient
-    from actors.runtime.shells import connect
+    from actors.runtime.connecting import connect
 
 __all__ = ["BlockingPoolClient", "PoolClient", "connect"]
 
 _HOMES = {
     "BlockingPoolClient": "actors.client.blocking",
     "PoolClient": "actors.client.client",
-    "connect": "actors.runtime.shells",
+    "connect": "actors.runtime.connecting",
 }
 
 

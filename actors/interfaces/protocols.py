@@ -267,7 +267,9 @@ class RouterActor(Protocol):
         ...
 
     async def suspend(self) -> None:
-        """Have nobody start anything, until this activation ends: the service is stopping."""
+        """Have nobody start anything, until this activation ends: the service is stopping. Who has
+        not come up yet does not any more.
+        """
         ...
 
     async def interrupt(self) -> None:
@@ -336,8 +338,14 @@ class SubscriptionActors(Protocol):
 
     def subscription(self, subscription_id: str) -> SubscriptionActor: ...
 
-    async def activate(self, spec: SubscriptionSpec) -> None:
-        """Make sure that the subscription runs, with this specification."""
+    async def activate(self, spec: SubscriptionSpec) -> bool:
+        """Make sure that the subscription runs, with this specification. Whether its actor is one
+        of an earlier version or configuration, which does what it can and is to be renewed.
+        """
+        ...
+
+    async def renew(self, spec: SubscriptionSpec) -> None:
+        """Have an actor leave in order, and its successor take its place."""
         ...
 
     async def deactivate(self, subscription_id: str) -> None:

@@ -256,8 +256,7 @@ class Dispatcher:
         """Wait, within bounds, until there is somebody to choose from."""
         only = first_heard(order)
         await self._reports.await_one([only] if only else self._reports.followed)
-        if not self._rank(order, order.barred).usable:
-            await self._reports.await_all()  # one that was not heard of yet may take it
+        await self._reports.await_enough(lambda: bool(self._rank(order, order.barred).usable))
 
     @asynccontextmanager
     async def _alone(self, kind: str, id_: str) -> AsyncIterator[None]:

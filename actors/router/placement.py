@@ -199,7 +199,10 @@ def why_not_others(order: Placement, ranking: Ranking) -> Others | None:
 
 def nobody_takes(order: Placement, ranking: Ranking) -> PoolError:
     execution_id = order.dispatch.execution_id
-    reasons = ranking.reasons or "no subscription is known: add one to pool.toml or over HTTP"
+    reasons = ranking.reasons or (
+        "no subscription is known, or none has come up yet: add one to pool.toml or over HTTP, or "
+        "see the log for why it does not come up"
+    )
     if ranking.is_exhausted:
         return Exhausted(execution_id, reasons, ranking.retry_at)
     if ranking.is_without_the_model:

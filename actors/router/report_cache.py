@@ -15,7 +15,9 @@ from functools import partial
 
 from actors.aiokit import News, end, every
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
+from actors.router.activations import ActivationQueue
 from actors.telemetry.event_log import MOST_AT_ONCE
+from pool.errors import PoolError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.telemetry.counters import Tally
@@ -32,23 +34,33 @@ EVERYBODY_SECONDS = 3.0
 """How long a list waits for those who are missing in it: a router that was started again hears of
 everybody within a second."""
 FIRST_REPORT_SECONDS = 20.0
-"""How long to wait for somebody who was never heard of: an activation takes a few seconds."""
+"""How long to wait for somebody who was never heard of: an activation takes a few seconds, and
+begins with the next free turn where somebody waits for it."""
 
 
 class ReportCache:
     """The subscriptions that are followed, and the latest report of each."""
 
     def __init__(
-        self, actors: SubscriptionActors, tell: Callable[[PoolEvent], None] = lambda _: None
+        self,
+        actors: SubscriptionActors,
+        tell: Callable[[PoolEvent], None] = lambda _: None,
+        activations_at_once: int = 4,
     ) -> None:
         self._actors = actors
         self._tell = tell
+        self._queue = ActivationQueue(activations_at_once)
+        self._failed: set[str] = set()
+        """Who could not be activated, and was not heard of since."""
         self._specs: dict[str, SubscriptionSpec] = {}
         self._reports: dict[str, Report] = {}
         self._tallies: dict[str, Tally] = {}
         self._heard_until: dict[str, str] = {}
         """The cursor of each owner's news."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._outdated: dict[str, None] = {}
+        """Whose actors are to be renewed, in turn."""
+        self._renewal: asyncio.Task[None] | None = None
         self._news = News()
 
     @property
@@ -90,17 +102,33 @@ class ReportCache:
         if task is not None:
             await end([task])
         self._specs.pop(subscription_id, None)
+        self._failed.discard(subscription_id)
+        await self._leave_outdated(subscription_id)
+        self._queue.forget(subscription_id)
         for known in (self._reports, self._tallies, self._heard_until):
             known.pop(subscription_id, None)
+
+    async def leave_unheard(self) -> None:
+        """Let go of those who were not heard of: they do not come up any more."""
+        unheard = self._specs.keys() - self._reports.keys()
+        await end(self._tasks[id_] for id_ in unheard)  # at once: one's turn is not another's
+        for subscription_id in unheard:
+            await self.unfollow(subscription_id)
 
     def remember(self, report: Report) -> None:
         """Keep a report that came with an answer."""
         known = self._reports.get(report.id)
         if report.id in self._specs and (known is None or _order(known) <= _order(report)):
             self._reports[report.id] = report
+            self._failed.discard(report.id)
             for happening in changes(known, report) if known is not None else ():
                 self._tell(happening)
             self._news.tell()
+
+    def want(self, subscription_id: str) -> None:
+        """Have a subscription come up before those that nobody asks for, if it is not there yet."""
+        if subscription_id in self._specs.keys() - self._reports.keys():
+            self._queue.want(subscription_id)
 
     async def report(self, subscription_id: str) -> Report | None:
         """The latest report, waiting for the first one if there is none; None if it stays away."""
@@ -108,11 +136,29 @@ class ReportCache:
         return self._reports.get(subscription_id)
 
     async def await_one(self, ids: Iterable[str]) -> None:
-        """Wait until one of them has been heard of, within bounds; at once as a rule."""
-        wanted = set(ids)
+        """Wait until one of them has been heard of, within bounds; at once as a rule, and where
+        none of them is to run. One that is named alone goes before others.
+        """
+        wanted = self._specs.keys() & set(ids)
+        if len(wanted) == 1:
+            self.want(*wanted)
         await self._until(
             lambda: not wanted or not wanted.isdisjoint(self._reports), FIRST_REPORT_SECONDS
         )
+
+    async def await_enough(self, is_enough: Callable[[], bool]) -> None:
+        """Wait until what is known is enough for somebody: as long as there are some who come up
+        and were not heard of yet, within bounds, and a moment for those who are away.
+        """
+        if is_enough():
+            return
+        await self._news.until(lambda: is_enough() or not self._coming, FIRST_REPORT_SECONDS)
+        if not is_enough():
+            await self.await_all()
+
+    @property
+    def _coming(self) -> bool:
+        return not self._specs.keys() <= self._reports.keys() | self._failed
 
     async def await_all(self) -> tuple[str, ...]:
         """Wait until everybody has been heard of, within bounds; who has not been, even so."""
@@ -125,6 +171,8 @@ class ReportCache:
             log.warning("somebody was not heard of", extra={"subscription_ids": missing})
 
     async def close(self) -> None:
+        if self._renewal is not None:
+            await end([self._renewal])
         for subscription_id in tuple(self._tasks):
             await self.unfollow(subscription_id)
 
@@ -134,7 +182,7 @@ class ReportCache:
         was made with the one of its actor's first day.
         """
         spec = self._specs[subscription_id]
-        await self._actors.activate(spec)
+        await self._activate(spec)
         epoch, version = -1, -1
         while True:
             peer = self._actors.subscription(spec.id)
@@ -147,6 +195,46 @@ class ReportCache:
                 return
             epoch, version = report.epoch, report.version
             await asyncio.sleep(POLL_SPACING_SECONDS)
+
+    async def _activate(self, spec: SubscriptionSpec) -> None:
+        """In its turn, which comes at once for one that was there before."""
+        if spec.id in self._reports:
+            self._queue.want(spec.id)
+        try:
+            async with self._queue.turn(spec.id):
+                is_outdated = await self._actors.activate(spec)
+        except Exception:
+            self._failed.add(spec.id)
+            self._news.tell()
+            raise
+        if is_outdated:
+            self._outdated.setdefault(spec.id)
+            self._begin_renewal()
+
+    def _begin_renewal(self) -> None:
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew())
+
+    async def _leave_outdated(self, subscription_id: str) -> None:
+        """Renew it no more, and go on with the others."""
+        is_its_turn = subscription_id == next(iter(self._outdated), None)
+        self._outdated.pop(subscription_id, None)
+        if is_its_turn and self._renewal is not None:
+            await end([self._renewal])
+            self._begin_renewal()
+
+    async def _renew(self) -> None:
+        """Have the successors of outdated actors take their places, one after the other; each
+        serves until it is its turn.
+        """
+        while self._outdated:
+            subscription_id = next(iter(self._outdated))
+            try:
+                await self._actors.renew(self._specs[subscription_id])
+            except PoolError as error:  # the watch brings it up, and sees what it is by then
+                ids = {"subscription_id": subscription_id}
+                log.warning("subscription not renewed", extra={**ids, "problem": str(error)})
+            self._outdated.pop(subscription_id, None)
 
     async def _hear(self, subscription_id: str, peer: SubscriptionActor) -> None:
         """Take over what an owner has to tell: one call, unless very much happened at once.

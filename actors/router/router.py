@@ -55,6 +55,8 @@ class RouterSettings(Value):
     webhooks: tuple[Webhook, ...] = ()
     keys: tuple[KeySpec, ...] = ()
     """Those that stand in ``pool.toml``."""
+    activations_at_once: int = 4
+    """How many subscriptions come up at a time: about as many as there are cores."""
 
 
 class Router:
@@ -75,7 +77,7 @@ class Router:
         self._registrations: dict[str, Registration] = {}
         self._tracing = tracing
         self._recorder = PoolRecorder(clock)
-        self._reports = ReportCache(actors, self._hear)
+        self._reports = ReportCache(actors, self._hear, settings.activations_at_once)
         self._tasks = Tasks()
         self._alerts = AlertMonitor(
             *(directory.outbox, settings.webhooks, settings.alerts, clock),
@@ -140,6 +142,7 @@ class Router:
         claim = await self._directory.locate(execution_id)
         if claim is None or claim.subscription_id is None:
             raise NotFound("execution", execution_id)
+        self._reports.want(claim.subscription_id)
         return claim.subscription_id
 
     # -- sessions and keys -----------------------------------------------------------------------
@@ -240,7 +243,7 @@ class Router:
         return await self._ordered(subscription_id, lambda owner: owner.drain())
 
     async def record(self, record: UsageRecord) -> bool:
-        self._known(record.subscription_id)
+        await self.subscription(record.subscription_id)
         recorded = await self._actors.subscription(record.subscription_id).record(record)
         self._reports.remember(recorded.report)
         return recorded.added
@@ -261,12 +264,11 @@ class Router:
         )
 
     async def suspend(self) -> None:
-        for subscription_id in self._registrations:
-            await self._ordered(subscription_id, lambda owner: owner.suspend())
+        await self._reports.leave_unheard()
+        await self._everybody(lambda owner: owner.suspend())
 
     async def interrupt(self) -> None:
-        for subscription_id in self._registrations:
-            await self._ordered(subscription_id, lambda owner: owner.interrupt())
+        await self._everybody(lambda owner: owner.interrupt())
 
     async def remove(self, subscription_id: str) -> None:
         known = self._known(subscription_id)
@@ -288,11 +290,20 @@ class Router:
         await asyncio.to_thread(self._tracing.close)
         await self._directory.close()
 
+    async def _everybody(self, order: Callable[[SubscriptionActor], Awaitable[Report]]) -> None:
+        """Pass an order on to all who are there. One that does not answer stops no other."""
+        there = sorted(self._reports.heard)
+        passed = (self._ordered(id_, order) for id_ in there)
+        answers = await asyncio.gather(*passed, return_exceptions=True)
+        for id_, told in zip(there, answers, strict=True):
+            if isinstance(told, BaseException):
+                log.warning("order lost", extra={"subscription_id": id_, "problem": str(told)})
+
     async def _ordered(
         self, subscription_id: str, order: Callable[[SubscriptionActor], Awaitable[Report]]
     ) -> Report:
         """Pass an order on, and know its effect at once: the next request is ranked by it."""
-        self._known(subscription_id)
+        await self.subscription(subscription_id)  # it comes up first, if it has not yet
         report = await order(self._actors.subscription(subscription_id))
         self._reports.remember(report)
         return report

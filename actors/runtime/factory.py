@@ -51,6 +51,8 @@ from pool.subscriptions.spec import SubscriptionSpec
 
 log = logging.getLogger(__name__)
 
+LEAST_AT_ONCE = 2
+"""Activations, on a machine of one core: one may wait for a disk while the other computes."""
 LOST = "ledgers-lost"
 """A file beside a ledger, as many bytes long as activations had to leave it."""
 
@@ -108,6 +110,7 @@ async def _make_router(config: Config, actors: SubscriptionActors) -> RouterActo
         alerts=config.alerts,
         webhooks=configuration.webhooks(config, configuration.environment()),
         keys=config.api_keys,
+        activations_at_once=max(LEAST_AT_ONCE, os.cpu_count() or 1),
     )
     directory = await stores_of(config).open_directory()
     tracing = tracing_to(config.tracing.endpoint, "router")

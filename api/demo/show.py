@@ -20,7 +20,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from actors.runtime import shells
+from actors.runtime.serving import serving
 from api.cli.display.board import board, dollars
 from api.demo.standin import messages_api, server
 from api.demo.standin.behaviour import Behaviour
@@ -86,8 +86,8 @@ async def _service(config: Config) -> AsyncIterator[httpx.AsyncClient]:
     """The pool and its HTTP service, and a client of it."""
     with bound(config.server) as listener:
         async with (
-            shells.serving(config) as client,
-            listening(create_app(client, Keys({})), listener) as url,
+            serving(config) as pool,
+            listening(create_app(pool.client, Keys({})), listener) as url,
             httpx.AsyncClient(base_url=url, timeout=90, trust_env=False) as http,
         ):
             yield http

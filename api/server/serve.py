@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from actors.runtime.shells import serving
+from actors.aiokit import end
+from actors.runtime.serving import serving
 from actors.telemetry.exporter import tracing_to
 from api.server.app import create_app
 from api.server.listening import bound, listening
@@ -51,15 +53,25 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
     keys = Keys.read(config.api_keys, environment())
     tracing = tracing_to(config.tracing.endpoint, "api")
     with bound(config.server) as listener:
-        async with serving(config) as client:
+        async with serving(config) as pool:
             ending.listen()
-            app = create_app(client, keys, claude=config.claude, tracing=tracing)
+            app = create_app(pool.client, keys, claude=config.claude, tracing=tracing)
             async with listening(app, listener) as url:
                 announce(ready_line(config, url))
-                await ending.wait()
-                if config.ray.address == "local":  # the actors of a cluster outlive this process
-                    await client.stop(config.server.drain_seconds)
+                await _first(ending.wait(), pool.lost())
+                await pool.stop()
     await asyncio.to_thread(tracing.close)
+
+
+async def _first(*waits: Coroutine[Any, Any, None]) -> None:
+    """Wait for the first of them; what that raises is raised."""
+    tasks = [asyncio.create_task(each) for each in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await end(tasks)
 
 
 def ready_line(config: Config, url: str) -> str:

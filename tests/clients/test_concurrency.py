@@ -20,7 +20,7 @@ from actors.client.retry import (
     RetrySchedule,
     pause_seconds,
 )
-from actors.runtime.shells import RayActors
+from actors.runtime.ray_actors import RayActors
 from pool.errors import Exhausted, InvalidRequest
 from pool.executions.execution import ExecutionStatus
 from pool.subscriptions.spec import SubscriptionChange

@@ -12,7 +12,7 @@ from localpool import LocalPeers
 
 from actors.reconciler.reconciler import Reconciler
 from actors.router.router import Router
-from actors.runtime.shells import ray
+from actors.runtime.cluster import ray
 from actors.subscription.subscription import Subscription
 from pool.errors import PoolError
 

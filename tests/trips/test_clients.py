@@ -25,7 +25,7 @@ from stubcli import stub_cli
 
 from actors.client.blocking import BlockingPoolClient
 from actors.client.client import PoolClient
-from actors.runtime.shells import connect, ray
+from actors.runtime.connecting import connect, ray
 from pool.executions.execution import Execution, ExecutionStatus
 from pool.subscriptions.spec import SubscriptionChange
 

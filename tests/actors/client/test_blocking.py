@@ -15,7 +15,7 @@ import pytest
 
 from actors.client.blocking import BlockingPoolClient
 from actors.client.client import PoolClient
-from actors.runtime.shells import RayActors
+from actors.runtime.ray_actors import RayActors
 
 pytestmark = pytest.mark.timeout(30)
 

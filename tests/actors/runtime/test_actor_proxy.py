@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from actors.runtime import shells as remote
-from actors.runtime.shells import RayActors
+from actors.runtime import actor_proxy as remote
+from actors.runtime.ray_actors import RayActors
 from pool.errors import Conflict
 
 pytestmark = pytest.mark.timeout(30)

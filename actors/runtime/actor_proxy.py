@@ -1,0 +1,80 @@
+"""A proxy of an actor: it finds the actor by its name, and repeats a call while it is away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+
+from actors.runtime.shells import Left, Raised
+from pool.errors import ActorLost, PoolError
+
+PATIENCE_SECONDS = 20.0
+"""How long a call is repeated while its actor is away: a restart takes 1-2 s, on a busy machine
+more, and its ledger may be held for up to 10 s."""
+CALL_SECONDS = 75.0
+"""A call that takes longer than any it could be (a 30 s poll after a slow activation) is lost."""
+RETRY_SECONDS = 0.05
+
+
+class ActorProxy:
+    """Stands for the object inside a named actor; its methods are those of the object.
+
+    The name is looked up once, however many calls begin at a time, and again when a call fails.
+    With ``absent``, that is raised at once where nobody bears the name.
+    """
+
+    def __init__(self, name: str, namespace: str, absent: PoolError | None = None) -> None:
+        self._name = name
+        self._namespace = namespace
+        self._absent = absent
+        self._handle: Any = None
+        self._looking_up = threading.Lock()
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        async def call(*args: Any, **named: Any) -> Any:
+            return await self._call(method, args, named)
+
+        return call
+
+    async def _call(self, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        lost_at: float | None = None
+        while True:
+            handle, failed_at = None, time.monotonic()
+            try:
+                handle = self._handle or await asyncio.to_thread(self._look_up)
+                async with asyncio.timeout(CALL_SECONDS):
+                    answer = await handle.call.remote(method, args, named)
+            except (RayActorError, ValueError, TimeoutError) as error:
+                if handle is None and self._absent is not None:
+                    raise type(self._absent)(*self._absent.args) from error
+                problem = type(error).__name__
+                if not isinstance(error, TimeoutError):  # it may have answered until just now
+                    failed_at = time.monotonic()
+            else:
+                if isinstance(answer, Raised):
+                    raise answer.error
+                if not isinstance(answer, Left):
+                    return answer
+                problem, failed_at = "it leaves", time.monotonic()
+            if self._handle is handle:
+                self._handle = None  # another call may have found the next one already
+            lost_at = lost_at or failed_at
+            if time.monotonic() - lost_at > PATIENCE_SECONDS:
+                raise ActorLost(self._name, problem)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _look_up(self) -> Any:
+        """The actor's handle; ``ValueError`` where nobody bears the name."""
+        with self._looking_up:
+            if self._handle is None:
+                self._handle = ray.get_actor(self._name, namespace=self._namespace)
+            return self._handle

@@ -1,0 +1,121 @@
+"""Ray itself: started for a pool of its own, or joined where it is there.
+
+Ray tries for minutes to join what is not there, or does not let it in, and ends the process where
+it finds no token. So whatever can be wrong is found out beforehand, each in two seconds at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+from ray._private.services import canonicalize_bootstrap_address, find_node_ids
+from ray._raylet import GcsClient  # type: ignore[attr-defined] # compiled
+from ray.exceptions import AuthenticationError
+
+from pool.errors import ConfigError
+
+ANSWER_SECONDS = 2.0
+"""For each thing that is asked of a Ray that is said to be there, here or in its cluster."""
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""How a client of gRPC begins, with empty settings."""
+_FRAME_BYTES, _SETTINGS = 9, 4
+"""The server's own settings come at once, in a frame whose fourth byte says so."""
+_TOKENS = (
+    "it has to be in ~/.ray/auth_token, RAY_AUTH_TOKEN or the file of RAY_AUTH_TOKEN_PATH, with "
+    "RAY_AUTH_MODE=token; a cluster without tokens wants RAY_AUTH_MODE=disabled"
+)
+
+
+def start(namespace: str, directory: Path, **options: Any) -> str:
+    """Start a Ray that keeps its files in a directory; its address."""
+    try:
+        _init("local", namespace, _temp_dir=str(directory), include_dashboard=False, **options)
+    except Exception as error:
+        raise ConfigError("ray", f"it cannot be started in {directory}: {error}") from error
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def join(address: str, namespace: str, **options: Any) -> str:
+    """Join the Ray at an address (``auto``, ``host:port``, or what else Ray knows); its address.
+
+    ``ConfigError`` within seconds where it is not there, frozen, does not take the token, or has no
+    node on this machine.
+    """
+    try:
+        found = canonicalize_bootstrap_address(address, None)
+        if found is not None and "://" not in found:
+            _check_answers(found)
+            _check_token(found)
+        _init(found or address, namespace, **options)
+    except ConfigError:
+        raise
+    except AuthenticationError as error:
+        problem = f"the Ray at {address} does not take the token of this program, or finds none"
+        raise ConfigError("ray.address", f"{problem}: {_TOKENS}") from error
+    except Exception as error:
+        problem = f"no Ray cluster can be joined at {address!r}: {error}"
+        raise ConfigError("ray.address", problem) from error
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def _init(address: str, namespace: str, **options: Any) -> None:
+    """Workers run at Ray's default nice 15, and so would every CLI: set to 0. Ray takes SIGTERM for
+    itself; it is given back to whoever had it.
+    """
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with _sigterm_kept():
+        ray.init(address=address, namespace=namespace, logging_level=logging.ERROR, **options)
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    kept = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and kept is not None:
+            signal.signal(signal.SIGTERM, kept)
+
+
+def answers(address: str) -> bool:
+    """Whether something at ``host:port`` speaks as a Ray does; what is no such address, Ray has to
+    know.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or "/" in host or os.environ.get("RAY_USE_TLS") in {"1", "true"}:
+        return True
+    try:
+        place = (host.strip("[]"), int(port))
+        with socket.create_connection(place, ANSWER_SECONDS) as connection:
+            connection.sendall(_PREFACE)
+            frame = connection.recv(_FRAME_BYTES, socket.MSG_WAITALL)
+    except OSError:
+        return False
+    return len(frame) == _FRAME_BYTES and frame[3] == _SETTINGS
+
+
+def _check_answers(address: str) -> None:
+    if not answers(address):
+        problem = f"no Ray answers at {address} within {ANSWER_SECONDS:g} s"
+        raise ConfigError("ray.address", f"{problem}: is its head there, and reachable from here?")
+
+
+def _check_token(address: str) -> None:
+    """Ask who answers for the nodes, as whoever joins has to."""
+    ensure_token_if_auth_enabled(None, create_token_if_missing=False)
+    nodes = GcsClient(address=address).get_all_node_info(timeout=ANSWER_SECONDS)
+    here = find_node_ids()  # type: ignore[no-untyped-call]
+    if not any(each.hex() in here for each in nodes):
+        problem = f"no node of the Ray at {address} runs on this machine"
+        raise ConfigError("ray.address", f"{problem}: begin one with ray start --address={address}")

@@ -1,0 +1,101 @@
+"""What an actor is made with: the part of the configuration that it uses, and nothing else of it.
+
+An actor of a cluster outlives the service that made it. Whether one that is there does what one
+made now would do is told by the digest of its makings: of exactly what it is given, and of the
+code. So a port, a key or another subscription that changes replaces nobody who does not know of it.
+What is told to a running subscription (its budget, its slots) is no part of it either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import actors
+import pool
+from pool.config import ClaudeSettings, Config
+from pool.routing.ranking import RoutingSettings
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.values import Value
+
+_FOR_RUNS = ("path", "env", "system_prompt", "max_retries", "max_output_bytes")
+"""Of ``[claude]``; the rest is the router's."""
+
+
+class Makings(Value):
+    """What an actor is told of itself."""
+
+    digest: str
+    pool: str
+    """Which pool it belongs to: no other may take its place."""
+
+
+def pool_of(config: Config) -> str:
+    """The name of a pool among those of a machine or a cluster: where its records are kept."""
+    store = config.pool.model_dump(mode="json")["store"]
+    return str(config.pool.data_dir) if store == "sqlite" else str(store)
+
+
+def of_router(config: Config) -> Config:
+    """What a router uses; it makes the subscriptions, so that theirs is part of it."""
+    return Config(
+        **{
+            name: getattr(config, name)
+            for name in Config.model_fields
+            if name not in {"server", "ray", "subscriptions", "organizations", "reconciliation"}
+        }
+    )
+
+
+def of_subscription(config: Config) -> Config:
+    """What any subscription uses."""
+    return Config(
+        pool=config.pool,
+        claude=ClaudeSettings(**{name: getattr(config.claude, name) for name in _FOR_RUNS}),
+        limits=config.limits,
+        health=config.health,
+        routing=RoutingSettings(max_attempts=config.routing.max_attempts),
+        tracing=config.tracing,
+        agents=config.agents,
+    )
+
+
+def of_reconciler(config: Config) -> Config:
+    """What a reconciler uses."""
+    return Config(
+        pool=config.pool,
+        reconciliation=config.reconciliation,
+        organizations=config.organizations,
+    )
+
+
+def makings(part: Config, spec: SubscriptionSpec | None = None) -> Makings:
+    """Of an actor with this part of a configuration; of a subscription with how it signs in, which
+    is found out once in each life.
+    """
+    signs_in = spec and spec.model_dump(mode="json", include={"id", "config_dir", "credential"})
+    used: list[Any] = [code(), part.model_dump(mode="json"), signs_in]
+    digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
+    return Makings(digest=digest, pool=pool_of(part))
+
+
+@cache
+def code() -> str:
+    """The version of the code, to the letter: of one that is worked on, too."""
+    digest = hashlib.sha256()
+    for package in (pool, actors):
+        _digest_of(files(package), digest)
+    return f"{version('claude-subscription-pool')}+{digest.hexdigest()[:16]}"
+
+
+def _digest_of(folder: Traversable, digest: Any) -> None:
+    for each in sorted(folder.iterdir(), key=lambda each: each.name):
+        if each.is_dir() and each.name != "__pycache__":
+            _digest_of(each, digest)
+        elif each.name.endswith((".py", ".sql")):
+            digest.update(each.name.encode() + each.read_bytes())

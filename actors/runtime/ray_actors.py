@@ -1,0 +1,257 @@
+"""The actors of a pool as named actors of a Ray namespace: found, brought up, renewed and ended.
+
+One that is merely pending is waited for, for as long as anything comes up: Ray starts a few
+processes at a time, and to kill who waits only makes another one that waits. One that is alive and
+does not answer is frozen, and is ended. One that was made with other makings (an earlier version or
+configuration, since actors may outlive their service) leaves in order, and its successor takes its
+place; runs of the CLI go on meanwhile, and are adopted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, NamedTuple, cast
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from actors.interfaces.protocols import ReconcilerActor, RouterActor, SubscriptionActor
+from actors.runtime import factory
+from actors.runtime.actor_proxy import PATIENCE_SECONDS, ActorProxy
+from actors.runtime.makings import (
+    Makings,
+    makings,
+    of_reconciler,
+    of_router,
+    of_subscription,
+)
+from actors.runtime.shells import ActorShell, ReconcilerShell, RouterShell, SubscriptionShell
+from pool.config import Config
+from pool.errors import ActorLost, ConfigError, Conflict, PoolError
+from pool.subscriptions.spec import SubscriptionSpec
+
+ROUTER = "router"
+RECONCILER = "reconciler"
+LOOK_SECONDS = 1.0
+"""Between two looks at an actor that is waited for."""
+STUCK_SECONDS = 60.0
+"""Without anything that comes up: as long as Ray itself gives a process to start."""
+LEAVING_SECONDS = 15.0
+"""For an actor to leave: its calls, and up to 10 s for its store to close."""
+TRIES = 5
+"""An actor may die while it comes up, or be found while it leaves."""
+RETRY_SECONDS = 0.2
+MAX_CALLS_AT_ONCE = 10_000
+"""Waiting calls are cheap coroutines; Ray would stop at 1,000 and hold further ones back."""
+_ALIVE = 2
+"""Of Ray's ``ActorTableData.ActorState``."""
+
+
+class _Wanted(NamedTuple):
+    """An actor as it is to be."""
+
+    shell: type[ActorShell]
+    name: str
+    make: Callable[[], Awaitable[Any]]
+    makings: Makings
+
+
+class RayActors:
+    """Peers as named actors of a Ray namespace.
+
+    Only one that was given a configuration can activate; whoever just calls needs none.
+    """
+
+    def __init__(self, namespace: str, config: Config | None = None) -> None:
+        self._namespace = namespace
+        self._config = config
+        self._proxies: dict[str, ActorProxy] = {}
+        self._progress = 0.0
+        """When something came up for the last time."""
+
+    def router(self) -> RouterActor:
+        return cast(RouterActor, self._proxy(ROUTER))
+
+    def subscription(self, subscription_id: str) -> SubscriptionActor:
+        return cast(SubscriptionActor, self._proxy(_name_of(subscription_id)))
+
+    def reconciler(self) -> ReconcilerActor:
+        absent = Conflict("nothing can be reconciled: add [[organizations]] to pool.toml")
+        if self._config is None:  # a program beside the pool: the actor is there, or is not wanted
+            return cast(ReconcilerActor, self._proxy(RECONCILER, absent))
+        if not self._config.organizations:
+            raise absent
+        return cast(ReconcilerActor, self._proxy(RECONCILER))
+
+    async def activate(self, spec: SubscriptionSpec) -> bool:
+        wanted = self._subscription(spec)
+        digest = await self._digest(wanted)
+        await self.subscription(spec.id).configure(spec)
+        return digest != wanted.makings.digest
+
+    async def renew(self, spec: SubscriptionSpec) -> None:
+        await self._end(_name_of(spec.id))
+        await self.activate(spec)
+
+    async def activate_router(self) -> None:
+        """Bring up the router, or join it. ``ConfigError`` where it is another pool's."""
+        part = of_router(self._configuration())
+        make = factory.router_maker(part, RayActors(self._namespace, part))
+        await self._ensure(_Wanted(RouterShell, ROUTER, make, makings(part)))
+
+    async def activate_reconciler(self) -> None:
+        """Where organizations are configured; one of an earlier configuration ends otherwise."""
+        part = of_reconciler(self._configuration())
+        if not part.organizations:
+            await self.deactivate_reconciler()
+            return
+        make = factory.reconciler_maker(part, RayActors(self._namespace))
+        await self._ensure(_Wanted(ReconcilerShell, RECONCILER, make, makings(part)))
+
+    async def deactivate(self, subscription_id: str) -> None:
+        await self._end(_name_of(subscription_id))
+
+    async def deactivate_router(self) -> None:
+        await self._end(ROUTER)
+
+    async def deactivate_reconciler(self) -> None:
+        await self._end(RECONCILER)
+
+    def __reduce__(self) -> tuple[type[RayActors], tuple[str, Config | None]]:
+        return RayActors, (self._namespace, self._config)
+
+    def _configuration(self) -> Config:
+        if self._config is None:
+            raise ConfigError("pool", "a client cannot activate subscriptions: ask the router")
+        return self._config
+
+    def _subscription(self, spec: SubscriptionSpec) -> _Wanted:
+        part = of_subscription(self._configuration())
+        make = factory.subscription_maker(spec, part, RayActors(self._namespace))
+        return _Wanted(SubscriptionShell, _name_of(spec.id), make, makings(part, spec))
+
+    def _proxy(self, name: str, absent: PoolError | None = None) -> ActorProxy:
+        return self._proxies.setdefault(name, ActorProxy(name, self._namespace, absent))
+
+    async def _ensure(self, wanted: _Wanted) -> None:
+        """See to it that an actor runs that is made as it is to be now."""
+        for _ in range(TRIES):
+            if await self._digest(wanted) == wanted.makings.digest:
+                return
+            await self._end(wanted.name)
+        raise ActorLost(wanted.name, "another service has it made otherwise, again and again")
+
+    async def _digest(self, wanted: _Wanted) -> str:
+        """What the actor of this name was made with, once it is up; made now where there is none.
+
+        ``ConfigError`` for one of another pool, and ``ActorLost`` for one that does not come up.
+        """
+        problem: Exception | None = None
+        for _ in range(TRIES):
+            try:
+                handle = await asyncio.to_thread(self._create, wanted)
+                digest = await self._answer(handle, "digest", wanted.name)
+                await self._check_pool(handle, wanted)
+            except TimeoutError as error:
+                problem = error
+                await self._kill(wanted.name)
+            except (RayActorError, ValueError) as error:  # it leaves, or has died in coming up
+                problem = error
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return digest
+        raise ActorLost(wanted.name, f"it does not come up: {_first_line(problem)}") from problem
+
+    async def _answer(self, handle: Any, method: str, name: str) -> str:
+        """What an actor answers at once when it is up. ``TimeoutError`` for one that is alive and
+        silent, ``ActorLost`` where it is pending and nothing comes up any more.
+        """
+        asked = asyncio.wrap_future(getattr(handle, method).remote().future())
+        began, alive_since = time.monotonic(), None
+        try:
+            while not (await asyncio.wait({asked}, timeout=LOOK_SECONDS))[0]:
+                now = time.monotonic()
+                if not _is_alive(handle):
+                    alive_since = None
+                    if now - max(began, self._progress) > STUCK_SECONDS:
+                        problem = f"it has waited {STUCK_SECONDS:g} s for Ray to start its process"
+                        raise ActorLost(name, f"{problem}: has the cluster room for it?")
+                    continue
+                alive_since = alive_since or now
+                if now - alive_since > PATIENCE_SECONDS:
+                    raise TimeoutError(f"it is alive, and silent for {PATIENCE_SECONDS:g} s")
+            self._progress = time.monotonic()
+            return str(asked.result())
+        finally:
+            asked.cancel()
+
+    async def _check_pool(self, handle: Any, wanted: _Wanted) -> None:
+        if not hasattr(handle, "pool"):  # of a version that did not say so
+            return
+        other = await self._answer(handle, "pool", wanted.name)
+        if other != wanted.makings.pool:
+            problem = f"{self._namespace!r} is the namespace of another pool of this cluster"
+            raise ConfigError("ray.namespace", f"{problem} ({other}): choose another one")
+
+    def _create(self, wanted: _Wanted) -> Any:
+        actor: Any = ray.remote(wanted.shell)
+        return actor.options(
+            name=wanted.name,
+            namespace=self._namespace,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=MAX_CALLS_AT_ONCE,
+            num_cpus=0,
+        ).remote(wanted.make, wanted.makings, self._configuration().pool.log_level)
+
+    async def _end(self, name: str) -> None:
+        """Have an actor leave, if it answers, and kill it for good."""
+        handle = await self._found(name)
+        if handle is not None:
+            with suppress(RayActorError, RayTaskError, TimeoutError):
+                async with asyncio.timeout(LEAVING_SECONDS):
+                    await _left(handle)
+            await self._kill(name)
+
+    async def _kill(self, name: str) -> None:
+        self._proxies.pop(name, None)
+        handle = await self._found(name)
+        if handle is not None:
+            await asyncio.to_thread(ray.kill, handle, no_restart=True)
+
+    async def _found(self, name: str) -> Any:
+        with suppress(ValueError):
+            return await asyncio.to_thread(ray.get_actor, name, namespace=self._namespace)
+        return None
+
+
+async def _left(handle: Any) -> None:
+    """Ask an actor to leave. One that is not up has nothing to let go of."""
+    if hasattr(handle, "leave"):
+        leaving = handle.leave.remote()
+    else:  # of a version that had no way of leaving
+        leaving = handle.call.remote("close", (), {})
+    gone = asyncio.wrap_future(leaving.future())
+    while not (await asyncio.wait({gone}, timeout=LOOK_SECONDS))[0]:
+        if not _is_alive(handle):
+            gone.cancel()
+            return
+    gone.result()
+
+
+def _is_alive(handle: Any) -> bool:
+    """Whether an actor has its process, as far as Ray knows; it does once a call was made."""
+    return bool(handle._get_local_state() == _ALIVE)  # noqa: SLF001 - Ray has no public way
+
+
+def _first_line(error: Exception | None) -> str:
+    return str(error).strip().partition("\n")[0] or "it dies again and again"
+
+
+def _name_of(subscription_id: str) -> str:
+    return f"subscription:{subscription_id}"

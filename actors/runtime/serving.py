@@ -1,0 +1,125 @@
+"""The pool of a configuration, running: with a Ray of its own, or as part of a cluster.
+
+A Ray of its own belongs to the first service of a data directory, and ends with it, with everything
+in it; a further service joins it, and ends when it is gone. In a cluster the actors stay. Runs of
+the CLI go on either way, and are adopted by the next activation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+
+from actors.aiokit import Tasks, every
+from actors.client.client import PoolClient
+from actors.runtime import cluster
+from actors.runtime.ray_actors import RayActors
+from actors.runtime.ray_address import claimed, is_claimed, noted, running
+from actors.runtime.ray_directory import ray_directory
+from pool.config import Config, environment
+from pool.errors import ActorLost, PoolError
+
+LOOK_SECONDS = 60.0
+"""Between two looks at whether the reconciler is there: Ray starts a dead one, its first call has
+it begin."""
+GONE_SECONDS = 1.0
+"""Between two looks at whether the service is there that has the Ray that was joined."""
+_QUIET: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+"""The lines of actors have streams of their own, and Ray's loggers write as all others do."""
+
+
+class ServedPool:
+    """A running pool, as its service has it."""
+
+    def __init__(self, client: PoolClient, config: Config, *, is_own: bool) -> None:
+        self.client = client
+        self._config = config
+        self._is_own = is_own
+
+    async def stop(self) -> None:
+        """Put the pool at rest, if it ends with this service."""
+        if self._is_own:
+            await self.client.stop(self._config.server.drain_seconds)
+
+    async def lost(self) -> None:
+        """Wait until the pool cannot be reached any more, since its Ray was another service's."""
+        if self._is_own or self._config.ray.address != "local":
+            await asyncio.Event().wait()
+        while await asyncio.to_thread(is_claimed, self._config):  # noqa: ASYNC110 - a lock on disk
+            await asyncio.sleep(GONE_SECONDS)
+        raise ActorLost("pool", "the service has ended whose Ray this one had joined")
+
+
+@asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[ServedPool]:
+    """The pool of a configuration, as soon as its router answers; subscriptions come up then."""
+    with _ray(config) as is_own:
+        actors = RayActors(config.ray.namespace, config)
+        try:
+            await actors.activate_router()
+            await actors.router().declare(config.subscriptions)
+            background = Tasks()
+            try:
+                background.spawn(_ReconcilerWatch(actors, config).run())
+                yield ServedPool(PoolClient(actors), config, is_own=is_own)
+            finally:
+                await background.close()
+                if is_own:
+                    await _close(actors)
+        finally:
+            await asyncio.to_thread(ray.shutdown)
+
+
+@contextmanager
+def _ray(config: Config) -> Iterator[bool]:
+    """Ray, started or joined; whether it ends with this service. On the main thread: it sets
+    signal handlers.
+    """
+    namespace = config.ray.namespace
+    if config.ray.address != "local":
+        address = cluster.join(config.ray.address, namespace, **_QUIET)
+        with noted(config, address):
+            yield False
+        return
+    with claimed(config) as is_own:
+        if not is_own:
+            cluster.join(running(config).address, namespace, **_QUIET)
+            yield False
+            return
+        with ray_directory(environment()) as directory:
+            address = cluster.start(namespace, directory, **_QUIET)
+            with noted(config, address):
+                yield True
+
+
+class _ReconcilerWatch:
+    """Sees to it that the reconciler is there, if it is to be, and begins again after its death."""
+
+    def __init__(self, actors: RayActors, config: Config) -> None:
+        self._actors = actors
+        self._is_wanted = bool(config.organizations)
+        self._is_up = False
+
+    async def run(self) -> None:
+        await every(LOOK_SECONDS, self._look, "reconciler is not there")
+
+    async def _look(self) -> None:
+        if not self._is_up:  # once: another service may have it made otherwise later
+            await self._actors.activate_reconciler()
+            self._is_up = True
+        if self._is_wanted:
+            await self._actors.reconciler().is_there()
+
+
+async def _close(actors: RayActors) -> None:
+    """Let go of every store in an orderly way; whatever fails here, kill -9 would do as well."""
+    with suppress(PoolError, RayActorError):
+        registrations = await actors.router().registrations()
+        await actors.deactivate_reconciler()
+        await actors.deactivate_router()
+        await asyncio.gather(*(actors.deactivate(each.spec.id) for each in registrations))

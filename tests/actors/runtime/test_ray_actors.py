@@ -1,0 +1,296 @@
+"""How actors are brought up, renewed and ended, with a stand-in for Ray's control plane."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from fake_ray import FakeRay
+from localpool import spec
+
+from actors.runtime import actor_proxy, factory, ray_actors, shells
+from actors.runtime.ray_actors import RayActors
+from pool.config import Config, parse
+from pool.errors import ActorLost, ConfigError
+from pool.subscriptions.spec import SubscriptionSpec
+
+pytestmark = pytest.mark.timeout(30)
+
+OTHER_VERSION = "0.0.9+0123456789abcdef"
+
+
+class Thing:
+    """What stands inside an actor here."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.specs: list[SubscriptionSpec] = []
+        self.is_closed = False
+
+    async def configure(self, wanted: SubscriptionSpec) -> None:
+        self.specs.append(wanted)
+
+    async def wait(self, seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "waited"
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+def maker(kind: str) -> Callable[..., Callable[[], Awaitable[Thing]]]:
+    async def make() -> Thing:
+        return Thing(kind)
+
+    return lambda *_: make
+
+
+@pytest.fixture
+async def fake_ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    fake = FakeRay()
+    for module in (ray_actors, actor_proxy):
+        monkeypatch.setattr(module, "ray", fake)
+    for kind in ("router", "subscription", "reconciler"):
+        monkeypatch.setattr(factory, f"{kind}_maker", maker(kind))
+    monkeypatch.setattr(shells.logs, "configure", lambda *_: None)
+    monkeypatch.setattr(ray_actors, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(ray_actors, "RETRY_SECONDS", 0.01)
+    return fake
+
+
+def configured(**sections: object) -> Config:
+    return parse({"pool": {"data_dir": "/srv/pool"}, **sections})
+
+
+def actors_of(**sections: object) -> RayActors:
+    return RayActors("claude-pool", configured(**sections))
+
+
+def names_of(fake_ray: FakeRay) -> list[str]:
+    return [each.name for each in fake_ray.made]
+
+
+async def test_what_is_merely_pending_is_waited_for_and_never_killed(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_actors, "PATIENCE_SECONDS", 0.05)
+    fake_ray.comes_up = False
+    actors = actors_of()
+    coming = [asyncio.create_task(actors.activate(spec(f"sub{n}"))) for n in range(5)]
+
+    for n in range(5):
+        await asyncio.sleep(0.1)
+        fake_ray.made[n].come_up()
+    await asyncio.gather(*coming)
+
+    assert names_of(fake_ray) == [f"subscription:sub{n}" for n in range(5)]
+    assert fake_ray.killed == []
+
+
+async def test_where_nothing_comes_up_any_more_that_is_told_and_still_nothing_is_killed(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_actors, "STUCK_SECONDS", 0.2)
+    fake_ray.comes_up = False
+    actors = actors_of()
+
+    with pytest.raises(ActorLost, match="has the cluster room for it"):
+        await actors.activate(spec())
+    again = asyncio.create_task(actors.activate(spec()))
+    await asyncio.sleep(0.05)
+    fake_ray.made[0].come_up()
+    await again
+
+    assert (len(fake_ray.made), fake_ray.killed) == (1, [])
+
+
+async def test_one_that_waits_while_others_come_up_is_not_given_up(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_actors, "STUCK_SECONDS", 0.2)
+    fake_ray.comes_up = False
+    actors = actors_of()
+    last = asyncio.create_task(actors.activate(spec("last")))
+    await asyncio.sleep(0.05)
+
+    fake_ray.comes_up = True
+    for n in range(6):
+        await actors.activate(spec(f"sub{n}"))
+        await asyncio.sleep(0.1)
+    fake_ray.named["subscription:last"].come_up()
+
+    await last
+    assert fake_ray.killed == []
+
+
+async def test_one_that_is_alive_and_silent_is_ended_and_made_again(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_actors, "PATIENCE_SECONDS", 0.1)
+    actors = actors_of()
+    await actors.activate(spec())
+    fake_ray.made[0].is_frozen = True
+
+    await actors.activate(spec())
+
+    assert fake_ray.killed == ["subscription:sub1"]
+    assert len(fake_ray.made) == 2
+
+
+async def test_one_that_dies_in_coming_up_is_made_again_and_not_for_ever(
+    fake_ray: FakeRay,
+) -> None:
+    fake_ray.comes_up = False
+    coming = asyncio.create_task(actors_of().activate(spec()))
+    for n in range(ray_actors.TRIES):
+        while len(fake_ray.made) <= n:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
+        fake_ray.made[n].die()
+
+    with pytest.raises(ActorLost, match="it does not come up"):
+        await coming
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"server": {"port": 8601, "drain_seconds": 1}},
+        {"subscriptions": [{"id": "sub9"}]},
+        {"organizations": [{"id": "a", "admin_key_env": "A", "subscriptions": ["sub1"]}]},
+        {"ray": {"address": "10.0.0.1:6379"}},
+    ],
+    ids=lambda each: next(iter(each)),
+)
+async def test_a_service_joins_actors_that_do_not_know_of_what_it_has_otherwise(
+    fake_ray: FakeRay, changed: dict[str, Any]
+) -> None:
+    first, second = actors_of(), actors_of(**changed)
+    await first.activate_router()
+    await first.activate(spec())
+
+    await second.activate_router()
+    outdated = await second.activate(spec())
+
+    assert not outdated
+    assert (names_of(fake_ray), fake_ray.killed) == (["router", "subscription:sub1"], [])
+
+
+@pytest.mark.parametrize(
+    ("changed", "renewed"),
+    [
+        ({"alerts": {"percent": [50]}}, ["router"]),
+        ({"claude": {"model": "opus"}}, ["router"]),
+        ({"api_keys": [{"name": "ci", "key_env": "K"}]}, ["router"]),
+        ({"claude": {"system_prompt": "Be brief."}}, ["router", "subscription:sub1"]),
+        ({"limits": {"new_work_percent": 50}}, ["router", "subscription:sub1"]),
+    ],
+    ids=lambda each: str(each) if isinstance(each, dict) else "",
+)
+async def test_whoever_uses_what_has_changed_is_renewed_and_nobody_else(
+    fake_ray: FakeRay, changed: dict[str, Any], renewed: list[str]
+) -> None:
+    first, second = actors_of(), actors_of(**changed)
+    await first.activate_router()
+    await first.activate(spec())
+
+    await second.activate_router()
+    if await second.activate(spec()):
+        await second.renew(spec())
+
+    assert fake_ray.killed == renewed
+    assert not await second.activate(spec())
+
+
+async def test_a_change_that_a_running_subscription_is_told_renews_nobody(
+    fake_ray: FakeRay,
+) -> None:
+    actors = actors_of()
+    await actors.activate(spec(weekly_budget_usd=456))
+
+    outdated = await actors.activate(spec(weekly_budget_usd=100))
+
+    assert not outdated
+    assert fake_ray.named["subscription:sub1"].shell._object.specs[-1].weekly_budget_usd == 100
+
+
+async def test_another_way_to_sign_in_renews_that_subscription_alone(fake_ray: FakeRay) -> None:
+    actors = actors_of()
+    await asyncio.gather(*(actors.activate(spec(id_)) for id_ in ("sub1", "sub2")))
+    other = spec("sub1", credential={"oauth_token_env": "ANOTHER"})
+
+    outdated = [await actors.activate(each) for each in (other, spec("sub2"))]
+
+    assert outdated == [True, False]
+
+
+async def test_another_version_of_the_code_renews_everybody(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await actors_of().activate_router()
+    await actors_of().activate(spec())
+    monkeypatch.setattr("actors.runtime.makings.code", lambda: OTHER_VERSION)
+
+    outdated = await actors_of().activate(spec())
+    await actors_of().activate_router()
+
+    assert outdated
+    assert fake_ray.killed == ["router"]
+
+
+async def test_an_outdated_actor_leaves_in_order_before_it_is_ended(fake_ray: FakeRay) -> None:
+    actors = actors_of()
+    await actors.activate(spec())
+    before = fake_ray.named["subscription:sub1"]
+    inside = before.shell._object
+
+    await actors.renew(spec())
+
+    assert inside.is_closed
+    assert fake_ray.calls.index("subscription:sub1.leave") < len(fake_ray.calls) - 1
+    assert fake_ray.named["subscription:sub1"] is not before
+
+
+async def test_a_call_that_waits_in_an_actor_that_leaves_is_answered_by_its_successor(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shells, "LEAVE_SECONDS", 0.05)
+    actors = actors_of()
+    await actors.activate(spec())
+    subscription: Any = actors.subscription("sub1")
+    waiting = asyncio.create_task(subscription.wait(0.5))
+    await asyncio.sleep(0.05)
+
+    await actors.renew(spec())
+
+    assert await waiting == "waited"
+    assert fake_ray.calls.count("subscription:sub1.call") >= 4
+
+
+async def test_the_namespace_of_another_pool_is_told_and_its_actors_are_left_alone(
+    fake_ray: FakeRay,
+) -> None:
+    await actors_of().activate_router()
+    other = RayActors("claude-pool", parse({"pool": {"data_dir": "/srv/other"}}))
+
+    with pytest.raises(ConfigError, match=r"ray\.namespace: .*another pool.*/srv/pool"):
+        await other.activate_router()
+
+    assert fake_ray.killed == []
+
+
+async def test_one_that_never_came_up_is_ended_without_being_asked_to_leave(
+    fake_ray: FakeRay,
+) -> None:
+    fake_ray.comes_up = False
+    actors = actors_of()
+    coming = asyncio.create_task(actors.activate(spec()))
+    await asyncio.sleep(0.05)
+    coming.cancel()
+
+    async with asyncio.timeout(2):
+        await actors.deactivate("sub1")
+
+    assert fake_ray.killed == ["subscription:sub1"]
