@@ -16,6 +16,7 @@ from api.cli import (
     doctor,
     explain,
     keys,
+    logs,
     migrate_store,
     reconcile,
     run,
@@ -77,6 +78,7 @@ app.add_typer(sessions.commands, name="sessions")
 app.add_typer(keys.commands, name="keys")
 app.command()(reconcile.reconcile)
 app.command()(doctor.doctor)
+app.command()(logs.logs)
 app.command()(backup.backup)
 app.command(name="migrate-store")(migrate_store.migrate_store)
 app.command()(demo.demo)

@@ -14,10 +14,12 @@ from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import actors
 import pool
+from actors.telemetry.log_stream import stream_of
 from pool.config import ClaudeSettings, Config
 from pool.routing.ranking import RoutingSettings
 from pool.subscriptions.spec import SubscriptionSpec
@@ -33,6 +35,8 @@ class Makings(Value):
     digest: str
     pool: str
     """Which pool it belongs to: no other may take its place."""
+    log_level: str
+    log_stream: Path
 
 
 def pool_of(config: Config) -> str:
@@ -74,14 +78,19 @@ def of_reconciler(config: Config) -> Config:
     )
 
 
-def makings(part: Config, spec: SubscriptionSpec | None = None) -> Makings:
+def makings(name: str, part: Config, spec: SubscriptionSpec | None = None) -> Makings:
     """Of an actor with this part of a configuration; of a subscription with how it signs in, which
     is found out once in each life.
     """
     signs_in = spec and spec.model_dump(mode="json", include={"id", "config_dir", "credential"})
     used: list[Any] = [code(), part.model_dump(mode="json"), signs_in]
     digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
-    return Makings(digest=digest, pool=pool_of(part))
+    return Makings(
+        digest=digest,
+        pool=pool_of(part),
+        log_level=part.pool.log_level,
+        log_stream=stream_of(part.pool.data_dir, name),
+    )
 
 
 @cache

@@ -100,7 +100,7 @@ class RayActors:
         """Bring up the router, or join it. ``ConfigError`` where it is another pool's."""
         part = of_router(self._configuration())
         make = factory.router_maker(part, RayActors(self._namespace, part))
-        await self._ensure(_Wanted(RouterShell, ROUTER, make, makings(part)))
+        await self._ensure(_Wanted(RouterShell, ROUTER, make, makings(ROUTER, part)))
 
     async def activate_reconciler(self) -> None:
         """Where organizations are configured; one of an earlier configuration ends otherwise."""
@@ -109,7 +109,8 @@ class RayActors:
             await self.deactivate_reconciler()
             return
         make = factory.reconciler_maker(part, RayActors(self._namespace))
-        await self._ensure(_Wanted(ReconcilerShell, RECONCILER, make, makings(part)))
+        wanted = _Wanted(ReconcilerShell, RECONCILER, make, makings(RECONCILER, part))
+        await self._ensure(wanted)
 
     async def deactivate(self, subscription_id: str) -> None:
         await self._end(_name_of(subscription_id))
@@ -131,7 +132,8 @@ class RayActors:
     def _subscription(self, spec: SubscriptionSpec) -> _Wanted:
         part = of_subscription(self._configuration())
         make = factory.subscription_maker(spec, part, RayActors(self._namespace))
-        return _Wanted(SubscriptionShell, _name_of(spec.id), make, makings(part, spec))
+        name = _name_of(spec.id)
+        return _Wanted(SubscriptionShell, name, make, makings(name, part, spec))
 
     def _proxy(self, name: str, absent: PoolError | None = None) -> ActorProxy:
         return self._proxies.setdefault(name, ActorProxy(name, self._namespace, absent))
@@ -207,7 +209,7 @@ class RayActors:
             max_task_retries=0,
             max_concurrency=MAX_CALLS_AT_ONCE,
             num_cpus=0,
-        ).remote(wanted.make, wanted.makings, self._configuration().pool.log_level)
+        ).remote(wanted.make, wanted.makings)
 
     async def _end(self, name: str) -> None:
         """Have an actor leave, if it answers, and kill it for good."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from actors.aiokit import end
 from actors.runtime.makings import Makings
-from actors.telemetry import logs
+from actors.telemetry import log_stream
 from pool.errors import PoolError
 
 LEAVE_SECONDS = 2.0
@@ -36,16 +36,14 @@ class Left:
 class ActorShell:
     """An actor around a plain object, which is made at the first call."""
 
-    def __init__(
-        self, make: Callable[[], Awaitable[Any]], makings: Makings, log_level: str
-    ) -> None:
+    def __init__(self, make: Callable[[], Awaitable[Any]], makings: Makings) -> None:
         self._make = make
         self._makings = makings
         self._object: Any = None
         self._making = asyncio.Lock()
         self._calls: set[asyncio.Task[Any]] = set()
         self._leaving = asyncio.Event()
-        logs.configure(log_level)
+        log_stream.begin(makings.log_level, makings.log_stream, echo=False)
 
     async def digest(self) -> str:
         """The digest of what it was made with."""

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, a constant event with its fields, on standard error.
+"""Log lines: one JSON object each, a constant event with its fields.
 
 A line bears the ids of what it is about without naming them: those of its process (an owner's
 subscription) and of its task (an execution, a request); fields given with the event go before.
@@ -13,6 +13,8 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -70,6 +72,7 @@ class JsonFormatter(logging.Formatter):
             "time": instant_text(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "logger": record.name,
+            "pid": record.process,
             "event": record.getMessage(),
         }
         if record.exc_info and record.exc_info[1] is not None:
@@ -77,10 +80,45 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure(level: str = "info") -> None:
-    """Send the logs of this process to standard error as JSON."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+Sink = Callable[[bytes], None]
+"""Where a line goes, its end included. It raises nothing: a log that fails stops nobody."""
+
+
+class _Lines(logging.Handler):
+    """Writes each event as a line to every sink."""
+
+    def __init__(self, sinks: tuple[Sink, ...]) -> None:
+        super().__init__()
+        self._sinks = sinks
+        self.setFormatter(JsonFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record).encode() + b"\n"
+        except Exception:  # noqa: BLE001 - told as of any handler
+            self.handleError(record)
+            return
+        for sink in self._sinks:
+            sink(line)
+
+
+def to_standard_error(line: bytes) -> None:
+    """Whatever that is by now."""
+    with suppress(ValueError, OSError):
+        sys.stderr.write(line.decode())
+
+
+def configure(level: str = "info", *sinks: Sink) -> None:
+    """Send the logs of this process somewhere: to standard error, unless sinks are named."""
+    handler = _Lines(sinks or (to_standard_error,))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
     for chatty in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def line_of(level: int, logger: str, event: str, **fields: Any) -> str:
+    """A single line, for a process that has no log yet."""
+    record = logging.LogRecord(logger, level, "", 0, event, None, None)
+    vars(record).update(fields)
+    return JsonFormatter().format(record)

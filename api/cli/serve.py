@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
+from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from api.cli.service import complain
+from actors.telemetry.logs import line_of
 from pool.config import Config, check, environment, load, parse
 from pool.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 DEFAULT_CONFIG = Path("pool.toml")
+UNUSABLE = "The configuration cannot be used"
 
 ConfigPath = Annotated[
     Path,
@@ -25,21 +32,20 @@ Port = Annotated[int | None, typer.Option(help="Listen on this port; 0 takes a f
 def serve(config: ConfigPath = DEFAULT_CONFIG, *, host: Host = None, port: Port = None) -> None:
     """Run the pool and serve it over HTTP.
 
-    Prints one line when it takes requests, and its log as JSON lines on standard error. SIGTERM or
-    Ctrl-C ends it in order: what runs may go on for `server.drain_seconds`, then it is interrupted
-    and settled; what waits is taken up by the next start. A second signal ends it at once. Check a
-    configuration first with `claude-pool doctor`.
+    Prints one line when it takes requests; subscriptions come up meanwhile. Standard error is JSON
+    lines and nothing else: the log of the service, and of the router and the subscriptions on this
+    machine; `claude-pool logs` follows it, too. SIGTERM or Ctrl-C ends the pool in order: what runs
+    may go on for `server.drain_seconds`, then it is interrupted and settled; what waits is taken up
+    by the next start. A second signal ends it at once. Beside a service of the same pool this one
+    joins it, on another port. Check a configuration first with `claude-pool doctor`.
     """
     try:
         settings = configured(config, host=host, port=port)
         check(settings, environment())
-        _run(settings)
     except ConfigError as error:
-        complain("The configuration cannot be used", str(error))
+        typer.echo(line_of(logging.ERROR, __name__, UNUSABLE, problem=str(error)), err=True)
         raise typer.Exit(1) from None
-    except asyncio.CancelledError:
-        complain("Stopped", "before it was ready, or while it was stopping")
-        raise typer.Exit(130) from None
+    _run(settings)
 
 
 def configured(path: Path, *, host: str | None, port: int | None) -> Config:
@@ -54,8 +60,22 @@ def configured(path: Path, *, host: str | None, port: int | None) -> Config:
 
 
 def _run(config: Config) -> None:
-    from actors.telemetry import logs  # noqa: PLC0415
+    from actors.telemetry import log_stream  # noqa: PLC0415
+    from actors.telemetry.log_relay import relayed  # noqa: PLC0415
     from api.server import serve as server  # noqa: PLC0415 - Ray takes seconds that --help need not wait for
 
-    logs.configure(config.pool.log_level)
-    asyncio.run(server.serve(config, typer.echo))
+    stream = log_stream.stream_of(config.pool.data_dir, f"serve-{config.server.port}")
+    standard_error = log_stream.begin(config.pool.log_level, stream, echo=True)
+    announce = partial(print, file=sys.stdout, flush=True)
+    try:
+        with redirect_stdout(sys.stderr), relayed(stream.parent, standard_error):  # Ray prints
+            asyncio.run(server.serve(config, announce))
+    except ConfigError as error:
+        log.error(UNUSABLE, extra={"problem": str(error)})  # noqa: TRY400 - it says all there is
+        raise typer.Exit(1) from None
+    except asyncio.CancelledError:
+        log.warning("Stopped before it was ready, or while it was stopping")
+        raise typer.Exit(130) from None
+    except Exception:
+        log.critical("The service has failed", exc_info=True)
+        raise typer.Exit(1) from None

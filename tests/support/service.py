@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 from ports import free_port
@@ -55,7 +56,8 @@ class Service:
 
     def __init__(self, config: Path, environment: Mapping[str, str] | None = None) -> None:
         self.config = config
-        self.log = config.with_name("service.log")
+        self.log = config.with_suffix(".log").with_stem(config.stem.replace("pool", "service"))
+        """What it writes to standard error."""
         self.environment = {
             **os.environ,
             **{f"SUB{n}_TOKEN": f"test-token-{n}" for n in range(1, 10)},
@@ -76,11 +78,22 @@ class Service:
         return httpx.Client(base_url=self.url, timeout=120, trust_env=False, verify=NO_TLS)
 
     def start(self) -> None:
-        """Start it and wait until it is ready."""
+        """Start it and wait until it is ready, with all its subscriptions."""
         with starting_ray():
             self._start()
 
     def _start(self) -> None:
+        self.begin()
+        assert self.process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()  # nobody will stop what was not there
+                raise RuntimeError(self.log.read_text(encoding="utf-8")[-4000:])
+            time.sleep(0.1)
+
+    def begin(self) -> None:
+        """Start it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -88,16 +101,10 @@ class Service:
                     *("serve", "--config", str(self.config)),
                 ],
                 env=self.environment,
-                stdout=log,
+                stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.kill()  # nobody will stop what was not there
-                raise RuntimeError(self.log.read_text(encoding="utf-8")[-4000:])
-            time.sleep(0.1)
 
     def kill(self) -> None:
         """kill -9, without warning."""
@@ -123,8 +130,13 @@ class Service:
     def _is_ready(self) -> bool:
         with suppress(httpx.HTTPError):
             answer = httpx.get(f"{self.url}/readyz", trust_env=False, verify=NO_TLS)
-            return answer.status_code == 200
+            declared = self.config.read_text(encoding="utf-8").count("[[subscriptions]]")
+            return answer.status_code == 200 and answer.json()["subscriptions"] >= declared
         return False
+
+    def events(self) -> list[dict[str, Any]]:
+        """What it has written to standard error, which is JSON lines and nothing else."""
+        return [json.loads(line) for line in self.log.read_bytes().splitlines()]
 
     @property
     def data_dir(self) -> Path:

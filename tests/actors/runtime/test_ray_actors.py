@@ -54,7 +54,7 @@ async def fake_ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
         monkeypatch.setattr(module, "ray", fake)
     for kind in ("router", "subscription", "reconciler"):
         monkeypatch.setattr(factory, f"{kind}_maker", maker(kind))
-    monkeypatch.setattr(shells.logs, "configure", lambda *_: None)
+    monkeypatch.setattr(shells.log_stream, "begin", lambda *_, **__: None)
     monkeypatch.setattr(ray_actors, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(ray_actors, "RETRY_SECONDS", 0.01)
     return fake
