@@ -205,9 +205,8 @@ class PoolClient:
                 execution_id=execution_id,
                 grant=grant,
             )
-            async for event in self._following.events(
-                execution.id, execution.subscription_id, None, raw=False
-            ):
+            owner = self._following.at(execution.subscription_id)
+            async for event in self._following.events(execution.id, owner, None, raw=False):
                 yield event
 
     async def events(
@@ -219,8 +218,8 @@ class PoolClient:
         Raises ``NotFound``, ``InvalidRequest`` for a cursor that is none, and ``ActorLost`` for an
         owner who stays away; one who comes back is asked for the rest.
         """
-        home = await self._router().locate(execution_id)
-        async for event in self._following.events(execution_id, home, after, raw=raw):
+        owner = await self._following.owner(execution_id)
+        async for event in self._following.events(execution_id, owner, after, raw=raw):
             yield event
 
     async def progress(
@@ -232,8 +231,8 @@ class PoolClient:
         raw: bool = False,
     ) -> ProgressPage:
         """One page of an execution's events; an empty one where none came while it was waited."""
-        owner = self._actors.subscription(await self._router().locate(execution_id))
-        return await owner.progress(execution_id, after, wait_seconds, raw=raw)
+        owner = await self._following.owner(execution_id)
+        return await owner().progress(execution_id, after, wait_seconds, raw=raw)
 
     async def ended(self, execution: Execution) -> Execution:
         """Wait until an execution that was started has ended."""

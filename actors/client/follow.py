@@ -10,15 +10,17 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from actors.interfaces.messages import LONGEST_POLL_SECONDS
 from actors.interfaces.protocols import Actors, SubscriptionActor
 from pool.errors import ActorLost, NotFound
 from pool.executions.execution import Execution
-from pool.executions.progress import Event, ProgressPage
+from pool.executions.progress import Ended, Event, ProgressPage
 
 Answer = TypeVar("Answer")
+Owner = Callable[[], SubscriptionActor]
+"""Finds whoever has an execution, each time that it is asked."""
 
 ARRIVES_SECONDS = 10.0
 """How long an execution may be on its way to the subscription that the directory names."""
@@ -37,11 +39,44 @@ async def _page(
     return await owner.progress(execution_id, after, LONGEST_POLL_SECONDS, raw=raw)
 
 
+class RemovedOwner:
+    """Stands for a subscription that was removed, and answers for one of its executions."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+
+    async def result(self, _: str, __: float = 0) -> Execution:
+        return self._execution
+
+    async def cancel(self, _: str) -> Execution:
+        return self._execution
+
+    async def progress(
+        self, _: str, after: str | None, __: float, *, raw: bool = False
+    ) -> ProgressPage:
+        """Its end, which holds everything; the rest went with its subscription."""
+        del after, raw
+        cursor = f"{max(0, len(self._execution.attempts) - 1)}-end"
+        end = Event(cursor=cursor, progress=Ended(execution=self._execution))
+        return ProgressPage(events=(end,), cursor=cursor, is_end=True)
+
+
 class ExecutionFollower:
     """Asks the owner of an execution, whoever that is by then."""
 
     def __init__(self, actors: Actors) -> None:
         self._actors = actors
+
+    def at(self, subscription_id: str) -> Owner:
+        return partial(self._actors.subscription, subscription_id)
+
+    async def owner(self, execution_id: str) -> Owner:
+        """Who has an execution by now, or answers for it."""
+        found = await self._actors.router().locate(execution_id)
+        if isinstance(found, Execution):
+            removed = cast(SubscriptionActor, RemovedOwner(found))
+            return lambda: removed
+        return self.at(found)
 
     async def ended(self, execution: Execution) -> Execution:
         """The execution once it has ended."""
@@ -49,7 +84,7 @@ class ExecutionFollower:
         while not execution.status.is_final:
             execution = await self._asked(
                 execution_id,
-                execution.subscription_id,
+                self.at(execution.subscription_id),
                 lambda owner: owner.result(execution_id, LONGEST_POLL_SECONDS),
             )
         return execution
@@ -57,35 +92,37 @@ class ExecutionFollower:
     async def result(self, execution_id: str, wait_seconds: float) -> Execution:
         """The execution once it has ended, or so much time has passed."""
         deadline = time.monotonic() + wait_seconds
-        home = await self._actors.router().locate(execution_id)
+        owner = await self.owner(execution_id)
         while True:
             left = min(max(0.0, deadline - time.monotonic()), LONGEST_POLL_SECONDS)
             waiting = partial(_result, execution_id, left)
-            execution = await self._asked(execution_id, home, waiting)
+            execution = await self._asked(execution_id, owner, waiting)
             if execution.status.is_final or time.monotonic() >= deadline:
                 return execution
-            home = execution.subscription_id
+            owner = self.at(execution.subscription_id)
 
     async def cancel(self, execution_id: str) -> Execution:
         """Stop it, and wait for its end."""
-        home = await self._actors.router().locate(execution_id)
+        owner = await self.owner(execution_id)
         while True:
             execution = await self._asked(
-                execution_id, home, lambda owner: owner.cancel(execution_id)
+                execution_id, owner, lambda owner: owner.cancel(execution_id)
             )
             if execution.status.is_final:
                 return execution
-            home = execution.subscription_id
+            owner = self.at(execution.subscription_id)
 
     async def events(
-        self, execution_id: str, home: str, after: str | None, *, raw: bool
+        self, execution_id: str, owner: Owner, after: str | None, *, raw: bool
     ) -> AsyncGenerator[Event, None]:
         """Its events after a cursor; one call a page, never one an event."""
         lost_at: float | None = None
         while True:
             try:
+                if lost_at is not None:
+                    owner = await self.owner(execution_id)
                 reading = partial(_page, execution_id, after, raw)
-                page = await self._asked(execution_id, home, reading)
+                page = await self._asked(execution_id, owner, reading)
             except ActorLost:
                 lost_at = lost_at or time.monotonic()
                 if time.monotonic() - lost_at > LOST_SECONDS:
@@ -96,21 +133,23 @@ class ExecutionFollower:
                 yield event
             if page.is_end:
                 return
-            home, after, lost_at = page.moved_to or home, page.cursor, None
+            if page.moved_to is not None:
+                owner = self.at(page.moved_to)
+            after, lost_at = page.cursor, None
 
     async def _asked(
         self,
         execution_id: str,
-        home: str,
+        owner: Owner,
         question: Callable[[SubscriptionActor], Awaitable[Answer]],
     ) -> Answer:
         """The owner's answer, or that of whoever has it by now."""
         patience = time.monotonic() + ARRIVES_SECONDS
         while True:
             try:
-                return await question(self._actors.subscription(home))
+                return await question(owner())
             except NotFound:
                 if time.monotonic() > patience:
                     raise
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
-                home = await self._actors.router().locate(execution_id)
+                owner = await self.owner(execution_id)

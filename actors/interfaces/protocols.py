@@ -140,8 +140,8 @@ class RouterActor(Protocol):
         """
         ...
 
-    async def locate(self, execution_id: str) -> str:
-        """The subscription that has an execution."""
+    async def locate(self, execution_id: str) -> str | Execution:
+        """The subscription that has an execution; where that was removed, the execution itself."""
         ...
 
     async def session_home(self, session_id: str) -> SessionHome | None:

@@ -26,6 +26,7 @@ from actors.interfaces.messages import (
     Started,
 )
 from actors.interfaces.protocols import SubscriptionActors
+from actors.router.archive import Archive
 from actors.router.claims import Claims, TakenMeanwhile
 from actors.router.keys import KeyRegistry
 from actors.router.placement import (
@@ -48,6 +49,7 @@ from pool.errors import (
     InvalidRequest,
     NotFound,
     PoolError,
+    SessionGone,
     StoreError,
     UnknownModel,
 )
@@ -83,10 +85,12 @@ class Dispatcher:
         actors: SubscriptionActors,
         reports: ReportCache,
         keys: KeyRegistry,
+        archive: Archive,
         settings: DispatchSettings,
         clock: Callable[[], datetime],
     ) -> None:
         self._claims = Claims(directory)
+        self._archive = archive
         self._actors = actors
         self._reports = reports
         self._keys = keys
@@ -121,6 +125,9 @@ class Dispatcher:
         """
         async with self._alone("key", dispatch.scoped_key or dispatch.execution_id):
             claim = await self._claims.known(dispatch, digest)
+            if claim is not None and (ended := await self._archived(claim)) is not None:
+                return ended
+            self._check_wanted(dispatch.request)
             id_ = dispatch.execution_id if claim is None else claim.execution_id
             session_id = session_id_of(dispatch.request, id_)
             async with self._alone("execution", id_), self._alone("session", session_id):
@@ -136,6 +143,7 @@ class Dispatcher:
                         session_id=session_id,
                     ),
                 )
+                self._check_home(order)
                 await self._hear(order)
                 return await self._admitted(order, claim)
 
@@ -208,10 +216,12 @@ class Dispatcher:
         Raises what ``dispatch`` would raise.
         """
         request = await self._checked(request)
+        self._check_wanted(request)
         home = await self._claims.home(request)
         now = self._clock()
         dispatch = Dispatch(execution_id="", request=request, created_at=now)
         order = Placement(dispatch, request.session_id or "", home)
+        self._check_home(order)
         await self._hear(order)
         ranking = self._rank(order, {})
         refused = {each.report.id: each.refusal for each in ranking.candidates if each.refusal}
@@ -222,9 +232,6 @@ class Dispatcher:
 
     async def _checked(self, request: ExecutionRequest) -> ExecutionRequest:
         """The request with its model by the name that it has here."""
-        wanted = request.subscription_id
-        if wanted is not None and wanted not in self._reports.followed:
-            raise NotFound("subscription", wanted)
         for model in request.agent.models:
             if (name := await self._known(model)) != model:
                 problem = f"no model {model!r} is known here by this name: write {name!r}"
@@ -242,6 +249,18 @@ class Dispatcher:
         if name is None:
             raise UnknownModel(model, self._catalogue.nearest(model))
         return name
+
+    def _check_wanted(self, request: ExecutionRequest) -> None:
+        wanted = request.subscription_id
+        if wanted is not None and wanted not in self._reports.followed:
+            raise NotFound("subscription", wanted)
+
+    def _check_home(self, order: Placement) -> None:
+        """Raise ``SessionGone`` where a session lived on a subscription that was removed."""
+        home = order.home and order.home.subscription_id
+        if home is not None and home not in self._reports.followed:
+            problem = f"the subscription {home!r} that it lives on was removed"
+            raise SessionGone(order.dispatch.execution_id, problem)
 
     def _runs_as(self, request: ExecutionRequest) -> frozenset[str]:
         """What its model stands for, where that is an alias."""
@@ -278,7 +297,7 @@ class Dispatcher:
         surprises = 0
         while True:
             ranking = self._rank(order, refusals)
-            asked = claim.subscription_id if claim is not None and surprises == 0 else None
+            asked = self._asked_before(claim) if surprises == 0 else None
             target = target_of(order, ranking, asked, refusals)
             may_wait = surprises >= MOST_SURPRISES or not ranking.has_free_slot(target)
             if may_wait and not order.may_wait:
@@ -303,6 +322,21 @@ class Dispatcher:
                     refusals[target] = refusal
                 case never:
                     assert_never(never)
+
+    def _asked_before(self, claim: Claim | None) -> str | None:
+        """Who was asked for an execution before, and is there still."""
+        asked = None if claim is None else claim.subscription_id
+        return asked if asked in self._reports.followed else None
+
+    async def _archived(self, claim: Claim) -> Execution | None:
+        """An execution of a subscription that was removed; None where it never began there."""
+        asked = claim.subscription_id
+        if asked is None or asked in self._reports.followed:
+            return None
+        try:
+            return await self._archive.execution(asked, claim.execution_id)
+        except NotFound:
+            return None
 
     async def _known_elsewhere(self, order: Placement, claim: Claim | None) -> Execution | None:
         """An execution that was brought where its session lived then, and lives no more."""

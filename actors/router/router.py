@@ -18,6 +18,7 @@ from actors.aiokit import Tasks, every, forwarded
 from actors.alerts.monitor import AlertMonitor
 from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
+from actors.router.archive import Archive, OpenLedger
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import KeyRegistry
 from actors.router.report_cache import ReportCache
@@ -68,9 +69,11 @@ class Router:
         actors: SubscriptionActors,
         settings: RouterSettings,
         clock: Callable[[], datetime],
+        open_ledger: OpenLedger,
         tracing: Tracing = OFF,
     ) -> None:
         self._directory = directory
+        self._archive = Archive(open_ledger)
         self._actors = actors
         self._settings = settings
         self._clock = clock
@@ -87,7 +90,9 @@ class Router:
             directory, actors, settings.keys, settings.dispatch.default_model, clock
         )
         self._dispatcher = Dispatcher(
-            directory, actors, self._reports, self._keys, settings.dispatch, clock
+            *(directory, actors, self._reports, self._keys, self._archive),
+            settings=settings.dispatch,
+            clock=clock,
         )
         self._sessions = Sessions(directory, actors, self._reports, clock, self._session_moved)
 
@@ -98,10 +103,13 @@ class Router:
         actors: SubscriptionActors,
         settings: RouterSettings,
         clock: Callable[[], datetime],
+        open_ledger: OpenLedger,
         tracing: Tracing = OFF,
     ) -> Router:
-        """Read the registry, and see to it that everybody in it runs."""
-        self = cls(directory, actors, settings, clock, tracing)
+        """Read the registry, and see to it that everybody in it runs. ``open_ledger`` takes over
+        that of a subscription which was removed.
+        """
+        self = cls(directory, actors, settings, clock, open_ledger, tracing)
         for registration in await directory.registrations():
             self._adopt(registration)
         await self._keys.recover()
@@ -138,11 +146,13 @@ class Router:
 
     route = forwarded(attrgetter("_dispatcher"), Dispatcher.route)
 
-    async def locate(self, execution_id: str) -> str:
+    async def locate(self, execution_id: str) -> str | Execution:
         claim = await self._directory.locate(execution_id)
         if claim is None or claim.subscription_id is None:
             raise NotFound("execution", execution_id)
-        self._reports.want(claim.subscription_id)
+        if claim.subscription_id not in self._registrations:
+            return await self._archive.execution(claim.subscription_id, execution_id)
+        await self._reports.await_one({claim.subscription_id})  # it comes up first, if it has not
         return claim.subscription_id
 
     # -- sessions and keys -----------------------------------------------------------------------

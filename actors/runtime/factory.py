@@ -53,6 +53,8 @@ log = logging.getLogger(__name__)
 
 LEAST_AT_ONCE = 2
 """Activations, on a machine of one core: one may wait for a disk while the other computes."""
+ARCHIVE_SECONDS = 2.0
+"""For the ledger of a removed subscription, whose actor may still let go of it."""
 LOST = "ledgers-lost"
 """A file beside a ledger, as many bytes long as activations had to leave it."""
 
@@ -112,9 +114,13 @@ async def _make_router(config: Config, actors: SubscriptionActors) -> RouterActo
         keys=config.api_keys,
         activations_at_once=max(LEAST_AT_ONCE, os.cpu_count() or 1),
     )
-    directory = await stores_of(config).open_directory()
-    tracing = tracing_to(config.tracing.endpoint, "router")
-    return await Router.activate(directory, actors, settings, now_in_utc, tracing)
+    stores = stores_of(config)
+    directory = await stores.open_directory()
+    return await Router.activate(
+        *(directory, actors, settings, now_in_utc),
+        open_ledger=partial(stores.open_ledger, patience=ARCHIVE_SECONDS),
+        tracing=tracing_to(config.tracing.endpoint, "router"),
+    )
 
 
 async def _make_reconciler(config: Config, actors: Actors) -> ReconcilerActor:

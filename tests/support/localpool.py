@@ -352,6 +352,7 @@ async def local_pool_at(
             backups_dir=folder / "backups",
         ),
         clock,
+        stores.open_ledger,
     )
     actors.the_router = router
     await router.declare(specs)

@@ -156,6 +156,23 @@ def test_the_namespace_of_a_pool_is_refused_to_another_one(
     assert [each["level"] for each in other.events()][-1] == "error"
 
 
+def test_what_a_removed_subscription_did_is_read_from_its_store(service: Service) -> None:
+    more = {"id": "extra", "credential": {"oauth_token_env": "SUB5_TOKEN"}}
+    body = {"prompt": "q", "subscription_id": "extra"}
+    with service.client() as http:
+        assert http.post("/v1/subscriptions", json=more).status_code == 201
+        made = http.post("/v1/executions", json=body).json()
+        assert http.delete("/v1/subscriptions/extra").status_code == 204
+        began = time.monotonic()
+        found = http.get(f"/v1/executions/{made['id']}", params={"wait_seconds": 30})
+        turn = {"prompt": "q", "session_id": made["session_id"]}
+        gone = http.post("/v1/executions", json=turn)
+
+    assert (found.status_code, found.json()["result"]) == (200, "answer")
+    assert (gone.status_code, "was removed" in gone.json()["detail"]) == (404, True)
+    assert time.monotonic() - began < WITHIN_SECONDS
+
+
 @pytest.fixture
 def connected(folder: Path, service: Service) -> Callable[..., tuple[float, str]]:
     """How long ``connect`` took in a program beside the service, and what came of it."""

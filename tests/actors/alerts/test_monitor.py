@@ -298,6 +298,7 @@ async def with_webhooks(pool: LocalPool, *webhooks: Webhook) -> LocalPool:
             webhooks=webhooks,
         ),
         pool.clock,
+        pool.stores.open_ledger,
     )
     pool.actors.the_router = pool.router
     await pool.router.subscriptions()

@@ -13,6 +13,7 @@ import pytest
 from localpool import NOON, SONNET, FakeRunner, LocalPool, spec
 
 from actors.interfaces.messages import Dispatch, NotAdmitted, Started
+from actors.router.archive import Archive
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import KeyRegistry
 from actors.router.router import Router
@@ -197,7 +198,10 @@ def another_router(pool: LocalPool, directory: Any, keys: KeyRegistry | None = N
     """As a second router would dispatch, over the same directory."""
     settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
     keys = keys or pool.router._keys
-    return Dispatcher(directory, pool.actors, pool.router._reports, keys, settings, pool.clock)
+    archive = Archive(pool.stores.open_ledger)
+    return Dispatcher(
+        *(directory, pool.actors, pool.router._reports, keys, archive, settings, pool.clock)
+    )
 
 
 def dispatch(

@@ -407,7 +407,7 @@ async def new_router(pool: LocalPool, clock: ManualClock) -> None:
     await old.close()
     directory = await pool.stores.open_directory()
     pool.router = pool.actors.the_router = await Router.activate(
-        directory, pool.actors, old._settings, clock
+        directory, pool.actors, old._settings, clock, pool.stores.open_ledger
     )
     await pool.router.subscriptions()
 

@@ -9,6 +9,7 @@ import pytest
 from localpool import FakeRunner, LocalPool, completed, spec, usage_of
 from seats import ask, failed, later, limit, runs_at, stop_for, until
 
+from actors.aiokit import end
 from actors.interfaces.messages import NotAdmitted
 from actors.subscription.subscription import Subscription
 from pool.alerts.alerts import AlertKind
@@ -380,7 +381,9 @@ async def test_a_session_whose_home_was_never_heard_of_is_refused_and_stays(
 ) -> None:
     monkeypatch.setattr("actors.router.report_cache.FIRST_REPORT_SECONDS", 0.05)
     first = await runs_at(two, "sub1")
-    await two.router._reports.unfollow("sub1")
+    reports = two.router._reports
+    await end([reports._tasks["sub1"]])
+    del reports._reports["sub1"]
 
     with pytest.raises((Unavailable, Exhausted)):
         await turn(two, first.session_id, "two")
