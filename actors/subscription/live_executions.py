@@ -334,7 +334,9 @@ class LiveExecutions:
             live.row = here.model_copy(update={"cancel_requested_at": live.row.cancel_requested_at})
             launch = await self._at_its_place(live.row.intent)
             environment = self._environment(live.row.intent)
-            is_wanted = await self._is_wanted(live)
+            run = None
+            if await self._is_wanted(live):
+                run = await self._context.deps.runner.start(launch, environment)
         except StoreError as error:
             self._context.trouble(error)
             await self._settle(live, Failed(kind=FailureKind.NOT_STARTED, message=str(error)))
@@ -343,8 +345,8 @@ class LiveExecutions:
         except InvalidRequest as error:
             await self._settle(live, Failed(kind=FailureKind.INVALID_REQUEST, message=str(error)))
         else:
-            if is_wanted:
-                await self._follow(live, await self._context.deps.runner.start(launch, environment))
+            if run is not None:
+                await self._follow(live, run)
             else:
                 live.becomes(started_at=None)
                 await self._settle(live, _CANCELLED)

@@ -57,7 +57,9 @@ class Runner(Protocol):
         ...
 
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> Run:
-        """Start the CLI. A start that fails is a run whose outcome is ``Failed(NOT_STARTED)``."""
+        """Start the CLI. A start that fails is a run whose outcome is ``Failed(NOT_STARTED)``; one
+        whose directories are not any more what was resolved raises ``InvalidRequest``.
+        """
         ...
 
     async def rescan(

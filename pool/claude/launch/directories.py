@@ -1,11 +1,19 @@
 """The directories of a run, looked at on the machine where it is to run.
 
 A directory was granted by its name. Links may lead elsewhere, so the place that a name really leads
-to has to be granted too, and to lie below a root of the configuration. Blocking.
+to has to be granted too, and to lie below a root of the configuration.
+
+That place may be moved away and a link put there instead, at any time. So it is opened as the run
+starts, one step after the other and no link followed, and entered by its descriptor. And the CLI
+goes by names for as long as it runs (tried on 2.1.330: where its working directory is a link now,
+what that leads to is within its bounds). So nobody may be able to move the place but the pool's own
+user and root, who need no detour. Blocking.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +49,7 @@ def resolved(agent: AgentSettings, grant: Grant, roots: Iterable[Path]) -> Agent
         is_inside = any(real.is_relative_to(root) for root in real_roots)
         if not is_inside or not real_grant.covers_directory(real):
             raise InvalidRequest(field, "leads to a place that is not granted, or below no root")
+        os.close(_opened(field, real))
         return real
 
     working = agent.working_directory
@@ -52,3 +61,60 @@ def resolved(agent: AgentSettings, grant: Grant, roots: Iterable[Path]) -> Agent
             ),
         }
     )
+
+
+def entered(agent: AgentSettings) -> int | None:
+    """A descriptor of the working directory, where one was resolved; whoever asks closes it.
+
+    Raises ``InvalidRequest``, naming the field, where one of the directories is not any more what
+    was resolved.
+    """
+    for path in agent.add_directories:
+        os.close(_opened("agent.add_directories", path))
+    working = agent.working_directory
+    return None if working is None else _opened("agent.working_directory", working)
+
+
+_STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+def _opened(field: str, directory: Path) -> int:
+    """A descriptor of a directory, by a path that holds no link, and that others cannot change."""
+    fd = os.open("/", _STEP)
+    try:
+        for at, name in enumerate(directory.parts[1:], 1):
+            inner = os.open(name, _STEP, dir_fd=fd)
+            outer, fd = fd, inner
+            try:
+                _check_unmovable(field, outer, inner, Path(*directory.parts[:at]))
+            finally:
+                os.close(outer)
+    except OSError:
+        os.close(fd)
+        problem = "was moved, or replaced by a link, as it was looked at"
+        raise InvalidRequest(field, problem) from None
+    except InvalidRequest:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _check_unmovable(field: str, outer: int, inner: int, where: Path) -> None:
+    if is_movable(os.fstat(outer), os.fstat(inner), os.geteuid(), os.getegid()):
+        problem = (
+            f"could be moved away by others, who may write in {where}: have that belong to the "
+            f"pool's user or root, and be written by nobody else, or name {where} itself"
+        )
+        raise InvalidRequest(field, problem)
+
+
+def is_movable(outer: os.stat_result, inner: os.stat_result, user: int, group: int) -> bool:
+    """Whether somebody but this user and root can put something else in the place of ``inner``.
+    The user's own group, which on many systems has no other member, is trusted.
+    """
+    own = {0, user}
+    if outer.st_uid not in own:
+        return True
+    others = stat.S_IWOTH if outer.st_gid in {0, group} else stat.S_IWOTH | stat.S_IWGRP
+    is_sticky = bool(outer.st_mode & stat.S_ISVTX) and inner.st_uid in own
+    return bool(outer.st_mode & others) and not is_sticky

@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from pool.claude.binary.auth import AuthStatus, auth_status
 from pool.claude.binary.login import login_expires_at
 from pool.claude.binary.models import offered_models
 from pool.claude.launch.command import argv, files, input_lines, prompt_uuid
-from pool.claude.launch.directories import make_private
+from pool.claude.launch.directories import entered, make_private
 from pool.claude.launch.image_store import occupy
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.ending import Ending
@@ -38,10 +38,12 @@ from pool.claude.transcripts.copy import (
     remove_session,
 )
 from pool.claude.transcripts.files import why_not_writable
-from pool.errors import ConfigError
+from pool.errors import ConfigError, InvalidRequest
 from pool.usage.records import Usage
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_PLACE_FD = 4
+"""The working directory, open: its name may lead elsewhere by now."""
 _DEFAULTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
 
 
@@ -197,7 +199,9 @@ class ProcessRunner:
         command: tuple[str, ...],
         environment: dict[str, str],
     ) -> str | None:
-        """Start the supervisor and see it leave. The reason, where nothing was started."""
+        """Start the supervisor and see it leave. The reason, where nothing was started; raises
+        ``InvalidRequest`` where a directory is not any more what was resolved.
+        """
         try:
             self._work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = directory.create()
@@ -211,11 +215,11 @@ class ProcessRunner:
                 directory.write(name, content)
             if launch.images:
                 occupy(directory.path, self._workplace(launch, directory), launch.session_id)
-            prompt = _unnamed_file(input_lines(launch))
-            try:
-                self._supervise(directory, launch, command, environment, prompt, lock)
-            finally:
-                os.close(prompt)
+            with self._opened(launch, directory) as (prompt, place):
+                self._supervise(directory, launch, command, environment, prompt, lock, place)
+        except InvalidRequest:
+            directory.remove()
+            raise
         except OSError as error:
             return error.strerror or "the system refused"
         except ValueError:
@@ -223,6 +227,18 @@ class ProcessRunner:
         finally:
             os.close(lock)
         return None
+
+    @contextmanager
+    def _opened(self, launch: Launch, directory: RunDirectory) -> Iterator[tuple[int, int]]:
+        """Descriptors of what the CLI reads, and of where it works."""
+        with ExitStack() as opened:
+            place = entered(launch.agent)
+            if place is None:
+                place = os.open(self._workplace(launch, directory), os.O_PATH | os.O_DIRECTORY)
+            opened.callback(os.close, place)
+            prompt = _unnamed_file(input_lines(launch))
+            opened.callback(os.close, prompt)
+            yield prompt, place
 
     def _workplace(self, launch: Launch, directory: RunDirectory) -> Path:
         """Where the CLI works: as it was told; with tools in a directory of the run's own, which
@@ -240,11 +256,12 @@ class ProcessRunner:
         environment: dict[str, str],
         prompt: int,
         lock: int,
+        place: int,
     ) -> None:
         bounds = (launch.timeout_seconds, self._max_output_bytes, self._grace_seconds)
         supervised = (
             *(sys.executable, "-I", "-S", str(_SUPERVISOR)),
-            *(str(directory.path), str(self._workplace(launch, directory)), *map(str, bounds)),
+            *(str(directory.path), f"/dev/fd/{_PLACE_FD}", *map(str, bounds)),
             *command,
         )
         errors = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -257,6 +274,7 @@ class ProcessRunner:
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 2, str(directory.path / "stderr"), errors, 0o600),
                 (os.POSIX_SPAWN_DUP2, lock, LOCK_FD),
+                (os.POSIX_SPAWN_DUP2, place, _PLACE_FD),
             ),
             setsid=True,
             setsigmask=(),

@@ -379,12 +379,12 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    os.chdir(work_dir)  # it may be named by a descriptor
     close_the_rest()
     os.umask(0o077)
     if stop_requested(run_dir):
         write_durably(f"{run_dir}/ended", {"started": 0, "ended_by": "request"})
         return
-    os.chdir(work_dir)
     cli = Cli(run_dir, command, int(bound))
     reason = supervise(cli, float(deadline), int(bound), float(grace))
     status, usage = cli.clean_up()

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from pool.claude.launch.directories import make_private, resolved
+from pool.claude.launch.directories import entered, is_movable, make_private, resolved
 from pool.errors import InvalidRequest
 from pool.executions.permissions import AgentSettings, Grant
 
@@ -86,3 +87,94 @@ def test_a_root_that_is_a_link_itself_is_followed(root: Path) -> None:
 def test_a_directory_that_is_not_there_is_named(root: Path) -> None:
     with pytest.raises(InvalidRequest, match="is no directory"):
         resolved(AgentSettings(working_directory=root / "gone"), granted(root), (root,))
+
+
+# -- between a look and the start ----------------------------------------------------------------
+
+
+def swapped(directory: Path, for_: Path) -> Path:
+    """Put a link in the place of a directory; where that is now."""
+    away = directory.with_name(f"{directory.name}-away")
+    directory.rename(away)
+    directory.symlink_to(for_)
+    return away
+
+
+@pytest.fixture
+def agent(root: Path) -> AgentSettings:
+    (root / "team" / "inner").mkdir()
+    asked = AgentSettings(working_directory=root / "team" / "inner", add_directories=(root,))
+    return resolved(asked, granted(root), (root,))
+
+
+def test_a_directory_is_entered_as_the_one_that_was_looked_at(
+    root: Path, agent: AgentSettings
+) -> None:
+    place = entered(agent)
+    assert place is not None
+    away = swapped(root / "team", root.parent / "elsewhere")
+
+    try:
+        assert os.path.samestat(os.fstat(place), (away / "inner").stat())
+    finally:
+        os.close(place)
+
+
+@pytest.mark.parametrize("at", ["team", "team/inner"])
+def test_a_link_that_was_put_in_its_place_is_not_followed(
+    root: Path, agent: AgentSettings, at: str
+) -> None:
+    (root.parent / "elsewhere" / "inner").mkdir()
+    swapped(root / at, root.parent / "elsewhere")
+
+    with pytest.raises(InvalidRequest, match=r"agent\.working_directory: was moved, or replaced"):
+        entered(agent)
+
+
+def test_nor_one_in_the_place_of_an_added_directory(root: Path, agent: AgentSettings) -> None:
+    swapped(root, root.parent / "elsewhere")
+
+    with pytest.raises(InvalidRequest, match=r"agent\.add_directories: was moved, or replaced"):
+        entered(agent)
+
+
+def test_a_run_without_directories_enters_none() -> None:
+    assert entered(AgentSettings()) is None
+
+
+POOL, GROUP, OTHER = 1000, 1001, 1002
+
+
+def owned(mode: int, user: int = POOL, group: int = GROUP) -> os.stat_result:
+    return os.stat_result((mode, 0, 0, 0, user, group, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "expected"),
+    [
+        (owned(0o755), owned(0o755, OTHER), False),
+        (owned(0o755, user=0, group=0), owned(0o777, OTHER), False),
+        (owned(0o775), owned(0o755), False),  # the group of the pool's user
+        (owned(0o775, group=OTHER), owned(0o755), True),
+        (owned(0o757), owned(0o755), True),
+        (owned(0o755, OTHER), owned(0o755), True),
+        (owned(0o1777, user=0, group=0), owned(0o755), False),  # as /tmp
+        (owned(0o1777, user=0, group=0), owned(0o755, OTHER), True),
+    ],
+)
+def test_who_may_put_something_else_in_the_place_of_a_directory(
+    outer: os.stat_result, inner: os.stat_result, expected: bool
+) -> None:
+    assert is_movable(outer, inner, POOL, GROUP) is expected
+
+
+def test_what_others_could_move_away_is_refused_and_what_it_lies_in_is_named(root: Path) -> None:
+    (root / "team" / "inner").mkdir()
+    (root / "team").chmod(0o777)
+    asked = AgentSettings(working_directory=root / "team" / "inner")
+
+    with pytest.raises(InvalidRequest, match=f"who may write in {root / 'team'}: have"):
+        resolved(asked, granted(root), (root,))
+
+    outermost = AgentSettings(working_directory=root / "team")
+    assert resolved(outermost, granted(root), (root,)) == outermost

@@ -524,8 +524,8 @@ async def test_a_stop_before_the_start_starts_nothing(cli: Any, runner: Any) -> 
     run = runs.find(a_launch())
     await run.stop()
     try:
-        nothing = os.open(os.devnull, 0)
-        runs._supervise(run.directory, a_launch(), ("claude",), ENVIRONMENT, nothing, lock)
+        nothing, place = os.open(os.devnull, 0), os.open(runs._work_dir, os.O_PATH)
+        runs._supervise(run.directory, a_launch(), ("claude",), ENVIRONMENT, nothing, lock, place)
     finally:
         os.close(lock)
 
