@@ -226,7 +226,6 @@ class LiveExecutions:
         if row.status is ExecutionStatus.RUNNING:
             run = await asyncio.to_thread(deps.runner.find, await self.launch(row.intent))
         if run is not None:
-            live.is_followed = True  # perhaps; whoever watched it then comes back with a cursor
             self._context.spawn(self._follow(live, run), live.id)
         elif row.status is ExecutionStatus.RUNNING and row.place != deps.runner.place:
             self._context.spawn(self._settle(live, _LOST), live.id)

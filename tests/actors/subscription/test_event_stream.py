@@ -225,23 +225,6 @@ async def test_the_next_activation_goes_on_at_the_cursor(pool: LocalPool) -> Non
     assert text_of([*before.events, *rest]) == "before after"
 
 
-async def test_what_the_next_activation_settles_can_still_be_read_from_the_cursor(
-    pool: LocalPool,
-) -> None:
-    run = await begun(pool, stream=False)
-    run.says("before ")
-    before = await page_of(pool, run)
-
-    await pool.restart("sub1")
-    run.says("after")
-    run.end(completed("before after"))
-    while not (run.kept or run.discarded):
-        await asyncio.sleep(0.01)
-    rest = await all_of(pool.client.events(run.run_id, after=before.events[-1].cursor))
-
-    assert text_of([*before.events, *rest]) == "before after"
-
-
 async def test_a_stream_goes_on_while_its_owner_is_away(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
