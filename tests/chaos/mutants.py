@@ -146,7 +146,7 @@ MUTANTS = (
     Mutant(
         name="the news of an end settles its reservation",
         file="actors/router/reservations.py",
-        guard="            self._news_of(event.execution_id).set()\n",
+        guard="            self._news[event.execution_id].set()\n",
         without="            pass\n",
         tests=("tests/actors/router/test_keys.py", "-k", "charged_its_cost"),
     ),
@@ -329,8 +329,8 @@ MUTANTS = (
     Mutant(
         name="a login is checked before it is used",
         file="actors/subscription/login_check.py",
-        guard="        if await _is_signed_out(context):\n",
-        without="        if False:\n",
+        guard="    if await _is_signed_out(context):\n",
+        without="    if False:\n",
         tests=("tests/actors/subscription/test_queue.py", "-k", "signed_in"),
     ),
 )

@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from localpool import FakeRun, FakeRunner, LonelyPeers, ManualClock, completed, spec, usage_of
 
+from actors.aiokit import end
 from actors.interfaces.messages import NotAdmitted, Started
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
@@ -201,10 +202,8 @@ class Machine(RuleBasedStateMachine):
     async def _die(self) -> None:
         """Everything in memory is gone; the store is left as kill -9 leaves it."""
         self.figures["faults"] += 1
-        tasks = (*self.subscription._context._tasks, *self.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.subscription._context._tasks.close()
+        await end(self.tasks)
         self.tasks.clear()
         commits: Any = self.ledger._commits
         if not self.ledger.is_lost:
