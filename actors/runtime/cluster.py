@@ -12,16 +12,18 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
 from ray._private.services import canonicalize_bootstrap_address, find_node_ids
 from ray._raylet import GcsClient  # type: ignore[attr-defined] # compiled
 from ray.exceptions import AuthenticationError
 
+from actors.runtime.ray_privacy import ensure_token, inherited_alone
 from pool.errors import ConfigError
 
 ANSWER_SECONDS = 2.0
@@ -37,9 +39,13 @@ _TOKENS = (
 
 
 def start(namespace: str, directory: Path, **options: Any) -> str:
-    """Start a Ray that keeps its files in a directory; its address."""
+    """Start a Ray that keeps its files in a directory, listens on loopback alone, and hands nothing
+    of this process to its own; its address.
+    """
+    ensure_token(os.environ, Path.home())
     try:
-        _init("local", namespace, _temp_dir=str(directory), include_dashboard=False, **options)
+        with _on_loopback(), inherited_alone():
+            _init("local", namespace, _temp_dir=str(directory), include_dashboard=False, **options)
     except Exception as error:
         raise ConfigError("ray", f"it cannot be started in {directory}: {error}") from error
     return str(ray.get_runtime_context().gcs_address)
@@ -52,11 +58,12 @@ def join(address: str, namespace: str, **options: Any) -> str:
     node on this machine.
     """
     try:
-        found = canonicalize_bootstrap_address(address, None)
-        if found is not None and "://" not in found:
-            _check_answers(found)
-            _check_token(found)
-        _init(found or address, namespace, **options)
+        with _on_loopback() if _is_on_loopback(address) else nullcontext():
+            found = canonicalize_bootstrap_address(address, None)
+            if found is not None and "://" not in found:
+                _check_answers(found)
+                _check_token(found)
+            _init(found or address, namespace, **options)
     except ConfigError:
         raise
     except AuthenticationError as error:
@@ -86,6 +93,34 @@ def _sigterm_kept() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread() and kept is not None:
             signal.signal(signal.SIGTERM, kept)
+
+
+def is_own() -> bool:
+    """Whether the Ray of this process is on this machine alone, as a pool's own is."""
+    return _is_loopback(str(ray.get_runtime_context().gcs_address))
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have Ray take loopback for the address of this machine: it listens there alone, and finds
+    what does.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _is_on_loopback(address: str) -> bool:
+    """Whether a Ray answers there and not at the address of this machine, which Ray would take."""
+    here = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return _is_loopback(address) and not answers(f"{here}:{address.rpartition(':')[2]}")
+
+
+def _is_loopback(address: str) -> bool:
+    return address.rpartition(":")[0] in {"127.0.0.1", "localhost", "::1", "[::1]"}
 
 
 def answers(address: str) -> bool:

@@ -19,7 +19,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from actors.interfaces.protocols import ReconcilerActor, RouterActor, SubscriptionActor
-from actors.runtime import factory
+from actors.runtime import cluster, factory
 from actors.runtime.actor_proxy import PATIENCE_SECONDS, ActorProxy
 from actors.runtime.makings import (
     Makings,
@@ -28,8 +28,9 @@ from actors.runtime.makings import (
     of_router,
     of_subscription,
 )
+from actors.runtime.ray_privacy import kept_back
 from actors.runtime.shells import ActorShell, ReconcilerShell, RouterShell, SubscriptionShell
-from pool.config import Config
+from pool.config import Config, environment
 from pool.errors import ActorLost, ConfigError, Conflict, PoolError
 from pool.subscriptions.spec import SubscriptionSpec
 
@@ -199,6 +200,8 @@ class RayActors:
             raise ConfigError("ray.namespace", f"{problem} ({other}): choose another one")
 
     def _create(self, wanted: _Wanted) -> Any:
+        # What Ray's own processes did not inherit; a cluster's nodes have variables themselves.
+        variables = kept_back(environment()) if cluster.is_own() else {}
         actor: Any = ray.remote(wanted.shell)
         return actor.options(
             name=wanted.name,
@@ -209,7 +212,7 @@ class RayActors:
             max_task_retries=0,
             max_concurrency=MAX_CALLS_AT_ONCE,
             num_cpus=0,
-        ).remote(wanted.make, wanted.makings)
+        ).remote(wanted.make, wanted.makings, variables)
 
     async def _end(self, name: str) -> None:
         """Have an actor leave, if it answers, and kill it for good."""

@@ -1,10 +1,12 @@
 """The directory of a Ray of the pool's own: short, private, and gone with it.
 
 Ray keeps sockets, logs and objects below the system's directory for temporary files: a new folder
-at every start, which nobody removes. A long path is refused by the system, since a socket's path
-has 107 bytes at most, and a directory that is not there by Ray. So each start makes a directory of
-its own where its sockets fit, and holds its lock as long as it lives; those of starts that have
-ended, however they did, are removed by the next one of the same user. Blocking.
+at every start, open to everybody, which nobody removes. It opens the very directory that it is
+given, too: so that is one inside of another, which nobody else may enter. A long path is refused by
+the system, since a socket's path has 107 bytes at most, and a directory that is not there by Ray.
+So each start makes a directory of its own where its sockets fit, and holds its lock as long as it
+lives; those of starts that have ended, however they did, are removed by the next one of the same
+user. Blocking.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from pool.errors import ConfigError
 
 SYSTEM = Path("/tmp")  # noqa: S108 - a directory of the user's own is made in it
 MAX_SOCKET_BYTES = 107
-_IN_IT = len("/session_2026-01-28_12-00-00.000000_4194304/sockets/plasma_store.12")
+_INSIDE = "r"
+_IN_IT = len(f"/{_INSIDE}/session_2026-01-28_12-00-00.000000_4194304/sockets/plasma_store.12")
 _RANDOM = len("12345678")
 
 
@@ -61,7 +64,9 @@ def ray_directory(environ: Mapping[str, str]) -> Iterator[Path]:
     clear(base)
     directory, lock = _made(base)
     try:
-        yield directory
+        inside = directory / _INSIDE
+        inside.mkdir(mode=0o700)
+        yield inside
         shutil.rmtree(directory, ignore_errors=True)
     finally:
         os.close(lock)
@@ -104,4 +109,4 @@ def _locked(directory: Path) -> int | None:
 
 
 def _prefix() -> str:
-    return f"claude-pool-{os.getuid()}-"
+    return f"cpool-{os.getuid()}-"

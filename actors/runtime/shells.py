@@ -9,11 +9,12 @@ Errors of the pool cross as values, so that a caller sees them as they were rais
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from actors.aiokit import end
 from actors.runtime.makings import Makings
+from actors.runtime.ray_privacy import take
 from actors.telemetry import log_stream
 from pool.errors import PoolError
 
@@ -36,7 +37,10 @@ class Left:
 class ActorShell:
     """An actor around a plain object, which is made at the first call."""
 
-    def __init__(self, make: Callable[[], Awaitable[Any]], makings: Makings) -> None:
+    def __init__(
+        self, make: Callable[[], Awaitable[Any]], makings: Makings, variables: Mapping[str, str]
+    ) -> None:
+        take(variables)
         self._make = make
         self._makings = makings
         self._object: Any = None

@@ -59,15 +59,15 @@ def test_a_start_leaves_nothing_and_removes_what_a_killed_one_left(
     service = Service(configured(tmp_path), {"TMPDIR": str(short)})
     service.start()
     service.kill()
-    left = list(short.glob("claude-pool-*"))
+    left = list(short.glob("cpool-*"))
     assert len(left) == 1
 
     service.start()
-    (ours,) = short.glob("claude-pool-*")
+    (ours,) = short.glob("cpool-*")
     assert ours not in left
     service.stop()
 
-    assert list(short.glob("claude-pool-*")) == []
+    assert list(short.glob("cpool-*")) == []
 
 
 def test_a_directory_that_ray_cannot_use_is_told_in_one_line(tmp_path: Path) -> None:

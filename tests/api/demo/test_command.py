@@ -35,7 +35,7 @@ def test_the_demo_shows_a_limit_and_ends_with_books_that_agree() -> None:
             timeout=300,
             check=False,
         )
-        left = list(Path(short).glob("claude-pool-*"))
+        left = [*Path(short).glob("claude-pool-*"), *Path(short).glob("cpool-*")]
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the books agree to the nano-dollar" in done.stdout
