@@ -12,10 +12,11 @@ told may be narrower than what was sent, never wider: an answer that fits one fi
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
+
+from pool.executions.pattern import BadPattern, javascript
 
 _ENVELOPE = "pool_answer"
 """The one name in the object that an answer of another kind comes in. No caller's own."""
@@ -221,19 +222,13 @@ def _is_names(values: Any) -> bool:
 
 
 def _pattern(pattern: Any, place: Place) -> str:
-    """A regular expression of JavaScript; Python's way to name a group is rewritten.
-
-    Python's own reader tells what is broken in either language; what it alone does not know passes.
-    """
+    """A regular expression, as the CLI reads it."""
     if not isinstance(pattern, str):
         raise SchemaProblem(place, "must be a text")
     try:
-        re.compile(pattern)
-    except re.error as error:
-        if error.msg.startswith(("missing )", "unbalanced parenthesis", "nothing to repeat")):
-            problem = f"is no regular expression: {error.msg}"
-            raise SchemaProblem(place, problem) from None
-    return pattern.replace("(?P<", "(?<")
+        return javascript(pattern)
+    except BadPattern as problem:
+        raise SchemaProblem(place, f"is no regular expression of JavaScript: {problem}") from None
 
 
 def _resolves(root: Mapping[str, Any], reference: str) -> bool:

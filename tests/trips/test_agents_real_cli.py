@@ -268,13 +268,19 @@ def command_lines() -> list[str]:
 
 async def test_what_configures_a_run_is_on_no_command_line(bench: Bench) -> None:
     words: list[str] = []
-    prompt = "hello [[standin answer seconds=1]]"
-    running = asyncio.create_task(
-        bench.run(prompt, "Read", append_system_prompt="a private word", sub_agents={})
+    prompt = "hello [[standin slow seconds=1]]"
+    launch = bench.launch(prompt, "Read", append_system_prompt="a private word", sub_agents={})
+    schema = {"type": "object", "description": "a private word"}
+    started = await bench.runner.start(
+        launch.model_copy(update={"json_schema": schema}), bench.variables
     )
+    running = asyncio.create_task(started.outcome())
     while not running.done():
         words += await asyncio.to_thread(command_lines)
         await asyncio.sleep(0.05)
-    await running
+    outcome = await running
 
+    assert isinstance(outcome, Completed)
+    assert outcome.structured_output == {}
+    assert any(launch.session_id in word for word in words)  # it was seen
     assert not any("a private word" in word or TOKEN in word for word in words)

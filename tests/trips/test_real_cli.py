@@ -188,7 +188,7 @@ async def test_a_prompt_reaches_the_model_as_it_is(run: Any, api: Server, prompt
         ("q", {"model": "claude-none"}, FailureKind.MODEL_NOT_FOUND, 0),
         ("q", {"max_budget_usd": "0.0001"}, FailureKind.MAX_BUDGET, TURN),
         ("q", {"resumes": True}, FailureKind.SESSION_NOT_FOUND, 0),
-        ("q", {"json_schema": {"type": "none"}}, FailureKind.CLI_USAGE, 0),
+        ("q", {"json_schema": {"type": "none"}}, FailureKind.SCHEMA_MISMATCH, TURN),
     ],
     ids=lambda value: str(value) if isinstance(value, FailureKind) else "",
 )
@@ -292,6 +292,20 @@ async def test_structured_output_comes_without_any_other_tool(run: Any, api: Ser
     assert isinstance(outcome, Completed)
     assert outcome.structured_output == {"name": ""}
     assert [tool["name"] for tool in last_body(api)["tools"]] == ["StructuredOutput"]
+
+
+@pytest.mark.parametrize("way", [{"resumes": True}, {"forks": True}])
+async def test_a_session_that_goes_on_answers_by_the_schema_of_its_turn(
+    run: Any, way: dict[str, bool]
+) -> None:
+    first = await run("hello")
+    forks = {"forks": first.session_id, "session_id": str(uuid.uuid4())}
+    goes_on = forks if "forks" in way else {**way, "session_id": first.session_id}
+
+    outcome = await run("give", json_schema=SCHEMA, **goes_on)
+
+    assert isinstance(outcome, Completed), outcome
+    assert outcome.structured_output == {"name": ""}
 
 
 WRITTEN = json.loads((FIXTURES / "answer_schemas.json").read_text())

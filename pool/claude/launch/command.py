@@ -2,8 +2,9 @@
 
 The argv is one that was tried against the real CLI: no tools, no settings of a user or project,
 no local files, nobody to ask. Everything private goes over stdin, where no process list shows it:
-first a control request with the system prompt, then the prompt as one user message. A prompt in
-argv could also be taken for a flag (``-v``), and 128 KiB is all that fits there.
+first a control request with the system prompt and the schema of the answer, then the prompt as one
+user message. A prompt in argv could also be taken for a flag (``-v``), and 128 KiB is all that fits
+there.
 
 Every value is joined to its flag with ``=``, so that none can become a flag of its own.
 """
@@ -40,7 +41,7 @@ earlier releases remove what is older than 30 days)."""
 
 def argv(launch: Launch, executable: Path, folder: Path) -> tuple[str, ...]:
     """The command that runs a launch, with its files (``files``) in a folder. It holds neither
-    prompt, system prompt, credential nor what configures servers and agents.
+    prompt, system prompt, schema, credential nor what configures servers and agents.
     """
     return (
         *(str(executable), "-p", "--verbose", "--include-partial-messages"),
@@ -127,10 +128,6 @@ def _options(launch: Launch) -> tuple[str, ...]:
         options.append(f"--max-turns={launch.max_turns}")
     if launch.max_budget_usd is not None:
         options.append(f"--max-budget-usd={launch.max_budget_usd}")
-    if launch.json_schema is not None:
-        # On argv, not in the control request: here alone the CLI checks the schema, and refuses a
-        # bad one before anything is spent. It adds its StructuredOutput tool to `--tools=` itself.
-        options.append(f"--json-schema={_compact(told(launch.json_schema))}")
     return tuple(options)
 
 
@@ -140,16 +137,18 @@ def input_lines(launch: Launch) -> bytes:
 
 
 def opening_line(launch: Launch) -> bytes:
-    """The control request that sets the system prompt.
+    """The control request that sets the system prompt, and the schema of the answer.
 
-    An empty one replaces the CLI's own, which is 15 KB about tools that a run does not have; a
-    resumed session goes on with the one it began with.
+    An empty system prompt replaces the CLI's own, which is 15 KB about tools that a run does not
+    have; a resumed session goes on with the one it began with. A schema that the CLI cannot read
+    it passes over without a word (tried on 2.1.330), so ``answer_schema`` lets none of these in;
+    for one that it can read it adds its tool ``StructuredOutput`` to ``--tools=`` itself.
     """
     return _line(
         {
             "type": "control_request",
             "request_id": "opening",
-            "request": {"subtype": "initialize", **_system_prompt(launch)},
+            "request": {"subtype": "initialize", **_system_prompt(launch), **_schema(launch)},
         }
     )
 
@@ -158,6 +157,10 @@ def _system_prompt(launch: Launch) -> dict[str, str]:
     if launch.system_prompt is None and launch.tools:
         return {}  # the CLI's own tells the model how to use its tools
     return {"systemPrompt": launch.system_prompt or ""}
+
+
+def _schema(launch: Launch) -> dict[str, Any]:
+    return {} if launch.json_schema is None else {"jsonSchema": told(launch.json_schema)}
 
 
 def prompt_line(launch: Launch) -> bytes:

@@ -57,13 +57,9 @@ def test_the_command_line_is_the_one_that_was_tried() -> None:
 
 
 def test_what_a_launch_asks_for_is_joined_to_its_flag() -> None:
-    launch = a_launch(max_turns=3, max_budget_usd="0.50", json_schema={"type": "object"})
+    launch = a_launch(max_turns=3, max_budget_usd="0.50")
 
-    assert argv(launch, CLAUDE, RUN)[-3:] == (
-        "--max-turns=3",
-        "--max-budget-usd=0.50",
-        '--json-schema={"type":"object"}',
-    )
+    assert argv(launch, CLAUDE, RUN)[-2:] == ("--max-turns=3", "--max-budget-usd=0.50")
 
 
 def test_a_value_that_begins_with_a_dash_cannot_become_a_flag() -> None:
@@ -101,9 +97,19 @@ def test_what_the_cli_reads_of_a_sub_agent_is_what_was_said_and_nothing_else() -
 
 
 def test_nothing_private_is_on_the_command_line() -> None:
-    command = " ".join(argv(a_launch(system_prompt="a private system prompt"), CLAUDE, RUN))
+    agents = {"x": SubAgent(description="a private one", prompt="a private prompt")}
+    launch = a_launch(
+        system_prompt="a private system prompt",
+        json_schema={"type": "object", "description": "a private schema"},
+        tools=("Agent",),
+        agent=AgentSettings(
+            append_system_prompt="a private word",
+            sub_agents=agents,
+            mcp_servers={"x": {"command": "a private command"}},
+        ),
+    )
 
-    assert "private" not in command
+    assert "private" not in " ".join(argv(launch, CLAUDE, RUN))
 
 
 @pytest.mark.parametrize("prompt", ["-v", "/clear", "a\nb\u2028c", '"}\n{"type":"x"}', "é" * 1000])
@@ -126,6 +132,12 @@ def test_the_system_prompt_goes_first() -> None:
 
     assert input_lines(launch) == opening_line(launch) + prompt_line(launch)
     assert json.loads(opening_line(launch))["request"]["systemPrompt"] == "be terse"
+
+
+def test_the_schema_of_the_answer_goes_with_it() -> None:
+    line = opening_line(a_launch(json_schema={"type": "object", "$schema": "of-a-draft"}))
+
+    assert json.loads(line)["request"]["jsonSchema"] == {"type": "object"}
 
 
 def test_a_version_is_read_from_what_the_cli_prints() -> None:
