@@ -16,7 +16,7 @@ from actors.aiokit import every
 from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.delivery import Delivery, DeliveryStatus, after, draw
 from pool.alerts.webhooks import Webhook
-from pool.storage.outbox import Outbox
+from pool.storage.directory.outbox import Outbox
 
 log = logging.getLogger(__name__)
 

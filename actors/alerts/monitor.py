@@ -19,7 +19,7 @@ from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.alerts import Alert, AlertSettings, Severity
 from pool.alerts.thresholds import AlertState, threshold_alerts
 from pool.alerts.webhooks import Webhook
-from pool.storage.outbox import Outbox, Raising
+from pool.storage.directory.outbox import Outbox, Raising
 from pool.subscriptions.pool_overview import overview
 from pool.subscriptions.report import Report
 

@@ -42,8 +42,8 @@ from pool.reconciliation.findings import (
     ReportKind,
 )
 from pool.storage.backup import Backup
+from pool.storage.directory.claims import Registration
 from pool.storage.paging import Page
-from pool.storage.protocol import Registration
 from pool.subscriptions.pool_overview import Overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec

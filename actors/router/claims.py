@@ -15,7 +15,8 @@ from actors.router.placement import Placement
 from pool.errors import Conflict, InvalidRequest, KeyReused, NotFound
 from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionHome
-from pool.storage.protocol import Claim, Directory
+from pool.storage.directory.claims import Claim
+from pool.storage.directory.directory import Directory
 
 
 class TakenMeanwhile(Conflict):

@@ -58,7 +58,8 @@ from pool.executions.request import ExecutionRequest, request_digest
 from pool.executions.routing_record import Routing
 from pool.routing.model_catalogue import Catalogue, catalogue
 from pool.routing.ranking import Ranking, RoutingPolicy, explained, rank
-from pool.storage.protocol import Claim, Directory, NewClaim
+from pool.storage.directory.claims import Claim, NewClaim
+from pool.storage.directory.directory import Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.values import Value
 

@@ -42,7 +42,7 @@ from pool.keys.quotas import (
     reserved_amount,
     standing,
 )
-from pool.storage.protocol import Directory
+from pool.storage.directory.directory import Directory
 from pool.subscriptions.state import DEFAULT_TYPICAL_NANO_USD
 from pool.telemetry.events import PoolEvent
 from pool.values import Value

@@ -19,7 +19,7 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionHome
 from pool.keys.api_keys import KeySpec
 from pool.routing.ranking import RankedCandidate, Ranking
-from pool.storage.protocol import NewClaim
+from pool.storage.directory.claims import NewClaim
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.model_refusals import ABOUT_A_MODEL
 

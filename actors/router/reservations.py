@@ -1,12 +1,12 @@
 """Reservations: what running executions hold of their keys' limits, until they have ended.
 
 A reservation is made in the transaction that claims and places its execution (see
-``pool.storage.protocol.Directory.claim``). From then on it has a task that puts the execution's
-cost in its place. That its end has come is told by the news of the owners, which the router follows
-anyway; then the execution is asked for once, since it alone says what every attempt cost. News may
-be lost with whoever tells it, so a task looks by itself from time to time, too, and a router that
-comes to life takes up the reservations that it finds open. So whatever dies, a cost is counted
-once, and a reservation is given back only where its execution is nowhere.
+``Directory.claim``). From then on it has a task that puts the execution's cost in its place. That
+its end has come is told by the news of the owners, which the router follows anyway; then the
+execution is asked for once, since it alone says what every attempt cost. News may be lost with
+whoever tells it, so a task looks by itself from time to time, too, and a router that comes to life
+takes up the reservations that it finds open. So whatever dies, a cost is counted once, and a
+reservation is given back only where its execution is nowhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pool.errors import CommitUnknown, KeyLimited, NotFound, PoolError
 from pool.executions.execution import Execution, ExecutionStatus
 from pool.keys.quotas import Charge, Settled
 from pool.money import nano_usd
-from pool.storage.protocol import Directory
+from pool.storage.directory.directory import Directory
 from pool.telemetry.events import PoolEvent, PoolEventKind
 from pool.usage.blocks import block_at
 

@@ -32,8 +32,10 @@ from pool.executions.execution import Execution
 from pool.keys.api_keys import KeySpec
 from pool.routing.rebalancing import Rebalancing
 from pool.storage.backup import Backup
-from pool.storage.outbox import Outbox
-from pool.storage.protocol import RETENTION_PERIOD, Directory, Registration
+from pool.storage.directory.claims import Registration
+from pool.storage.directory.directory import Directory
+from pool.storage.directory.outbox import Outbox
+from pool.storage.stores import RETENTION_PERIOD
 from pool.subscriptions.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed

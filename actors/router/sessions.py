@@ -18,8 +18,8 @@ from actors.router.report_cache import ReportCache
 from pool.errors import NotFound
 from pool.executions.session import Session, SessionHome, session_of
 from pool.routing.rebalancing import Rebalancing, relocations
+from pool.storage.directory.directory import Directory
 from pool.storage.paging import Page
-from pool.storage.protocol import Directory
 
 log = logging.getLogger(__name__)
 

@@ -44,8 +44,8 @@ from pool.errors import StoreError
 from pool.reconciliation.problems import ProblemKind, ReportProblem
 from pool.routing.ranking import RoutingPolicy
 from pool.storage.postgresql import PostgresqlStores
-from pool.storage.protocol import Stores
 from pool.storage.sqlite import SqliteStores
+from pool.storage.stores import Stores
 from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
 

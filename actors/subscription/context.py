@@ -24,7 +24,8 @@ from actors.telemetry.recorder import SubscriptionRecorder
 from actors.telemetry.tracing import OFF, Tracing
 from pool.claude.runner import Runner
 from pool.errors import ConfigError, StoreError
-from pool.storage.protocol import RETENTION_PERIOD, Ledger
+from pool.storage.ledger.ledger import Ledger
+from pool.storage.stores import RETENTION_PERIOD
 from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.spec import SubscriptionSpec

@@ -36,8 +36,8 @@ from pool.claude.runner import Runner
 from pool.errors import NotFound, StoreError
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
 from pool.executions.outcome import FailureKind
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.paging import Page
-from pool.storage.protocol import Ledger
 from pool.subscriptions.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from pool.errors import InvalidRequest
-from pool.storage.protocol import Ledger
+from pool.storage.ledger.ledger import Ledger
 from pool.usage.breakdown import (
     NOTHING,
     Question,

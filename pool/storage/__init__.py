@@ -1,8 +1,8 @@
 """The durable stores: one ledger a subscription, one directory for what belongs to none.
 
-``protocol`` says what every store promises; ``sqlite`` is the embedded one, ``postgresql`` that of
-a cluster, and ``migrate`` brings a pool from one to the other. What both do alike stands here: rows
-(``rows``, ``documents``), lists (``paging``) and portions (``export``).
+Each store is written once, on the few words of ``database``: named statements in transactions. Two
+engines speak them, ``sqlite``, which is embedded, and ``postgresql``, that of a cluster; each keeps
+its own SQL. ``migrate`` brings a pool from one to the other, in portions (``export``).
 
-Rule: whoever holds a store depends on the protocol alone; ``actors.runtime.factory`` chooses.
+Rule: whoever holds a store knows nothing of its engine; ``actors.runtime.factory`` chooses.
 """

@@ -13,18 +13,15 @@ from pool.alerts.thresholds import AlertState
 from pool.executions.session import SessionHome, SessionMove
 from pool.keys.api_keys import ApiKey
 from pool.limits.windows import RateLimitEvent, Window
+from pool.storage.database import Bindings, Loading
+from pool.storage.directory.alert_rows import listed_alert, loading_outbox
+from pool.storage.directory.claims import Registration
+from pool.storage.directory.key_rows import kept_charge, key_hour, loading_keys
+from pool.storage.directory.portion import DirectoryPortion, KeptClaim
+from pool.storage.directory.rows import session_home, session_move
 from pool.storage.documents import document, instant, micros, read_document
-from pool.storage.key_rows import kept_charge, key_hour, loading_keys
-from pool.storage.outbox import listed_alert, loading_outbox
-from pool.storage.paging import LARGEST, Bindings
-from pool.storage.protocol import (
-    DirectoryPortion,
-    KeptClaim,
-    LedgerPortion,
-    Registration,
-    SubscriptionRows,
-)
-from pool.storage.rows import (
+from pool.storage.ledger.portion import LedgerPortion, SubscriptionRows
+from pool.storage.ledger.rows import (
     block_total,
     execution_columns,
     kept_execution,
@@ -32,17 +29,14 @@ from pool.storage.rows import (
     model_usage,
     record_columns,
     session_columns,
-    session_home,
-    session_move,
     session_total,
 )
+from pool.storage.paging import LARGEST
 from pool.subscriptions.standing import Standing
 from pool.usage.records import UsageRecord
 
 Found = Callable[[str, Bindings], Awaitable[list[Any]]]
 """Runs a statement by its name; the rows."""
-Loading = list[tuple[str, list[Bindings]]]
-"""Statements by their names, each with the bindings that it is run with."""
 
 AT_ONCE = 200
 """Rows in a portion: one may hold a prompt of a megabyte."""

@@ -18,8 +18,12 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from pool.errors import StoreError
+from pool.storage.directory.directory import Directory
+from pool.storage.directory.portion import DirectoryPortion
 from pool.storage.documents import document
-from pool.storage.protocol import Directory, DirectoryPortion, Ledger, LedgerPortion, Stores
+from pool.storage.ledger.ledger import Ledger
+from pool.storage.ledger.portion import LedgerPortion
+from pool.storage.stores import Stores
 from pool.values import Value
 
 Portion = TypeVar("Portion", LedgerPortion, DirectoryPortion)

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from pool.errors import InvalidRequest
 from pool.executions.execution import Execution, ExecutionStatus
+from pool.storage.database import Bindings
 from pool.storage.documents import micros, note_unreadable
 from pool.usage.records import UsageSource
 from pool.values import Value
@@ -104,9 +105,6 @@ def _readable(kind: str, rows: Sequence[Any], read: Callable[[Any], Item]) -> It
             note_unreadable(kind, error, key=str(row[1]))
         else:
             yield item
-
-
-Bindings = dict[str, Any]
 
 
 _ALSO = {ExecutionStatus.QUEUED: ExecutionStatus.MOVING.value}

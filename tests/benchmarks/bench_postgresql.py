@@ -13,8 +13,10 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pool.storage.directory.claims import NewClaim
+from pool.storage.directory.directory import Directory
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.postgresql import PostgresqlStores
-from pool.storage.protocol import Directory, Ledger, NewClaim
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 NOW = datetime(2026, 1, 28, 15, tzinfo=UTC)

@@ -63,13 +63,13 @@ MUTANTS = (
     ),
     Mutant(
         name="T2 in one transaction",
-        file="pool/storage/sqlite/ledger.py",
-        guard="        return await self._commits.write(partial(_settle, settlement=settlement))\n",
+        file="pool/storage/ledger/ledger.py",
+        guard="        return await self._database.write(lambda db: _settle(db, settlement))\n",
         without="        record = settlement.record\n"
         '        bare = settlement.model_copy(update={"record": None})\n'
-        "        done = await self._commits.write(partial(_settle, settlement=bare))\n"
+        "        done = await self._database.write(lambda db: _settle(db, bare))\n"
         "        if done and record is not None:\n"
-        "            await self._commits.write(partial(records.add, record=record))\n"
+        "            await self._database.write(lambda db: records.add(db, record))\n"
         "        return done\n",
         tests=("tests/chaos/test_io_faults.py", "tests/chaos/test_crash_points.py"),
     ),
@@ -138,7 +138,7 @@ MUTANTS = (
     ),
     Mutant(
         name="who comes second to a key takes nothing",
-        file="pool/storage/sqlite/directory.py",
+        file="pool/storage/directory/directory.py",
         guard="            if not claim.is_of(wanted):\n                return claim\n",
         without="",
         tests=("tests/contracts/test_directory_contract.py", "-k", "sqlite and second_to_a_key"),
@@ -159,14 +159,14 @@ MUTANTS = (
     ),
     Mutant(
         name="a request is kept before its document loses it",
-        file="pool/storage/sqlite/executions.py",
-        guard="        return _replaced(db, row, columns)\n",
+        file="pool/storage/ledger/executions.py",
+        guard="        return await _replaced(db, statement, row, columns)\n",
         without="        return False\n",
         tests=("tests/contracts/test_ledger_contract.py", "-k", "sqlite and earlier_release"),
     ),
     Mutant(
         name="a request is written once",
-        file="pool/storage/rows.py",
+        file="pool/storage/ledger/rows.py",
         guard="document(row, without=_REQUEST)",
         without="document(row)",
         tests=("tests/contracts/test_ledger_contract.py", "-k", "sqlite and writes_its_request"),

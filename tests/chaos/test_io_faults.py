@@ -25,7 +25,7 @@ from localpool import NOON, completed
 
 from pool.errors import CommitUnknown, StoreError
 from pool.executions.execution import ExecutionRow, ExecutionStatus
-from pool.storage.protocol import Ledger
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.settlement import settlement
 from pool.subscriptions.standing import Standing
@@ -155,8 +155,8 @@ async def test_a_file_that_may_not_grow_any_more_keeps_what_it_acknowledged(
 ) -> None:
     """SQLITE_FULL at every size: the store stays open, serves reads, and resumes by itself."""
     ledger: Any = await SqliteStores(tmp_path).open_ledger("sub1")
-    size = await ledger._commits.read(lambda db: db.pragma("page_count"))
-    await ledger._commits.read(lambda db: db.pragma("max_page_count", size + pages))
+    size = await ledger._database._commits.read(lambda db: db.pragma("page_count"))
+    await ledger._database._commits.read(lambda db: db.pragma("max_page_count", size + pages))
     told = StoredEvent()
     for number in range(400):
         await told.call(f"record-{number}", ledger.record(a_record(f"outside-{number}")))
@@ -167,7 +167,7 @@ async def test_a_file_that_may_not_grow_any_more_keeps_what_it_acknowledged(
     assert told.refused
     assert not ledger.is_lost
     assert {record.id.replace("outside", "record") for record in found.records} == told.done
-    await ledger._commits.read(lambda db: db.pragma("max_page_count", 1_000_000))
+    await ledger._database._commits.read(lambda db: db.pragma("max_page_count", 1_000_000))
     assert await ledger.record(a_record("afterwards"))
     await checked_books(ledger, NOON)
     await ledger.close()

@@ -205,7 +205,7 @@ class Machine(RuleBasedStateMachine):
         await self.subscription._context._tasks.close()
         await end(self.tasks)
         self.tasks.clear()
-        commits: Any = self.ledger._commits
+        commits: Any = self.ledger._database._commits
         if not self.ledger.is_lost:
             await commits.read(abandon)
         await self.ledger.close()
@@ -343,7 +343,7 @@ class Machine(RuleBasedStateMachine):
         """Somebody raises the epoch behind its back: the next write is refused, and it leaves."""
 
         async def overtaken() -> None:
-            commits: Any = self.ledger._commits
+            commits: Any = self.ledger._database._commits
             raise_epoch = "UPDATE owner SET epoch = epoch + 1"
             await commits.read(lambda db: db.execute(raise_epoch).fetchall())
             stale = UsageRecord(

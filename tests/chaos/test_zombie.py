@@ -20,7 +20,7 @@ from chaos_tally import injected
 from localpool import NOON
 
 from pool.errors import StoreBusy
-from pool.storage.protocol import Ledger
+from pool.storage.ledger.ledger import Ledger
 
 
 @pytest.fixture

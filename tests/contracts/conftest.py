@@ -1,4 +1,4 @@
-"""The stores that keep the contracts of ``pool.storage.protocol``: one more is one more
+"""The engines on which the stores of ``pool.storage`` keep what they promise: one more is one more
 parameter."""
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import pytest
 from engines import Engine, PostgresqlEngine, SqliteEngine
 from postgres import Server
 
-from pool.storage.protocol import Directory, Ledger, Stores
+from pool.storage.directory.directory import Directory
+from pool.storage.ledger.ledger import Ledger
+from pool.storage.stores import Stores
 
 
 @pytest.fixture(scope="session")

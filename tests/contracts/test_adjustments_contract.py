@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from pool.storage.protocol import Ledger, Stores
+from pool.storage.ledger.ledger import Ledger
+from pool.storage.stores import Stores
 from pool.usage.blocks import block_at
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
 from pool.usage.totals import total_usage

@@ -15,15 +15,10 @@ from pool.executions.session import SessionHome, SessionMove
 from pool.keys.api_keys import KeySpec
 from pool.keys.quotas import Charge, Reservation
 from pool.money import NANO_PER_USD
-from pool.storage.protocol import (
-    Claim,
-    Directory,
-    DirectoryPortion,
-    KeptClaim,
-    NewClaim,
-    Registration,
-    Stores,
-)
+from pool.storage.directory.claims import Claim, NewClaim, Registration
+from pool.storage.directory.directory import Directory
+from pool.storage.directory.portion import DirectoryPortion, KeptClaim
+from pool.storage.stores import Stores
 from pool.subscriptions.spec import Credential, SubscriptionSpec
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)

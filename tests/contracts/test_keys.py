@@ -21,9 +21,11 @@ from pool.keys.quotas import (
     spent_today,
 )
 from pool.money import NANO_PER_USD
-from pool.storage.key_store import KeyStore
-from pool.storage.protocol import Directory, NewClaim, Stores
+from pool.storage.directory.claims import NewClaim
+from pool.storage.directory.directory import Directory
+from pool.storage.directory.key_store import KeyStore
 from pool.storage.sqlite import SqliteStores
+from pool.storage.stores import Stores
 
 NOON = datetime(2026, 1, 28, 12, 0, 0, 123457, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

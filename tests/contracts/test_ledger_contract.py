@@ -24,7 +24,8 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Candidate, Routing
 from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window, newest
-from pool.storage.protocol import Ledger, Stores
+from pool.storage.ledger.ledger import Ledger
+from pool.storage.stores import Stores
 from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.standing import Cooldown, Standing
 from pool.usage.blocks import block_at

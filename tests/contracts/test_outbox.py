@@ -11,8 +11,10 @@ from pool.alerts.alerts import Alert, AlertKind, happened
 from pool.alerts.delivery import Delivery, DeliveryStatus, ListedAlert
 from pool.alerts.thresholds import AlertState
 from pool.errors import InvalidRequest, StoreBusy, StoreError
-from pool.storage.outbox import Outbox, Raising, Taken
-from pool.storage.protocol import Directory, DirectoryPortion, Stores
+from pool.storage.directory.directory import Directory
+from pool.storage.directory.outbox import Outbox, Raising, Taken
+from pool.storage.directory.portion import DirectoryPortion
+from pool.storage.stores import Stores
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -185,8 +187,7 @@ async def test_alerts_are_listed_newest_first_in_pages(outbox: Outbox) -> None:
 async def test_the_newest_are_kept_whatever_becomes_of_the_older_ones(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("sqlite", "postgresql"):
-        monkeypatch.setattr(f"pool.storage.{module}.outbox.MOST_ALERTS", 3)
+    monkeypatch.setattr("pool.storage.directory.outbox.MOST_ALERTS", 3)
     for number in range(5):
         await outbox.add([Raising(alert(str(number), NOW + number * TICK), ("ops",))])
 

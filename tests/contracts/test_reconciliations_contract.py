@@ -21,8 +21,8 @@ from pool.reconciliation.findings import (
     untouched,
 )
 from pool.reconciliation.problems import ProblemKind, ReportProblem
-from pool.storage.protocol import Stores
 from pool.storage.reconciliations import Reconciliations
+from pool.storage.stores import Stores
 
 NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -17,8 +17,8 @@ from chaos_tally import Doubled, Lost
 
 from actors.subscription.subscription import Subscription
 from pool.executions.execution import ExecutionRow
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.paging import Page
-from pool.storage.protocol import Ledger
 from pool.subscriptions.recovery import Recovery
 from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.state import State, recovered

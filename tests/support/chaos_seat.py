@@ -25,7 +25,7 @@ from pool.executions.execution import Execution, Intent
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.money import nano_usd
-from pool.storage.protocol import Ledger
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
 

@@ -15,10 +15,10 @@ import asyncpg
 
 from pool.executions.execution import ExecutionRow
 from pool.storage.documents import document
+from pool.storage.ledger.ledger import Ledger
+from pool.storage.ledger.rows import Columns, execution_columns
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.postgresql.connection.statements import migrations as postgresql_migrations
-from pool.storage.protocol import Ledger
-from pool.storage.rows import Columns, execution_columns
 from pool.storage.sqlite import SqliteStores
 from pool.storage.sqlite.statements import migrations as sqlite_migrations
 
@@ -79,7 +79,7 @@ class SqliteEngine:
             return apsw.SQLITE_OK
 
         commits: Any = ledger
-        await commits._commits.read(lambda db: db.set_wal_hook(hook))
+        await commits._database._commits.read(lambda db: db.set_wal_hook(hook))
 
     async def written(self) -> int:
         first, last = (self._pages[0], self._pages[-1]) if self._pages else (0, 0)

@@ -14,7 +14,7 @@ from localpool import SONNET
 from api.demo.standin.bill import Bill, Usage
 from pool.alerts.alerts import Alert
 from pool.errors import ActorLost, NotFound
-from pool.storage.protocol import Ledger
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
 from pool.usage.records import ModelUsage, UsageRecord, UsageSource
 from pool.usage.records import Usage as Recorded

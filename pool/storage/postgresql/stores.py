@@ -10,6 +10,8 @@ from typing import TypeVar
 import asyncpg
 
 from pool.errors import StoreBusy
+from pool.storage.directory.directory import Directory
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.owner import owned_name, this_process
 from pool.storage.postgresql import schema
 from pool.storage.postgresql.connection.address import Address
@@ -19,10 +21,7 @@ from pool.storage.postgresql.connection.failures import Lost, away, told
 from pool.storage.postgresql.connection.fence import NoFence
 from pool.storage.postgresql.connection.statements import Db, first_row, run, statements
 from pool.storage.postgresql.connection.transactions import PAUSE_SECONDS, Transactions
-from pool.storage.postgresql.directory import PostgresqlDirectory
-from pool.storage.postgresql.ledger import PostgresqlLedger
-from pool.storage.postgresql.reconciliations import PostgresqlReconciliations
-from pool.storage.protocol import Directory, Ledger
+from pool.storage.postgresql.database import OwnedDatabase, SharedDatabase
 from pool.storage.reconciliations import OWNER, Reconciliations
 
 Result = TypeVar("Result")
@@ -50,7 +49,9 @@ class PostgresqlStores:
         except BaseException:
             await connections.left()
             raise
-        return PostgresqlLedger(subscription_id, Commits(name, subscription_id, epoch, connections))
+        commits = Commits(name, subscription_id, epoch, connections)
+        mine = {"subscription_id": subscription_id}
+        return Ledger(subscription_id, OwnedDatabase(commits, "ledger", always=mine))
 
     async def open_directory(self, *, patience: float = 10.0) -> Directory:
         """Join the directory; others may have it open at the same time."""
@@ -61,10 +62,14 @@ class PostgresqlStores:
         except BaseException:
             await connections.left()
             raise
-        return PostgresqlDirectory(name, connections, Transactions(name, connections, NoFence()))
+        transactions = Transactions(name, connections, NoFence())
+        files = ("directory", "outbox", "keys")
+        return Directory(SharedDatabase(name, connections, transactions, *files))
 
     async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
-        """Take the reconciler's rows over, as those of a subscription are."""
+        """Take the reconciler's rows over, as those of a subscription are: they have a row of their
+        own in ``owner``, so that its writes are fenced as those of a ledger are.
+        """
         name = f"{self._address.name} reconciler"
         connections = await Connections.joined(self._address)
         try:
@@ -73,7 +78,9 @@ class PostgresqlStores:
         except BaseException:
             await connections.left()
             raise
-        return PostgresqlReconciliations(Commits(name, OWNER, epoch, connections))
+        return Reconciliations(
+            OwnedDatabase(Commits(name, OWNER, epoch, connections), "reconciliations")
+        )
 
 
 class _Takeover:

@@ -8,7 +8,6 @@ from typing import Any
 import apsw
 
 from pool.storage import statements as files
-from pool.storage.export import Loading
 
 
 def statements(name: str) -> Mapping[str, str]:
@@ -25,9 +24,3 @@ def first_row(db: apsw.Connection, sql: str, bindings: Mapping[str, Any] | None 
     """The first row of a statement that is run to its end; None where it has no rows."""
     rows = db.execute(sql, bindings).fetchall()
     return rows[0] if rows else None
-
-
-def run_all(sql: Mapping[str, str], loading: Loading, db: apsw.Connection) -> None:
-    """Run statements by their names, each with all its bindings."""
-    for name, many in loading:
-        db.executemany(sql[name], many)

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pool.storage.directory.directory import Directory
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.owner import owned_name
-from pool.storage.protocol import Directory, Ledger
 from pool.storage.reconciliations import Reconciliations
 from pool.storage.sqlite.commits import Commits
-from pool.storage.sqlite.directory import SqliteDirectory
-from pool.storage.sqlite.ledger import SqliteLedger
-from pool.storage.sqlite.reconciliations import SqliteReconciliations
+from pool.storage.sqlite.database import SqliteDatabase
 
 
 class SqliteStores:
@@ -24,12 +23,15 @@ class SqliteStores:
     async def open_ledger(self, subscription_id: str, *, patience: float = 10.0) -> Ledger:
         """Take a subscription's ledger over, see ``Stores``."""
         path = self._data_dir / "subscriptions" / owned_name(subscription_id) / "ledger.sqlite"
-        return SqliteLedger(subscription_id, await Commits.opened(path, "ledger", patience))
+        commits = await Commits.opened(path, "ledger", patience)
+        return Ledger(subscription_id, SqliteDatabase(commits, "ledger"))
 
     async def open_directory(self, *, patience: float = 10.0) -> Directory:
         path = self._data_dir / "directory.sqlite"
-        return SqliteDirectory(await Commits.opened(path, "directory", patience))
+        commits = await Commits.opened(path, "directory", patience)
+        return Directory(SqliteDatabase(commits, "directory", "outbox", "keys"))
 
     async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
         path = self._data_dir / "reconciler.sqlite"
-        return SqliteReconciliations(await Commits.opened(path, "reconciler", patience))
+        commits = await Commits.opened(path, "reconciler", patience)
+        return Reconciliations(SqliteDatabase(commits, "reconciliations"))

@@ -24,8 +24,8 @@ from pool.alerts.alerts import AlertKind, AlertSettings, happened
 from pool.alerts.delivery import DeliveryStatus
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
 from pool.executions.request import ExecutionRequest
-from pool.storage.outbox import Outbox
-from pool.storage.protocol import Directory
+from pool.storage.directory.directory import Directory
+from pool.storage.directory.outbox import Outbox
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.report import Report
 from pool.usage.reported import ReportedModelUsage, ReportedUsage

@@ -21,7 +21,8 @@ from pool.errors import Exhausted, KeyReused, TooManyAtOnce, Unavailable
 from pool.executions.execution import Intent
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
-from pool.storage.protocol import Claim, Directory, NewClaim
+from pool.storage.directory.claims import Claim, NewClaim
+from pool.storage.directory.directory import Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.telemetry.events import EventFilter, PoolEventKind
 

@@ -31,7 +31,7 @@ from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import IssuedKey, KeySpec, KeyStanding, fingerprint, presented
 from pool.keys.quotas import Charge, Reservation
-from pool.storage.protocol import NewClaim
+from pool.storage.directory.claims import NewClaim
 from pool.telemetry.events import EventFilter, PoolEventKind, gap
 from pool.usage.records import Usage
 

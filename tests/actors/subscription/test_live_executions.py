@@ -57,7 +57,7 @@ class Counted:
         self, ledger = cls(), subscription._context.ledger
         await asyncio.sleep(0)
         commits: Any = ledger
-        await commits._commits.read(self._watch)
+        await commits._database._commits.read(self._watch)
         return self
 
     @property

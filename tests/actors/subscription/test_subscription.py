@@ -287,7 +287,7 @@ async def test_a_life_ends_with_its_ledger(pool: LocalPool) -> None:
 
     newer = await other.open_ledger("sub1")
     await newer.close()
-    ledger._commits.is_lost = True  # what a commit of unknown fate leaves behind
+    ledger._database._commits.is_lost = True  # what a commit of unknown fate leaves behind
     async with asyncio.timeout(5):
         while not pool.left:
             await asyncio.sleep(0.01)

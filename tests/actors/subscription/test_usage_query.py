@@ -15,7 +15,7 @@ from pool.errors import InvalidRequest, NotFound
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.money import nano_usd, usd
-from pool.storage.protocol import Ledger
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
 from pool.usage.breakdown import CostSource, Grouping, UsageBreakdown, UsageTable, question
 from pool.usage.records import UsageRecord, UsageSource

@@ -18,10 +18,13 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window
+from pool.storage.directory.claims import NewClaim, Registration
+from pool.storage.ledger.ledger import Ledger
+from pool.storage.ledger.portion import LedgerPortion
 from pool.storage.migrate import Moved, move
 from pool.storage.postgresql import PostgresqlStores
-from pool.storage.protocol import Ledger, LedgerPortion, NewClaim, Registration, Stores
 from pool.storage.sqlite import SqliteStores
+from pool.storage.stores import Stores
 from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Cooldown, Standing

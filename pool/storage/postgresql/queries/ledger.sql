@@ -102,11 +102,10 @@ WITH added AS (
         cache_creation_input_tokens, cache_read_input_tokens, cost_nano_usd
     )
     SELECT added.subscription_id, :starts_at, figures.*
-    FROM added, unnest(
-        :model::text[], :input_tokens::bigint[], :output_tokens::bigint[],
-        :cache_creation_input_tokens::bigint[], :cache_read_input_tokens::bigint[],
-        :model_cost_nano_usd::bigint[]
-    ) AS figures
+    FROM added, json_to_recordset(:models::json) AS figures (
+        model text, input_tokens bigint, output_tokens bigint, cache_creation_input_tokens bigint,
+        cache_read_input_tokens bigint, cost_nano_usd bigint
+    )
     ON CONFLICT (subscription_id, starts_at, model) DO UPDATE SET
         input_tokens = block_models.input_tokens + excluded.input_tokens,
         output_tokens = block_models.output_tokens + excluded.output_tokens,

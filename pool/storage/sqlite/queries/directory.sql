@@ -8,16 +8,15 @@ ON CONFLICT DO NOTHING;
 -- Asked for again: kept that much longer.
 UPDATE claims SET used_at = max(used_at, :now) WHERE execution_id = :execution_id;
 
--- name: place_claim
--- Compare and set: of two who saw the execution at the same place, one moves it.
-UPDATE claims SET subscription_id = :subscription_id
-WHERE execution_id = :execution_id AND subscription_id IS :instead_of
-RETURNING used_at;
-
--- name: place_session
+-- name: place
+-- Compare and set: of two who saw the execution at the same place, one moves it. Its session lives
+-- there too, if it lives nowhere yet.
 INSERT INTO session_homes (session_id, subscription_id, used_at)
-VALUES (:session_id, :subscription_id, :used_at)
+SELECT :session_id, :subscription_id, used_at FROM claims
+WHERE execution_id = :execution_id AND subscription_id IS :instead_of
 ON CONFLICT (session_id) DO UPDATE SET used_at = max(excluded.used_at, used_at);
+UPDATE claims SET subscription_id = :subscription_id
+WHERE execution_id = :execution_id AND subscription_id IS :instead_of;
 
 -- name: locate
 -- The key's claim before the id's, since the key is what the caller repeats.
@@ -90,10 +89,14 @@ DELETE FROM registrations WHERE id = :id;
 SELECT document FROM registrations ORDER BY created_at, id;
 
 -- name: expire_claims
-DELETE FROM claims WHERE used_at < :before;
+DELETE FROM claims WHERE execution_id IN (
+    SELECT execution_id FROM claims WHERE used_at < :before ORDER BY used_at LIMIT :limit
+);
 
 -- name: expire_session_homes
-DELETE FROM session_homes WHERE used_at < :before;
+DELETE FROM session_homes WHERE session_id IN (
+    SELECT session_id FROM session_homes WHERE used_at < :before ORDER BY used_at LIMIT :limit
+);
 
 -- name: export_claims
 -- Everything, in the order of a key: the next rows after the last one that was read.

@@ -1,3 +1,7 @@
+-- name: one_at_a_time
+-- Writes come one after the other here, which is lock enough, here and below.
+SELECT 1;
+
 -- name: add
 -- The unique id and the unique name decide: whoever comes second changes nothing.
 INSERT INTO api_keys (id, name, created_at, revoked_at, document)
@@ -10,6 +14,9 @@ SELECT count(*) FROM api_keys;
 -- name: key
 SELECT document FROM api_keys WHERE id = :id;
 
+-- name: key_to_change
+SELECT document FROM api_keys WHERE id = :id;
+
 -- name: named
 SELECT document FROM api_keys WHERE name = :name;
 
@@ -18,6 +25,13 @@ SELECT document FROM api_keys ORDER BY created_at, id;
 
 -- name: replace
 UPDATE api_keys SET revoked_at = :revoked_at, document = :document WHERE id = :id;
+
+-- name: account
+-- An account has a row from its first pace on.
+SELECT 1;
+
+-- name: lock
+SELECT 1;
 
 -- name: is_charged
 SELECT 1 FROM key_charges WHERE execution_id = :execution_id;

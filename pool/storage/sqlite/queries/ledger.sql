@@ -1,17 +1,23 @@
 -- name: begin_execution
--- Known already: nothing happens, and the row that is kept stays as it is.
+-- Known already: nothing happens, and the row that is kept stays as it is. Otherwise the seat notes
+-- the request and the session; one that was used earlier does not replace the last.
+UPDATE seat SET
+    last_request_at = max(coalesce(last_request_at, :created_at), :created_at),
+    last_session_id = CASE
+        WHEN last_session_at > :created_at THEN last_session_id ELSE :session_id
+    END,
+    last_session_at = max(coalesce(last_session_at, :created_at), :created_at)
+WHERE NOT EXISTS (SELECT 1 FROM executions WHERE id = :id);
+INSERT INTO requests (id, request)
+SELECT :id, :request WHERE NOT EXISTS (SELECT 1 FROM executions WHERE id = :id);
 INSERT INTO executions (id, status, session_id, created_at, document)
 VALUES (:id, :status, :session_id, :created_at, :document)
 ON CONFLICT (id) DO NOTHING;
 
--- name: keep_request
-INSERT INTO requests (id, request) VALUES (:id, :request);
-
--- name: replace_execution
--- Progress or end of an execution that has not ended, and whose request is kept beside it.
+-- name: update_execution
+-- Progress of an execution that has not ended, and whose request is kept beside it.
 UPDATE executions
-SET status = :status, session_id = :session_id, created_at = :created_at, ended_at = :ended_at,
-    document = :document
+SET status = :status, session_id = :session_id, created_at = :created_at, document = :document
 WHERE id = :id AND ended_at IS NULL AND EXISTS (SELECT 1 FROM requests WHERE id = :id);
 
 -- name: move_request
@@ -19,6 +25,18 @@ WHERE id = :id AND ended_at IS NULL AND EXISTS (SELECT 1 FROM requests WHERE id 
 INSERT INTO requests (id, request)
 SELECT id, :request FROM executions WHERE id = :id AND ended_at IS NULL
 ON CONFLICT (id) DO NOTHING;
+
+-- name: settle_execution
+-- The end of a run whose execution has not ended, and whose request is kept beside it; counted,
+-- where it ends with it.
+UPDATE seat SET executions_ended = executions_ended + :counted
+WHERE EXISTS (
+    SELECT 1 FROM executions JOIN requests USING (id) WHERE id = :id AND ended_at IS NULL
+);
+UPDATE executions
+SET status = :status, session_id = :session_id, created_at = :created_at, ended_at = :ended_at,
+    document = :document
+WHERE id = :id AND ended_at IS NULL AND EXISTS (SELECT 1 FROM requests WHERE id = :id);
 
 -- name: execution
 SELECT document, request FROM executions LEFT JOIN requests USING (id) WHERE id = :id;
@@ -58,12 +76,6 @@ WHERE session_id = :session_id AND (created_at, id) < (:at, :id)
     AND (:status IS NULL OR status IN (:status, :also))
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
--- name: count_ended
-UPDATE seat SET executions_ended = executions_ended + 1;
-
--- name: note_request
-UPDATE seat SET last_request_at = max(coalesce(last_request_at, :at), :at);
-
 -- name: note_session
 -- The session used last; one that was used earlier, but settles later, does not replace it.
 UPDATE seat SET last_session_id = :session_id, last_session_at = :at
@@ -77,29 +89,26 @@ UPDATE seat SET standing = :standing;
 
 -- name: add_record
 -- Counted once: a known id changes nothing, and then the sums are left alone too.
-INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document)
-VALUES (:id, :timestamp, :cost_nano_usd, :source, :document)
-ON CONFLICT (id) DO NOTHING;
-
--- name: add_to_block
-INSERT INTO blocks (starts_at, records) VALUES (:starts_at, 1)
+INSERT INTO blocks (starts_at, records)
+SELECT :starts_at, 1 WHERE NOT EXISTS (SELECT 1 FROM usage_records WHERE id = :id)
 ON CONFLICT (starts_at) DO UPDATE SET records = records + 1;
-
--- name: add_to_block_model
 INSERT INTO block_models (
     starts_at, model, input_tokens, output_tokens, cache_creation_input_tokens,
     cache_read_input_tokens, cost_nano_usd
 )
-VALUES (
-    :starts_at, :model, :input_tokens, :output_tokens, :cache_creation_input_tokens,
-    :cache_read_input_tokens, :cost_nano_usd
-)
+SELECT :starts_at, value ->> 'model', value ->> 'input_tokens', value ->> 'output_tokens',
+    value ->> 'cache_creation_input_tokens', value ->> 'cache_read_input_tokens',
+    value ->> 'cost_nano_usd'
+FROM json_each(:models) WHERE NOT EXISTS (SELECT 1 FROM usage_records WHERE id = :id)
 ON CONFLICT (starts_at, model) DO UPDATE SET
     input_tokens = input_tokens + excluded.input_tokens,
     output_tokens = output_tokens + excluded.output_tokens,
     cache_creation_input_tokens = cache_creation_input_tokens + excluded.cache_creation_input_tokens,
     cache_read_input_tokens = cache_read_input_tokens + excluded.cache_read_input_tokens,
     cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd;
+INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document)
+VALUES (:id, :timestamp, :cost_nano_usd, :source, :document)
+ON CONFLICT (id) DO NOTHING;
 
 -- name: costs_since
 -- Read from the index alone: 100k records in well under a tenth of a second.

@@ -34,10 +34,12 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.keys.api_keys import KeySpec
 from pool.keys.quotas import Charge, Reservation
+from pool.storage.directory.claims import Claim, NewClaim, Registration
+from pool.storage.directory.directory import Directory
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.owner import this_process
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.postgresql.connection import transactions
-from pool.storage.protocol import Claim, Directory, Ledger, NewClaim, Registration
 from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing
@@ -126,7 +128,7 @@ async def names(ledger: Ledger) -> set[str]:
 
 async def in_its_transaction(ledger: Ledger, work: Callable[[Any], Awaitable[Any]]) -> Any:
     """Run something in a transaction of the ledger's own."""
-    return await ledger._commits.write(work)  # type: ignore[attr-defined]
+    return await ledger._database._commits.write(work)  # type: ignore[attr-defined]
 
 
 # One owner
@@ -204,7 +206,7 @@ _ZOMBIE = """
 import asyncio, sys
 sys.path.insert(0, sys.argv[1])
 from pool.storage.postgresql import PostgresqlStores
-from pool.storage.postgresql import records
+from pool.storage.ledger import records
 from datetime import UTC, datetime
 from pool.usage.records import ModelUsage
 from pool.usage.records import Usage
@@ -219,13 +221,13 @@ async def main():
     ledger = await PostgresqlStores(sys.argv[2]).open_ledger("sub1")
 
     async def frozen_inside(db):
-        added = await records.add(db, "sub1", STALE)
+        added = await records.add(db, STALE)
         print("inside", flush=True)
         sys.stdin.readline()
         return added
 
     try:
-        await ledger._commits.write(frozen_inside)
+        await ledger._database.write(frozen_inside)
     except Exception as error:
         print(type(error).__name__, ledger.is_lost, flush=True)
 

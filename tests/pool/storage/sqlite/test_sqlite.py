@@ -24,8 +24,10 @@ from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
 from pool.executions.outcome import Completed
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.storage.directory.claims import NewClaim, Registration
+from pool.storage.directory.directory import Directory
+from pool.storage.ledger.ledger import Ledger
 from pool.storage.owner import this_process
-from pool.storage.protocol import Directory, Ledger, NewClaim, Registration
 from pool.storage.sqlite import SqliteStores
 from pool.storage.sqlite.connection import read_owner
 from pool.subscriptions.settlement import Settlement
@@ -74,7 +76,7 @@ def ledger_file(tmp_path: Path) -> Path:
 
 async def on_its_connection(store: Any, work: Callable[[apsw.Connection], Any]) -> Any:
     """Run something on a store's own thread and connection, which nobody else can have."""
-    return await store._commits.read(work)
+    return await store._database._commits.read(work)
 
 
 async def names(ledger: Ledger) -> set[str]:

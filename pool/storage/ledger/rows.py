@@ -12,10 +12,9 @@ from typing import Any
 
 from pool.errors import Conflict
 from pool.executions.execution import ExecutionRow, ExecutionStatus
-from pool.executions.session import SessionHome, SessionMove, SessionTotal
+from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.storage.documents import document, instant, micros, parsed, readable_rows
-from pool.storage.protocol import Claim, NewClaim
 from pool.usage.blocks import block_at
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 from pool.usage.totals import BlockTotal
@@ -161,59 +160,3 @@ def changed_windows(
     """The windows of which ``events`` tell something newer than what is known."""
     latest = newest(known, *(event.windows for event in events))
     return {name: window for name, window in latest.items() if window != known.get(name)}
-
-
-def session_home(row: Sequence[Any]) -> SessionHome:
-    session_id, subscription_id, used_at, fetch_from = row
-    return SessionHome(
-        session_id=session_id,
-        subscription_id=subscription_id,
-        used_at=instant(used_at),
-        fetch_from=fetch_from,
-    )
-
-
-def listed_home(row: Sequence[Any]) -> SessionHome:
-    """Of a row of a page, which begins with its key."""
-    used_at, session_id, subscription_id, fetch_from = row
-    return session_home((session_id, subscription_id, used_at, fetch_from))
-
-
-def session_move(row: Sequence[Any]) -> SessionMove:
-    session_id, from_subscription_id, to_subscription_id, moved_at = row
-    return SessionMove(
-        session_id=session_id,
-        from_subscription_id=from_subscription_id,
-        to_subscription_id=to_subscription_id,
-        moved_at=instant(moved_at),
-    )
-
-
-def arrival(session_id: str, fetched_from: str, subscription_id: str, now: datetime) -> Columns:
-    """The columns of a move that ends now."""
-    return {
-        "session_id": session_id,
-        "moved_at": micros(now),
-        "from_subscription_id": fetched_from,
-        "to_subscription_id": subscription_id,
-    }
-
-
-def claim_columns(wanted: NewClaim) -> Columns:
-    return {
-        "execution_id": wanted.execution_id,
-        "key": wanted.key,
-        "digest": wanted.digest,
-        "now": micros(wanted.at),
-    }
-
-
-def claim(row: Sequence[Any]) -> Claim:
-    """Of execution id, digest, time and subscription, in the order in which they are selected."""
-    execution_id, digest, created_at, subscription_id = row
-    return Claim(
-        execution_id=execution_id,
-        digest=digest,
-        created_at=instant(created_at),
-        subscription_id=subscription_id,
-    )

@@ -1,4 +1,4 @@
-"""Keys and accounts as rows, the same for every engine. See ``pool.storage.key_store``."""
+"""Keys and accounts as rows. See ``key_store``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from pool.errors import Conflict
 from pool.keys.api_keys import MAX_KEYS, ApiKey
 from pool.keys.quotas import Account, Charge, HourSpent, Settled, hour_of, oldest_hour
+from pool.storage.database import Bindings
+from pool.storage.directory.portion import KeptCharge, KeyHour
 from pool.storage.documents import document, instant, micros
-from pool.storage.key_store import KeptCharge, KeyHour
-from pool.storage.paging import Bindings
 
 EXPIRING = ("expire_charges", "expire_hours", "expire_paces", "expire_keys")
 

@@ -1,0 +1,45 @@
+"""Claims: execution ids taken in the directory; and the subscriptions that are registered there."""
+
+from __future__ import annotations
+
+from pool.keys.quotas import Reservation
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.values import Instant, Value
+
+
+class NewClaim(Value):
+    """What a request takes in the directory before a subscription is asked to run it."""
+
+    execution_id: str
+    key: str | None = None
+    """The idempotency key, scoped by its caller."""
+    digest: str
+    """Of what is asked for: a key stands for one request."""
+    at: Instant
+    session_id: str
+    reservation: Reservation | None = None
+    """What it holds of its caller's key, where that is metered."""
+
+
+class Claim(Value):
+    """An execution id taken in the directory, with the digest of what was asked for."""
+
+    execution_id: str
+    digest: str
+    created_at: Instant
+    subscription_id: str | None = None
+    """The subscription that was asked last; None in stores of earlier versions, where nobody was
+    asked yet."""
+
+    def is_of(self, wanted: NewClaim) -> bool:
+        """Whether it was taken for this very request, by this call or an earlier one."""
+        return (self.execution_id, self.digest) == (wanted.execution_id, wanted.digest)
+
+
+class Registration(Value):
+    """A subscription that the pool knows."""
+
+    spec: SubscriptionSpec
+    declared: bool
+    """It stands in ``pool.toml``; only there it can be removed."""
+    created_at: Instant

@@ -1,0 +1,55 @@
+"""Executions in a ledger: begun once, replaced while they are open, ended once."""
+
+from __future__ import annotations
+
+from pool.errors import Conflict, NotFound
+from pool.executions.execution import ExecutionRow
+from pool.storage.database import Bindings, Db
+from pool.storage.ledger.rows import (
+    beginning,
+    counts_as_ended,
+    kept_executions,
+    progress,
+    request_document,
+    settling,
+)
+
+
+async def begin(db: Db, row: ExecutionRow) -> ExecutionRow:
+    """Keep a new execution; known already, the row that is kept."""
+    if await db.run("begin_execution", beginning(row)):
+        return row
+    return await find(db, row.intent.execution_id) or row
+
+
+async def update(db: Db, row: ExecutionRow) -> None:
+    """Replace an open execution by a row that is open too."""
+    if not await _replaced(db, "update_execution", row, progress(row)):
+        raise Conflict(f"execution {row.intent.execution_id} has ended")
+
+
+async def settle(db: Db, row: ExecutionRow) -> bool:
+    """Keep the end of a run. False, and nothing written, where its execution had ended already."""
+    columns = {**settling(row), "counted": int(counts_as_ended(row))}
+    return await _replaced(db, "settle_execution", row, columns)
+
+
+async def _replaced(db: Db, statement: str, row: ExecutionRow, columns: Bindings) -> bool:
+    """Whether the execution was open; raises ``NotFound`` where there is none."""
+    if await db.run(statement, columns):
+        return True
+    if await db.run("move_request", {"id": columns["id"], "request": request_document(row)}):
+        return await _replaced(db, statement, row, columns)
+    if await find(db, columns["id"]) is None:
+        raise NotFound("execution", columns["id"])
+    return False
+
+
+async def find(db: Db, execution_id: str) -> ExecutionRow | None:
+    found = await db.rows("execution", {"id": execution_id})
+    return next(iter(kept_executions(found)), None)
+
+
+async def still_open(db: Db) -> tuple[ExecutionRow, ...]:
+    """Executions that have not ended, oldest first."""
+    return kept_executions(await db.rows("open_executions"))

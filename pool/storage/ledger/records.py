@@ -1,0 +1,62 @@
+"""Usage records in a ledger, and the sums that are kept in the statement that adds one.
+
+The sums are kept by block and model. A record adds to them exactly if its id was new, and nothing
+ever lowers them, so the totals of a lifetime are the sums of the blocks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from datetime import datetime
+
+from pool.storage.database import Bindings, Db
+from pool.storage.documents import instant, micros
+from pool.storage.ledger.rows import block_start, block_total, costs, model_usage, record_columns
+from pool.usage.records import ModelUsage, Usage, UsageRecord
+from pool.usage.totals import BlockTotal, LifetimeTotal
+
+
+async def add(db: Db, record: UsageRecord) -> bool:
+    """Keep a record and add it to its block. False, and nothing written, where its id is known."""
+    models = [
+        {"model": model, **usage.model_dump()} for model, usage in record.usage.models.items()
+    ]
+    sums = {"starts_at": block_start(record), "models": json.dumps(models)}
+    return await db.run("add_record", {**record_columns(record), **sums}) > 0
+
+
+async def lifetime(db: Db, executions_ended: int) -> LifetimeTotal:
+    models = {row[0]: model_usage(row[1:]) for row in await db.rows("lifetime_models")}
+    return LifetimeTotal(
+        executions=executions_ended,
+        records=(await db.first("lifetime_records"))[0],
+        usage=Usage(models=models),
+    )
+
+
+async def costs_since(db: Db, since: datetime) -> tuple[tuple[datetime, int], ...]:
+    return costs(await db.rows("costs_since", {"since": micros(since)}))
+
+
+async def recent_costs(db: Db) -> tuple[int, ...]:
+    """Oldest first."""
+    return tuple(row[0] for row in reversed(await db.rows("recent_costs")))
+
+
+async def first_used_at(db: Db) -> datetime | None:
+    """The start of the first block in which something was spent."""
+    at = (await db.first("first_block"))[0]
+    return None if at is None else instant(at)
+
+
+async def blocks(db: Db, wanted: Bindings) -> list[tuple[int, str, BlockTotal]]:
+    """``(starts_at, "", total)`` of up to ``limit`` blocks before ``at``, newest first."""
+    counts = await db.rows("blocks", wanted)
+    if not counts:
+        return []
+    models: dict[int, dict[str, ModelUsage]] = defaultdict(dict)
+    span = {"first": counts[-1][0], "last": counts[0][0]}
+    for starts_at, model, *figures in await db.rows("block_models", span):
+        models[starts_at][model] = model_usage(figures)
+    return [(start, "", block_total(start, count, models[start])) for start, count in counts]
