@@ -12,7 +12,7 @@ from pool.subscriptions.health import HealthWeights, Vitals, assess
 from pool.subscriptions.report import Report, Totals, WeeklyReport, WindowReport
 from pool.subscriptions.standing import unproved
 from pool.subscriptions.state import State, typical_cost
-from pool.subscriptions.status import capacity, read, status_of
+from pool.subscriptions.status import WindowReading, capacity, read, status_of
 from pool.usage.blocks import block_at
 from pool.usage.records import usage_report
 from pool.usage.totals import BlockReport
@@ -40,17 +40,8 @@ def _windows(state: State, now: datetime, max_age: timedelta) -> dict[str, Windo
     }
 
 
-def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
-    """The subscription at ``now``."""
-    spec, block = state.spec, block_at(now)
-    max_age = timedelta(seconds=policy.limits.window_max_age_seconds)
-    used = weekly_total(state.spending, now)
-    block_cost = state.spending.within(block.starts_at, block.ends_at)
-    burn = burn_rate(state.spending, now)
-    in_doubt = state.held_in_doubt(now)
-    reading = read(state, used, block_cost, now, max_age)
-    status = status_of(state, reading, policy.limits, now)
-    vitals = Vitals(
+def _vitals(state: State, reading: WindowReading, burn: int, in_doubt: int) -> Vitals:
+    return Vitals(
         weekly_percent=reading.weekly,
         weekly_source=reading.weekly_source,
         block_percent=reading.block,
@@ -62,13 +53,26 @@ def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
         uncertain=state.uncertain,
         held_in_doubt_usd=float(usd(in_doubt)),
     )
+
+
+def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
+    """The subscription at ``now``."""
+    spec, block = state.spec, block_at(now)
+    max_age = timedelta(seconds=policy.limits.window_max_age_seconds)
+    used = weekly_total(state.spending, now)
+    block_cost = state.spending.within(block.starts_at, block.ends_at)
+    burn = burn_rate(state.spending, now)
+    in_doubt = state.held_in_doubt(now)
+    reserved = state.slots.reserved_nano_usd + in_doubt
+    reading = read(state, used, block_cost, now, max_age)
+    status = status_of(state, reading, policy.limits, now)
     prospect = Prospect(
         spending=state.spending,
         burn_nano_usd_per_hour=burn,
         block=block,
         block_nano_usd=block_cost,
         budget_nano_usd=nano_usd(spec.weekly_budget_usd),
-        reserved_nano_usd=state.slots.reserved_nano_usd + in_doubt,
+        reserved_nano_usd=reserved,
         windows_bind=not spec.allow_overage,
         window_max_age=max_age,
     )
@@ -92,7 +96,7 @@ def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
         ),
         weekly=WeeklyReport(
             used_usd=usd(used),
-            reserved_usd=usd(state.slots.reserved_nano_usd + in_doubt),
+            reserved_usd=usd(reserved),
             budget_usd=spec.weekly_budget_usd,
             percent=round(reading.weekly_local, 3),
         ),
@@ -102,7 +106,7 @@ def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
         weekly_source=reading.weekly_source,
         block_percent=round(reading.block, 3),
         block_source=reading.block_source,
-        health=assess(vitals, policy.weights),
+        health=assess(_vitals(state, reading, burn, in_doubt), policy.weights),
         burn_rate_usd_per_hour=usd(burn),
         forecast=forecast(prospect, state.studies, now),
         typical_cost_usd=usd(typical_cost(state)),

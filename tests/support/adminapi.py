@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import httpx
+from admin_standin import ADMIN_KEY, AdminStandin, create_admin_api
 from localpool import NOON, SONNET, ManualClock
 
-from api.demo.standin.admin_api import ADMIN_KEY, AdminStandin, create_admin_api
 from api.demo.standin.bill import Bill, Line, Usage, cost_nano_usd, fingerprint
 from pool.admin_api.client import AdminApi
 

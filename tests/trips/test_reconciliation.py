@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx
 import pytest
+from admin_standin import ADMIN_KEY, AdminStandin, create_admin_api
 from service import Service, write_config
 
-from api.demo.standin.admin_api import ADMIN_KEY, AdminStandin, create_admin_api
 from api.demo.standin.bill import Usage
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.quota import utc_now

@@ -8,8 +8,6 @@ Seen of 2.1.330 after SIGKILL, all of which a CLI that ends by itself takes away
 - ``<name>.lock``, an empty directory beside a file that was being written.
 - with tools, ``shell-snapshots/snapshot-*.sh`` and ``session-env/<session>``, which a CLI goes on
   using for as long as it runs; so they stay while one runs that may be theirs.
-- ``claude-<uid>/fswatch-probe-*`` in the directory for temporary files, one a start, and some of
-  those that ended by themselves.
 
 Nothing else is touched, least of all transcripts, settings and credentials. Blocking, and safe
 beside running CLIs: only what is older than a given instant goes.
@@ -18,8 +16,6 @@ beside running CLIs: only what is older than a given instant goes.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -62,15 +58,6 @@ def clean(config_dir: Path, older_than: datetime) -> tuple[Path, ...]:
         *(path for path in files if _unlink(path)),
         *(path for path in directories if _is_older(path, older_than) and _rmdir(path)),
     )
-
-
-def clean_temporary(directory: Path, older_than: datetime) -> tuple[Path, ...]:
-    """Remove the CLI's probes from the directory that it uses for temporary files."""
-    probes = sorted(directory.glob(f"claude-{os.getuid()}/fswatch-probe-*"))
-    old = [path for path in probes if _is_older(path, older_than)]
-    for path in old:  # a link is left alone
-        shutil.rmtree(path, ignore_errors=True)
-    return tuple(path for path in old if not path.exists())
 
 
 def _sessions(config_dir: Path) -> Iterator[_Session]:

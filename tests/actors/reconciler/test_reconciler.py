@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from admin_standin import AdminStandin, Fault, Harm
 from adminapi import ADMIN_KEY, KEY, SEAT, Sleeper, client_of
 from ledgers import LedgerPeers, LedgerSeat, ran
 from localpool import NOON, SONNET, ManualClock
 
 from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
-from api.demo.standin.admin_api import AdminStandin, Fault, Harm
 from api.demo.standin.bill import Bill, Usage
 from pool.admin_api.client import AdminApi
 from pool.admin_api.organizations import Organization, ReconciliationSettings

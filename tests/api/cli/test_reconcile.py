@@ -4,13 +4,13 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from admin_standin import AdminStandin
 from adminapi import KEY, Sleeper, billed, client_of
 from click.testing import Result
 from localpool import NOON, SONNET, LocalPool, ManualClock, spec
 
 from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
-from api.demo.standin.admin_api import AdminStandin
 from api.demo.standin.bill import Bill, Usage
 from pool.admin_api.organizations import Organization
 

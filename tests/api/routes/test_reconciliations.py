@@ -5,13 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from admin_standin import AdminStandin
 from adminapi import KEY, Sleeper, billed, client_of
 from httpx import AsyncClient
 from localpool import NOON, SONNET, LocalPool, ManualClock, spec
 
 from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
-from api.demo.standin.admin_api import AdminStandin
 from api.demo.standin.bill import Bill, Usage
 from pool.admin_api.organizations import Organization, ReconciliationSettings
 from pool.usage.records import ModelUsage, UsageRecord

@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from admin_standin import AdminStandin, Fault, Harm
 from adminapi import KEY, SEAT, Sleeper, admin_standin, billed, client_of, http_of
 from hypothesis import given
 from hypothesis import strategies as st
 from localpool import NOON, SONNET, ManualClock
 
-from api.demo.standin.admin_api import AdminStandin, Fault, Harm
 from api.demo.standin.bill import Usage
 from pool.admin_api.client import AdminApi
 from pool.admin_api.pace import Pace

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pool.claude.process.identity import start_time
-from pool.claude.process.leftovers import _pid_domain, clean, clean_temporary
+from pool.claude.process.leftovers import _pid_domain, clean
 
 LATER = datetime.now(UTC) + timedelta(days=1)
 EARLIER = LATER - timedelta(days=2)
@@ -153,15 +153,3 @@ def test_what_a_running_cli_may_use_stays(config: Path) -> None:
 
 def test_a_config_directory_that_is_not_there_is_clean(tmp_path: Path) -> None:
     assert clean(tmp_path / "absent", LATER) == ()
-
-
-def test_probes_of_the_file_watcher_go_from_the_temporary_directory(tmp_path: Path) -> None:
-    own = tmp_path / f"claude-{os.getuid()}"
-    (own / "fswatch-probe-1a").mkdir(parents=True)
-    (own / "fswatch-probe-1a" / "probe").touch()
-    (own / "-srv-pool-work").mkdir()
-    (own / "fswatch-probe-2b").symlink_to(tmp_path)
-
-    assert clean_temporary(tmp_path, EARLIER) == ()
-    assert names(clean_temporary(tmp_path, LATER)) == {"fswatch-probe-1a"}
-    assert (own / "-srv-pool-work").is_dir()
