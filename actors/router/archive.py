@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from actors.aiokit import Keyed
 from pool.errors import NotFound, Unavailable
 from pool.executions.execution import Execution, shown
-from pool.storage.protocol import Ledger
+from pool.storage.ledger.ledger import Ledger
 
 OpenLedger = Callable[[str], Awaitable[Ledger]]
 
