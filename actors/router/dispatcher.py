@@ -13,6 +13,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -56,13 +57,18 @@ from pool.errors import (
 from pool.executions.execution import Execution, Intent
 from pool.executions.request import ExecutionRequest, request_digest
 from pool.executions.routing_record import Routing
+from pool.money import nano_usd
 from pool.routing.model_catalogue import Catalogue, catalogue
 from pool.routing.ranking import Ranking, RoutingPolicy, explained, rank
 from pool.storage.directory.claims import Claim, NewClaim
 from pool.storage.directory.directory import Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
+from pool.usage.expected_cost import Floor, floor
+from pool.usage.records import RunSize
 from pool.values import Value
 
+HISTORY_SECONDS = 2.0
+"""How long it is waited for that a subscription says how long a session is."""
 MOST_SURPRISES = 10
 """How often somebody who seemed to have a free slot may turn out not to; then a request waits."""
 
@@ -153,6 +159,7 @@ class Dispatcher:
         return await self._keys.admitted(
             order.dispatch,
             lambda permit: self._place(order.under(permit), claim),
+            lambda: self._least(order),
             runs_as=self._runs_as(order.request),
             home=order.home.subscription_id if order.home else None,
         )
@@ -175,6 +182,8 @@ class Dispatcher:
             order = await self._handed_off(handoff)
             await self._hear(order)
             try:
+                spent = sum(nano_usd(each.cost_usd) for each in handoff.attempts)
+                await self._keys.top_up(order.dispatch, spent, lambda: self._least(order))
                 execution = await self._place(order, claim)
             except (ActorLost, StoreError):
                 raise  # nobody has said no: it is asked again
@@ -190,7 +199,6 @@ class Dispatcher:
     async def _handed_off(self, handoff: HandoffRequest) -> Placement:
         """What its owner hands on, as an order that its earlier owners do not get."""
         intent = handoff.intent
-        reads = intent.forks or (intent.session_id if intent.resumes else None)
         dispatch = Dispatch(
             execution_id=intent.execution_id,
             request=intent.request,
@@ -203,11 +211,12 @@ class Dispatcher:
         return Placement(
             dispatch,
             intent.session_id,
-            await self._claims.home_of(reads),
+            await self._claims.home_of(intent.reads),
             barred={each: tried(each, handoff) for each in owners},
             attempts=handoff.attempts,
             owners=owners,
             may_wait=handoff.may_wait,
+            history_tokens=intent.history_tokens,
             key=await self._keys.key_of(intent.caller),
         )
 
@@ -308,6 +317,9 @@ class Dispatcher:
                 if claim is None or target != claim.subscription_id:  # another router decided
                     refusals = dict(order.barred)
                     continue
+                if source_of(order, target) is not None:  # its new home cannot know what comes
+                    tokens = await self._history_tokens(order)
+                    order = replace(order, history_tokens=tokens)
                 intent = self._intent(target, order, ranking)
                 owner = self._actors.subscription(target)
                 answer = await owner.start(intent, may_wait=may_wait)
@@ -381,7 +393,31 @@ class Dispatcher:
             grant=order.dispatch.grant,
             earlier_attempts=order.attempts,
             earlier_owners=order.owners,
+            history_tokens=order.history_tokens,
         )
+
+    async def _least(self, order: Placement) -> Floor:
+        """The least that an order holds of its key: what runs like it cost, wherever it runs."""
+        size = RunSize(
+            model=order.request.model or self._settings.default_model,
+            input_tokens=order.request.input_tokens + await self._history_tokens(order),
+            uses_tools=order.request.uses_tools,
+        )
+        reports = self._reports.reports
+        expected = (each for report in reports for each in report.expected_costs)
+        return floor(expected, size, self._runs_as(order.request))
+
+    async def _history_tokens(self, order: Placement) -> int:
+        """About how long the history is that an order goes on from, as whoever has its transcript
+        says. One that cannot be asked does not give it away either.
+        """
+        if order.home is None or order.history_tokens:
+            return order.history_tokens
+        holder = self._actors.subscription(order.home.fetch_from or order.home.subscription_id)
+        with suppress(PoolError, TimeoutError):
+            async with asyncio.timeout(HISTORY_SECONDS):
+                return await holder.history_tokens(order.forks or order.session_id)
+        return 0
 
     def _rank(self, order: Placement, refusals: Mapping[str, Refusal]) -> Ranking:
         settings = self._settings

@@ -38,13 +38,13 @@ from pool.keys.quotas import (
     Charge,
     Reservation,
     forbidden,
-    price_limit,
+    limited_price,
     reserved_amount,
     standing,
 )
 from pool.storage.directory.directory import Directory
-from pool.subscriptions.state import DEFAULT_TYPICAL_NANO_USD
 from pool.telemetry.events import PoolEvent
+from pool.usage.expected_cost import Floor
 from pool.values import Value
 
 
@@ -64,6 +64,8 @@ class Permit(Value):
 
 Place = Callable[[Permit], Awaitable[Execution]]
 """Brings a request to a subscription."""
+Least = Callable[[], Awaitable[Floor]]
+"""Tells the least that has to be held for a request."""
 
 
 class KeyRegistry:
@@ -176,12 +178,14 @@ class KeyRegistry:
         self,
         dispatch: Dispatch,
         place: Place,
+        least: Least,
         *,
         runs_as: frozenset[str] = frozenset(),
         home: str | None = None,
     ) -> Execution:
         """Have a request placed as its caller's key lets it run. Its model, or that of requests
-        without one, stands for ``runs_as``, if it is an alias; its session lives at ``home``.
+        without one, stands for ``runs_as``, if it is an alias; its session lives at ``home``. What
+        it holds is no less than ``least`` tells, which is asked for a metered key alone.
 
         Raises ``KeyEnded``, ``NotPermitted`` naming the field, or what ``place`` raises: with the
         reservation of its permit it claims the execution. One that was admitted before is admitted
@@ -193,13 +197,23 @@ class KeyRegistry:
         if key is None:
             return await place(Permit(request=request))
         self._check(key, request, runs_as, home)
-        permit = Permit(request=_priced(key, request), grant=key.grant, key=key)
+        permit = Permit(request=limited_price(key, request), grant=key.grant, key=key)
         if not key.is_metered:
             return await place(permit)
-        charge = self._charge(key_id, key, dispatch.execution_id, request)
-        holding = {"reservation": Reservation(charge=charge, key=key)}
-        permit = permit.model_copy(update=holding)
-        return await self._reservations.held(charge, lambda: place(permit))
+        holds = self._reservation(key_id, key, dispatch, await least())
+        permit = permit.model_copy(update={"reservation": holds})
+        return await self._reservations.held(holds.charge, lambda: place(permit))
+
+    async def top_up(self, dispatch: Dispatch, spent_nano_usd: int, least: Least) -> None:
+        """Have an execution hold what another attempt may cost, beside what earlier ones have
+        spent. Raises a ``KeyLimited`` where the budgets of its key have no room for that.
+        """
+        key_id, key = await self._found(dispatch.caller)
+        if key is None or not key.is_metered or not spent_nano_usd:
+            return
+        await self._store.top_up(
+            self._reservation(key_id, key, dispatch, await least(), spent_nano_usd)
+        )
 
     def heard(self, event: PoolEvent) -> None:
         """Settle what has ended as its owner tells, at once."""
@@ -225,17 +239,19 @@ class KeyRegistry:
         if no is not None:
             raise NotPermitted(key.name, no.field, no.problem)
 
-    def _charge(
-        self, key_id: str, key: KeySpec, execution_id: str, request: ExecutionRequest
-    ) -> Charge:
-        return Charge(
-            execution_id=execution_id,
+    def _reservation(
+        self,
+        key_id: str,
+        key: KeySpec,
+        dispatch: Dispatch,
+        least: Floor,
+        spent_nano_usd: int = 0,
+    ) -> Reservation:
+        charge = Charge(
+            execution_id=dispatch.execution_id,
             key_id=key_id,
-            amount_nano_usd=reserved_amount(key, request, DEFAULT_TYPICAL_NANO_USD),
+            amount_nano_usd=reserved_amount(key, dispatch.request, least, spent_nano_usd),
             at=self._clock(),
         )
-
-
-def _priced(key: KeySpec, request: ExecutionRequest) -> ExecutionRequest:
-    """The request with the price limit of its key, where it brings none of its own."""
-    return request.model_copy(update={"max_budget_usd": price_limit(key, request)})
+        assumed = spent_nano_usd + least.assumed
+        return Reservation(charge=charge, key=key, assumed_nano_usd=assumed)

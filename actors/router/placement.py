@@ -57,6 +57,8 @@ class Placement:
     attempts: tuple[Attempt, ...] = ()
     owners: tuple[str, ...] = ()
     may_wait: bool = True
+    history_tokens: int = 0
+    """About how long the history is that it goes on from; 0 where that was not asked."""
     key: KeySpec | None = None
     """The caller's key, where it has one: it may be kept from some subscriptions."""
     wanted: NewClaim | None = None

@@ -97,16 +97,17 @@ class LiveExecutions:
         be started before ``begin`` has made it durable.
         """
         was_cancelled = self._cancelled_ahead.pop(intent.execution_id, None) is not None
-        wanted = reservation(self._context.state, intent.request.max_budget_usd)
-        reserved = wanted if reserves else 0
+        state = self._context.state
+        reserved = reservation(state, intent) if reserves else 0
+        known = {"reserved_nano_usd": reserved, "history_tokens": state.history_of(intent)}
         row = ExecutionRow(
-            intent=intent.model_copy(update={"reserved_nano_usd": reserved}),
+            intent=intent.model_copy(update=known),
             status=status,
             started_at=now if status is ExecutionStatus.RUNNING else None,
             place=self._context.deps.runner.place,
             cancel_requested_at=now if was_cancelled else None,
         )
-        self._context.state.requested(intent)
+        state.requested(intent)
         self._unready.add(intent.execution_id)
         return self._hold_again(row)
 
@@ -276,8 +277,9 @@ class LiveExecutions:
         reserved = held_while_running(state, intent)
         state.slots.reserve(live.id, reserved)
         state.slots.promote(live.id)
+        known = {"reserved_nano_usd": reserved, "history_tokens": state.history_of(intent)}
         live.becomes(
-            intent=intent.model_copy(update={"reserved_nano_usd": reserved}),
+            intent=intent.model_copy(update=known),
             status=ExecutionStatus.RUNNING,
             started_at=self._context.now(),
             place=self._context.deps.runner.place,
@@ -414,7 +416,7 @@ class LiveExecutions:
         return {**environment, **trace}
 
     async def launch(self, intent: Intent) -> Launch:
-        request, budget = intent.request, intent.request.max_budget_usd
+        request, budget = intent.request, intent.budget_usd
         goes_on = intent.resumes or intent.forks is not None
         total = await self._total(intent.forks or intent.session_id) if goes_on else None
         # A session keeps the system prompt that it began with, unless the request brings another.

@@ -29,6 +29,7 @@ from actors.subscription.live_execution import LiveExecution
 from actors.subscription.live_executions import LiveExecutions
 from actors.subscription.login_check import check_login, follow_login
 from actors.subscription.models import learn_models
+from actors.subscription.session_history import history_tokens
 from actors.subscription.transcripts import Transcripts
 from actors.subscription.uncertain_cost import UncertainCosts
 from actors.subscription.usage_query import usage_table
@@ -44,13 +45,12 @@ from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing, suspected
 from pool.subscriptions.state import REMEMBERED, ask_of, recovered
 from pool.usage.breakdown import Question, UsageTable
-from pool.usage.prices import LearnedPrices
 from pool.usage.records import UsageRecord, UsageSource
 
 OBSERVED_EVENTS = 500
 """How many of the newest limit events the forecast is learned from at activation."""
 PRICED_RECORDS = 200
-"""How many of the newest records prices are learned from at activation."""
+"""How many of the newest records are learned from at activation what runs cost."""
 
 
 class Subscription:
@@ -72,7 +72,7 @@ class Subscription:
         context = SubscriptionContext(recovered(spec, recovery), ledger, dependencies)
         self = cls(context)
         priced = await ledger.usage(limit=PRICED_RECORDS)
-        context.state.rates = LearnedPrices.learned_from(priced.items)
+        context.state.learn(priced.items)
         seen = await ledger.limits(limit=OBSERVED_EVENTS)
         context.state.recall(seen.items, dependencies.clock() - REMEMBERED)
         uncertain_costs = UncertainCosts(context, self._executions)
@@ -107,6 +107,7 @@ class Subscription:
             return await self._start(intent, may_wait=may_wait)
 
     async def _start(self, intent: Intent, *, may_wait: bool) -> Started | NotAdmitted:
+        await self._know_history(intent)
         known = await self._executions.row(intent.execution_id)
         if known is not None:
             return self._started(known)
@@ -170,6 +171,10 @@ class Subscription:
     session_copy = forwarded(attrgetter("_transcripts"), Transcripts.copy)
     has_at_work = forwarded(attrgetter("_transcripts"), Transcripts.is_at_work)
     forget_session = forwarded(attrgetter("_transcripts"), Transcripts.forget)
+
+    async def history_tokens(self, session_id: str) -> int:
+        """About how many tokens the next turn of a session begins with; 0 where nobody knows."""
+        return await history_tokens(self._context, session_id)
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -266,6 +271,11 @@ class Subscription:
         await self._context.close()
 
     # -- within ----------------------------------------------------------------------------------
+
+    async def _know_history(self, intent: Intent) -> None:
+        """Have the size of its session at hand, for admission may not wait for it."""
+        if intent.reads is not None and intent.session_from is None:
+            await history_tokens(self._context, intent.reads)
 
     def _admission(self, intent: Intent, *, may_wait: bool) -> Admission:
         state = self._context.state

@@ -39,7 +39,10 @@ def create(
     ] = None,
     daily_budget: Annotated[str | None, typer.Option(help="US dollars a day, in UTC.")] = None,
     weekly_budget: Annotated[str | None, typer.Option(help="US dollars in seven days.")] = None,
-    max_request: Annotated[str | None, typer.Option(help="US dollars for one request.")] = None,
+    max_request: Annotated[
+        str | None,
+        typer.Option(help="US dollars that one request holds, and where one with tools is ended."),
+    ] = None,
     model: Annotated[
         Many, typer.Option(help="A pattern of models; may be repeated. Default: all.")
     ] = None,

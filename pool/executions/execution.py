@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -24,7 +25,7 @@ from pool.executions.request import ExecutionRequest, SessionId, SubscriptionId
 from pool.executions.routing_record import Routing
 from pool.limits.windows import limit_resets_at
 from pool.money import Usd, usd
-from pool.usage.records import Usage, UsageReport, usage_report
+from pool.usage.records import RunSize, Usage, UsageReport, usage_report
 from pool.values import Instant, Value
 
 
@@ -115,9 +116,32 @@ class Intent(Value):
     """Where the session's transcript may have to be fetched from first."""
     session_total_nano_usd: int | None = None
     """The running total that the session was fetched with."""
+    history_tokens: int = 0
+    """About how many tokens of history its session begins with; 0 where nobody knows."""
     queue_timeout_seconds: float = 600
     trace: str | None = None
     """The ``traceparent`` that its spans belong to, where it is traced."""
+
+    @property
+    def reads(self) -> str | None:
+        """The session whose history it goes on from, if it does."""
+        return self.forks or (self.session_id if self.resumes else None)
+
+    @property
+    def budget_usd(self) -> Decimal | None:
+        """What earlier attempts have left of its budget, if it has one."""
+        budget = self.request.max_budget_usd
+        return budget and budget - sum(each.cost_usd for each in self.earlier_attempts)
+
+
+def run_size(intent: Intent, model: str) -> RunSize:
+    """What a run of an intent is given to do, by a model's name."""
+    request = intent.request
+    return RunSize(
+        model=model,
+        input_tokens=request.input_tokens + intent.history_tokens,
+        uses_tools=request.uses_tools,
+    )
 
 
 class ExecutionRow(Value):

@@ -92,6 +92,16 @@ class Ended(Value):
     limits: tuple[RateLimitEvent, ...] = ()
     cli_version: str | None = None
 
+    @property
+    def context_tokens(self) -> int:
+        """About how many tokens the next turn of its session reads as history, rather too many: an
+        even growth over several calls ends below twice their average.
+        """
+        total, calls = self.usage.total, max(1, self.num_turns)
+        written, read = total.cache_creation_input_tokens, total.cache_read_input_tokens
+        asked = total.input_tokens + written + read
+        return min(asked, -(-2 * asked // calls)) + total.output_tokens
+
 
 class Completed(Ended):
     """The run answered."""

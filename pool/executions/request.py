@@ -37,6 +37,14 @@ MAX_WRITTEN_BYTES = 9_500_000
 MAX_TIMEOUT_SECONDS = 24 * 3600
 
 
+BYTES_PER_TOKEN = 3
+"""Of text: fewer than most languages and programs have, so that tokens are rather overestimated."""
+
+
+TOKENS_PER_IMAGE = 5_000
+"""More than the API counts for the largest: it scales an image down before a model sees it."""
+
+
 def _verbatim_text(text: str) -> str:
     if "\x00" in text:
         raise ValueError("holds a NUL character, which no prompt can carry: remove it")
@@ -106,6 +114,8 @@ class ExecutionRequest(Value):
     system_prompt: Annotated[str, AfterValidator(_system_prompt)] | None = None
     max_turns: Annotated[int, Field(ge=1, le=1000)] | None = None
     max_budget_usd: Annotated[Decimal, Field(gt=0, le=10_000, decimal_places=9)] | None = None
+    """Ends the run after the call of the model that goes beyond it, whose answer is lost; holds at
+    least so much of the budgets meanwhile, and never less than such requests have cost."""
     timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] | None = None
     json_schema: Annotated[dict[str, Any], AfterValidator(_json_schema)] | None = None
     images: Annotated[tuple[Image, ...], Field(max_length=MAX_IMAGES, fail_fast=True)] = ()
@@ -131,9 +141,25 @@ class ExecutionRequest(Value):
     @property
     def prompt_bytes(self) -> int:
         """The size of all that goes into the model's context with it, as it was sent."""
+        return self._text_bytes + sum(len(image.data) for image in self.images)
+
+    @property
+    def input_tokens(self) -> int:
+        """About how many tokens it adds to the model's context, rather too many."""
+        schema = "" if self.json_schema is None else json.dumps(self.json_schema)
+        texts = -(-(self._text_bytes + len(schema)) // BYTES_PER_TOKEN)
+        return texts + TOKENS_PER_IMAGE * len(self.images)
+
+    @property
+    def uses_tools(self) -> bool:
+        """Whether its run may call the model many times, for it can act in between."""
+        agent = self.agent
+        return bool(self.tools) or agent.mcp_servers is not None or agent.sub_agents is not None
+
+    @property
+    def _text_bytes(self) -> int:
         texts = (self.prompt, self.system_prompt or "", self.agent.append_system_prompt or "")
-        written = sum(len(text.encode()) for text in texts)
-        return written + sum(len(image.data) for image in self.images)
+        return sum(len(text.encode()) for text in texts)
 
     @model_validator(mode="after")
     def _fits_together(self) -> ExecutionRequest:

@@ -66,7 +66,8 @@ class KeyLimits(Value):
     weekly_budget_usd: KeyBudget | None = None
     """For the last seven days, to the hour."""
     max_request_usd: KeyBudget | None = None
-    """What one request may cost, and what it reserves where it names no budget of its own."""
+    """The most that a request may ask to cost. One that names no budget holds so much, and is ended
+    there where it uses tools; without tools it is one call, and told whatever it has cost."""
     models: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=MOST_PATTERNS)] = ("*",)
     subscriptions: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=MOST_PATTERNS)] = (
         "*",

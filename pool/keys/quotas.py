@@ -7,9 +7,15 @@ transaction that writes the reservation, so that no number of requests at once c
 
 A day's budget is that of the calendar day in UTC, a week's that of the last seven days. What was
 spent is kept by the hour, so that a year of requests takes no longer to add up than a day of them;
-the oldest hour of a week counts until all of it is out. A run is told its price only when it has
-ended: one that costs more than it reserved is counted in full, and may leave a budget overdrawn by
-that difference. ``max_request_usd`` bounds it, as far as the CLI's own limit does: to one call.
+the oldest hour of a week counts until all of it is out.
+
+What a run costs is known when it has ended. Until then it holds what runs like it have cost by the
+pool's own records; a price that its caller names may raise that, never lower it. A run that costs
+more than it holds is counted in full. So a budget is overdrawn at most by what the executions that
+ran or waited when the last one was admitted have cost beyond what they held; ``max_concurrent``
+bounds how many those are. One of them goes beyond a price of its own (``max_budget_usd``,
+``max_request_usd``) by no more than one call of the model, where it uses tools; without tools it is
+one call.
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ from pool.executions.permissions import not_granted
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeyLimits, KeySpec, KeyStanding
 from pool.money import nano_usd, usd
+from pool.usage.expected_cost import Floor
 from pool.usage.weekly import WEEK
 from pool.values import Instant, Value
 
@@ -68,6 +75,8 @@ class Reservation(Value):
 
     charge: Charge
     key: KeySpec
+    assumed_nano_usd: int = 0
+    """What it may come to by assumption, as long as too little is known; see ``charged``."""
 
 
 class Settled(Value):
@@ -143,15 +152,26 @@ def price_limit(limits: KeyLimits, request: ExecutionRequest) -> Decimal | None:
     return limits.max_request_usd if asked is None else asked
 
 
-def reserved_amount(limits: KeyLimits, request: ExecutionRequest, typical_nano_usd: int) -> int:
-    """Nano-dollars to hold for a request: its price limit, or else what requests typically cost;
-    that never more than a whole budget, so that a small key can be used at all.
+def reserved_amount(
+    limits: KeyLimits, request: ExecutionRequest, least: Floor, spent_nano_usd: int = 0
+) -> int:
+    """Nano-dollars to hold for a request of which earlier attempts have spent so much: what runs
+    like it have cost, or its price limit where that is more.
     """
     price = price_limit(limits, request)
-    if price is not None:
-        return nano_usd(price)
-    budgets = [nano_usd(budget) for budget in limits.budgets_usd if budget is not None]
-    return min([typical_nano_usd, *budgets])
+    return max(0 if price is None else nano_usd(price), spent_nano_usd + least.seen)
+
+
+def limited_price(limits: KeyLimits, request: ExecutionRequest) -> ExecutionRequest:
+    """The request with the price limit at which its run is to be ended early.
+
+    The CLI looks at it between two calls of the model. A run without tools is one call: nothing of
+    it could be saved, and its answer, which is paid for by then, would be lost. So there the limit
+    of a key decides what is held, and ends nothing that the caller has not asked to be ended.
+    """
+    if not request.uses_tools:
+        return request
+    return request.model_copy(update={"max_budget_usd": price_limit(limits, request)})
 
 
 def forbidden(
@@ -226,9 +246,54 @@ def allowed(
     return (
         _too_many(limits, account)
         or _too_fast(limits, account, now)
-        or _over_day(limits, account, amount_nano_usd, now)
-        or _over_week(limits, account, amount_nano_usd, now)
+        or over_budget(limits, account, amount_nano_usd, now)
     )
+
+
+def over_budget(
+    limits: KeyLimits, account: Account, amount_nano_usd: int, now: datetime
+) -> Limited | None:
+    """Why the key's budgets have no room for so much; None where they have."""
+    return _over_day(limits, account, amount_nano_usd, now) or _over_week(
+        limits, account, amount_nano_usd, now
+    )
+
+
+def charged(wanted: Reservation, account: Account) -> Charge:
+    """The charge as it is made. Raises a ``KeyLimited`` where the key's limits leave no room."""
+    charge = _with_what_is_assumed(wanted, account)
+    no = allowed(wanted.key, account, charge.amount_nano_usd, charge.at)
+    if no is not None:
+        raise limited(wanted, no)
+    return charge
+
+
+def topped_up(wanted: Reservation, account: Account, held_nano_usd: int) -> Charge | None:
+    """The charge of an execution that holds so much already; None where that is enough. Raises a
+    ``KeyLimited`` where the key's budgets leave no room for more.
+    """
+    others = account.reserved_nano_usd - held_nano_usd
+    account = account.model_copy(update={"reserved_nano_usd": others})
+    charge = _with_what_is_assumed(wanted, account)
+    if charge.amount_nano_usd <= held_nano_usd:
+        return None
+    no = over_budget(wanted.key, account, charge.amount_nano_usd, charge.at)
+    if no is not None:
+        raise limited(wanted, no)
+    return charge
+
+
+def _with_what_is_assumed(wanted: Reservation, account: Account) -> Charge:
+    """Where nothing else is held of the key, what is assumed comes to no more than what is left of
+    its budgets: while it is not known what requests cost, those of a small key run one by one.
+    """
+    charge, limits = wanted.charge, wanted.key
+    spent = (spent_today(account, charge.at), spent_this_week(account, charge.at))
+    budgets = zip(limits.budgets_usd, spent, strict=True)
+    left = [nano_usd(budget) - used for budget, used in budgets if budget is not None]
+    room = [each for each in left if each > 0 and not account.reserved_nano_usd]
+    assumed = min([wanted.assumed_nano_usd, *room])
+    return charge.model_copy(update={"amount_nano_usd": max(charge.amount_nano_usd, assumed)})
 
 
 def limited(reservation: Reservation, no: Limited) -> KeyLimited:
@@ -274,6 +339,12 @@ def _too_fast(limits: KeyLimits, account: Account, now: datetime) -> Limited | N
 def _over(name: str, budget_usd: Decimal, spent: int, account: Account, amount: int) -> str | None:
     if spent + account.reserved_nano_usd + amount <= nano_usd(budget_usd):
         return None
+    if amount > nano_usd(budget_usd) and not account.reserved_nano_usd:
+        return (
+            f"a request like this one holds {usd(amount)} USD, since such requests have cost that, "
+            f"and the key's whole {name} budget is {budget_usd} USD: ask a smaller model, or for "
+            "less, or have the budget raised"
+        )
     return (
         f"used {usd(spent)} + reserved {usd(account.reserved_nano_usd)} + asked {usd(amount)} USD "
         f"is more than the key's {name} budget of {budget_usd} USD"

@@ -9,8 +9,9 @@ refusal of a subscription that has answered nothing since it refused something e
 
 from __future__ import annotations
 
-from pool.executions.execution import ExecutionRow
+from pool.executions.execution import ExecutionRow, Intent
 from pool.executions.outcome import UNSURE, Completed, FailureKind, Outcome
+from pool.money import usd
 from pool.subscriptions.standing import Standing
 
 _GOES_ON = {
@@ -49,7 +50,7 @@ def goes_elsewhere(
         return False
     if outcome.kind not in _GOES_ON and not outcome.is_unsure:
         return False
-    if row.cancel_requested_at is not None:
+    if row.cancel_requested_at is not None or _is_paid_out(intent, outcome):
         return False
     if len(intent.earlier_attempts) + 1 >= most_attempts:
         return False
@@ -57,3 +58,9 @@ def goes_elsewhere(
     if outcome.is_unsure and is_second and not standing.unsure_failures:
         return False
     return outcome.spent_nothing or not (intent.request.tools or intent.request.stream)
+
+
+def _is_paid_out(intent: Intent, outcome: Outcome) -> bool:
+    """Whether nothing is left of what the caller would pay."""
+    budget = intent.budget_usd
+    return budget is not None and budget <= usd(outcome.usage.cost_nano_usd)

@@ -17,6 +17,7 @@ from pool.limits.forecast import SubscriptionForecast
 from pool.money import Usd
 from pool.subscriptions.health import Health
 from pool.subscriptions.model_refusals import ModelRefusal
+from pool.usage.expected_cost import ExpectedCost
 from pool.usage.records import UsageReport
 from pool.usage.totals import BlockReport
 from pool.values import Instant, Value
@@ -102,7 +103,9 @@ class Report(Value):
     """Of the last hour, exponentially weighted."""
     forecast: SubscriptionForecast
     typical_cost_usd: Usd
-    """What a request without a budget of its own reserves, learned from recent runs."""
+    """What the latest runs have cost on average."""
+    expected_costs: tuple[ExpectedCost, ...] = ()
+    """What a run is expected to cost, by model: the least that a request reserves."""
     running: int
     queued: int
     uncertain: int

@@ -110,6 +110,7 @@ def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
         burn_rate_usd_per_hour=usd(burn),
         forecast=forecast(prospect, state.studies, now),
         typical_cost_usd=usd(typical_cost(state)),
+        expected_costs=tuple(state.costs.expected.values()),
         running=len(state.slots.running),
         queued=len(state.slots.waiting),
         uncertain=state.uncertain,

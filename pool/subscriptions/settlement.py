@@ -9,7 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Others, final_status
+from pool.executions.execution import (
+    ExecutionRow,
+    ExecutionStatus,
+    Others,
+    final_status,
+    run_size,
+)
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent
@@ -55,6 +61,7 @@ def _record(
         execution_id=row.intent.execution_id,
         session_id=session_id,
         caller=row.intent.caller or None,
+        size=run_size(row.intent, outcome.model or row.intent.model),
         usage=outcome.usage,
     )
 

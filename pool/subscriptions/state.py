@@ -8,12 +8,11 @@ What it means at an instant is said by ``status`` and ``reporting``, as function
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent, run_size
 from pool.limits.forecast import Study, studied
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.money import nano_usd, usd
@@ -24,6 +23,7 @@ from pool.subscriptions.slots import Slots
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing
 from pool.usage.blocks import block_at
+from pool.usage.expected_cost import RecentCosts, floor
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.totals import LifetimeTotal
@@ -32,8 +32,10 @@ from pool.usage.weekly import WEEK, Spending
 REMEMBERED = WEEK + timedelta(days=1)
 """How far back costs are kept in memory: a week, and room for a clock that is set back."""
 DEFAULT_TYPICAL_NANO_USD = nano_usd("0.25")
-"""What a request reserves before the pool has seen what requests cost here."""
+"""What a request is said to cost before the pool has seen what requests cost here."""
 RECENT_COSTS = 50
+MOST_HISTORIES = 10_000
+"""Sessions whose size is kept at hand; that of others is read when it is asked for."""
 _ENDED_HERE = frozenset(
     each for each in ExecutionStatus if each.is_final and each is not ExecutionStatus.MOVED
 )
@@ -67,6 +69,10 @@ class State:
     slots: Slots = field(default_factory=Slots)
     rates: LearnedPrices = field(default_factory=LearnedPrices)
     """What this subscription's runs were charged, learned from its records."""
+    costs: RecentCosts = field(default_factory=RecentCosts)
+    """What its latest runs came to, by which the next ones reserve."""
+    histories: dict[str, int] = field(default_factory=dict)
+    """About how many tokens a session's next turn begins with; those that were used last."""
     models: dict[str, str] = field(default_factory=dict)
     """What its CLI offers, and what each name runs as; empty until it has said."""
     login_expires_at: datetime | None = None
@@ -92,12 +98,18 @@ class State:
         if cost and record.source is UsageSource.CLI:
             self.recent_costs.append(cost)
             self.rates = self.rates.having_seen(record.usage)
+            self.costs = self.costs.having_seen(record, self.rates)
         self.totals = self.totals.model_copy(
             update={
                 "records": self.totals.records + 1,
                 "usage": self.totals.usage + record.usage,
             }
         )
+
+    def learn(self, newest_first: Sequence[UsageRecord]) -> None:
+        """Learn from the records of earlier activations what runs cost."""
+        self.rates = LearnedPrices.learned_from(newest_first)
+        self.costs = RecentCosts.of_records(newest_first, self.rates)
 
     def settle(self, settlement: Settlement) -> None:
         """Follow what was made durable at the end of an execution."""
@@ -107,6 +119,7 @@ class State:
             self.slots.release(settlement.row.intent.execution_id)
         if settlement.record is not None:
             self.spend(settlement.record)
+            self._grew(settlement.row)
         if settlement.standing is not None:
             self.standing = settlement.standing
         if settlement.row.status is ExecutionStatus.UNCERTAIN:
@@ -124,6 +137,25 @@ class State:
                 held_nano_usd=row.intent.reserved_nano_usd,
                 held_until=block_at(row.finished_at).ends_at,
             )
+
+    def _grew(self, row: ExecutionRow) -> None:
+        """Note what a session has come to by a turn that spent something."""
+        if row.outcome is not None:
+            session_id = row.outcome.session_id or row.intent.session_id
+            self.remember_history(session_id, row.outcome.context_tokens)
+
+    def remember_history(self, session_id: str, tokens: int) -> None:
+        self.histories.pop(session_id, None)
+        self.histories[session_id] = tokens
+        while len(self.histories) > MOST_HISTORIES:
+            self.histories.pop(next(iter(self.histories)))
+
+    def history_of(self, intent: Intent) -> int:
+        """About how many tokens an execution's session begins with: as its last turn here says, or
+        whoever had it before.
+        """
+        read = intent.reads
+        return 0 if read is None else max(intent.history_tokens, self.histories.get(read, 0))
 
     def runs_as(self, model: str) -> str:
         """What an alias stands for here, as far as that is known; of any other name, itself."""
@@ -180,7 +212,7 @@ def recovered(spec: SubscriptionSpec, recovery: Recovery) -> State:
 
 
 def typical_cost(state: State) -> int:
-    """Nano-dollars that a request without a budget of its own is expected to cost here."""
+    """Nano-dollars that the latest runs have cost here on average."""
     costs = state.recent_costs
     return sum(costs) // len(costs) if costs else DEFAULT_TYPICAL_NANO_USD
 
@@ -192,7 +224,7 @@ def ask_of(state: State, intent: Intent, *, may_wait: bool = True) -> Ask:
     )
     return Ask(
         goes_on=(intent.resumes or intent.forks is not None) and intent.session_from is None,
-        reserve_usd=usd(reservation(state, intent.request.max_budget_usd)),
+        reserve_usd=usd(held_while_running(state, intent)),
         model=state.runs_as(intent.model),
         asked_for=intent.model,
         prompt_bytes=intent.request.prompt_bytes,
@@ -212,18 +244,18 @@ def ask_to_start(state: State, intent: Intent) -> Ask:
     ask = ask_of(state, intent)
     if not intent.reserved_nano_usd:
         return ask
-    reserved = {
-        "reserve_usd": usd(intent.reserved_nano_usd),
-        "yielding_usd": usd(state.slots.waiting_nano_usd),
-    }
-    return ask.model_copy(update=reserved)
+    return ask.model_copy(update={"yielding_usd": usd(state.slots.waiting_nano_usd)})
 
 
 def held_while_running(state: State, intent: Intent) -> int:
-    """Nano-dollars that something that waits here holds from its start on."""
-    return intent.reserved_nano_usd or reservation(state, intent.request.max_budget_usd)
+    """Nano-dollars that something holds from its start on: what it has reserved, if it has."""
+    return intent.reserved_nano_usd or reservation(state, intent)
 
 
-def reservation(state: State, max_budget_usd: Decimal | None) -> int:
-    """Nano-dollars to hold for a request while it runs: its own budget, or the typical cost."""
-    return nano_usd(max_budget_usd) if max_budget_usd is not None else typical_cost(state)
+def reservation(state: State, intent: Intent) -> int:
+    """Nano-dollars to hold for a request while it runs: what runs like it cost here, or its own
+    budget where that is more. What a caller claims never lowers it.
+    """
+    known = intent.model_copy(update={"history_tokens": state.history_of(intent)})
+    least = floor(state.costs.expected.values(), run_size(known, state.runs_as(intent.model)))
+    return max(least.nano_usd, nano_usd(intent.request.max_budget_usd or 0))

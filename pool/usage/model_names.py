@@ -36,6 +36,11 @@ def plain_name(model: str) -> str:
     return model.removesuffix("[1m]")
 
 
+def family_of(model: str) -> str | None:
+    """The family that a model is of, by its name."""
+    return next((family for family in sorted(FAMILIES) if family in model.lower()), None)
+
+
 def is_meant(model: str, patterns: Collection[str], runs_as: Collection[str] = frozenset()) -> bool:
     """Whether the patterns mean a model. An alias is meant where all is that it may run as, or,
     while that is not known, where the whole family is.

@@ -97,6 +97,17 @@ class Call(Value):
     """Several where the same answer was kept under the requests of others that had a copy of it."""
 
 
+class RunSize(Value):
+    """What a run was given to do, as far as its cost hangs on it."""
+
+    model: str
+    input_tokens: int
+    """Of what it was asked and of the history that it went on from; an estimate, rather too high:
+    bytes are known before a run, and tokens after it.
+    """
+    uses_tools: bool = False
+
+
 class UsageRecord(Value):
     """What one run cost. ``timestamp`` is the instant it was settled, which decides its block."""
 
@@ -111,6 +122,8 @@ class UsageRecord(Value):
     that were kept before it was noted."""
     call: Call | None = None
     """Of usage outside the pool; None in records that were kept before it was noted."""
+    size: RunSize | None = None
+    """Of a run of the pool's own; None in records that were kept before it was noted."""
     usage: Usage = Usage()
 
     @model_validator(mode="after")

@@ -95,6 +95,28 @@ MUTANTS = (
         tests=("tests/actors/subscription/test_subscription.py", "-k", "budget_together"),
     ),
     Mutant(
+        name="a claim lowers nothing that is held of a subscription",
+        file="pool/subscriptions/state.py",
+        guard="    return max(least.nano_usd, nano_usd(intent.request.max_budget_usd or 0))\n",
+        without="    return nano_usd(intent.request.max_budget_usd or 0) or least.nano_usd\n",
+        tests=("tests/pool/subscriptions/test_state.py",),
+    ),
+    Mutant(
+        name="a claim lowers nothing that is held of a key",
+        file="pool/keys/quotas.py",
+        guard="    return max(0 if price is None else nano_usd(price), "
+        "spent_nano_usd + least.seen)\n",
+        without="    return spent_nano_usd + least.seen if price is None else nano_usd(price)\n",
+        tests=("tests/pool/keys/test_quotas.py",),
+    ),
+    Mutant(
+        name="another attempt is held beside what earlier ones spent",
+        file="actors/router/dispatcher.py",
+        guard="                await self._keys.top_up(order.dispatch, spent, ",
+        without="                await self._keys.top_up(order.dispatch, 0, ",
+        tests=("tests/actors/router/test_keys.py", "-k", "attempt"),
+    ),
+    Mutant(
         name="slot is taken at admission",
         file="actors/subscription/live_executions.py",
         guard="            slots.take(execution_id, _hold_of(row))\n",

@@ -48,15 +48,16 @@ def charge(name: str, usd: int = 1, *, of: str = "k", at: datetime = NOON) -> Ch
 
 
 async def reserve(
-    directory: Directory, wanted: Charge, limits: KeyLimits = TEN_USD
+    directory: Directory, wanted: Charge, limits: KeyLimits = TEN_USD, *, assumed: int = 0
 ) -> KeyLimited | None:
     """Claim an execution that holds so much of its key; the refusal, where there is one."""
+    key = KeySpec(name="ci", **limits.model_dump())
     claim = NewClaim(
         execution_id=wanted.execution_id,
         digest="d",
         at=wanted.at,
         session_id=f"s-{wanted.execution_id}",
-        reservation=Reservation(charge=wanted, key=KeySpec(name="ci", **limits.model_dump())),
+        reservation=Reservation(charge=wanted, key=key, assumed_nano_usd=assumed),
     )
     try:
         await directory.claim(claim, "sub1")
@@ -254,6 +255,67 @@ async def test_a_second_router_is_refused_or_keeps_to_the_same_budget(
     await second.close()
 
     assert answers.count(None) == 10
+
+
+async def test_what_is_assumed_lets_one_run_alone_and_no_other_beside_it(
+    directory: Directory, keys: KeyStore
+) -> None:
+    assumed = 30 * NANO_PER_USD
+
+    answers = await asyncio.gather(
+        *(reserve(directory, charge(f"e{number}", 0), assumed=assumed) for number in range(8))
+    )
+
+    account = await keys.account("k", NOON)
+    assert answers.count(None) == 1
+    assert (account.running, account.reserved_nano_usd) == (1, 10 * NANO_PER_USD)
+    assert [each.amount_nano_usd for each in await keys.open_charges()] == [10 * NANO_PER_USD]
+
+
+# -- another attempt -----------------------------------------------------------------------------
+
+
+def topped_up(name: str, usd: int) -> Reservation:
+    return Reservation(charge=charge(name, usd), key=KeySpec(name="ci", **TEN_USD.model_dump()))
+
+
+async def test_an_execution_that_goes_on_holds_more_once_however_often_it_is_told(
+    directory: Directory, keys: KeyStore
+) -> None:
+    await reserve(directory, charge("e1", 3))
+    await reserve(directory, charge("e2", 2))
+
+    await asyncio.gather(*(keys.top_up(topped_up("e1", 5)) for _ in range(4)))
+    await keys.top_up(topped_up("e1", 4))
+
+    account = await keys.account("k", NOON)
+    assert (account.running, account.reserved_nano_usd) == (2, 7 * NANO_PER_USD)
+
+
+async def test_where_the_budget_has_no_room_an_execution_holds_what_it_held(
+    directory: Directory, keys: KeyStore
+) -> None:
+    await reserve(directory, charge("e1", 3))
+    await reserve(directory, charge("e2", 2))
+
+    with pytest.raises(KeyLimited) as refused:
+        await keys.top_up(topped_up("e1", 9))
+
+    assert refused.value.reason == LimitCause.DAILY_BUDGET
+    assert (await keys.account("k", NOON)).reserved_nano_usd == 5 * NANO_PER_USD
+
+
+async def test_what_holds_nothing_or_was_settled_is_not_topped_up(
+    directory: Directory, keys: KeyStore
+) -> None:
+    await reserve(directory, charge("e1", 3))
+    await keys.settle(charge("e1", 3), cost(1))
+
+    await keys.top_up(topped_up("e1", 5))
+    await keys.top_up(topped_up("unknown", 5))
+
+    account = await keys.account("k", NOON)
+    assert (account.running, account.reserved_nano_usd) == (0, 0)
 
 
 # -- settlements ---------------------------------------------------------------------------------

@@ -41,10 +41,10 @@ from pool.subscriptions.state import (
     ask_to_start,
     held_while_running,
     reservation,
-    typical_cost,
 )
 from pool.usage.blocks import block_at
-from pool.usage.records import ModelUsage, Usage
+from pool.usage.expected_cost import floor
+from pool.usage.records import ModelUsage, RunSize, Usage
 
 if TYPE_CHECKING:
     from simulated_router import Router
@@ -147,7 +147,7 @@ class Owner:
     def _hold(
         self, intent: Intent, request: Request, status: ExecutionStatus, *, reserves: bool = True
     ) -> Live:
-        reserved = reservation(self.state, None) if reserves else 0
+        reserved = reservation(self.state, intent) if reserves else 0
         intent = intent.model_copy(update={"reserved_nano_usd": reserved})
         hold = Hold(intent.session_id, reserved, intent.caller)
         self.state.requested(intent)
@@ -355,10 +355,14 @@ class Owner:
         if needs_slot and not self.witness.has_free_slot(standing):
             return False
         return self.witness.has_headroom(
-            *(request.model, standing, reservation(self.state, None)),
+            *(request.model, standing, self._would_hold(request)),
             goes_on=goes_on,
             now=self.clock.now,
         )
+
+    def _would_hold(self, request: Request) -> int:
+        size = RunSize(model=request.model, input_tokens=1)
+        return floor(self.state.costs.expected.values(), size).nano_usd
 
     def could_truly_take(self, request: Request) -> bool:
         """Whether it would have been answered here."""
@@ -372,7 +376,7 @@ class Owner:
 
     def why_not(self, request: Request) -> str:
         """The reason that this subscription gives for refusing such a request."""
-        reserve = typical_cost(self.state)
+        reserve = self._would_hold(request)
         ask = Ask(goes_on=False, reserve_usd=usd(reserve), model=request.model)
         refused = refusal(self.report(), ask, self.policy.limits)
         return refused.cause.value if refused else "none"

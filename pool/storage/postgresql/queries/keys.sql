@@ -43,6 +43,14 @@ VALUES (:execution_id, :key_id, :amount_nano_usd, :reserved_at);
 -- name: set_pace
 UPDATE key_accounts SET next_at = :next_at WHERE key_id = :key_id;
 
+-- name: open_charge
+SELECT amount_nano_usd FROM key_charges
+WHERE execution_id = :execution_id AND settled_at IS NULL;
+
+-- name: top_up
+UPDATE key_charges SET amount_nano_usd = :amount_nano_usd
+WHERE execution_id = :execution_id AND settled_at IS NULL;
+
 -- name: release
 DELETE FROM key_charges WHERE execution_id = :execution_id AND settled_at IS NULL;
 

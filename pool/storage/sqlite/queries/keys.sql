@@ -44,6 +44,14 @@ VALUES (:execution_id, :key_id, :amount_nano_usd, :reserved_at);
 INSERT INTO key_paces (key_id, next_at) VALUES (:key_id, :next_at)
 ON CONFLICT (key_id) DO UPDATE SET next_at = excluded.next_at;
 
+-- name: open_charge
+SELECT amount_nano_usd FROM key_charges
+WHERE execution_id = :execution_id AND settled_at IS NULL;
+
+-- name: top_up
+UPDATE key_charges SET amount_nano_usd = :amount_nano_usd
+WHERE execution_id = :execution_id AND settled_at IS NULL;
+
 -- name: release
 DELETE FROM key_charges WHERE execution_id = :execution_id AND settled_at IS NULL;
 
