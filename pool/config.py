@@ -12,6 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,7 +39,7 @@ from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.health import HealthWeights
 from pool.subscriptions.spec import Credential, EnvironmentName, SubscriptionSpec
 from pool.usage.model_names import ModelId
-from pool.values import Value
+from pool.values import Duration, Value
 
 _DATABASE = re.compile(r"postgres(ql)?://")
 
@@ -75,6 +76,10 @@ class PoolSettings(Value):
     """``sqlite``, or the URL of a PostgreSQL database: a secret, since it may hold a password."""
     retention_days: Annotated[int, Field(ge=8, le=3650)] = 35
     """How long records are kept; never less than the week that budgets look back on."""
+    keep_prompts: Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=3650))] = timedelta(
+        days=1
+    )
+    """How long what was asked and answered is kept after the end of its execution."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

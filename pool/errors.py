@@ -182,6 +182,20 @@ class SessionGone(PoolError):
         return f"{self.problem}: begin a new session"
 
 
+class AnswerRemoved(PoolError):
+    """An execution whose answer is asked for again after it was removed, as configured."""
+
+    def __init__(self, execution_id: str) -> None:
+        super().__init__(execution_id)
+        self.execution_id = execution_id
+
+    def __str__(self) -> str:
+        return (
+            f"the answer of execution {self.execution_id} was removed after pool.keep_prompts: "
+            "ask again under a new key, or under none"
+        )
+
+
 class StoreError(PoolError):
     """A durable store that cannot do what it was asked; nothing of it was kept."""
 

@@ -6,10 +6,18 @@ the business of ``pool.claude`` alone.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationInfo,
+)
 
 
 class Value(BaseModel):
@@ -41,6 +49,27 @@ Instant = Annotated[
     PlainSerializer(instant_text, return_type=str, when_used="json"),
 ]
 """An aware datetime, kept in UTC; in JSON ISO 8601 with ``Z``, to the millisecond."""
+
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+def _duration(value: object) -> object:
+    match value:
+        case bool():
+            pass
+        case timedelta() | int() | float():
+            return value  # a number is one of seconds
+        case str() if (written := _DURATION.fullmatch(value.strip())) is not None:
+            return float(written[1]) * _SECONDS[written[2]]
+        case str() if value.startswith("P"):
+            return value  # ISO 8601, as it is written by whoever writes a configuration out
+    raise ValueError('should be a duration, such as "24h", "90m", "30s" or "7d"')
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+"""A span of time, written as ``24h``, ``90m``, ``30s`` or ``7d``; a bare number is of seconds."""
 
 
 KEPT = {"kept": True}

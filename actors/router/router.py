@@ -31,7 +31,7 @@ from pool.errors import ActorLost, Conflict, NotFound, PoolError, StoreError
 from pool.executions.execution import Execution
 from pool.keys.api_keys import KeySpec
 from pool.routing.rebalancing import Rebalancing
-from pool.storage.backup import Backup
+from pool.storage.backup import Backup, note_contents
 from pool.storage.directory.claims import Registration
 from pool.storage.directory.directory import Directory
 from pool.storage.directory.outbox import Outbox
@@ -53,6 +53,7 @@ class RouterSettings(Value):
     dispatch: DispatchSettings
     backups_dir: Path = Path("backups")
     retention: timedelta = timedelta(days=35)
+    keep_prompts: timedelta = timedelta(days=1)
     rebalancing: Rebalancing = Rebalancing()
     alerts: AlertSettings = AlertSettings()
     webhooks: tuple[Webhook, ...] = ()
@@ -268,12 +269,15 @@ class Router:
         for subscription_id in self._registrations:
             file = folder / "subscriptions" / subscription_id / "ledger.sqlite"
             await self._actors.subscription(subscription_id).backup(file)
-        return Backup(
+        taken = Backup(
             path=str(folder),
             subscriptions=tuple(sorted(self._registrations)),
             bytes=sum(file.stat().st_size for file in folder.rglob("*.sqlite")),
             taken_at=self._clock(),
+            prompts_since=self._clock() - self._settings.keep_prompts,
         )
+        await asyncio.to_thread(note_contents, folder, taken)
+        return taken
 
     async def suspend(self) -> None:
         await self._reports.leave_unheard()

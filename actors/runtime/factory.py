@@ -108,6 +108,7 @@ async def _make_router(config: Config, actors: SubscriptionActors) -> RouterActo
         ),
         backups_dir=config.pool.data_dir / "backups",
         retention=timedelta(days=config.pool.retention_days),
+        keep_prompts=config.pool.keep_prompts,
         rebalancing=config.rebalancing,
         alerts=config.alerts,
         webhooks=configuration.webhooks(config, configuration.environment()),
@@ -168,6 +169,7 @@ def _dependencies(subscription_id: str, config: Config, home: Path, actors: Acto
         system_prompt=config.claude.system_prompt,
         roots=config.agents.roots,
         retention=timedelta(days=config.pool.retention_days),
+        keep_prompts=config.pool.keep_prompts,
     )
 
 

@@ -57,6 +57,8 @@ class Dependencies:
     policy: SubscriptionPolicy
     system_prompt: str
     retention: timedelta
+    keep_prompts: timedelta = timedelta(days=1)
+    """How long what was asked and answered is kept after the end of its execution."""
     tracing: Tracing = OFF
     ledgers_lost: int = 0
     """How many activations have left, in this place, since their ledger was lost to them."""

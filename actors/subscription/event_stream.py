@@ -18,6 +18,7 @@ from functools import partial
 
 from actors.aiokit import News, every, within
 from actors.interfaces.messages import LONGEST_POLL_SECONDS
+from actors.subscription.content_removal import seconds_between_looks
 from actors.subscription.context import SubscriptionContext
 from actors.subscription.live_execution import LiveExecution
 from actors.subscription.live_executions import LiveExecutions
@@ -49,8 +50,8 @@ QUEUE_LOOK_SECONDS = 1.0
 """Should the news of a start be missed."""
 REMEMBERED_PLACES = 1000
 KEPT = timedelta(minutes=10)
-"""How long what a run printed is kept after its end: time enough to come back for the rest."""
-EXPIRY_SECONDS = 60.0
+"""How long what a run printed is kept after its end: time enough to come back for the rest; and no
+longer than answers are kept at all."""
 
 
 class EventStreams:
@@ -89,11 +90,14 @@ class EventStreams:
                 await within(min(left, QUEUE_LOOK_SECONDS), news)
 
     async def expire(self) -> None:
-        """Remove what ended runs printed when nobody may come back for it; now and every minute."""
-        await every(EXPIRY_SECONDS, self._expire, "output was not removed")
+        """Remove what ended runs printed when nobody may come back for it; now and again."""
+        kept = min(KEPT, self._context.deps.keep_prompts)
+        await every(
+            seconds_between_looks(kept), partial(self._expire, kept), "output was not removed"
+        )
 
-    async def _expire(self) -> None:
-        before = self._context.now() - KEPT
+    async def _expire(self, kept: timedelta) -> None:
+        before = self._context.now() - kept
         await asyncio.to_thread(self._context.deps.runner.expire, before)
 
     async def _row(self, execution_id: str, live: LiveExecution | None) -> ExecutionRow:

@@ -22,6 +22,7 @@ from actors.interfaces.messages import (
     Recorded,
     Started,
 )
+from actors.subscription.content_removal import remove_content
 from actors.subscription.context import Dependencies, SubscriptionContext
 from actors.subscription.event_stream import EventStreams
 from actors.subscription.external_usage import ExternalUsage
@@ -83,6 +84,7 @@ class Subscription:
         for as_long_as_it_lives in (
             context.end_with_ledger(),
             context.retain(),
+            remove_content(context),
             self._executions.tend(),
             check_login(context),
             follow_login(context),

@@ -29,6 +29,7 @@ from api.web.request.compression import CODINGS, BrokenCoding, UnknownCoding
 from api.web.request.head import HeadTooLarge
 from pool.errors import (
     ActorLost,
+    AnswerRemoved,
     BadField,
     Conflict,
     Exhausted,
@@ -124,6 +125,7 @@ KINDS: dict[type[PoolError], Kind] = {
     BodyTooSlow: Kind(408, "body-too-slow", "The body did not arrive in time", 1),
     Conflict: Kind(409, "conflict", "It does not fit the present state"),
     UnknownModel: Kind(404, "model-not-found", "No subscription has this model"),
+    AnswerRemoved: Kind(410, "answer-removed", "The answer is not kept any more"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     BodyTooIntricate: Kind(413, "body-too-intricate", "The body is nested too deep or too full"),
     NotJson: Kind(415, "not-json", "The body must be JSON"),

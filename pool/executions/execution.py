@@ -161,6 +161,22 @@ class ExecutionRow(Value):
     place: str | None = None
     """Where its run was to be started: only there an absent run was certainly never started."""
     outcome: Outcome | None = Field(default=None, discriminator="outcome")
+    content_removed_at: Instant | None = None
+    """When what was asked and answered was removed; all the rest stays."""
+
+    def without_content(self, now: datetime) -> ExecutionRow:
+        """The row as it is kept once nobody may read any more what was asked and answered. The
+        message of a failure holds neither.
+        """
+        request = {"request": self.intent.request.without_content()}
+        outcome = self.outcome
+        return self.model_copy(
+            update={
+                "intent": self.intent.model_copy(update=request),
+                "outcome": outcome.without_content() if isinstance(outcome, Completed) else outcome,
+                "content_removed_at": now,
+            }
+        )
 
 
 class ErrorInfo(Value):
@@ -193,6 +209,9 @@ class Execution(Value):
     started_at: Instant | None = None
     finished_at: Instant | None = None
     duration_ms: int | None = None
+    content_removed_at: Instant | None = None
+    """When its prompt and its answer were removed (``pool.keep_prompts`` after its end): ``result``
+    and ``structured_output`` are null since, whatever it answered. Null while they are kept."""
     metadata: dict[str, str] = Field(default_factory=dict)
 
 
@@ -261,13 +280,14 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
     goes_on = row.status in _GOES_ON
     failed = outcome if isinstance(outcome, Failed) and not goes_on else None
     completed = outcome if isinstance(outcome, Completed) else None
+    is_kept = row.content_removed_at is None
     return Execution(
         id=intent.execution_id,
         status=_GOES_ON.get(row.status, row.status),
         subscription_id=row.moved_to or subscription_id,
         session_id=(outcome and outcome.session_id) or intent.session_id,
         model=model_of(row),
-        result=completed.result if completed else None,
+        result=completed.result if completed and is_kept else None,
         structured_output=completed.structured_output if completed else None,
         stop_reason=completed.stop_reason if completed else None,
         error=_error(failed, row) if failed else None,
@@ -278,5 +298,6 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
         started_at=row.started_at,
         finished_at=row.finished_at,
         duration_ms=duration,
+        content_removed_at=row.content_removed_at,
         metadata=intent.request.metadata,
     )

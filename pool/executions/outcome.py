@@ -113,6 +113,10 @@ class Completed(Ended):
     cut off at its longest. None where the CLI did not say."""
     structured_output: Any = None
 
+    def without_content(self) -> Completed:
+        """The outcome without the answer."""
+        return self.model_copy(update={"result": "", "structured_output": None})
+
 
 class Failed(Ended):
     """The run did not answer. ``message`` is safe to show: it holds no prompt and no credential."""

@@ -62,8 +62,8 @@ def _bounded(text: str, limit: int) -> str:
     return text
 
 
-def _prompt(text: str) -> str:
-    if not text.strip():
+def _prompt(text: str, info: ValidationInfo) -> str:
+    if not text.strip() and not is_kept(info):  # what is kept may have been emptied since
         raise ValueError("is empty: write what the model should do")
     return _bounded(_verbatim_text(text), MAX_PROMPT_BYTES)
 
@@ -160,6 +160,13 @@ class ExecutionRequest(Value):
     def _text_bytes(self) -> int:
         texts = (self.prompt, self.system_prompt or "", self.agent.append_system_prompt or "")
         return sum(len(text.encode()) for text in texts)
+
+    def without_content(self) -> ExecutionRequest:
+        """The request without what the model was told: text, images, schema, and settings that may
+        hold either. Its metadata stay: they are there to tell executions apart.
+        """
+        nothing = {"prompt": "", "system_prompt": None, "json_schema": None, "images": ()}
+        return self.model_copy(update={**nothing, "agent": AgentSettings()})
 
     @model_validator(mode="after")
     def _fits_together(self) -> ExecutionRequest:

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 from pool.values import Instant, Value
+
+CONTENTS = "contents.json"
+"""Says in the folder of a backup what is in it."""
+_HOLDS = (
+    "ledgers and the directory: accounting, hashes of keys, and what was asked and answered by "
+    "executions that had not ended, or had done so after `prompts_since`. The pool removes its own "
+    "prompts and answers in time, and those of a copy with it only if you do. Logins and the CLI's "
+    "transcripts of sessions are not in it."
+)
 
 
 class Backup(Value):
@@ -17,6 +27,16 @@ class Backup(Value):
     subscriptions: tuple[str, ...]
     bytes: int
     taken_at: Instant
+    prompts_since: Instant
+    """It holds what was asked and answered by executions that ended after this, or had not."""
+    holds: str = _HOLDS
+
+
+def note_contents(folder: Path, backup: Backup) -> None:
+    """Say in its folder what a backup holds, to this user alone. Blocking."""
+    note = folder / CONTENTS
+    note.touch(mode=0o600)
+    note.write_text(backup.model_dump_json(indent=2), encoding="utf-8")
 
 
 def backup_name(now: datetime) -> str:

@@ -73,6 +73,10 @@ class Database(Protocol):
         """With ``snapshot``, all its statements see the rows of one instant."""
         ...
 
+    async def forget_removed(self) -> None:
+        """See to it that what was removed cannot be read from the store's files either."""
+        ...
+
     async def backup(self, file: Path) -> None:
         """Write a copy, consistent in itself, to a file that is not there yet; writes wait for it.
 

@@ -74,6 +74,20 @@ MUTANTS = (
         tests=("tests/chaos/test_io_faults.py", "tests/chaos/test_crash_points.py"),
     ),
     Mutant(
+        name="what is removed is overwritten",
+        file="pool/storage/sqlite/connection.py",
+        guard='        db.pragma("secure_delete", "ON")',
+        without='        db.pragma("secure_delete", "OFF")',
+        tests=("tests/pool/storage/sqlite/test_sqlite.py", "-k", "nothing_of_what_was_removed"),
+    ),
+    Mutant(
+        name="the log is emptied of what was removed",
+        file="pool/storage/sqlite/database.py",
+        guard="        await self._commits.read(empty_log)\n",
+        without="        pass\n",
+        tests=("tests/pool/storage/sqlite/test_sqlite.py", "-k", "nothing_of_what_was_removed"),
+    ),
+    Mutant(
         name="no reservation beyond the budget",
         file="pool/subscriptions/admission.py",
         guard="        return Wait(reserves=_over_budget(report, ask) is None)\n",

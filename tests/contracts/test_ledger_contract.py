@@ -20,6 +20,7 @@ from pool.errors import Conflict, Fenced, InvalidRequest, NotFound, StoreBusy, S
 from pool.executions.execution import Attempt, ExecutionRow, ExecutionStatus, Intent, final_status
 from pool.executions.image import MAX_IMAGE_BYTES, Image
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.executions.permissions import AgentSettings
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Candidate, Routing
 from pool.executions.session import SessionTotal
@@ -35,7 +36,7 @@ from pool.usage.totals import LifetimeTotal, total_usage
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 OTHER_SESSION = "0b6f1c9e-8f35-4b0e-8b4b-0d5c2f6a7e11"
-TICK = timedelta(microseconds=1)
+TICK, HOUR = timedelta(microseconds=1), timedelta(hours=1)
 
 
 def row(
@@ -759,6 +760,119 @@ async def test_a_session_that_an_open_execution_needs_does_not_expire(ledger: Le
     await ledger.expire(NOW + timedelta(days=35))
 
     assert session == await ledger.session(SESSION)
+
+
+def private(name: str) -> ExecutionRow:
+    """An execution that runs, with something private wherever a request may hold it."""
+    begun = running(name)
+    private_parts = {
+        "prompt": "a secret prompt",
+        "system_prompt": "a secret role",
+        "json_schema": {"type": "object", "description": "a secret schema"},
+        "images": with_image(100).intent.request.images,
+        "agent": AgentSettings(append_system_prompt="a secret", mcp_servers={"s": {"key": "k"}}),
+    }
+    request = begun.intent.request.model_copy(update=private_parts)
+    intent = begun.intent.model_copy(update={"request": request})
+    return begun.model_copy(update={"intent": intent})
+
+
+SECRET = Completed(
+    result="a secret answer",
+    structured_output={"secret": 1},
+    stop_reason="end_turn",
+    usage=record().usage,
+    num_turns=1,
+)
+
+
+async def test_what_was_asked_and_answered_is_removed_and_all_else_stays(ledger: Ledger) -> None:
+    total = SessionTotal(session_id=SESSION, total_nano_usd=9, last_used_at=NOW)
+    old = ended(private("exec_old"), SECRET, finished_at=NOW - TICK)
+    edge = ended(private("exec_edge"), SECRET, finished_at=NOW)
+    for each in (old, edge):
+        await ledger.begin(private(each.intent.execution_id))
+        await ledger.settle(Settlement(row=each, record=record(), session=total))
+    await ledger.begin(private("exec_open"))
+    before = await ledger.recover(NOW - TICK)
+
+    removed = [await ledger.remove_content(NOW, NOW + TICK) for _ in range(2)]
+
+    kept = await ledger.execution("exec_old")
+    assert removed == [1, 0]
+    assert kept is not None
+    assert (kept.content_removed_at, kept.intent.request.metadata) == (
+        NOW + TICK,
+        {"team": "\u00fc"},
+    )
+    assert not [each for each in ("secret", "image/jpeg") if each in kept.model_dump_json()]
+    assert (
+        kept.model_copy(
+            update={"intent": old.intent, "outcome": old.outcome, "content_removed_at": None}
+        )
+        == old
+    )
+    assert isinstance(kept.outcome, Completed)
+    assert (kept.outcome.usage, kept.outcome.stop_reason) == (SECRET.usage, "end_turn")
+    assert await ledger.execution("exec_edge") == edge
+    assert await ledger.execution("exec_open") == private("exec_open")
+    assert await ledger.session(SESSION) == total
+    assert await ledger.recover(NOW - TICK) == before
+
+
+async def test_the_content_of_many_and_of_an_earlier_release_is_removed_too(
+    engine: Engine,
+) -> None:
+    many = [ended(private(f"exec_{number:03}")) for number in range(45)]
+    await engine.make_earlier([*many, private("exec_open")])
+    ledger = await engine.stores.open_ledger("sub1")
+
+    removed = await ledger.remove_content(NOW + HOUR, NOW)
+    listed = (await ledger.executions(limit=99)).items
+    await ledger.settle(Settlement(row=ended(private("exec_open"))))
+    rest = await ledger.remove_content(NOW + HOUR, NOW)
+    await ledger.close()
+
+    assert (removed, rest) == (45, 1)
+    over = [each for each in listed if each.status.is_final]
+    assert {each.content_removed_at for each in over} == {NOW}
+    assert not [each for each in over if "secret" in each.model_dump_json()]
+    (still_open,) = (each for each in listed if not each.status.is_final)
+    assert still_open == private("exec_open")
+
+
+async def test_what_was_removed_here_is_removed_where_it_is_moved_to(
+    stores: Stores, ledger: Ledger
+) -> None:
+    for name, at in (("exec_1", NOW - TICK), ("exec_2", NOW)):
+        await ledger.begin(private(name))
+        await ledger.settle(Settlement(row=ended(private(name), finished_at=at)))
+    await ledger.remove_content(NOW, NOW)
+
+    copy = await stores.open_ledger("copy")
+    portions = [portion async for portion in ledger.export()]
+    for portion in portions:
+        await copy.load(portion)
+    arrived = [portion async for portion in copy.export()]
+    removed = [await copy.remove_content(NOW + TICK, NOW) for _ in range(2)]
+    await copy.close()
+
+    assert arrived == portions
+    assert removed == [1, 0]
+
+
+async def test_a_row_that_cannot_be_read_goes_with_what_was_asked_and_answered(
+    ledger: Ledger,
+) -> None:
+    odd = private("exec_1").intent.model_copy(update={"session_id": "no uuid"})
+    await ledger.begin(private("exec_1").model_copy(update={"intent": odd}))
+    end = ended(private("exec_1")).model_copy(update={"intent": odd})
+    await ledger.settle(Settlement(row=end, record=record()))
+
+    assert await ledger.remove_content(NOW + HOUR, NOW) == 1
+    assert await ledger.remove_content(NOW + HOUR, NOW) == 0
+    assert [each async for each in ledger.export() if each.executions] == []
+    assert (await ledger.usage(limit=9)).items == (record(),)
 
 
 async def test_a_second_owner_is_refused_or_shuts_the_first_one_out(

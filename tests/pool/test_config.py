@@ -1,10 +1,11 @@
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from pool.config import check, load, parse, webhooks
+from pool.config import Config, check, load, parse, webhooks
 from pool.errors import ConfigError
 
 
@@ -197,3 +198,34 @@ def test_a_wrong_limit_of_a_key_is_refused_by_its_field(
 ) -> None:
     with pytest.raises(ConfigError, match=rf"api_keys\[0\]\.{field}: "):
         parse({"api_keys": [{"name": "ci", "key_env": "CI_KEY"} | limit]})
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("24h", timedelta(days=1)),
+        ("90m", timedelta(minutes=90)),
+        ("1.5d", timedelta(hours=36)),
+        ("0s", timedelta(0)),
+        ("2w", timedelta(days=14)),
+        (30, timedelta(seconds=30)),
+        ("PT30M", timedelta(minutes=30)),
+    ],
+)
+def test_how_long_prompts_are_kept_is_a_duration(written: object, kept: timedelta) -> None:
+    config = parse({"pool": {"keep_prompts": written}})
+
+    assert config.pool.keep_prompts == kept
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize("written", ["a day", "", "24", "-1h", -1, True, "1h30m", "PX", 1e12])
+def test_what_is_no_duration_is_refused_by_name(written: object) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse({"pool": {"keep_prompts": written}})
+
+    assert refused.value.field == "pool.keep_prompts"
+
+
+def test_prompts_are_kept_for_a_day_unless_it_is_said_otherwise() -> None:
+    assert parse({}).pool.keep_prompts == timedelta(days=1)

@@ -7,7 +7,6 @@ With a budget of 0.02 USD a day, twelve requests at once that claimed a milliont
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -15,17 +14,13 @@ from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
-from localpool import LocalPool, ManualClock, local_pool_at, spec
+from localpool import LocalPool, ManualClock
+from real_cli_pool import real_cli_pool
 
 from api.demo.standin.messages_api import create_app as create_standin
 from api.demo.standin.server import Server, serving
 from api.server.app import create_app
 from api.web.authentication import Keys
-from pool.claude.binary.installation import Installation
-from pool.claude.binary.locate import find_executable
-from pool.claude.launch.environment import environment
-from pool.claude.process.spawner import ProcessRunner
-from pool.subscriptions.spec import SubscriptionSpec
 
 THREE_CENTS = "[[standin in=0 out=2000]] an answer of two thousand tokens"
 CLAIM = 0.000001
@@ -42,30 +37,8 @@ def api() -> Iterator[Server]:
 
 @pytest.fixture
 async def pool(api: Server, tmp_path: Path) -> AsyncIterator[LocalPool]:
-    """Two subscriptions with the real CLI."""
-    executable = Installation(
-        str(find_executable(None, search_path="/nonexistent")), None
-    ).executable
-
-    def variables(each: SubscriptionSpec) -> dict[str, str]:
-        return environment(
-            each,
-            parent={"PATH": os.environ["PATH"], "SUB_TOKEN": f"test-token-{each.id}"},
-            config_dir=tmp_path / each.id,
-            home=tmp_path / "home",
-            extra={"ANTHROPIC_BASE_URL": api.url},
-            is_root=os.geteuid() == 0,
-        )
-
-    pool = await local_pool_at(
-        tmp_path / "data",
-        *(spec(f"sub{number}", max_concurrent=3) for number in (1, 2)),
-        clock=ManualClock(),
-        runner_of=lambda each: ProcessRunner(executable, tmp_path / "runs" / each.id),
-        environment=variables,
-    )
-    yield pool
-    await pool.close()
+    async with real_cli_pool(tmp_path, api.url, ManualClock()) as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from api.dialects.request.field_support import headers
 from api.dialects.request.request import DialectRequest
 from api.web.dialect_errors import RunFailed
 from api.web.problems import served
+from pool.errors import AnswerRemoved
 from pool.executions.execution import Execution, ExecutionStatus
 from pool.executions.outcome import FailureKind
 from pool.executions.routing_record import Routing
@@ -57,13 +58,16 @@ def is_cut_off(execution: Execution) -> bool:
 def answerable(execution: Execution) -> Execution:
     """An ended execution that has an answer, be it that the model declined.
 
-    Raises ``Exhausted``, ``Unavailable`` or ``RunFailed`` for any other.
+    Raises ``Exhausted``, ``Unavailable`` or ``RunFailed`` for any other, and ``AnswerRemoved`` for
+    one that has none any more.
     """
     ended = served(execution)
     if is_refusal(ended):
         return ended
     if ended.status is not ExecutionStatus.SUCCEEDED:
         raise RunFailed.of(ended)
+    if ended.content_removed_at is not None:
+        raise AnswerRemoved(ended.id)
     return ended
 
 

@@ -28,7 +28,7 @@ routes = APIRouter(
     route_class=RoomyJsonRoute,
     dependencies=ways_to_present_a_key,
     responses=documented(
-        ChatError, 400, 401, 403, 404, 409, 413, 415, 422, 429, 499, 500, 503, 504
+        ChatError, 400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 499, 500, 503, 504
     ),
 )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
+
 from pool.errors import Conflict, NotFound
 from pool.executions.execution import ExecutionRow
 from pool.storage.database import Bindings, Db
 from pool.storage.ledger.rows import (
     beginning,
     counts_as_ended,
+    execution_columns,
     kept_executions,
     progress,
     request_document,
@@ -48,6 +52,16 @@ async def _replaced(db: Db, statement: str, row: ExecutionRow, columns: Bindings
 async def find(db: Db, execution_id: str) -> ExecutionRow | None:
     found = await db.rows("execution", {"id": execution_id})
     return next(iter(kept_executions(found)), None)
+
+
+async def remove_content(db: Db, ids: Iterable[str], now: datetime) -> None:
+    """Keep of these executions what is not about what was asked and answered."""
+    for id_ in ids:
+        row = await find(db, id_)
+        if row is None:  # gone by now, or it cannot be read, and so cannot be kept in part
+            await db.run("remove_execution", {"id": id_})
+        else:
+            await db.run("remove_content", execution_columns(row.without_content(now)))
 
 
 async def still_open(db: Db) -> tuple[ExecutionRow, ...]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pool.storage.documents import instant, micros, read_document
 from pool.storage.export import exported_ledger, loading_ledger
 from pool.storage.ledger import executions, records, subscription
 from pool.storage.ledger.portion import LedgerPortion
-from pool.storage.ledger.rows import kept_execution
+from pool.storage.ledger.rows import WITH_CONTENT_AT_ONCE, kept_execution
 from pool.storage.paging import (
     Page,
     blocks_below,
@@ -133,6 +134,21 @@ class Ledger:
     async def limits(self, *, limit: int, cursor: str | None = None) -> Page[RateLimitEvent]:
         found = await self._found("limits", limits_below(limit, cursor))
         return page("limits", limit, found, lambda row: read_document(RateLimitEvent, row[2]))
+
+    async def remove_content(self, ended_before: datetime, now: datetime) -> int:
+        """Privacy: remove what was asked and answered by executions that ended before, so that it
+        cannot be read from the store's files either; their number. All else that is kept of them
+        stays, and a row that cannot be read goes as a whole. A few at a time, for each may be
+        megabytes.
+        """
+        wanted = {"before": micros(ended_before), "limit": WITH_CONTENT_AT_ONCE}
+        total = 0
+        while ids := [row[0] for row in await self._found("with_content", wanted)]:
+            await self._database.write(partial(executions.remove_content, ids=ids, now=now))
+            total += len(ids)
+        if total:
+            await self._database.forget_removed()
+        return total
 
     async def expire(self, before: datetime) -> int:
         """Retention: remove ended executions, records, limit events and idle sessions older than

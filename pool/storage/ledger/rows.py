@@ -24,13 +24,16 @@ Columns = dict[str, Any]
 
 
 _REQUEST = {"intent": {"request"}}
+WITH_CONTENT_AT_ONCE = 20
+"""Executions that lose what was asked and answered in one transaction."""
 
 
 def execution_columns(row: ExecutionRow) -> Columns:
     """All of an execution's. The request never changes and may be megabytes, prompt and images: it
     stands beside the document and is written once.
     """
-    return {**_changing(row), "request": request_document(row)}
+    has_content = row.content_removed_at is None
+    return {**_changing(row), "request": request_document(row), "has_content": has_content}
 
 
 def request_document(row: ExecutionRow) -> str:

@@ -48,6 +48,9 @@ class OwnedDatabase:
     async def read(self, work: Work[Result], *, snapshot: bool = False) -> Result:
         return await self._commits.read(self._statements.done(work), snapshot=snapshot)
 
+    async def forget_removed(self) -> None:
+        """Left to PostgreSQL, which frees what was removed as it vacuums the table."""
+
     async def backup(self, file: Path) -> None:
         """Left to PostgreSQL: raises ``NotSupported``."""
         raise no_backup(file)
@@ -87,6 +90,9 @@ class SharedDatabase:
     async def read(self, work: Work[Result], *, snapshot: bool = False) -> Result:
         self._check_open()
         return await self._transactions.read(self._statements.done(work), snapshot=snapshot)
+
+    async def forget_removed(self) -> None:
+        """Left to PostgreSQL, which frees what was removed as it vacuums the table."""
 
     async def backup(self, file: Path) -> None:
         """Left to PostgreSQL: raises ``NotSupported``."""

@@ -69,6 +69,7 @@ def _connected(path: Path) -> apsw.Connection:
         db.pragma("locking_mode", "EXCLUSIVE")
         _write_ahead(path, db)
         db.pragma("synchronous", "FULL")
+        db.pragma("secure_delete", "ON")  # what is removed is overwritten, and not only let go of
         db.pragma("user_version")
     except BaseException:
         db.close()
@@ -114,6 +115,11 @@ def _migrate(path: Path, db: apsw.Connection, schema: str) -> None:
             db.execute("COMMIT")
 
 
+def empty_log(db: apsw.Connection) -> None:
+    """Bring what is in the log into the file, and leave nothing in it."""
+    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+
 def _activate(path: Path, db: apsw.Connection, schema: str) -> int:
     owner = this_process()
     write_owner(path, owner)
@@ -122,7 +128,7 @@ def _activate(path: Path, db: apsw.Connection, schema: str) -> int:
     epoch: int = first_row(db, _OWNER["take"], owner.model_dump())[0]
     db.execute("COMMIT")
     # What a sync that failed left in the page cache alone may be in the log: write it out anew.
-    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    empty_log(db)
     return epoch
 
 

@@ -11,7 +11,7 @@ import apsw
 
 from pool.storage.database import Bindings, Db, Result, Work
 from pool.storage.sqlite.commits import Commits
-from pool.storage.sqlite.connection import copy_into
+from pool.storage.sqlite.connection import copy_into, empty_log
 from pool.storage.sqlite.statements import statements
 
 
@@ -37,6 +37,10 @@ class SqliteDatabase:
         """On the store's thread nothing changes between two statements."""
         del snapshot
         return await self._commits.read(self._done(work))
+
+    async def forget_removed(self) -> None:
+        """It was overwritten in the file, and stands in the log until that is emptied."""
+        await self._commits.read(empty_log)
 
     async def backup(self, file: Path) -> None:
         await self._commits.read(partial(copy_into, file=file))

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from localpool import FakeRunner, LocalPool, spec
+from localpool import FakeRunner, LocalPool, ManualClock, spec
 
 from actors.interfaces.messages import NotAdmitted, Started
 from pool.errors import (
@@ -22,6 +22,7 @@ from pool.executions.execution import Execution, ExecutionStatus, Intent
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.limits.windows import RateLimitEvent
+from pool.storage.backup import CONTENTS, Backup
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.subscriptions.spec import SubscriptionChange
 
@@ -383,6 +384,18 @@ async def test_a_backup_of_a_running_pool_can_take_its_place(
     assert first == await restored.client.result(first.id)
     unknown = await restored.client.result(running.id, wait_seconds=10)
     assert (unknown.status, len(runner.runs)) == (ExecutionStatus.UNCERTAIN, 2)
+
+
+async def test_a_backup_says_what_it_holds_in_its_folder_too(
+    local_pool: LocalPool, clock: ManualClock
+) -> None:
+    backup = await local_pool.client.backup()
+
+    folder = Path(backup.path)
+    assert Backup.model_validate_json((folder / CONTENTS).read_text()) == backup
+    assert backup.prompts_since == clock.now - timedelta(days=1)
+    assert "those of a copy with it only if you do" in backup.holds
+    assert (folder / CONTENTS).stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_backup_asked_for_again_is_the_same_one(local_pool: LocalPool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -254,6 +255,24 @@ async def test_an_idempotency_key_gives_the_same_answer_once_paid(
     first, second = await ask(claude, extra_headers=key), await ask(claude, extra_headers=key)
 
     assert first.id == second.id
+    assert len(local_pool.runner.runs) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_was_removed_meanwhile_is_gone_and_not_made_up(
+    claude: AsyncAnthropic, local_pool: LocalPool, *, stream: bool
+) -> None:
+    key = {"Idempotency-Key": "order-1"}
+    first = await ask(claude, extra_headers=key)
+    owner = local_pool.actors.subscription(first.pool["subscription_id"])  # type: ignore[attr-defined]
+    now = local_pool.clock.now
+    await owner._context.ledger.remove_content(now + timedelta(seconds=1), now)
+
+    with pytest.raises(APIStatusError) as gone:
+        await ask(claude, stream=stream, extra_headers=key)
+
+    assert gone.value.status_code == 410
+    assert "pool.keep_prompts" in gone.value.message
     assert len(local_pool.runner.runs) == 1
 
 

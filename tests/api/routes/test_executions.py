@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import pytest
@@ -137,6 +138,27 @@ async def test_the_same_key_and_body_run_once(http: AsyncClient, local_pool: Loc
 
     assert first.json() == second.json()
     assert len(local_pool.runner.runs) == 1
+
+
+async def test_an_answer_that_was_removed_is_null_and_says_when_wherever_it_is_asked_for(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    headers = {"Idempotency-Key": "k-1"}
+    first = (await ask(http, headers=headers)).json()
+    owner = local_pool.actors.subscription(first["subscription_id"])
+    now = local_pool.clock.now
+    await owner._context.ledger.remove_content(now + timedelta(seconds=1), now)
+
+    again = (await ask(http, headers=headers)).json()
+    one = (await http.get(f"/v1/executions/{first['id']}")).json()
+    listed = (await http.get("/v1/executions")).json()["items"]
+    other = await ask(http, "something else", headers=headers)
+
+    expected = first | {"result": None, "content_removed_at": "2026-01-28T12:00:00.000Z"}
+    assert first["result"] == "yes"
+    assert first["content_removed_at"] is None
+    assert (again, one, listed) == (expected, expected, [expected])
+    assert (other.status_code, len(local_pool.runner.runs)) == (422, 1)
 
 
 async def test_the_same_key_with_another_body_is_refused_and_names_the_execution(

@@ -198,6 +198,18 @@ WHERE subscription_id = :subscription_id AND (last_session_at IS NULL OR last_se
 SELECT total_nano_usd, last_used_at FROM sessions
 WHERE subscription_id = :subscription_id AND id = :id;
 
+-- name: with_content
+SELECT id FROM executions
+WHERE subscription_id = :subscription_id AND has_content AND ended_at < :before
+ORDER BY ended_at LIMIT :limit;
+
+-- name: remove_content
+UPDATE executions SET document = :document, request = :request, has_content = false
+WHERE subscription_id = :subscription_id AND id = :id;
+
+-- name: remove_execution
+DELETE FROM executions WHERE subscription_id = :subscription_id AND id = :id;
+
 -- name: expire_records
 DELETE FROM usage_records WHERE subscription_id = :subscription_id AND id IN (
     SELECT id FROM usage_records
@@ -268,10 +280,11 @@ WHERE subscription_id = :subscription_id;
 -- name: load_execution
 -- As it was elsewhere. A row that is there already is an error, here and in all that load.
 INSERT INTO executions (
-    subscription_id, id, status, session_id, created_at, ended_at, document, request
+    subscription_id, id, status, session_id, created_at, ended_at, document, request, has_content
 )
 VALUES (
-    :subscription_id, :id, :status, :session_id, :created_at, :ended_at, :document, :request
+    :subscription_id, :id, :status, :session_id, :created_at, :ended_at, :document, :request,
+    :has_content
 );
 
 -- name: load_record

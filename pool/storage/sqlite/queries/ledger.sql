@@ -172,6 +172,17 @@ ON CONFLICT (id) DO UPDATE SET
 -- name: session
 SELECT total_nano_usd, last_used_at FROM sessions WHERE id = :id;
 
+-- name: with_content
+SELECT id FROM executions WHERE has_content AND ended_at < :before ORDER BY ended_at LIMIT :limit;
+
+-- name: remove_content
+UPDATE executions SET document = :document, has_content = 0 WHERE id = :id;
+INSERT INTO requests (id, request) VALUES (:id, :request)
+ON CONFLICT (id) DO UPDATE SET request = excluded.request;
+
+-- name: remove_execution
+DELETE FROM executions WHERE id = :id;
+
 -- name: expire_records
 DELETE FROM usage_records WHERE id IN (
     SELECT id FROM usage_records WHERE timestamp < :before ORDER BY timestamp LIMIT :limit
@@ -227,8 +238,8 @@ UPDATE seat SET
 
 -- name: load_execution
 -- As it was elsewhere. A row that is there already is an error, here and in all that load.
-INSERT INTO executions (id, status, session_id, created_at, ended_at, document)
-VALUES (:id, :status, :session_id, :created_at, :ended_at, :document);
+INSERT INTO executions (id, status, session_id, created_at, ended_at, document, has_content)
+VALUES (:id, :status, :session_id, :created_at, :ended_at, :document, :has_content);
 INSERT INTO requests (id, request) VALUES (:id, :request);
 
 -- name: load_record

@@ -582,3 +582,34 @@ async def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path: Path) -
 
     with pytest.raises(StoreError, match=r"ledger\.sqlite: cannot be opened"):
         await SqliteStores(tmp_path).open_ledger("sub1")
+
+
+async def test_nothing_of_what_was_removed_can_be_read_from_the_files(
+    stores: SqliteStores, ledger_file: Path
+) -> None:
+    """Rows of every length: pages split, and rows move from one to another as they change."""
+    ledger = await stores.open_ledger("sub1")
+    for number in range(300):
+        begun = row(f"exec_{number:04}")
+        request = ExecutionRequest(prompt=f"SECRET-{number} " * (1 + number * 7 % 900))
+        begun = begun.model_copy(
+            update={"intent": begun.intent.model_copy(update={"request": request})}
+        )
+        answer = Completed(result=f"SECRET-{number} " * (1 + number * 13 % 700))
+        await ledger.begin(begun)
+        end = {"status": ExecutionStatus.SUCCEEDED, "finished_at": NOW, "outcome": answer}
+        await ledger.settle(Settlement(row=begun.model_copy(update=end)))
+    before = read_all(ledger_file.parent)
+
+    removed = await ledger.remove_content(NOW + timedelta(hours=1), NOW)
+    after = read_all(ledger_file.parent)
+    await ledger.close()
+
+    assert removed == 300
+    assert before.count(b"SECRET-") > 300
+    assert after.count(b"SECRET-") == 0
+    assert b"exec_0299" in after
+
+
+def read_all(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
