@@ -97,7 +97,7 @@ def _sigterm_kept() -> Iterator[None]:
 
 def is_own() -> bool:
     """Whether the Ray of this process is on this machine alone, as a pool's own is."""
-    return _is_loopback(str(ray.get_runtime_context().gcs_address))
+    return ray.is_initialized() and _is_loopback(str(ray.get_runtime_context().gcs_address))
 
 
 @contextmanager
