@@ -179,6 +179,9 @@ class Authenticator:
         return not self._has_keys
 
 
+_OWN_SITES = frozenset({"none", "same-origin"})
+"""Of ``Sec-Fetch-Site``, which a browser sets and no page can change: who typed the address
+himself, or a page of the pool's own. What is no browser sends none."""
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -191,12 +194,14 @@ def _is_local(authority: str) -> bool:
 
 def _refuse_foreign(headers: Headers) -> None:
     """Loopback alone keeps no web page out: a page may post to it, and a name may be made to
-    resolve to it. Both show in the headers that browsers set.
+    resolve to it. Both show in the headers that browsers set. A page of another port of this
+    machine is another site's, too, and so is one that has an image fetched without an origin.
     """
     origin = headers.get("origin")
-    if not _is_local(headers.get("host", "")) or (
-        origin is not None and not _is_local(origin.partition("://")[2])
-    ):
+    is_local = _is_local(headers.get("host", "")) and (
+        origin is None or _is_local(origin.partition("://")[2])
+    )
+    if not is_local or headers.get("sec-fetch-site", "none") not in _OWN_SITES:
         raise Foreign
 
 

@@ -26,7 +26,7 @@ from api.web.authentication import Forbidden, Foreign, Unauthorized
 from api.web.dialect_errors import RunFailed, Unsupported
 from api.web.request.body import BodyTooIntricate, BodyTooLarge, BodyTooSlow, BrokenJson, NotJson
 from api.web.request.compression import CODINGS, BrokenCoding, UnknownCoding
-from api.web.request.head import HeadTooLarge
+from api.web.request.head import AmbiguousLength, HeadTooLarge
 from pool.errors import (
     ActorLost,
     AnswerRemoved,
@@ -113,6 +113,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[type[PoolError], Kind] = {
     BrokenJson: Kind(400, "broken-json", "The body is no valid JSON"),
+    AmbiguousLength: Kind(400, "ambiguous-length", "The request's length is told twice"),
     BrokenCoding: Kind(400, "broken-coding", "The body is not coded as its header says"),
     Unauthorized: Kind(401, "unauthorized", "A key is needed"),
     KeyEnded: Kind(401, "key-ended", "The key opens nothing any more"),
@@ -193,6 +194,8 @@ def _headers(error: Exception, now: datetime) -> dict[str, str]:
     if not isinstance(error, PoolError):
         return {}
     headers = {"WWW-Authenticate": "Bearer"} if kind_of(error).status == 401 else {}
+    if isinstance(error, AmbiguousLength):  # what follows may be meant as another request
+        headers["Connection"] = "close"
     if isinstance(error, UnknownCoding):
         headers["Accept-Encoding"] = ", ".join(CODINGS)
     seconds = _retry_after(error, now)

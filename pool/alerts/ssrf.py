@@ -27,13 +27,19 @@ _METADATA = {
     ip_address("168.63.129.16"),  # looks public, and answers inside Azure alone
     ip_address("fd00:ec2::254"),
 }
-_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
-_COMPATIBLE = IPv6Network("::/96")
+_NAT64 = IPv6Network("64:ff9b::/96")
+_COMPATIBLE = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
+"""IPv4 addresses in a form of IPv6: of old, and as translators write them (SIIT)."""
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""What stands before an IPv4 address in the lower half of one that is tunnelled to it."""
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _RESERVED = (
     IPv4Network("192.0.0.0/24"),  # of the protocols, and the metadata service of one cloud
     IPv4Network("192.88.99.0/24"),
     IPv6Network("fec0::/10"),  # site-local, of old
+    IPv6Network("3fff::/20"),  # for documentation
+    IPv6Network("5f00::/16"),  # segments of a provider's own network
+    IPv6Network("64:ff9b:1::/48"),  # NAT64 of a network's own, at whatever length
 )
 """What Python's own lists let pass, in one version or another."""
 
@@ -56,7 +62,8 @@ def literal_address(host: str) -> Address | None:
 def _inside(address: IPv6Address) -> tuple[IPv4Address, ...]:
     """The IPv4 addresses that packets to this one may end at."""
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _COMPATIBLE or any(address in network for network in _NAT64):
+    is_carrier = any(address in network for network in (_NAT64, *_COMPATIBLE))
+    if is_carrier or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
         found.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return tuple(each for each in found if each is not None)
 

@@ -15,6 +15,8 @@ from pool.errors import PoolError
 MAX_HEAD_BYTES = 32_768
 """Of the address and all headers: room for a key, a trace and a cursor several times over."""
 
+_LENGTHS = {b"content-length", b"transfer-encoding"}
+
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -34,8 +36,18 @@ class HeadTooLarge(PoolError):
         return f"the address and headers are larger than {self.limit} bytes: send less"
 
 
+class AmbiguousLength(PoolError):
+    """A request that says twice, in two ways, where its body ends."""
+
+    def __str__(self) -> str:
+        return (
+            "the request has a Content-Length beside a Transfer-Encoding, and whoever stands "
+            "between may go by the other one: send one of them"
+        )
+
+
 class HeadLimit:
-    """Refuses a head that is too large, whichever HTTP server read it."""
+    """Refuses a head that is too large, or of two meanings, whichever HTTP server read it."""
 
     def __init__(self, app: ASGIApp, limit: int = MAX_HEAD_BYTES) -> None:
         self._app = app
@@ -47,6 +59,8 @@ class HeadLimit:
             size += sum(len(name) + len(value) for name, value in scope["headers"])
             if size > self._limit:
                 raise HeadTooLarge(self._limit)
+            if {name.lower() for name, _ in scope["headers"]} >= _LENGTHS:
+                raise AmbiguousLength
         await self._app(scope, receive, send)
 
 

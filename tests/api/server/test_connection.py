@@ -174,3 +174,20 @@ async def test_what_is_no_http_is_told_with_the_headers_of_every_answer(
 
     assert came == b"" or came.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
     assert came == b"" or b"nosniff" in came.lower()
+
+
+async def test_a_request_whose_length_is_told_twice_is_refused_and_the_connection_closed(
+    app: FastAPI, local_pool: LocalPool
+) -> None:
+    body = b'{"prompt": "say yes"}'
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    twice = b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n" % len(body)
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    async with connected(app) as (reader, writer):
+        writer.write(POST + twice + chunked + smuggled)
+        came = await everything(reader)
+
+    assert came.startswith(b"HTTP/1.1 400")
+    assert b"urn:claude-pool:ambiguous-length" in came
+    assert came.count(b"HTTP/1.1 ") == 1
+    assert local_pool.runner.runs == []

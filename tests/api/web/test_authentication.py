@@ -209,12 +209,29 @@ async def test_a_pool_without_keys_refuses_what_another_site_made_a_browser_send
         {"host": "localhost:8600"},
         {"host": "[::1]:8600"},
         {"origin": "http://127.0.0.1:8600"},
+        {"sec-fetch-site": "none"},
+        {"origin": "http://127.0.0.1:8600", "sec-fetch-site": "same-origin"},
     ],
 )
 async def test_a_pool_without_keys_answers_its_own_machine(
     http: AsyncClient, headers: dict[str, str]
 ) -> None:
     assert (await http.get(SUB1, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "", "anything"])
+async def test_a_page_of_another_site_reaches_no_pool_without_keys(
+    http: AsyncClient, site: str
+) -> None:
+    response = await http.get(SUB1, headers={"sec-fetch-site": site})
+
+    assert (response.status_code, response.json()["type"]) == (403, "urn:claude-pool:foreign")
+
+
+async def test_a_key_opens_the_pool_to_a_page_of_any_site(keyed: KeyedHttp) -> None:
+    response = await keyed("test-key-r").get(SUB1, headers={"sec-fetch-site": "cross-site"})
+
+    assert response.status_code == 200
 
 
 async def test_a_key_opens_the_pool_under_any_name(keyed: KeyedHttp) -> None:

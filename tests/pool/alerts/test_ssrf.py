@@ -22,6 +22,10 @@ FORBIDDEN = {
     "255.255.255.255": "private",
     "fc00::1": "private",
     "fec0::1": "private",
+    "3fff::1": "private",
+    "3fff:fff::1": "private",
+    "5f00::1": "private",
+    "64:ff9b:1::808:808": "private",
     "2001:db8::1": "private",
     "169.254.1.1": "link-local",
     "fe80::1": "link-local",
@@ -41,6 +45,9 @@ CARRIERS = {
     "mapped": "::ffff:{}",
     "compatible": "::{}",
     "nat64": "64:ff9b::{}",
+    "siit": "::ffff:0:{}",
+    "isatap": "2606:4700::5efe:{}",
+    "isatap with a global bit": "2606:4700::200:5efe:{}",
 }
 
 
