@@ -51,12 +51,13 @@ def processes(service: Service) -> set[int]:
 SEATS = 2
 """In the service of these tests."""
 
-MARK = b"CHAOS_SERVICE="
+MARK = b"PYTHON_CHAOS_SERVICE="
+"""Of the variables that processes of Ray inherit from who starts it."""
 
 
 def marked(service: Service) -> Service:
     """Mark everything that the service starts, Ray's own processes included, as its own."""
-    service.environment["CHAOS_SERVICE"] = str(service.config.parent)
+    service.environment["PYTHON_CHAOS_SERVICE"] = str(service.config.parent)
     return service
 
 
