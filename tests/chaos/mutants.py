@@ -208,6 +208,17 @@ MUTANTS = (
         tests=("tests/contracts/test_ledger_contract.py", "-k", "sqlite and writes_its_request"),
     ),
     Mutant(
+        name="the first result that is the run's answers",
+        file="pool/claude/output/stream.py",
+        guard="        return next((each for each in told if is_the_runs(each[0])), best)\n",
+        without="        return best\n",
+        tests=(
+            "tests/pool/claude/outcome/test_conclude.py",
+            "-k",
+            "further_answer or make_it_good",
+        ),
+    ),
+    Mutant(
         name="executions are adopted",
         file="actors/subscription/live_executions.py",
         guard="run = await asyncio.to_thread(deps.runner.find, await self.launch(row.intent))\n",

@@ -61,10 +61,10 @@ class StreamReading(Value):
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The result that counts: the last whole answer, else the last one that ran a turn.
+        """The result that counts: the first that is the run's, else the best of the others.
 
-        A result is not the end of a run. Before it one without a turn may tell of a background
-        task, and after it the CLI may fail while it tidies up: neither is the answer.
+        Before it one without a turn may tell of a background task. After it the CLI may fail while
+        it tidies up, or go on for a background task: by then the answer has left.
         """
         return self._counts[0]
 
@@ -84,7 +84,8 @@ class StreamReading(Value):
     @property
     def _counts(self) -> tuple[dict[str, Any] | None, str]:
         told = [*zip(self.results, self.said, strict=True)]
-        return max(reversed(told), key=lambda each: _worth(*each), default=(None, ""))
+        best = max(reversed(told), key=lambda each: _worth(*each), default=(None, ""))
+        return next((each for each in told if is_the_runs(each[0])), best)
 
     @property
     def partial_usage(self) -> Usage:
@@ -102,19 +103,23 @@ def is_error(result: dict[str, Any]) -> bool:
     return result.get("is_error") is not False or str(result.get("subtype")).startswith("error")
 
 
+def is_the_runs(result: dict[str, Any]) -> bool:
+    """Whether a result ends the run: the supervisor knows it by the same words
+    (``process.supervisor.output``). One of a turn that was set off by a background task's end, and
+    not by the prompt, does not; nor does one without a turn, unless it is an error.
+    """
+    origin = result.get("origin")
+    if isinstance(origin, dict) and origin.get("kind") == "task-notification":
+        return False
+    return bool(result.get("is_error") or result.get("num_turns"))
+
+
 def _worth(result: dict[str, Any], said: str) -> int:
-    """Which of a run's results counts: the last one of the most worth."""
+    """Which of the results that are not the run's counts: the last one of the most worth."""
     if not is_answer(result):
         return int(is_error(result)) + int(count(result.get("num_turns")) > 0)
-    if not (said or result.get("result") or result.get("structured_output") is not None):
-        return 3
-    return 4 if _tells_of_a_task(result) else 5
-
-
-def _tells_of_a_task(result: dict[str, Any]) -> bool:
-    """Whether a turn was set off by a background task's end, and not by the prompt."""
-    origin = result.get("origin")
-    return isinstance(origin, dict) and origin.get("kind") == "task-notification"
+    is_empty = not (said or result.get("result") or result.get("structured_output") is not None)
+    return 3 if is_empty else 4
 
 
 def reading_of(lines: Iterable[bytes], printed_at: datetime) -> StreamReading:
@@ -190,10 +195,9 @@ class StreamReader:
 
     def _take_result(self, message: dict[str, Any]) -> None:
         self._note(session_id=message.get("session_id"))
-        # A repeated result is the same one; the newest stands last.
+        # A repeated result is the same one.
         id_ = _identity(message, len(self._results))
-        _, said = self._results.pop(id_, (message, "".join(self._said)))
-        self._results[id_] = (message, said)
+        self._results.setdefault(id_, (message, "".join(self._said)))
         self._said, self._stands_alone = [], False
 
     def _take_words(self, message: dict[str, Any]) -> None:

@@ -546,6 +546,18 @@ def test_the_turn_of_a_background_task_is_not_the_answer(when: str) -> None:
     assert the_answer(*results) == a_result()["result"]
 
 
+def test_a_further_answer_is_not_the_answer() -> None:
+    assert the_answer(a_result(), a_result(result="later", uuid="u2")) == a_result()["result"]
+
+
+def test_an_answer_after_a_failure_does_not_make_it_good() -> None:
+    limit = an_error(api_error_status=429, api_error="usage_limit_reached")
+
+    outcome = failed(a_reading(INIT, limit, a_result(uuid="u2")), Ending(exit_code=0))
+
+    assert (outcome.kind, outcome.usage.cost_nano_usd) == (F.USAGE_LIMIT, TURN)
+
+
 def test_a_turn_in_which_nothing_was_said_does_not_take_the_answer_away() -> None:
     assert the_answer(a_result(), a_result(result="", uuid="u2")) == a_result()["result"]
 
