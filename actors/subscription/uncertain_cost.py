@@ -12,11 +12,12 @@ import logging
 
 from actors.aiokit import every
 from actors.subscription.context import SubscriptionContext
+from actors.subscription.correction import correct
 from actors.subscription.live_executions import LiveExecutions
 from pool.errors import PoolError
-from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.execution import ExecutionStatus
 from pool.subscriptions.state import UncertainCost
-from pool.usage.records import Usage, UsageRecord, UsageSource
+from pool.usage.records import Usage, UsageSource
 
 log = logging.getLogger(__name__)
 
@@ -61,22 +62,6 @@ class UncertainCosts:
         launch = await self._executions.launch(row.intent)
         found = await self._context.deps.runner.rescan(launch, environment, recorded)
         if found is not None:
-            await self._correct(row, found)
-
-    async def _correct(self, row: ExecutionRow, usage: Usage) -> None:
-        context, execution_id = self._context, row.intent.execution_id
-        record = UsageRecord(
-            id=f"{execution_id}:correction",
-            subscription_id=context.state.spec.id,
-            timestamp=context.now(),
-            source=UsageSource.PARTIAL,
-            execution_id=execution_id,
-            session_id=row.intent.session_id,
-            caller=row.intent.caller or None,
-            usage=usage,
-        )
-        if await context.ledger.record(record):
-            context.state.spend(record)
-            context.recorder.recorded(record)
-        context.state.resolve(execution_id)
-        context.changed()
+            await correct(self._context, row.intent, found, UsageSource.PARTIAL)
+            self._context.state.resolve(row.intent.execution_id)
+            self._context.changed()
