@@ -2,9 +2,9 @@
 
 Readers pull, so that a slow one costs nothing, and one who went away nothing either. The output is
 on disk and outlives the owner: a reader who asks the next activation with the same cursor gets the
-rest. A run that somebody watches is looked at every 25 ms, off the event loop, once for all who
-watch it: the first piece is there at once, and later ones come gathered. The end is told after it
-is durable, and as the last event.
+rest. A run that somebody watches is looked at as it prints, off the event loop, once for all who
+watch it, and every 25 ms at the most: the first piece is there at once, and later ones come
+gathered. The end is told after it is durable, and as the last event.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
+from collections.abc import Coroutine
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from actors.aiokit import News, every, within
 from actors.interfaces.messages import LONGEST_POLL_SECONDS
@@ -29,7 +31,7 @@ from pool.claude.output.event_pages import (
     no_cursor,
     position_at,
 )
-from pool.claude.output.tail import Piece
+from pool.claude.runner import Runner
 from pool.errors import NotFound
 from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts, shown
 from pool.executions.outcome import Completed
@@ -44,6 +46,7 @@ from pool.executions.progress import (
 )
 
 LOOK_SECONDS = 0.025
+"""Between two looks at a run that prints all the time."""
 IDLE_SECONDS = 1.0
 """How long a run is looked at after the last reader: the next page is asked for much sooner."""
 QUEUE_LOOK_SECONDS = 1.0
@@ -111,8 +114,8 @@ class EventStreams:
         id_ = live.row.intent.execution_id
         tail = self._tails.get(id_)
         if tail is None or tail.is_over:
-            look = partial(self._context.deps.runner.printed, id_, 0, 0)
-            tail = self._tails[id_] = _Growth(look, live.ended)
+            runner = self._context.deps.runner
+            tail = self._tails[id_] = _Growth(runner, id_, live.ended)
             self._context.spawn(self._follow(id_, tail))
         await tail.looked()
         return tail
@@ -169,7 +172,7 @@ class EventStreams:
     ) -> EventExtract | None:
         """What was printed after a cursor; None where no output is there."""
         id_ = row.intent.execution_id
-        if id_ in self._executions.being_discarded:
+        if id_ in self._executions.aftermath.being_discarded:
             return None
         read = partial(self._context.deps.runner.printed, id_)
         attempt, place = self._attempt(row), self._places.get((id_, cursor.offset))
@@ -235,11 +238,22 @@ def _last_page(events: list[Event], cursor: Cursor, row: ExecutionRow) -> Progre
     )
 
 
+async def _first(*awaited: Coroutine[Any, Any, object]) -> None:
+    """Wait for whichever comes first, and for none of the others."""
+    tasks = [asyncio.ensure_future(each) for each in awaited]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 class _Growth:
     """How much a run has printed, as of the last look."""
 
-    def __init__(self, look: partial[Piece | None], ended: asyncio.Event) -> None:
-        self._look = look
+    def __init__(self, runner: Runner, run_id: str, ended: asyncio.Event) -> None:
+        self._look = partial(runner.printed, run_id, 0, 0)
+        self._watch = partial(runner.watch, run_id)
         self._ended = ended
         self._growth = News()
         self._began = asyncio.Event()
@@ -249,16 +263,18 @@ class _Growth:
         self.is_over = False
 
     async def follow(self) -> None:
-        """Look, until the run has ended or nobody has asked for a while."""
+        """Look, as there is news, until the run has ended or nobody has asked for a while."""
         try:
-            while not self._ended.is_set() and not self._is_idle():
-                with contextlib.suppress(OSError):
-                    printed = await asyncio.to_thread(self._look)
-                    if printed is not None and printed.size > self.size:
-                        self.size = printed.size
-                        self._growth.tell()
-                self._began.set()
-                await within(LOOK_SECONDS, self._ended)
+            with self._watch() as wake:
+                while not self._ended.is_set() and not self._is_idle():
+                    with contextlib.suppress(OSError):
+                        printed = await asyncio.to_thread(self._look)
+                        if printed is not None and printed.size > self.size:
+                            self.size = printed.size
+                            self._growth.tell()
+                    self._began.set()
+                    await within(LOOK_SECONDS, self._ended)
+                    await _first(wake.wait(IDLE_SECONDS), self._ended.wait())
         finally:
             self.is_over = True
             self._began.set()

@@ -2,8 +2,9 @@
 
 The order of things is the guarantee. The intent is durable before anything is spawned (T1); outcome
 and usage are durable, in one transaction, before the slot is free again and anybody is answered
-(T2; G2, G3). A run is a task of the subscription's life: callers come and go. What cannot be served
-here is handed on; see ``handoff``.
+(T2; G2, G3). A run is a task of the subscription's life: callers come and go. It is over with its
+answer; what its CLI does as it exits holds no slot (G6 bounds runs), and is the ``aftermath``. What
+cannot be served here is handed on; see ``handoff``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from actors.aiokit import every
+from actors.subscription.aftermath import Aftermath
 from actors.subscription.context import STORE_RETRY_SECONDS, SubscriptionContext
 from actors.subscription.handoff import Handoff, why_not_again
 from actors.subscription.live_execution import LiveExecution
@@ -46,8 +48,8 @@ again answers later, and would hold up what may have left it for that reason."""
 
 _LOST = Failed(
     kind=FailureKind.KILLED,
-    message="it was started on another machine, or before a backup was restored; what became of it "
-    "is not known",
+    message="it was started on another machine, before the machine was started anew, or before a "
+    "backup was restored; what became of it is not known",
     evidence=False,
 )
 _CANCELLED = Failed(kind=FailureKind.CANCELLED, message="cancelled before it was started")
@@ -64,9 +66,8 @@ class LiveExecutions:
         be started."""
         self._cancelled_ahead: dict[str, float] = {}
         """When executions that are on their way here were cancelled, on the monotonic clock."""
-        self.being_discarded: set[str] = set()
-        """Ended executions whose output is being removed: it is not to be read any more."""
         self._handoff = Handoff(context, self)
+        self.aftermath = Aftermath(context, self.launch)
 
     def get(self, execution_id: str) -> LiveExecution | None:
         return self._live.get(execution_id)
@@ -220,7 +221,7 @@ class LiveExecutions:
 
     async def _resume(self, live: LiveExecution) -> None:
         """A run that left a directory is adopted, alive or ended. Of one without, in this place, no
-        process was ever started, for the directory comes first: it waits again, before all others.
+        process was ever given it, for the directory comes first: it waits again, before all others.
         Of one from another place nobody knows: it is not run again.
         """
         deps, row, run = self._context.deps, live.row, None
@@ -386,20 +387,8 @@ class LiveExecutions:
             message = "the run could not be read; what it spent is not known"
             outcome = Failed(kind=FailureKind.EXECUTION_ERROR, message=message, evidence=False)
         await self._settle(live, outcome)
-        if live.is_followed or live.row.intent.request.stream:
-            await run.keep()
-        else:
-            await self._discard(run)
-
-    async def _discard(self, run: Run) -> None:
-        """Remove what a run left. Where this life ends meanwhile, its end waits for that."""
-        self.being_discarded.add(run.run_id)
-        removal = asyncio.ensure_future(run.discard())
-        try:
-            await asyncio.shield(removal)
-        finally:
-            await removal
-            self.being_discarded.discard(run.run_id)
+        is_watched = live.is_followed or live.row.intent.request.stream
+        self.aftermath.begin(live.row.intent, run, is_watched=is_watched)
 
     async def _at_its_place(self, intent: Intent) -> Launch:
         """The launch with the real places of its directories; ``InvalidRequest`` for others."""

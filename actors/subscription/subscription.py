@@ -79,7 +79,9 @@ class Subscription:
         uncertain_costs = UncertainCosts(context, self._executions)
         await uncertain_costs.recover()
         open_ids = {row.intent.execution_id for row in recovery.open}
-        await asyncio.to_thread(_prepare, dependencies.runner, open_ids)
+        left = await asyncio.to_thread(_prepare, dependencies.runner, open_ids)
+        known = await self._executions.aftermath.take_up(left)
+        await asyncio.to_thread(dependencies.runner.sweep, open_ids | known)
         await self._executions.take_up(recovery.open)
         for as_long_as_it_lives in (
             context.end_with_ledger(),
@@ -270,6 +272,7 @@ class Subscription:
 
     async def close(self) -> None:
         """Let go of the ledger. Runs go on, and the next activation adopts them."""
+        await self._executions.aftermath.end()
         await self._context.close()
 
     # -- within ----------------------------------------------------------------------------------
@@ -305,7 +308,7 @@ class Subscription:
         return execution.model_copy(update={"model": model})
 
 
-def _prepare(runner: Runner, open_ids: Container[str]) -> None:
-    """Remove what ended runs left, and read what taking a slot needs to know at once. Blocking."""
-    runner.sweep(open_ids)
+def _prepare(runner: Runner, open_ids: Container[str]) -> tuple[str, ...]:
+    """Read what taking a slot needs to know at once; the runs that were left. Blocking."""
     _ = runner.place
+    return runner.left(open_ids)

@@ -35,6 +35,7 @@ class Transcripts:
         deps = self._context.deps
         environment = deps.environment(self._context.state.spec)
         without = [launch async for launch in self._unanswered(session_id, execution_id)]
+        await deps.runner.quiet(session_id)
         copy = await asyncio.to_thread(deps.runner.copy_session, environment, session_id, without)
         known = await self._context.ledger.session(session_id)
         total = known.total_nano_usd if known else None
@@ -50,6 +51,7 @@ class Transcripts:
             raise Conflict(f"session {session_id} is at work: cancel its execution first")
         deps = self._context.deps
         environment = deps.environment(self._context.state.spec)
+        await deps.runner.quiet(session_id)
         await asyncio.to_thread(deps.runner.remove_session, environment, session_id)
 
     async def _unanswered(self, session_id: str, execution_id: str) -> AsyncIterator[Launch]:

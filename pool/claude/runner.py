@@ -4,11 +4,16 @@ A ``Runner`` turns a ``Launch`` into a ``Run``. A run outlives whoever started i
 directory of its own, and another activation finds it there by its id and goes on waiting. Whether
 the process was spawned for this run, had been started ahead of it, or served others before is the
 runner's business; nothing here says that it is new.
+
+A run is over when its answer is there. What its process does afterwards, which is to exit as a
+rule, holds up nobody but the next turn of its session, and no slot: slots bound what runs (G6), and
+for some 0.1 s there may be as many CLIs again on their way out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -26,8 +31,15 @@ class Run(Protocol):
     def run_id(self) -> str: ...
 
     async def outcome(self) -> Outcome:
-        """Wait until the run has ended, and read how. Bounded by the launch's deadline plus a
-        grace; may be awaited again and by several tasks; cancelling the wait does not end the run.
+        """Wait until the run has answered, or has ended without an answer, and read how. Bounded by
+        the launch's deadline plus a grace; may be awaited again and by several tasks; cancelling
+        the wait does not end the run.
+        """
+        ...
+
+    async def later_usage(self) -> Usage | None:
+        """Wait, once the outcome is there, until nothing more can be charged for the run; what was
+        charged beyond the outcome's usage. The same at each call; None where it is nothing.
         """
         ...
 
@@ -38,11 +50,21 @@ class Run(Protocol):
         ...
 
     async def discard(self) -> None:
-        """Remove what the run left on disk, once its outcome is durable."""
+        """Remove what the run left on disk, once its outcome and later usage are durable."""
         ...
 
     async def keep(self) -> None:
         """Leave what it printed to those who watch, until the runner's ``expire`` removes it."""
+        ...
+
+
+class Wake(Protocol):
+    """Wakes who waits for something that goes on elsewhere."""
+
+    async def wait(self, seconds: float) -> None:
+        """Return when something may have happened since this was last awaited; after ``seconds``
+        at the latest.
+        """
         ...
 
 
@@ -51,14 +73,20 @@ class Runner(Protocol):
 
     @property
     def place(self) -> str:
-        """Names where this runner's runs are: another machine, or a restored backup, is another.
-        Blocking when it is asked for the first time.
+        """Names where this runner's runs are: another machine, another start of the machine, or a
+        restored backup, is another. Blocking when it is asked for the first time.
         """
         ...
 
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> Run:
         """Start the CLI. A start that fails is a run whose outcome is ``Failed(NOT_STARTED)``; one
         whose directories are not any more what was resolved raises ``InvalidRequest``.
+        """
+        ...
+
+    async def quiet(self, session_id: str) -> None:
+        """Wait until no run that is over can write to a session's transcript any more. ``start``
+        does so by itself.
         """
         ...
 
@@ -74,9 +102,15 @@ class Runner(Protocol):
         """Remove what killed CLIs left in the subscription's config directory. Blocking."""
         ...
 
+    def left(self, open_ids: Container[str]) -> tuple[str, ...]:
+        """The ids of runs that are not open any more, and of which something is left on disk: their
+        owner ended before it could look after them. Blocking.
+        """
+        ...
+
     def sweep(self, keep: Container[str]) -> None:
-        """Remove what runs of other ids left on disk: their executions have ended. What was kept
-        for those who watch stays. Blocking.
+        """Remove what runs of other ids left on disk: nobody knows their executions any more. What
+        was kept for those who watch stays. Blocking.
         """
         ...
 
@@ -85,9 +119,13 @@ class Runner(Protocol):
         ...
 
     def printed(self, run_id: str, offset: int, limit: int) -> Piece | None:
-        """At most ``limit`` bytes of what a run has printed, from ``offset``; None where nothing of
-        it is there, not yet or no more. Blocking.
+        """At most ``limit`` bytes of what a run has printed, from ``offset``, up to the end of its
+        answer; None where nothing of it is there, not yet or no more. Blocking.
         """
+        ...
+
+    def watch(self, run_id: str) -> AbstractContextManager[Wake]:
+        """Wakes one task as a run prints."""
         ...
 
     async def is_signed_in(self, environment: Mapping[str, str]) -> bool:

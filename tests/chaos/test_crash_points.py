@@ -26,6 +26,7 @@ from chaos_tally import injected
 from localpool import NOON
 
 from pool.executions.execution import ExecutionStatus
+from pool.money import usd
 
 POINTS = [
     *(("epoch", "before"), ("epoch", "after")),
@@ -70,7 +71,7 @@ async def go_on(
     ran = numbers if status is ExecutionStatus.SUCCEEDED else []
     check_started_once(home, ran)
     assert [COST_NANO_USD] * len(ran) == [each.usage.cost_nano_usd for each in found.records]
-    await eventually(lambda: not home.processes())
+    await eventually(lambda: not (home.processes() or home.run_directories()))
     await subscription.close()
     check_nothing_left(home)
 
@@ -116,6 +117,29 @@ async def test_a_seat_that_dies_in_a_commit_runs_and_counts_once(
         await go_on(home, [1, 2, 3])
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_seat_that_dies_as_it_counts_what_came_after_an_answer_counts_it_once(
+    forge: Forge, home: Home, when: str
+) -> None:
+    home.gate.touch()
+    home.late.touch()
+    with injected():
+        assert forge.run(home, "run", point="record", when=when) == -signal.SIGKILL
+
+        ledger = await home.stores.open_ledger("sub1", patience=20)
+        subscription = await activated(home, ledger, home.runner())
+        execution = await ask(subscription, 1)
+        await eventually(lambda: not home.run_directories())
+        found = await checked_books(ledger, NOON)
+        await subscription.close()
+
+        assert execution.usage.cost_usd == usd(COST_NANO_USD)
+        costs = {record.id: record.usage.cost_nano_usd for record in found.records}
+        assert costs == dict.fromkeys((execution.id, f"{execution.id}:correction"), COST_NANO_USD)
+        check_started_once(home, [1])
+        check_nothing_left(home)
+
+
 @pytest.mark.parametrize("times", [full(3, 10)])
 async def test_a_seat_that_dies_again_and_again_during_one_run_counts_it_once(
     forge: Forge, home: Home, times: int
@@ -139,6 +163,7 @@ async def test_a_run_that_nobody_saw_end_is_not_run_again(forge: Forge, home: Ho
         subscription = await activated(home, ledger, home.runner())
         execution = await ask(subscription, 1)
         found = await checked_books(ledger, NOON)
+        await eventually(lambda: not home.run_directories())
         await subscription.close()
 
         assert execution.status is ExecutionStatus.UNCERTAIN

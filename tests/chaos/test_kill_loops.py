@@ -194,7 +194,7 @@ def kill_service(service: Service, life: int) -> None:
 def is_of_a_run(service: Service, pid: int) -> bool:
     """A CLI, or its supervisor, which may not have gone to its directory yet."""
     try:
-        if b"supervisor.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"supervisor.main" in Path(f"/proc/{pid}/cmdline").read_bytes():
             return True
         return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(service.data_dir)
     except OSError:

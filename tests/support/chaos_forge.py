@@ -217,7 +217,8 @@ async def _run(home: Home, job: dict[str, Any]) -> None:
             point.reached("reply", "before")
             _say(home)("ended", number, execution.status.value)
             point.reached("reply", "after")
-        await eventually(lambda: not home.run_directories() or point.is_at("discard", "after"))
+        # Its CLI is still exiting, and what it left is removed after that.
+        await eventually(lambda: not (home.run_directories() or point.is_at("discard", "after")))
         await subscription.close()
 
 

@@ -52,6 +52,9 @@ echo '{{"type":"result","subtype":"success","is_error":false,"num_turns":1,"resu
 "uuid":"'$session'","session_id":"'$session'","total_cost_usd":0.0006,\
 "model_usage_since_last_result":\
 {{"{SONNET}":{{"inputTokens":100,"outputTokens":20,"costUSD":0.0006}}}}}}'
+[ -e "$CHAOS_LATE" ] && sleep 0.1 && echo '{{"type":"result","is_error":false,"num_turns":1,\
+"uuid":"late-'$session'","origin":{{"kind":"task-notification"}},"model_usage_since_last_result":\
+{{"{SONNET}":{{"inputTokens":100,"outputTokens":20,"costUSD":0.0006}}}}}}'
 cat > /dev/null
 """
 
@@ -92,6 +95,8 @@ class Home:
         self.folder = folder
         self.runs = folder / "seat" / "runs"
         self.gate = folder / "gate"
+        self.late = folder / "late"
+        """Where it is there, each run of the tiny CLI costs as much again after its answer."""
         self.said = folder / "said"
         self._starts = folder / "starts"
         self._cli = folder / "tiny-cli"
@@ -119,6 +124,7 @@ class Home:
             "PATH": os.environ["PATH"],
             "CHAOS_STARTS": str(self._starts),
             "CHAOS_GATE": str(self.gate),
+            "CHAOS_LATE": str(self.late),
             "CLAUDE_CONFIG_DIR": str(self.folder / "claude"),
         }
 
@@ -134,7 +140,8 @@ class Home:
         return [line.split() for line in self.said.read_text(encoding="utf-8").splitlines()]
 
     def run_directories(self) -> list[str]:
-        return sorted(path.name for path in self.runs.glob("*"))
+        """Of runs that nobody has looked after; what is kept for who reads along is."""
+        return sorted(path.name for path in self.runs.glob("*") if not (path / "kept").exists())
 
     def processes(self) -> set[int]:
         """What runs for this subscription: CLIs, their supervisors and their children."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,7 +69,13 @@ class FakeRun:
     stopped: bool = False
     discarded: bool = False
     kept: bool = False
+    later: Usage | None = None
+    """What it is charged beyond its outcome."""
+    exits: asyncio.Event = field(default_factory=asyncio.Event)
+    """It has answered, and its CLI is gone."""
     output: bytearray = field(default_factory=bytearray)
+    wakes: set[asyncio.Event] = field(default_factory=set)
+    """Of those who watch it."""
 
     @property
     def run_id(self) -> str:
@@ -78,6 +85,8 @@ class FakeRun:
         """Have it print messages, a line each, as the CLI does."""
         for message in messages:
             self.output += json.dumps(message).encode() + b"\n"
+        for wake in self.wakes:
+            wake.set()
 
     def says(self, *pieces: str) -> None:
         """Have it print pieces of the answer's text."""
@@ -88,6 +97,10 @@ class FakeRun:
 
     async def outcome(self) -> Outcome:
         return await asyncio.shield(self.ending)
+
+    async def later_usage(self) -> Usage | None:
+        await self.exits.wait()
+        return self.later
 
     async def stop(self) -> None:
         self.stopped = True
@@ -110,12 +123,25 @@ class FakeRun:
 
 
 @dataclass
+class FakeWake:
+    event: asyncio.Event
+    longest: float = 60.0
+
+    async def wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.event.wait(), min(seconds, self.longest))
+        self.event.clear()
+
+
+@dataclass
 class FakeRunner:
     """Answers at once with ``completed()`` or what was put into ``script``; or, with ``hold``,
     leaves every run open until the test ends it.
     """
 
     hold: bool = False
+    lingers: bool = False
+    """Runs that have answered do not exit until the test has them do so."""
     place: str = "here"
     script: list[Outcome] = field(default_factory=list)
     scripts: dict[str, list[Outcome]] = field(default_factory=dict)
@@ -146,6 +172,8 @@ class FakeRunner:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         run.ending.add_done_callback(self._ended)
+        if not self.lingers:
+            run.exits.set()
         self.arrived.set()
         self.arrived = asyncio.Event()
         if self.scripts.get(seat):
@@ -209,6 +237,15 @@ class FakeRunner:
     def clean(self, environment: Mapping[str, str], older_than: datetime) -> None:
         """Nothing is left by CLIs that were never there."""
 
+    async def quiet(self, session_id: str) -> None:
+        for run in self.runs:
+            if run.launch.session_id == session_id and run.ending.done():
+                await run.exits.wait()
+
+    def left(self, open_ids: Container[str]) -> tuple[str, ...]:
+        ended = (run for run in self.runs if not (run.discarded or run.kept))
+        return tuple(run.run_id for run in ended if run.run_id not in open_ids)
+
     def sweep(self, keep: Container[str]) -> None:
         """Nothing is left on disk."""
 
@@ -220,6 +257,22 @@ class FakeRunner:
             if run.run_id == run_id and not run.discarded:
                 return Piece(bytes(run.output[offset : offset + limit]), len(run.output), NOON)
         return None
+
+    @contextmanager
+    def watch(self, run_id: str) -> Iterator[FakeWake]:
+        """Only what is there already can be watched; else one looks again."""
+        wake, event = FakeWake(asyncio.Event()), None
+        run = next((run for run in self.runs if run.run_id == run_id), None)
+        if run is not None:
+            event = wake.event
+            run.wakes.add(event)
+        else:
+            wake.longest = 0.025
+        try:
+            yield wake
+        finally:
+            if run is not None and event is not None:
+                run.wakes.discard(event)
 
     def find(self, launch: Launch) -> FakeRun | None:
         found = (run for run in self.runs if run.run_id == launch.run_id and not run.discarded)

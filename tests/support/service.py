@@ -17,7 +17,7 @@ import httpx
 from ports import free_port
 from turns import starting_ray
 
-from pool.claude.process.directory import RunDirectory
+from pool.claude.process.run_directory import RunDirectory
 
 START_SECONDS = 150.0
 """Ray alone takes 5-7 s on an idle machine, and a minute on one that does ten other things."""
@@ -143,7 +143,8 @@ class Service:
         return self.config.parent / "data"
 
     def cli_processes(self) -> set[int]:
-        """The CLIs that run for this service, all of them at one instant.
+        """The CLIs that run for this service, all of them at one instant: one that has answered is
+        on its way out, and runs nothing.
 
         Reading /proc takes a while, in which one may end and the next begin: those that are in two
         readings lived at the moment between them.
@@ -151,14 +152,20 @@ class Service:
         return self._clis() & self._clis()
 
     def _clis(self) -> set[int]:
-        """What the runs say is their CLI, as far as it lives."""
-        started = (
-            RunDirectory(path.parent, path.name).started() for path in self.run_directories()
-        )
+        """What the runs say is their CLI, as far as it lives and has not answered."""
+        runs = [RunDirectory(path.parent, path.name) for path in self.run_directories()]
+        started = (run.process.started() for run in runs if not _has_answered(run))
         return {each.cli.pid for each in started if each is not None and each.cli.is_alive()}
 
     def run_directories(self) -> list[Path]:
-        return sorted(self.data_dir.glob("subscriptions/*/runs/*"))
+        """Of runs that go on or are still to be looked after; some are kept for who reads along."""
+        found = self.data_dir.glob("subscriptions/*/runs/*")
+        return sorted(path for path in found if not (path / "kept").exists())
+
+
+def _has_answered(run: RunDirectory) -> bool:
+    stretch = run.stretch()
+    return stretch is not None and stretch.answer_ends is not None
 
 
 def cost_of(executions: list[dict[str, object]]) -> int:

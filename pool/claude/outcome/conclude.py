@@ -168,8 +168,8 @@ def _without_result(
     kind, detail = _named_without_result(reading, ending, launch)
     seen = evidence(reading, transcript)
     cost = launch.rates.estimate(seen.usage, seen.hour_writes)
-    # Garbage may have been anything, also the line that would have told.
-    began = reading.init_seen or reading.garbage_lines > 0
+    # Garbage may have been anything, also the line that would have told; so may what is lost.
+    began = reading.init_seen or reading.garbage_lines > 0 or ending.may_have_lost_output
     is_known = seen.answers > 0 and not cost.unpriced
     return Failed(
         **{**_told(reading, launch), "usage_source": UsageSource.PARTIAL},

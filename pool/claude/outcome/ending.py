@@ -32,6 +32,8 @@ class Ending(Value):
     """Whether that is something of the subscription's own, which will stay until it is mended."""
     stderr: str = ""
     """The beginning of the CLI's stderr; not safe to show as it is."""
+    may_have_lost_output: bool = False
+    """Whether the machine went down with it: what it printed last may be gone with the power."""
     wall_seconds: float | None = None
     cpu_seconds: float | None = None
     max_rss_bytes: int | None = None

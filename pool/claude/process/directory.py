@@ -1,7 +1,9 @@
-"""The directory of one run: its files, and the lock that says "still running".
+"""The directory of one process of the CLI: its files, and the lock that says "still running".
 
-``supervisor.py`` writes there and the CLI prints there; the pool reads. Nothing in it holds a
-prompt or a credential; what the model answered is in ``stdout``, so only the owner may enter.
+Whoever owns the process appends to its ``inbox``, the supervisor writes what has become of it
+(``supervisor`` says what), and the CLI prints there. Nothing in it holds a credential. What callers
+asked stands in ``inbox`` and what the model answered in ``stdout``, so only the owner may enter,
+and both go with the directory, or sooner.
 """
 
 from __future__ import annotations
@@ -12,27 +14,29 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import NonNegativeInt, ValidationError
 
-from pool.claude.outcome.ending import Ending
+from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import StreamReading, reading_of
 from pool.claude.output.tail import Piece, Tail, piece_of
-from pool.claude.process.identity import ProcessIdentity
+from pool.claude.process.identity import ProcessIdentity, boot_id
+from pool.claude.process.supervisor.entries import Turn, entry_at, whole
 from pool.values import Value
 
 LOCK_FD = 3
-"""The descriptor under which a run's processes inherit its lock."""
+"""The descriptor under which a process and all that it starts inherit its lock."""
 
 MARK = "CLAUDE_POOL_RUN"
 _STDERR_BYTES = 4096
 
 
 class Started(Value):
-    """What the supervisor made durable before it executed the CLI."""
+    """What the supervisor noted before it executed the CLI."""
 
     supervisor: ProcessIdentity
     cli: ProcessIdentity
@@ -40,14 +44,32 @@ class Started(Value):
     """The system's monotonic clock at the start; comparable within one boot."""
 
 
-class RunDirectory:
-    """One run's files below the directory of all runs. ValueError for an id that is no name."""
+class Stretch(Value):
+    """A run's part in the output of its process, from the instant at which it was begun."""
 
-    def __init__(self, runs_dir: Path, run_id: str) -> None:
-        if run_id in {"", ".", ".."} or "/" in run_id or "\x00" in run_id:
-            raise ValueError("a run's id names its directory")
-        self.run_id = run_id
-        self.path = runs_dir / run_id
+    begins: NonNegativeInt
+    begun_at: float
+    """On the system's monotonic clock."""
+    answer_ends: NonNegativeInt | None = None
+    """Where the result ends that is the run's: what is printed after it is no part of the answer.
+    None where there is none, or where nobody was left to see it."""
+    answered_at: float | None = None
+    ended_by: EndedBy | None = None
+    """Why the run was made to end, where it was and has given a result nevertheless."""
+    ends: NonNegativeInt | None = None
+    """Where the next run's stretch begins."""
+
+
+class ProcessDirectory:
+    """One process's files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def inbox(self) -> Path:
+        """What is said to the process, entry by entry."""
+        return self.path / "inbox"
 
     @property
     def stdout(self) -> Path:
@@ -60,8 +82,8 @@ class RunDirectory:
 
     @property
     def mark(self) -> str:
-        """A variable that the run's processes have in their environment, and no others. It tells
-        no place on this machine, since a model may read it.
+        """A variable that the process and all that it starts have in their environment, and no
+        others. It tells no place on this machine, since a model may read it.
         """
         return f"{MARK}={hashlib.sha256(str(self.path).encode()).hexdigest()[:32]}"
 
@@ -71,24 +93,22 @@ class RunDirectory:
     def create(self) -> int:
         """Make the directory and hold its lock; a descriptor that is to be inherited and closed.
 
-        FileExistsError where it is there already: no id runs twice. When this returns, the
-        directory survives a loss of power, so its absence proves that nothing was started.
+        FileExistsError where it is there already: no process starts twice.
         """
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700)
         lock = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)  # others hold it for an instant only, to look
-            _sync(self.path.parent)
         except BaseException:
             os.close(lock)
             raise
         return lock
 
     def is_locked(self) -> bool:
-        """Whether a process of the run lives."""
+        """Whether a part of the process lives."""
         try:
-            lock = os.open(self.lock, os.O_RDWR)
+            lock = os.open(self.lock, os.O_RDONLY)
         except FileNotFoundError:
             return False
         try:
@@ -99,11 +119,67 @@ class RunDirectory:
             os.close(lock)
         return False
 
+    # -- what is said to it ----------------------------------------------------------------------
+
+    def say(self, entry: bytes) -> None:
+        """Append an entry to the inbox. OSError where it cannot be whole; then it is none.
+
+        What an earlier owner could not finish is cut off before: nobody has taken it.
+        """
+        inbox = os.open(self.inbox, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(inbox, fcntl.LOCK_EX)
+            place = whole(inbox)
+            if place < os.fstat(inbox).st_size:
+                os.ftruncate(inbox, place)
+            rest = memoryview(entry)
+            while rest:
+                rest = rest[os.write(inbox, rest) :]
+        finally:
+            os.close(inbox)
+
+    def end_of_inbox(self) -> int:
+        """Where the next entry will stand."""
+        inbox = os.open(self.inbox, os.O_RDONLY)
+        try:
+            return whole(inbox)
+        finally:
+            os.close(inbox)
+
+    def is_told(self, run_id: str, place: int) -> bool:
+        """Whether the whole turn of a run stands at a place of the inbox."""
+        try:
+            inbox = os.open(self.inbox, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            found = entry_at(inbox, place)
+        finally:
+            os.close(inbox)
+        return found is not None and isinstance(found[0], Turn) and found[0].run == run_id
+
+    def forget_input(self) -> None:
+        """Remove what was said to it: it holds what callers asked."""
+        self.inbox.unlink(missing_ok=True)
+
+    def request_stop(self, run_id: str) -> None:
+        """Ask the supervisor to end a run, whoever started it, if that has not ended yet."""
+        with suppress(FileNotFoundError):
+            (self.path / f"stop.{run_id}").touch(mode=0o600)
+
+    # -- what it is started with -----------------------------------------------------------------
+
     def note_config_dir(self, config_dir: str) -> None:
-        """Keep where the CLI was told to keep its transcripts, for whoever settles the run."""
-        note = self.path / "config_dir"
-        note.touch(mode=0o600)
-        note.write_text(config_dir, encoding="utf-8")
+        """Keep where the CLI was told to keep its transcripts, for whoever settles its runs."""
+        self.write("config_dir", config_dir.encode())
+
+    def config_dir(self) -> Path | None:
+        """Where the CLI keeps its transcripts, if that is known."""
+        try:
+            text = (self.path / "config_dir").read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+        return Path(text) if text else None
 
     def write(self, name: str, content: bytes) -> None:
         """Keep a file that the CLI is to read, from everybody else."""
@@ -117,21 +193,7 @@ class RunDirectory:
         path.mkdir(mode=0o700, exist_ok=True)
         return path
 
-    def config_dir(self) -> Path | None:
-        """Where the run's CLI keeps its transcripts, if that is known."""
-        try:
-            text = (self.path / "config_dir").read_text(encoding="utf-8")
-        except (OSError, ValueError):
-            return None
-        return Path(text) if text else None
-
-    def request_stop(self) -> None:
-        """Ask the supervisor to end the run, whoever started it; heard within 50 ms."""
-        with suppress(FileNotFoundError):
-            (self.path / "stop").touch(mode=0o600)
-
-    def stop_was_requested(self) -> bool:
-        return (self.path / "stop").exists()
+    # -- what has become of it -------------------------------------------------------------------
 
     def started(self) -> Started | None:
         """Who runs; None where no CLI was ever executed."""
@@ -152,53 +214,65 @@ class RunDirectory:
         except (KeyError, ValidationError):
             return None
 
+    def stretch(self, run_id: str) -> Stretch | None:
+        """A run's part in what was printed; None where it was not begun."""
+        known: dict[str, str] = {}
+        for what, place, at, why, run in self._turns():
+            if run == run_id and what == "begins":
+                known = {"begins": place, "begun_at": at}
+            elif run == run_id:
+                known |= {"answer_ends": place, "answered_at": at}
+                known |= {} if why == "-" else {"ended_by": why}
+            elif known:
+                known["ends"] = place
+                break
+        try:
+            return Stretch.model_validate_strings(known)
+        except ValidationError:  # not begun; or the power went as it was noted
+            return None
+
     def has_ended(self) -> bool:
         return (self.path / "ended").exists()
 
-    def ending(self) -> Ending:
-        """How the process ended, as far as anybody saw it. Reads files."""
-        fields = _json(self.path / "ended")
-        stderr = self._stderr()
+    def ending(self, run_id: str) -> Ending:
+        """How the process ended, in which a run was to be, as far as anybody saw it."""
+        fields, stderr, started = _json(self.path / "ended"), self._stderr(), self.started()
         if fields:
             return _ending(fields, stderr)
-        if self.started() is not None:
-            return Ending(stderr=stderr)
-        asked = {"ended_by": "request"} if self.stop_was_requested() else {}
+        if started is not None:
+            lost = started.supervisor.boot_id != boot_id()
+            return Ending(stderr=stderr, may_have_lost_output=lost)
+        asked = {"ended_by": "request"} if (self.path / f"stop.{run_id}").exists() else {}
         return _ending({"started": 0, **asked}, stderr)
 
-    def reading(self) -> StreamReading:
-        """What the CLI printed. Reads files; limits are as old as the file."""
-        printed = self.printed(0, 0)
+    def reading(self, begins: int = 0, ends: int | None = None) -> StreamReading:
+        """What the CLI printed between two places; limits are as old as the file."""
+        printed = self.printed(begins, ends, 0, 0)
         if printed is None:
             return StreamReading()
-        lines = Tail(self.printed).lines(is_over=True)
+        lines = Tail(partial(self.printed, begins, ends)).lines(is_over=True)
         return reading_of((line.text for line in lines), printed.written_at)
 
-    def never_ran(self) -> bool:
-        """Whether it was made and nothing more: no CLI is executed before ``started`` is there, and
-        whoever could still do so holds the lock.
-        """
-        return not self.is_locked() and self.started() is None and not self.has_ended()
-
-    def keep(self) -> None:
-        """Note that the run was settled, and that what it printed is still wanted."""
-        with suppress(FileNotFoundError):
-            (self.path / "kept").touch(mode=0o600)
-
-    def kept_at(self) -> datetime | None:
-        """Since when it has been kept; None where it is not."""
-        try:
-            return datetime.fromtimestamp((self.path / "kept").stat().st_mtime, UTC)
-        except FileNotFoundError:
+    def printed(self, begins: int, ends: int | None, offset: int, limit: int) -> Piece | None:
+        """A piece of what stands between two places of the output; None where there is none."""
+        most = limit if ends is None else max(0, min(limit, ends - begins - offset))
+        piece = piece_of(self.stdout, begins + offset, most)
+        if piece is None:
             return None
-
-    def printed(self, offset: int, limit: int) -> Piece | None:
-        """A piece of what the CLI printed; None where there is no output."""
-        return piece_of(self.stdout, offset, limit)
+        return replace(piece, size=(piece.size if ends is None else ends) - begins)
 
     def remove(self) -> None:
         """Remove the directory and all in it."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _turns(self) -> list[list[str]]:
+        """What is noted of runs, line by line, each with the run's name last."""
+        try:
+            text = (self.path / "turns").read_bytes().decode(errors="replace")
+        except FileNotFoundError:
+            return []
+        *lines, _ = text.split("\n")
+        return [words for line in lines if len(words := line.split(" ", 4)) == 5]
 
     def _stderr(self) -> str:
         try:
@@ -221,11 +295,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return fields if isinstance(fields, dict) else {}
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

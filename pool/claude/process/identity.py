@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pool.values import Value
-
-_POLL_SECONDS = 0.05
 
 
 class ProcessIdentity(Value):
@@ -26,39 +25,26 @@ class ProcessIdentity(Value):
     boot_id: str | None = None
 
     def is_alive(self) -> bool:
-        if self.start_time is None or self.boot_id != _boot_id():
+        if self.start_time is None or self.boot_id != boot_id():
             return False
         return start_time(self.pid) == self.start_time
 
-    def kill_group(self) -> None:
-        """SIGKILL to the process group that this process leads, if it still does."""
-        if self.is_alive():
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
-
-    async def wait(self, seconds: float) -> None:
-        """Return when the process has ended, or after ``seconds``."""
+    @contextmanager
+    def ending(self, wake: Callable[[], None]) -> Iterator[bool]:
+        """Whether it lives; and then have somebody woken when it ends."""
         try:
             pidfd = os.pidfd_open(self.pid)
-        except (OSError, AttributeError):
-            await asyncio.sleep(min(_POLL_SECONDS, seconds))
+        except OSError:
+            yield False
             return
         try:
-            if self.is_alive():  # and so the descriptor is of this process and no later one
-                await _readable(pidfd, seconds)
+            loop, lives = asyncio.get_running_loop(), self.is_alive()
+            if lives:  # and so the descriptor is of this process and no later one
+                loop.add_reader(pidfd, wake)
+            yield lives
         finally:
+            loop.remove_reader(pidfd)
             os.close(pidfd)
-
-
-async def _readable(fd: int, seconds: float) -> None:
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(fd, readable.set)
-    try:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(readable.wait(), seconds)
-    finally:
-        loop.remove_reader(fd)
 
 
 def belonging(lock: Path, fd: int, mark: str, leader: int | None) -> frozenset[int]:
@@ -110,7 +96,8 @@ def _parent(pid: int) -> int | None:
     return None if fields is None else int(fields[1])
 
 
-def _boot_id() -> str | None:
+def boot_id() -> str | None:
+    """Names this start of the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -1,37 +1,51 @@
-"""A run whose process is nobody's child: waited for, stopped and read through its directory.
+"""A run in a process that is nobody's child: waited for, stopped and read through its directory.
 
 A run that was just started and one that an earlier activation left behind are waited for in the
-same way, so there is one path to test: the ``ended`` file is the truth; a pidfd of the supervisor
-says when to look; the lock says whether anything still lives.
+same way, so there is one path to test: the files are the truth, and news of them and of the
+supervisor's end say when to look; the lock says whether anything still lives.
+
+A run has its outcome when the result that is the run's is there. Its process is then no run any
+more: it exits by itself, within 0.05-0.1 s, or is made to by its supervisor. What may not happen
+before that, because the CLI writes its last words to the session's transcript as it exits (seen of
+2.1.330: ``last-prompt`` and ``cost-state``), waits for ``gone``; what the CLI charges before that
+and tells in a further result is found by ``later_usage``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import NamedTuple
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
+from pool.claude.outcome.cost import later_usage
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import StreamReading
-from pool.claude.process.directory import LOCK_FD, RunDirectory, Started
+from pool.claude.process.directory import LOCK_FD, ProcessDirectory, Started, Stretch
 from pool.claude.process.identity import belonging, kill
+from pool.claude.process.run_directory import RunDirectory
+from pool.claude.process.watch import Watcher
 from pool.claude.transcripts.files import read_transcript
 from pool.executions.outcome import Outcome
+from pool.usage.records import Usage
 
-_LOOK_SECONDS = 0.005  # while the supervisor starts, which takes 20-40 ms
-_WAIT_SECONDS = 30.0  # between looks at a run that goes on, should its pidfd stay silent
+_WAIT_SECONDS = 30.0  # between looks at a run that goes on, should no news of it come
 _START_SECONDS = 60.0  # for the supervisor to come up on the most overloaded machine
+_START_LOOK_SECONDS = 1.0  # meanwhile, should it die and nobody tell
 _OVERDUE_SECONDS = 15.0  # beyond deadline and ladder, then the supervisor itself is stuck
+_EXIT_GRACES = 5  # for a CLI that has answered to exit, or to be made to
 _KILL_SECONDS = 10.0  # for processes to vanish after SIGKILL
+_KILL_LOOK_SECONDS = 0.005
 
 
 class _Sight(NamedTuple):
     """A run at one instant, as its files and processes show it."""
 
-    has_ended: bool
+    is_over: bool
     started: Started | None
+    stretch: Stretch | None
     lives: bool
     """Whether somebody is there who may still end it: its supervisor, or whoever starts that."""
 
@@ -42,14 +56,16 @@ class ProcessRun:
     def __init__(
         self,
         launch: Launch,
-        directory: RunDirectory,
+        files: RunDirectory,
+        watcher: Watcher,
         *,
         grace_seconds: float,
         never_started: Ending | None = None,
     ) -> None:
-        self.directory = directory
         self._launch = launch
-        self._patience = launch.timeout_seconds + 2 * grace_seconds + _OVERDUE_SECONDS
+        self._files = files
+        self._watcher = watcher
+        self._grace = grace_seconds
         self._never_started = never_started
         self._settling: asyncio.Task[Outcome] | None = None
 
@@ -57,8 +73,13 @@ class ProcessRun:
     def run_id(self) -> str:
         return self._launch.run_id
 
+    @property
+    def directory(self) -> ProcessDirectory:
+        """Of the process that has it."""
+        return self._files.process
+
     async def outcome(self) -> Outcome:
-        """Wait until the run has ended, and read how: see ``Run``."""
+        """Wait until the run has answered or ended, and read how: see ``Run``."""
         settling = self._settling
         if settling is None or (
             settling.done() and (settling.cancelled() or settling.exception() is not None)
@@ -66,87 +87,134 @@ class ProcessRun:
             settling = self._settling = asyncio.create_task(self._settle())
         return await asyncio.shield(settling)
 
+    async def later_usage(self) -> Usage | None:
+        """Wait until it can be charged nothing more, and say what it was; see ``Run``."""
+        await self.gone()
+        return await asyncio.to_thread(self._later_usage)
+
+    async def gone(self) -> None:
+        """Wait until nothing of the run lives, or its process is another run's."""
+        if self._never_started is None:
+            await self._over(once_answered=False)
+
+    def writes_to(self, session_id: str) -> bool:
+        """Whether it has answered, and its CLI may yet write its last words to a session."""
+        has_answered = self._settling is None or self._settling.done()
+        return has_answered and self._launch.session_id == session_id
+
     async def stop(self) -> None:
         """Ask the run to end, and wait for none of it."""
-        await asyncio.to_thread(self.directory.request_stop)
+        await asyncio.to_thread(self.directory.request_stop, self.run_id)
 
     async def discard(self) -> None:
         """Remove what the run left on disk: with tools, perhaps thousands of files."""
-        await asyncio.to_thread(self.directory.remove)
+        await asyncio.to_thread(self._files.remove)
 
     async def keep(self) -> None:
-        """Leave it to those who watch; see ``Run``."""
-        await asyncio.to_thread(self.directory.keep)
+        """Leave what it printed to those who watch; see ``Run``."""
+        await asyncio.to_thread(self._files.keep)
 
     async def _settle(self) -> Outcome:
         if self._never_started is not None:
             return conclude(StreamReading(), self._never_started, self._launch)
-        is_overdue = await self._ended()
+        is_overdue = await self._over(once_answered=True)
         return await asyncio.to_thread(self._concluded, is_overdue=is_overdue)
 
     def _concluded(self, *, is_overdue: bool) -> Outcome:
-        ending = self.directory.ending()
+        directory, stretch = self.directory, self._files.stretch()
+        if stretch is not None and stretch.answer_ends is not None:
+            reading = directory.reading(stretch.begins, stretch.answer_ends)
+            return conclude(reading, Ending(ended_by=stretch.ended_by), self._launch)
+        ending = directory.ending(self.run_id)
         if is_overdue and ending.ended_by is None:
             ending = ending.model_copy(update={"ended_by": EndedBy.DEADLINE})
-        reading = self.directory.reading()
-        config_dir = self.directory.config_dir()
+        if stretch is None and not self._files.is_process:
+            problem = "the process that was to run it had ended"
+            return conclude(StreamReading(), Ending(started=False, problem=problem), self._launch)
+        reading = directory.reading(0 if stretch is None else stretch.begins)
+        config_dir = directory.config_dir()
         if reading.result is not None or config_dir is None:
             return conclude(reading, ending, self._launch)
         transcript = read_transcript(config_dir, self._launch)
         return conclude(reading, ending, self._launch, transcript)
 
-    async def _ended(self) -> bool:
-        """Wait until nothing of the run lives; whether it had to be killed for being overdue."""
-        waits_since = time.monotonic()
-        while not (sight := await asyncio.to_thread(self._look)).has_ended:
-            started = sight.started
-            if started is None:
-                if not sight.lives:
-                    return False
-                if time.monotonic() - waits_since > _START_SECONDS:
-                    await self._kill(started)
-                    return False
-                await asyncio.sleep(_LOOK_SECONDS)
-            elif not sight.lives:
-                await self._kill(started)
-                return False
-            elif (left := started.monotonic + self._patience - time.monotonic()) <= 0:
-                await self._kill(started)
-                return True
-            else:
-                await started.supervisor.wait(min(left, _WAIT_SECONDS))
+    def _later_usage(self) -> Usage | None:
+        stretch = self._files.stretch()
+        if stretch is None or stretch.answer_ends is None:
+            return None  # it was concluded from all that was printed
+        later = self.directory.reading(stretch.answer_ends, stretch.ends)
+        if not later.results:
+            return None
+        return later_usage(self.directory.reading(stretch.begins, stretch.answer_ends), later)
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    async def _over(self, *, once_answered: bool) -> bool:
+        """Wait until the run has answered, or until nothing of it lives; whether it had to be
+        killed for being overdue.
+        """
+        waits_since, look = time.monotonic(), partial(self._look, once_answered=once_answered)
+        with self._watcher.files_of(self.directory.path) as wake:
+            while not (sight := await asyncio.to_thread(look)).is_over:
+                started = sight.started
+                left = self._due_at(sight, waits_since) - time.monotonic()
+                if not sight.lives or left <= 0:
+                    if sight.lives or started is not None:
+                        await self._kill(started)
+                    return sight.lives and started is not None
+                if started is None:
+                    await wake.wait(min(left, _START_LOOK_SECONDS))
+                    continue
+                with started.supervisor.ending(wake.up) as lives:
+                    if lives:
+                        await wake.wait(min(left, _WAIT_SECONDS))
         return False
 
-    def _look(self) -> _Sight:
-        if self.directory.has_ended():
-            return _Sight(has_ended=True, started=None, lives=False)
+    def _look(self, *, once_answered: bool) -> _Sight:
+        stretch = self._files.stretch()
+        if self._is_over(stretch, once_answered=once_answered):
+            return _Sight(is_over=True, started=None, stretch=stretch, lives=False)
         started = self.directory.started()
-        lives = self.directory.is_locked() if started is None else self._supervisor_lives(started)
-        # A supervisor that is gone may have written its last file after we looked.
-        return _Sight(not lives and self.directory.has_ended(), started, lives)
+        lives = self.directory.is_locked() if started is None else started.supervisor.is_alive()
+        # A supervisor that is gone may have written its last words after we looked.
+        stretch = self._files.stretch()
+        is_over = not lives and self._is_over(stretch, once_answered=once_answered)
+        return _Sight(is_over, started, stretch, lives)
 
-    def _supervisor_lives(self, started: Started) -> bool:
-        if started.supervisor.start_time is None:  # a system without /proc
-            return self.directory.is_locked()
-        return started.supervisor.is_alive()
+    def _is_over(self, stretch: Stretch | None, *, once_answered: bool) -> bool:
+        if once_answered and stretch is not None and stretch.answer_ends is not None:
+            return True
+        is_anothers = stretch is not None and stretch.ends is not None
+        return is_anothers or self.directory.has_ended()
+
+    def _due_at(self, sight: _Sight, waits_since: float) -> float:
+        """When it is overdue, so that its supervisor must be stuck."""
+        if sight.started is None:
+            return waits_since + _START_SECONDS
+        stretch, overdue = sight.stretch, 2 * self._grace + _OVERDUE_SECONDS
+        if stretch is not None and stretch.answered_at is not None:
+            if not self._files.is_process:
+                return float("inf")  # it may be kept for as long as somebody says
+            return stretch.answered_at + _EXIT_GRACES * self._grace + overdue
+        since = sight.started.monotonic if self._files.is_process else waits_since
+        since = since if stretch is None else stretch.begun_at
+        return since + self._launch.timeout_seconds + overdue
 
     async def _kill(self, started: Started | None) -> None:
-        """Kill all that is left of the run, whatever its groups and pids, and return when it is
+        """Kill all that is left of the process, whatever its groups and pids, and return when it is
         gone. One that is just being executed shows no environment: so nothing has to be seen twice.
         """
         until, nothing_seen = time.monotonic() + _KILL_SECONDS, 0
         while nothing_seen < 2 and time.monotonic() < until:
             was_left = await asyncio.to_thread(self._kill_what_is_left, started)
             nothing_seen = 0 if was_left else nothing_seen + 1
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_KILL_LOOK_SECONDS)
 
     def _kill_what_is_left(self, started: Started | None) -> bool:
         """Whether something was."""
         leader = started.cli.pid if started is not None and started.cli.is_alive() else None
         left = belonging(self.directory.lock, LOCK_FD, self.directory.mark, leader)
         was_left = bool(left) or self.directory.is_locked()
-        if started is not None:
-            started.cli.kill_group()  # for systems without /proc
         for pid in left:
             kill(pid)
         return was_left

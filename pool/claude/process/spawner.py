@@ -1,22 +1,25 @@
-"""Starts the CLI, one process a run, so that the run outlives whoever started it.
+"""Starts the CLI so that its runs outlive whoever started it.
 
-Between this process and the CLI stands ``supervisor.py``, which leaves its parent at once. What
+Between this process and the CLI stands the ``supervisor``, which leaves its parent at once. What
 ties a run to its owner is its directory alone, below ``runs_dir``, under the run's id.
+
+Nothing is synced to the disk on the way of a run. Its intent is, in the ledger, before it comes
+here; files outlive the death of any process; and what a loss of power took with it is not missed,
+for it ended the CLI as well: ``place`` names the start of the machine, so that of a run which had
+begun before it, and of which nothing is found, nobody says that it never ran.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from uuid import uuid4
+from weakref import WeakSet
 
 from pool.claude.binary.auth import AuthStatus, auth_status
 from pool.claude.binary.login import login_expires_at
@@ -27,10 +30,15 @@ from pool.claude.launch.image_store import occupy
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.ending import Ending
 from pool.claude.output.tail import Piece
-from pool.claude.process.directory import LOCK_FD, RunDirectory
+from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.identity import boot_id
 from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.rescan import rescan
+from pool.claude.process.run_directory import RunDirectory
+from pool.claude.process.supervise import supervise
+from pool.claude.process.supervisor import entries
+from pool.claude.process.watch import Wake, Watcher
 from pool.claude.transcripts.copy import (
     SessionCopy,
     copy_session,
@@ -40,11 +48,6 @@ from pool.claude.transcripts.copy import (
 from pool.claude.transcripts.files import why_not_writable
 from pool.errors import ConfigError, InvalidRequest
 from pool.usage.records import Usage
-
-_SUPERVISOR = Path(__file__).with_name("supervisor.py")
-_PLACE_FD = 4
-"""The working directory, open: its name may lead elsewhere by now."""
-_DEFAULTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
 
 
 class ProcessRunner:
@@ -67,6 +70,8 @@ class ProcessRunner:
         self._work_dir = self._runs_dir.parent / "work"
         self._max_output_bytes = max_output_bytes
         self._grace_seconds = stop_grace.total_seconds()
+        self._watcher = Watcher()
+        self._runs = WeakSet[ProcessRun]()
 
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> ProcessRun:
         """Start the CLI; see ``Runner``. An id that was started before is not started again.
@@ -78,21 +83,29 @@ class ProcessRunner:
             executable = await self._executable()
         except ConfigError as error:
             return self._run(launch, directory, _never(str(error)))
+        goes_on_from = launch.forks or (launch.session_id if launch.resumes else None)
+        if goes_on_from is not None:
+            await self.quiet(goes_on_from)
         never = await asyncio.to_thread(self._started, directory, launch, executable, environment)
         return self._run(launch, directory, never)
 
+    async def quiet(self, session_id: str) -> None:
+        """Wait for CLIs that have answered and are exiting; see ``Runner``."""
+        exiting = [run for run in self._runs if run.writes_to(session_id)]
+        await asyncio.gather(*(run.gone() for run in exiting))
+
     @cached_property
     def place(self) -> str:
-        """A name that was drawn when the directory of the runs was first used."""
+        """A name that was drawn when the directory of the runs was first used, and that of the
+        machine's start: what was not written to the disk outlives anything but the next one.
+        """
         file = self._runs_dir.parent / "place"
-        try:
-            return file.read_text(encoding="ascii")
-        except FileNotFoundError:
+        if not file.exists():
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = file.with_suffix(".new")
             draft.write_text(uuid4().hex, encoding="ascii")
             draft.replace(file)
-            return file.read_text(encoding="ascii")
+        return f"{file.read_text(encoding='ascii')}.{boot_id()}"
 
     async def rescan(
         self, launch: Launch, environment: Mapping[str, str], recorded: Usage
@@ -136,45 +149,66 @@ class ProcessRunner:
         """Remove sockets and session files of CLIs that are dead; see ``leftovers``."""
         clean(Path(environment["CLAUDE_CONFIG_DIR"]), older_than)
 
+    def left(self, open_ids: Container[str]) -> tuple[str, ...]:
+        """The runs that an earlier activation did not remove; see ``Runner``."""
+        runs = [RunDirectory(self._runs_dir, entry.name) for entry in self._entries()]
+        return tuple(
+            run.run_id for run in runs if run.run_id not in open_ids and run.kept_at() is None
+        )
+
     def sweep(self, keep: Container[str]) -> None:
-        """Remove the directories of ended runs that are not in ``keep``: a crash between the end of
-        an execution and the removal leaves one behind.
-        """
-        names = (entry.name for entry in self._runs_dir.glob("*") if entry.is_dir())
-        for name in names:
-            directory = RunDirectory(self._runs_dir, name)
-            if name not in keep and directory.kept_at() is None and not directory.is_locked():
-                directory.remove()
+        """Remove the directories of runs that are not in ``keep``; see ``Runner``."""
+        for run_id in self.left(keep):
+            run = RunDirectory(self._runs_dir, run_id)
+            if not (run.is_process and run.process.is_locked()):
+                run.remove()
 
     def expire(self, kept_before: datetime) -> None:
         """Remove what was kept for those who watch; see ``Runner``."""
-        for entry in self._runs_dir.glob("*/kept"):
-            directory = RunDirectory(self._runs_dir, entry.parent.name)
-            kept_at = directory.kept_at()
+        for entry in self._entries():
+            run = RunDirectory(self._runs_dir, entry.name)
+            kept_at = run.kept_at()
             if kept_at is not None and kept_at < kept_before:
-                directory.remove()
+                run.remove()
 
     def printed(self, run_id: str, offset: int, limit: int) -> Piece | None:
         """A piece of what a run has printed; see ``Runner``."""
         return RunDirectory(self._runs_dir, run_id).printed(offset, limit)
 
+    def watch(self, run_id: str) -> AbstractContextManager[Wake]:
+        """News of what a run prints; see ``Runner``."""
+        return self._watcher.growth_of(partial(self._spool, run_id))
+
+    def _spool(self, run_id: str) -> Path:
+        """Where a run prints, without a look at the disk."""
+        known = (run.directory for run in self._runs if run.run_id == run_id)
+        return next(known, ProcessDirectory(self._runs_dir / run_id)).stdout
+
     def find(self, launch: Launch) -> ProcessRun | None:
-        """The run of this id, alive or ended. None proves that no CLI was ever started for it."""
+        """The run of this id, alive or ended. None proves that no CLI was ever given it, as long as
+        the machine has not been started anew since.
+        """
         directory = RunDirectory(self._runs_dir, launch.run_id)
         if directory.exists() and directory.never_ran():
             directory.remove()
         return self._run(launch, directory, None) if directory.exists() else None
+
+    def _entries(self) -> list[Path]:
+        return [entry for entry in self._runs_dir.glob("*") if entry.is_dir()]
 
     async def _status(self, environment: Mapping[str, str]) -> AuthStatus:
         await asyncio.to_thread(make_private, environment)
         return await auth_status(await self._executable(), environment)
 
     def _run(self, launch: Launch, directory: RunDirectory, never: Ending | None) -> ProcessRun:
-        return ProcessRun(launch, directory, grace_seconds=self._grace_seconds, never_started=never)
+        grace = self._grace_seconds
+        run = ProcessRun(launch, directory, self._watcher, grace_seconds=grace, never_started=never)
+        self._runs.add(run)
+        return run
 
     def _started(
         self,
-        directory: RunDirectory,
+        run: RunDirectory,
         launch: Launch,
         executable: Path,
         environment: Mapping[str, str],
@@ -182,10 +216,12 @@ class ProcessRunner:
         """Start the CLI, unless it was before; how it ended, where that was before it began. All
         that touches disk and processes at the start, in one hop to a thread.
         """
+        if run.exists():
+            return None
         make_private(environment)
-        why = None if directory.exists() else _unfit(environment)
-        if why is not None:
+        if (why := _unfit(environment)) is not None:
             return _never(f"its config_dir cannot be written: {why}", is_unfit=True)
+        directory = run.process
         # What the CLI keeps beside its transcripts would outlive the run elsewhere.
         name, _, value = directory.mark.partition("=")
         own = {**environment, "CLAUDE_CODE_TMPDIR": str(directory.path), name: value}
@@ -194,7 +230,7 @@ class ProcessRunner:
 
     def _spawn(
         self,
-        directory: RunDirectory,
+        directory: ProcessDirectory,
         launch: Launch,
         command: tuple[str, ...],
         environment: dict[str, str],
@@ -215,8 +251,9 @@ class ProcessRunner:
                 directory.write(name, content)
             if launch.images:
                 occupy(directory.path, self._workplace(launch, directory), launch.session_id)
-            with self._opened(launch, directory) as (prompt, place):
-                self._supervise(directory, launch, command, environment, prompt, lock, place)
+            directory.say(self._turn(launch))
+            with self._opened(launch, directory) as work_dir:
+                self._supervise(directory, command, environment, lock, work_dir)
         except InvalidRequest:
             directory.remove()
             raise
@@ -228,19 +265,23 @@ class ProcessRunner:
             os.close(lock)
         return None
 
-    @contextmanager
-    def _opened(self, launch: Launch, directory: RunDirectory) -> Iterator[tuple[int, int]]:
-        """Descriptors of what the CLI reads, and of where it works."""
-        with ExitStack() as opened:
-            place = entered(launch.agent)
-            if place is None:
-                place = os.open(self._workplace(launch, directory), os.O_PATH | os.O_DIRECTORY)
-            opened.callback(os.close, place)
-            prompt = _unnamed_file(input_lines(launch))
-            opened.callback(os.close, prompt)
-            yield prompt, place
+    def _turn(self, launch: Launch) -> bytes:
+        """The run as its process is told of it."""
+        lines, bound = input_lines(launch), self._max_output_bytes
+        return entries.turn(launch.run_id, launch.timeout_seconds, bound, lines)
 
-    def _workplace(self, launch: Launch, directory: RunDirectory) -> Path:
+    @contextmanager
+    def _opened(self, launch: Launch, directory: ProcessDirectory) -> Iterator[int]:
+        """A descriptor of where the CLI works."""
+        work_dir = entered(launch.agent)
+        if work_dir is None:
+            work_dir = os.open(self._workplace(launch, directory), os.O_PATH | os.O_DIRECTORY)
+        try:
+            yield work_dir
+        finally:
+            os.close(work_dir)
+
+    def _workplace(self, launch: Launch, directory: ProcessDirectory) -> Path:
         """Where the CLI works: as it was told; with tools in a directory of the run's own, which
         goes with it; without any in one that stays empty.
         """
@@ -250,39 +291,18 @@ class ProcessRunner:
 
     def _supervise(
         self,
-        directory: RunDirectory,
-        launch: Launch,
+        directory: ProcessDirectory,
         command: tuple[str, ...],
         environment: dict[str, str],
-        prompt: int,
         lock: int,
-        place: int,
+        work_dir: int,
     ) -> None:
-        bounds = (launch.timeout_seconds, self._max_output_bytes, self._grace_seconds)
-        supervised = (
-            *(sys.executable, "-I", "-S", str(_SUPERVISOR)),
-            *(str(directory.path), f"/dev/fd/{_PLACE_FD}", *map(str, bounds)),
-            *command,
+        bound, grace = self._max_output_bytes, self._grace_seconds
+        supervise(
+            *(directory, command, environment, lock, work_dir),
+            max_output_bytes=bound,
+            grace_seconds=grace,
         )
-        errors = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        pid = os.posix_spawn(
-            sys.executable,
-            supervised,
-            environment,
-            file_actions=(
-                (os.POSIX_SPAWN_DUP2, prompt, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 2, str(directory.path / "stderr"), errors, 0o600),
-                (os.POSIX_SPAWN_DUP2, lock, LOCK_FD),
-                (os.POSIX_SPAWN_DUP2, place, _PLACE_FD),
-            ),
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_DEFAULTS,
-        )
-        # It lives for some 15 ms; one that hangs would be seen by the run's own bounds.
-        with suppress(ChildProcessError):  # where somebody else reaps this process's children
-            os.waitpid(pid, 0)
 
 
 def _never(problem: str, *, is_unfit: bool = False) -> Ending:
@@ -293,21 +313,3 @@ def _unfit(environment: Mapping[str, str]) -> str | None:
     """Why a run's sessions could not be kept."""
     named = environment.get("CLAUDE_CONFIG_DIR")
     return why_not_writable(Path(named)) if named else None
-
-
-def _unnamed_file(content: bytes) -> int:
-    """A file that no directory names, read from its beginning: where possible in memory alone."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("input")
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        os.lseek(fd, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd

@@ -759,6 +759,11 @@ def test_garbage_on_stdout_may_have_been_anything() -> None:
     assert failed(reading, Ending(exit_code=1, stderr="x")).evidence is NO_EVIDENCE
 
 
+def test_what_went_with_the_power_may_have_been_anything() -> None:
+    assert failed(a_reading(), Ending(may_have_lost_output=True)).evidence is NO_EVIDENCE
+    assert failed(a_reading(), Ending()).evidence
+
+
 def test_of_stderr_one_line_is_shown_bounded_and_masked() -> None:
     session = "16f796ee-460e-4038-bb16-59e24ed3caa6"
     secrets = f"Bearer abc token={SECRET} sk-ant-oat01-abc {'k' * 40}"

@@ -18,6 +18,7 @@ from paths import ROOT
 
 from pool.claude.binary.installation import Installation
 from pool.claude.launch.launch_spec import Launch
+from pool.claude.process.directory import ProcessDirectory
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.spawner import ProcessRunner
 from pool.executions.outcome import Completed, Failed, FailureKind
@@ -148,6 +149,7 @@ async def test_a_run_answers_and_tells_what_it_cost(cli: Any, runner: Any) -> No
 
     assert isinstance(outcome, Completed)
     assert (outcome.result, outcome.usage.cost_nano_usd) == ("answer", 600_000)
+    await bounded(run.gone())
     assert ended(run)["max_rss_bytes"] > 0
 
 
@@ -193,17 +195,30 @@ async def test_the_cli_gets_prompt_and_environment_and_nothing_else(
     assert [line for line in rest if line.isdigit()] == ["0", "1", "2", "3", "4"]
 
 
-async def test_only_the_owner_may_enter_a_runs_directory_and_no_file_holds_the_prompt(
+async def test_only_the_owner_may_enter_a_runs_directory_and_its_inbox_alone_holds_the_prompt(
     cli: Any, runner: Any
 ) -> None:
     run = await runner(cli(ANSWERS)).start(a_launch(), ENVIRONMENT)
     await bounded(run.outcome())
+    await bounded(run.gone())
 
     files = list(run.directory.path.iterdir())
     assert run.directory.path.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o077 for path in files} == {0}
-    assert [path for path in files if b"private" in path.read_bytes()] == []
+    assert [path.name for path in files if b"private" in path.read_bytes()] == ["inbox"]
     assert [path for path in files if b"test-token" in path.read_bytes()] == []
+
+
+async def test_what_is_kept_of_a_run_holds_no_prompt(cli: Any, runner: Any) -> None:
+    run = await runner(cli(ANSWERS)).start(a_launch(), ENVIRONMENT)
+    await bounded(run.outcome())
+    await bounded(run.gone())
+
+    await run.keep()
+
+    files = list(run.directory.path.iterdir())
+    assert "stdout" in {path.name for path in files}
+    assert [path.name for path in files if b"private" in path.read_bytes()] == []
 
 
 async def test_a_prompt_larger_than_any_pipe_arrives_whole(
@@ -367,6 +382,7 @@ async def test_a_stop_is_first_asked_for_on_stdin(cli: Any, runner: Any) -> None
     await run.stop()
 
     assert isinstance(await bounded(run.outcome()), Completed)
+    await bounded(run.gone())
     assert '"interrupt"' in (run.directory.path / "stderr").read_text()
     assert (ended(run)["ended_by"], ended(run)["signal"]) == ("request", None)
 
@@ -408,6 +424,7 @@ async def test_a_cli_that_lingers_after_its_result_is_ended_and_has_answered(
     run = await runner(cli(f"echo '{RESULT}'; exec sleep 600")).start(a_launch(), ENVIRONMENT)
 
     assert isinstance(await bounded(run.outcome()), Completed)
+    await bounded(run.gone())
     assert ended(run)["ended_by"] == "lingered"
 
 
@@ -430,6 +447,7 @@ async def test_a_turn_that_comes_after_a_background_tasks_result_is_waited_for(
 
     assert isinstance(outcome, Completed)
     assert outcome.result == "late answer"
+    await bounded(run.gone())
     assert ended(run)["ended_by"] is None
 
 
@@ -445,6 +463,32 @@ async def test_a_cli_that_falls_silent_after_a_result_without_a_turn_is_left_wit
     assert ended(run)["ended_by"] is None
 
 
+async def test_a_cli_that_answers_after_its_silence_and_lingers_is_ended_too(
+    cli: Any, runner: Any
+) -> None:
+    source = f"read a; read b; echo '{NOTICE}'; cat > /dev/null; echo '{RESULT}'; exec sleep 600"
+    run = await runner(cli(source), stop_grace=timedelta(seconds=0.02)).start(
+        a_launch(), ENVIRONMENT
+    )
+
+    assert isinstance(await bounded(run.outcome()), Completed)
+    await bounded(run.gone())
+    assert ended(run)["ended_by"] == "lingered"
+
+
+async def test_a_cli_that_reads_no_more_and_lingers_after_its_answer_is_ended_too(
+    cli: Any, runner: Any
+) -> None:
+    source = f"exec 0<&-; sleep 0.2; echo '{RESULT}'; exec sleep 600"
+    run = await runner(cli(source), stop_grace=timedelta(seconds=0.02)).start(
+        a_launch(prompt="x" * 3_000_000), ENVIRONMENT
+    )
+
+    assert isinstance(await bounded(run.outcome()), Completed)
+    await bounded(run.gone())
+    assert ended(run)["ended_by"] == "lingered"
+
+
 @pytest.mark.parametrize("how", ["sleep 600 &", "setsid sleep 600 &", "setsid setsid sleep 600 &"])
 async def test_nothing_that_a_run_started_outlives_it(
     cli: Any, runner: Any, tmp_path: Path, how: str
@@ -453,6 +497,7 @@ async def test_nothing_that_a_run_started_outlives_it(
     run = await runner(cli(source)).start(a_launch(), ENVIRONMENT)
 
     assert isinstance(await bounded(run.outcome()), Completed)
+    await bounded(run.gone())
     assert not lives(int((tmp_path / "child").read_text()))
     await eventually(lambda: not run.directory.is_locked())
 
@@ -508,7 +553,9 @@ async def test_a_starter_that_died_before_its_supervisor_left_nothing_to_find(
     runs = runner(cli(ANSWERS))
     run = await runs.start(a_launch(), ENVIRONMENT)
     await bounded(run.outcome())
-    for name in ("started", "ended", "stdout"):
+    await bounded(run.gone())
+    await eventually(lambda: not run.directory.is_locked())
+    for name in ("started", "turns", "ended", "stdout"):
         (run.directory.path / name).unlink()
 
     assert runs.find(a_launch()) is None
@@ -517,15 +564,14 @@ async def test_a_starter_that_died_before_its_supervisor_left_nothing_to_find(
 
 async def test_a_stop_before_the_start_starts_nothing(cli: Any, runner: Any) -> None:
     runs = runner(cli(STALLS))
-    (runs._runs_dir / "exec_1").mkdir(parents=True)
-    runs._work_dir.mkdir()
-    lock = os.open(runs._runs_dir / "exec_1" / "lock", os.O_RDWR | os.O_CREAT)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    runs._work_dir.mkdir(parents=True)
+    lock = ProcessDirectory(runs._runs_dir / "exec_1").create()
     run = runs.find(a_launch())
     await run.stop()
     try:
-        nothing, place = os.open(os.devnull, 0), os.open(runs._work_dir, os.O_PATH)
-        runs._supervise(run.directory, a_launch(), ("claude",), ENVIRONMENT, nothing, lock, place)
+        place = os.open(runs._work_dir, os.O_PATH)
+        runs._supervise(run.directory, ("claude",), ENVIRONMENT, lock, place)
+        os.close(place)
     finally:
         os.close(lock)
 
@@ -597,9 +643,12 @@ async def test_a_supervisor_killed_after_the_result_loses_nothing(cli: Any, runn
     run = await runner(cli(f"echo '{RESULT}'; exec sleep 600")).start(a_launch(), ENVIRONMENT)
     await begun(run, b"result")
 
-    os.kill(run.directory.started().supervisor.pid, signal.SIGKILL)
+    started = run.directory.started()
+    os.kill(started.supervisor.pid, signal.SIGKILL)
 
     assert isinstance(await bounded(run.outcome()), Completed)
+    await bounded(run.gone())
+    assert not lives(started.cli.pid)
 
 
 async def test_a_process_that_has_the_pid_of_a_dead_run_is_left_alone(
@@ -608,19 +657,18 @@ async def test_a_process_that_has_the_pid_of_a_dead_run_is_left_alone(
     runs = runner(cli(ANSWERS))
     run = await runs.start(a_launch(), ENVIRONMENT)
     await bounded(run.outcome())
+    await bounded(run.gone())
     bystander = await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True)
     try:
         started = run.directory.path / "started"
         fields = json.loads(started.read_bytes())
         pids = {"cli_pid": bystander.pid, "supervisor_pid": bystander.pid}
         started.write_text(json.dumps({**fields, **pids}))
-        (run.directory.path / "ended").unlink()
+        for name in ("turns", "ended"):
+            (run.directory.path / name).unlink()
         held = os.open(run.directory.lock, os.O_RDONLY)
         try:
-            # as if something of the run still lived
-            import fcntl
-
-            fcntl.flock(held, fcntl.LOCK_EX)
+            fcntl.flock(held, fcntl.LOCK_EX)  # as if something of the run still lived
             waiting = asyncio.create_task(runs.find(a_launch()).outcome())
             await asyncio.sleep(0.3)
         finally:
@@ -710,7 +758,7 @@ async def test_a_run_without_any_directory_has_nothing_to_say(cli: Any, runner: 
     assert (await failure(found)).kind is FailureKind.NOT_STARTED
 
 
-@pytest.mark.parametrize("run_id", ["", "..", "a/b", "/etc"])
+@pytest.mark.parametrize("run_id", ["", "..", "a/b", "/etc", "a\nb"])
 def test_an_id_that_is_no_name_is_refused(cli: Any, runner: Any, run_id: str) -> None:
     with pytest.raises(ValueError, match="names its directory"):
         runner(cli(ANSWERS)).find(a_launch(run_id))

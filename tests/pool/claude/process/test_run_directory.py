@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pool.claude.process.directory import RunDirectory
+from pool.claude.process.run_directory import RunDirectory
 from pool.claude.process.spawner import ProcessRunner
 
 NOW = datetime(2026, 1, 28, 12, tzinfo=UTC)
@@ -24,8 +24,8 @@ async def runner(tmp_path: Path) -> ProcessRunner:
 def ended(tmp_path: Path, run_id: str, *, kept_at: datetime | None = None) -> RunDirectory:
     """What a run of long ago left, and kept where that was asked for."""
     directory = RunDirectory(tmp_path / "runs", run_id)
-    os.close(directory.create())
-    directory.stdout.write_bytes(b"one\ntwo\n")
+    os.close(directory.process.create())
+    directory.process.stdout.write_bytes(b"one\ntwo\n")
     if kept_at is not None:
         directory.keep()
         os.utime(directory.path / "kept", (kept_at.timestamp(), kept_at.timestamp()))
@@ -67,7 +67,7 @@ def test_output_is_read_in_pieces_from_anywhere(runner: ProcessRunner, tmp_path:
 
 
 def test_output_that_is_not_there_is_none(runner: ProcessRunner, tmp_path: Path) -> None:
-    ended(tmp_path, "silent").stdout.unlink()
+    ended(tmp_path, "silent").process.stdout.unlink()
 
     assert runner.printed("silent", 0, 1) is None
     assert runner.printed("unknown", 0, 1) is None
