@@ -30,7 +30,10 @@ def create(
     name: Annotated[str, typer.Argument(help="Whose key it is; it scopes idempotency keys.")],
     *,
     scope: Annotated[
-        Many, typer.Option(help="execute, read or admin; may be repeated. Default: the first two.")
+        Many,
+        typer.Option(
+            help="execute, read, report or admin; may be repeated. Default: the first two."
+        ),
     ] = None,
     requests_per_minute: Annotated[float | None, typer.Option(help="The rate it may hold.")] = None,
     burst: Annotated[int | None, typer.Option(help="Requests at once before that.")] = None,

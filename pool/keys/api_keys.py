@@ -40,7 +40,7 @@ from pool.money import Usd
 from pool.usage.model_names import is_meant
 from pool.values import Instant, Value
 
-Scope = Literal["execute", "read", "admin"]
+Scope = Literal["execute", "read", "report", "admin"]
 KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 KeyBudget = Annotated[Usd, Field(gt=0, le=1_000_000, decimal_places=9)]
 Pattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:@/*?-]{1,100}$")]
@@ -112,7 +112,7 @@ class KeySpec(KeyLimits):
     """A key as an administrator asks for it, over HTTP or in ``pool.toml``."""
 
     name: KeyName
-    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=3)] = ("execute", "read")
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=4)] = ("execute", "read")
     tools: Annotated[tuple[Tool, ...], Field(max_length=MOST_GRANTED)] = ()
     working_directories: Annotated[
         tuple[WorkingDirectory, ...], Field(max_length=MOST_GRANTED)

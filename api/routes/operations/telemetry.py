@@ -2,8 +2,9 @@
 
 For programs that use a subscription beside the pool: ``CLAUDE_CODE_ENABLE_TELEMETRY=1``,
 ``OTEL_LOGS_EXPORTER=otlp``, ``OTEL_EXPORTER_OTLP_PROTOCOL=http/json``,
-``OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`` this address, a key in ``OTEL_EXPORTER_OTLP_HEADERS``, and the
-subscription as ``?subscription_id=`` or in ``OTEL_RESOURCE_ATTRIBUTES=pool.subscription_id=...``.
+``OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`` this address, a key with the scope ``report`` in
+``OTEL_EXPORTER_OTLP_HEADERS``, and the subscription as ``?subscription_id=`` or in
+``OTEL_RESOURCE_ATTRIBUTES=pool.subscription_id=...``.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 from pydantic import Field
 
-from api.web.authentication import MayAdminister, ways_to_present_a_key
+from api.web.authentication import MayReport, ways_to_present_a_key
 from api.web.problems import documented
 from api.web.request.arguments import Client
 from api.web.request.body import RoomyJsonRoute
-from pool.claude.transcripts.telemetry import read_export
+from pool.claude.transcripts.telemetry import MAX_COST_USD, read_export
 from pool.values import Value
 
 routes = APIRouter(
@@ -46,7 +47,7 @@ class ExportAnswer(Value):
 async def logs(
     export: Annotated[dict[str, Any], Body()],
     client: Client,
-    _: MayAdminister,
+    _: MayReport,
     subscription_id: Annotated[str | None, Query(max_length=64)] = None,
 ) -> ExportAnswer:
     """Count the `claude_code.api_request` events of an export as use beside the pool, once each;
@@ -54,8 +55,8 @@ async def logs(
     """
     taken = await client.report_telemetry(read_export(export), subscription_id)
     message = (
-        "each api_request needs session.id, model, cost_usd, a time, and a "
-        "subscription that this pool knows"
+        "each api_request needs session.id, model, a time, a subscription that this pool knows, "
+        f"and cost_usd from 0 to {MAX_COST_USD:,.0f}"
     )
     told = PartialSuccess(rejected=taken.rejected, message=message if taken.rejected else "")
     return ExportAnswer(partial_success=told)

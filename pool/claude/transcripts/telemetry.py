@@ -24,6 +24,9 @@ SUBSCRIPTION = "pool.subscription_id"
 """The resource attribute that says whose use it is."""
 MAX_EVENTS = 2_000
 """Of one body; an exporter sends some hundred."""
+MAX_COST_USD = 1_000.0
+"""Of one request to the API, which costs some dollars at most: more is no cost, and would spend a
+budget that nobody used."""
 _MAX_TEXT = 100
 _LARGEST = 1e15
 _LAST_NANOSECOND = 9e18
@@ -143,7 +146,7 @@ def _request(
     session_id, request_id, model = names
     at = _instant(record)
     counts = {field: _count(attributes.get(name)) for field, name in _COUNTS.items()}
-    cost = _number(attributes.get("cost_usd"))
+    cost = _number(attributes.get("cost_usd"), most=MAX_COST_USD)
     if not session_id or not model or at is None or cost is None:
         return None
     if any(count is None for count in counts.values()):

@@ -149,7 +149,7 @@ async def test_without_keys_everybody_may_do_everything(local_pool: LocalPool) -
 
     assert await door.caller("") is ANYBODY
     assert await door.caller("whatever") is ANYBODY
-    assert {"execute", "read", "admin"} == ANYBODY.scopes
+    assert {"execute", "read", "report", "admin"} == ANYBODY.scopes
 
 
 def test_a_key_whose_variable_is_not_set_is_refused_at_the_start() -> None:

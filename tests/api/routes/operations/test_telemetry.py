@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from httpx import AsyncClient
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
 from localpool import NOON, SONNET, LocalPool
+
+from pool.keys.api_keys import KeySpec
 
 KeyedHttp = Callable[..., AsyncClient]
 PATH = "/v1/otlp/v1/logs"
@@ -101,3 +104,36 @@ async def test_only_an_operators_key_may_tell(keyed: KeyedHttp) -> None:
     answer = await keyed("test-key-r").post(PATH, json={})
 
     assert answer.status_code == 403
+
+
+async def test_a_key_for_telemetry_reports_and_does_nothing_else(
+    local_pool: LocalPool, app: FastAPI
+) -> None:
+    await local_pool.client.create_key(KeySpec(name="ops", scopes=("admin",)))
+    issued = await local_pool.client.create_key(KeySpec(name="laptop", scopes=("report",)))
+    headers = {"x-api-key": issued.secret.get_secret_value()}
+    async with AsyncClient(
+        transport=ASGITransport(app=app), base_url="http://127.0.0.1", headers=headers
+    ) as laptop:
+        told = await laptop.post(PATH, params={"subscription_id": "sub1"}, json=export(event()))
+        others = [
+            await laptop.get("/v1/pool"),
+            await laptop.post("/v1/executions", json={"prompt": "hi"}),
+            await laptop.post("/v1/subscriptions/sub1/pause"),
+            await laptop.get("/v1/keys"),
+        ]
+
+    assert (told.status_code, told.json()) == (200, TAKEN)
+    assert [each.status_code for each in others] == [403] * 4
+
+
+async def test_a_cost_that_cannot_be_is_refused_and_its_bounds_are_told(http: AsyncClient) -> None:
+    absurd = event()
+    absurd["attributes"][-1]["value"] = {"doubleValue": 1e15}
+
+    answer = await http.post(PATH, params={"subscription_id": "sub1"}, json=export(absurd))
+
+    told = answer.json()["partialSuccess"]
+    assert (answer.status_code, told["rejectedLogRecords"]) == (200, 1)
+    assert "cost_usd from 0 to 1,000" in told["errorMessage"]
+    assert await usage(http) == []

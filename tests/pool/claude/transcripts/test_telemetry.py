@@ -104,7 +104,14 @@ def test_what_has_no_session_model_or_price_is_rejected(name: str) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"input_tokens": -1}, {"output_tokens": "many"}, {"cost_usd": -0.5}, {"cost_usd": "NaN"}],
+    [
+        {"input_tokens": -1},
+        {"output_tokens": "many"},
+        {"cost_usd": -0.5},
+        {"cost_usd": "NaN"},
+        {"cost_usd": 1000.01},
+        {"cost_usd": 1e15},
+    ],
 )
 def test_what_is_no_count_is_rejected(changes: dict[str, Any]) -> None:
     assert read_export(export(record(**changes))).rejected == 1
