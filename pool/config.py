@@ -239,6 +239,19 @@ def secret(environ: Mapping[str, str], name: str, field: str) -> str:
     return value
 
 
+MIN_KEY_LENGTH = 16
+"""Of a caller's key that an operator makes up: a shorter one may be found by trying."""
+
+
+def caller_key(environ: Mapping[str, str], spec: ApiKeySpec, field: str) -> str:
+    """The value of a key of ``pool.toml``."""
+    value = secret(environ, spec.key_env, field)
+    if len(value) < MIN_KEY_LENGTH:
+        problem = f"the key in {spec.key_env} is shorter than {MIN_KEY_LENGTH} characters"
+        raise ConfigError(field, f"{problem}: make one with openssl rand -hex 24")
+    return value
+
+
 def _located(spec: SubscriptionSpec, base: Path) -> SubscriptionSpec:
     if spec.config_dir is None:
         return spec
@@ -282,7 +295,7 @@ def check(config: Config, environ: Mapping[str, str]) -> None:
     for index, spec in enumerate(config.subscriptions):
         check_subscription(spec, environ, f"subscriptions[{index}]")
     for index, key in enumerate(config.api_keys):
-        secret(environ, key.key_env, f"api_keys[{index}].key_env")
+        caller_key(environ, key, f"api_keys[{index}].key_env")
     for index, organization in enumerate(config.organizations):
         secret(environ, organization.admin_key_env, f"organizations[{index}].admin_key_env")
     webhooks(config, environ)

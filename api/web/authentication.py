@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from actors.client.client import PoolClient
-from pool.config import ApiKeySpec, secret
+from pool.config import ApiKeySpec, caller_key
 from pool.errors import ConfigError, PoolError
 from pool.keys import api_keys as pool_keys
 from pool.keys.api_keys import KeyHolder, Presented, Scope
@@ -104,7 +104,7 @@ class Keys:
         known: dict[bytes, _Static] = {}
         for index, spec in enumerate(specs):
             field = f"api_keys[{index}].key_env"
-            digest = _digest(secret(environ, spec.key_env, field))
+            digest = _digest(caller_key(environ, spec, field))
             if digest in known:
                 problem = f"has the value of key {known[digest].caller.name!r}: give each its own"
                 raise ConfigError(field, problem)

@@ -56,7 +56,11 @@ async def keyed(local_pool: LocalPool) -> AsyncIterator[KeyedHttp]:
         ApiKeySpec(name="reader", key_env="READER", scopes=("read",)),
         ApiKeySpec(name="operator", key_env="OPERATOR", scopes=("execute", "read", "admin")),
     ]
-    environ = {"RUNNER": "test-key-e", "READER": "test-key-r", "OPERATOR": "test-key-a"}
+    environ = {
+        "RUNNER": "test-key-execute",
+        "READER": "test-key-reading",
+        "OPERATOR": "test-key-administer",
+    }
     app = create_app(local_pool.client, Keys.read(specs, environ), clock=local_pool.clock)
     opened: list[AsyncClient] = []
 

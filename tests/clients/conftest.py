@@ -53,7 +53,7 @@ async def remote(pool: LocalPool) -> PoolClient:
 async def http(pool: LocalPool, remote: PoolClient) -> AsyncIterator[HttpClient]:
     keys = Keys.read(
         [ApiKeySpec(name="operator", key_env="OPERATOR", scopes=("execute", "read", "admin"))],
-        {"OPERATOR": "test-key"},
+        {"OPERATOR": "test-key-of-a-caller"},
     )
     app = create_app(remote, keys, clock=pool.clock)
     async with (

@@ -31,7 +31,7 @@ from pool.subscriptions.spec import SubscriptionChange
 
 pytestmark = pytest.mark.timeout(240)
 
-KEY = "test-key"
+KEY = "test-key-of-a-caller"
 TASKS, EACH, IN_FLIGHT, SLOTS = 4, 50, 8, 4
 
 

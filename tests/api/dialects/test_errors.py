@@ -422,7 +422,7 @@ async def keyed_url(local_pool: LocalPool) -> AsyncIterator[str]:
         ApiKeySpec(name="runner", key_env="RUNNER", scopes=("execute",)),
         ApiKeySpec(name="reader", key_env="READER", scopes=("read",)),
     ]
-    keys = Keys.read(specs, {"RUNNER": "test-key-e", "READER": "test-key-r"})
+    keys = Keys.read(specs, {"RUNNER": "test-key-execute", "READER": "test-key-reading"})
     with bound(ServerSettings(port=0)) as listener:
         async with listening(create_app(local_pool.client, keys), listener) as url:
             yield url
@@ -432,7 +432,7 @@ async def keyed_url(local_pool: LocalPool) -> AsyncIterator[str]:
     ("key", "to_claude", "to_gpt"),
     [
         ("wrong", anthropic.AuthenticationError, openai.AuthenticationError),
-        ("test-key-r", anthropic.PermissionDeniedError, openai.PermissionDeniedError),
+        ("test-key-reading", anthropic.PermissionDeniedError, openai.PermissionDeniedError),
     ],
 )
 async def test_keys_are_checked(
@@ -450,8 +450,8 @@ async def test_keys_are_checked(
 
 async def test_a_key_opens_the_door(keyed_url: str) -> None:
     async with (
-        AsyncAnthropic(base_url=keyed_url, api_key="test-key-e") as claude,
-        AsyncOpenAI(base_url=f"{keyed_url}/v1", api_key="test-key-e") as gpt,
+        AsyncAnthropic(base_url=keyed_url, api_key="test-key-execute") as claude,
+        AsyncOpenAI(base_url=f"{keyed_url}/v1", api_key="test-key-execute") as gpt,
     ):
         await ask_claude(claude)
         await ask_gpt(gpt)

@@ -113,7 +113,7 @@ async def test_what_was_used_is_listed(
 
 
 async def test_a_reader_may_list_them_and_a_stranger_not(keyed: Any) -> None:
-    reader, stranger = keyed("test-key-r"), keyed("wrong")
+    reader, stranger = keyed("test-key-reading"), keyed("wrong")
 
     assert (await reader.get("/v1/models")).status_code == 200
     assert (await stranger.get("/v1/models")).status_code == 401

@@ -148,7 +148,7 @@ async def test_a_pool_without_organizations_says_so(http: AsyncClient) -> None:
 
 
 async def test_only_an_operator_orders(keyed: KeyedHttp, reconciler: Reconciler) -> None:
-    reader = keyed("test-key-r")
+    reader = keyed("test-key-reading")
 
     assert (await reader.get("/v1/reconciliations")).status_code == 200
     assert (await reader.post("/v1/reconciliations", json=RANGE)).status_code == 403

@@ -91,5 +91,5 @@ async def test_what_start_would_refuse_is_refused(http: AsyncClient) -> None:
 async def test_it_takes_a_key_that_may_read(keyed: KeyedHttp) -> None:
     body = {"prompt": "say yes"}
 
-    assert (await keyed("test-key-r").post("/v1/route", json=body)).status_code == 200
-    assert (await keyed("test-key-e").post("/v1/route", json=body)).status_code == 403
+    assert (await keyed("test-key-reading").post("/v1/route", json=body)).status_code == 200
+    assert (await keyed("test-key-execute").post("/v1/route", json=body)).status_code == 403

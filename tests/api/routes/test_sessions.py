@@ -103,7 +103,7 @@ async def test_an_unknown_one_is_a_404_and_a_name_that_is_no_uuid_a_422(http: As
 async def test_looking_takes_a_key_that_may_read_and_forgetting_one_that_may_execute(
     keyed: KeyedHttp,
 ) -> None:
-    reader, runner = keyed("test-key-r"), keyed("test-key-e")
+    reader, runner = keyed("test-key-reading"), keyed("test-key-execute")
 
     assert [(await each.get(UNKNOWN)).status_code for each in (reader, runner)] == [404, 403]
     assert [(await each.delete(UNKNOWN)).status_code for each in (reader, runner)] == [403, 404]

@@ -159,17 +159,20 @@ async def test_what_cannot_be_asked_names_the_field(
 
 
 async def test_reading_takes_the_scope_read(keyed: KeyedHttp) -> None:
-    answers = [(await keyed(key).get(USAGE)).status_code for key in ("test-key-e", "test-key-r")]
+    answers = [
+        (await keyed(key).get(USAGE)).status_code
+        for key in ("test-key-execute", "test-key-reading")
+    ]
 
     assert answers == [403, 200]
     assert (await keyed(None).get(USAGE)).status_code == 401
 
 
 async def test_usage_is_told_by_the_name_of_the_key(keyed: KeyedHttp) -> None:
-    await keyed("test-key-e").post("/v1/executions", json={"prompt": "say yes"})
-    await keyed("test-key-a").post("/v1/executions", json={"prompt": "say yes"})
+    await keyed("test-key-execute").post("/v1/executions", json={"prompt": "say yes"})
+    await keyed("test-key-administer").post("/v1/executions", json={"prompt": "say yes"})
 
-    found = await asked(keyed("test-key-r"), "key")
+    found = await asked(keyed("test-key-reading"), "key")
 
     assert [each["key"] for each in found["items"]] == ["operator", "runner"]
 

@@ -35,7 +35,7 @@ async def test_nobody_enters_without_a_key(keyed: KeyedHttp) -> None:
     assert response.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("key", ["wrong", "test-key-", "test-key-ee", "t\u00e4st"])
+@pytest.mark.parametrize("key", ["wrong", "test-key-", "test-key-executee", "t\u00e4st"])
 async def test_a_wrong_key_is_none(keyed: KeyedHttp, key: str) -> None:
     response = await keyed(key).get("/v1/pool")
 
@@ -45,12 +45,12 @@ async def test_a_wrong_key_is_none(keyed: KeyedHttp, key: str) -> None:
 
 @pytest.mark.parametrize("header", ["authorization", "x-api-key"])
 async def test_a_key_may_come_in_either_header(keyed: KeyedHttp, header: str) -> None:
-    response = await keyed("test-key-r", header).get("/v1/pool")
+    response = await keyed("test-key-reading", header).get("/v1/pool")
 
     assert response.status_code == 200
 
 
-FOREIGN = ["Bearer sk-ant-oat01-of-a-human", "Bearer ", "Bearer", "Basic dTpw", "test-key-e"]
+FOREIGN = ["Bearer sk-ant-oat01-of-a-human", "Bearer ", "Bearer", "Basic dTpw", "test-key-execute"]
 
 
 @pytest.mark.parametrize("foreign", FOREIGN)
@@ -58,7 +58,7 @@ async def test_a_credential_of_another_service_beside_a_key_is_passed_over(
     keyed: KeyedHttp, local_pool: LocalPool, foreign: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        response = await keyed("test-key-e", "x-api-key").post(
+        response = await keyed("test-key-execute", "x-api-key").post(
             "/v1/executions", json=WORK, headers={"authorization": foreign}
         )
 
@@ -71,7 +71,7 @@ async def test_a_credential_of_another_service_beside_a_key_is_passed_over(
 async def test_a_foreign_x_api_key_beside_a_key_is_passed_over(
     keyed: KeyedHttp, foreign: str
 ) -> None:
-    response = await keyed("test-key-r").get("/v1/pool", headers={"x-api-key": foreign})
+    response = await keyed("test-key-reading").get("/v1/pool", headers={"x-api-key": foreign})
 
     assert response.status_code == 200
 
@@ -85,7 +85,9 @@ async def test_of_two_credentials_none_of_which_opens_nothing_comes(keyed: Keyed
 async def test_a_request_cannot_guess_many_keys_at_once(keyed: KeyedHttp) -> None:
     guesses = [("x-api-key", f"guess-{n}") for n in range(MOST_PRESENTED)]
 
-    response = await keyed(None).get("/v1/pool", headers=[*guesses, ("x-api-key", "test-key-r")])
+    response = await keyed(None).get(
+        "/v1/pool", headers=[*guesses, ("x-api-key", "test-key-reading")]
+    )
 
     assert response.status_code == 401
 
@@ -120,10 +122,10 @@ ALLOWED = [
 async def test_each_route_wants_its_scope_and_names_it(
     keyed: KeyedHttp, scope: str, method: str, path: str, body: dict[str, object] | None
 ) -> None:
-    lacking = "test-key-r" if scope == "execute" else "test-key-e"
+    lacking = "test-key-reading" if scope == "execute" else "test-key-execute"
 
     refused = await keyed(lacking).request(method, path, json=body)
-    granted = await keyed("test-key-a").request(method, path, json=body)
+    granted = await keyed("test-key-administer").request(method, path, json=body)
 
     assert refused.status_code == 403
     assert repr(scope) in refused.json()["detail"]
@@ -133,8 +135,8 @@ async def test_each_route_wants_its_scope_and_names_it(
 async def test_a_key_of_another_caller_never_meets_the_same_execution(keyed: KeyedHttp) -> None:
     headers = {"Idempotency-Key": "k-1"}
 
-    one = await keyed("test-key-e").post("/v1/executions", json=WORK, headers=headers)
-    other = await keyed("test-key-a").post("/v1/executions", json=WORK, headers=headers)
+    one = await keyed("test-key-execute").post("/v1/executions", json=WORK, headers=headers)
+    other = await keyed("test-key-administer").post("/v1/executions", json=WORK, headers=headers)
 
     assert one.json()["id"] != other.json()["id"]
 
@@ -153,12 +155,14 @@ async def test_without_keys_everybody_may_do_everything(local_pool: LocalPool) -
 
 
 def test_a_key_whose_variable_is_not_set_is_refused_at_the_start() -> None:
+    with pytest.raises(ConfigError, match=r"api_keys\[0\].key_env: .*shorter than 16 characters"):
+        Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "0123456789abcde"})
     with pytest.raises(ConfigError, match=r"api_keys\[0\].key_env: .*CI_KEY is not set"):
         Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {})
 
 
 async def test_an_empty_presented_key_is_nobody(local_pool: LocalPool) -> None:
-    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key"})
+    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key-of-a-caller"})
 
     with pytest.raises(Unauthorized):
         await Authenticator(keys, local_pool.client, local_pool.clock).caller("")
@@ -166,23 +170,23 @@ async def test_an_empty_presented_key_is_nobody(local_pool: LocalPool) -> None:
 
 def test_a_key_of_the_file_opens_nothing_once_it_has_expired(clock: ManualClock) -> None:
     spec = ApiKeySpec(name="ci", key_env="CI_KEY", expires_at=clock.now)
-    keys = Keys.read([spec], {"CI_KEY": "test-key"})
+    keys = Keys.read([spec], {"CI_KEY": "test-key-of-a-caller"})
 
-    assert keys.caller("test-key", clock.now - timedelta(microseconds=1)) is not None
-    assert keys.caller("test-key", clock.now) is None
+    assert keys.caller("test-key-of-a-caller", clock.now - timedelta(microseconds=1)) is not None
+    assert keys.caller("test-key-of-a-caller", clock.now) is None
 
 
 def test_two_names_for_one_key_are_refused_at_the_start() -> None:
     specs = [ApiKeySpec(name="a", key_env="A"), ApiKeySpec(name="b", key_env="B")]
 
     with pytest.raises(ConfigError, match="give each its own"):
-        Keys.read(specs, {"A": "same", "B": "same"})
+        Keys.read(specs, dict.fromkeys(("A", "B"), "the-same-key-twice"))
 
 
 def test_a_key_is_not_kept_in_clear() -> None:
-    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key-clear"})
+    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key-in-the-clear"})
 
-    assert "test-key-clear" not in repr(vars(keys))
+    assert "test-key-in-the-clear" not in repr(vars(keys))
 
 
 @pytest.mark.parametrize(
@@ -229,13 +233,13 @@ async def test_a_page_of_another_site_reaches_no_pool_without_keys(
 
 
 async def test_a_key_opens_the_pool_to_a_page_of_any_site(keyed: KeyedHttp) -> None:
-    response = await keyed("test-key-r").get(SUB1, headers={"sec-fetch-site": "cross-site"})
+    response = await keyed("test-key-reading").get(SUB1, headers={"sec-fetch-site": "cross-site"})
 
     assert response.status_code == 200
 
 
 async def test_a_key_opens_the_pool_under_any_name(keyed: KeyedHttp) -> None:
-    response = await keyed("test-key-r").get("/v1/pool", headers={"host": "pool.example"})
+    response = await keyed("test-key-reading").get("/v1/pool", headers={"host": "pool.example"})
 
     assert response.status_code == 200
 
@@ -336,11 +340,11 @@ async def test_a_made_key_opens_beside_one_that_opens_nothing_and_the_other_is_n
 async def test_a_key_of_the_file_is_found_before_the_pool_is_asked_about_another(
     client: CountingClient, clock: ManualClock
 ) -> None:
-    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key"})
+    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key-of-a-caller"})
     other = (await make(client)).secret.get_secret_value()
     client.asked = 0
 
-    caller = await Authenticator(keys, client, clock).caller(other, "test-key")
+    caller = await Authenticator(keys, client, clock).caller(other, "test-key-of-a-caller")
 
     assert (caller.name, client.asked) == ("ci", 0)
 
@@ -388,8 +392,8 @@ async def test_while_the_pool_cannot_be_asked_nobody_enters_by_a_made_key(
 async def test_a_key_of_the_file_enters_without_the_pool_being_asked(
     client: CountingClient, clock: ManualClock
 ) -> None:
-    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key"})
+    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key-of-a-caller"})
 
-    caller = await Authenticator(keys, client, clock).caller("test-key")
+    caller = await Authenticator(keys, client, clock).caller("test-key-of-a-caller")
 
     assert (caller.name, client.asked) == ("ci", 0)

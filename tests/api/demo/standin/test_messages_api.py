@@ -435,7 +435,9 @@ def test_overage_lets_spent_windows_answer(standin: Standin, http: httpx.Client)
 def test_an_api_key_has_neither_limits_nor_headers(standin: Standin, http: httpx.Client) -> None:
     standin.set_quota(five_hour_quota(1, used_nano_usd=1))
 
-    answer = http.post("/v1/messages", json=request_body(), headers={"x-api-key": "test-key-a"})
+    answer = http.post(
+        "/v1/messages", json=request_body(), headers={"x-api-key": "test-key-administer"}
+    )
 
     assert answer.status_code == 200
     assert [name for name in answer.headers if name.startswith(UNIFIED)] == []

@@ -230,7 +230,7 @@ async def test_what_cannot_be_asked_for_is_refused(http: AsyncClient, asked: Any
 async def test_events_need_a_key_that_may_read(keyed: Callable[..., AsyncClient]) -> None:
     statuses = [
         (await keyed(key).get(EVENTS, params={"after": "x"})).status_code
-        for key in (None, "test-key-e", "test-key-r")
+        for key in (None, "test-key-execute", "test-key-reading")
     ]
 
     assert statuses == [401, 403, 422]

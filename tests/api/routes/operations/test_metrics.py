@@ -184,7 +184,7 @@ async def test_every_metric_says_what_it_is(http: AsyncClient) -> None:
 async def test_without_the_router_there_is_still_what_this_process_saw(
     keyed: Callable[..., AsyncClient], local_pool: LocalPool
 ) -> None:
-    reader = keyed("test-key-r")
+    reader = keyed("test-key-reading")
     await reader.get("/healthz")
     local_pool.actors.the_router = None
 
@@ -198,7 +198,8 @@ async def test_metrics_need_a_key_that_may_read_once_there_are_keys(
     keyed: Callable[..., AsyncClient],
 ) -> None:
     statuses = [
-        (await keyed(key).get("/metrics")).status_code for key in (None, "test-key-e", "test-key-r")
+        (await keyed(key).get("/metrics")).status_code
+        for key in (None, "test-key-execute", "test-key-reading")
     ]
 
     assert statuses == [401, 403, 200]

@@ -101,7 +101,7 @@ async def test_an_empty_export_is_taken(http: AsyncClient) -> None:
 
 
 async def test_only_an_operators_key_may_tell(keyed: KeyedHttp) -> None:
-    answer = await keyed("test-key-r").post(PATH, json={})
+    answer = await keyed("test-key-reading").post(PATH, json={})
 
     assert answer.status_code == 403
 
