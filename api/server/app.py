@@ -127,9 +127,11 @@ def _retyped(responses: dict[str, Any]) -> None:
 
 
 def _bounded(operation: dict[str, Any]) -> None:
-    """Say what may befall any request before its route: a head too large, a body too slow."""
+    """Say what may befall any request before its route: a head too large or of two meanings, too
+    many keys that are not known, a body too slow.
+    """
     responses = operation["responses"]
     told = responses.get("500", {}).get("content", _PROBLEM)
-    for status in (408, 431) if "requestBody" in operation else (431,):
+    for status in (400, 408, 429, 431) if "requestBody" in operation else (400, 429, 431):
         description = documented(status)[status]["description"]
-        responses[str(status)] = {"description": description, "content": told}
+        responses.setdefault(str(status), {"description": description, "content": told})

@@ -73,6 +73,7 @@ async def listening(app: FastAPI, listener: socket.socket) -> AsyncIterator[str]
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         headers=[("keep-alive", f"timeout={TOLD_KEEP_ALIVE_SECONDS}")],
         ws="none",
+        proxy_headers=False,  # or whoever is on this machine could call from any address
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from actors.client.client import PoolClient
+from api.web.guesses import Guesses
 from pool.config import ApiKeySpec, caller_key
 from pool.errors import ConfigError, PoolError
 from pool.keys import api_keys as pool_keys
@@ -137,36 +138,51 @@ class Authenticator:
         self._clock = clock
         self._timer = timer
         self._remembered: dict[Presented, tuple[float, KeyHolder | None]] = {}
+        self._familiar: dict[Presented, None] = {}
+        """Keys that opened the pool, the latest last: no guesses, whoever else is behind their
+        address."""
+        self._guesses = Guesses(timer)
         self._open_until = 0.0
         self._has_keys = len(keys) > 0
         """Once true it stays so."""
 
-    async def caller(self, *presented: str) -> Caller:
+    async def caller(self, *presented: str, address: str = "") -> Caller:
         """Who presents one of these keys, the first that opens. ``Unauthorized`` where none does
         and the pool has keys; one that opens nothing is passed over beside another that does.
+        ``TooManyGuesses`` where too many that are not known came from an address lately: then the
+        pool is not asked about another one.
         """
         found = (self._keys.caller(each, self._clock()) for each in presented)
         if (caller := next(filter(None, found), None)) is not None:
             return caller
         for each in presented:
             shown = pool_keys.presented(each)
-            holder = None if shown is None else await self._holder(shown)
+            holder = None if shown is None else await self._holder(shown, address)
             if holder is not None:
                 self._has_keys = True
                 return Caller(holder.name, frozenset(holder.scopes))
         if await self._is_open():
             return ANYBODY
+        if presented:
+            self._guesses.count(address)
         raise Unauthorized
 
-    async def _holder(self, shown: Presented) -> KeyHolder | None:
+    async def _holder(self, shown: Presented, address: str) -> KeyHolder | None:
         until, holder = self._remembered.get(shown, (0.0, None))
         if self._timer() < until:
             return holder
+        if shown not in self._familiar:
+            self._guesses.check(address)
         asked_at = self._timer()
         holder = await self._client.authenticate(shown)
         if len(self._remembered) >= MOST_REMEMBERED:
             self._remembered.clear()
         self._remembered[shown] = (asked_at + REMEMBERED_SECONDS, holder)
+        self._familiar.pop(shown, None)
+        if holder is not None:
+            self._familiar[shown] = None
+            if len(self._familiar) > MOST_REMEMBERED:
+                del self._familiar[next(iter(self._familiar))]
         return holder
 
     async def _is_open(self) -> bool:
@@ -225,7 +241,8 @@ class Authentication:
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(_GUARDED):
             headers = Headers(scope=scope)
-            caller = await self._authenticator.caller(*_presented(headers))
+            address = (scope.get("client") or ("",))[0]
+            caller = await self._authenticator.caller(*_presented(headers), address=address)
             if caller is ANYBODY:
                 _refuse_foreign(headers)
             scope.setdefault("state", {})["caller"] = caller

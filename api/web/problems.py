@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.web.addresses import hint
 from api.web.authentication import Forbidden, Foreign, Unauthorized
 from api.web.dialect_errors import RunFailed, Unsupported
+from api.web.guesses import TooManyGuesses
 from api.web.request.body import BodyTooIntricate, BodyTooLarge, BodyTooSlow, BrokenJson, NotJson
 from api.web.request.compression import CODINGS, BrokenCoding, UnknownCoding
 from api.web.request.head import AmbiguousLength, HeadTooLarge
@@ -137,6 +138,7 @@ KINDS: dict[type[PoolError], Kind] = {
     KeyReused: Kind(422, "key-reused", "The Idempotency-Key was used for another request"),
     Exhausted: Kind(429, "exhausted", "No subscription has headroom", 30),
     RunFailed: Kind(502, "run-failed", "The run ended without an answer"),
+    TooManyGuesses: Kind(429, "too-many-guesses", "Too many unknown keys came from here", 1),
     RateLimited: Kind(429, "rate-limited", "The key makes requests too fast", 1),
     TooManyAtOnce: Kind(429, "too-many-at-once", "The key has as much running as it may", 2),
     OverBudget: Kind(429, "over-budget", "The key has spent its budget", 30),

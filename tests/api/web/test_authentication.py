@@ -17,6 +17,7 @@ from api.web.authentication import (
     Keys,
     Unauthorized,
 )
+from api.web.guesses import BURST, TooManyGuesses
 from pool.config import ApiKeySpec
 from pool.errors import ActorLost, ConfigError
 from pool.keys.api_keys import IssuedKey, KeySpec
@@ -335,6 +336,72 @@ async def test_a_made_key_opens_beside_one_that_opens_nothing_and_the_other_is_n
 
     assert (caller.name, client.asked) == ("ops", 1)
     assert "of-a-human" not in repr(vars(door))
+
+
+def guess(n: int) -> str:
+    """Of the form of a key, and nobody's."""
+    return f"cp_{n:016x}_{'A' * 43}"
+
+
+async def test_guesses_are_throttled_and_the_pool_is_not_asked_about_each(
+    door: Authenticator, client: CountingClient
+) -> None:
+    await make(client)
+    refused: list[type[Exception]] = []
+
+    for n in range(10 * BURST):
+        try:
+            await door.caller(guess(n), address="10.0.0.1")
+        except (Unauthorized, TooManyGuesses) as error:
+            refused.append(type(error))
+
+    assert refused == [Unauthorized] * BURST + [TooManyGuesses] * 9 * BURST
+    assert client.asked <= BURST + 1
+
+
+async def test_who_guesses_holds_up_nobody_who_was_here_before_or_is_elsewhere(
+    client: CountingClient, clock: ManualClock, timer: Stopwatch
+) -> None:
+    keys = Keys.read([ApiKeySpec(name="ci", key_env="CI_KEY")], {"CI_KEY": "test-key-of-a-caller"})
+    door = Authenticator(keys, client, clock, timer)
+    known = (await make(client)).secret.get_secret_value()
+    new = (await make(client, "late")).secret.get_secret_value()
+    await door.caller(known, address="10.0.0.1")
+    timer.now += 2 * REMEMBERED_SECONDS
+    for n in range(BURST):
+        with pytest.raises(Unauthorized):
+            await door.caller(guess(n), address="10.0.0.1")
+
+    with pytest.raises(TooManyGuesses):
+        await door.caller(new, address="10.0.0.1")
+    callers = [
+        await door.caller(known, address="10.0.0.1"),
+        await door.caller("test-key-of-a-caller", address="10.0.0.1"),
+        await door.caller(new, address="10.0.0.2"),
+    ]
+
+    assert [each.name for each in callers] == ["ops", "ci", "late"]
+
+
+async def test_a_key_that_was_revoked_is_a_guess_like_any_other(
+    door: Authenticator, client: CountingClient, timer: Stopwatch
+) -> None:
+    await make(client)
+    issued = await make(client, "late")
+    secret = issued.secret.get_secret_value()
+    await door.caller(secret)
+    await client.revoke_key(issued.key.id)
+    timer.now += 2 * REMEMBERED_SECONDS
+    for _ in range(BURST):
+        with pytest.raises(Unauthorized):
+            await door.caller(secret)
+        timer.now += 0.01
+    asked, timer.now = client.asked, timer.now + REMEMBERED_SECONDS / 2
+
+    with pytest.raises((Unauthorized, TooManyGuesses)):
+        await door.caller(secret)
+
+    assert client.asked == asked
 
 
 async def test_a_key_of_the_file_is_found_before_the_pool_is_asked_about_another(
