@@ -83,11 +83,17 @@ class PoolSettings(Value):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+CredentialPattern = Annotated[str, Field(pattern=r"^[A-Za-z_*?][A-Za-z0-9_*?]{0,99}$")]
+"""The name of a variable, in which ``*`` and ``?`` stand for any text and any character."""
+
+
 class ServerSettings(Value):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8600
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 20
     """At a stop: how long running work may go on before it is interrupted and settled."""
+    credential_env: Annotated[tuple[CredentialPattern, ...], Field(max_length=100)] = ()
+    """Patterns of the variables that a subscription which is added over HTTP may name."""
 
     @property
     def is_loopback(self) -> bool:

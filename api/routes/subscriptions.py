@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from fastapi import APIRouter, Request, Response
 
 from api.web.authentication import MayAdminister, MayRead, ways_to_present_a_key
 from api.web.problems import Responses, documented
@@ -29,8 +32,14 @@ _BODY = documented(400, 413, 415)
 _KNOWN: Responses = {200: {"model": RecordedUsage, "description": "Counted before"}}
 
 
-def _usable(spec: SubscriptionSpec) -> SubscriptionSpec:
-    """The specification with its directory in full. ``InvalidRequest`` where that is unusable."""
+def _usable(spec: SubscriptionSpec, allowed: Sequence[str]) -> SubscriptionSpec:
+    """The specification with its directory in full. ``InvalidRequest`` where that is unusable, or
+    its credential is in a variable that was not set apart for this: it would be sent to Anthropic.
+    """
+    name = "" if spec.credential is None else spec.credential.environment_name
+    if name and not any(fnmatchcase(name, pattern) for pattern in allowed):
+        problem = f"the variable {name} is not among those of server.credential_env in pool.toml"
+        raise InvalidRequest("credential", f"{problem}: name one that is, or have it added there")
     if spec.config_dir is not None:
         config_dir = spec.config_dir.expanduser()
         if not config_dir.is_absolute():
@@ -51,12 +60,12 @@ async def subscriptions(client: Client, _: MayRead) -> Page[Report]:
 
 @routes.post("", status_code=201, responses={**_BODY, **documented(409)})
 async def add(
-    spec: SubscriptionSpec, response: Response, client: Client, _: MayAdminister
+    spec: SubscriptionSpec, request: Request, response: Response, client: Client, _: MayAdminister
 ) -> Report:
     """Add a subscription while the pool runs. Its directory and the variable of its credential
-    must exist where the pool runs.
+    must exist where the pool runs, and the variable be one of `server.credential_env`.
     """
-    report = await client.add(_usable(spec))
+    report = await client.add(_usable(spec, request.app.state.credential_env))
     response.headers["Location"] = f"/v1/subscriptions/{report.id}"
     return report
 

@@ -7,7 +7,7 @@ Nothing here knows where the pool runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -50,6 +50,7 @@ def create_app(
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
     claude: ClaudeSettings | None = None,
+    credential_env: Sequence[str] = (),
     clock: Callable[[], datetime] = now_in_utc,
     tracing: Tracing = OFF,
 ) -> FastAPI:
@@ -66,6 +67,7 @@ def create_app(
     app.state.client = client
     app.state.http_metrics = HttpMetrics()
     app.state.claude = claude or ClaudeSettings()
+    app.state.credential_env = tuple(credential_env)
     for each in (executions, messages, chat, models, subscriptions, pool, alerts, backups, probes):
         app.include_router(each.routes)
     app.include_router(reconciliations.routes)

@@ -55,7 +55,13 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
     with bound(config.server) as listener:
         async with serving(config) as pool:
             ending.listen()
-            app = create_app(pool.client, keys, claude=config.claude, tracing=tracing)
+            app = create_app(
+                pool.client,
+                keys,
+                claude=config.claude,
+                credential_env=config.server.credential_env,
+                tracing=tracing,
+            )
             async with listening(app, listener) as url:
                 announce(ready_line(config, url))
                 await _first(ending.wait(), pool.lost())

@@ -19,7 +19,12 @@ from pool.config import ApiKeySpec
 @pytest.fixture
 def app(local_pool: LocalPool) -> FastAPI:
     """The service of a pool without keys."""
-    return create_app(local_pool.client, Keys({}), clock=local_pool.clock)
+    return create_app(
+        local_pool.client,
+        Keys({}),
+        credential_env=("SUB?_TOKEN", "NOT_SET*"),
+        clock=local_pool.clock,
+    )
 
 
 @pytest.fixture

@@ -55,14 +55,14 @@ async def http(pool: LocalPool, remote: PoolClient) -> AsyncIterator[HttpClient]
         [ApiKeySpec(name="operator", key_env="OPERATOR", scopes=("execute", "read", "admin"))],
         {"OPERATOR": "test-key-of-a-caller"},
     )
-    app = create_app(remote, keys, clock=pool.clock)
+    app = create_app(remote, keys, clock=pool.clock, credential_env=("SUB9_TOKEN",))
     async with (
         listening(app, bound(ServerSettings(port=0))) as url,
         httpx.AsyncClient(
             base_url=url,
             timeout=30,
             trust_env=False,
-            headers={"Authorization": "Bearer test-key"},
+            headers={"Authorization": "Bearer test-key-of-a-caller"},
         ) as client,
     ):
         yield HttpClient(client)

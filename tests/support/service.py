@@ -45,6 +45,7 @@ def write_config(
     path.write_text(
         f'[pool]\ndata_dir = "data"\n'
         f"[server]\nport = {free_port()}\ndrain_seconds = {drain_seconds}\n"
+        f'credential_env = ["SUB?_TOKEN"]\n'
         f'[claude]\nenv = {{ ANTHROPIC_BASE_URL = "{api_url}" }}\n{more}{subscriptions}',
         encoding="utf-8",
     )

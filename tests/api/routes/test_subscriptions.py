@@ -20,6 +20,7 @@ Eventually = Callable[[str, Callable[[Any], bool]], Awaitable[Any]]
 def new_seat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A subscription whose directory and credential exist."""
     monkeypatch.setenv("SUB9_TOKEN", "test-token-i")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-token-of-somebody-else")
     (tmp_path / "seat9").mkdir()
     return {
         "id": "sub9",
@@ -101,6 +102,7 @@ async def test_a_taken_id_is_a_conflict(http: AsyncClient, new_seat: dict[str, A
         ("config_dir", {"config_dir": "/nowhere/at/all"}),
         ("config_dir", {"config_dir": "relative"}),
         ("credential", {"credential": {"oauth_token_env": "NOT_SET"}}),
+        ("credential", {"credential": {"api_key_env": "AWS_SECRET_ACCESS_KEY"}}),
         ("credential", {"config_dir": None, "credential": None}),
         ("credential", {"credential": {}}),
         ("credential.token", {"credential": {"oauth_token_env": "SUB9_TOKEN", "token": "abc"}}),
