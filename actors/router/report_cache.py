@@ -16,8 +16,8 @@ from functools import partial
 from actors.aiokit import News, end, every
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
 from actors.router.activations import ActivationQueue
+from actors.router.renewals import Renewals
 from actors.telemetry.event_log import MOST_AT_ONCE
-from pool.errors import PoolError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.telemetry.counters import Tally
@@ -50,6 +50,7 @@ class ReportCache:
         self._actors = actors
         self._tell = tell
         self._queue = ActivationQueue(activations_at_once)
+        self._renewals = Renewals(self._renew)
         self._failed: set[str] = set()
         """Who could not be activated, and was not heard of since."""
         self._specs: dict[str, SubscriptionSpec] = {}
@@ -58,9 +59,6 @@ class ReportCache:
         self._heard_until: dict[str, str] = {}
         """The cursor of each owner's news."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._outdated: dict[str, None] = {}
-        """Whose actors are to be renewed, in turn."""
-        self._renewal: asyncio.Task[None] | None = None
         self._news = News()
 
     @property
@@ -103,7 +101,7 @@ class ReportCache:
             await end([task])
         self._specs.pop(subscription_id, None)
         self._failed.discard(subscription_id)
-        await self._leave_outdated(subscription_id)
+        await self._renewals.leave(subscription_id)
         self._queue.forget(subscription_id)
         for known in (self._reports, self._tallies, self._heard_until):
             known.pop(subscription_id, None)
@@ -171,8 +169,7 @@ class ReportCache:
             log.warning("somebody was not heard of", extra={"subscription_ids": missing})
 
     async def close(self) -> None:
-        if self._renewal is not None:
-            await end([self._renewal])
+        await self._renewals.close()
         for subscription_id in tuple(self._tasks):
             await self.unfollow(subscription_id)
 
@@ -208,33 +205,10 @@ class ReportCache:
             self._news.tell()
             raise
         if is_outdated:
-            self._outdated.setdefault(spec.id)
-            self._begin_renewal()
+            self._renewals.add(spec.id)
 
-    def _begin_renewal(self) -> None:
-        if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._renew())
-
-    async def _leave_outdated(self, subscription_id: str) -> None:
-        """Renew it no more, and go on with the others."""
-        is_its_turn = subscription_id == next(iter(self._outdated), None)
-        self._outdated.pop(subscription_id, None)
-        if is_its_turn and self._renewal is not None:
-            await end([self._renewal])
-            self._begin_renewal()
-
-    async def _renew(self) -> None:
-        """Have the successors of outdated actors take their places, one after the other; each
-        serves until it is its turn.
-        """
-        while self._outdated:
-            subscription_id = next(iter(self._outdated))
-            try:
-                await self._actors.renew(self._specs[subscription_id])
-            except PoolError as error:  # the watch brings it up, and sees what it is by then
-                ids = {"subscription_id": subscription_id}
-                log.warning("subscription not renewed", extra={**ids, "problem": str(error)})
-            self._outdated.pop(subscription_id, None)
+    async def _renew(self, subscription_id: str) -> None:
+        await self._actors.renew(self._specs[subscription_id])
 
     async def _hear(self, subscription_id: str, peer: SubscriptionActor) -> None:
         """Take over what an owner has to tell: one call, unless very much happened at once.

@@ -36,7 +36,10 @@ def claimed(config: Config) -> Iterator[bool]:
     """
     lock = _opened_lock(config)
     try:
-        yield _taken(lock)
+        is_ours = _taken(lock)
+        if is_ours:  # whoever noted something here has ended
+            (config.pool.data_dir / NOTE).unlink(missing_ok=True)
+        yield is_ours
     finally:
         os.close(lock)
 

@@ -14,7 +14,7 @@ import typer
 
 from actors.telemetry.logs import line_of
 from pool.config import Config, check, environment, load, parse
-from pool.errors import ConfigError
+from pool.errors import ConfigError, PoolError
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,9 @@ def _run(config: Config) -> None:
             asyncio.run(server.serve(config, announce))
     except ConfigError as error:
         log.error(UNUSABLE, extra={"problem": str(error)})  # noqa: TRY400 - it says all there is
+        raise typer.Exit(1) from None
+    except PoolError as error:
+        log.error("The pool cannot be served", extra={"problem": str(error)})  # noqa: TRY400
         raise typer.Exit(1) from None
     except asyncio.CancelledError:
         log.warning("Stopped before it was ready, or while it was stopping")

@@ -194,12 +194,20 @@ def test_what_was_searched_is_what_is_written_to(evidence: Evidence) -> None:
 
 
 def test_each_line_of_the_pool_is_one_event_whatever_an_address_holds(evidence: Evidence) -> None:
+    words_of_ray = [
+        line
+        for name, text in evidence.found.items()
+        if "worker-" in name and name.endswith(".err")
+        for line in text.splitlines()
+        if not line.startswith((":job_id:", ":actor_name:"))
+    ]
     logs = [
         text
         for name, text in evidence.found.items()
         if name.endswith(("service.log", ".jsonl")) and text
     ]
 
+    assert words_of_ray == []
     assert len(logs) > 3
     for log in logs:
         assert not any(parsed(line).get("event") == "forged" for line in log.splitlines())

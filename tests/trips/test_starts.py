@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,7 +63,7 @@ def configured(folder: Path, ray: str, name: str = "pool.toml", **replaced: str)
     text = write_config(scratch, f"http://{NOBODY}", seats=SEATS, more=more).read_text("utf-8")
     for old, new in replaced.items():
         assert old in text
-        text = text.replace(old, new)
+        text = text.replace(old, new, 1)
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
@@ -141,6 +142,37 @@ def test_what_has_changed_holds_at_once_and_replaces_nobody_that_does_not_use_it
     assert still["status"] == "running"
     assert (cancelled["status"], len(cancelled["attempts"])) == ("cancelled", 1)
     assert epochs == {"sub1": 1, "sub2": 2, "sub3": 1, "sub4": 1}
+
+
+def test_what_everybody_uses_renews_everybody_one_at_a_time_and_no_request_fails(
+    folder: Path, address: str, service: Service
+) -> None:
+    changed = {"[[subscriptions]]": "[limits]\nnew_work_percent = 84\n[[subscriptions]]"}
+    ray = f'[ray]\naddress = "{address}"\n'
+    third = Service(configured(folder, ray, "third.toml", **changed))
+    answers: list[int] = []
+    renewed = threading.Event()
+
+    def asks() -> None:
+        with service.client() as http:
+            while not renewed.is_set():
+                answers.append(http.post("/v1/executions", json={"prompt": "q"}).status_code)
+
+    asking = threading.Thread(target=asks)
+    with service.client() as http:
+        before, router = told(http, "epoch"), actor_pid(service, "RouterShell", "directory")
+        asking.start()
+        try:
+            third.start()
+            eventually(lambda: told(http, "epoch") == {id_: n + 1 for id_, n in before.items()})
+        finally:
+            renewed.set()
+            asking.join()
+        third.stop()
+
+    assert actor_pid(service, "RouterShell", "directory") not in {None, router}
+    assert len(answers) > 5
+    assert set(answers) == {200}
 
 
 def test_the_namespace_of_a_pool_is_refused_to_another_one(
@@ -232,20 +264,24 @@ def test_what_a_program_does_not_find_is_told_within_seconds(
     assert seconds < WITHIN_SECONDS
 
 
-def test_a_killed_actor_is_told_as_an_event_like_all_that_every_process_says(
+def test_a_service_passes_on_what_actors_say_whoever_started_them(
     service: Service, folder: Path
 ) -> None:
-    """Ray tells of it in words and colours of its own."""
-    pid = actor_pid(service, "SubscriptionShell", "sub3/")
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+    """These were renewed by the router of another service, which has ended."""
+    body = {"prompt": "q", "subscription_id": "sub3"}
     with service.client() as http:
-        eventually(lambda: told(http, "epoch").get("sub3") == 2)
+        execution_id = http.post("/v1/executions", json=body).json()["id"]
 
-    events = service.events()
-    streams = sorted(path.name for path in (folder / "data" / FOLDER).glob("*.jsonl"))
-    assert any("worker died" in each.get("text", "") for each in events)
-    assert {"router.jsonl", *(f"subscription-sub{n}.jsonl" for n in range(1, 5))} <= set(streams)
+    pid = actor_pid(service, "SubscriptionShell", "sub3/")
+    told = ("execution ended", execution_id, pid)
+    eventually(
+        lambda: any(
+            (each["event"], each.get("execution_id"), each["pid"]) == told
+            for each in service.events()
+        )
+    )
+    streams = {path.stem for path in (folder / "data" / FOLDER).glob("*.jsonl")}
+    assert streams >= {"router", *(f"subscription-sub{n}" for n in range(1, 5))}
     assert sum(name.startswith("serve-") for name in streams) >= 2
 
 
@@ -262,6 +298,10 @@ def test_two_services_with_a_ray_of_the_pools_own_share_it_and_the_second_ends_w
         with first.client() as http, second.client() as other:
             made = other.post("/v1/executions", json={"prompt": "q"}).json()
             found = http.get(f"/v1/executions/{made['id']}").json()
+            pid = actor_pid(first, "SubscriptionShell", "sub3/")
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)  # Ray tells of it in words and colours of its own
+            eventually(lambda: told(http, "epoch").get("sub3") == 2)
         first.stop()
         assert second.process is not None
         code = second.process.wait(60)
@@ -272,5 +312,5 @@ def test_two_services_with_a_ray_of_the_pools_own_share_it_and_the_second_ends_w
     assert made["status"] == "succeeded"
     assert found == made
     assert (mode, note.exists(), code) == (0o600, False, 1)
-    assert "the service has ended" in str(second.events()[-1])
-    assert first.events()
+    assert "the service has ended" in second.events()[-1]["problem"]
+    assert any("worker died" in each.get("text", "") for each in first.events())

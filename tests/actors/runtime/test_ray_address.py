@@ -129,6 +129,7 @@ def test_a_killed_service_is_told_as_not_there_at_once_and_the_next_one_has_its_
         find(environ)
     with claimed(config) as is_own:
         assert is_own
+        assert not (config.pool.data_dir / NOTE).exists()
 
 
 def test_a_service_that_ends_while_another_one_waits_for_its_ray_is_told(tmp_path: Path) -> None:
