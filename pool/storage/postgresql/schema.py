@@ -7,13 +7,7 @@ that a whole cluster may start at once on an empty database.
 from __future__ import annotations
 
 from pool.errors import StoreError
-from pool.storage.postgresql.connection.statements import (
-    Db,
-    first_row,
-    migrations,
-    run,
-    statements,
-)
+from pool.storage.postgresql.connection.statements import Db, first_row, migrations, run, statements
 
 _SQL = statements("schema")
 
