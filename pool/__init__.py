@@ -5,8 +5,8 @@ are public: ``from pool import ExecutionRequest, Execution, errors``.
 """
 
 from pool import errors
+from pool.executions.content.image import Image
 from pool.executions.execution import Execution, ExecutionStatus
-from pool.executions.image import Image
 from pool.executions.progress import Event
 from pool.executions.request import ExecutionRequest
 

@@ -26,9 +26,9 @@ from actors.telemetry.tracing import current_trace
 from pool.claude.transcripts.telemetry import Export, Taken, outside_record
 from pool.errors import Exhausted, InvalidRequest, KeyLimited, NotFound
 from pool.executions.execution import Execution, ExecutionStatus, new_execution_id
-from pool.executions.permissions import Grant
 from pool.executions.progress import Event, ProgressPage
 from pool.executions.request import ExecutionRequest
+from pool.executions.tools.permissions import Grant
 from pool.keys.api_keys import (
     DEFAULT_GRACE_SECONDS,
     IssuedKey,

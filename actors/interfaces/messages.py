@@ -8,8 +8,8 @@ found that nobody takes it; it asks again after any crash, and the answer is the
 from __future__ import annotations
 
 from pool.executions.execution import Attempt, Execution, Intent, Others
-from pool.executions.permissions import Grant
 from pool.executions.request import ExecutionRequest
+from pool.executions.tools.permissions import Grant
 from pool.subscriptions.admission import Refusal
 from pool.subscriptions.report import Report
 from pool.telemetry.counters import Tally

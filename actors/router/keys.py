@@ -16,8 +16,8 @@ from actors.interfaces.protocols import SubscriptionActors
 from actors.router.reservations import Reservations
 from pool.errors import Conflict, InvalidRequest, KeyEnded, NotPermitted
 from pool.executions.execution import Execution
-from pool.executions.permissions import Grant
 from pool.executions.request import ExecutionRequest
+from pool.executions.tools.permissions import Grant
 from pool.keys.api_keys import (
     ApiKey,
     KeyHolder,

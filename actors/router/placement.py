@@ -14,9 +14,9 @@ from actors.interfaces.messages import Dispatch, HandoffRequest
 from actors.router.keys import Permit
 from pool.errors import Exhausted, InvalidRequest, ModelRefused, PoolError, Unavailable
 from pool.executions.execution import Attempt, Others
-from pool.executions.permissions import not_granted
 from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionHome
+from pool.executions.tools.permissions import not_granted
 from pool.keys.api_keys import KeySpec
 from pool.routing.ranking import RankedCandidate, Ranking
 from pool.storage.directory.claims import NewClaim

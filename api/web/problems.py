@@ -50,9 +50,9 @@ from pool.errors import (
     Unavailable,
     UnknownModel,
 )
-from pool.executions.answer_schema import place_inside
 from pool.executions.execution import Execution
 from pool.executions.outcome import FailureKind
+from pool.executions.schemas.answer_schema import place_inside
 from pool.values import Value
 
 log = logging.getLogger(__name__)

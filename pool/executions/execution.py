@@ -20,9 +20,9 @@ from pydantic import (
 )
 
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
-from pool.executions.permissions import Grant
 from pool.executions.request import ExecutionRequest, SessionId, SubscriptionId
 from pool.executions.routing_record import Routing
+from pool.executions.tools.permissions import Grant
 from pool.limits.windows import limit_resets_at
 from pool.money import Usd, usd
 from pool.usage.records import RunSize, Usage, UsageReport, usage_report

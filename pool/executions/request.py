@@ -10,10 +10,10 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, model_validator
 
-from pool.executions.answer_schema import check
-from pool.executions.image import Image
-from pool.executions.permissions import MOST_GRANTED, AgentSettings
-from pool.executions.tool import Tool
+from pool.executions.content.image import Image
+from pool.executions.schemas.answer_schema import check
+from pool.executions.tools.permissions import MOST_GRANTED, AgentSettings
+from pool.executions.tools.tool import Tool
 from pool.text import fit
 from pool.usage.model_names import ModelId
 from pool.values import Value, is_kept

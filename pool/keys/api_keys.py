@@ -34,8 +34,8 @@ from pydantic import (
 )
 
 from pool.errors import Conflict
-from pool.executions.permissions import MOST_GRANTED, Grant, GrantedMode, WorkingDirectory
-from pool.executions.tool import Tool
+from pool.executions.tools.permissions import MOST_GRANTED, Grant, GrantedMode, WorkingDirectory
+from pool.executions.tools.tool import Tool
 from pool.money import Usd
 from pool.usage.model_names import is_meant
 from pool.values import Instant, Value

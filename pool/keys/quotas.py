@@ -27,8 +27,8 @@ from enum import StrEnum
 from typing import assert_never
 
 from pool.errors import KeyLimited, OverBudget, RateLimited, TooManyAtOnce
-from pool.executions.permissions import not_granted
 from pool.executions.request import ExecutionRequest
+from pool.executions.tools.permissions import not_granted
 from pool.keys.api_keys import KeyLimits, KeySpec, KeyStanding
 from pool.money import nano_usd, usd
 from pool.usage.expected_cost import Floor

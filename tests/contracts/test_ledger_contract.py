@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pool.errors import Conflict, Fenced, InvalidRequest, NotFound, StoreBusy, StoreError
+from pool.executions.content.image import MAX_IMAGE_BYTES, Image
 from pool.executions.execution import Attempt, ExecutionRow, ExecutionStatus, Intent, final_status
-from pool.executions.image import MAX_IMAGE_BYTES, Image
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
-from pool.executions.permissions import AgentSettings
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Candidate, Routing
 from pool.executions.session import SessionTotal
+from pool.executions.tools.permissions import AgentSettings
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.stores import Stores

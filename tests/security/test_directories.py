@@ -15,7 +15,7 @@ from pool.claude.process import spawner
 from pool.claude.process.spawner import ProcessRunner
 from pool.errors import InvalidRequest
 from pool.executions.outcome import Failed
-from pool.executions.permissions import AgentSettings, Grant
+from pool.executions.tools.permissions import AgentSettings, Grant
 
 LOOKS = "#!/bin/sh\ncat word.txt > {seen}\n"
 

@@ -25,7 +25,7 @@ from pool.claude.launch.launch_spec import Launch
 from pool.claude.process.identity import start_time
 from pool.claude.process.spawner import ProcessRunner
 from pool.executions.outcome import Completed, Outcome
-from pool.executions.permissions import AgentSettings
+from pool.executions.tools.permissions import AgentSettings
 from pool.subscriptions.spec import Credential, SubscriptionSpec
 
 TOKEN = f"test-token-{uuid.uuid4().hex}"

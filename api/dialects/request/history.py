@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any, Literal
 
-from pool.executions.image import Image
+from pool.executions.content.image import Image
 from pool.values import Value
 
 PREAMBLE = """\

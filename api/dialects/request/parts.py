@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Tag
 from api.dialects.request.request import Lenient, extra_of, image
 from api.web.dialect_errors import Unsupported
 from pool.errors import InvalidRequest
-from pool.executions.image import Image
+from pool.executions.content.image import Image
 
 _TEXTS = ("text", "input_text", "output_text")
 _IMAGES = ("image", "image_url", "input_image")

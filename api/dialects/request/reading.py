@@ -18,7 +18,7 @@ from api.dialects.request.parts import (
 )
 from api.dialects.request.request import Lenient, extra_of, news_of, no_images_in
 from api.web.dialect_errors import Unsupported
-from pool.executions.image import Image
+from pool.executions.content.image import Image
 
 Role = Literal["system", "user", "assistant"]
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from api.dialects.request.history import Turn, after_last_answer, images_of, prompt_of
 from pool.errors import InvalidRequest
-from pool.executions.answer_schema import place_inside
-from pool.executions.image import Image
+from pool.executions.content.image import Image
 from pool.executions.request import ExecutionRequest
+from pool.executions.schemas.answer_schema import place_inside
 from pool.values import Value
 
 MAX_MESSAGES = 10_000

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from pool.claude.launch.launch_spec import Launch
-from pool.executions.answer_schema import told
+from pool.executions.schemas.answer_schema import told
 
 _CLOSED = ("Read", "Bash", "Edit", "Write", "WebFetch", "WebSearch", "Agent", "Task", "Skill")
 """What is denied by name unless it is granted, beside not being offered."""

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pool.errors import InvalidRequest
-from pool.executions.permissions import AgentSettings, Grant
+from pool.executions.tools.permissions import AgentSettings, Grant
 
 
 def make_private(environment: Mapping[str, str]) -> None:

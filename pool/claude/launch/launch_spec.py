@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pool.executions.image import Image
-from pool.executions.permissions import AgentSettings
-from pool.executions.tool import Tool
+from pool.executions.content.image import Image
+from pool.executions.tools.permissions import AgentSettings
+from pool.executions.tools.tool import Tool
 from pool.usage.prices import LearnedPrices
 from pool.values import Value
 

@@ -39,8 +39,8 @@ from pool.claude.outcome.message import ending_message, result_message, signal_n
 from pool.claude.output.stream import StreamReading, is_answer, is_error
 from pool.claude.output.tokens import count
 from pool.claude.transcripts.transcript import Transcript
-from pool.executions.answer_schema import opened
 from pool.executions.outcome import Completed, Failed, FailureKind
+from pool.executions.schemas.answer_schema import opened
 from pool.usage.records import Usage, UsageSource
 
 _ENDED = {

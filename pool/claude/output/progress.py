@@ -20,7 +20,6 @@ from typing import Any
 
 from pool.claude.output.lines import messages_of
 from pool.claude.output.rate_limit_event import rate_limit_event
-from pool.executions.answer_schema import opened
 from pool.executions.progress import (
     AttemptBegan,
     LimitsSeen,
@@ -32,6 +31,7 @@ from pool.executions.progress import (
     ToolUse,
     Withdrawn,
 )
+from pool.executions.schemas.answer_schema import opened
 
 MAX_RESULT_CHARACTERS = 100_000
 """Of what a tool answered."""

@@ -22,8 +22,8 @@ from pool.claude.output.lines import messages_of
 from pool.claude.output.progress import ProgressReader
 from pool.claude.output.rate_limit_event import rate_limit_event
 from pool.claude.output.tokens import count, larger, message_usage
-from pool.executions.answer_schema import opened
 from pool.executions.progress import AttemptBegan, Text, ToolUse, Withdrawn
+from pool.executions.schemas.answer_schema import opened
 from pool.limits.windows import RateLimitEvent
 from pool.usage.records import ModelUsage, Usage
 from pool.usage.totals import total_usage

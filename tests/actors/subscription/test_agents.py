@@ -10,8 +10,8 @@ from localpool import LocalPool, spec
 
 from pool.errors import InvalidRequest, NotPermitted
 from pool.executions.execution import ExecutionStatus
-from pool.executions.permissions import Grant
 from pool.executions.request import ExecutionRequest
+from pool.executions.tools.permissions import Grant
 from pool.keys.api_keys import KeySpec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]

@@ -3,8 +3,8 @@ from pydantic import ValidationError
 
 from pool.executions.execution import ExecutionStatus, final_status
 from pool.executions.outcome import Failed, FailureKind
-from pool.executions.permissions import AgentSettings
 from pool.executions.request import MAX_PROMPT_BYTES, ExecutionRequest, request_digest
+from pool.executions.tools.permissions import AgentSettings
 from pool.storage.documents import document, read_document
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pool.executions.permissions import Grant
+from pool.executions.tools.permissions import Grant
 
 
 def test_nothing_is_granted_unless_it_is_named() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pictures import PNG
 
 from api.dialects.request.history import Turn, after_last_answer, images_of, prompt_of
-from pool.executions.image import Image
+from pool.executions.content.image import Image
 
 PICTURE = Image(media_type="image/png", data=PNG)
 turns = st.builds(

@@ -9,8 +9,8 @@ import pytest
 from pool.claude.binary.version import MINIMUM, CliVersion, refusal
 from pool.claude.launch.command import argv, files, input_lines, opening_line, prompt_line
 from pool.claude.launch.launch_spec import Launch
-from pool.executions.permissions import AgentSettings
-from pool.executions.sub_agents import SubAgent
+from pool.executions.tools.permissions import AgentSettings
+from pool.executions.tools.sub_agents import SubAgent
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 CLAUDE = Path("/opt/claude")

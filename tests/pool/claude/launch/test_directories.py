@@ -7,7 +7,7 @@ import pytest
 
 from pool.claude.launch.directories import entered, is_movable, make_private, resolved
 from pool.errors import InvalidRequest
-from pool.executions.permissions import AgentSettings, Grant
+from pool.executions.tools.permissions import AgentSettings, Grant
 
 
 @pytest.fixture

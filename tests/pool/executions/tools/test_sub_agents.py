@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from pool.executions.permissions import AgentSettings, Grant, not_granted
-from pool.executions.sub_agents import SubAgent
+from pool.executions.tools.permissions import AgentSettings, Grant, not_granted
+from pool.executions.tools.sub_agents import SubAgent
 from pool.values import KEPT
 
 BAKER = {"description": "bakes", "prompt": "You bake."}

@@ -20,7 +20,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from pool.executions.tool import Tool
+from pool.executions.tools.tool import Tool
 from pool.text import fit
 from pool.usage.model_names import ModelId
 from pool.values import Value, is_kept

@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 from paths import FIXTURES
 
-from pool.executions.answer_schema import SchemaProblem, check, opened, told
+from pool.executions.schemas.answer_schema import SchemaProblem, check, opened, told
 
 SENT: dict[str, Any] = json.loads((FIXTURES / "answer_schemas.json").read_text())
 """What zod 4.6, version 6 of the AI SDK, and pydantic write of common types."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pool.executions.permissions import AgentSettings, Grant, not_granted
 from pool.executions.request import ExecutionRequest
+from pool.executions.tools.permissions import AgentSettings, Grant, not_granted
 
 WORK = Path("/srv/work")
 GRANT = Grant(tools=("Read", "Bash(git log:*)"), working_directories=(WORK,))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from pool.executions.pattern import BadPattern, javascript
+from pool.executions.schemas.pattern import BadPattern, javascript
 
 _ENVELOPE = "pool_answer"
 """The one name in the object that an answer of another kind comes in. No caller's own."""

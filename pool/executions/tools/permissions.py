@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from pool.executions.sub_agents import SubAgents
-from pool.executions.tool import Tool
+from pool.executions.tools.sub_agents import SubAgents
+from pool.executions.tools.tool import Tool
 from pool.text import fit
 from pool.usage.model_names import is_meant
 from pool.values import Value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pool.executions.pattern import BadPattern, javascript
+from pool.executions.schemas.pattern import BadPattern, javascript
 
 TAKEN = [
     *(r"(?i:abc)", r"[\-a]", r"\p{L}", r"(?<x>a)\k<x>", r"\x41", r"\u0041", r"\u{1F600}", r"\/"),

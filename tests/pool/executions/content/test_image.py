@@ -8,7 +8,7 @@ import pytest
 from pictures import GIF, JPEG, PNG, WEBP
 from pydantic import ValidationError
 
-from pool.executions.image import MAX_IMAGE_BYTES, Image
+from pool.executions.content.image import MAX_IMAGE_BYTES, Image
 from pool.storage.documents import document, read_document
 
 BYTES = b64decode(PNG)

@@ -1,0 +1,1 @@
+"""Schemas of answers, and which of them the CLI and Anthropic's API take."""
