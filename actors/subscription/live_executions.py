@@ -21,7 +21,7 @@ from actors.subscription.aftermath import Aftermath
 from actors.subscription.context import STORE_RETRY_SECONDS, SubscriptionContext
 from actors.subscription.handoff import Handoff, why_not_again
 from actors.subscription.live_execution import LiveExecution
-from actors.subscription.session_transfer import Elsewhere, fetched, note_gone
+from actors.subscription.sessions.session_transfer import Elsewhere, fetched, note_gone
 from pool.claude.launch.directories import resolved
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.runner import Run

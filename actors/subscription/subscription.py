@@ -22,17 +22,17 @@ from actors.interfaces.messages import (
     Recorded,
     Started,
 )
-from actors.subscription.content_removal import remove_content
 from actors.subscription.context import Dependencies, SubscriptionContext
 from actors.subscription.event_stream import EventStreams
-from actors.subscription.external_usage import ExternalUsage
 from actors.subscription.live_execution import LiveExecution
 from actors.subscription.live_executions import LiveExecutions
-from actors.subscription.login_check import check_login, follow_login
-from actors.subscription.models import learn_models
-from actors.subscription.session_history import history_tokens
-from actors.subscription.transcripts import Transcripts
-from actors.subscription.uncertain_cost import UncertainCosts
+from actors.subscription.sessions.session_history import history_tokens
+from actors.subscription.sessions.transcripts import Transcripts
+from actors.subscription.upkeep.content_removal import remove_content
+from actors.subscription.upkeep.external_usage import ExternalUsage
+from actors.subscription.upkeep.login_check import check_login, follow_login
+from actors.subscription.upkeep.models import learn_models
+from actors.subscription.upkeep.uncertain_cost import UncertainCosts
 from actors.subscription.usage_query import usage_table
 from pool.claude.runner import Runner
 from pool.errors import NotFound, StoreError

@@ -429,7 +429,7 @@ async def test_a_move_that_failed_is_tried_again_by_the_next_turn(
 async def test_a_router_that_is_away_for_a_moment_fails_no_turn_that_moves(
     two: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.session_transfer.ROUTER_AWAY_SECONDS", 0.01)
+    monkeypatch.setattr("actors.subscription.sessions.session_transfer.ROUTER_AWAY_SECONDS", 0.01)
     first = await runs_at(two, "sub1", "one")
     await stop_for(two, "sub1")
 

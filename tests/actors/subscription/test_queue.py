@@ -326,7 +326,7 @@ async def test_a_seat_proves_itself_also_after_a_restart(
 async def test_a_seat_stays_closed_while_nobody_is_signed_in(
     one: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.login_check.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("actors.subscription.upkeep.login_check.LOOK_SECONDS", 0.01)
     await one.restart("sub1")
     runner.signed_in = False
     await stop_for(one, "sub1", failed(FailureKind.AUTHENTICATION))

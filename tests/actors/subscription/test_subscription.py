@@ -655,7 +655,7 @@ async def test_what_may_have_been_spent_is_held_until_the_block_is_over(pool: Lo
 async def test_evidence_that_is_found_later_is_recorded_once_and_ends_the_doubt(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.uncertain_cost.RESCAN_SECONDS", 0.01)
+    monkeypatch.setattr("actors.subscription.upkeep.uncertain_cost.RESCAN_SECONDS", 0.01)
     await pool.restart("sub1")
     pool.runner.script.append(UNKNOWN)
     uncertain = await pool.client.execute(ask(max_budget_usd="3"))

@@ -223,7 +223,7 @@ async def test_what_a_run_spent_in_vain_has_its_caller_and_source_too(
 async def test_what_is_found_later_is_the_caller_s_too(
     local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.uncertain_cost.RESCAN_SECONDS", 0.01)
+    monkeypatch.setattr("actors.subscription.upkeep.uncertain_cost.RESCAN_SECONDS", 0.01)
     await local_pool.restart("sub1")
     unknown = Failed(kind=FailureKind.KILLED, message="killed", evidence=False)
     local_pool.runner.script.append(unknown)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
 
-from actors.subscription.content_removal import seconds_between_looks
+from actors.subscription.upkeep.content_removal import seconds_between_looks
 from pool.executions.execution import Execution, ExecutionStatus
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.progress import Ended

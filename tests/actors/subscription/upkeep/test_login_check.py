@@ -17,7 +17,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.subscription.login_check.READ_SECONDS", 0.01)
+    monkeypatch.setattr("actors.subscription.upkeep.login_check.READ_SECONDS", 0.01)
     monkeypatch.setattr("actors.alerts.monitor.LOOK_SECONDS", 0.01)
 
 

@@ -15,7 +15,7 @@ import pytest
 from localpool import NOON, SONNET, LocalPool
 
 from actors.subscription.context import SubscriptionContext
-from actors.subscription.external_usage import ExternalUsage
+from actors.subscription.upkeep.external_usage import ExternalUsage
 from pool.claude.transcripts.telemetry import ApiRequest, outside_record
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
@@ -149,7 +149,7 @@ async def test_what_has_no_price_is_held_back_until_it_has_one(
     beside = ExternalUsage(life)
     write(transcript, answer(model="claude-next-9"), answer("2"))
 
-    with caplog.at_level(logging.WARNING, "actors.subscription.external_usage"):
+    with caplog.at_level(logging.WARNING, "actors.subscription.upkeep.external_usage"):
         await beside.look()
         await beside.look()
 

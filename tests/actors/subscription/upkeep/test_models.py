@@ -93,8 +93,8 @@ async def test_a_limit_of_a_model_holds_for_the_alias_that_runs_as_it(
 async def test_a_cli_is_asked_again_and_what_it_said_stays_where_it_cannot_say(
     runner: FakeRunner, open_pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.models.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr("actors.subscription.models.ASK_SECONDS", 0.01)
+    monkeypatch.setattr("actors.subscription.upkeep.models.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("actors.subscription.upkeep.models.ASK_SECONDS", 0.01)
     state = (await open_pool(spec("sub1"))).actors.subscriptions["sub1"]._context.state
 
     runner.offers = OFFER

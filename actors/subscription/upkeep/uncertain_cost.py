@@ -12,8 +12,8 @@ import logging
 
 from actors.aiokit import every
 from actors.subscription.context import SubscriptionContext
-from actors.subscription.correction import correct
 from actors.subscription.live_executions import LiveExecutions
+from actors.subscription.upkeep.correction import correct
 from pool.errors import PoolError
 from pool.executions.execution import ExecutionStatus
 from pool.subscriptions.state import UncertainCost

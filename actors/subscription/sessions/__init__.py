@@ -1,0 +1,1 @@
+"""The sessions of a subscription: what was said in them, and how they get from one to another."""
