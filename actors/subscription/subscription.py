@@ -33,12 +33,12 @@ from actors.subscription.upkeep.external_usage import ExternalUsage
 from actors.subscription.upkeep.login_check import check_login, follow_login
 from actors.subscription.upkeep.models import learn_models
 from actors.subscription.upkeep.uncertain_cost import UncertainCosts
-from actors.subscription.usage_query import usage_table
 from pool.claude.runner import Runner
 from pool.errors import NotFound, StoreError
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
 from pool.executions.outcome import FailureKind
 from pool.storage.ledger.ledger import Ledger
+from pool.storage.ledger.usage_query import usage_table
 from pool.storage.paging import Page
 from pool.subscriptions.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
 from pool.subscriptions.report import Report
@@ -214,7 +214,7 @@ class Subscription:
     blocks = forwarded(attrgetter("_context.ledger"), Ledger.blocks)
 
     async def usage_by(self, asked: Question) -> UsageTable:
-        """The sums of its usage, by what is asked; see ``actors.subscription.usage_query``."""
+        """The sums of its usage, by what is asked; see ``pool.storage.ledger.usage_query``."""
         return await usage_table(self._context.ledger, asked)
 
     async def record(self, record: UsageRecord) -> Recorded:

@@ -9,13 +9,13 @@ import pytest
 from localpool import NOON, LocalPool, usage_of
 
 from actors.client.client import PoolClient
-from actors.subscription import usage_query as breakdowns
-from actors.subscription.usage_query import usage_table
 from pool.errors import InvalidRequest, NotFound
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.money import nano_usd, usd
+from pool.storage.ledger import usage_query as breakdowns
 from pool.storage.ledger.ledger import Ledger
+from pool.storage.ledger.usage_query import usage_table
 from pool.storage.sqlite import SqliteStores
 from pool.usage.breakdown import CostSource, Grouping, UsageBreakdown, UsageTable, question
 from pool.usage.records import UsageRecord, UsageSource
