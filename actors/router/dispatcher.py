@@ -42,7 +42,7 @@ from actors.router.placement import (
     tried,
     why_not_others,
 )
-from actors.router.report_cache import ReportCache
+from actors.router.presence.report_cache import ReportCache
 from pool.errors import (
     ActorLost,
     Conflict,

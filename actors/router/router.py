@@ -21,7 +21,7 @@ from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
 from actors.router.archive import Archive, OpenLedger
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import KeyRegistry
-from actors.router.report_cache import ReportCache
+from actors.router.presence.report_cache import ReportCache
 from actors.router.sessions import Sessions
 from actors.telemetry.recorder import PoolRecorder
 from actors.telemetry.tracing import OFF, Tracing

@@ -14,7 +14,7 @@ from functools import partial
 
 from actors.aiokit import every
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.report_cache import ReportCache
+from actors.router.presence.report_cache import ReportCache
 from pool.errors import NotFound
 from pool.executions.session import Session, SessionHome, session_of
 from pool.routing.rebalancing import Rebalancing, relocations

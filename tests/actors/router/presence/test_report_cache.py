@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from localpool import LocalPool, spec
 
-from actors.router import report_cache
+from actors.router.presence import report_cache
 from pool.errors import ActorLost, Unavailable
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from actors.router.activations import ActivationQueue
+from actors.router.presence.activations import ActivationQueue
 
 
 class Comers:

@@ -15,8 +15,8 @@ from functools import partial
 
 from actors.aiokit import News, end, every
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
-from actors.router.activations import ActivationQueue
-from actors.router.renewals import Renewals
+from actors.router.presence.activations import ActivationQueue
+from actors.router.presence.renewals import Renewals
 from actors.telemetry.event_log import MOST_AT_ONCE
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
