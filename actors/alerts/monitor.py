@@ -20,7 +20,7 @@ from pool.alerts.alerts import Alert, AlertSettings, Severity
 from pool.alerts.thresholds import AlertState, threshold_alerts
 from pool.alerts.webhooks import Webhook
 from pool.storage.directory.outbox import Outbox, Raising
-from pool.subscriptions.pool_overview import overview
+from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.report import Report
 
 log = logging.getLogger(__name__)

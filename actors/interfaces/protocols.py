@@ -44,7 +44,7 @@ from pool.reconciliation.findings import (
 from pool.storage.backup import Backup
 from pool.storage.directory.claims import Registration
 from pool.storage.paging import Page
-from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.counters import Figures

@@ -36,7 +36,7 @@ from pool.storage.directory.claims import Registration
 from pool.storage.directory.directory import Directory
 from pool.storage.directory.outbox import Outbox
 from pool.storage.stores import RETENTION_PERIOD
-from pool.subscriptions.pool_overview import Overview, overview
+from pool.subscriptions.overview.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed
 from pool.telemetry.counters import Figures

@@ -19,7 +19,7 @@ from rich.console import Console
 from pool.config import environment
 from pool.executions.execution import Execution
 from pool.executions.progress import Progress
-from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.report import Report
 
 DEFAULT_URL = "http://127.0.0.1:8600"

@@ -32,7 +32,7 @@ from api.web.authentication import Keys
 from pool.claude.binary.locate import find_executable
 from pool.config import Config, environment, parse
 from pool.money import nano_usd, usd
-from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.report import Report
 
 LONGEST_SECONDS = 120

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from api.web.authentication import MayRead, ways_to_present_a_key
 from api.web.problems import documented
 from api.web.request.arguments import Client
-from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.overview.pool_overview import Overview
 
 routes = APIRouter(
     prefix="/v1/pool",

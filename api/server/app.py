@@ -17,8 +17,8 @@ from fastapi.openapi.utils import get_openapi
 
 from actors.client.client import PoolClient, now_in_utc
 from actors.telemetry.tracing import OFF, Tracing
-from api.dialects.answer.openapi import stream_schemas
 from api.dialects.error_format import SHAPES, error_format_of
+from api.dialects.openapi import stream_schemas
 from api.routes import executions, pool, reconciliations, routing, sessions, subscriptions, usage
 from api.routes.dialects import chat, messages, models
 from api.routes.keys import routes as key_routes

@@ -36,7 +36,7 @@ from pool.keys.api_keys import IssuedKey, KeySpec, ShownKey
 from pool.reconciliation.findings import Reconciliation, ReconciliationOrder, ReconciliationRange
 from pool.storage.backup import Backup
 from pool.storage.paging import Page
-from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.events import PoolEvent, StoredEvent

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pool.subscriptions.pool_overview import Overview
+from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.report import Report, Source, SubscriptionState
 
 _BAR_WIDTH = 9

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
-from api.dialects.answer.openapi import streamed as streamed_parts
 from api.dialects.answer.shown import answer_headers
 from api.dialects.error_format import MessagesError, documented, messages_error
 from api.dialects.messages import (
@@ -17,6 +16,7 @@ from api.dialects.messages import (
     asked,
     message,
 )
+from api.dialects.openapi import streamed as streamed_parts
 from api.dialects.running import AnyCall, SessionHeader, answered, streamed
 from api.web.authentication import ways_to_present_a_key
 from api.web.problems import Problem

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from api.cli.display.board import board, dollars
 from pool.executions.outcome import FailureKind
-from pool.subscriptions.pool_overview import overview
+from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.standing import Cooldown, Standing
 from pool.subscriptions.state import State
 

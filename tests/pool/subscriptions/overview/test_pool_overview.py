@@ -5,7 +5,7 @@ from localpool import NOON
 from reports import report_at, state
 
 from pool.money import nano_usd
-from pool.subscriptions.pool_overview import overview
+from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.standing import Standing
 

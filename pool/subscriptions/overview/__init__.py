@@ -1,0 +1,1 @@
+"""All subscriptions at one glance: sums, a verdict, and what somebody should look at."""
