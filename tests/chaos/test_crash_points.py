@@ -21,7 +21,7 @@ from chaos_invariants import (
     check_told,
     checked_books,
 )
-from chaos_seat import COST_NANO_USD, Home, activated, ask, eventually, full
+from chaos_subscription import COST_NANO_USD, Home, activated, ask, eventually, full
 from chaos_tally import injected
 from localpool import NOON
 

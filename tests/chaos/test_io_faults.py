@@ -19,7 +19,7 @@ import pytest
 from chaos_disk import FailingDisk, Operation
 from chaos_forge import a_record
 from chaos_invariants import Ledgers, checked_books
-from chaos_seat import execution_id, full, intent
+from chaos_subscription import execution_id, full, intent
 from chaos_tally import Lost, injected
 from localpool import NOON, completed
 

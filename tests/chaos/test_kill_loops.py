@@ -14,7 +14,6 @@ import httpx
 import pytest
 from chaos_forge import Forge
 from chaos_invariants import check_told, checked_books
-from chaos_seat import Home, eventually, full
 from chaos_service import (
     SEATS,
     Callers,
@@ -26,6 +25,7 @@ from chaos_service import (
     processes,
     until,
 )
+from chaos_subscription import Home, eventually, full
 from chaos_tally import injected
 from localpool import NOON
 from service import Service, write_config

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from chaos_invariants import every
-from chaos_seat import IS_FULL
+from chaos_subscription import IS_FULL
 from chaos_tally import Doubled, Lost, injected
 from localpool import FakeRunner, LonelyPeers, spec
 from postgres import Server

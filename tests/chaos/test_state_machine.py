@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 import pytest
 from chaos_invariants import check_caches, check_slots, checked_books
-from chaos_seat import execution_id, full, intent, session_id
+from chaos_subscription import execution_id, full, intent, session_id
 from chaos_tally import tally
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st

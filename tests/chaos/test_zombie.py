@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from chaos_forge import Forge, a_record
 from chaos_invariants import check_told, checked_books
-from chaos_seat import Home, eventually
+from chaos_subscription import Home, eventually
 from chaos_tally import injected
 from localpool import NOON
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from behaviours import SLOW, ask, until
 from localpool import NOON, FakeRunner, LocalPool
-from seats import limit
+from pool_requests import limit
 
 from actors.client.client import PoolClient, now_in_utc
 from actors.client.concurrency import ConcurrencyLimit

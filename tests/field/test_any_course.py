@@ -34,9 +34,9 @@ from httpx import ASGITransport, AsyncClient, Response
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from localpool import FakeRun, FakeRunner, LocalPool, ManualClock, local_pool_at, spec
+from pool_requests import later
 from printed_runs import concluded, output_of
 from scripted_cli import SONNET
-from seats import later
 
 from pool.claude.launch.launch_spec import Launch
 from pool.executions.request import ExecutionRequest

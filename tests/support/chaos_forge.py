@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import apsw
-from chaos_seat import Home, activated, ask, eventually
+from chaos_subscription import Home, activated, ask, eventually
 from localpool import NOON
 
 from pool.claude.process.process_run import ProcessRun

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from chaos_seat import Home, execution_id, session_id
+from chaos_subscription import Home, execution_id, session_id
 from chaos_tally import Doubled, Lost
 
 from actors.subscription.subscription import Subscription

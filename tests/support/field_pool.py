@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from httpx import AsyncClient
 from localpool import LocalPool
-from seats import later
+from pool_requests import later
 
 from pool.alerts.alerts import AlertKind
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from localpool import NOON, FakeRunner, LocalPool, completed, spec, usage_of
-from seats import ask, failed, later, limit, report_of, stop_for, until
+from pool_requests import ask, failed, later, limit, report_of, stop_for, until
 
 from actors.interfaces.messages import HandedOff, HandoffRequest, NotAdmitted, NotTaken, Started
 from actors.router.router import Router

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from localpool import FakeRunner, LocalPool, spec, usage_of
-from seats import ask, limit, runs_at, stop_for, until
+from pool_requests import ask, limit, runs_at, stop_for, until
 
 from actors.router.router import Router
 from pool.executions.outcome import Completed

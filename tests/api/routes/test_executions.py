@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pytest
 from httpx import AsyncClient, Response
 from localpool import LocalPool, completed
-from seats import limit, until
+from pool_requests import limit, until
 
 from actors.interfaces.messages import HandoffRequest
 from pool.errors import ActorLost

@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from chaos_seat import intent
+from chaos_subscription import intent
 from localpool import FakeRunner, LocalPool, spec
-from seats import until
+from pool_requests import until
 
 from pool.errors import NotPermitted, UnknownModel
 from pool.executions.request import ExecutionRequest
