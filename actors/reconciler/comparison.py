@@ -1,7 +1,7 @@
 """One report of one organization: who is compared, with what, and how.
 
 A report counts as a whole: ``fetched`` has the figures of every bucket that was asked for, or says
-why there are none. Who cannot be compared is told with the reason, beside what can be.
+why there are none. What cannot be compared is named with the reason, next to what can be.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from actors.reconciler.ledgers import Recorded
 from pool.admin_api.client import AdminApi
 from pool.admin_api.comparison import Thresholds, compared_dollars, compared_people, compared_tokens
 from pool.admin_api.organizations import (
+    Account,
     Organization,
-    Seat,
     costs_of,
     emails_of,
     obstacle,
@@ -43,21 +43,23 @@ class Comparison:
     """One report of one organization: who is compared, and how."""
 
     def __init__(
-        self, organization: Organization, kind: ReportKind, seats: Mapping[str, Seat | None]
+        self, organization: Organization, kind: ReportKind, accounts: Mapping[str, Account | None]
     ) -> None:
         self.organization = organization
         self.kind = kind
-        self.seats = tuple(
-            seat for seat in present(seats) if obstacle(seat, kind, organization) is None
+        self.accounts = tuple(
+            account
+            for account in present(accounts)
+            if obstacle(account, kind, organization) is None
         )
-        self._all = seats
-        self._emails = emails_of(organization, present(seats))
+        self._all = accounts
+        self._emails = emails_of(organization, present(accounts))
 
     @property
     def is_possible(self) -> bool:
         """Whether anything of it can be compared."""
         names_people = self.kind is ReportKind.CLAUDE_CODE and bool(self.organization.emails)
-        return bool(self.seats) or names_people
+        return bool(self.accounts) or names_people
 
     async def fetched(self, api: AdminApi, span: Span) -> Mapping[datetime, Remote] | ReportProblem:
         """The figures of each bucket. Raises ``Unusable`` for a report that is not complete."""
@@ -117,9 +119,9 @@ class Comparison:
         """A finding for each subscription that cannot be compared."""
         reasons = {
             subscription_id: "this pool has no such subscription: mend [[organizations]]"
-            if seat is None
-            else obstacle(seat, self.kind, self.organization)
-            for subscription_id, seat in self._all.items()
+            if account is None
+            else obstacle(account, self.kind, self.organization)
+            for subscription_id, account in self._all.items()
         }
         return tuple(
             Finding(
@@ -147,16 +149,16 @@ class Comparison:
 
     def _local(self, recorded: Mapping[str, Recorded]) -> dict[tuple[str, str], ModelUsage]:
         found: dict[tuple[str, str], ModelUsage] = {}
-        for seat in self.seats:
-            person = (seat.email or "").lower() if self.kind is ReportKind.CLAUDE_CODE else ""
-            for model, usage in by_base_name(recorded[seat.subscription_id].models).items():
+        for account in self.accounts:
+            person = (account.email or "").lower() if self.kind is ReportKind.CLAUDE_CODE else ""
+            for model, usage in by_base_name(recorded[account.subscription_id].models).items():
                 found[person, model] = found.get((person, model), ModelUsage()) + usage
         return found
 
 
-def present(seats: Mapping[str, Seat | None]) -> tuple[Seat, ...]:
+def present(accounts: Mapping[str, Account | None]) -> tuple[Account, ...]:
     """Those that the pool has."""
-    return tuple(seat for seat in seats.values() if seat is not None)
+    return tuple(account for account in accounts.values() if account is not None)
 
 
 def _of_nobody(models: Mapping[str, ModelUsage]) -> dict[tuple[str, str], ModelUsage]:

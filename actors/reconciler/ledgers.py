@@ -1,4 +1,4 @@
-"""The pool's own records, as the reconciler reads and amends them: through their owners."""
+"""The pool's own records, as the reconciler reads and amends them: through their subscriptions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from actors.interfaces.protocols import Actors
-from pool.admin_api.organizations import Seat
+from pool.admin_api.organizations import Account
 from pool.alerts.alerts import Alert
 from pool.errors import Conflict, NotFound
 from pool.usage.model_names import base_name, plainly_named
@@ -43,20 +43,20 @@ class Ledgers:
     async def raise_alert(self, alert: Alert) -> None:
         await self._actors.router().raise_alert(alert)
 
-    async def seat(self, subscription_id: str) -> Seat | None:
+    async def account(self, subscription_id: str) -> Account | None:
         """A subscription; None where the pool has none of this id."""
         try:
             report = await self._actors.router().subscription(subscription_id)
         except NotFound:
             return None
-        return Seat(subscription_id=report.id, kind=report.kind, email=report.email)
+        return Account(subscription_id=report.id, kind=report.kind, email=report.email)
 
-    async def rates(self, seats: Iterable[Seat]) -> LearnedPrices:
-        """Prices, by the plain names of models, that the seats' own runs teach."""
+    async def rates(self, accounts: Iterable[Account]) -> LearnedPrices:
+        """Prices, by the plain names of models, that the accounts' own runs teach."""
         learned: list[UsageRecord] = []
-        for seat in seats:
-            owner = self._actors.subscription(seat.subscription_id)
-            page = await owner.usage(limit=_PRICED_RECORDS)
+        for account in accounts:
+            subscription = self._actors.subscription(account.subscription_id)
+            page = await subscription.usage(limit=_PRICED_RECORDS)
             learned.extend(
                 record.model_copy(update={"usage": plainly_named(record.usage)})
                 for record in page.items
@@ -68,12 +68,12 @@ class Ledgers:
 
         ``Conflict`` where there are more than are read: nothing is said of a part of them.
         """
-        owner = self._actors.subscription(subscription_id)
+        subscription = self._actors.subscription(subscription_id)
         models: dict[str, ModelUsage] = {}
         adjusted: list[UsageRecord] = []
         cursor, read = None, 0
         while True:
-            page = await owner.usage(limit=_AT_ONCE, cursor=cursor, since=since, until=until)
+            page = await subscription.usage(limit=_AT_ONCE, cursor=cursor, since=since, until=until)
             for record in page.items:
                 if record.source is UsageSource.ADJUSTMENT:
                     adjusted.append(record)

@@ -16,7 +16,7 @@ from actors.reconciler.comparison import Comparison, Remote, present
 from actors.reconciler.ledgers import Ledgers
 from pool.admin_api.client import AdminApi
 from pool.admin_api.comparison import Thresholds, exceeding, notable, total_difference
-from pool.admin_api.organizations import Organization, ReconciliationSettings, Seat, kinds
+from pool.admin_api.organizations import Account, Organization, ReconciliationSettings, kinds
 from pool.admin_api.pace import Pace
 from pool.admin_api.problems import Unusable
 from pool.admin_api.schedule import Span, due, retry_at, spans
@@ -77,9 +77,9 @@ class OrganizationPoll:
             nano_usd=nano_usd(self._rules.threshold_usd), percent=self._rules.threshold_percent
         )
 
-    async def seats(self, organization: Organization) -> dict[str, Seat | None]:
+    async def accounts(self, organization: Organization) -> dict[str, Account | None]:
         """An organization's subscriptions; None for one that the pool does not have."""
-        return {each: await self._ledgers.seat(each) for each in organization.subscriptions}
+        return {each: await self._ledgers.account(each) for each in organization.subscriptions}
 
     async def row(self, bucket: Bucket) -> Reconciliation:
         """A bucket's row, or a new one."""
@@ -89,10 +89,10 @@ class OrganizationPoll:
         """Compare everything of an organization that is due."""
         now = self._clock()
         begun_at = await self._store.begin(organization.id, now)
-        seats = await self.seats(organization)
-        for kind in kinds(organization, present(seats)):
+        accounts = await self.accounts(organization)
+        for kind in kinds(organization, present(accounts)):
             found = await self._due(organization, kind, begun_at, now)
-            comparison = Comparison(organization, kind, seats)
+            comparison = Comparison(organization, kind, accounts)
             if not comparison.is_possible:
                 async with self.changing:
                     rows = [await self.row(bucket) for bucket in found]
@@ -121,7 +121,7 @@ class OrganizationPoll:
     async def _compare(self, comparison: Comparison, span: Span) -> bool:
         """Compare a span's buckets; False, with the reason kept, where its report was not had."""
         try:
-            rates = await self._ledgers.rates(comparison.seats)
+            rates = await self._ledgers.rates(comparison.accounts)
             remotes = await self._remotes(comparison, span)
         except PoolError as error:
             remotes = ReportProblem(kind=ProblemKind.LOCAL, detail=str(error))
@@ -143,8 +143,8 @@ class OrganizationPoll:
         async with self.changing:
             rows = [await self.row(bucket) for bucket in buckets]
             await self._store.keep([_failed(row, problem, self._clock()) for row in rows])
-        told = {"organization_id": buckets[0].organization_id, "problem": problem.detail}
-        log.warning("report was not had", extra=told)
+        fields = {"organization_id": buckets[0].organization_id, "problem": problem.detail}
+        log.warning("report was not had", extra=fields)
 
     async def _remotes(
         self, comparison: Comparison, span: Span
@@ -169,10 +169,10 @@ class OrganizationPoll:
         if row.starts_at < now - self._retention:
             return comparison.ruled_out(row, now, "it is older than the records that are kept")
         recorded = {
-            seat.subscription_id: await self._ledgers.recorded(
-                seat.subscription_id, row.starts_at, row.ends_at
+            account.subscription_id: await self._ledgers.recorded(
+                account.subscription_id, row.starts_at, row.ends_at
             )
-            for seat in comparison.seats
+            for account in comparison.accounts
         }
         compared = comparison.findings(recorded, remote, rates, self._thresholds)
         findings = (*compared, *comparison.obstacles())
@@ -203,21 +203,21 @@ class OrganizationPoll:
         was_told = before.exceeds and before.difference_usd == found.difference_usd
         if not found.exceeds or was_told:
             return
-        told = {
+        fields = {
             "reconciliation_id": found.id,
             "organization_id": found.organization_id,
             "kind": found.kind.value,
             "verdict": found.verdict.value,
             "difference_usd": None if found.difference_usd is None else float(found.difference_usd),
         }
-        log.warning("reconciliation differs", extra=told)
+        log.warning("reconciliation differs", extra=fields)
         alert = happened(
             AlertKind.USAGE_DIFFERS,
             found.organization_id,
-            f"the pool's books and {found.organization_id}'s {found.kind.value} report differ",
+            f"the pool's records and {found.organization_id}'s {found.kind.value} report differ",
             key=f"{found.id} {found.difference_usd}",
             now=self._clock(),
-            data=told,
+            data=fields,
         )
         try:
             await self._ledgers.raise_alert(alert)

@@ -2,7 +2,7 @@
 
 What is due follows from the clock and from what is kept (``pool.admin_api.schedule``), so a restart
 forgets nothing and repeats nothing, and a downtime is made up for. A report is taken as a whole or
-not at all; a failure is kept beside the bucket it stood in the way of, and tried again. Polls keep
+not at all; a failure is kept with the bucket it stood in the way of, and tried again. Polls keep
 their distance in ``Pace``. Adjustments rest on what the ledgers say was adjusted before, so that a
 crash between the two stores does no harm.
 """
@@ -101,7 +101,7 @@ class Reconciler:
         wanted_buckets = [
             bucket
             for organization in organizations
-            for kind in kinds(organization, present(await self._poll.seats(organization)))
+            for kind in kinds(organization, present(await self._poll.accounts(organization)))
             for bucket in buckets(organization.id, kind, floor(since, kind), until)
         ]
         async with self._poll.changing:
@@ -147,8 +147,8 @@ class Reconciler:
             except PoolError as error:
                 if isinstance(error, StoreError) and self._store.is_lost:
                     raise
-                told = {"organization_id": organization.id, "problem": str(error)}
-                log.warning("organization was not looked at", extra=told)
+                fields = {"organization_id": organization.id, "problem": str(error)}
+                log.warning("organization was not looked at", extra=fields)
 
     async def close(self) -> None:
         await self._tasks.close()

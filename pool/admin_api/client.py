@@ -186,7 +186,7 @@ class AdminApi:
         return None if moment is None else max(0.0, (moment - self._clock()).total_seconds())
 
     def _check_clock(self, headers: Mapping[str, str]) -> None:
-        """Whether an hour has ended is told by this clock: it has to agree with theirs."""
+        """Whether an hour has ended is decided by this clock: it has to agree with theirs."""
         theirs = _http_date(headers.get("date", ""))
         if theirs is None:
             return

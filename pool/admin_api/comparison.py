@@ -37,7 +37,7 @@ _NOTABLE = (
 
 
 class Thresholds(Value):
-    """Beyond which a difference is told of: larger than both."""
+    """Beyond which a difference is reported: larger than both."""
 
     nano_usd: int
     percent: float

@@ -2,8 +2,8 @@
 
 An ``[[organizations]]`` of the configuration names subscriptions on one side, and on the other the
 API keys, workspaces and persons whose rows are theirs; with neither keys nor workspaces it is the
-whole organization. What a seat can be compared with depends on its kind: API keys are in the usage
-and cost reports, seats of a team in Claude Code's, and Pro and Max accounts in none.
+whole organization. What an account is compared with depends on its kind: API keys are in the usage
+and cost reports, members of a team in Claude Code's, and Pro and Max accounts in none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pool.usage.records import ModelUsage
 from pool.values import Value
 
 _API_KEY = "api_key"
-_SEATS = frozenset({"team", "enterprise"})
+_TEAM_KINDS = frozenset({"team", "enterprise"})
 _RemoteId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,100}$")]
 _Email = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[!-~]{1,100}$")]
 
@@ -39,7 +39,7 @@ class Organization(Value):
     api_key_ids: tuple[_RemoteId, ...] = ()
     workspace_ids: tuple[_RemoteId, ...] = ()
     emails: tuple[_Email, ...] = ()
-    """Persons beside those of its seats, for the Claude Code report."""
+    """Persons besides those of its subscriptions, for the Claude Code report."""
 
 
 def _safe(url: str) -> str:
@@ -65,13 +65,13 @@ class ReconciliationSettings(Value):
     """How far back hours are made up for that fell into a downtime."""
     threshold_usd: Annotated[float, Field(ge=0)] = 1.0
     threshold_percent: Annotated[float, Field(ge=0)] = 1.0
-    """A difference is told of where it is larger than both."""
+    """A difference is reported where it is larger than both."""
     adjust: bool = False
     """Whether differences are made up for in the ledgers, by records of their own."""
     base_url: Annotated[str, AfterValidator(_safe)] = "https://api.anthropic.com"
 
 
-class Seat(Value):
+class Account(Value):
     """What has to be known of a subscription to compare it."""
 
     subscription_id: str
@@ -79,25 +79,29 @@ class Seat(Value):
     email: str | None = None
 
 
-def obstacle(seat: Seat, kind: ReportKind, organization: Organization) -> str | None:
-    """Why a seat cannot be compared with a report; None where it can be."""
+def obstacle(account: Account, kind: ReportKind, organization: Organization) -> str | None:
+    """Why a account cannot be compared with a report; None where it can be."""
     wants_person = kind is ReportKind.CLAUDE_CODE
-    if seat.kind == _API_KEY:
+    if account.kind == _API_KEY:
         if wants_person:
             return "an API key is no person: its use is in the usage and cost reports"
         if kind is ReportKind.COST and organization.api_key_ids and not organization.workspace_ids:
             return "the cost report knows no API keys: name workspace_ids to compare dollars"
         return None
-    if seat.kind in _SEATS:
+    if account.kind in _TEAM_KINDS:
         if not wants_person:
-            return "a seat's use is in the Claude Code report alone, by person and day"
-        return None if seat.email else "it has no email, by which the Claude Code report names it"
-    return f"a {seat.kind} account has no Admin API: nothing that Anthropic reports covers it"
+            return "a team's use is in the Claude Code report alone, by person and day"
+        return (
+            None if account.email else "it has no email, by which the Claude Code report names it"
+        )
+    return f"a {account.kind} account has no Admin API: nothing that Anthropic reports covers it"
 
 
-def kinds(organization: Organization, seats: Iterable[Seat]) -> tuple[ReportKind, ...]:
+def kinds(organization: Organization, accounts: Iterable[Account]) -> tuple[ReportKind, ...]:
     """The reports that are looked at for an organization; the others could say nothing of it."""
-    has_people = bool(organization.emails) or any(seat.kind in _SEATS for seat in seats)
+    has_people = bool(organization.emails) or any(
+        account.kind in _TEAM_KINDS for account in accounts
+    )
     return (*(ReportKind.USAGE, ReportKind.COST), *([ReportKind.CLAUDE_CODE] * has_people))
 
 
@@ -112,10 +116,14 @@ def costs_of(organization: Organization, day: CostBucket) -> dict[str, ModelUsag
     return costs
 
 
-def emails_of(organization: Organization, seats: Iterable[Seat]) -> frozenset[str]:
-    """The persons whose rows are compared: those of the seats, and those that are named."""
-    of_seats = {seat.email.lower() for seat in seats if seat.email and seat.kind in _SEATS}
-    return frozenset({*organization.emails, *of_seats})
+def emails_of(organization: Organization, accounts: Iterable[Account]) -> frozenset[str]:
+    """The persons whose rows are compared: those of the accounts, and those that are named."""
+    members = {
+        account.email.lower()
+        for account in accounts
+        if account.email and account.kind in _TEAM_KINDS
+    }
+    return frozenset({*organization.emails, *members})
 
 
 def people_of(

@@ -1,6 +1,6 @@
 """Reports that cannot be used, as an error.
 
-A ``ReportProblem`` is a value: the reconciler keeps it beside the hour or day that it stood in the
+A ``ReportProblem`` is a value: the reconciler keeps it with the hour or day that it stood in the
 way of, and tries again later. Within the client it travels as ``Unusable``. Neither quotes what
 Anthropic sent.
 """

@@ -21,7 +21,7 @@ from pool.values import Instant, Value, instant_text
 OrganizationId = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", max_length=40)
 ]
-"""Short, because it stands in the ids of adjustments, beside the name of a model."""
+"""Short, because it stands in the ids of adjustments, before the name of a model."""
 
 
 class ReportKind(StrEnum):
@@ -57,7 +57,7 @@ class Bucket(Value):
 class Verdict(StrEnum):
     MATCH = "match"
     LOCAL_MISSING = "local_missing"
-    """Anthropic saw what the pool has no record of: it was spent beside the pool."""
+    """Anthropic saw what the pool has no record of: it was spent outside the pool."""
     REMOTE_MISSING = "remote_missing"
     """The pool recorded what Anthropic does not report."""
     DIFFERS = "differs"

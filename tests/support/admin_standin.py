@@ -78,7 +78,7 @@ class AdminStandin:
         self._holders[fingerprint(token)] = _Holder(id_, workspace_id)
 
     def person(self, token: str, email: str) -> None:
-        """Let a credential be somebody's seat: it is in the Claude Code report alone."""
+        """Let a credential be somebody's account: it is in the Claude Code report alone."""
         self._holders[fingerprint(token)] = _Holder("", email=email)
 
     def extra(self, token: str, model: str, usage: Usage, at: datetime) -> None:

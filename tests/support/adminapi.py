@@ -13,7 +13,7 @@ from api.demo.standin.bill import Bill, Line, Usage, cost_nano_usd, fingerprint
 from pool.admin_api.client import AdminApi
 
 KEY = "sk-ant-api-test-1"
-SEAT = "test-token-1"
+ACCOUNT = "test-token-1"
 
 
 class Sleeper:
@@ -79,6 +79,14 @@ def client_of(
 
 
 __all__ = [
-    "ADMIN_KEY", "KEY", "NOON", "SEAT", "Sleeper", "admin_standin", "at_once", "billed",
-    "client_of", "http_of",
+    "ACCOUNT",
+    "ADMIN_KEY",
+    "KEY",
+    "NOON",
+    "Sleeper",
+    "admin_standin",
+    "at_once",
+    "billed",
+    "client_of",
+    "http_of",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Seats that are only their ledgers: enough of a pool for the reconciler, on the real SQLite."""
+"""Subscriptions that are only ledgers: enough for the reconciler, on the real SQLite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pool.usage.records import Usage as Recorded
 
 
 @dataclass
-class LedgerSeat:
+class LedgerAccount:
     ledger: Ledger
     kind: str
     email: str | None
@@ -41,7 +41,7 @@ class LedgerPeers:
     """Answers as the router and the owners do, of what the reconciler asks them."""
 
     folder: Path
-    seats: dict[str, LedgerSeat] = field(default_factory=dict)
+    accounts: dict[str, LedgerAccount] = field(default_factory=dict)
     is_away: bool = False
     alerts: list[Alert] = field(default_factory=list)
 
@@ -49,10 +49,10 @@ class LedgerPeers:
         self.alerts.append(alert)
         return True
 
-    async def add(self, id_: str, kind: str = "api_key", email: str | None = None) -> LedgerSeat:
+    async def add(self, id_: str, kind: str = "api_key", email: str | None = None) -> LedgerAccount:
         ledger = await SqliteStores(self.folder).open_ledger(id_)
-        self.seats[id_] = LedgerSeat(ledger, kind, email)
-        return self.seats[id_]
+        self.accounts[id_] = LedgerAccount(ledger, kind, email)
+        return self.accounts[id_]
 
     def router(self) -> Any:
         return SimpleNamespace(raise_alert=self.raise_alert, subscription=self._report)
@@ -60,17 +60,17 @@ class LedgerPeers:
     async def _report(self, id_: str) -> Any:
         if self.is_away:
             raise ActorLost("router", "away")
-        if id_ not in self.seats:
+        if id_ not in self.accounts:
             raise NotFound("subscription", id_)
-        seat = self.seats[id_]
-        return SimpleNamespace(id=id_, kind=seat.kind, email=seat.email)
+        account = self.accounts[id_]
+        return SimpleNamespace(id=id_, kind=account.kind, email=account.email)
 
     def subscription(self, id_: str) -> Any:
-        return self.seats[id_]
+        return self.accounts[id_]
 
     async def close(self) -> None:
-        for seat in self.seats.values():
-            await seat.ledger.close()
+        for account in self.accounts.values():
+            await account.ledger.close()
 
 
 def as_the_cli_counts(usage: Usage, cost_nano_usd: int) -> ModelUsage:
@@ -85,7 +85,7 @@ def as_the_cli_counts(usage: Usage, cost_nano_usd: int) -> ModelUsage:
 
 
 async def ran(
-    seat: LedgerSeat,
+    account: LedgerAccount,
     bill: Bill,
     at: datetime,
     *,
@@ -99,10 +99,10 @@ async def ran(
     counted = as_the_cli_counts(line.usage, line.cost_nano_usd or 0)
     record = UsageRecord(
         id=f"run:{line.message_id}",
-        subscription_id=seat.ledger.subscription_id,
+        subscription_id=account.ledger.subscription_id,
         timestamp=settled_at or at,
         source=UsageSource.CLI,
         usage=Recorded(models={model: counted}),
     )
-    assert await seat.ledger.record(record)
+    assert await account.ledger.record(record)
     return record

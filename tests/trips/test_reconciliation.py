@@ -1,5 +1,5 @@
-"""The pool's books beside Anthropic's, end to end: the real CLI, Ray and HTTP, and two stand-ins,
-of which the Admin API's derives its figures from the other's bill.
+"""The pool's records compared with Anthropic's, end to end: the real CLI, Ray and HTTP, and two
+stand-ins, of which the Admin API's derives its figures from the other's bill.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def service(
     app.state.standin = mind
     with serving(app) as admin:
         folder = tmp_path_factory.mktemp("pool")
-        config = write_config(folder, api.url, seats=1, more=CONFIG.format(url=admin.url))
+        config = write_config(folder, api.url, subscriptions=1, more=CONFIG.format(url=admin.url))
         service = Service(config, {"KEY1": API_KEY, "ACME_ADMIN_KEY": ADMIN_KEY})
         service.start()
         yield service
@@ -87,8 +87,10 @@ def http(service: Service) -> Iterator[httpx.Client]:
         yield client
 
 
-def execute(http: httpx.Client, seat: str) -> dict[str, Any]:
-    answer = http.post("/v1/executions", json={"prompt": "say yes", "subscription_id": seat})
+def execute(http: httpx.Client, subscription: str) -> dict[str, Any]:
+    answer = http.post(
+        "/v1/executions", json={"prompt": "say yes", "subscription_id": subscription}
+    )
     assert answer.json()["status"] == "succeeded", answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -152,7 +154,7 @@ def holder_of(store: Path) -> int:
 def test_what_the_real_cli_tells_is_what_is_reported(
     http: httpx.Client, mind: AdminStandin
 ) -> None:
-    """The hour has not ended, so the pool waits; here the books are brought together at once."""
+    """The hour has not ended, so the pool waits; here the two are brought together at once."""
     execute(http, "key1")
     since = floor(datetime.now(UTC), ReportKind.USAGE) - HOUR
     own = [line for line in mind.lines(since, since + 2 * HOUR) if line.account != "elsewhere"]

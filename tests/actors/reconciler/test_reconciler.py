@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from admin_standin import AdminStandin, Fault, Harm
-from adminapi import ADMIN_KEY, KEY, SEAT, Sleeper, client_of
-from ledgers import LedgerPeers, LedgerSeat, ran
+from adminapi import ACCOUNT, ADMIN_KEY, KEY, Sleeper, client_of
+from ledgers import LedgerAccount, LedgerPeers, ran
 from localpool import NOON, SONNET, ManualClock
 
 from actors.reconciler.poll import ReconcilerSettings
@@ -128,8 +128,8 @@ async def world(tmp_path: Path, clock: ManualClock) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def seat(world: World) -> LedgerSeat:
-    return world.actors.seats["key1"]
+def account(world: World) -> LedgerAccount:
+    return world.actors.accounts["key1"]
 
 
 def after(hour: int, world: World) -> None:
@@ -142,22 +142,22 @@ def only(row: Reconciliation) -> Finding:
     return finding
 
 
-async def of_source(seat: LedgerSeat, source: UsageSource) -> list[Any]:
-    page = await seat.ledger.usage(limit=500)
+async def of_source(account: LedgerAccount, source: UsageSource) -> list[Any]:
+    page = await account.ledger.usage(limit=500)
     return [record for record in page.items if record.source is source]
 
 
-async def spent(seat: LedgerSeat) -> int:
-    recovery = await seat.ledger.recover(MIDNIGHT - 30 * DAY)
+async def spent(account: LedgerAccount) -> int:
+    recovery = await account.ledger.recover(MIDNIGHT - 30 * DAY)
     return sum(cost for _, cost in recovery.costs)
 
 
 # -- verdicts ------------------------------------------------------------------------------------
 
 
-async def test_what_was_billed_and_recorded_matches(world: World, seat: LedgerSeat) -> None:
+async def test_what_was_billed_and_recorded_matches(world: World, account: LedgerAccount) -> None:
     for minute in range(3):
-        await ran(seat, world.bill, MIDNIGHT + timedelta(minutes=minute), usage=MILLION)
+        await ran(account, world.bill, MIDNIGHT + timedelta(minutes=minute), usage=MILLION)
     after(0, world)
 
     await world.look()
@@ -170,9 +170,9 @@ async def test_what_was_billed_and_recorded_matches(world: World, seat: LedgerSe
 
 
 async def test_use_beside_the_pool_is_found(
-    world: World, seat: LedgerSeat, caplog: pytest.LogCaptureFixture
+    world: World, account: LedgerAccount, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await ran(seat, world.bill, MIDNIGHT, usage=MILLION)
+    await ran(account, world.bill, MIDNIGHT, usage=MILLION)
     world.mind.extra(KEY, f"{SONNET}-20250929", MILLION, MIDNIGHT + HOUR)
     after(1, world)
 
@@ -189,8 +189,10 @@ async def test_use_beside_the_pool_is_found(
     assert [alert.data["reconciliation_id"] for alert in world.actors.alerts] == [row.id]
 
 
-async def test_what_anthropic_does_not_report_is_found(world: World, seat: LedgerSeat) -> None:
-    await ran(seat, world.bill, MIDNIGHT, usage=MILLION)
+async def test_what_anthropic_does_not_report_is_found(
+    world: World, account: LedgerAccount
+) -> None:
+    await ran(account, world.bill, MIDNIGHT, usage=MILLION)
     world.mind.lose(world.bill.lines()[0].message_id)
     after(0, world)
 
@@ -201,10 +203,10 @@ async def test_what_anthropic_does_not_report_is_found(world: World, seat: Ledge
 
 
 async def test_a_difference_in_one_model_is_told_of_that_model(
-    world: World, seat: LedgerSeat
+    world: World, account: LedgerAccount
 ) -> None:
-    await ran(seat, world.bill, MIDNIGHT)
-    await ran(seat, world.bill, MIDNIGHT, model=HAIKU)
+    await ran(account, world.bill, MIDNIGHT)
+    await ran(account, world.bill, MIDNIGHT, model=HAIKU)
     world.mind.extra(KEY, f"{HAIKU}-20251001", Usage(), MIDNIGHT)
     after(0, world)
 
@@ -215,7 +217,9 @@ async def test_a_difference_in_one_model_is_told_of_that_model(
     assert not (await world.row(MIDNIGHT)).exceeds  # a tenth of a cent
 
 
-async def test_an_unknown_model_is_told_without_an_amount(world: World, seat: LedgerSeat) -> None:
+async def test_an_unknown_model_is_told_without_an_amount(
+    world: World, account: LedgerAccount
+) -> None:
     world.mind.extra(KEY, "claude-next-9", MILLION, MIDNIGHT)
     after(0, world)
 
@@ -232,10 +236,10 @@ async def test_an_unknown_model_is_told_without_an_amount(world: World, seat: Le
 
 
 async def test_dollars_of_a_day_are_compared_with_the_cost_report(
-    world: World, seat: LedgerSeat
+    world: World, account: LedgerAccount
 ) -> None:
-    await ran(seat, world.bill, MIDNIGHT + 3 * HOUR, usage=MILLION)
-    await ran(seat, world.bill, MIDNIGHT + 5 * HOUR, model=HAIKU, usage=MILLION)
+    await ran(account, world.bill, MIDNIGHT + 3 * HOUR, usage=MILLION)
+    await ran(account, world.bill, MIDNIGHT + 5 * HOUR, model=HAIKU, usage=MILLION)
     world.mind.extra(KEY, f"{HAIKU}-20251001", MILLION, MIDNIGHT + 9 * HOUR)
     after(23, world)
 
@@ -247,16 +251,16 @@ async def test_dollars_of_a_day_are_compared_with_the_cost_report(
     assert (row.difference_usd, row.exceeds) == (Decimal("1.5"), True)
 
 
-async def test_a_seat_of_a_team_is_compared_by_person_and_day(world: World) -> None:
-    seat = await world.actors.add("seat1", kind="team", email="User1@example.com")
-    world.organizations[0]["subscriptions"] = ["seat1"]
+async def test_a_subscription_of_a_team_is_compared_by_person_and_day(world: World) -> None:
+    account = await world.actors.add("sub1", kind="team", email="User1@example.com")
+    world.organizations[0]["subscriptions"] = ["sub1"]
     world.organizations[0]["emails"] = ["user2@example.com"]
-    world.mind.person(SEAT, "user1@example.com")
+    world.mind.person(ACCOUNT, "user1@example.com")
     world.mind.person("test-token-2", "user2@example.com")
     world.mind.person("test-token-3", "stranger@example.com")
     await world.end()
     await world.begin()
-    await ran(seat, world.bill, MIDNIGHT + HOUR, token=SEAT)
+    await ran(account, world.bill, MIDNIGHT + HOUR, token=ACCOUNT)
     world.mind.extra("test-token-2", f"{SONNET}-20250929", MILLION, MIDNIGHT)
     world.mind.extra("test-token-3", f"{SONNET}-20250929", MILLION, MIDNIGHT)
     world.clock.now = MIDNIGHT + DAY + HOUR + LATENCY
@@ -274,9 +278,9 @@ async def test_a_seat_of_a_team_is_compared_by_person_and_day(world: World) -> N
 
 
 @pytest.mark.parametrize("kind", ["pro", "max"])
-async def test_a_pro_or_max_seat_never_matches(world: World, kind: str) -> None:
-    await world.actors.add("seat1", kind=kind)
-    world.organizations[0]["subscriptions"] = ["seat1"]
+async def test_a_pro_or_max_subscription_never_matches(world: World, kind: str) -> None:
+    await world.actors.add("sub1", kind=kind)
+    world.organizations[0]["subscriptions"] = ["sub1"]
     await world.end()
     await world.begin()
     after(23, world)
@@ -291,33 +295,33 @@ async def test_a_pro_or_max_seat_never_matches(world: World, kind: str) -> None:
 
 
 async def test_beside_what_matches_stands_what_cannot_be_compared(
-    world: World, seat: LedgerSeat
+    world: World, account: LedgerAccount
 ) -> None:
-    await world.actors.add("seat1", kind="max")
-    world.organizations[0]["subscriptions"] = ["key1", "seat1", "nobody"]
+    await world.actors.add("sub1", kind="max")
+    world.organizations[0]["subscriptions"] = ["key1", "sub1", "nobody"]
     await world.end()
     await world.begin()
-    await ran(seat, world.bill, MIDNIGHT)
+    await ran(account, world.bill, MIDNIGHT)
     after(0, world)
 
     await world.look()
 
     row = await world.row(MIDNIGHT)
-    by_seat = {each.subscription_id: each.verdict for each in row.findings}
-    assert by_seat == {
+    by_subscription = {each.subscription_id: each.verdict for each in row.findings}
+    assert by_subscription == {
         None: Verdict.MATCH,
-        "seat1": Verdict.NOT_RECONCILABLE,
+        "sub1": Verdict.NOT_RECONCILABLE,
         "nobody": Verdict.NOT_RECONCILABLE,
     }
     assert row.verdict is Verdict.MATCH
 
 
-async def test_dollars_of_api_keys_need_a_workspace(world: World, seat: LedgerSeat) -> None:
+async def test_dollars_of_api_keys_need_a_workspace(world: World, account: LedgerAccount) -> None:
     world.mind.api_key(KEY, "apikey_1", "wrkspc_1")
     world.organizations[0]["api_key_ids"] = ["apikey_1"]
     await world.end()
     await world.begin()
-    await ran(seat, world.bill, MIDNIGHT)
+    await ran(account, world.bill, MIDNIGHT)
     world.mind.extra("another", f"{SONNET}-20250929", MILLION, MIDNIGHT)
     after(23, world)
 
@@ -350,12 +354,12 @@ async def test_dollars_of_api_keys_need_a_workspace(world: World, seat: LedgerSe
     ],
 )
 async def test_what_cannot_be_used_is_a_state_and_nothing_is_adjusted(
-    world: World, seat: LedgerSeat, faults: list[Fault], kind: ProblemKind
+    world: World, account: LedgerAccount, faults: list[Fault], kind: ProblemKind
 ) -> None:
     world.settings["adjust"] = True
     await world.end()
     await world.begin()
-    await ran(seat, world.bill, MIDNIGHT, usage=MILLION)
+    await ran(account, world.bill, MIDNIGHT, usage=MILLION)
     world.mind.extra(KEY, f"{SONNET}-20250929", MILLION, MIDNIGHT + HOUR)
     world.mind.next(*faults)
     after(1, world)
@@ -366,7 +370,7 @@ async def test_what_cannot_be_used_is_a_state_and_nothing_is_adjusted(
     assert {row.state for row in rows} == {ReconciliationState.FAILED}
     assert {row.problem.kind for row in rows if row.problem} == {kind}
     assert all(row.next_attempt_at for row in rows)
-    assert await of_source(seat, UsageSource.ADJUSTMENT) == []
+    assert await of_source(account, UsageSource.ADJUSTMENT) == []
 
     world.mind._faults.clear()
     world.clock.advance(HOUR)
@@ -379,8 +383,10 @@ async def test_what_cannot_be_used_is_a_state_and_nothing_is_adjusted(
 
 
 @pytest.mark.parametrize("harm", ["bad_amount", "gap"])
-async def test_a_bad_cost_report_is_a_state(world: World, seat: LedgerSeat, harm: Harm) -> None:
-    await ran(seat, world.bill, MIDNIGHT)
+async def test_a_bad_cost_report_is_a_state(
+    world: World, account: LedgerAccount, harm: Harm
+) -> None:
+    await ran(account, world.bill, MIDNIGHT)
     after(23, world)
     world.mind.next(Fault(), Fault(harm=harm))
 
@@ -390,9 +396,11 @@ async def test_a_bad_cost_report_is_a_state(world: World, seat: LedgerSeat, harm
     assert (await world.row(MIDNIGHT, ReportKind.COST)).state is ReconciliationState.FAILED
 
 
-async def test_buckets_in_another_order_are_put_in_order(world: World, seat: LedgerSeat) -> None:
-    await ran(seat, world.bill, MIDNIGHT)
-    await ran(seat, world.bill, MIDNIGHT + HOUR, usage=MILLION)
+async def test_buckets_in_another_order_are_put_in_order(
+    world: World, account: LedgerAccount
+) -> None:
+    await ran(account, world.bill, MIDNIGHT)
+    await ran(account, world.bill, MIDNIGHT + HOUR, usage=MILLION)
     world.mind.next(Fault(harm="reversed"))
     after(1, world)
 
@@ -415,10 +423,10 @@ async def test_a_failure_is_tried_again_at_growing_intervals(world: World) -> No
     assert waits == [timedelta(minutes=5), timedelta(minutes=10), timedelta(minutes=20)]
 
 
-async def test_an_owner_who_is_away_is_a_state(world: World, seat: LedgerSeat) -> None:
-    await ran(seat, world.bill, MIDNIGHT)
+async def test_an_owner_who_is_away_is_a_state(world: World, account: LedgerAccount) -> None:
+    await ran(account, world.bill, MIDNIGHT)
     after(0, world)
-    seat.is_away = True
+    account.is_away = True
 
     await world.look()
 
@@ -428,7 +436,7 @@ async def test_an_owner_who_is_away_is_a_state(world: World, seat: LedgerSeat) -
     assert row.problem.kind is ProblemKind.LOCAL
     assert world.mind.asked == []
 
-    seat.is_away = False
+    account.is_away = False
     world.clock.advance(HOUR)
     await world.look()
 
@@ -438,8 +446,10 @@ async def test_an_owner_who_is_away_is_a_state(world: World, seat: LedgerSeat) -
 # -- orders --------------------------------------------------------------------------------------
 
 
-async def test_an_order_compares_what_was_compared_again(world: World, seat: LedgerSeat) -> None:
-    await ran(seat, world.bill, MIDNIGHT)
+async def test_an_order_compares_what_was_compared_again(
+    world: World, account: LedgerAccount
+) -> None:
+    await ran(account, world.bill, MIDNIGHT)
     after(0, world)
     await world.look()
     world.mind.extra(KEY, f"{SONNET}-20250929", Usage(), MIDNIGHT)
@@ -451,9 +461,11 @@ async def test_an_order_compares_what_was_compared_again(world: World, seat: Led
     assert (await world.row(MIDNIGHT)).verdict is Verdict.DIFFERS
 
 
-async def test_what_has_not_ended_is_pending_until_it_has(world: World, seat: LedgerSeat) -> None:
+async def test_what_has_not_ended_is_pending_until_it_has(
+    world: World, account: LedgerAccount
+) -> None:
     world.clock.now = NOON + HOUR / 2
-    await ran(seat, world.bill, NOON)
+    await ran(account, world.bill, NOON)
 
     await world.order(NOON, NOON + HOUR)
     await world.look()
@@ -489,7 +501,7 @@ async def test_a_range_that_cannot_be_compared_is_refused(
 
 
 async def test_a_day_whose_records_are_partly_gone_is_not_compared(
-    world: World, seat: LedgerSeat
+    world: World, account: LedgerAccount
 ) -> None:
     world.clock.now = MIDNIGHT + 36 * DAY - HOUR / 120  # and the second poll waits a minute
     world.mind.extra(KEY, SONNET, MILLION, NOON + DAY)
@@ -523,7 +535,7 @@ def gaps(times: Iterable[datetime]) -> list[timedelta]:
 
 
 async def test_two_days_with_a_downtime_leave_no_hour_out_and_take_none_twice(
-    world: World, seat: LedgerSeat
+    world: World, account: LedgerAccount
 ) -> None:
     world.settings["adjust"] = True
     await world.end()
@@ -534,7 +546,7 @@ async def test_two_days_with_a_downtime_leave_no_hour_out_and_take_none_twice(
     while world.clock.now < end + 2 * HOUR:
         hour = (world.clock.now - MIDNIGHT) // HOUR
         if world.clock.now < end:
-            await ran(seat, world.bill, world.clock.now, usage=Usage(input_tokens=1000 + step))
+            await ran(account, world.bill, world.clock.now, usage=Usage(input_tokens=1000 + step))
             if hour % 7 == 3:
                 world.mind.extra(KEY, f"{SONNET}-20250929", Usage(), world.clock.now)
         if hour in down and world.reconciler is not None:
@@ -561,10 +573,10 @@ async def test_two_days_with_a_downtime_leave_no_hour_out_and_take_none_twice(
     asked = [hour for each in polled for hour in hours_of(each)]
     assert sorted(asked) == sorted(set(asked)) == [MIDNIGHT + n * HOUR for n in range(49)]
 
-    adjusted = await of_source(seat, UsageSource.ADJUSTMENT)
+    adjusted = await of_source(account, UsageSource.ADJUSTMENT)
     assert len(adjusted) == len([n for n in range(48) if n % 7 == 3])
     reported = sum(line.cost_nano_usd or 0 for line in world.mind.lines(MIDNIGHT, end))
-    assert await spent(seat) == reported
+    assert await spent(account) == reported
 
 
 def hours_of(asked: Any) -> list[datetime]:
@@ -615,27 +627,27 @@ async def adjusting(world: World) -> World:
 
 
 async def test_an_adjustment_makes_the_ledger_agree_and_keeps_its_evidence(
-    adjusting: World, seat: LedgerSeat
+    adjusting: World, account: LedgerAccount
 ) -> None:
-    await ran(seat, adjusting.bill, MIDNIGHT, usage=MILLION)
+    await ran(account, adjusting.bill, MIDNIGHT, usage=MILLION)
     adjusting.mind.extra(KEY, f"{SONNET}-20250929", MILLION, MIDNIGHT)
     after(0, adjusting)
 
     await adjusting.look()
 
-    (record,) = await of_source(seat, UsageSource.ADJUSTMENT)
+    (record,) = await of_source(account, UsageSource.ADJUSTMENT)
     assert record.id == f"adjustment:acme:2026-01-28T00:00:00.000Z:{SONNET}:1"
     assert record.usage.models[SONNET].input_tokens == 1_000_000
-    assert await spent(seat) == 9_000_000_000
+    assert await spent(account) == 9_000_000_000
     (made,) = (await adjusting.row(MIDNIGHT)).adjustments
     assert made.record_id == record.id
     assert made.remote is not None
     assert made.remote.input_tokens == 2_000_000
 
 
-async def test_the_same_report_again_adds_nothing(adjusting: World, seat: LedgerSeat) -> None:
+async def test_the_same_report_again_adds_nothing(adjusting: World, account: LedgerAccount) -> None:
     adjusting.mind.extra(KEY, f"{SONNET}-20250929", MILLION, MIDNIGHT)
-    await ran(seat, adjusting.bill, MIDNIGHT, usage=MILLION)
+    await ran(account, adjusting.bill, MIDNIGHT, usage=MILLION)
     after(0, adjusting)
     await adjusting.look()
 
@@ -645,11 +657,13 @@ async def test_the_same_report_again_adds_nothing(adjusting: World, seat: Ledger
         await adjusting.begin()
         await adjusting.look()
 
-    assert len(await of_source(seat, UsageSource.ADJUSTMENT)) == 1
+    assert len(await of_source(account, UsageSource.ADJUSTMENT)) == 1
 
 
-async def test_a_revised_report_adds_its_increment(adjusting: World, seat: LedgerSeat) -> None:
-    await ran(seat, adjusting.bill, MIDNIGHT, usage=MILLION)
+async def test_a_revised_report_adds_its_increment(
+    adjusting: World, account: LedgerAccount
+) -> None:
+    await ran(account, adjusting.bill, MIDNIGHT, usage=MILLION)
     adjusting.mind.extra(KEY, f"{SONNET}-20250929", MILLION, MIDNIGHT)
     after(0, adjusting)
     await adjusting.look()
@@ -662,25 +676,29 @@ async def test_a_revised_report_adds_its_increment(adjusting: World, seat: Ledge
     await adjusting.look()
 
     second, first = sorted(
-        await of_source(seat, UsageSource.ADJUSTMENT), key=lambda each: each.id, reverse=True
+        await of_source(account, UsageSource.ADJUSTMENT), key=lambda each: each.id, reverse=True
     )
     assert (first.id[-2:], second.id[-2:]) == (":1", ":2")
     assert second.usage.models[SONNET].input_tokens == -600_000
-    assert await spent(seat) == 4_500_000_000 + 1_200_000_000
+    assert await spent(account) == 4_500_000_000 + 1_200_000_000
 
 
-async def test_a_run_over_the_hour_is_not_counted_twice(adjusting: World, seat: LedgerSeat) -> None:
-    await ran(seat, adjusting.bill, MIDNIGHT, usage=MILLION, settled_at=MIDNIGHT + HOUR)
+async def test_a_run_over_the_hour_is_not_counted_twice(
+    adjusting: World, account: LedgerAccount
+) -> None:
+    await ran(account, adjusting.bill, MIDNIGHT, usage=MILLION, settled_at=MIDNIGHT + HOUR)
     after(1, adjusting)
 
     await adjusting.look()
 
-    assert await spent(seat) == 4_500_000_000
-    assert len(await of_source(seat, UsageSource.ADJUSTMENT)) == 2
+    assert await spent(account) == 4_500_000_000
+    assert len(await of_source(account, UsageSource.ADJUSTMENT)) == 2
 
 
-async def test_adjustments_can_be_taken_back_for_good(adjusting: World, seat: LedgerSeat) -> None:
-    await ran(seat, adjusting.bill, MIDNIGHT, usage=MILLION)
+async def test_adjustments_can_be_taken_back_for_good(
+    adjusting: World, account: LedgerAccount
+) -> None:
+    await ran(account, adjusting.bill, MIDNIGHT, usage=MILLION)
     adjusting.mind.extra(KEY, f"{SONNET}-20250929", MILLION, MIDNIGHT)
     after(0, adjusting)
     await adjusting.look()
@@ -692,16 +710,16 @@ async def test_adjustments_can_be_taken_back_for_good(adjusting: World, seat: Le
     await adjusting.order(MIDNIGHT, MIDNIGHT + HOUR)
     await adjusting.look()
 
-    assert await spent(seat) == 4_500_000_000
+    assert await spent(account) == 4_500_000_000
     row = await adjusting.row(MIDNIGHT)
     assert row.reversed_at is not None
     assert len(row.adjustments) == 2
 
 
 async def test_what_is_taken_back_while_a_report_is_waited_for_stays_taken_back(
-    adjusting: World, seat: LedgerSeat
+    adjusting: World, account: LedgerAccount
 ) -> None:
-    await ran(seat, adjusting.bill, MIDNIGHT, usage=MILLION)
+    await ran(account, adjusting.bill, MIDNIGHT, usage=MILLION)
     adjusting.mind.extra(KEY, f"{SONNET}-20250929", MILLION, MIDNIGHT)
     after(0, adjusting)
     await adjusting.look()
@@ -718,48 +736,50 @@ async def test_what_is_taken_back_while_a_report_is_waited_for_stays_taken_back(
     await adjusting.look()
 
     assert (await adjusting.row(MIDNIGHT)).reversed_at is not None
-    assert await spent(seat) == 4_500_000_000
+    assert await spent(account) == 4_500_000_000
 
 
 async def test_what_has_no_price_is_not_adjusted_until_it_has_one(
-    adjusting: World, seat: LedgerSeat
+    adjusting: World, account: LedgerAccount
 ) -> None:
     adjusting.mind.extra(KEY, f"{SONNET}-20250929", MILLION, MIDNIGHT)
     after(0, adjusting)
     await adjusting.look()
-    assert await of_source(seat, UsageSource.ADJUSTMENT) == []
+    assert await of_source(account, UsageSource.ADJUSTMENT) == []
 
-    await ran(seat, adjusting.bill, MIDNIGHT + HOUR, usage=MILLION)
+    await ran(account, adjusting.bill, MIDNIGHT + HOUR, usage=MILLION)
     await adjusting.order(MIDNIGHT, MIDNIGHT + HOUR)
     await adjusting.look()
 
-    assert await spent(seat) == 9_000_000_000
+    assert await spent(account) == 9_000_000_000
 
 
-async def test_nothing_is_adjusted_unless_it_is_wished(world: World, seat: LedgerSeat) -> None:
-    await ran(seat, world.bill, MIDNIGHT, usage=MILLION)
+async def test_nothing_is_adjusted_unless_it_is_wished(
+    world: World, account: LedgerAccount
+) -> None:
+    await ran(account, world.bill, MIDNIGHT, usage=MILLION)
     world.mind.extra(KEY, f"{SONNET}-20250929", MILLION, MIDNIGHT)
     after(0, world)
 
     await world.look()
 
-    assert await of_source(seat, UsageSource.ADJUSTMENT) == []
+    assert await of_source(account, UsageSource.ADJUSTMENT) == []
 
 
-async def test_adjustments_count_in_the_week(adjusting: World, seat: LedgerSeat) -> None:
+async def test_adjustments_count_in_the_week(adjusting: World, account: LedgerAccount) -> None:
     from pool.usage.weekly import Spending
 
-    await ran(seat, adjusting.bill, MIDNIGHT, usage=MILLION)
+    await ran(account, adjusting.bill, MIDNIGHT, usage=MILLION)
     adjusting.mind.lose(adjusting.bill.lines()[0].message_id)
     after(0, adjusting)
 
     await adjusting.look()
 
-    recovery = await seat.ledger.recover(MIDNIGHT - DAY)
+    recovery = await account.ledger.recover(MIDNIGHT - DAY)
     spending = Spending(recovery.costs)
     assert weekly_total(spending, adjusting.clock()) == 0
     assert recovery.totals.usage.cost_nano_usd == 0
-    (block,) = (await seat.ledger.blocks(limit=5)).items
+    (block,) = (await account.ledger.blocks(limit=5)).items
     assert block.usage.cost_nano_usd == 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from admin_standin import AdminStandin, Fault, Harm
-from adminapi import KEY, SEAT, Sleeper, admin_standin, billed, client_of, http_of
+from adminapi import ACCOUNT, KEY, Sleeper, admin_standin, billed, client_of, http_of
 from hypothesis import given
 from hypothesis import strategies as st
 from localpool import NOON, SONNET, ManualClock
@@ -118,8 +118,8 @@ async def test_decimal_cents_become_exact_nano_dollars(api: AdminApi, mind: Admi
 
 
 async def test_people_come_with_their_models(api: AdminApi, mind: AdminStandin) -> None:
-    mind.person(SEAT, "User1@Example.com")
-    billed(mind.bill, NOON, token=SEAT)
+    mind.person(ACCOUNT, "User1@Example.com")
+    billed(mind.bill, NOON, token=ACCOUNT)
     billed(mind.bill, NOON)
 
     found = await api.claude_code(NOON.date())

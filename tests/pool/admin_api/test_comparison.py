@@ -15,7 +15,7 @@ from pool.admin_api.comparison import (
     token_difference,
     total_difference,
 )
-from pool.admin_api.organizations import Organization, Seat, obstacle
+from pool.admin_api.organizations import Account, Organization, obstacle
 from pool.reconciliation.findings import Finding, ReportKind, Verdict
 from pool.usage.model_names import base_name
 from pool.usage.prices import LearnedPrices
@@ -168,4 +168,4 @@ def test_an_individual_account_can_be_compared_with_no_report(
 ) -> None:
     organization = Organization(id="acme", admin_key_env="K", subscriptions=("s",))
 
-    assert obstacle(Seat(subscription_id="s", kind=kind, email="a@b"), report, organization)
+    assert obstacle(Account(subscription_id="s", kind=kind, email="a@b"), report, organization)

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 from localpool import NOON
 
-from pool.admin_api.organizations import Organization, Seat, costs_of, emails_of, kinds, people_of
+from pool.admin_api.organizations import (
+    Account,
+    Organization,
+    costs_of,
+    emails_of,
+    kinds,
+    people_of,
+)
 from pool.admin_api.reports import CostBucket, CostRow, PersonUsage
 from pool.config import check, parse
 from pool.errors import ConfigError
@@ -85,10 +92,13 @@ def test_plain_http_is_for_this_machine(url: str) -> None:
 
 
 def test_the_claude_code_report_is_looked_at_where_there_are_people() -> None:
-    key, seat = Seat(subscription_id="a", kind="api_key"), Seat(subscription_id="b", kind="team")
+    key, account = (
+        Account(subscription_id="a", kind="api_key"),
+        Account(subscription_id="b", kind="team"),
+    )
 
     assert ReportKind.CLAUDE_CODE not in kinds(Organization(**organization()), [key])
-    assert ReportKind.CLAUDE_CODE in kinds(Organization(**organization()), [key, seat])
+    assert ReportKind.CLAUDE_CODE in kinds(Organization(**organization()), [key, account])
     assert ReportKind.CLAUDE_CODE in kinds(Organization(**organization(emails=["A@b.c"])), [key])
 
 
@@ -109,11 +119,11 @@ def test_costs_of_other_workspaces_are_not_ours() -> None:
 
 
 def test_persons_are_known_by_email_in_any_case() -> None:
-    seats = [
-        Seat(subscription_id="a", kind="team", email="One@example.com"),
-        Seat(subscription_id="b", kind="max", email="private@example.com"),
+    accounts = [
+        Account(subscription_id="a", kind="team", email="One@example.com"),
+        Account(subscription_id="b", kind="max", email="private@example.com"),
     ]
-    emails = emails_of(Organization(**organization(emails=["Two@example.com"])), seats)
+    emails = emails_of(Organization(**organization(emails=["Two@example.com"])), accounts)
     rows = [
         PersonUsage(email=f"{name}@example.com", model="m", usage=ModelUsage(input_tokens=1))
         for name in ("one", "two", "private")
