@@ -24,7 +24,7 @@ class PoolError(Exception):
 
 
 class BadField(PoolError):
-    """Something that was told and cannot be accepted; names the field and the remedy."""
+    """Something that was sent and cannot be accepted; names the field and the remedy."""
 
     field: str
     problem: str

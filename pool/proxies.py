@@ -17,12 +17,12 @@ def proxies(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def sparing_loopback(environ: Mapping[str, str]) -> dict[str, str]:
     """What to set so that this machine itself is reached without a proxy; nothing where there is
-    none. A proxy would look for the pool, or for a gateway beside it, on its own machine.
+    none. A proxy would look for the pool, or for a gateway next to it, on its own machine.
     """
     if not proxies(environ):
         return {}
-    told = [each.strip() for name in _EXCEPTIONS for each in environ.get(name, "").split(",")]
-    if "*" in told:
+    named = [each.strip() for name in _EXCEPTIONS for each in environ.get(name, "").split(",")]
+    if "*" in named:
         return {}
-    merged = ",".join(dict.fromkeys([*filter(None, told), *LOOPBACK]))
+    merged = ",".join(dict.fromkeys([*filter(None, named), *LOOPBACK]))
     return dict.fromkeys(_EXCEPTIONS, merged)

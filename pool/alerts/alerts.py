@@ -21,7 +21,7 @@ POOL = "pool"
 """The subject of alerts that are about no single subscription."""
 ONCE_IN = timedelta(minutes=10)
 """Happenings of the same key within one such span of the clock are one alert: an outage that
-hits a thousand executions is told as one."""
+hits a thousand executions alerts once."""
 
 
 class AlertKind(StrEnum):
@@ -38,7 +38,7 @@ class AlertKind(StrEnum):
     """Something ran whose cost nobody could know."""
     POOL_NEARLY_DRY = "pool_nearly_dry"
     USAGE_OUTSIDE_POOL = "usage_outside_pool"
-    """Somebody uses the same account beside the pool."""
+    """Somebody uses the same account outside the pool."""
     USAGE_DIFFERS = "usage_differs"
     """The pool's records and Anthropic's reports disagree."""
 
@@ -68,7 +68,7 @@ Data = dict[str, str | int | float | bool | None]
 
 
 class AlertSettings(Value):
-    """``[alerts]``: when something is told, and for how long its delivery is tried."""
+    """``[alerts]``: when something alerts, and for how long its delivery is tried."""
 
     percent: Annotated[tuple[Annotated[float, Field(gt=0, le=1000)], ...], Field(max_length=10)] = (
         80.0,
@@ -78,12 +78,12 @@ class AlertSettings(Value):
     hysteresis_points: Annotated[float, Field(ge=0, le=100)] = 5.0
     """How far below a threshold usage has to fall before the threshold can alert again."""
     outside_percent: Annotated[float, Field(gt=0, le=100)] = 10.0
-    """How much of a window may be used outside the pool before it is told."""
+    """How much of a window may be used outside the pool before it alerts."""
     quiet_minutes: Annotated[float, Field(ge=0, le=24 * 60)] = 10.0
     """How long a condition (a cooldown, a missing login) has to be over before it can alert
     again."""
     login_expires_days: Annotated[float, Field(ge=0, le=90)] = 7.0
-    """How long before the end of a login it is told; the login may be over up to three days before
+    """How long before the end of a login it alerts; the login may be over up to three days before
     the end that the CLI keeps."""
     pool_dry_hours: Annotated[float, Field(gt=0, le=168)] = 12.0
     """The pool is nearly dry when its headroom lasts no longer than this at the present rate."""
@@ -92,7 +92,7 @@ class AlertSettings(Value):
 
 
 class Alert(Value):
-    """One thing to be told."""
+    """One thing that operators have to know."""
 
     id: str
     kind: AlertKind

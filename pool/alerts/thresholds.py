@@ -1,6 +1,6 @@
 """Thresholds of alerts: one alert each time one is crossed, however often it is looked at.
 
-What was told already is a value, the levels, kept with the alerts in one transaction. A level's
+What was alerted already is a value, the levels, kept with the alerts in one transaction. A level's
 step grows by one when what it stands for begins and by one when it is over, so an odd step is up,
 and the number of the step is in the alert's id. A percentage is over once it has fallen below its
 threshold by the hysteresis; a condition, once it has been gone for the quiet time. In between
@@ -52,7 +52,7 @@ class _Sighting(NamedTuple):
     subject: str
     signal: str
     topic: str
-    """Of several signals of one topic that begin at once, the last one is told."""
+    """Of several signals of one topic that begin at once, the last one alerts."""
     stands: bool | None
     """Whether it holds; None where nothing can be said."""
     observed_at: datetime
@@ -71,7 +71,7 @@ def threshold_alerts(
 ) -> tuple[tuple[AlertState, ...], tuple[Alert, ...]]:
     """The levels that changed, and the alerts of those that rose.
 
-    ``overview`` is of all subscriptions, or None while some have not been heard of.
+    ``overview`` is of all subscriptions, or None while some have sent no report.
     """
     known = {(level.subject, level.signal): level for level in levels}
     changed: list[AlertState] = []
@@ -239,7 +239,7 @@ def _outside(report: Report, name: str, window: WindowReport, settings: AlertSet
 
 
 def _is_limited(report: Report) -> bool:
-    """Out of headroom by its own records, by a window, or by what a run was told."""
+    """Out of headroom by its own records, by a window, or by what Anthropic answered a run."""
     by_a_run = report.state is SubscriptionState.COOLDOWN and report.state_reason.startswith(
         f"{FailureKind.USAGE_LIMIT}:"
     )
@@ -282,7 +282,7 @@ def _conditions(report: Report, settings: AlertSettings) -> Iterator[_Sighting]:
 
 
 def _login(report: Report, settings: AlertSettings) -> Iterator[_Sighting]:
-    """The end of a login is told some days before, and once it is there; a new login ends both."""
+    """The end of a login alerts some days before, and once it is there; a new login ends both."""
     ends_at = report.login_expires_at
     if ends_at is None:
         return

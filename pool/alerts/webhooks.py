@@ -1,4 +1,4 @@
-"""Webhooks: who is told of alerts, and how a message proves where it comes from.
+"""Webhooks: the receivers of alerts, and how a message proves where it comes from.
 
 Messages follow Standard Webhooks 1.0, so receivers verify them with its libraries: the header
 ``webhook-id`` names the alert and stays the same however often it is sent, ``webhook-timestamp`` is
@@ -53,7 +53,7 @@ class WebhookSpec(Value):
     """It may hold a token in its path: it is in no log."""
     secret_env: EnvironmentName
     kinds: Annotated[tuple[AlertKind, ...], Field(min_length=1)] = tuple(AlertKind)
-    """Which alerts it is told."""
+    """Which alerts it gets."""
     allow_private: bool = False
     """Whether it may be at an address that is not of the public internet."""
 

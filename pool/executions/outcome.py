@@ -136,7 +136,7 @@ class Failed(Ended):
     unfinished_answers: NonNegativeInt = 0
     """Answers in ``usage`` that were cut off: their output was billed for more than is counted."""
     unanswered_requests: NonNegativeInt = 0
-    """Requests beside them of which no answer was seen: each may have been billed."""
+    """Requests besides them of which no answer was seen: each may have been billed."""
     assumed_prices: tuple[str, ...] = ()
     """Proportions of prices that the cost rests on without having been learned, in words."""
 

@@ -56,7 +56,7 @@ class Withdrawn(Value):
 
 
 class ToolUse(Value):
-    """The model uses a tool."""
+    """The model uses a tool of the CLI."""
 
     type: Literal["tool_use"] = "tool_use"
     id: str

@@ -162,7 +162,7 @@ class ExecutionRequest(Value):
         return sum(len(text.encode()) for text in texts)
 
     def without_content(self) -> ExecutionRequest:
-        """The request without what the model was told: text, images, schema, and settings that may
+        """The request without what the model got: text, images, schema, and settings that may
         hold either. Its metadata stay: they are there to tell executions apart.
         """
         nothing = {"prompt": "", "system_prompt": None, "json_schema": None, "images": ()}

@@ -191,7 +191,7 @@ _Told = Annotated[
 
 
 class IssuedKey(Value):
-    """A key that was just made or rotated. This is the only time that its secret is told."""
+    """A key that was just made or rotated. This is the only time that its secret is shown."""
 
     secret: _Told
     """The whole key, as callers send it."""

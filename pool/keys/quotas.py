@@ -297,7 +297,7 @@ def _with_what_is_assumed(wanted: Reservation, account: Account) -> Charge:
 
 
 def limited(reservation: Reservation, no: Limited) -> KeyLimited:
-    """The refusal as the caller is told it."""
+    """The refusal as the caller gets it."""
     match no.cause:
         case LimitCause.RATE:
             error: type[KeyLimited] = RateLimited

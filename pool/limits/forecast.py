@@ -81,7 +81,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Prospect:
-    """What a subscription's forecast is made from, beside its windows. Amounts in nano-dollars."""
+    """What a subscription's forecast is made from, besides its windows. Amounts in nano-dollars."""
 
     spending: Spending
     burn_nano_usd_per_hour: int

@@ -2,7 +2,7 @@
 
 A window shows at the end of runs only, and in steps of a percent as a rule. Of a plateau its first
 and its last observation are kept, so that a few hundred of them cover several periods of a busy
-subscription. A period is told by its reset; how long it lasts is in the window's name, which is all
+subscription. Its reset names a period; how long it lasts is in the window's name, which is all
 that is ever computed of it, and only to look back: what was spent since it began.
 """
 

@@ -22,7 +22,7 @@ from pool.limits.observations import Observation
 from pool.usage.weekly import Spending
 
 STEP_PERCENT = 1.0
-"""Utilization is told in steps of this size."""
+"""Utilization is reported in steps of this size."""
 STRIDE_PERCENT = 3.0
 _FLOAT_NOISE = 1e-6
 _FULL = 100.0

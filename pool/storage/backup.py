@@ -1,4 +1,4 @@
-"""A backup of a running pool, as it is told."""
+"""A backup of a running pool, as its caller sees it."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class RefusalCause(StrEnum):
     STORE = "store"
     """The owner cannot make anything durable."""
     STALE_REPORT = "stale_report"
-    """The router has not heard from it for too long."""
+    """The router has had no report of it for too long."""
 
     @property
     def is_exhaustion(self) -> bool:

@@ -1,4 +1,6 @@
-"""The recovery of a subscription: its rows, read in one snapshot when it starts."""
+"""The rows that a subscription starts from, read in one snapshot. What becomes of them is decided
+in ``actors/subscription``.
+"""
 
 from __future__ import annotations
 

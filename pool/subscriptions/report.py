@@ -43,7 +43,7 @@ class WeeklyReport(Value):
     reserved_usd: Usd
     budget_usd: Usd
     percent: float
-    """Local: used of budget. A fresh ``seven_day`` window stands beside it in ``windows``."""
+    """Local: used of budget. A fresh ``seven_day`` window stands in ``windows``."""
 
 
 class WindowReport(Value):

@@ -21,7 +21,7 @@ from pool.values import Value
 
 
 class SubscriptionPolicy(Value):
-    """What a subscription's report takes from configuration."""
+    """What a subscription takes from configuration."""
 
     limits: AdmissionLimits = AdmissionLimits()
     weights: HealthWeights = HealthWeights()

@@ -128,7 +128,7 @@ def given_up(
     """The end of an execution that nobody takes. What its run spent was settled before.
 
     That a model is not to be had is the caller's to know once everybody has said so; until then it
-    is told what kept the ``others`` from it.
+    learns what kept the ``others`` from it.
     """
     if row.cancel_requested_at is not None:
         outcome = _as_cancelled(outcome)

@@ -79,7 +79,7 @@ _SAYS_NOTHING = {
 }
 """Ends that neither prove a subscription nor speak against it."""
 OF_A_LIMIT = frozenset({FailureKind.USAGE_LIMIT, FailureKind.RATE_LIMITED, FailureKind.SPEND_LIMIT})
-"""Causes for which a caller is told that there is no headroom: it returns by the clock."""
+"""Causes for which a caller learns that there is no headroom: it returns by the clock."""
 
 
 def is_to_be_mended(cause: FailureKind) -> bool:
@@ -101,7 +101,7 @@ class Cooldown(Value):
 
 
 class Standing(Value):
-    """What outlives a restart beside the records: operators' orders, and what went wrong lately."""
+    """What outlives a restart with the records: operators' orders, and what went wrong lately."""
 
     paused: bool = False
     draining: bool = False
@@ -180,7 +180,7 @@ def _cooldown(standing: Standing, failed: Failed, failures: int, now: datetime) 
 
 
 def _is_lifted(cooldown: Cooldown, limits: tuple[RateLimitEvent, ...]) -> bool:
-    """Whether a run was told, after the limit was hit, that the same limit is open."""
+    """Whether a run learnt, after the limit was hit, that the same limit is open."""
     return any(
         event.status != REJECTED
         and event.observed_at >= cooldown.since + NEWER_BY
@@ -226,7 +226,7 @@ def after(standing: Standing, outcome: Outcome, now: datetime) -> Standing:
 def suspected(standing: Standing, kind: FailureKind, now: datetime) -> Standing:
     """The standing once another subscription has answered what this one refused.
 
-    Told again while the suspicion holds, it stays as it is.
+    Raised again while the suspicion holds, it stays as it is.
     """
     if active_cooldown(standing, now) is not None:
         return standing

@@ -130,7 +130,7 @@ class State:
             self.totals = self.totals.model_copy(update={"executions": self.totals.executions + 1})
 
     def uncertain_cost(self, row: ExecutionRow) -> None:
-        """Hold the reservation of an execution that ended uncertain until its block is over."""
+        """Hold the reservation of an execution of unknown cost until its block is over."""
         if row.finished_at is not None:
             self.uncertain_costs[row.intent.execution_id] = UncertainCost(
                 execution_id=row.intent.execution_id,
@@ -162,7 +162,7 @@ class State:
         return self.models.get(model, model)
 
     def resolve(self, execution_id: str) -> None:
-        """A doubt is over: what it cost was found, and recorded."""
+        """An uncertain cost is known: it was found, and recorded."""
         if self.uncertain_costs.pop(execution_id, None) is not None:
             self.uncertain -= 1
 

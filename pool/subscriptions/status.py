@@ -1,6 +1,6 @@
 """The status of a subscription at an instant: the percentages that count, and its state.
 
-Where Anthropic reported a fresh window it counts beside the pool's own records, and the larger
+Where Anthropic reported a fresh window it counts with the pool's own records, and the larger
 percentage wins; each says where it comes from. A state has a reason, and a time at which it lifts
 by the clock alone, if it does.
 """

@@ -76,7 +76,7 @@ FAILOVERS = Counter(
 )
 SESSION_MOVES = Counter("session_moves", "Sessions that arrived at another subscription.")
 ALERTS = Counter("alerts", "Alerts that were raised, by kind.", "kind")
-EVENTS = Counter("events", "Happenings that were told at /v1/events.")
+EVENTS = Counter("events", "Events that were shown at /v1/events.")
 OF_ROUTERS = (DISPATCHES, DISPATCH, FAILOVERS, SESSION_MOVES, ALERTS, EVENTS)
 
 
@@ -132,5 +132,5 @@ class Figures(Value):
     """Of the owners, by subscription."""
     router: Tally
     unheard: tuple[str, ...]
-    """Subscriptions that were not heard of since the router began."""
+    """Subscriptions that have sent no report since the router began."""
     observed_at: Instant

@@ -44,7 +44,7 @@ class PoolEventKind(StrEnum):
     SESSION_MOVED = "session_moved"
     ALERT = "alert"
     GAP = "gap"
-    """Something may have happened that is not told: a part of the pool began anew, or more happened
+    """Something may be missing: a part of the pool began anew, or more happened
     than is kept."""
 
 
@@ -74,7 +74,7 @@ class PoolEventPage(Value):
 
 
 class EventFilter(Value):
-    """Which happenings somebody wants to be told; what is left out is not asked about."""
+    """Which events somebody wants; what is left out is not asked about."""
 
     kinds: Annotated[tuple[PoolEventKind, ...], Field(max_length=len(PoolEventKind))] = ()
     subscription_id: str | None = None

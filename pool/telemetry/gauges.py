@@ -25,7 +25,7 @@ _TOKENS = {
 }
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
-"""Values of the labels that a gauge has beside the subscription's, and the figure."""
+"""Values of a gauge's further labels after the subscription's, and the figure."""
 
 
 class Gauge(NamedTuple):

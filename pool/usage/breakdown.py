@@ -1,4 +1,4 @@
-"""Usage broken down: the sums of records by day, block, model, session, key or subscription.
+"""Usage broken down: the sums of records by day, block, model, session, key, subscription or tag.
 
 Everything here is a sum of integers, so that neither the order of records nor the number of
 ledgers they come from matters, and the groups together are exactly the records of the range. A
@@ -37,7 +37,7 @@ By = tuple[str | None, ...]
 
 
 class Grouping(StrEnum):
-    """What usage is summed by. Days are those of UTC; a key is told by its name."""
+    """What usage is summed by. Days are those of UTC; a key has its name."""
 
     DAY = "day"
     BLOCK = "block"
@@ -243,7 +243,7 @@ def covered(
 
 
 class UsageRow(Value):
-    """One group as it is shown. Of the first six fields it has those that were asked for; null
+    """One group as it is shown. Of the first seven fields it has those that were asked for; null
     where the records name none.
     """
 
@@ -287,12 +287,12 @@ def breakdown(asked: Question, tables: Sequence[UsageTable]) -> UsageBreakdown:
     for table in tables:
         sums.add(table.groups)
     spans = tuple(span for table in tables for span in table.covered)
-    told = sum((span.until - span.since for span in spans), timedelta())
+    covered = sum((span.until - span.since for span in spans), timedelta())
     return UsageBreakdown(
         group_by=asked.group_by,
         since=asked.since,
         until=asked.until,
-        is_complete=told == (asked.until - asked.since) * len(tables),
+        is_complete=covered == (asked.until - asked.since) * len(tables),
         items=tuple(_row(asked.group_by, group) for group in sums.groups()),
         total=_row((), sum((table.total for table in tables), NOTHING)),
         covered=spans,

@@ -32,11 +32,11 @@ RECENT_RUNS = 100
 ENOUGH_RUNS = 20
 """Of fewer the quantile is no more than their maximum."""
 MOST_KINDS = 16
-"""How many models, with tools and without, are told apart: those that ran last."""
+"""How many models, with tools and without, are kept apart: those that ran last."""
 
 LONG_ANSWER_TOKENS = 8_192
 ADDED_TOKENS = {False: 1_000, True: 30_000}
-"""What the CLI sends beside a prompt, without tools and with them: 2 KB and 87 KB were measured."""
+"""What the CLI adds to a prompt, without tools and with them: 2 KB and 87 KB were measured."""
 
 MILLION = 1_000_000
 _OUTPUT_BY_INPUT = 4

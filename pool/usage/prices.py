@@ -14,7 +14,7 @@ prices differ. Then runs without cache writes are still priced, from runs withou
 What does not follow may be estimated with the proportions of Anthropic's price lists, each of which
 is named in the answer, is used only where it is needed, and gives way to what was learned: reading
 the cache is a tenth of the input price on most models, and a twentieth on some. A cache write that
-lives an hour costs twice the input price on all of them; where it is told apart from the others, it
+lives an hour costs twice the input price on all of them; where it is kept apart from the others, it
 is priced as that.
 """
 

@@ -82,7 +82,7 @@ class UsageSource(StrEnum):
     EXTERNAL = "external"
     """Reported to the pool by somebody else."""
     OUTSIDE = "outside"
-    """Seen of the subscription's use outside the pool: in its transcripts, or told by Claude Code
+    """Seen of the subscription's use outside the pool: in transcripts, or reported by Claude Code
     itself."""
     ADJUSTMENT = "adjustment"
     """What Anthropic's report says beyond the records; or less than they do, then negative."""

@@ -25,7 +25,7 @@ from pool.values import Instant, Value
 
 
 class ReportedModelUsage(Value):
-    """Usage of one model, told from outside."""
+    """Usage of one model, reported from outside."""
 
     cost_usd: Usd = Field(ge=0, le=1_000_000, decimal_places=9)
     input_tokens: int = Field(default=0, ge=0, le=10**15)
@@ -35,7 +35,7 @@ class ReportedModelUsage(Value):
 
 
 class ReportedUsage(Value):
-    """The body of ``POST /v1/subscriptions/{id}/usage``: what was spent beside the pool."""
+    """The body of ``POST /v1/subscriptions/{id}/usage``: what was spent outside the pool."""
 
     id: str = Field(default_factory=lambda: uuid4().hex, min_length=1, max_length=150)
     """Unique for the usage: sent again, it is counted once."""

@@ -43,13 +43,13 @@ def stores(engine: Engine) -> Stores:
 
 @pytest.fixture
 async def ledger(stores: Stores) -> AsyncIterator[Ledger]:
-    ledger = await stores.open_ledger("sub1", patience=5)
+    ledger = await stores.open_ledger("sub1", wait_seconds=5)
     yield ledger
     await ledger.close()
 
 
 @pytest.fixture
 async def directory(stores: Stores) -> AsyncIterator[Directory]:
-    directory = await stores.open_directory(patience=5)
+    directory = await stores.open_directory(wait_seconds=5)
     yield directory
     await directory.close()

@@ -58,7 +58,7 @@ async def test_sums_are_those_of_the_records_in_whatever_order_they_come(
         assert (block.records, block.usage) == (len(inside), total_usage(e.usage for e in inside))
     await ledger.close()
 
-    again = await stores.open_ledger("sub1", patience=5)
+    again = await stores.open_ledger("sub1", wait_seconds=5)
     assert (await again.recover(NOON - HOUR)).totals.usage == expected
     assert {each.id for each in (await again.usage(limit=100)).items} == {e.id for e in records}
     await again.close()

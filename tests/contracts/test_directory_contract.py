@@ -45,7 +45,7 @@ def registration(name: str, *, created_at: datetime = NOW, budget: str = "456") 
     spec = SubscriptionSpec(
         id=name,
         weekly_budget_usd=Decimal(budget),
-        config_dir=Path("seats") / name,
+        config_dir=Path("subscriptions") / name,
         credential=Credential(oauth_token_env="SUB1_TOKEN"),
     )
     return Registration(spec=spec, declared=True, created_at=created_at)
@@ -331,7 +331,7 @@ async def test_a_second_directory_is_refused_or_agrees_on_where_things_go(
     stores: Stores, directory: Directory
 ) -> None:
     try:
-        second = await stores.open_directory(patience=0.1)
+        second = await stores.open_directory(wait_seconds=0.1)
     except StoreBusy as busy:
         assert "is held by" in str(busy)  # noqa: PT017 - one of two good answers
         return

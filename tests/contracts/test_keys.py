@@ -242,7 +242,7 @@ async def test_a_second_router_is_refused_or_keeps_to_the_same_budget(
     stores: Stores, directory: Directory
 ) -> None:
     try:
-        second = await stores.open_directory(patience=0.1)
+        second = await stores.open_directory(wait_seconds=0.1)
     except StoreBusy as busy:
         assert "is held by" in str(busy)  # noqa: PT017 - one of two good answers
         return

@@ -879,7 +879,7 @@ async def test_a_second_owner_is_refused_or_shuts_the_first_one_out(
     stores: Stores, ledger: Ledger
 ) -> None:
     try:
-        second = await stores.open_ledger("sub1", patience=0.1)
+        second = await stores.open_ledger("sub1", wait_seconds=0.1)
     except StoreBusy as busy:
         assert "is held by" in str(busy)  # noqa: PT017 - one of two good answers
         assert await ledger.record(record())

@@ -230,7 +230,7 @@ async def test_two_routers_share_an_outbox_or_the_second_is_refused(
     stores: Stores, directory: Directory
 ) -> None:
     try:
-        second = await stores.open_directory(patience=0.1)
+        second = await stores.open_directory(wait_seconds=0.1)
     except StoreBusy:
         return
     boxes = [directory.outbox, second.outbox] * 4

@@ -30,7 +30,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 async def store(stores: Stores) -> AsyncIterator[Reconciliations]:
-    store = await stores.open_reconciliations(patience=5)
+    store = await stores.open_reconciliations(wait_seconds=5)
     yield store
     await store.close()
 
@@ -165,12 +165,12 @@ async def test_what_is_old_is_forgotten(store: Reconciliations) -> None:
 
 
 async def test_everything_survives_a_new_owner(stores: Stores) -> None:
-    first = await stores.open_reconciliations(patience=5)
+    first = await stores.open_reconciliations(wait_seconds=5)
     await first.begin("acme", NOON)
     await first.keep([compared()])
     await first.close()
 
-    second = await stores.open_reconciliations(patience=5)
+    second = await stores.open_reconciliations(wait_seconds=5)
 
     assert second.epoch == first.epoch + 1
     assert await second.find(compared().id) == compared()
@@ -179,9 +179,9 @@ async def test_everything_survives_a_new_owner(stores: Stores) -> None:
 
 
 async def test_two_owners_never_both_write(stores: Stores) -> None:
-    stale = await stores.open_reconciliations(patience=5)
+    stale = await stores.open_reconciliations(wait_seconds=5)
     try:
-        fresh = await stores.open_reconciliations(patience=0.2)
+        fresh = await stores.open_reconciliations(wait_seconds=0.2)
     except StoreBusy:  # a file has one owner at a time
         await stale.close()
         return
@@ -195,7 +195,7 @@ async def test_two_owners_never_both_write(stores: Stores) -> None:
 
 
 async def test_a_closed_store_says_so(stores: Stores) -> None:
-    store = await stores.open_reconciliations(patience=5)
+    store = await stores.open_reconciliations(wait_seconds=5)
     await store.close()
     await store.close()
 

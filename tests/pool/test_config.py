@@ -130,7 +130,7 @@ def test_an_unset_credential_variable_is_named(environ: dict[str, str]) -> None:
     )
 
 
-def test_a_seat_needs_some_way_to_sign_in() -> None:
+def test_a_subscription_needs_some_way_to_sign_in() -> None:
     with pytest.raises(ConfigError, match="name a credential, or a config_dir with a login"):
         check(parse({"subscriptions": [{"id": "a"}]}), {})
 

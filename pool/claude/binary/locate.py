@@ -89,10 +89,10 @@ async def ask(
     executable: Path,
     *arguments: str,
     environment: Mapping[str, str],
-    told: bytes = b"",
+    stdin: bytes = b"",
     seconds: float = _ANSWER_SECONDS,
 ) -> Answer:
-    """Run the CLI to its end, with what it is ``told`` on stdin: less than a pipe holds.
+    """Run the CLI to its end, with ``stdin`` to read: less than a pipe holds.
     ConfigError if it cannot run or takes too long.
 
     When this returns or raises, the process is gone.
@@ -111,7 +111,7 @@ async def ask(
         raise ConfigError(FIELD, f"{str(executable)!r} cannot be run: {error.strerror}") from None
     try:
         if process.stdin is not None:
-            process.stdin.write(told)
+            process.stdin.write(stdin)
             process.stdin.close()
         async with asyncio.timeout(seconds):
             stdout = await _read(process)

@@ -1,4 +1,4 @@
-"""The command line of one run, and what the CLI is told on its standard input.
+"""The command line of one run, and what the CLI reads on its standard input.
 
 The argv is one that was tried against the real CLI: no tools, no settings of a user or project,
 no local files, nobody to ask. Everything private goes over stdin, where no process list shows it:
@@ -17,10 +17,10 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from pool.claude.launch.launch_spec import Launch
-from pool.executions.schemas.answer_schema import told
+from pool.executions.schemas.answer_schema import normalized
 
 _CLOSED = ("Read", "Bash", "Edit", "Write", "WebFetch", "WebSearch", "Agent", "Task", "Skill")
-"""What is denied by name unless it is granted, beside not being offered."""
+"""What is denied by name unless it is granted, besides not being offered."""
 _WRITERS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 _SUB_AGENTS = frozenset({"Agent", "Task"})
 _FAMILIES = {
@@ -160,7 +160,7 @@ def _system_prompt(launch: Launch) -> dict[str, str]:
 
 
 def _schema(launch: Launch) -> dict[str, Any]:
-    return {} if launch.json_schema is None else {"jsonSchema": told(launch.json_schema)}
+    return {} if launch.json_schema is None else {"jsonSchema": normalized(launch.json_schema)}
 
 
 def prompt_line(launch: Launch) -> bytes:

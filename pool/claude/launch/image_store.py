@@ -4,7 +4,7 @@ The CLI writes each image of a prompt to a directory of the session's, and adds 
 prompt ("[Image: source: /..]"). Where that directory cannot be had it goes on without the file and
 without the words (tried on 2.1.330; no setting does it but the one that keeps no sessions at all).
 So a file is put in its place. It is named after the working directory, shortened in a way of the
-CLI's own where that is longer than 200 characters: there the path is told.
+CLI's own where that is longer than 200 characters: there the model sees the path.
 """
 
 from __future__ import annotations

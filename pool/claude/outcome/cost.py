@@ -46,11 +46,11 @@ def run_usage(reading: StreamReading, launch: Launch) -> Usage:
     return Usage(models={reading.model or launch.model: usage})
 
 
-def later_usage(told: StreamReading, later: StreamReading) -> Usage | None:
+def later_usage(answered: StreamReading, later: StreamReading) -> Usage | None:
     """What results after the answer tell of their own; None where that is nothing. One that tells
     a running total alone adds nothing here: the difference of the session's next turn has it.
     """
-    known = [one["uuid"] for one in told.results if one.get("uuid") is not None]
+    known = [one["uuid"] for one in answered.results if one.get("uuid") is not None]
     new = [one for one in later.results if one.get("uuid") not in known]
     usage = total_usage(usage_by_model(one[_SINCE_LAST]) for one in new if _is_told(one))
     return usage if any(usage.total.model_dump().values()) else None

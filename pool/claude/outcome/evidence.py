@@ -36,7 +36,7 @@ class Evidence(Value):
     """Of the answers those whose last counts nobody saw: their input is known, their output is a
     lower bound."""
     unanswered: NonNegativeInt = 0
-    """Requests beside these answers of which nobody saw an answer begin: billed or not."""
+    """Requests besides these answers of which nobody saw an answer begin: billed or not."""
 
 
 def evidence(reading: StreamReading, transcript: Transcript) -> Evidence:

@@ -249,7 +249,7 @@ def regains_access_at(reading: StreamReading, result: dict[str, Any]) -> datetim
 
 
 def could_start_up(stderr: str) -> bool:
-    """Whether a CLI that printed to stderr alone refused what it was told, and did not fail over
+    """Whether a CLI that printed to stderr alone refused what it was asked, and did not fail over
     what it found, such as a config directory that it cannot write to.
     """
     return _CANNOT_START_UP.search(stderr) is None
@@ -274,8 +274,8 @@ def _as_told(reading: StreamReading, result: dict[str, Any]) -> FailureKind | No
         return named
     if _status(result) in {402, 429, None} and any(map(_is_about_money, reading.limits[-1:])):
         return FailureKind.SPEND_LIMIT
-    told = named or _by_text(result)
-    return FailureKind.USAGE_LIMIT if told is None and _hit_a_limit(reading, result) else told
+    kind = named or _by_text(result)
+    return FailureKind.USAGE_LIMIT if kind is None and _hit_a_limit(reading, result) else kind
 
 
 def _by_text(result: dict[str, Any]) -> FailureKind | None:

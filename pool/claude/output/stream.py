@@ -6,7 +6,7 @@ array (``json --verbose``). Messages of unknown types are passed over, lines wit
 counted.
 
 Messages repeat: a partial message comes once a content block and again when it ends, each time
-with other token counts. They are told apart by their id, and of each count the largest is kept:
+with other token counts. They are kept apart by their id, and of each count the largest is kept:
 the first would be too small, the sum too large.
 """
 
@@ -83,9 +83,9 @@ class StreamReading(Value):
 
     @property
     def _counts(self) -> tuple[dict[str, Any] | None, str]:
-        told = [*zip(self.results, self.said, strict=True)]
-        best = max(reversed(told), key=lambda each: _worth(*each), default=(None, ""))
-        return next((each for each in told if is_the_runs(each[0])), best)
+        results = [*zip(self.results, self.said, strict=True)]
+        best = max(reversed(results), key=lambda each: _worth(*each), default=(None, ""))
+        return next((each for each in results if is_the_runs(each[0])), best)
 
     @property
     def partial_usage(self) -> Usage:

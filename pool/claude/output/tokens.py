@@ -45,8 +45,8 @@ def hour_writes(usage: Any) -> int:
 
 def terms(usage: Any) -> str:
     """What is unusual about a message's price: ``fast``, ``batch``, whatever else the API says."""
-    told = [usage.get("speed"), usage.get("service_tier")] if isinstance(usage, dict) else []
-    return " ".join(each for each in told if isinstance(each, str) and each not in _USUAL)
+    words = [usage.get("speed"), usage.get("service_tier")] if isinstance(usage, dict) else []
+    return " ".join(each for each in words if isinstance(each, str) and each not in _USUAL)
 
 
 _USUAL = ("", "standard")

@@ -170,7 +170,7 @@ class ProcessDirectory:
     # -- what it is started with -----------------------------------------------------------------
 
     def note_config_dir(self, config_dir: str) -> None:
-        """Keep where the CLI was told to keep its transcripts, for whoever settles its runs."""
+        """Keep where the CLI keeps its transcripts, for whoever settles its runs."""
         self.write("config_dir", config_dir.encode())
 
     def config_dir(self) -> Path | None:

@@ -23,7 +23,7 @@ from pool.values import Value
 
 
 class Correction(Value):
-    """What is to be recorded beside what was recorded of a run."""
+    """What is to be recorded besides what was recorded of a run."""
 
     usage: Usage
     """The difference: tokens and money that were not counted yet."""

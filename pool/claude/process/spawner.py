@@ -1,4 +1,4 @@
-"""Starts the CLI so that its runs outlive whoever started it.
+"""Runs the CLI so that its runs outlive whoever started them.
 
 Between this process and the CLI stands the ``supervisor``, which leaves its parent at once. What
 ties a run to its owner is its directory alone, below ``runs_dir``, under the run's id.

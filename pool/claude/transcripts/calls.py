@@ -4,7 +4,7 @@ Two witnesses tell of one call. The session's transcript names the answer, and a
 request; Claude Code's telemetry names the request, where the API gave it an id. So two records are
 of one call if they name the same answer; or, one of each witness, the same request; or, where not
 both name a request, if they agree on the model and on every count, and their times are near. By
-that last rule a record stands for one other at most: who asks the same thing twice is told of twice
+that last rule a record stands for one other at most: who asks the same thing twice counts twice
 by each witness.
 """
 
@@ -72,7 +72,7 @@ class KnownCalls:
         return self._records.get(record.id) or self._answers.get(_call(record).message_id or "")
 
     def _paired(self, record: UsageRecord) -> UsageRecord | None:
-        """What was counted when the other witness told of it."""
+        """What was counted when the other source showed it."""
         call = _call(record)
         named = (self._requests.get(id_) for id_ in call.request_ids)
         alike = self._unpaired.get(_likeness(record), ())

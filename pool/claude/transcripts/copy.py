@@ -9,7 +9,7 @@ Of a turn that failed there its prompt stands at the transcript's end, followed 
 about the failure (seen in 2.1.330: with ``isApiErrorMessage``, which a resume does not send). Such
 a turn is left out of a copy, or the model would read its prompt twice.
 
-Beside each file of a copy stands how many bytes of it were copied: what these tell happened
+With each file of a copy stands how many bytes of it were copied: what these tell happened
 elsewhere.
 """
 
@@ -69,12 +69,12 @@ def copy_session(
     if not transcripts:
         raise TranscriptGone("its transcript is not there any more")
     latest = max(transcripts, key=lambda path: path.stat().st_mtime_ns)
-    beside = (
+    further = (
         path
         for path in latest.with_suffix("").rglob("*")
         if path.is_file() and not path.name.endswith(_COPIED)
     )
-    paths = [latest, *sorted(beside)]
+    paths = [latest, *sorted(further)]
     if sum(path.stat().st_size for path in paths) > MAX_COPY_BYTES:
         raise CopyRefused(f"it is larger than {MAX_COPY_BYTES} bytes")
     unwanted = frozenset(without_prompts)
@@ -121,8 +121,8 @@ def remove_session(config_dir: Path, session_id: str) -> None:
     for transcript in projects.glob(f"*/{session_id}.jsonl"):
         transcript.unlink(missing_ok=True)
         _note_of(transcript).unlink(missing_ok=True)
-        beside = transcript.with_suffix("")
-        for path in sorted(beside.rglob("*"), reverse=True):
+        subagents = transcript.with_suffix("")
+        for path in sorted(subagents.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
 
 

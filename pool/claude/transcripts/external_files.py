@@ -1,7 +1,7 @@
 """The transcripts of a config directory, read as they grow.
 
 Each file is read once, and later only what was added to it; a file that was replaced or shortened
-is read anew, with its session. How far it was read is kept in memory alone: what is told twice is
+is read anew, with its session. How far it was read is kept in memory alone: what is found twice is
 counted once. What the pool itself has copied here was answered at another subscription, and is
 counted there. Blocking: not for the event loop.
 """

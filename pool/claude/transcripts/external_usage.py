@@ -1,4 +1,4 @@
-"""A subscription's use beside the pool, as its sessions' transcripts tell it. Does no I/O.
+"""A subscription's use outside the pool, as its sessions' transcripts show it. Does no I/O.
 
 Somebody who works in the subscription's config directory leaves transcripts there, among those of
 the pool's own runs, and may go on in a session that the pool began. The prompt before an answer
@@ -25,7 +25,7 @@ MAX_TEXT = 100
 
 
 class ExternalAnswer(Value):
-    """An answer that somebody beside the pool was given."""
+    """An answer that somebody outside the pool got."""
 
     sighting: Sighting
     at: Instant

@@ -85,9 +85,9 @@ def read_export(document: Any) -> Export:
 
 
 def outside_record(request: ApiRequest, subscription_id: str, now: datetime) -> UsageRecord:
-    """The record of a request; without an id of its own it is told by everything else in it."""
-    told = request.model_dump_json(exclude={"subscription_id"})
-    name = request.request_id or hashlib.sha256(told.encode()).hexdigest()[:32]
+    """The record of a request; without an id of its own it is known by everything else in it."""
+    content = request.model_dump_json(exclude={"subscription_id"})
+    name = request.request_id or hashlib.sha256(content.encode()).hexdigest()[:32]
     return UsageRecord(
         id=f"{PREFIX}{name}",
         subscription_id=subscription_id,
@@ -183,8 +183,8 @@ def _count(value: Any) -> int | None:
 
 
 def _instant(record: Mapping[str, Any]) -> datetime | None:
-    told = record.get("timeUnixNano") or record.get("observedTimeUnixNano")
-    nanoseconds = _number(told, most=_LAST_NANOSECOND)
+    written = record.get("timeUnixNano") or record.get("observedTimeUnixNano")
+    nanoseconds = _number(written, most=_LAST_NANOSECOND)
     if nanoseconds is None:
         return None
     try:

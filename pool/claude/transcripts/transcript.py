@@ -1,8 +1,8 @@
 """The session's transcript, read for what one run of it was billed. Does no I/O.
 
 ``<config dir>/projects/<directory>/<session>.jsonl`` holds every turn of a session, of this run and
-of others; ``<session>/subagents/agent-*.jsonl`` beside it those of its subagents, nested ones too.
-Which turns are the run's is told without any clock: the CLI keeps the uuid of the prompt that it
+of others; ``<session>/subagents/agent-*.jsonl`` next to it those of its subagents, nested ones too.
+Which turns are the run's is known without any clock: the CLI keeps the uuid of the prompt that it
 was given, and ``command`` derives that from the run's id. What stands in the file between this
 prompt and the next one that somebody sent is the run's. Everything that a prompt sets off bears its
 ``promptId``, the first words of a subagent included; prompts that the CLI sends itself, when a

@@ -4,9 +4,9 @@ Two readers stand behind a schema. The CLI checks it as of draft 7, and refuses 
 it does not know; the API takes an object at the root alone, without alternatives there, and what is
 valid by draft 2020-12: lists of ``items``, which say what stands at each place, are not (their own
 words: "input_schema does not support oneOf, allOf, or anyOf at the top level", "It must match JSON
-Schema draft 2020-12"). So a schema is told in what both understand: annotations go, a root of
+Schema draft 2020-12"). So a schema is put into what both understand: annotations go, a root of
 another kind is put into an envelope, and a ``SchemaProblem`` names what cannot be said. What is
-told may be narrower than what was sent, never wider: an answer that fits one fits the other.
+sent on may be narrower than what came, never wider: an answer that fits one fits the other.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _UNSAID = {
         ("$dynamicRef", "$recursiveRef"), "is not known to the CLI: say it with $ref and $defs"
     ),
 }
-"""Keywords that bound an answer, and cannot be told: without them it might not fit."""
+"""Keywords that bound an answer, and are taken by neither: without them it might not fit."""
 
 Place = tuple[str | int, ...]
 
@@ -59,22 +59,22 @@ def place_inside(error: Mapping[str, Any]) -> Place:
 
 
 def check(schema: Mapping[str, Any]) -> None:
-    """Return where a schema can be told; else ``SchemaProblem``."""
-    _Telling(schema).root()
+    """Return where both take a schema; else ``SchemaProblem``."""
+    _Normalization(schema).root()
 
 
-def told(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def normalized(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """The schema as the CLI and the API take it. One that was kept before schemas were checked may
-    be none of theirs: it is told as it is, and they say so.
+    be none of theirs: it goes as it is, and they say so.
     """
     try:
-        return _Telling(schema).root()
+        return _Normalization(schema).root()
     except SchemaProblem:
         return schema
 
 
 def opened(result: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Text and structure of a ``result`` of the CLI, without the envelope that ``told`` made."""
+    """Text and structure of a ``result`` of the CLI, without the envelope of ``normalized``."""
     structure = result.get("structured_output")
     if not isinstance(structure, dict) or structure.keys() != {_ENVELOPE}:
         return result.get("result"), structure
@@ -88,7 +88,7 @@ def _is_enveloped(schema: Mapping[str, Any]) -> bool:
     return kind != "object" or schema.get("nullable") is True or not said.isdisjoint(_ALTERNATIVES)
 
 
-class _Telling:
+class _Normalization:
     """One schema on its way."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
@@ -98,28 +98,28 @@ class _Telling:
 
     def root(self) -> dict[str, Any]:
         sent = {each: self._schema[each] for each in self._schema if each not in _DEFINITIONS}
-        told = self.schema(sent, ())
+        schema = self.schema(sent, ())
         if self._is_enveloped:
-            told = {
-                "properties": {_ENVELOPE: told},
+            schema = {
+                "properties": {_ENVELOPE: schema},
                 "required": [_ENVELOPE],
                 "additionalProperties": False,
             }
         for name in _DEFINITIONS:
             if self._schema.get(name) is not None:
-                told[name] = self.named(self._schema[name], (name,))
+                schema[name] = self.named(self._schema[name], (name,))
         for place, reference in self._references:
-            if not _resolves(told, reference):
+            if not _resolves(schema, reference):
                 raise SchemaProblem(place, "names no part of this schema: define it in $defs")
-        return {"type": "object", **told}
+        return {"type": "object", **schema}
 
     def schema(self, schema: Any, place: Place) -> Any:
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, dict):
             raise SchemaProblem(place, "must be a schema: an object, true or false")
-        told = self._keywords(schema, place)
-        return {"anyOf": [told, {"type": "null"}]} if schema.get("nullable") is True else told
+        known = self._keywords(schema, place)
+        return {"anyOf": [known, {"type": "null"}]} if schema.get("nullable") is True else known
 
     def _keywords(self, schema: Mapping[str, Any], place: Place) -> dict[str, Any]:
         for name, problem in _UNSAID.items():
@@ -144,8 +144,8 @@ class _Telling:
         return {name: self.schema(each, (*place, name)) for name, each in schemas.items()}
 
     def by_pattern(self, schemas: Any, place: Place) -> dict[str, Any]:
-        told = self.named(schemas, place)
-        return {_pattern(name, (*place, name)): each for name, each in told.items()}
+        named = self.named(schemas, place)
+        return {_pattern(name, (*place, name)): each for name, each in named.items()}
 
     def reference(self, reference: Any, place: Place) -> Any:
         if not isinstance(reference, str):
@@ -168,14 +168,14 @@ def _without_places(known: dict[str, Any], sent: Mapping[str, Any], place: Place
     if not is_alike or rest not in (None, True, False, {}, places[0]):
         raise SchemaProblem(
             (*place, name),
-            "says of each place of a list what stands there, which the CLI and the API cannot "
-            "both be told: use an object with a name for each",
+            "says of each place of a list what stands there, which the CLI and the API do not "
+            "both take: use an object with a name for each",
         )
-    told = {**known, "items": places[0]}
+    joined = {**known, "items": places[0]}
     most: Any = known.get("maxItems")
     if rest != places[0] and not (_is_count(most) and most < len(places)):
-        told["maxItems"] = len(places)
-    return told
+        joined["maxItems"] = len(places)
+    return joined
 
 
 def _without_strays(known: dict[str, Any]) -> dict[str, Any]:
@@ -185,8 +185,8 @@ def _without_strays(known: dict[str, Any]) -> dict[str, Any]:
     return {name: known[name] for name in known if name not in {"if", "then", "else"}}
 
 
-def _must(is_fit: Callable[[Any], bool], words: str) -> Callable[[_Telling, Any, Place], Any]:
-    def read(_: _Telling, value: Any, place: Place) -> Any:
+def _must(is_fit: Callable[[Any], bool], words: str) -> Callable[[_Normalization, Any, Place], Any]:
+    def read(_: _Normalization, value: Any, place: Place) -> Any:
         if not is_fit(value):
             raise SchemaProblem(place, f"must be {words}")
         return value
@@ -247,7 +247,7 @@ def _resolves(root: Mapping[str, Any], reference: str) -> bool:
     return isinstance(part, dict | bool)
 
 
-_READERS: dict[str, Callable[[_Telling, Any, Place], Any]] = {
+_READERS: dict[str, Callable[[_Normalization, Any, Place], Any]] = {
     **dict.fromkeys(
         ("title", "description", "format", "contentEncoding", "contentMediaType"),
         _must(lambda value: isinstance(value, str), "a text"),
@@ -271,10 +271,10 @@ _READERS: dict[str, Callable[[_Telling, Any, Place], Any]] = {
     "pattern": lambda _, value, place: _pattern(value, place),
     **dict.fromkeys(
         ("items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else"),
-        _Telling.schema,
+        _Normalization.schema,
     ),
-    **dict.fromkeys(("allOf", "anyOf", "oneOf"), _Telling.schemas),
-    **dict.fromkeys(("properties", *_DEFINITIONS), _Telling.named),
-    "patternProperties": _Telling.by_pattern,
-    "$ref": _Telling.reference,
+    **dict.fromkeys(("allOf", "anyOf", "oneOf"), _Normalization.schemas),
+    **dict.fromkeys(("properties", *_DEFINITIONS), _Normalization.named),
+    "patternProperties": _Normalization.by_pattern,
+    "$ref": _Normalization.reference,
 }

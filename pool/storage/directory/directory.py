@@ -47,7 +47,7 @@ class Directory:
         The answer is the claim as it stands afterwards. An id or key that was taken before is
         answered with its claim, which counts as used; where that is of another id or digest,
         nothing else is done. What was reserved, settled or placed before stays as it is; so of two
-        callers at the same time one decides, and both are told the same.
+        callers at the same time one decides, and both get the same.
 
         Raises a ``KeyLimited`` where the limits of the key leave no room at ``charge.at``; then
         neither the claim nor the reservation is kept.

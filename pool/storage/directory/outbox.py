@@ -1,7 +1,7 @@
 """The outbox of alerts, which lies in the directory.
 
 An alert, the levels that it came from and its deliveries are kept in one transaction, so that what
-was told and what is still to be told never disagree. Ids are unique: an alert that is raised again,
+was delivered and what is still to be never disagree. Ids are unique: an alert that is raised again,
 by another router or after a crash, is kept once. A delivery is taken for a time; whoever took it
 and died leaves it to be taken again, so it is made at least once, under the same id.
 
@@ -32,7 +32,7 @@ MOST_ALERTS = 10_000
 
 
 class Raising(NamedTuple):
-    """An alert, and the webhooks that are to be told of it."""
+    """An alert, and the webhooks that are to get it."""
 
     alert: Alert
     webhooks: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Values as rows: the columns beside a document, by which it is searched, and values of columns.
+"""Values as rows: the columns of a document, by which it is searched, and values of columns.
 
 This is what every engine agrees on, so that a ledger reads the same wherever it is kept: times are
 microseconds since 1970 UTC, money is nano-dollars.
@@ -30,7 +30,7 @@ WITH_CONTENT_AT_ONCE = 20
 
 def execution_columns(row: ExecutionRow) -> Columns:
     """All of an execution's. The request never changes and may be megabytes, prompt and images: it
-    stands beside the document and is written once.
+    stands apart from the document and is written once.
     """
     has_content = row.content_removed_at is None
     return {**_changing(row), "request": request_document(row), "has_content": has_content}

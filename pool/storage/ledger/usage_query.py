@@ -33,7 +33,8 @@ MOST_RECORDS = 100_000
 async def usage_table(ledger: Ledger, asked: Question) -> UsageTable:
     """The sums of a ledger's records in a range, by what is asked.
 
-    ``InvalidRequest`` where that takes more records, or makes more groups, than one answer may.
+    ``InvalidRequest`` where that takes more records, or makes more groups, than one answer may, and
+    for a tag that no record keeps.
     """
     blocks = await _blocks(ledger, asked)
     sums, read, counted, told = Sums(), 0, 0, 0
@@ -41,7 +42,7 @@ async def usage_table(ledger: Ledger, asked: Question) -> UsageTable:
         records = await _records(ledger, block, MOST_RECORDS - read)
         if len(records) < block.records:
             break
-        read, told = read + len(records), told + 1
+        read, covered = read + len(records), covered + 1
         # On a thread, here and at the end: other calls go on meanwhile.
         counted += await asyncio.to_thread(_add, sums, asked, records)
     older = blocks[told:]
@@ -59,7 +60,7 @@ def _add(sums: Sums, asked: Question, records: Iterable[UsageRecord]) -> int:
 def _table(
     subscription_id: str, asked: Question, sums: Sums, counted: int, older: Sequence[BlockTotal]
 ) -> UsageTable:
-    """What records told, and the totals of older blocks that lie in the range."""
+    """What records show, and the totals of older blocks that lie in the range."""
     for block in older if asked.blocks_can_tell else ():
         if asked.since <= block.starts_at and block.ends_at <= asked.until:
             sums.add(parts_of_block(asked.group_by, subscription_id, block))

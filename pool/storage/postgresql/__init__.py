@@ -12,8 +12,9 @@ Every commit is durable before its reply; calls of a subscription at the same ti
 (``commits``). A server that is away fails calls within a bounded time, and serves them again when
 it is back, without a new activation (``transactions``).
 
-Each process uses up to four connections, however many stores it holds: ``max_connections`` of the
-server has to allow for four a subscription and four a router at the very most.
+Each process uses up to four connections, however many stores it holds, and as a rule two; after ten
+seconds without a statement they are given back. So ``max_connections`` of the server has to allow
+for four of each subscription that is at work at the same time, and four a router, at the very most.
 """
 
 from pool.storage.postgresql.stores import PostgresqlStores

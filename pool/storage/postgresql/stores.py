@@ -17,7 +17,7 @@ from pool.storage.postgresql import schema
 from pool.storage.postgresql.connection.address import Address
 from pool.storage.postgresql.connection.commits import Commits
 from pool.storage.postgresql.connection.connections import Connections
-from pool.storage.postgresql.connection.failures import Lost, away, told
+from pool.storage.postgresql.connection.failures import Lost, away, store_error
 from pool.storage.postgresql.connection.fence import NoFence
 from pool.storage.postgresql.connection.statements import Db, first_row, run, statements
 from pool.storage.postgresql.connection.transactions import PAUSE_SECONDS, Transactions
@@ -140,5 +140,5 @@ async def _opened(
             if clock() >= until:
                 raise away(store, lost) from None
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise told(store, error) from error
+            raise store_error(store, error) from error
         await asyncio.sleep(PAUSE_SECONDS)

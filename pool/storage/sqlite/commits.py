@@ -30,7 +30,14 @@ from typing import Any, NamedTuple, TypeVar
 import apsw
 
 from pool.errors import CommitUnknown, Fenced, StoreError
-from pool.storage.sqlite.connection import abandon, epoch_of, leave, open_store, roll_back, told
+from pool.storage.sqlite.connection import (
+    abandon,
+    epoch_of,
+    leave,
+    open_store,
+    roll_back,
+    store_error,
+)
 
 Result = TypeVar("Result")
 Work = Callable[[apsw.Connection], Result]
@@ -92,7 +99,7 @@ class Commits:
         self._changed = Condition()
         self._pending: list[_Call] = []
         self._ended: StoreError | None = None
-        self._leaving = Event()
+        self._closing = Event()
         self._thread = Thread(target=self._run, name=f"store {path.name}", daemon=True)
 
     @classmethod
@@ -135,7 +142,7 @@ class Commits:
         """Take no further calls. The first reason stays."""
         with self._changed:
             self._ended = self._ended or reason
-            self._leaving.set()
+            self._closing.set()
             self._changed.notify()
 
     # From here on: the thread.
@@ -146,8 +153,8 @@ class Commits:
 
     def _run(self) -> None:
         try:
-            db, self.epoch = open_store(self.path, self._schema, self._patience, self._leaving)
-        except Exception as error:  # noqa: BLE001 - told to whoever opens
+            db, self.epoch = open_store(self.path, self._schema, self._wait_seconds, self._closing)
+        except Exception as error:  # noqa: BLE001 - raised at whoever opens
             self._tell([(self._opened, _Raised(error))])
             return
         self._tell([(self._opened, None)])
@@ -194,7 +201,7 @@ class Commits:
             self._commit(db)
         except apsw.Error as error:
             roll_back(db)
-            return [_Raised(told(self.path, error)) for _ in writes]
+            return [_Raised(store_error(self.path, error)) for _ in writes]
         return answers
 
     def _check_epoch(self, db: apsw.Connection) -> None:
@@ -226,13 +233,13 @@ class Commits:
         try:
             return call.work(db)
         except apsw.Error as error:
-            refusal = told(self.path, error)
+            refusal = store_error(self.path, error)
             refusal.__cause__ = error
             return _Raised(refusal)
         except OverflowError:
             problem = "a number needs more than 64 bits: nothing of this was kept; correct it"
             return _Raised(StoreError(str(self.path), problem))
-        except Exception as error:  # noqa: BLE001 - the caller's, and told to it
+        except Exception as error:  # noqa: BLE001 - the caller's, who gets it
             return _Raised(error)
 
     def _give_up(self, db: apsw.Connection, batch: list[_Call], error: Exception) -> None:

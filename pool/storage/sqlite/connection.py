@@ -27,7 +27,7 @@ _RETRY_SECONDS = (0.02, 0.05)
 """Drawn at random, so that two who wait do not meet again and again."""
 
 
-def told(path: Path, error: apsw.Error) -> StoreError:
+def store_error(path: Path, error: apsw.Error) -> StoreError:
     """What SQLite said, as what happened and what to do next."""
     match error:
         case apsw.FullError():
@@ -87,17 +87,17 @@ def _end_frozen_owner(path: Path) -> None:
             os.kill(owner.pid, signal.SIGKILL)
 
 
-def _locked(path: Path, patience: float, leaving: Event) -> apsw.Connection:
-    deadline = time.monotonic() + patience
+def _locked(path: Path, wait_seconds: float, closing: Event) -> apsw.Connection:
+    deadline = time.monotonic() + wait_seconds
     while True:
         try:
             return _connected(path)
         except apsw.BusyError:
             _end_frozen_owner(path)
             pause = random.uniform(*_RETRY_SECONDS)  # noqa: S311 - no secret hangs on it
-            if time.monotonic() >= deadline or leaving.wait(pause):
+            if time.monotonic() >= deadline or closing.wait(pause):
                 owner = read_owner(path) or "a process that left no note"
-                problem = f"is held by {owner}, for {patience:g} s and longer: stop it first"
+                problem = f"is held by {owner}, for {wait_seconds:g} s and longer: stop it first"
                 raise StoreBusy(str(path), problem) from None
 
 
@@ -133,23 +133,23 @@ def _activate(path: Path, db: apsw.Connection, schema: str) -> int:
 
 
 def open_store(
-    path: Path, schema: str, patience: float, leaving: Event
+    path: Path, schema: str, wait_seconds: float, closing: Event
 ) -> tuple[apsw.Connection, int]:
     """Take a store over; its connection and the new epoch.
 
-    Raises ``StoreBusy`` after ``patience`` seconds, or as soon as ``leaving`` is set, and
+    Raises ``StoreBusy`` after ``wait_seconds``, or as soon as ``closing`` is set, and
     ``StoreError`` for a store that is damaged, too new, or cannot be written.
     """
     try:
         _make_private(path.parent)
-        db = _locked(path, patience, leaving)
+        db = _locked(path, wait_seconds, closing)
         try:
             return db, _activate(path, db, schema)
         except BaseException:
             db.close()
             raise
     except apsw.Error as error:
-        raise told(path, error) from error
+        raise store_error(path, error) from error
     except OSError as error:
         raise StoreError(str(path), f"cannot be opened ({error}): check its folder") from error
 

@@ -222,7 +222,7 @@ def cooling(cause: FailureKind) -> Standing:
         (FailureKind.AUTHENTICATION, AlertKind.NEEDS_LOGIN),
     ],
 )
-def test_a_seat_that_was_stopped_is_told_by_what_stopped_it(
+def test_a_subscription_that_was_stopped_is_told_by_what_stopped_it(
     cause: FailureKind, kind: AlertKind
 ) -> None:
     told = Memory().check(report_at(state(standing=cooling(cause))))

@@ -232,7 +232,7 @@ def test_a_window_that_was_not_seen_for_too_long_is_unknown() -> None:
     assert window.percent is None
 
 
-def test_a_full_window_has_ended_now_unless_the_seat_may_spend_beyond_it() -> None:
+def test_a_full_window_has_ended_now_unless_the_subscription_may_spend_beyond_it() -> None:
     account = used_account(10)
     account.see(status="rejected")
     asked = prospect(account.spending)

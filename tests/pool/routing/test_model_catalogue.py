@@ -18,12 +18,12 @@ def of(
     *patterns: str, default: str = "sonnet", offer: dict[str, str] | None = None, used: str = ""
 ) -> Catalogue:
     """What a pool of one subscription can be asked for."""
-    seat = state("a")
-    seat.models = OFFER if offer is None else offer
+    subscription = state("a")
+    subscription.models = OFFER if offer is None else offer
     if used:
         usage = Usage(models={used: ModelUsage(output_tokens=1)})
-        seat.totals = seat.totals.model_copy(update={"usage": usage})
-    return catalogue(default, patterns, [report_at(seat)])
+        subscription.totals = subscription.totals.model_copy(update={"usage": usage})
+    return catalogue(default, patterns, [report_at(subscription)])
 
 
 @pytest.mark.parametrize(

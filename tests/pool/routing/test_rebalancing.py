@@ -14,7 +14,7 @@ from pool.subscriptions.standing import Standing
 POLICY = Rebalancing(interval_seconds=60, cost_gap_usd=Decimal(5), most_per_cycle=2)
 
 
-def seat(id_: str, spent_usd: str, **of: object) -> Report:
+def subscription(id_: str, spent_usd: str, **of: object) -> Report:
     """A subscription that has spent so much in its current block."""
     made = state(id_, spent_usd=spent_usd, ago=timedelta(minutes=1), **of)  # type: ignore[arg-type]
     return report_at(made)
@@ -34,55 +34,69 @@ def moves(
     return tuple(map(tuple, relocations(reports, sessions, POLICY)))
 
 
-def test_idle_sessions_go_from_the_seat_that_spent_most_to_the_one_that_spent_least() -> None:
-    seats = (seat("much", "9"), seat("some", "6"), seat("none", "0"))
+def test_idle_sessions_go_from_the_subscription_that_spent_most_to_the_one_that_spent_least() -> (
+    None
+):
+    subscriptions = (
+        subscription("much", "9"),
+        subscription("some", "6"),
+        subscription("none", "0"),
+    )
 
-    assert moves(*seats, sessions=resting("much", 1)) == (("idle-0", "much", "none"),)
+    assert moves(*subscriptions, sessions=resting("much", 1)) == (("idle-0", "much", "none"),)
 
 
 def test_only_a_few_go_at_a_time() -> None:
-    seats = (seat("much", "9"), seat("none", "0"))
+    subscriptions = (subscription("much", "9"), subscription("none", "0"))
 
     assert [Relocation("idle-0", "much", "none"), Relocation("idle-1", "much", "none")] == list(
-        relocations(seats, resting("much", 9), POLICY)
+        relocations(subscriptions, resting("much", 9), POLICY)
     )
 
 
 @pytest.mark.parametrize("age", [SessionAge.ACTIVE, SessionAge.STALE])
 def test_sessions_in_use_and_forgotten_ones_stay(age: SessionAge) -> None:
-    seats = (seat("much", "9"), seat("none", "0"))
+    subscriptions = (subscription("much", "9"), subscription("none", "0"))
 
-    assert moves(*seats, sessions=resting("much", 3, age)) == ()
+    assert moves(*subscriptions, sessions=resting("much", 3, age)) == ()
 
 
 @pytest.mark.parametrize(("spent", "moved"), [("4.999999999", 0), ("5", 1)])
 def test_a_gap_that_does_not_matter_moves_nothing(spent: str, moved: int) -> None:
-    seats = (seat("much", spent), seat("none", "0"))
+    subscriptions = (subscription("much", spent), subscription("none", "0"))
 
-    assert moved == len(moves(*seats, sessions=resting("much", 1)))
+    assert moved == len(moves(*subscriptions, sessions=resting("much", 1)))
 
 
 def test_a_larger_plan_may_spend_more() -> None:
-    seats = (seat("large", "20", weight=10), seat("small", "0"))
+    subscriptions = (subscription("large", "20", weight=10), subscription("small", "0"))
 
-    assert moves(*seats, sessions=resting("large", 1)) == ()
+    assert moves(*subscriptions, sessions=resting("large", 1)) == ()
 
 
-def test_nothing_goes_to_or_from_a_seat_that_does_not_serve() -> None:
+def test_nothing_goes_to_or_from_a_subscription_that_does_not_serve() -> None:
     paused = Standing(paused=True)
 
     assert (
-        moves(seat("much", "9"), seat("none", "0", standing=paused), sessions=resting("much", 1))
+        moves(
+            subscription("much", "9"),
+            subscription("none", "0", standing=paused),
+            sessions=resting("much", 1),
+        )
         == ()
     )
     assert (
         moves(
-            *(seat("much", "9", standing=paused), seat("a", "0"), seat("b", "0")),
+            *(
+                subscription("much", "9", standing=paused),
+                subscription("a", "0"),
+                subscription("b", "0"),
+            ),
             sessions=resting("much", 1),
         )
         == ()
     )
 
 
-def test_one_seat_alone_keeps_its_sessions() -> None:
-    assert moves(seat("much", "9"), sessions=resting("much", 1)) == ()
+def test_one_subscription_alone_keeps_its_sessions() -> None:
+    assert moves(subscription("much", "9"), sessions=resting("much", 1)) == ()

@@ -223,8 +223,8 @@ class _Leaky:
 class _LeakyStores(PostgresqlStores):
     dropped: dict[str, Any] = {}  # noqa: RUF012
 
-    async def open_ledger(self, subscription_id: str, *, patience: float = 10.0) -> Any:
-        ledger = await super().open_ledger(subscription_id, patience=patience)
+    async def open_ledger(self, subscription_id: str, *, wait_seconds: float = 10.0) -> Any:
+        ledger = await super().open_ledger(subscription_id, wait_seconds=wait_seconds)
         return _Leaky(ledger, self.dropped)
 
 

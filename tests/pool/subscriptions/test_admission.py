@@ -107,11 +107,11 @@ def test_what_is_reserved_counts_against_the_budget() -> None:
 def test_a_turn_of_a_busy_session_reserves_while_it_waits_only_what_the_budget_has_room_for() -> (
     None
 ):
-    seat = state(spent_usd="50", weekly_budget_usd=100)
-    seat.slots.take("a", Hold("s", nano_usd("40")))
+    subscription = state(spent_usd="50", weekly_budget_usd=100)
+    subscription.slots.take("a", Hold("s", nano_usd("40")))
 
     fits, exceeds = (
-        admit(report_at(seat), ask(session_busy=True, reserve_usd=Decimal(usd)), LIMITS)
+        admit(report_at(subscription), ask(session_busy=True, reserve_usd=Decimal(usd)), LIMITS)
         for usd in ("10", "10.000000001")
     )
 
@@ -119,14 +119,14 @@ def test_a_turn_of_a_busy_session_reserves_while_it_waits_only_what_the_budget_h
 
 
 def test_what_waits_starts_beside_what_runs_and_what_others_reserved_gives_way() -> None:
-    seat = state(spent_usd="50", weekly_budget_usd=100)
-    seat.slots.take("runs", Hold("s1", nano_usd("20")))
-    seat.slots.enqueue("waits", Hold("s2", nano_usd("60")))
+    subscription = state(spent_usd="50", weekly_budget_usd=100)
+    subscription.slots.take("runs", Hold("s1", nano_usd("20")))
+    subscription.slots.enqueue("waits", Hold("s2", nano_usd("60")))
     own = ask(reserve_usd=Decimal(30), yielding_usd=Decimal(60))
     too_much = own.model_copy(update={"reserve_usd": Decimal("30.1")})
 
-    starts = refusal_to_start(report_at(seat), own, LIMITS)
-    refused = refusal_to_start(report_at(seat), too_much, LIMITS)
+    starts = refusal_to_start(report_at(subscription), own, LIMITS)
+    refused = refusal_to_start(report_at(subscription), too_much, LIMITS)
 
     assert starts is None
     assert refused is not None
@@ -252,7 +252,7 @@ def test_an_overage_that_is_not_spent_now_refuses_nothing(harmless: Window) -> N
     assert Run() == admit(report_at(state(windows={"overage": harmless})), ask(), LIMITS)
 
 
-def test_a_seat_that_allows_overage_is_bounded_by_its_own_budget_alone() -> None:
+def test_a_subscription_that_allows_overage_is_bounded_by_its_own_budget_alone() -> None:
     windows = {"overage": overage(), "five_hour": window(1.0), "seven_day": window(1.0)}
     free = state(windows=windows, allow_overage=True)
     spent = state(windows=windows, allow_overage=True, spent_usd="90", weekly_budget_usd=100)
@@ -276,7 +276,7 @@ def test_a_turn_of_a_busy_session_that_does_not_wait_is_refused() -> None:
     assert (refused.cause, refused.until) == (RefusalCause.SESSION_BUSY, None)
 
 
-def test_a_turn_of_a_busy_session_waits_for_it_whatever_the_seats_state() -> None:
+def test_a_turn_of_a_busy_session_waits_for_it_whatever_the_subscriptions_state() -> None:
     paused = busy(1, standing=Standing(paused=True))
     full = busy(2, 3, max_concurrent=2, max_queued=3)
 

@@ -13,7 +13,7 @@ from pool.subscriptions.standing import Standing
 from pool.usage.records import Usage
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
-SEAT_OR_ROAD = {
+SUBSCRIPTION_OR_ROAD = {
     FailureKind.USAGE_LIMIT,
     FailureKind.RATE_LIMITED,
     FailureKind.OVERLOADED,
@@ -60,10 +60,10 @@ def failed(
 
 
 @pytest.mark.parametrize("kind", FailureKind)
-def test_only_what_the_seat_or_its_road_is_to_blame_for_is_tried_elsewhere(
+def test_only_what_the_subscription_or_its_road_is_to_blame_for_is_tried_elsewhere(
     kind: FailureKind,
 ) -> None:
-    assert (kind in SEAT_OR_ROAD) == goes_elsewhere(row(), failed(kind), Standing(), 5)
+    assert (kind in SUBSCRIPTION_OR_ROAD) == goes_elsewhere(row(), failed(kind), Standing(), 5)
 
 
 def test_an_answer_stays() -> None:

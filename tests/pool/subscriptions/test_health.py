@@ -23,7 +23,7 @@ def score(**readings: object) -> float:
     return assess(vitals(**readings), HealthWeights()).score
 
 
-def test_a_resting_seat_is_in_full_health_and_no_bonus_lifts_it_above() -> None:
+def test_a_resting_subscription_is_in_full_health_and_no_bonus_lifts_it_above() -> None:
     assert score() == 100
 
 
@@ -87,7 +87,7 @@ def test_the_score_stays_between_0_and_100_and_is_the_sum_of_its_components(
 
 
 @given(st.floats(0, 100), st.floats(0, 100))
-def test_more_spending_never_makes_a_seat_healthier(less: float, more: float) -> None:
+def test_more_spending_never_makes_a_subscription_healthier(less: float, more: float) -> None:
     less, more = sorted((less, more))
 
     assert score(weekly_percent=more) <= score(weekly_percent=less)

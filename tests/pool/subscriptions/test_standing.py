@@ -68,7 +68,7 @@ def test_a_limit_of_some_models_alone_makes_no_cooldown() -> None:
     assert Standing() == standing
 
 
-def test_a_limit_of_the_seat_beside_one_of_a_model_counts_by_its_own_reset() -> None:
+def test_a_limit_of_the_subscription_beside_one_of_a_model_counts_by_its_own_reset() -> None:
     both = failed(
         FailureKind.USAGE_LIMIT,
         rejected(NOON + timedelta(hours=5), "seven_day_opus"),
@@ -95,7 +95,7 @@ def test_a_rejection_without_a_window_is_a_burst_and_no_exhausted_window() -> No
 
 
 @pytest.mark.parametrize("kind", [FailureKind.OVERLOADED, FailureKind.SERVER_ERROR])
-def test_overload_pauses_a_seat_from_the_first_time_and_shortly(kind: FailureKind) -> None:
+def test_overload_pauses_a_subscription_from_the_first_time_and_shortly(kind: FailureKind) -> None:
     pauses = [until(standing_after(*[kind] * n)) for n in range(1, 7)]
 
     assert [timedelta(seconds=s) for s in (5, 10, 20, 40, 60, 60)] == pauses
@@ -110,14 +110,16 @@ def test_overload_pauses_a_seat_from_the_first_time_and_shortly(kind: FailureKin
         FailureKind.KILLED,
     ],
 )
-def test_crashes_pause_a_seat_at_the_third_time_in_a_row(kind: FailureKind) -> None:
+def test_crashes_pause_a_subscription_at_the_third_time_in_a_row(kind: FailureKind) -> None:
     pauses = [until(standing_after(*[kind] * n)) for n in (1, 2, 3, 4, 20)]
 
     seconds = [timedelta(seconds=s) for s in (15, 30, 300)]
     assert [None, None, *seconds] == pauses
 
 
-def test_a_missing_login_stops_a_seat_for_five_minutes_and_spent_credit_for_fifteen() -> None:
+def test_a_missing_login_stops_a_subscription_for_five_minutes_and_spent_credit_for_fifteen() -> (
+    None
+):
     assert timedelta(minutes=5) == until(standing_after(FailureKind.AUTHENTICATION))
     assert timedelta(minutes=15) == until(standing_after(FailureKind.CREDIT_EXHAUSTED))
 
@@ -161,7 +163,7 @@ def test_a_limit_of_money_rests_until_it_lifts_and_is_probed_within_six_hours() 
         FailureKind.SESSION_NOT_MOVED,
     ],
 )
-def test_a_callers_own_error_never_parks_a_seat(kind: FailureKind) -> None:
+def test_a_callers_own_error_never_parks_a_subscription(kind: FailureKind) -> None:
     standing = standing_after(*[kind] * 20)
 
     assert (until(standing), standing.consecutive_failures) == (None, 0)
@@ -179,14 +181,16 @@ SAYS_NOTHING = [
 
 
 @pytest.mark.parametrize("kind", SAYS_NOTHING)
-def test_an_end_that_says_nothing_of_the_seat_leaves_its_standing_alone(kind: FailureKind) -> None:
+def test_an_end_that_says_nothing_of_the_subscription_leaves_its_standing_alone(
+    kind: FailureKind,
+) -> None:
     overloaded = standing_after(FailureKind.OVERLOADED, FailureKind.OVERLOADED)
 
     assert overloaded == after(overloaded, failed(kind), NOON)
     assert overloaded == after(overloaded, failed(kind), NOON + timedelta(hours=1))
 
 
-def test_a_seat_is_proving_from_the_end_of_its_cooldown_until_it_answers() -> None:
+def test_a_subscription_is_proving_from_the_end_of_its_cooldown_until_it_answers() -> None:
     limited = standing_after(FailureKind.USAGE_LIMIT)
     ends = NOON + timedelta(minutes=5)
 
@@ -203,7 +207,7 @@ def test_a_seat_is_proving_from_the_end_of_its_cooldown_until_it_answers() -> No
     ]
 
 
-def test_a_crash_of_a_seat_that_proves_itself_does_not_open_it() -> None:
+def test_a_crash_of_a_subscription_that_proves_itself_does_not_open_it() -> None:
     limited = standing_after(FailureKind.USAGE_LIMIT)
     ends = NOON + timedelta(minutes=5)
 
@@ -213,7 +217,7 @@ def test_a_crash_of_a_seat_that_proves_itself_does_not_open_it() -> None:
     assert crashed.consecutive_failures == 1
 
 
-def test_a_seat_that_fails_its_proof_is_closed_for_twice_as_long() -> None:
+def test_a_subscription_that_fails_its_proof_is_closed_for_twice_as_long() -> None:
     burst = standing_after(FailureKind.RATE_LIMITED)
     ends = NOON + timedelta(seconds=30)
 
@@ -233,7 +237,7 @@ def test_of_two_cooldowns_at_a_time_the_later_end_counts() -> None:
     assert (timedelta(hours=3), 1) == (until(both), both.consecutive_failures)
 
 
-def test_a_seat_that_is_still_signed_out_is_looked_at_again_later() -> None:
+def test_a_subscription_that_is_still_signed_out_is_looked_at_again_later() -> None:
     signed_out = standing_after(FailureKind.AUTHENTICATION)
     later = NOON + timedelta(minutes=4, seconds=55)
 

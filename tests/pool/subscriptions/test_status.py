@@ -22,14 +22,14 @@ def test_without_a_ramp_every_slot_counts_from_the_start() -> None:
 
 
 @pytest.mark.parametrize(("days", "slots"), [(0, 1), (0.99, 1), (1, 3), (1.99, 3), (2, 5), (99, 5)])
-def test_a_fresh_seat_has_more_slots_day_by_day(days: float, slots: int) -> None:
+def test_a_fresh_subscription_has_more_slots_day_by_day(days: float, slots: int) -> None:
     fresh = state(max_concurrent=5)
     fresh.first_used_at = NOON - timedelta(days=days)
 
     assert capacity(fresh, RAMP, NOON) == slots
 
 
-def test_the_first_day_lasts_until_a_seat_is_used() -> None:
+def test_the_first_day_lasts_until_a_subscription_is_used() -> None:
     assert capacity(state(max_concurrent=5), RAMP, NOON + timedelta(days=99)) == 1
 
 

@@ -27,7 +27,7 @@ def become_subreaper() -> None:
 
 
 class Cli:
-    """One CLI, which may print a bound of bytes before it is told another."""
+    """One CLI, which may print a bound of bytes before it is given another."""
 
     def __init__(self, process_dir: str, command: list[str], bound: int) -> None:
         self.begun = time.monotonic()

@@ -71,7 +71,7 @@ def is_the_runs(result: dict[str, object]) -> bool:
 
 
 def results(line: bytes | bytearray) -> list[dict[str, object]]:
-    """The results on a line, which may have noise or other messages beside them."""
+    """The results on a line, which may have noise or other messages around them."""
     if b'"result"' not in line:
         return []
     import json  # was loaded while the CLI was starting

@@ -1,4 +1,4 @@
 """Connections to a PostgreSQL: transactions that survive a lost one, the fence, and group commit.
 
-Rule: knows no table but those of the fence; the stores beside it know the rest.
+Rule: knows no table but those of the fence; the stores know the rest.
 """

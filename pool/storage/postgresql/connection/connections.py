@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from pool.storage.postgresql.connection.address import Address
-from pool.storage.postgresql.connection.failures import Lost, is_passing, reason, told
+from pool.storage.postgresql.connection.failures import Lost, is_passing, reason, store_error
 from pool.storage.postgresql.connection.statements import Db
 
 MOST = 4
@@ -106,7 +106,7 @@ class Connections:
                 raise Lost(reason(error)) from error
             raise
         finally:
-            with suppress(Exception):  # it is closed then, and told by its next use
+            with suppress(Exception):  # it is closed then, as its next use shows
                 await pool.release(db, timeout=CONNECT_SECONDS)
 
     async def _acquired(self, pool: Any) -> Db:
@@ -117,7 +117,9 @@ class Connections:
                 raise Lost(reason(error)) from error
             # Whoever could not read the URL may quote it.
             known = isinstance(error, asyncpg.PostgresError)
-            raise told(self.name, error if known else ValueError("the URL is wrong")) from None
+            raise store_error(
+                self.name, error if known else ValueError("the URL is wrong")
+            ) from None
 
     async def _opened(self) -> Any:
         async with self._opening:

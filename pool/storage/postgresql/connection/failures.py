@@ -2,7 +2,7 @@
 
 A **loss** is nobody's fault and passes: the server is away, the connection broke, two transactions
 stood in each other's way. It is worth another try. A **refusal** of the whole transaction (no room,
-a lock that does not come free, a server that takes no writes) is told to all who wait. Anything
+a lock that does not come free, a server that takes no writes) goes to all who wait. Anything
 else belongs to the call that met it. Messages never carry the server's details: those quote rows.
 """
 
@@ -74,7 +74,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}"
 
 
-def told(store: str, error: BaseException) -> StoreError:
+def store_error(store: str, error: BaseException) -> StoreError:
     """What the database said, as what happened and what to do next."""
     match error:
         case StoreError():

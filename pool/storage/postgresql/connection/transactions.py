@@ -3,7 +3,7 @@
 What is promised:
 
 - before the COMMIT is sent, nothing is kept whatever happens, and losses that pass are tried again
-  for ``AWAY_SECONDS``; after that the caller is told that the database is away;
+  for ``AWAY_SECONDS``; after that the caller gets the error that the database is away;
 - a connection lost at the COMMIT leaves its fate open. It is looked up on another connection, for
   up to ``DOUBT_SECONDS``, and the answer is what was found: the results, or another try;
 - only where nobody can tell, ``CommitUnknown``.
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pool.errors import CommitUnknown, PoolError
 from pool.storage.postgresql.connection.connections import Connections
-from pool.storage.postgresql.connection.failures import Lost, away, is_of_all, reason, told
+from pool.storage.postgresql.connection.failures import Lost, away, is_of_all, reason, store_error
 from pool.storage.postgresql.connection.fence import Fence
 from pool.storage.postgresql.connection.statements import Db
 
@@ -31,7 +31,7 @@ Work = Callable[[Db], Awaitable[Result]]
 AWAY_SECONDS = 2.0
 """Covers a restart of the server; callers should not wait longer to learn that it is away."""
 DOUBT_SECONDS = 10.0
-"""Covers a crash recovery: what is in doubt is worth more patience than what can be refused."""
+"""Covers a crash recovery: what is in doubt is worth a longer wait than what can be refused."""
 PAUSE_SECONDS = 0.1
 
 
@@ -82,7 +82,7 @@ class Transactions:
                 raise
             except Exception as error:
                 if doubt is None and not isinstance(error, Lost):
-                    raise told(self._store, error) from error
+                    raise store_error(self._store, error) from error
                 if _now() >= until:
                     raise self._given_up(doubt, error) from None
             await asyncio.sleep(PAUSE_SECONDS)
@@ -100,7 +100,7 @@ class Transactions:
             except PoolError:
                 raise
             except Exception as error:
-                raise told(self._store, error) from error
+                raise store_error(self._store, error) from error
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _given_up(self, doubt: _InDoubt | None, error: Exception) -> PoolError:
@@ -161,7 +161,7 @@ class Transactions:
         except Exception as error:
             if is_of_all(error):
                 raise
-            return Raised(told(self._store, error))
+            return Raised(store_error(self._store, error))
 
 
 async def _in_snapshot(db: Db, work: Work[Result]) -> Result:

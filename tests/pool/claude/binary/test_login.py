@@ -139,7 +139,9 @@ async def test_the_file_in_the_config_directory_is_read_and_the_cli_not_asked(
 async def test_where_there_is_no_file_the_cli_is_asked(tmp_path: Path) -> None:
     status, asked = saying(NOON + DAY)
 
-    ends = await login_expires_at({"CLAUDE_CONFIG_DIR": str(tmp_path / "seat")}, NOON, status)
+    ends = await login_expires_at(
+        {"CLAUDE_CONFIG_DIR": str(tmp_path / "subscription")}, NOON, status
+    )
 
     assert (ends, asked) == (NOON + DAY, ["auth status"])
 

@@ -22,7 +22,7 @@ def granted(*directories: Path) -> Grant:
 
 
 def test_home_and_config_directory_are_made_for_their_user_alone(tmp_path: Path) -> None:
-    home, config = tmp_path / "home", tmp_path / "seat" / "claude"
+    home, config = tmp_path / "home", tmp_path / "subscription" / "claude"
     environment = {"HOME": str(home), "CLAUDE_CONFIG_DIR": str(config)}
 
     make_private(environment)

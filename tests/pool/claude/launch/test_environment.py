@@ -34,7 +34,7 @@ def made(
     return environment(
         SubscriptionSpec(id="sub1", credential=credential),
         parent=parent,
-        config_dir=Path("/seats/sub1"),
+        config_dir=Path("/subscriptions/sub1"),
         home=Path("/home/pool"),
         extra=extra or {},
         is_root=is_root,
@@ -49,7 +49,7 @@ def test_the_whole_environment_of_a_run() -> None:
         "NO_PROXY": "localhost,127.0.0.1,::1",
         "no_proxy": "localhost,127.0.0.1,::1",
         "HOME": "/home/pool",
-        "CLAUDE_CONFIG_DIR": "/seats/sub1",
+        "CLAUDE_CONFIG_DIR": "/subscriptions/sub1",
         "CLAUDE_CODE_OAUTH_TOKEN": "test-token-a",
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",

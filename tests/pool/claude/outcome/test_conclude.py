@@ -778,7 +778,7 @@ def test_of_stderr_one_line_is_shown_bounded_and_masked() -> None:
 
 
 def test_every_kind_of_a_run_is_given_by_this_package() -> None:
-    # The owner alone knows that a stop was the caller's cancellation, and why nothing was started.
+    # The owner alone knows why it stopped one, and why nothing was started.
     package = Path(conclude.__code__.co_filename).parent
     source = "".join(path.read_text() for path in package.glob("*.py") if path.name != "message.py")
 

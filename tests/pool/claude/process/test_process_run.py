@@ -47,7 +47,7 @@ class Bench:
         async def find() -> Path:
             return self.cli
 
-        runs = self.folder / "seat" / "runs"
+        runs = self.folder / "subscription" / "runs"
         return ProcessRunner(find, runs, stop_grace=timedelta(seconds=grace))
 
     async def run(self, *script: str, **launch: Any) -> ProcessRun:

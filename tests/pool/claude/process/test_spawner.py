@@ -72,7 +72,7 @@ def cli(tmp_path: Path) -> Callable[..., Path]:
 def runner(tmp_path: Path) -> Callable[..., ProcessRunner]:
     def make(executable: Path, **options: Any) -> ProcessRunner:
         options = {"stop_grace": GRACE, **options}
-        return ProcessRunner(found(executable), tmp_path / "seat" / "runs", **options)
+        return ProcessRunner(found(executable), tmp_path / "subscription" / "runs", **options)
 
     return make
 
@@ -190,7 +190,7 @@ async def test_the_cli_gets_prompt_and_environment_and_nothing_else(
     names = {line.partition("=")[0] for line in rest if "=" in line}
     given = {*ENVIRONMENT, "CLAUDE_CODE_TMPDIR", "CLAUDE_POOL_RUN"}
     assert names - {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"} == given
-    assert str(tmp_path / "seat" / "work") in rest
+    assert str(tmp_path / "subscription" / "work") in rest
     # stdin, stdout, stderr, the lock, and the one that `ls` opens to look
     assert [line for line in rest if line.isdigit()] == ["0", "1", "2", "3", "4"]
 
@@ -299,8 +299,8 @@ async def test_a_directory_whose_transcripts_cannot_be_written_is_no_better(
 async def test_a_disk_that_takes_no_run_is_a_run_that_never_started(
     cli: Any, tmp_path: Path
 ) -> None:
-    (tmp_path / "seat").write_text("a file where a directory should be")
-    runner = ProcessRunner(found(cli(ANSWERS)), tmp_path / "seat" / "runs")
+    (tmp_path / "subscription").write_text("a file where a directory should be")
+    runner = ProcessRunner(found(cli(ANSWERS)), tmp_path / "subscription" / "runs")
 
     outcome = await failure(await runner.start(a_launch(), ENVIRONMENT))
 

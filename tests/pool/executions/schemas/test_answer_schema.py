@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 from paths import FIXTURES
 
-from pool.executions.schemas.answer_schema import SchemaProblem, check, opened, told
+from pool.executions.schemas.answer_schema import SchemaProblem, check, normalized, opened
 
 SENT: dict[str, Any] = json.loads((FIXTURES / "answer_schemas.json").read_text())
 """What zod 4.6, version 6 of the AI SDK, and pydantic write of common types."""
@@ -28,7 +28,7 @@ def in_a_list(schema: Any, **keywords: Any) -> dict[str, Any]:
 def test_what_libraries_write_is_told_in_what_the_cli_and_the_api_both_understand(
     name: str,
 ) -> None:
-    schema = told(SENT[name])
+    schema = normalized(SENT[name])
 
     Draft7Validator.check_schema(schema)
     Draft202012Validator.check_schema(schema)
@@ -55,11 +55,13 @@ def test_a_list_with_a_kind_for_each_place_is_refused_by_name(name: str) -> None
     ],
 )
 def test_a_list_whose_places_are_alike_is_a_list_of_so_many(schema: dict[str, Any]) -> None:
-    assert told(schema) == of(a={"type": "array", "items": TEXT, "minItems": 2, "maxItems": 2})
+    assert normalized(schema) == of(
+        a={"type": "array", "items": TEXT, "minItems": 2, "maxItems": 2}
+    )
 
 
 def test_a_list_whose_rest_is_like_its_places_stays_as_long_as_it_may_be() -> None:
-    assert told(in_a_list(PAIR, items=TEXT)) == of(a={"type": "array", "items": TEXT})
+    assert normalized(in_a_list(PAIR, items=TEXT)) == of(a={"type": "array", "items": TEXT})
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_a_list_whose_rest_is_like_its_places_stays_as_long_as_it_may_be() -> No
     ],
 )
 def test_what_has_a_plain_meaning_is_told_with_it(sent: Any, expected: Any) -> None:
-    assert told(sent) == expected
+    assert normalized(sent) == expected
 
 
 BROKEN: list[tuple[str, Any]] = [
@@ -115,7 +117,9 @@ def test_what_cannot_be_told_is_named_by_its_place(field: str, schema: Any) -> N
         check(schema)
 
     assert ".".join(map(str, caught.value.place)) == field
-    assert told(schema) == schema  # kept before schemas were checked: the CLI says what is wrong
+    assert (
+        normalized(schema) == schema
+    )  # kept before schemas were checked: the CLI says what is wrong
 
 
 @pytest.mark.parametrize(
@@ -129,7 +133,7 @@ def test_what_cannot_be_told_is_named_by_its_place(field: str, schema: Any) -> N
     ],
 )
 def test_an_answer_of_another_kind_than_an_object_comes_in_an_envelope(root: Any) -> None:
-    schema = told(root)
+    schema = normalized(root)
     (name,) = schema["properties"]
 
     assert schema["required"] == [name]
@@ -151,8 +155,8 @@ def test_references_lead_to_the_same_parts_inside_an_envelope() -> None:
         "items": {"anyOf": [{"$ref": "#"}, {"$ref": "#/$defs/Leaf"}]},
         "$defs": {"Leaf": {"type": "integer"}},
     }
-    validator = Draft202012Validator(told(tree))
-    (name,) = told(tree)["properties"]
+    validator = Draft202012Validator(normalized(tree))
+    (name,) = normalized(tree)["properties"]
 
     assert validator.is_valid({name: [[1], 2, [[3]]]})
     assert not validator.is_valid({name: [["x"]]})

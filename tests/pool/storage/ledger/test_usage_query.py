@@ -191,12 +191,12 @@ async def test_the_answers_of_all_subscriptions_are_one(local_pool: LocalPool) -
     until = NOON + HOUR
 
     keys = await client.usage_by([Grouping.KEY], until=until)
-    seats = await client.usage_by([Grouping.SUBSCRIPTION], until=until)
+    subscriptions = await client.usage_by([Grouping.SUBSCRIPTION], until=until)
     one = await client.usage_by([Grouping.KEY], until=until, subscription_id="sub2")
 
     assert by_name(keys, "key") == {"ci": (2, "0.0012"), "web": (1, "0.0006"), None: (1, "0.0006")}
-    assert [each.records for each in seats.items] == [1, 2, 1]
-    assert keys.total == seats.total
+    assert [each.records for each in subscriptions.items] == [1, 2, 1]
+    assert keys.total == subscriptions.total
     assert (keys.total.records, keys.is_complete) == (4, True)
     assert {"ci", "web"} == set(by_name(one, "key"))
 

@@ -194,7 +194,7 @@ async def test_a_takeover_waits_for_the_transaction_that_the_owner_is_in(
     await inside.wait()
 
     with pytest.raises(StoreBusy, match=f"is held by process {this_process().pid}"):
-        await stores.open_ledger("sub1", patience=0.1)
+        await stores.open_ledger("sub1", wait_seconds=0.1)
 
     go_on.set()
     assert await writing
@@ -485,7 +485,7 @@ async def test_calls_fail_within_a_bound_while_the_server_is_away_and_work_again
             ledger.execution("exec_1"),
             directory.locate("e1"),
             directory.claim(new_claim("e1"), "sub1"),
-            stores.open_ledger("sub2", patience=0.1),
+            stores.open_ledger("sub2", wait_seconds=0.1),
             return_exceptions=True,
         )
         took = time.monotonic() - started
@@ -727,7 +727,7 @@ async def test_a_password_stands_in_no_error(server: Server) -> None:
     for what, url in urls.items():
         stores = PostgresqlStores(url)
         with pytest.raises(StoreError) as raised:
-            await stores.open_ledger("sub1", patience=0)
+            await stores.open_ledger("sub1", wait_seconds=0)
         told = "".join(traceback.format_exception(raised.value)) + repr(vars(stores))
         assert not any(each in told for each in (secret, "hush/hush", PASSWORD)), what
 

@@ -117,7 +117,7 @@ async def writer(ledger, prefix):
         number += 1
 
 async def main():
-    ledger = await SqliteStores(Path(sys.argv[2])).open_ledger("sub1", patience=5)
+    ledger = await SqliteStores(Path(sys.argv[2])).open_ledger("sub1", wait_seconds=5)
     print("open", flush=True)
     if sys.argv[3] == "hold":
         await asyncio.sleep(60)
@@ -158,7 +158,7 @@ async def test_everything_acknowledged_survives_kill_9(
         with child(tmp_path, str(life)) as process:
             told |= acknowledged(process, enough=40 + 37 * life)
 
-        ledger = await stores.open_ledger("sub1", patience=5)
+        ledger = await stores.open_ledger("sub1", wait_seconds=5)
         kept = await names(ledger)
         totals = (await ledger.recover(NOW)).totals
         await ledger.close()
@@ -173,7 +173,7 @@ async def test_an_earlier_owner_that_is_frozen_is_ended_and_its_store_taken_over
     with child(tmp_path, "hold") as process:
         os.kill(process.pid, signal.SIGSTOP)
 
-        ledger = await stores.open_ledger("sub1", patience=10)
+        ledger = await stores.open_ledger("sub1", wait_seconds=10)
 
         assert ledger.epoch == 2
         assert process.wait(10) == -signal.SIGKILL
@@ -185,9 +185,9 @@ async def test_a_second_process_opens_only_after_the_death_of_the_first(
 ) -> None:
     with child(tmp_path, "hold") as process:
         with pytest.raises(StoreBusy, match=f"held by process {process.pid}, started at tick"):
-            await stores.open_ledger("sub1", patience=0.1)
+            await stores.open_ledger("sub1", wait_seconds=0.1)
 
-        opening = asyncio.ensure_future(stores.open_ledger("sub1", patience=5))
+        opening = asyncio.ensure_future(stores.open_ledger("sub1", wait_seconds=5))
         await asyncio.sleep(0)
         process.kill()
         ledger = await opening
@@ -223,13 +223,13 @@ async def test_an_opening_that_was_given_up_does_not_take_the_store_later(
     stores: SqliteStores,
 ) -> None:
     holder = await stores.open_ledger("sub1")
-    opening = asyncio.ensure_future(stores.open_ledger("sub1", patience=30))
+    opening = asyncio.ensure_future(stores.open_ledger("sub1", wait_seconds=30))
     await asyncio.sleep(0)
     opening.cancel()
     await asyncio.wait([opening])
     await holder.close()
 
-    ledger = await stores.open_ledger("sub1", patience=5)
+    ledger = await stores.open_ledger("sub1", wait_seconds=5)
 
     assert ledger.epoch <= 3
     await ledger.close()
@@ -239,7 +239,7 @@ async def test_a_directory_has_one_owner(stores: SqliteStores) -> None:
     directory = await stores.open_directory()
 
     with pytest.raises(StoreBusy, match="is held by"):
-        await stores.open_directory(patience=0.1)
+        await stores.open_directory(wait_seconds=0.1)
     await directory.close()
 
 

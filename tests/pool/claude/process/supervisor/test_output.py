@@ -13,6 +13,7 @@ from pool.claude.output import lines as reader
 from pool.claude.output.stream import is_the_runs
 from pool.claude.process.supervisor import output
 from pool.claude.process.supervisor.output import Output
+from pool.text import fit
 
 ANSWER: dict[str, Any] = {"type": "result", "is_error": False, "num_turns": 1, "result": "yes"}
 NOTICE = {**ANSWER, "num_turns": 0}
@@ -74,7 +75,7 @@ def test_they_find_the_same_results_on_a_line(
 
     found = [each for each in reader.messages_of(line) if each.get("type") == "result"]
 
-    assert output.results(line) == found
+    assert list(map(fit, output.results(line))) == found
 
 
 def test_the_first_result_that_is_the_runs_is_the_answer(spool: Spool) -> None:
