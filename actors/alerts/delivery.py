@@ -1,8 +1,8 @@
-"""A courier brings one webhook its alerts, one after the other, until each is taken or given up.
+"""Delivery of alerts to one webhook, one after the other, until each is taken or given up.
 
-Each webhook has its own, so one that hangs keeps nobody else waiting. What is to be brought and
-when stands in the outbox: a courier remembers nothing, and may die at any time. Then the webhook
-may hear of an alert twice, under the same id.
+Each webhook has its own, so one that hangs keeps nobody else waiting. What is to be delivered and
+when stands in the outbox: this remembers nothing, and may die at any time. Then the webhook
+may get an alert twice, under the same id.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class AlertDelivery:
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """There may be something to bring."""
+        """There may be something to deliver."""
         self._wake.set()
 
     async def run(self) -> None:

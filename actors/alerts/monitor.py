@@ -34,7 +34,7 @@ _LOGGED = {
 }
 
 Look = Callable[[], tuple[Sequence[Report], Collection[str]]]
-"""The latest reports, and the ids of the subscriptions that were not heard of."""
+"""The latest reports, and the ids of the subscriptions that have sent none."""
 
 
 class AlertMonitor:
@@ -79,7 +79,7 @@ class AlertMonitor:
     ) -> tuple[Alert, ...]:
         """Compare reports with what was told before; the alerts that are new.
 
-        The pool as a whole is judged only where everybody was heard of.
+        The pool as a whole is judged only where every subscription has sent one.
         """
         whole = None if unheard else overview(reports, self._clock())
         levels = await self._outbox.levels()
@@ -87,7 +87,7 @@ class AlertMonitor:
         return await self._keep(alerts, changed) if changed else ()
 
     async def raise_(self, alert: Alert) -> bool:
-        """Keep a single happening; once this returns it will be told, also after a crash.
+        """Keep a single event; once this returns it will be delivered, also after a crash.
 
         False where it was raised before.
         """

@@ -136,22 +136,22 @@ class PoolClient:
             dispatch = self._dispatch(request, idempotency_key, caller, execution_id, grant)
             return await self._served(dispatch, RetrySchedule(patience_seconds))
 
-    async def _served(self, dispatch: Dispatch, patience: RetrySchedule) -> Execution:
-        """Ask until it was served, or patience is over."""
+    async def _served(self, dispatch: Dispatch, retries: RetrySchedule) -> Execution:
+        """Ask until it was served, or its time is over."""
         key, executions = dispatch.idempotency_key or dispatch.execution_id, 1
         while True:
             try:
                 execution = await self.ended(await self._router().dispatch(dispatch))
             except (Exhausted, KeyLimited) as error:
-                pause = patience.pause(error.retry_at, self._clock())
+                pause = retries.pause(error.retry_at, self._clock())
                 if pause is None:
                     raise
                 anew = {}
             else:
-                told = execution.error
-                if told is None or not turned_away(execution):
+                failure = execution.error
+                if failure is None or not turned_away(execution):
                     return execution
-                pause = patience.pause(told.retry_at, self._clock())
+                pause = retries.pause(failure.retry_at, self._clock())
                 if pause is None:
                     return execution
                 executions += 1
@@ -205,8 +205,8 @@ class PoolClient:
                 execution_id=execution_id,
                 grant=grant,
             )
-            owner = self._following.at(execution.subscription_id)
-            async for event in self._following.events(execution.id, owner, None, raw=False):
+            holder = self._following.at(execution.subscription_id)
+            async for event in self._following.events(execution.id, holder, None, raw=False):
                 yield event
 
     async def events(
@@ -216,10 +216,10 @@ class PoolClient:
         ``raw`` the CLI's own messages are among them.
 
         Raises ``NotFound``, ``InvalidRequest`` for a cursor that is none, and ``ActorLost`` for an
-        owner who stays away; one who comes back is asked for the rest.
+        subscription that stays away; one that comes back is asked for the rest.
         """
-        owner = await self._following.owner(execution_id)
-        async for event in self._following.events(execution_id, owner, after, raw=raw):
+        holder = await self._following.open(execution_id)
+        async for event in self._following.events(execution_id, holder, after, raw=raw):
             yield event
 
     async def progress(
@@ -231,15 +231,17 @@ class PoolClient:
         raw: bool = False,
     ) -> ProgressPage:
         """One page of an execution's events; an empty one where none came while it was waited."""
-        owner = await self._following.owner(execution_id)
-        return await owner().progress(execution_id, after, wait_seconds, raw=raw)
+        holder = await self._following.open(execution_id)
+        return await holder().progress(execution_id, after, wait_seconds, raw=raw)
 
     async def ended(self, execution: Execution) -> Execution:
-        """Wait until an execution that was started has ended."""
+        """Wait until an execution that was started has ended, or waits for its caller."""
         return await self._following.ended(execution)
 
     async def result(self, execution_id: str, *, wait_seconds: float = 0) -> Execution:
-        """An execution; with ``wait_seconds``, once it has ended or so much time has passed."""
+        """An execution; with ``wait_seconds``, once it has ended, waits for its caller, or so much
+        time has passed.
+        """
         return await self._following.result(execution_id, wait_seconds)
 
     async def cancel(self, execution_id: str) -> Execution:
@@ -426,8 +428,8 @@ class PoolClient:
             page = await self.happenings(
                 after=cursor, wanted=wanted, wait_seconds=LONGEST_POLL_SECONDS
             )
-            for told in page.items:
-                yield told
+            for event in page.items:
+                yield event
             cursor = page.cursor
 
     # -- reconciliation --------------------------------------------------------------------------
@@ -437,7 +439,7 @@ class PoolClient:
     reconciliation = forwarded(_reconciler, ReconcilerActor.reconciliation)
     reverse_adjustments = forwarded(_reconciler, ReconcilerActor.reverse_adjustments)
 
-    async def _owners(self, subscription_id: str | None) -> list[SubscriptionActor]:
+    async def _ids(self, subscription_id: str | None) -> list[str]:
         """Those of all subscriptions, or of one; ``NotFound`` where that is not known."""
         registrations = await self._router().registrations()
         known = [each.spec.id for each in registrations]
@@ -446,8 +448,8 @@ class PoolClient:
         ids = known if subscription_id is None else [subscription_id]
         return [self._actors.subscription(id_) for id_ in ids]
 
-    async def _owner(self, subscription_id: str) -> SubscriptionActor:
-        """The owner of a subscription that exists; ``NotFound`` otherwise."""
+    async def _subscription_actor(self, subscription_id: str) -> SubscriptionActor:
+        """The actor of a subscription that exists; ``NotFound`` otherwise."""
         await self.subscription(subscription_id)
         return self._actors.subscription(subscription_id)
 

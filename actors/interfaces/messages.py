@@ -1,8 +1,8 @@
 """Messages between actors.
 
-An execution leaves its owner when its run failed before any output, or when it waits where nothing
-can be started. The owner keeps it, as ``moving``, until a router has brought it to somebody else or
-found that nobody takes it; it asks again after any crash, and the answer is the same.
+An execution leaves its subscription when its run failed before any output, or when it waits where
+nothing can be started. The subscription keeps it, as ``moving``, until a router has brought it to
+another or found that none takes it; it asks again after any crash, and the answer is the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pool.values import Instant, Value
 
 
 class Activity(Value):
-    """What an owner did: what is new since a cursor, and all of its counts."""
+    """What a subscription did: what is new since a cursor, and all of its counts."""
 
     page: PoolEventPage
     tally: Tally
@@ -70,7 +70,7 @@ class Dispatch(Value):
 
 
 class HandoffRequest(Value):
-    """An execution that its owner hands on."""
+    """An execution that its subscription hands on."""
 
     subscription_id: str
     """The owner."""
@@ -80,7 +80,7 @@ class HandoffRequest(Value):
     why: Refusal
     """Why the owner does not run it."""
     report: Report
-    """The owner by now: what stops it is known before anybody else is sent there."""
+    """The subscription by now: what stops it is known before anybody else is sent there."""
     may_wait: bool
     """Whether it may join a queue elsewhere; else it goes only where it can run at once."""
 

@@ -231,11 +231,11 @@ class RouterActor(Protocol):
     async def registrations(self) -> tuple[Registration, ...]: ...
 
     async def alerts(self, *, limit: int = 50, cursor: str | None = None) -> Page[ListedAlert]:
-        """What operators were told of and whether it arrived, newest first."""
+        """The alerts and whether they arrived, newest first."""
         ...
 
     async def raise_alert(self, alert: Alert) -> bool:
-        """Tell operators of a single happening. False where it was told before."""
+        """Alert operators of a single event. False where that was done before."""
         ...
 
     async def declare(self, specs: Iterable[SubscriptionSpec]) -> None:

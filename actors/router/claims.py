@@ -1,4 +1,4 @@
-"""Claims: what the directory is told of an execution before its subscription is asked.
+"""Claims: what the directory keeps of an execution before its subscription is asked.
 
 A new request takes its id and its idempotency key, what it holds of its caller's key, and its
 place in one transaction: all of it stands, or nothing does, so a request that is refused for want

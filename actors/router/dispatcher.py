@@ -126,7 +126,7 @@ class Dispatcher:
         """Dispatch what nobody else in this router dispatches meanwhile, by whatever name.
 
         Neither the claim nor the session's home is read a second time. What was claimed before and
-        handed on since is told by ``Claims.settle_on``. The home is read under the session's lock,
+        handed on since is found by ``Claims.settle_on``. The home is read under the session's lock,
         which other dispatches and handoffs that move it hold, too; and rebalancing leaves the
         transcript where it is until a later turn fetches it.
         """
@@ -374,7 +374,7 @@ class Dispatcher:
 
     def _intent(self, chosen: str, order: Placement, ranking: Ranking) -> Intent:
         request, settings = order.request, self._settings
-        patience = settings.policy.settings.queue_timeout_seconds
+        longest = settings.policy.settings.queue_timeout_seconds
         return Intent(
             execution_id=order.dispatch.execution_id,
             request=request,
@@ -384,7 +384,7 @@ class Dispatcher:
             session_from=source_of(order, chosen),
             model=request.model or settings.default_model,
             timeout_seconds=request.timeout_seconds or settings.timeout_seconds,
-            queue_timeout_seconds=request.queue_timeout_seconds or patience,
+            queue_timeout_seconds=request.queue_timeout_seconds or longest,
             reserved_nano_usd=0,
             routing=explained(ranking, chosen, reason_of(order, ranking, chosen)),
             created_at=order.dispatch.created_at,

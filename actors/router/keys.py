@@ -205,7 +205,7 @@ class KeyRegistry:
         return await self._reservations.held(holds.charge, lambda: place(permit))
 
     async def top_up(self, dispatch: Dispatch, spent_nano_usd: int, least: Least) -> None:
-        """Have an execution hold what another attempt may cost, beside what earlier ones have
+        """Have an execution hold what another attempt may cost, besides what earlier ones have
         spent. Raises a ``KeyLimited`` where the budgets of its key have no room for that.
         """
         key_id, key = await self._found(dispatch.caller)
@@ -215,9 +215,9 @@ class KeyRegistry:
             self._reservation(key_id, key, dispatch, await least(), spent_nano_usd)
         )
 
-    def heard(self, event: PoolEvent) -> None:
+    def received(self, event: PoolEvent) -> None:
         """Settle what has ended as its owner tells, at once."""
-        self._reservations.heard(event)
+        self._reservations.received(event)
 
     async def key_of(self, caller: str) -> KeySpec | None:
         """The key of a caller; None for one that is not limited here."""

@@ -1,6 +1,6 @@
 """The placement of an execution: the subscription to ask next, by the ranking and earlier answers.
 
-Nothing here asks anybody. ``dispatcher`` does, and comes back with what it was told.
+Nothing here asks anybody. ``dispatcher`` does, and comes back with the answers.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _may_be_at_work(at_home: RankedCandidate, refusals: Mapping[str, Refusal]) -
 def _may_leave(ranking: Ranking, home: str) -> bool:
     """Whether its session, or a copy of the one it forks, can go on elsewhere."""
     at_home = ranking.of(home)
-    if at_home is None:  # nobody has heard of its home: the transcript is out of reach
+    if at_home is None:  # its home has sent no report: the transcript is out of reach
         return False
     return at_home.refusal is None or at_home.refusal.cause not in _SESSION_STAYS
 

@@ -2,7 +2,7 @@
 
 A reservation is made in the transaction that claims and places its execution (see
 ``Directory.claim``). From then on it has a task that puts the execution's cost in its place. That
-its end has come is told by the news of the owners, which the router follows anyway; then the
+its end has come is in the news of the subscriptions, which the router follows anyway; then the
 execution is asked for once, since it alone says what every attempt cost. News may be lost with
 whoever tells it, so a task looks by itself from time to time, too, and a router that comes to life
 takes up the reservations that it finds open. So whatever dies, a cost is counted once, and a
@@ -29,7 +29,7 @@ from pool.usage.blocks import block_at
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 30.0
-"""Between two looks at an execution of which nothing is told: news is lost only with an owner or a
+"""Between two looks at an execution of which no news comes: lost only with a subscription or a
 router that dies."""
 RETRY_SECONDS = 2.0
 """After an owner or a store that did not answer."""
@@ -61,7 +61,7 @@ class Reservations:
         self._nowhere_seconds = nowhere_seconds
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._news = Keyed(asyncio.Event)
-        """Set when something was told of an execution, for as long as somebody cares."""
+        """Set when there is news of an execution, for as long as somebody cares."""
         self._locks = Keyed(asyncio.Lock)
         """Nobody gives a reservation back while its execution is being placed."""
 
@@ -74,7 +74,7 @@ class Reservations:
         """Leave what is open to the next activation."""
         await end(self._waiting.values())
 
-    def heard(self, event: PoolEvent) -> None:
+    def received(self, event: PoolEvent) -> None:
         """Look at what has ended, as its owner tells; and at everything where news was lost."""
         if event.kind is PoolEventKind.GAP:
             for news in self._news.values():
@@ -150,7 +150,7 @@ class Reservations:
                     extra={"execution_id": charge.execution_id, "problem": str(error)},
                 )
             await within(pause, news)
-            news.clear()  # what is told while it is looked for is looked at again
+            news.clear()  # what comes while it is looked for is looked at again
             execution = None
 
     async def _is_over(self, charge: Charge, execution: Execution | None, seen: float) -> bool:

@@ -196,8 +196,8 @@ class Router:
 
     def _hear(self, event: PoolEvent) -> None:
         """Take over what an owner tells, for those who follow and for what ends with it."""
-        self._recorder.heard(event)
-        self._keys.heard(event)
+        self._recorder.received(event)
+        self._keys.received(event)
 
     async def figures(self) -> Figures:
         reports, unheard = self._heard()
@@ -311,9 +311,9 @@ class Router:
         there = sorted(self._reports.heard)
         passed = (self._ordered(id_, order) for id_ in there)
         answers = await asyncio.gather(*passed, return_exceptions=True)
-        for id_, told in zip(there, answers, strict=True):
-            if isinstance(told, BaseException):
-                log.warning("order lost", extra={"subscription_id": id_, "problem": str(told)})
+        for id_, answer in zip(there, answers, strict=True):
+            if isinstance(answer, BaseException):
+                log.warning("order lost", extra={"subscription_id": id_, "problem": str(answer)})
 
     async def _ordered(
         self, subscription_id: str, order: Callable[[SubscriptionActor], Awaitable[Report]]

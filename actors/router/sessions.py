@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 CONSIDERED = 200
 """Sessions of a subscription that a cycle looks at, those used last."""
 
-SessionMoved = Callable[[str, str, str], Awaitable[None]]
-"""Told of a session, its old and its new home, once its transcript has arrived."""
+SessionMoved = Callable[[SessionHome, str, str], Awaitable[None]]
+"""Called with a session, its old and its new home, once its transcript has arrived."""
 
 
 class Sessions:
@@ -74,9 +74,10 @@ class Sessions:
         its home any more.
         """
         before = await self._directory.session_home(session_id)
-        if await self._directory.session_arrived(session_id, subscription_id, self._clock()):
-            source = before.fetch_from if before is not None else None
-            await self._told(session_id, source or "", subscription_id)
+        now = self._clock()
+        arrived = await self._directory.session_arrived(session_id, subscription_id, now)
+        if arrived and before is not None:
+            await self._moved(before, before.fetch_from or "", subscription_id)
         home = await self._directory.session_home(session_id)
         return home is not None and home.subscription_id == subscription_id
 

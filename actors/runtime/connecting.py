@@ -1,4 +1,4 @@
-"""Connecting a program to a pool that is served: in its cluster, or beside its service."""
+"""Connecting a program to a pool that is served: in its cluster, or on its machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def connect(
     *,
     max_in_flight: int = MAX_IN_FLIGHT,
 ) -> PoolClient:
-    """A client for a program inside or beside the cluster that serves a pool.
+    """A client for a program inside or outside the cluster that serves a pool.
 
     Without an address the pool is that of ``CLAUDE_POOL_CONFIG`` or of the ``pool.toml`` here,
     unless ``RAY_ADDRESS`` names a cluster. ``ConfigError`` says within seconds what is not there:

@@ -56,7 +56,7 @@ LEAST_AT_ONCE = 2
 ARCHIVE_SECONDS = 2.0
 """For the ledger of a removed subscription, whose actor may still let go of it."""
 LOST = "ledgers-lost"
-"""A file beside a ledger, as many bytes long as activations had to leave it."""
+"""A file next to a ledger, as many bytes long as activations had to leave it."""
 
 
 def stores_of(config: Config) -> Stores:
@@ -205,7 +205,7 @@ def _leave_behind(mark: Path, error: StoreError) -> None:
     with contextlib.suppress(OSError), mark.open("ab") as file:
         file.write(b"!")
     log.error(
-        "ledger lost: the owner leaves",
+        "ledger lost: the subscription leaves",
         extra={"subscription_id": mark.parent.name, "problem": error.problem},
     )
     _leave(error)

@@ -1,9 +1,9 @@
 """What an actor is made with: the part of the configuration that it uses, and nothing else of it.
 
 An actor of a cluster outlives the service that made it. Whether one that is there does what one
-made now would do is told by the digest of its makings: of exactly what it is given, and of the
+made now would do is known by the digest of its makings: of exactly what it is given, and of the
 code. So a port, a key or another subscription that changes replaces nobody who does not know of it.
-What is told to a running subscription (its budget, its slots) is no part of it either.
+What a running subscription can be given (its budget, its slots) is no part of it either.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FOR_RUNS = ("path", "env", "system_prompt", "max_retries", "max_output_bytes")
 
 
 class Makings(Value):
-    """What an actor is told of itself."""
+    """What an actor knows of itself."""
 
     digest: str
     pool: str
@@ -79,8 +79,8 @@ def of_reconciler(config: Config) -> Config:
 
 
 def makings(name: str, part: Config, spec: SubscriptionSpec | None = None) -> Makings:
-    """Of an actor with this part of a configuration; of a subscription with how it signs in, which
-    is found out once in each life.
+    """Of an actor with this part of a configuration; of a subscription with how it signs in and
+    where it is to be, which is found out once in each life.
     """
     signs_in = spec and spec.model_dump(mode="json", include={"id", "config_dir", "credential"})
     used: list[Any] = [code(), part.model_dump(mode="json"), signs_in]

@@ -81,7 +81,7 @@ class RayActors:
 
     def reconciler(self) -> ReconcilerActor:
         absent = Conflict("nothing can be reconciled: add [[organizations]] to pool.toml")
-        if self._config is None:  # a program beside the pool: the actor is there, or is not wanted
+        if self._config is None:  # a program outside the pool: the actor is there, or is not wanted
             return cast(ReconcilerActor, self._proxy(RECONCILER, absent))
         if not self._config.organizations:
             raise absent
@@ -238,10 +238,10 @@ class RayActors:
 async def _left(handle: Any) -> None:
     """Ask an actor to leave. One that is not up has nothing to let go of."""
     if hasattr(handle, "leave"):
-        leaving = handle.leave.remote()
+        asked = handle.leave.remote()
     else:  # of a version that had no way of leaving
-        leaving = handle.call.remote("close", (), {})
-    gone = asyncio.wrap_future(leaving.future())
+        asked = handle.call.remote("close", (), {})
+    gone = asyncio.wrap_future(asked.future())
     while not (await asyncio.wait({gone}, timeout=LOOK_SECONDS))[0]:
         if not _is_alive(handle):
             gone.cancel()

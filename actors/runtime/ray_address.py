@@ -1,4 +1,4 @@
-"""The address of a pool's Ray: a note in its data directory, for services and programs beside it.
+"""The address of a pool's Ray: a note in its data directory, for whoever joins on its machine.
 
 Several Rays may run on one machine, and what Ray calls ``auto`` is the first that it finds. A pool
 is found over its own ``pool.toml`` instead: the service notes where its Ray is, and a program joins

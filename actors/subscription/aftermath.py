@@ -1,6 +1,6 @@
-"""The aftermath of runs: what is left to do when their answer is durable and told.
+"""The aftermath of runs: what is left to do when their answer is durable and given.
 
-The CLI exits; what it still charges, in a result after the answer, is recorded beside the
+The CLI exits; what it still charges, in a result after the answer, is recorded next to the
 execution; then what the run left on disk goes, or is kept for those who read along. No slot is held
 for it and nobody waits. An activation that ends before it is through waits a little, as a CLI takes
 to exit, and leaves what takes longer to the next one.

@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What a subscription is given beside its rows."""
+    """What a subscription is given besides its rows."""
 
     runner: Runner
     environment: Callable[[SubscriptionSpec], Mapping[str, str]]
@@ -113,7 +113,7 @@ class SubscriptionContext:
 
     def trouble(self, error: StoreError) -> None:
         """Take no work until a write succeeds again. With the ledger lost leave at once: a refusal
-        may not be told where the write is only in doubt.
+        may not be answered where the write is only in doubt.
         """
         if self.ledger.is_lost:
             self.deps.leave(error)

@@ -3,8 +3,8 @@
 Readers pull, so that a slow one costs nothing, and one who went away nothing either. The output is
 on disk and outlives the owner: a reader who asks the next activation with the same cursor gets the
 rest. A run that somebody watches is looked at as it prints, off the event loop, once for all who
-watch it, and every 25 ms at the most: the first piece is there at once, and later ones come
-gathered. The end is told after it is durable, and as the last event.
+watch it. What comes after a pause is there at once; what a run prints all the time comes gathered,
+every 25 ms. The end is shown after it is durable, and as the last event.
 """
 
 from __future__ import annotations

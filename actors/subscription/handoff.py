@@ -73,7 +73,7 @@ class Handoff:
         self._asked: dict[str, float] = {}
         """When somebody was last looked for, by id, on the monotonic clock."""
         self._offered_last: set[str] = set()
-        """For whom that was done at the end of their patience."""
+        """Those for which that was done once they had waited as long as they may."""
 
     def may_be_offered(self, live: LiveExecution) -> bool:
         """Whether somebody else is looked for once more, before it is given up."""

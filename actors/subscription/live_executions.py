@@ -38,7 +38,7 @@ from pool.subscriptions.state import ask_to_start, held_while_running, reservati
 log = logging.getLogger(__name__)
 
 TEND_SECONDS = 0.5
-"""Between two looks at what waits: time alone ends cooldowns and patience."""
+"""Between two looks at what waits: time alone ends cooldowns and waits."""
 AHEAD_SECONDS = 60.0
 """How long a cancellation waits for its execution: longer than anything is on its way."""
 WANTED_SECONDS = 2.0
@@ -76,7 +76,7 @@ class LiveExecutions:
         self, execution_id: str, held: LiveExecution | None = None
     ) -> ExecutionRow | None:
         """What is known of an execution, and durable: of one that is just beginning, once it is.
-        Whoever ``held`` it while it lived is told its end from there; the ledger is not read again.
+        Whoever ``held`` it while it lived learns its end from there; the ledger is not read again.
         """
         if held is not None and held.row.status.is_final:
             return held.row
@@ -355,7 +355,7 @@ class LiveExecutions:
 
     async def _is_wanted(self, live: LiveExecution) -> bool:
         """Whether nobody has cancelled it, here or where it was before. Its caller may have hung up
-        as it was on its way here, when only an earlier owner could be told.
+        as it was on its way here, when only an earlier subscription could learn of it.
         """
         ids, row = live.row.intent.earlier_owners, live.row
         if row.cancel_requested_at is None and ids:
@@ -438,7 +438,7 @@ class LiveExecutions:
     async def _settle(
         self, live: LiveExecution, outcome: Outcome, *, follows: bool = False
     ) -> None:
-        """T2. Tried until it is durable; whoever waits is told after that, and not before.
+        """T2. Tried until it is durable; whoever waits is answered after that, and not before.
 
         One that ``follows`` its session was not run, and is handed on to where that went.
         """

@@ -1,7 +1,7 @@
 """One subscription: it alone owns its ledger, its state, its slots and its queue.
 
 Admission and reservation are one step without an ``await`` between them (G6); what becomes of an
-admitted execution is told in ``live_executions``. Every method may be called again with the same
+admitted execution stands in ``live_executions``. Every method may be called again with the same
 arguments; nothing happens twice.
 """
 

@@ -28,7 +28,7 @@ _W3C = TraceContextTextMapPropagator()
 
 
 class OtelTracing(Tracing):
-    """Tells spans to the collector at ``endpoint``."""
+    """Sends spans to the collector at ``endpoint``."""
 
     def __init__(self, endpoint: str, part: str) -> None:
         resource = {"service.name": "claude-pool", "service.instance.id": part}
@@ -57,7 +57,7 @@ class OtelTracing(Tracing):
         finally:
             span.end()
 
-    def told(
+    def record(
         self,
         name: str,
         parent: str | None,

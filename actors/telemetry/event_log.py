@@ -87,7 +87,7 @@ class EventLog:
             )
         number, before_kept = int(found[2]), self._last - len(self._kept)
         if found[1] != self._activation or number > self._last:
-            return before_kept, "what is told began anew since"
+            return before_kept, "its list of events began anew since"
         if number < before_kept:
             return before_kept, "more happened since than is kept"
         return number, None

@@ -1,7 +1,7 @@
 """The streams of all processes of a pool on this machine, read as one. Blocking.
 
 A stream is a file that its process appends to, and begins anew when it is full; the one before
-stands beside it. Lines come as they are; those that are found at one look, by their times.
+stands next to it. Lines come as they are; those that are found at one look, by their times.
 """
 
 from __future__ import annotations

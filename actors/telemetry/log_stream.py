@@ -4,7 +4,7 @@ can read.
 Its log goes there, and so does what others write to standard error, line by line: Ray, a library, a
 traceback. Standard error itself is a pipe into this process from then on; the real one gets the
 same lines where that is asked for, and no others. A file holds so much and is then begun anew, with
-the one before beside it.
+the one before next to it.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _nowhere(_: bytes) -> None:
 
 
 def _capture(real: int) -> None:
-    """Let standard error be a pipe, and what comes out of it be told as events."""
+    """Let standard error be a pipe, and what comes out of it become events."""
     reads, writes = os.pipe()
     with suppress(OSError):
         fcntl.fcntl(reads, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -136,7 +136,7 @@ def _capture(real: int) -> None:
 
 
 def _release(real: int, writes: int, telling: threading.Thread) -> None:
-    """Give standard error back, once what was written to it is told."""
+    """Give standard error back, once what was written to it has become events."""
     sys.stderr.flush()
     os.dup2(real, 2)
     os.write(writes, b"\n" + _END + b"\n")
@@ -164,11 +164,11 @@ def _unhandled(
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
     if failed.exc_value is not None:
-        told = (failed.exc_type, failed.exc_value, failed.exc_traceback)
+        error = (failed.exc_type, failed.exc_value, failed.exc_traceback)
         name = failed.thread.name if failed.thread else None
-        others.error("thread failed", exc_info=told, extra={"thread_name": name})
+        others.error("thread failed", exc_info=error, extra={"thread_name": name})
 
 
 def _unraisable(failed: Any) -> None:
-    told = (failed.exc_type, failed.exc_value, failed.exc_traceback)
-    others.error("error ignored", exc_info=told if failed.exc_value is not None else None)
+    error = (failed.exc_type, failed.exc_value, failed.exc_traceback)
+    others.error("error ignored", exc_info=error if failed.exc_value is not None else None)

@@ -1,8 +1,8 @@
 """Log lines: one JSON object each, a constant event with its fields.
 
-A line bears the ids of what it is about without naming them: those of its process (an owner's
+A line bears the ids of what it is about without naming them: those of its process (a subscription's
 subscription) and of its task (an execution, a request); fields given with the event go before.
-Prompts, answers and credentials have no way in: an exception is told by its type and the places in
+Prompts, answers and credentials have no way in: an exception is shown by its type and the places in
 the code it came through, and by its message only where that is known to hold no values (the pool's
 own errors and the operating system's).
 """
@@ -51,13 +51,13 @@ def _is_extra(name: str) -> bool:
 
 def _told(error: BaseException) -> dict[str, Any]:
     frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "type": type(error).__name__,
         "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     }
     if isinstance(error, PoolError | OSError):
-        told["message"] = str(error)
-    return told
+        described["message"] = str(error)
+    return described
 
 
 class JsonFormatter(logging.Formatter):
@@ -95,7 +95,7 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record).encode() + b"\n"
-        except Exception:  # noqa: BLE001 - told as of any handler
+        except Exception:  # noqa: BLE001 - logged as of any handler
             self.handleError(record)
             return
         for sink in self._sinks:

@@ -2,11 +2,11 @@
 
 Off unless ``[tracing]`` names a collector; then nothing here costs more than a call of a method
 that does nothing, and OpenTelemetry (the extra ``otel``) need not be installed. A span's name and
-its ids are told, never a prompt, an answer or an error's text.
+its ids are sent, never a prompt, an answer or an error's text.
 
 What ties the spans of several processes together is one string, W3C's ``traceparent``. It comes
 from the caller or is made with the first span, travels with the request and stands in its durable
-intent; so the spans of an execution that outlived its owner belong together all the same.
+intent; so the spans of an execution that outlived its actor belong together all the same.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def within(trace: str | None) -> Iterator[None]:
 
 
 class Tracing:
-    """What a part of a pool tells its spans to. This one forgets them."""
+    """What a part of a pool gives its spans to. This one forgets them."""
 
     @contextmanager
     def span(self, name: str, parent: str | None, **attributes: str) -> Iterator[str | None]:
@@ -45,7 +45,7 @@ class Tracing:
         del name, parent, attributes
         yield None
 
-    def told(
+    def record(
         self,
         name: str,
         parent: str | None,

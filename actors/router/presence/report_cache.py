@@ -34,7 +34,7 @@ EVERYBODY_SECONDS = 3.0
 """How long a list waits for those who are missing in it: a router that was started again hears of
 everybody within a second."""
 FIRST_REPORT_SECONDS = 20.0
-"""How long to wait for somebody who was never heard of: an activation takes a few seconds, and
+"""How long to wait for one that never sent a report: an activation takes a few seconds, and
 begins with the next free turn where somebody waits for it."""
 
 
@@ -51,8 +51,8 @@ class ReportCache:
         self._tell = tell
         self._queue = ActivationQueue(activations_at_once)
         self._renewals = Renewals(self._renew)
-        self._failed: set[str] = set()
-        """Who could not be activated, and was not heard of since."""
+        self._failed: dict[str, Exception] = {}
+        """Those that could not be activated and have sent no report since, and why."""
         self._specs: dict[str, SubscriptionSpec] = {}
         self._reports: dict[str, Report] = {}
         self._tallies: dict[str, Tally] = {}
@@ -77,8 +77,8 @@ class ReportCache:
         return frozenset(self._specs)
 
     @property
-    def heard(self) -> frozenset[str]:
-        """The ids of everybody who has been heard of."""
+    def known(self) -> frozenset[str]:
+        """The ids of all that have sent a report."""
         return frozenset(self._reports)
 
     def follow(self, spec: SubscriptionSpec) -> None:
@@ -134,8 +134,8 @@ class ReportCache:
         return self._reports.get(subscription_id)
 
     async def await_one(self, ids: Iterable[str]) -> None:
-        """Wait until one of them has been heard of, within bounds; at once as a rule, and where
-        none of them is to run. One that is named alone goes before others.
+        """Wait until one of them has sent a report, within bounds; at once as a rule, and where
+        none of them is to run, or can. One that is named alone goes before others.
         """
         wanted = self._specs.keys() & set(ids)
         if len(wanted) == 1:
@@ -146,7 +146,7 @@ class ReportCache:
 
     async def await_enough(self, is_enough: Callable[[], bool]) -> None:
         """Wait until what is known is enough for somebody: as long as there are some who come up
-        and were not heard of yet, within bounds, and a moment for those who are away.
+        and have sent no report yet, within bounds, and a moment for those who are away.
         """
         if is_enough():
             return
@@ -166,15 +166,15 @@ class ReportCache:
     async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
         if not await self._news.until(condition, seconds):
             missing = sorted(self._specs.keys() - self._reports.keys())
-            log.warning("somebody was not heard of", extra={"subscription_ids": missing})
+            log.warning("subscriptions have sent no report", extra={"subscription_ids": missing})
 
     async def close(self) -> None:
         await self._renewals.close()
         for subscription_id in tuple(self._tasks):
             await self.unfollow(subscription_id)
 
-    async def _follow(self, subscription_id: str) -> None:
-        """Keep a subscription running, and ask for reports until it has to be told its
+    async def _follow(self, subscription_id: str) -> float | None:
+        """Keep a subscription running, and ask for reports until it has to be given its
         specification: since that has changed, or since it is another activation than before, which
         was made with the one of its actor's first day.
         """
@@ -186,7 +186,7 @@ class ReportCache:
             report = await peer.next_report(epoch, version, HEARTBEAT_SECONDS)
             await self._hear(spec.id, peer)
             if self._specs[spec.id] != spec:
-                return
+                return None
             self.remember(report)
             if epoch not in {-1, report.epoch}:
                 return
@@ -213,7 +213,7 @@ class ReportCache:
     async def _hear(self, subscription_id: str, peer: SubscriptionActor) -> None:
         """Take over what an owner has to tell: one call, unless very much happened at once.
 
-        Where this router hears of it for the first time, what was before is not told again.
+        Where this is its first report here, what was before is not shown again.
         """
         while True:
             activity = await peer.activity(self._heard_until.get(subscription_id))

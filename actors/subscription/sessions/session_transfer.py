@@ -114,12 +114,12 @@ async def _fetch(context: SubscriptionContext, row: ExecutionRow, source: str) -
 
 async def _answer(question: Callable[[], Awaitable[Answer]]) -> Answer:
     """The router's answer; one that is being restarted is asked again."""
-    patience = time.monotonic() + ROUTER_SECONDS
+    deadline = time.monotonic() + ROUTER_SECONDS
     while True:
         try:
             return await question()
         except ActorLost:
-            if time.monotonic() > patience:
+            if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(ROUTER_AWAY_SECONDS)
 

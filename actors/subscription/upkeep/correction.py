@@ -1,4 +1,4 @@
-"""The correction of an execution: usage that is found after its end, counted beside it.
+"""The correction of an execution: usage that is found after its end, counted next to it.
 
 An execution is corrected once, under an id that is made of its own: who finds the same usage again
 adds nothing (G3).

@@ -1,10 +1,10 @@
-"""A subscription's use beside the pool: found in its transcripts, and counted where it belongs.
+"""A subscription's use outside the pool: found in its transcripts, and counted where it belongs.
 
 Every minute the owner reads what was added to the transcripts of its config directory. An answer
 that is not the pool's becomes a record of the source ``outside``, at the time of the answer; so it
 counts in the week and in its block, and whatever else tells of the same call adds nothing
-(``pool.claude.transcripts.calls``). An answer is told several times, so it is counted when no more
-was told of it for a while, with the largest of each count. Its price is what the subscription's own
+(``pool.claude.transcripts.calls``). An answer shows several times, so it is counted when no more
+was seen of it for a while, with the largest of each count. Its price is what the subscription's own
 runs teach; as long as nobody knows it, which goes for all that is answered in fast mode, the answer
 is held back and not counted as free: it waits a week, and the log says so.
 """
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 SCAN_SECONDS = 60.0
 QUIET = timedelta(minutes=2)
-"""After that no more is told of an answer: the CLI writes its entries when it has ended."""
+"""After that no more is written of an answer: the CLI writes its entries when it has ended."""
 MOST_WAITING = 20_000
 """Answers that are held in memory, the newest."""
 _BATCH = "batch"
@@ -53,7 +53,7 @@ class ExternalUsage:
 
     async def watch(self) -> None:
         """Look, for as long as this life lasts."""
-        await every(SCAN_SECONDS, self.look, "usage beside the pool was not read")
+        await every(SCAN_SECONDS, self.look, "usage outside the pool was not read")
 
     async def look(self) -> None:
         """Read what was added, and count what is complete and has a price."""
@@ -82,7 +82,7 @@ class ExternalUsage:
         self._tell(frozenset(unpriced))
 
     async def count(self, record: UsageRecord) -> bool:
-        """Count a call; False where it was counted when something else told of it."""
+        """Count a call; False where it was counted when something else showed it."""
         context = self._context
         async with self._counting:
             known = await self._known_calls()
@@ -125,7 +125,7 @@ class ExternalUsage:
     def _tell(self, unpriced: frozenset[str]) -> None:
         if unpriced - self.unpriced:
             log.warning(
-                "usage beside the pool has no price yet",
+                "usage outside the pool has no price yet",
                 extra={
                     "subscription_id": self._context.state.spec.id,
                     "models": sorted(unpriced),

@@ -1,9 +1,9 @@
 """Uncertain costs: reservations that are held for runs of unknown cost, and looked at again.
 
-An execution that ended ``uncertain`` may have been billed for something that no evidence shows. Its
-reservation is held until the block of its end is over; and every few minutes its transcript is
-looked at again, with the prices that are known by then. What is found is recorded once, beside the
-execution, and the doubt is over.
+An execution that ended ``uncertain``, or was cancelled so, may have been billed for something that
+no evidence shows. Its reservation is held until the block of its end is over; and every few minutes
+its transcript is looked at again, with the prices that are known by then. What is found is recorded
+once, next to the execution and in its outcome, and its cost is certain.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ class UncertainCosts:
         self._executions = executions
 
     async def recover(self) -> None:
-        """Take up what earlier activations left in doubt."""
-        page = await self._context.ledger.executions(
-            limit=MOST_DOUBTS, status=ExecutionStatus.UNCERTAIN
-        )
+        """Take up what earlier activations left uncertain."""
+        state, ledger = self._context.state, self._context.ledger
+        page = await ledger.executions(limit=MOST_DOUBTS, status=ExecutionStatus.UNCERTAIN)
         for row in page.items:
             self._context.state.uncertain_cost(row)
 

@@ -400,7 +400,7 @@ async def test_a_run_that_cost_nothing_gives_everything_back(
     assert (now.week_usd, now.reserved_usd) == (0, 0)
 
 
-async def test_a_run_that_goes_on_at_another_seat_is_followed_there_and_charged_once(
+async def test_a_run_that_goes_on_at_another_subscription_is_followed_there_and_charged_once(
     local_pool: LocalPool, runner: FakeRunner
 ) -> None:
     await make(local_pool, weekly_budget_usd=10, subscriptions=["sub1", "sub2"])
@@ -609,7 +609,7 @@ async def new_router(pool: LocalPool, clock: ManualClock) -> None:
     await old.close()
     directory = await pool.stores.open_directory()
     pool.router = pool.actors.the_router = await Router.activate(
-        directory, pool.actors, old._settings, clock, pool.stores.open_ledger
+        directory, pool.actors, old._settings, clock, pool.stores, lambda _: pool.runner
     )
     await pool.router.subscriptions()
 
@@ -737,7 +737,7 @@ async def test_where_news_was_lost_everything_is_looked_at(
     await local_pool.client.result(execution.id, wait_seconds=10)
     untold = await used(local_pool)
 
-    reservations.heard(gap("more happened since than is kept", local_pool.clock()))
+    reservations.received(gap("more happened since than is kept", local_pool.clock()))
 
     assert untold.reserved_usd == 6
     assert (await settled(local_pool)).today_usd == 2

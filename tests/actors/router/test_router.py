@@ -43,7 +43,7 @@ async def test_a_burst_of_requests_spreads_over_all_subscriptions(
     assert {2} == set(Counter(each.subscription_id for each in started).values())
 
 
-async def test_thirty_requests_on_three_seats_with_two_slots_are_all_answered(
+async def test_thirty_requests_on_three_subscriptions_with_two_slots_are_all_answered(
     local_pool: LocalPool, runner: FakeRunner
 ) -> None:
     runner.hold = True

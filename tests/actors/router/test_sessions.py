@@ -138,7 +138,7 @@ async def _queued(pool: LocalPool, at: str, count: int) -> bool:
     return report.queued == count
 
 
-async def test_what_waits_behind_a_turn_that_moved_follows_it_though_its_seat_is_well(
+async def test_what_waits_behind_a_turn_that_moved_follows_it_though_its_subscription_is_well(
     two: LocalPool, runner: FakeRunner
 ) -> None:
     first = await runs_at(two, "sub1", "one")
@@ -266,7 +266,7 @@ async def test_what_was_spent_before_a_move_is_not_charged_again_after_it(
     await turn(two, first.session_id, "two")
     await turn(two, first.session_id, "three")
 
-    bases = [(each.seat, each.launch.session_total_nano_usd) for each in runner.runs[-2:]]
+    bases = [(each.subscription, each.launch.session_total_nano_usd) for each in runner.runs[-2:]]
     assert bases == [("sub2", 500), ("sub2", 500)]
 
 
@@ -328,7 +328,7 @@ async def test_a_session_whose_transcript_is_gone_is_forgotten_where_it_was_to_b
     assert execution.error.type == "session_not_found"
     assert execution.error.message == "its transcript is not there any more"
     assert first.session_id not in {each.id for each in (await two.client.sessions()).items}
-    assert [each for each in runner.runs if each.seat == "sub2"] == []
+    assert [each for each in runner.runs if each.subscription == "sub2"] == []
 
 
 async def test_a_session_whose_transcript_is_gone_is_forgotten_where_it_lives(
@@ -474,7 +474,7 @@ async def test_a_fork_that_runs_elsewhere_leaves_its_parent_at_home(two: LocalPo
     assert (await two.client.session(parent.session_id)).moves == ()
 
 
-async def test_a_fork_whose_first_seat_fails_is_run_by_the_next_and_lives_there(
+async def test_a_fork_whose_first_subscription_fails_is_run_by_the_next_and_lives_there(
     two: LocalPool, runner: FakeRunner
 ) -> None:
     parent = await runs_at(two, "sub1", "one")
@@ -571,7 +571,7 @@ async def test_idle_sessions_are_spread_a_few_at_a_time_and_only_by_name_until_t
     moved = [each for each in homes if each.subscription_id == "sub2"]
     assert len(moved) == 2
     assert {("sub1", ())} == {(each.fetch_from, each.moves) for each in moved}
-    assert not any(seat == "sub2" for seat, _ in two.runner.sessions)
+    assert not any(subscription == "sub2" for subscription, _ in two.runner.sessions)
     again = await turn(two, moved[0].id, "again")
     assert again.subscription_id == "sub2"
     assert len(history(two, "sub2", moved[0].id)) == 2
@@ -607,7 +607,9 @@ async def test_a_session_is_forgotten_everywhere(two: LocalPool, runner: FakeRun
     other = await runs_at(two, "sub1")
     await stop_for(two, "sub1")
     await turn(two, first.session_id, "two")
-    assert {"sub1", "sub2"} == {seat for seat, id_ in runner.sessions if id_ == first.session_id}
+    assert {"sub1", "sub2"} == {
+        subscription for subscription, id_ in runner.sessions if id_ == first.session_id
+    }
 
     await two.client.forget_session(first.session_id)
 

@@ -28,7 +28,7 @@ def test_an_activation_that_loses_its_ledger_leaves_a_mark_that_the_next_one_cou
 
     assert lost == [0, 1, 2]
     assert len(left) == 3
-    assert caplog.records[0].message == "ledger lost: the owner leaves"
+    assert caplog.records[0].message == "ledger lost: the subscription leaves"
     assert vars(caplog.records[0])["subscription_id"] == "sub1"
 
 

@@ -34,7 +34,7 @@ FAILED, INTERRUPTED = ExecutionStatus.FAILED, ExecutionStatus.INTERRUPTED
 UNCERTAIN = ExecutionStatus.UNCERTAIN
 
 
-class Seat:
+class OneSubscription:
     """One subscription whose CLI is a script."""
 
     def __init__(self, folder: Path) -> None:
@@ -91,11 +91,11 @@ class Seat:
 
 
 @pytest.fixture
-async def seat(tmp_path: Path) -> AsyncIterator[Seat]:
-    seat = Seat(tmp_path)
-    yield seat
-    if seat.subscription is not None:
-        await seat.subscription.close()
+async def subscription(tmp_path: Path) -> AsyncIterator[OneSubscription]:
+    subscription = OneSubscription(tmp_path)
+    yield subscription
+    if subscription.subscription is not None:
+        await subscription.subscription.close()
 
 
 @pytest.mark.parametrize(
@@ -115,15 +115,15 @@ async def seat(tmp_path: Path) -> AsyncIterator[Seat]:
     ],
 )
 async def test_a_bad_cli_has_the_right_end_and_the_subscription_goes_on(
-    seat: Seat, script: str, status: ExecutionStatus, kind: FailureKind
+    subscription: OneSubscription, script: str, status: ExecutionStatus, kind: FailureKind
 ) -> None:
-    seat.install(script)
-    execution = await seat.run(timeout_seconds=1)
-    seat.install(f"echo '{INIT}'; echo '{RESULT}'")
+    subscription.install(script)
+    execution = await subscription.run(timeout_seconds=1)
+    subscription.install(f"echo '{INIT}'; echo '{RESULT}'")
 
-    healthy = await seat.run()
+    healthy = await subscription.run()
 
-    report = await (await seat.open()).next_report(-1, -1, 0)
+    report = await (await subscription.open()).next_report(-1, -1, 0)
     assert (status, kind) == (execution.status, execution.error and execution.error.type)
     assert (healthy.status, healthy.result) == (ExecutionStatus.SUCCEEDED, "fine")
     held = report.uncertain_usd
@@ -131,12 +131,12 @@ async def test_a_bad_cli_has_the_right_end_and_the_subscription_goes_on(
 
 
 async def test_a_missing_cli_fails_with_the_remedy_and_one_that_is_installed_is_used(
-    seat: Seat,
+    subscription: OneSubscription,
 ) -> None:
-    execution = await seat.run()
-    seat.install(f"echo '{INIT}'; echo '{RESULT}'")
+    execution = await subscription.run()
+    subscription.install(f"echo '{INIT}'; echo '{RESULT}'")
 
-    healthy = await seat.run()
+    healthy = await subscription.run()
 
     assert (
         execution.status,

@@ -22,7 +22,7 @@ from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.settlement import Settlement
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
-SEAT_OR_ROAD = [
+SUBSCRIPTION_OR_ROAD = [
     FailureKind.USAGE_LIMIT,
     FailureKind.RATE_LIMITED,
     FailureKind.OVERLOADED,
@@ -61,8 +61,8 @@ Way = Callable[[LocalPool, ExecutionRequest], Awaitable[Execution]]
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", SEAT_OR_ROAD)
-async def test_what_one_seat_cannot_serve_is_answered_by_the_next(
+@pytest.mark.parametrize("kind", SUBSCRIPTION_OR_ROAD)
+async def test_what_one_subscription_cannot_serve_is_answered_by_the_next(
     two: LocalPool, runner: FakeRunner, kind: FailureKind, way: Way
 ) -> None:
     runner.scripts["sub1"] = [failed(kind)]
@@ -102,7 +102,7 @@ async def test_every_attempt_is_listed_with_what_it_cost_and_counted_where_it_ra
         ]
 
 
-async def test_its_candidates_say_why_the_first_seat_is_out(
+async def test_its_candidates_say_why_the_first_subscription_is_out(
     two: LocalPool, runner: FakeRunner
 ) -> None:
     runner.scripts["sub1"] = [limit()]
@@ -143,7 +143,7 @@ async def test_beside_one_that_refuses_everything_every_request_succeeds_and_it_
         SubscriptionState.COOLDOWN,
         FailureKind.INVALID_REQUEST,
     )
-    assert len([run for run in runner.runs if run.seat == "sub1"]) < 20
+    assert len([run for run in runner.runs if run.subscription == "sub1"]) < 20
 
 
 async def test_what_two_refuse_alike_is_the_callers_and_nobody_is_blamed(
@@ -171,7 +171,7 @@ async def test_a_model_that_one_may_not_use_is_served_elsewhere_and_others_stay(
     other = await two.client.execute(ask(subscription_id="sub1"))
 
     assert {each.status for each in (first, second, other)} == {ExecutionStatus.SUCCEEDED}
-    assert [run.seat for run in runner.runs] == ["sub1", "sub2", "sub2", "sub1"]
+    assert [run.subscription for run in runner.runs] == ["sub1", "sub2", "sub2", "sub1"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -236,7 +236,7 @@ async def test_attempts_are_bounded(open_pool: OpenPool, runner: FakeRunner) -> 
 
     assert execution.error is not None
     assert execution.error.type == "overloaded"
-    assert 5 == len(execution.attempts) == len({each.seat for each in runner.runs})
+    assert 5 == len(execution.attempts) == len({each.subscription for each in runner.runs})
 
 
 async def test_where_nobody_is_left_it_fails_with_the_earliest_time_to_ask_again(
@@ -701,12 +701,12 @@ async def test_what_went_on_elsewhere_is_cancelled_there(
     ) == (ExecutionStatus.CANCELLED, "sub2", True)
 
 
-async def test_many_at_once_with_seats_that_fail_at_random_run_and_are_charged_once_each(
+async def test_many_at_once_with_subscriptions_that_fail_at_random_run_and_are_charged_once_each(
     open_pool: OpenPool, runner: FakeRunner
 ) -> None:
     pool = await open_pool(*(spec(f"sub{n}", max_concurrent=50) for n in range(4)))
     for n in range(4):
-        kinds = SEAT_OR_ROAD[n::2]
+        kinds = SUBSCRIPTION_OR_ROAD[n::2]
         runner.scripts[f"sub{n}"] = [
             each
             for kind in kinds

@@ -46,7 +46,7 @@ def prompts(runner: FakeRunner) -> list[str]:
 # -- handed on ---------------------------------------------------------------------------------
 
 
-async def test_what_waits_is_handed_to_a_seat_that_becomes_free(
+async def test_what_waits_is_handed_to_a_subscription_that_becomes_free(
     two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.subscription.handoff.ASK_AGAIN_SECONDS", 0.05)
@@ -57,15 +57,15 @@ async def test_what_waits_is_handed_to_a_seat_that_becomes_free(
     await start(two, "a", "b", "c")
     runs = await runner.wait_for_runs(2)
     (waiting,) = (await two.client.executions(status=ExecutionStatus.QUEUED)).items
-    other = next(each for each in runs if each.seat != waiting.subscription_id)
+    other = next(each for each in runs if each.subscription != waiting.subscription_id)
 
     await later(two, timedelta(seconds=3))
     other.end()
     (await runner.wait_for_runs(3))[2].end()
     ended = await two.client.result(waiting.id, wait_seconds=10)
 
-    assert (ExecutionStatus.SUCCEEDED, other.seat) == (ended.status, ended.subscription_id)
-    assert [other.seat] == [each.subscription_id for each in ended.attempts]
+    assert (ExecutionStatus.SUCCEEDED, other.subscription) == (ended.status, ended.subscription_id)
+    assert [other.subscription] == [each.subscription_id for each in ended.attempts]
     assert prompts(runner).count("c") == 1
 
 
@@ -76,7 +76,7 @@ async def test_what_waits_and_is_cancelled_while_it_is_handed_on_is_started_nowh
     await start(two, "a", "b", "c")
     runs = await runner.wait_for_runs(2)
     (waiting,) = (await two.client.executions(status=ExecutionStatus.QUEUED)).items
-    here = next(each for each in runs if each.seat == waiting.subscription_id)
+    here = next(each for each in runs if each.subscription == waiting.subscription_id)
     hand_off, asked, go_on = two.router.hand_off, asyncio.Event(), asyncio.Event()
 
     async def slowly(handoff_request: HandoffRequest) -> HandedOff | NotTaken:
@@ -92,7 +92,7 @@ async def test_what_waits_and_is_cancelled_while_it_is_handed_on_is_started_nowh
     here.end(limit())
     await asked.wait()
     cancelling = asyncio.create_task(two.client.cancel(waiting.id))
-    await until(lambda: two.actors.subscription(here.seat).was_cancelled(waiting.id))
+    await until(lambda: two.actors.subscription(here.subscription).was_cancelled(waiting.id))
     go_on.set()
 
     ended = await cancelling
@@ -100,14 +100,16 @@ async def test_what_waits_and_is_cancelled_while_it_is_handed_on_is_started_nowh
     assert "c" not in prompts(runner)
 
 
-async def test_a_seat_in_cooldown_hands_its_queue_on(two: LocalPool, runner: FakeRunner) -> None:
+async def test_a_subscription_in_cooldown_hands_its_queue_on(
+    two: LocalPool, runner: FakeRunner
+) -> None:
     runner.hold = True
     await start(two, "a", "b", "c", "d")
     runs = await runner.wait_for_runs(2)
-    here = next(each for each in runs if each.seat == "sub1")
+    here = next(each for each in runs if each.subscription == "sub1")
 
     here.end(limit())
-    there = next(each for each in runs if each.seat == "sub2")
+    there = next(each for each in runs if each.subscription == "sub2")
     there.end()
     for n in range(3):
         (await runner.wait_for_runs(n + 3))[n + 2].end()
@@ -121,7 +123,7 @@ async def test_a_seat_in_cooldown_hands_its_queue_on(two: LocalPool, runner: Fak
     assert len(runner.runs) == 5
 
 
-async def test_what_waits_for_one_seat_alone_waits_for_it_through_its_cooldown(
+async def test_what_waits_for_one_subscription_alone_waits_for_it_through_its_cooldown(
     two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.subscription.live_executions.TEND_SECONDS", 0.02)
@@ -266,10 +268,13 @@ async def test_after_a_cooldown_one_goes_first_and_its_answer_opens_the_rest(
     await runner.wait_for_runs(4)
 
     assert while_proving == (2, 2)
-    assert ((await report_of(pool, "sub1")).running, runner.runs[1].seat != "sub1") == (2, 0)
+    assert ((await report_of(pool, "sub1")).running, runner.runs[1].subscription != "sub1") == (
+        2,
+        0,
+    )
 
 
-async def test_a_probe_that_fails_closes_the_seat_again_for_twice_as_long(
+async def test_a_probe_that_fails_closes_the_subscription_again_for_twice_as_long(
     one: LocalPool, runner: FakeRunner
 ) -> None:
     await stop_for(one, "sub1", failed(FailureKind.RATE_LIMITED))
@@ -306,7 +311,7 @@ async def test_a_probe_that_is_cancelled_lets_the_next_one_go_first(
     assert (len(runner.runs), (await report_of(one, "sub1")).queued) == (3, 1)
 
 
-async def test_a_seat_proves_itself_also_after_a_restart(
+async def test_a_subscription_proves_itself_also_after_a_restart(
     one: LocalPool, runner: FakeRunner
 ) -> None:
     await stop_for(one, "sub1", limit(one.clock() + HOUR))
@@ -323,7 +328,7 @@ async def test_a_seat_proves_itself_also_after_a_restart(
     ) == (SubscriptionState.COOLDOWN, SubscriptionState.AVAILABLE, 1)
 
 
-async def test_a_seat_stays_closed_while_nobody_is_signed_in(
+async def test_a_subscription_stays_closed_while_nobody_is_signed_in(
     one: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.subscription.upkeep.login_check.LOOK_SECONDS", 0.01)
@@ -356,7 +361,7 @@ async def _closed_beyond(pool: LocalPool, by: timedelta) -> bool:
 # -- order -------------------------------------------------------------------------------------
 
 
-async def test_a_paused_seat_lets_what_waits_run_and_takes_nothing_new(
+async def test_a_paused_subscription_lets_what_waits_run_and_takes_nothing_new(
     one: LocalPool, runner: FakeRunner
 ) -> None:
     runner.hold = True
@@ -424,7 +429,7 @@ async def test_what_waited_while_nobody_was_there_waits_anew(
     assert ended.error.type == "queue_timeout"
 
 
-async def test_a_fresh_seat_runs_no_more_than_its_first_day_allows(
+async def test_a_fresh_subscription_runs_no_more_than_its_first_day_allows(
     open_pool: OpenPool, runner: FakeRunner
 ) -> None:
     pool = await open_pool(spec("sub1", max_concurrent=3))
@@ -457,7 +462,7 @@ async def test_somebody_else_is_looked_for_once_more_before_what_waits_is_given_
     for prompt in ("one", "two"):
         await pool.client.start(ExecutionRequest(prompt=prompt))
     waiting = await pool.client.start(ExecutionRequest(prompt="waits", queue_timeout_seconds=60))
-    other = next(run for run in runner.runs if run.seat != waiting.subscription_id)
+    other = next(run for run in runner.runs if run.subscription != waiting.subscription_id)
 
     clock.advance(timedelta(seconds=61))
     other.end()
@@ -465,4 +470,4 @@ async def test_somebody_else_is_looked_for_once_more_before_what_waits_is_given_
     started.end()
 
     ended = await pool.client.ended(waiting)
-    assert (ended.status, ended.subscription_id) == (ExecutionStatus.SUCCEEDED, other.seat)
+    assert (ended.status, ended.subscription_id) == (ExecutionStatus.SUCCEEDED, other.subscription)

@@ -379,7 +379,7 @@ async def test_turns_of_two_sessions_that_become_ready_at_once_cannot_pass_the_b
     assert (after.running, after.queued, after.weekly.reserved_usd) == (1, 1, 2)
 
 
-async def test_a_turn_that_could_not_reserve_starts_within_the_budget_though_the_seat_is_paused(
+async def test_a_turn_that_could_not_reserve_starts_within_the_budget_of_a_paused_subscription(
     open_pool: OpenPool, runner: FakeRunner
 ) -> None:
     pool = await open_pool(spec("sub1", weekly_budget_usd=5, max_concurrent=3))
@@ -566,7 +566,9 @@ async def test_nothing_that_waits_starts_before_all_that_runs_is_taken_up(
     assert ended.status == ExecutionStatus.SUCCEEDED
 
 
-async def test_a_limit_parks_the_seat_until_its_reset_and_no_longer(pool: LocalPool) -> None:
+async def test_a_limit_parks_the_subscription_until_its_reset_and_no_longer(
+    pool: LocalPool,
+) -> None:
     resets_at = pool.clock() + timedelta(hours=2)
     event = RateLimitEvent(
         observed_at=pool.clock(), status="rejected", type="five_hour", resets_at=resets_at

@@ -14,9 +14,12 @@ from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind
 
 
 def happened(number: int) -> PoolEvent:
-    seat = "odd" if number % 2 else "even"
+    subscription = "odd" if number % 2 else "even"
     return PoolEvent(
-        kind=PoolEventKind.USAGE_RECORDED, at=NOON, subscription_id=seat, data={"number": number}
+        kind=PoolEventKind.USAGE_RECORDED,
+        at=NOON,
+        subscription_id=subscription,
+        data={"number": number},
     )
 
 

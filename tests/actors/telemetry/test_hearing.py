@@ -28,7 +28,7 @@ async def begin_again(pool: LocalPool) -> None:
     pool.actors.activate = slowly  # type: ignore[method-assign] # of this one alone
     directory = await pool.stores.open_directory()
     pool.router = pool.actors.the_router = await Router.activate(
-        directory, pool.actors, old._settings, pool.clock, pool.stores.open_ledger
+        directory, pool.actors, old._settings, pool.clock, pool.stores, lambda _: pool.runner
     )
 
 

@@ -20,9 +20,9 @@ async def begun(local_pool: LocalPool) -> Execution:
     return await local_pool.client.execute(ExecutionRequest(prompt="one"))
 
 
-def told(pool: LocalPool, seat: str, session_id: str) -> list[str]:
+def told(pool: LocalPool, subscription: str, session_id: str) -> list[str]:
     """The prompts in a subscription's transcript of a session."""
-    return pool.runner.sessions[seat, session_id].files[0].data.decode().splitlines()
+    return pool.runner.sessions[subscription, session_id].files[0].data.decode().splitlines()
 
 
 async def turn(pool: LocalPool, before: Execution, prompt: str, *, moves: bool) -> Execution:
@@ -50,7 +50,7 @@ async def test_the_failed_turns_prompt_is_left_out_though_the_next_turn_waits_be
     runs[1].end(LIMIT)
     runs = await local_pool.runner.wait_for_runs(3)
 
-    assert told(local_pool, runs[2].seat, begun.session_id) == ["one", "two"]
+    assert told(local_pool, runs[2].subscription, begun.session_id) == ["one", "two"]
 
     runs[2].end()
     (await local_pool.runner.wait_for_runs(4))[3].end()
@@ -65,12 +65,12 @@ async def test_a_turn_that_was_answered_elsewhere_is_kept_when_the_session_comes
     second = await turn(local_pool, begun, "two", moves=True)
     third = await turn(local_pool, second, "three", moves=False)
     others = {"sub1", "sub2", "sub3"} - {begun.subscription_id}
-    for seat in others:
-        await local_pool.client.pause(seat)
+    for subscription in others:
+        await local_pool.client.pause(subscription)
     local_pool.runner.scripts[begun.subscription_id] = [LIMIT]
     fourth = await turn(local_pool, third, "four", moves=False)
-    for seat in ("sub1", "sub2", "sub3"):
-        await local_pool.client.resume(seat)
+    for subscription in ("sub1", "sub2", "sub3"):
+        await local_pool.client.resume(subscription)
 
     fifth = await turn(local_pool, fourth, "five", moves=True)
 
@@ -87,8 +87,8 @@ async def test_a_turn_that_failed_everywhere_is_left_out(
     local_pool.runner.script = [LIMIT] * 3
     request = ExecutionRequest(prompt="in vain", session_id=begun.session_id)
     failed = await local_pool.client.execute(request)
-    for seat in ("sub1", "sub2", "sub3"):
-        await local_pool.client.resume(seat)
+    for subscription in ("sub1", "sub2", "sub3"):
+        await local_pool.client.resume(subscription)
 
     ended = await turn(local_pool, failed, "again", moves=True)
 

@@ -155,7 +155,7 @@ async def test_what_has_no_price_is_held_back_until_it_has_one(
 
     assert [record.id for record in await records(life)] == ["outside:msg_2"]
     assert beside.unpriced == {"claude-next-9"}
-    assert [each.message for each in caplog.records] == ["usage beside the pool has no price yet"]
+    assert [each.message for each in caplog.records] == ["usage outside the pool has no price yet"]
 
     life.state.rates = life.state.rates.having_seen(priced("claude-next-9"))
     await beside.look()
@@ -164,7 +164,9 @@ async def test_what_has_no_price_is_held_back_until_it_has_one(
     assert beside.unpriced == frozenset()
 
 
-async def test_a_seat_without_a_directory_has_no_transcripts(life: SubscriptionContext) -> None:
+async def test_a_subscription_without_a_directory_has_no_transcripts(
+    life: SubscriptionContext,
+) -> None:
     life.deps = replace(life.deps, environment=lambda _: {})
 
     await ExternalUsage(life).look()
