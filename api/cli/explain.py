@@ -26,17 +26,17 @@ def explain(
     """Tell why an execution went where it went.
 
     Shows the subscriptions as they stood when the last one was chosen, the best first: the score
-    with what it is made of, or why it refused and until when. Then every run for it, with its end
-    and its cost.
+    with what it is made of, or why it refused and until when; of many the best eight, and counts of
+    the others. Then every run for it, with its end and its cost.
     """
     execution = understood(Execution, asked.ask("GET", f"/v1/executions/{execution_id}").value)
     if as_json:
         typer.echo(execution.routing.model_dump_json(indent=2))
         return
-    Console().print(told(execution))
+    Console().print(explanation(execution))
 
 
-def told(execution: Execution) -> RenderableType:
+def explanation(execution: Execution) -> RenderableType:
     """The reason, the candidates and the attempts."""
     reason = Text.assemble(
         *("It went to ", (execution.subscription_id, "bold"), f" ({execution.status.value}): "),

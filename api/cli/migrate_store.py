@@ -37,11 +37,11 @@ def migrate_store(to: To, *, config: ConfigPath = Path("pool.toml")) -> None:
     """
     try:
         before = load(config)
-        told = asyncio.run(_moved(before, _with_store(before, to)))
+        summary = asyncio.run(_moved(before, _with_store(before, to)))
     except PoolError as error:
         complain("Nothing may be served from there", str(error))
         raise typer.Exit(1) from None
-    typer.echo(told)
+    typer.echo(summary)
 
 
 def _with_store(config: Config, store: str) -> Config:

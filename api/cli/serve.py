@@ -1,4 +1,4 @@
-"""``claude-pool serve``: the pool and its HTTP service, until it is told to stop."""
+"""``claude-pool serve``: the pool and its HTTP service, until a signal stops it."""
 
 from __future__ import annotations
 

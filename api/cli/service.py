@@ -1,6 +1,6 @@
 """A running service, as the command line reaches it.
 
-Whatever goes wrong on the way is told in a sentence, on standard error, and ends the command with
+Whatever goes wrong on the way is said in a sentence, on standard error, and ends the command with
 exit code 1: what the service refuses by its title and detail, an absent service by how to start it.
 """
 

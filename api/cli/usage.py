@@ -28,7 +28,7 @@ _HEADINGS = ("records", "cost", "input", "output", "cache writes", "cache reads"
 
 
 class Form(StrEnum):
-    """How usage is told."""
+    """How usage is shown."""
 
     TABLE = "table"
     CSV = "csv"

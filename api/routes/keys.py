@@ -74,5 +74,7 @@ async def rotate(
 
 @routes.delete("/{key_id}", status_code=204, responses=documented(404, 409, 422))
 async def revoke(key_id: KeyId, client: Client, _: MayAdminister) -> None:
-    """Let a key open nothing any more, within two seconds. What it has running goes on."""
+    """Let a key open nothing any more, within two seconds; its open streams end. What it has
+    running goes on. 409 for the last one that may administer.
+    """
     await client.revoke_key(key_id)

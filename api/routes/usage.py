@@ -1,5 +1,5 @@
-"""``/v1/usage``: what was used by day, block, model, session, key or subscription; as one JSON
-answer, or as lines of CSV or JSON for other programs.
+"""``/v1/usage``: what was used by day, block, model, session, key, subscription or tag, as one JSON
+answer, or as lines of CSV or JSON for other programs; and one's own at a glance.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def _bounded(operation: dict[str, Any]) -> None:
     many keys that are not known, a body too slow.
     """
     responses = operation["responses"]
-    told = responses.get("500", {}).get("content", _PROBLEM)
+    content = responses.get("500", {}).get("content", _PROBLEM)
     for status in (400, 408, 429, 431) if "requestBody" in operation else (400, 429, 431):
         description = documented(status)[status]["description"]
-        responses.setdefault(str(status), {"description": description, "content": told})
+        responses.setdefault(str(status), {"description": description, "content": content})

@@ -2,7 +2,7 @@
 
 Looks at this machine: the CLI and its version, each subscription's directory, variable and login,
 the data directory, Ray and where it keeps its files, proxies. Nothing is changed and nothing is
-spent: ``claude auth status`` asks no server, so a login is told by the CLI's own word, not proven.
+spent: ``claude auth status`` asks no server, so a login is what the CLI says, not proven.
 Each finding says what to do.
 """
 
@@ -117,16 +117,16 @@ def _temporary(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     wanted = environ.get("RAY_TMPDIR") or environ.get("TMPDIR")
     if wanted and Path(wanted) != base:
-        told = f"{why_not(Path(wanted))}: Ray's files go to {base}"
-        yield Finding("warning", "temporary files", f"TMPDIR: {told}")
+        detail = f"{why_not(Path(wanted))}: Ray's files go to {base}"
+        yield Finding("warning", "temporary files", f"TMPDIR: {detail}")
     else:
         yield Finding("ok", "temporary files", str(base))
 
 
 def _proxies(environ: Mapping[str, str]) -> Iterator[Finding]:
     if named := proxies(environ):
-        told = f"requests go through {', '.join(named)}; those to this machine do not"
-        yield Finding("ok", "proxies", told)
+        detail = f"requests go through {', '.join(named)}; those to this machine do not"
+        yield Finding("ok", "proxies", detail)
 
 
 def _keys(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -175,8 +175,8 @@ async def _subscription(
 
 def _check_writable(spec: SubscriptionSpec) -> None:
     if spec.config_dir and (why := why_not_writable(spec.config_dir)):
-        told = f"{spec.config_dir} cannot be written ({why}), so no session could be kept"
-        raise ConfigError(f"subscriptions.{spec.id}.config_dir", told)
+        detail = f"{spec.config_dir} cannot be written ({why}), so no session could be kept"
+        raise ConfigError(f"subscriptions.{spec.id}.config_dir", detail)
 
 
 async def _asked(
@@ -213,14 +213,14 @@ def _models(config: Config, subscriptions: Iterable[CheckedSubscription]) -> Ite
         frozenset(),
     )
     if not known.offered:
-        told = "the CLI does not say which it offers: any plausible name is taken"
-        yield Finding("ok", "models", told)
+        detail = "the CLI does not say which it offers: any plausible name is taken"
+        yield Finding("ok", "models", detail)
         return
     offer = ", ".join(sorted(known.offered))
     unknown = [name for name in known.spelt_out if not known.is_offered(name)]
     for name in unknown:
-        told = f"the CLI does not offer {name!r} (but {offer}): it may be gone, or near its end"
-        yield Finding("warning", "models", f"{told}; an alias is always up to date")
+        detail = f"the CLI does not offer {name!r} (but {offer}): it may be gone, or near its end"
+        yield Finding("warning", "models", f"{detail}; an alias is always up to date")
     if not unknown:
         yield Finding("ok", "models", offer)
 
@@ -234,16 +234,18 @@ def _login(subscription: CheckedSubscription, alerts: AlertSettings, now: dateti
         remedy = where or "claude setup-token, and put the token into the variable it names"
         return Finding("problem", spec.id, f"is not signed in: run {remedy}")
     who = [word for word in (status.email, status.plan, status.method) if word]
-    told = f"signed in, says the CLI ({', '.join(who)})" if who else "signed in, says the CLI"
+    detail = f"signed in, says the CLI ({', '.join(who)})" if who else "signed in, says the CLI"
     if spec.email and status.email and spec.email.lower() != status.email.lower():
-        return Finding("warning", spec.id, f"{told}, but pool.toml says {spec.email}: mend one")
+        return Finding("warning", spec.id, f"{detail}, but pool.toml says {spec.email}: mend one")
     if ends_at is None:
-        return Finding("ok", spec.id, told)
-    told = f"{told}; its login {'ended' if ends_at <= now else 'ends'} by {instant_text(ends_at)}"
+        return Finding("ok", spec.id, detail)
+    detail = (
+        f"{detail}; its login {'ended' if ends_at <= now else 'ends'} by {instant_text(ends_at)}"
+    )
     if now < ends_at - timedelta(days=alerts.login_expires_days):
-        return Finding("ok", spec.id, told)
+        return Finding("ok", spec.id, detail)
     remedy = f"CLAUDE_CONFIG_DIR={spec.config_dir} claude /login"
-    return Finding("warning", spec.id, f"{told}: sign in again with {remedy}")
+    return Finding("warning", spec.id, f"{detail}: sign in again with {remedy}")
 
 
 _ONE_ACCOUNT = "so they are one account and share its limits: remove one, or sign in as another"
@@ -279,6 +281,6 @@ def twins(
     for (one, left), (other, right) in combinations(marked, 2):
         for name, consequence in _SHARED.items():
             if left[name] and left[name] == right[name]:
-                told = f"have the same {name}, {consequence}"
-                yield Finding("warning", f"{one} and {other}", told)
+                detail = f"have the same {name}, {consequence}"
+                yield Finding("warning", f"{one} and {other}", detail)
                 break

@@ -20,7 +20,7 @@ KEEP_ALIVE_SECONDS = 120
 not send a POST again: so it is kept for longer than clients and proxies keep theirs (75 to 90 s).
 """
 TOLD_KEEP_ALIVE_SECONDS = 75
-"""What answers say of it: some clients, Node's among them, keep one for as long as they are told,
+"""What answers say of it: some clients, Node's among them, keep one for as long as it says,
 or for ever."""
 HEAD_SECONDS = 20.0
 """From the opening, or the first byte of a later request, to the end of the headers."""
@@ -86,13 +86,13 @@ class Connection(H11Protocol):
             self._deadline = None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's name and words
-        """Tell that it is no HTTP, as safely as everything else, where anything can be told."""
+        """Answer that it is no HTTP, as safely as everything else, where that can be done."""
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             self.transport.abort()
             return
         headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-        told = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
-        start = h11.Response(status_code=400, headers=[*headers, *told], reason=b"Bad Request")
+        headers_ = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+        start = h11.Response(status_code=400, headers=[*headers, *headers_], reason=b"Bad Request")
         for event in (start, h11.Data(data=_BAD_REQUEST), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()

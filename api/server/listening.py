@@ -1,7 +1,7 @@
 """Answering HTTP on a socket, with uvicorn, inside an event loop that belongs to somebody else.
 
 uvicorn runs as it is, but leaves the signals to whoever holds the process, and says when it is
-ready. The socket is bound beforehand, so that a taken port is told before anything is started.
+ready. The socket is bound beforehand, so that a taken port is found before anything is started.
 """
 
 from __future__ import annotations

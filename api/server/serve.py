@@ -26,7 +26,7 @@ class _Ending:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        self._told = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._ready = False
 
     def listen(self) -> None:
@@ -36,12 +36,12 @@ class _Ending:
 
     async def wait(self) -> None:
         self._ready = True
-        await self._told.wait()
+        await self._stopped.wait()
 
     def _tell(self) -> None:
-        if self._task is not None and (not self._ready or self._told.is_set()):
+        if self._task is not None and (not self._ready or self._stopped.is_set()):
             self._task.cancel()
-        self._told.set()
+        self._stopped.set()
 
 
 async def serve(config: Config, announce: Callable[[str], None]) -> None:

@@ -91,7 +91,7 @@ class _Static(NamedTuple):
 
 
 class Keys:
-    """The keys of ``pool.toml``. Holds digests only."""
+    """The keys of ``pool.toml``, and the operator's. Holds digests only."""
 
     def __init__(self, known: Mapping[bytes, _Static]) -> None:
         self._known = dict(known)

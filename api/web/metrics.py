@@ -1,8 +1,8 @@
 """The pool's figures in the words of Prometheus.
 
 What is shown is declared in ``pool.telemetry``, and nothing is counted twice: what ledgers keep is
-read from reports, what owners and routers count since they began comes from their tallies, and
-begins anew with them, as Prometheus expects of counters; the requests over HTTP are counted here.
+read from reports, what subscriptions and routers count since they began comes from their tallies,
+and begins anew with them, as Prometheus expects of counters; requests over HTTP are counted here.
 """
 
 from __future__ import annotations
@@ -110,16 +110,16 @@ def _figure(name: str, help_: str, value: float) -> Metric:
 
 
 def _of_pool(figures: Figures) -> Iterator[Metric]:
-    yield _figure("subscriptions", "Subscriptions that were heard of.", len(figures.reports))
+    yield _figure("subscriptions", "Subscriptions that have sent a report.", len(figures.reports))
     yield _figure(
         "subscriptions_unheard",
-        "Subscriptions that were not heard of since the router began.",
+        "Subscriptions that have sent no report since the router began.",
         len(figures.unheard),
     )
 
 
 def _of_reports(gauge: Gauge, figures: Figures) -> Metric:
-    """What the owners' latest reports say; each is as old as ``report_age_seconds``."""
+    """What the subscriptions' latest reports say; each is as old as ``report_age_seconds``."""
     kind = CounterMetricFamily if gauge.is_total else GaugeMetricFamily
     labels = ("subscription", *gauge.labels)
     family = kind(f"claude_pool_{gauge.name}", gauge.help, labels=labels)

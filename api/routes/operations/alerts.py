@@ -1,4 +1,4 @@
-"""``/v1/alerts``: what operators were told of, and whether it arrived."""
+"""``/v1/alerts``: the alerts, and whether they arrived."""
 
 from __future__ import annotations
 

@@ -37,12 +37,12 @@ async def healthz() -> Alive:
 
 @routes.get("/readyz", responses=documented(503))
 async def readyz(client: Client) -> Ready:
-    """The router answers, and has heard of at least one subscription."""
+    """The router answers, and at least one subscription has sent a report."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             reports = (await client.figures()).reports  # from memory: nobody is waited for
     except TimeoutError:
         raise NotReady(f"the router did not answer within {PATIENCE_SECONDS:g} s") from None
     if not reports:
-        raise NotReady("no subscription has been heard of: it starts, or none is configured")
+        raise NotReady("no subscription has sent a report: it starts, or none is configured")
     return Ready(subscriptions=len(reports))

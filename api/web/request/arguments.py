@@ -18,7 +18,7 @@ def _client(request: Request) -> PoolClient:
 Client = Annotated[PoolClient, Depends(_client)]
 PathId = Annotated[
     str,
-    Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$", description="An id that was told before."),
+    Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$", description="An id of an earlier answer."),
 ]
 """An id in an address: it names no file, holds nothing that a log or a store could trip over."""
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")]

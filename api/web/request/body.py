@@ -24,7 +24,7 @@ from pool.errors import PoolError
 MAX_BODY_BYTES = 10_000_000
 """As much as the CLI reads: images in base64, and the longest prompt beside them."""
 MAX_VALUES = 20_000
-"""Names and values in a body. What is wrong with each of them is found before any is told: a
+"""Names and values in a body. What is wrong with each of them is found before any is reported: a
 hundred thousand took four seconds, in which nobody else was answered."""
 MOST_VALUES = 200_000
 """Where a body is a long list by nature: conversations, and exports of telemetry."""
@@ -130,7 +130,7 @@ def _measure(body: bytes, max_values: int) -> None:
 
     Linear, whatever it is given: the largest body takes less than 0.1 s. Strings are what stands
     between every other quote, once escaped ones are out; a value has two strings at most, its
-    name's and its own, so that quotes are bounded before strings are told apart.
+    name's and its own, so that quotes are bounded before strings are known.
     """
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     if plain.count(b'"') > 4 * (max_values + 1):

@@ -105,7 +105,7 @@ class _Unpacking:
 
 
 def _window(coding: str, begins: bytes) -> int:
-    """How zlib is told what comes. As ``deflate`` some send zlib's format, as they should, and
+    """How zlib learns what comes. As ``deflate`` some send zlib's format, as they should, and
     others the bare stream.
     """
     if coding == "gzip":

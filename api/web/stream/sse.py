@@ -3,7 +3,7 @@
 An event's ``id`` is its cursor, ``event`` its type, ``data`` the JSON of what happened. A comment
 every 15 s keeps proxies from closing a quiet stream. Who hangs up and asks again with
 ``Last-Event-ID`` gets exactly the rest; what runs goes on meanwhile, unless its caller wanted it to
-end with the connection. What goes wrong after the stream began is told as an event ``error`` that
+end with the connection. What goes wrong after the stream began is an event ``error`` that
 carries a problem: the connection ends after it, and the cursor of the event before still holds.
 """
 
@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import Response
+from fastapi import Request, Response
 from pydantic import TypeAdapter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -52,7 +52,7 @@ def streamed(client: PoolClient, execution: Execution, request: ExecutionRequest
 
 
 async def resumed(
-    client: PoolClient, execution_id: str, after: str | None, *, raw: bool
+    client: PoolClient, execution_id: str, after: str | None, http: Request, *, raw: bool
 ) -> Response:
     """The events of an execution after a cursor, or all. 204 where the last one was seen: that
     tells a browser not to ask again.
@@ -69,7 +69,7 @@ def _stream(
 ) -> EventSourceResponse:
     location = f"/v1/executions/{execution_id}"
     return EventSourceResponse(
-        _told(events),
+        _shown(events),
         headers={"X-Execution-Id": execution_id, "Location": location},
         ping=HEARTBEAT_SECONDS,
         sep="\n",
@@ -77,7 +77,7 @@ def _stream(
     )
 
 
-async def _told(events: AsyncIterator[Event]) -> AsyncIterator[ServerSentEvent]:
+async def _shown(events: AsyncIterator[Event]) -> AsyncIterator[ServerSentEvent]:
     try:
         async for each in events:
             yield ServerSentEvent(

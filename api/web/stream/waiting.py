@@ -41,15 +41,15 @@ async def attended(
     of the work then.
     """
     working = asyncio.ensure_future(work)
-    leaving = asyncio.create_task(_gone(receive))
+    going = asyncio.create_task(_gone(receive))
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, going}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return await working
         await abandon()
         raise ClientDisconnect
     finally:
-        await end([working, leaving])
+        await end([working, going])
 
 
 async def _gone(receive: Receive) -> None:

@@ -151,7 +151,7 @@ async def test_the_answer_is_printed_as_it_comes_and_once(url: str, local_pool: 
     rest, told = await command.communicate()
 
     assert (command.returncode, rest) == (0, b"three\n")
-    assert f"{run.run_id} runs on {run.seat}" in told.decode()
+    assert f"{run.run_id} runs on {run.subscription}" in told.decode()
 
 
 async def test_thinking_and_tools_are_not_printed(cli: Cli, local_pool: LocalPool) -> None:

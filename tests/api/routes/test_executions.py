@@ -372,7 +372,7 @@ async def test_a_limit_before_any_output_is_a_429_with_the_execution_behind_it(
         FailureKind.NOT_STARTED,
     ],
 )
-async def test_a_seat_that_cannot_serve_is_a_503_with_the_execution_behind_it(
+async def test_a_subscription_that_cannot_serve_is_a_503_with_the_execution_behind_it(
     http: AsyncClient, local_pool: LocalPool, kind: FailureKind
 ) -> None:
     local_pool.runner.script = 3 * [Failed(kind=kind, message="no use")]
@@ -400,7 +400,7 @@ async def test_a_run_that_failed_on_its_own_is_a_200_that_says_how(
     assert response.json()["error"] == error
 
 
-async def test_a_pool_without_a_usable_seat_is_a_503_and_nothing_runs(
+async def test_a_pool_without_a_usable_subscription_is_a_503_and_nothing_runs(
     http: AsyncClient, local_pool: LocalPool
 ) -> None:
     await ask(http)

@@ -17,15 +17,15 @@ Eventually = Callable[[str, Callable[[Any], bool]], Awaitable[Any]]
 
 
 @pytest.fixture
-def new_seat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def new_subscription(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A subscription whose directory and credential exist."""
     monkeypatch.setenv("SUB9_TOKEN", "test-token-i")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-token-of-somebody-else")
-    (tmp_path / "seat9").mkdir()
+    (tmp_path / "sub9").mkdir()
     return {
         "id": "sub9",
         "email": "user9@example.com",
-        "config_dir": str(tmp_path / "seat9"),
+        "config_dir": str(tmp_path / "sub9"),
         "credential": {"oauth_token_env": "SUB9_TOKEN"},
     }
 
@@ -76,9 +76,9 @@ async def test_an_unknown_subscription_is_a_404_everywhere(http: AsyncClient) ->
 
 
 async def test_a_new_subscription_is_created_and_can_be_used(
-    http: AsyncClient, new_seat: dict[str, Any]
+    http: AsyncClient, new_subscription: dict[str, Any]
 ) -> None:
-    created = await http.post(SUBSCRIPTIONS, json=new_seat)
+    created = await http.post(SUBSCRIPTIONS, json=new_subscription)
     execution = await http.post(
         "/v1/executions", json={"prompt": "say yes", "subscription_id": "sub9"}
     )
@@ -89,8 +89,10 @@ async def test_a_new_subscription_is_created_and_can_be_used(
     assert execution.json()["subscription_id"] == "sub9"
 
 
-async def test_a_taken_id_is_a_conflict(http: AsyncClient, new_seat: dict[str, Any]) -> None:
-    response = await http.post(SUBSCRIPTIONS, json={**new_seat, "id": "sub1"})
+async def test_a_taken_id_is_a_conflict(
+    http: AsyncClient, new_subscription: dict[str, Any]
+) -> None:
+    response = await http.post(SUBSCRIPTIONS, json={**new_subscription, "id": "sub1"})
 
     assert response.status_code == 409
 
@@ -115,7 +117,7 @@ async def test_a_taken_id_is_a_conflict(http: AsyncClient, new_seat: dict[str, A
 async def test_a_seat_that_cannot_be_used_is_refused_by_field_and_not_kept(
     http: AsyncClient, new_seat: dict[str, Any], field: str, change: dict[str, Any]
 ) -> None:
-    response = await http.post(SUBSCRIPTIONS, json={**new_seat, **change})
+    response = await http.post(SUBSCRIPTIONS, json={**new_subscription, **change})
 
     assert response.status_code == 422
     assert response.json()["field"] == field
@@ -176,9 +178,9 @@ async def test_a_draining_subscription_says_so(http: AsyncClient) -> None:
 
 
 async def test_an_added_subscription_can_be_removed(
-    http: AsyncClient, new_seat: dict[str, Any]
+    http: AsyncClient, new_subscription: dict[str, Any]
 ) -> None:
-    await http.post(SUBSCRIPTIONS, json=new_seat)
+    await http.post(SUBSCRIPTIONS, json=new_subscription)
 
     removed = await http.delete(f"{SUBSCRIPTIONS}/sub9")
 

@@ -32,9 +32,9 @@ def fake_cli(folder: Path, version: str = "2.1.330", status: str | None = None) 
 def configured(tmp_path: Path) -> Configured:
     """Write a pool.toml with these subscriptions: id to credential variable or config directory."""
 
-    def write(cli: Path | None = None, head: str = "", **seats: str) -> Path:
+    def write(cli: Path | None = None, head: str = "", **subscriptions: str) -> Path:
         lines = [head, "[claude]", f'path = "{cli or fake_cli(tmp_path)}"']
-        for name, value in seats.items():
+        for name, value in subscriptions.items():
             lines += ["[[subscriptions]]", f'id = "{name}"']
             if value.startswith("/"):
                 lines.append(f'config_dir = "{value}"')
@@ -110,7 +110,7 @@ async def test_a_cli_that_is_too_old_is_a_problem(configured: Configured, tmp_pa
     assert "2.1.197" in findings["claude"].message
 
 
-async def test_a_credential_that_is_not_set_is_a_problem_of_its_seat(
+async def test_a_credential_that_is_not_set_is_a_problem_of_its_subscription(
     configured: Configured,
 ) -> None:
     findings = by_subject(await examine(configured(a="A", c="C"), ENVIRON))
@@ -120,7 +120,7 @@ async def test_a_credential_that_is_not_set_is_a_problem_of_its_seat(
     assert "variable C is not set" in findings["c"].message
 
 
-async def test_a_directory_that_is_not_there_is_a_problem_of_its_seat(
+async def test_a_directory_that_is_not_there_is_a_problem_of_its_subscription(
     configured: Configured,
 ) -> None:
     findings = by_subject(await examine(configured(a="/nowhere/at/all"), ENVIRON))
@@ -129,15 +129,15 @@ async def test_a_directory_that_is_not_there_is_a_problem_of_its_seat(
     assert "/nowhere/at/all" in findings["a"].message
 
 
-async def test_a_seat_that_is_not_signed_in_is_told_how_to(
+async def test_a_subscription_that_is_not_signed_in_is_told_how_to(
     configured: Configured, tmp_path: Path
 ) -> None:
-    (tmp_path / "seat").mkdir()
+    (tmp_path / "subscription").mkdir()
 
-    findings = by_subject(await examine(configured(a=str(tmp_path / "seat")), ENVIRON))
+    findings = by_subject(await examine(configured(a=str(tmp_path / "subscription")), ENVIRON))
 
     assert findings["a"].level == "problem"
-    assert f"CLAUDE_CONFIG_DIR={tmp_path}/seat claude /login" in findings["a"].message
+    assert f"CLAUDE_CONFIG_DIR={tmp_path}/subscription claude /login" in findings["a"].message
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ async def test_a_seat_that_is_not_signed_in_is_told_how_to(
 async def test_a_login_that_ends_is_told_and_days_before_a_warning(
     configured: Configured, tmp_path: Path, days: int, level: str, text: str
 ) -> None:
-    seat = tmp_path / "seat"
-    seat.mkdir()
+    subscription = tmp_path / "subscription"
+    subscription.mkdir()
     ends_at = (datetime.now(UTC) + timedelta(days=days)).timestamp() * 1000
     login = {"accessToken": "test-a", "refreshToken": "test-r", "refreshTokenExpiresAt": ends_at}
-    (seat / ".credentials.json").write_text(json.dumps({"claudeAiOauth": login}))
+    (subscription / ".credentials.json").write_text(json.dumps({"claudeAiOauth": login}))
     cli = tmp_path / "cli"
     cli.write_text(
         '#!/bin/sh\n[ "$1" = --version ] && echo "2.1.330 (Claude Code)" && exit 0\n'
@@ -163,16 +163,18 @@ async def test_a_login_that_ends_is_told_and_days_before_a_warning(
     )
     cli.chmod(0o755)
 
-    found = by_subject(await examine(configured(cli, a=str(seat)), ENVIRON))["a"]
+    found = by_subject(await examine(configured(cli, a=str(subscription)), ENVIRON))["a"]
 
     assert found.level == level
     assert text in found.message
-    assert (f"CLAUDE_CONFIG_DIR={seat} claude /login" in found.message) == (level == "warning")
+    assert (f"CLAUDE_CONFIG_DIR={subscription} claude /login" in found.message) == (
+        level == "warning"
+    )
     assert "test-a" not in found.message
     assert "test-r" not in found.message
 
 
-async def test_two_seats_with_one_token_are_one_account(configured: Configured) -> None:
+async def test_two_subscriptions_with_one_token_are_one_account(configured: Configured) -> None:
     twins = {**ENVIRON, "B": ENVIRON["A"]}
 
     findings = by_subject(await examine(configured(a="A", b="B"), twins))
@@ -183,7 +185,7 @@ async def test_two_seats_with_one_token_are_one_account(configured: Configured) 
 
 
 @pytest.mark.parametrize("field", ["email", "accountUuid"])
-async def test_two_seats_that_the_cli_names_alike_are_one_account(
+async def test_two_subscriptions_that_the_cli_names_alike_are_one_account(
     configured: Configured, tmp_path: Path, field: str
 ) -> None:
     status = json.dumps({"loggedIn": True, field: "user1@example.com"})
@@ -195,16 +197,21 @@ async def test_two_seats_that_the_cli_names_alike_are_one_account(
     assert "one account" in findings["a and b"].message
 
 
-async def test_two_seats_in_one_directory_are_told(configured: Configured, tmp_path: Path) -> None:
-    (tmp_path / "seat").mkdir()
-    same = {"a": str(tmp_path / "seat"), "b": str(tmp_path / "seat" / ".." / "seat")}
+async def test_two_subscriptions_in_one_directory_are_told(
+    configured: Configured, tmp_path: Path
+) -> None:
+    (tmp_path / "subscription").mkdir()
+    same = {
+        "a": str(tmp_path / "subscription"),
+        "b": str(tmp_path / "subscription" / ".." / "subscription"),
+    }
 
     findings = by_subject(await examine(configured(**same), ENVIRON))
 
     assert "same config_dir" in findings["a and b"].message
 
 
-async def test_a_directory_that_cannot_be_written_is_a_problem_of_its_seat(
+async def test_a_directory_that_cannot_be_written_is_a_problem_of_its_subscription(
     configured: Configured,
 ) -> None:
     findings = by_subject(await examine(configured(a="/proc"), ENVIRON))
@@ -271,7 +278,7 @@ async def test_a_key_that_is_not_set_is_a_problem(configured: Configured) -> Non
     assert findings["key ci"].level == "problem"
 
 
-async def test_a_pool_without_a_seat_is_warned_of(configured: Configured) -> None:
+async def test_a_pool_without_a_subscription_is_warned_of(configured: Configured) -> None:
     findings = by_subject(await examine(configured(), ENVIRON))
 
     assert findings["subscriptions"].level == "warning"

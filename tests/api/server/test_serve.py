@@ -21,7 +21,7 @@ from pool.config import parse
 START_SECONDS = 100.0
 
 
-def test_the_ready_line_tells_url_seats_keys_and_place() -> None:
+def test_the_ready_line_tells_url_subscriptions_keys_and_place() -> None:
     config = parse(
         {
             "pool": {"data_dir": "/srv/pool"},

@@ -60,10 +60,10 @@ def test_a_state_with_an_end_says_when_and_why() -> None:
     ("days", "text"), [(27, "login lasts 27 days"), (0, "login has ended"), (None, "has headroom")]
 )
 def test_a_login_that_ends_says_when(days: int | None, text: str) -> None:
-    seat = state("sub1")
-    seat.login_expires_at = None if days is None else NOON + timedelta(days=days)
+    subscription = state("sub1")
+    subscription.login_expires_at = None if days is None else NOON + timedelta(days=days)
 
-    found = shown(seat)
+    found = shown(subscription)
 
     assert ("login" in found) == (days is not None)
     assert text in found or days is None
@@ -83,7 +83,7 @@ def test_small_amounts_are_not_rounded_away(amount: str, text: str) -> None:
     assert dollars(Decimal(amount)) == text
 
 
-def test_a_seat_that_fills_up_says_how_long_it_lasts() -> None:
+def test_a_subscription_that_fills_up_says_how_long_it_lasts() -> None:
     text = shown(state("sub1", spent_usd="114", ago=timedelta(minutes=6)))
 
     assert "lasts 98 min" in text

@@ -120,7 +120,7 @@ async def test_a_router_that_began_anew_is_told_by_a_gap(web: AsyncClient) -> No
         gap = await anext(stream)
 
     assert gap["event"] == "gap"
-    assert gap["data"]["data"] == {"reason": "what is told began anew since"}
+    assert gap["data"]["data"] == {"reason": "its list of events began anew since"}
 
 
 async def test_an_owner_that_began_anew_is_told_with_a_gap(

@@ -111,11 +111,11 @@ async def test_what_ledgers_keep_survives_the_owner_and_counts_begin_anew(
     await local_pool.restart("sub1")
     after = await scraped(http, sub1_epoch=2)
 
-    seat = {"subscription": "sub1"}
+    subscription = {"subscription": "sub1"}
     for name in ("cost_usd_total", "tokens_total", "lifetime_executions_total"):
-        assert after.sum(name, **seat) == before.sum(name, **seat) > 0
-    assert after.sum("executions_total", **seat) == 0
-    assert after.sum("owner_epoch", **seat) == 2
+        assert after.sum(name, **subscription) == before.sum(name, **subscription) > 0
+    assert after.sum("executions_total", **subscription) == 0
+    assert after.sum("owner_epoch", **subscription) == 2
 
 
 async def test_durations_are_in_the_buckets_they_belong_to(

@@ -40,10 +40,10 @@ def export(*events: dict[str, Any], seat: str | None = None) -> dict[str, Any]:
     return {"resourceLogs": [{"resource": {"attributes": named}, "scopeLogs": scopes}]}
 
 
-async def usage(http: AsyncClient, seat: str = "sub1") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await http.get(f"/v1/subscriptions/{seat}/usage")).json()[
-        "items"
-    ]
+async def usage(http: AsyncClient, subscription: str = "sub1") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (
+        await http.get(f"/v1/subscriptions/{subscription}/usage")
+    ).json()["items"]
     return found
 
 
@@ -58,8 +58,8 @@ async def test_use_beside_the_pool_is_counted_once_and_shown_apart(http: AsyncCl
     assert (record["source"], record["usage"]["cost_usd"]) == ("outside", 0.0006)
 
 
-async def test_a_resource_attribute_names_the_seat(http: AsyncClient) -> None:
-    answer = await http.post(PATH, json=export(event(), seat="sub2"))
+async def test_a_resource_attribute_names_the_subscription(http: AsyncClient) -> None:
+    answer = await http.post(PATH, json=export(event(), subscription="sub2"))
 
     assert answer.json() == TAKEN
     assert len(await usage(http, "sub2")) == 1
@@ -71,13 +71,15 @@ async def test_the_pools_own_sessions_are_counted_already(
     body = {"prompt": "say yes", "subscription_id": "sub1"}
     run = (await http.post("/v1/executions", json=body)).json()
 
-    answer = await http.post(PATH, json=export(event(session_id=run["session_id"]), seat="sub1"))
+    answer = await http.post(
+        PATH, json=export(event(session_id=run["session_id"]), subscription="sub1")
+    )
 
     assert answer.json() == TAKEN
     assert [each["source"] for each in await usage(http)] == ["cli"]
 
 
-@pytest.mark.parametrize("body", [export(event()), export(event(), seat="nobody")])
+@pytest.mark.parametrize("body", [export(event()), export(event(), subscription="nobody")])
 async def test_what_cannot_be_placed_is_rejected(http: AsyncClient, body: dict[str, Any]) -> None:
     answer = (await http.post(PATH, json=body)).json()["partialSuccess"]
 
@@ -85,7 +87,7 @@ async def test_what_cannot_be_placed_is_rejected(http: AsyncClient, body: dict[s
     assert "a subscription that this pool knows" in answer["errorMessage"]
 
 
-async def test_a_seat_that_nobody_knows_is_404(http: AsyncClient) -> None:
+async def test_a_subscription_that_nobody_knows_is_404(http: AsyncClient) -> None:
     answer = await http.post(PATH, params={"subscription_id": "nobody"}, json=export(event()))
 
     assert answer.status_code == 404
