@@ -238,7 +238,7 @@ MUTANTS = (
     Mutant(
         name="the first result that is the run's answers",
         file="pool/claude/output/stream.py",
-        guard="        return next((each for each in told if is_the_runs(each[0])), best)\n",
+        guard="        return next((each for each in results if is_the_runs(each[0])), best)\n",
         without="        return best\n",
         tests=(
             "tests/pool/claude/outcome/test_conclude.py",

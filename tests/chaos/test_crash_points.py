@@ -19,7 +19,7 @@ from chaos_invariants import (
     check_nothing_left,
     check_started_once,
     check_told,
-    checked_books,
+    checked_ledger,
 )
 from chaos_subscription import COST_NANO_USD, Home, activated, ask, eventually, full
 from chaos_tally import injected
@@ -31,7 +31,8 @@ from pool.money import usd
 POINTS = [
     *(("epoch", "before"), ("epoch", "after")),
     *(("begin", "before"), ("begin", "after")),
-    *(("spawn", "before"), ("started", "before"), ("spawn", "after")),
+    *(("spawn", "before"), ("say", "before"), ("say", "after")),
+    *(("started", "before"), ("spawn", "after")),
     ("started", "after"),
     *(("result", "before"), ("result", "after")),
     *(("settle", "before"), ("settle", "after")),
@@ -58,15 +59,15 @@ async def go_on(
     home: Home, numbers: list[int], status: ExecutionStatus = ExecutionStatus.SUCCEEDED
 ) -> None:
     """The next activation, and callers who ask again; then everything must be in order."""
-    ledger = await home.stores.open_ledger("sub1", patience=20)
-    check_told(await checked_books(ledger, NOON), home.told())
+    ledger = await home.stores.open_ledger("sub1", wait_seconds=20)
+    check_told(await checked_ledger(ledger, NOON), home.told())
     home.gate.touch()
     subscription = await activated(home, ledger, home.runner(), max_concurrent=2)
 
     executions = [await ask(subscription, number) for number in numbers]
 
     assert {status} == {each.status for each in executions}
-    found = await checked_books(ledger, NOON)
+    found = await checked_ledger(ledger, NOON)
     check_told(found, home.told())
     ran = numbers if status is ExecutionStatus.SUCCEEDED else []
     check_started_once(home, ran)
@@ -77,7 +78,7 @@ async def go_on(
 
 
 @pytest.mark.parametrize(("point", "when"), POINTS)
-async def test_a_seat_that_dies_at_this_point_runs_and_counts_once(
+async def test_a_subscription_that_dies_at_this_point_runs_and_counts_once(
     forge: Forge, home: Home, point: str, when: str
 ) -> None:
     if (point, when) != ("result", "before"):
@@ -90,7 +91,7 @@ async def test_a_seat_that_dies_at_this_point_runs_and_counts_once(
         await go_on(home, [1])
 
 
-async def test_a_seat_that_dies_between_a_run_s_directory_and_its_spawn_starts_it_later_once(
+async def test_one_that_dies_between_a_run_s_directory_and_its_spawn_starts_it_later_once(
     forge: Forge, home: Home
 ) -> None:
     """A directory whose lock is free, and without a note of a start: no CLI was ever executed."""
@@ -102,7 +103,7 @@ async def test_a_seat_that_dies_between_a_run_s_directory_and_its_spawn_starts_i
 
 
 @pytest.mark.parametrize(("number", "when"), COMMITS)
-async def test_a_seat_that_dies_in_a_commit_runs_and_counts_once(
+async def test_a_subscription_that_dies_in_a_commit_runs_and_counts_once(
     forge: Forge, home: Home, number: int, when: str
 ) -> None:
     """Inside SQLite: the commit of a migration, the epoch, T1, T2, whichever it is."""
@@ -118,7 +119,7 @@ async def test_a_seat_that_dies_in_a_commit_runs_and_counts_once(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_seat_that_dies_as_it_counts_what_came_after_an_answer_counts_it_once(
+async def test_a_subscription_that_dies_as_it_counts_what_came_after_an_answer_counts_it_once(
     forge: Forge, home: Home, when: str
 ) -> None:
     home.gate.touch()
@@ -126,11 +127,11 @@ async def test_a_seat_that_dies_as_it_counts_what_came_after_an_answer_counts_it
     with injected():
         assert forge.run(home, "run", point="record", when=when) == -signal.SIGKILL
 
-        ledger = await home.stores.open_ledger("sub1", patience=20)
+        ledger = await home.stores.open_ledger("sub1", wait_seconds=20)
         subscription = await activated(home, ledger, home.runner())
         execution = await ask(subscription, 1)
         await eventually(lambda: not home.run_directories())
-        found = await checked_books(ledger, NOON)
+        found = await checked_ledger(ledger, NOON)
         await subscription.close()
 
         assert execution.usage.cost_usd == usd(COST_NANO_USD)
@@ -141,7 +142,7 @@ async def test_a_seat_that_dies_as_it_counts_what_came_after_an_answer_counts_it
 
 
 @pytest.mark.parametrize("times", [full(3, 10)])
-async def test_a_seat_that_dies_again_and_again_during_one_run_counts_it_once(
+async def test_a_subscription_that_dies_again_and_again_during_one_run_counts_it_once(
     forge: Forge, home: Home, times: int
 ) -> None:
     with injected(times):
@@ -152,17 +153,17 @@ async def test_a_seat_that_dies_again_and_again_during_one_run_counts_it_once(
 
 
 async def test_a_run_that_nobody_saw_end_is_not_run_again(forge: Forge, home: Home) -> None:
-    """Seat, supervisor and CLI are all killed before the result: what was spent is not known."""
+    """The actor, supervisor and CLI are killed before the result: what was spent is not known."""
     with injected() as figures:
         assert forge.run(home, "run", point="result", when="before") == -signal.SIGKILL
         for pid in home.processes():
             os.kill(pid, signal.SIGKILL)
         await eventually(lambda: not home.processes())
 
-        ledger = await home.stores.open_ledger("sub1", patience=20)
+        ledger = await home.stores.open_ledger("sub1", wait_seconds=20)
         subscription = await activated(home, ledger, home.runner())
-        execution = await ask(subscription, 1)
-        found = await checked_books(ledger, NOON)
+        execution = await ask(subscription, 1, is_turn=home.keeps)
+        found = await checked_ledger(ledger, NOON)
         await eventually(lambda: not home.run_directories())
         await subscription.close()
 

@@ -18,7 +18,7 @@ import apsw
 import pytest
 from chaos_disk import FailingDisk, Operation
 from chaos_forge import a_record
-from chaos_invariants import Ledgers, checked_books
+from chaos_invariants import Ledgers, checked_ledger
 from chaos_subscription import execution_id, full, intent
 from chaos_tally import Lost, injected
 from localpool import NOON, completed
@@ -79,7 +79,7 @@ async def scenario(stores: SqliteStores, told: StoredEvent) -> None:
     """Two lives of a ledger, each with an execution and usage from outside."""
     for number in (1, 2):
         with suppress(StoreError):
-            ledger = await stores.open_ledger("sub1", patience=5)
+            ledger = await stores.open_ledger("sub1", wait_seconds=5)
             try:
                 await ledger.recover(NOON)
                 for what, work in _LIFE:
@@ -103,14 +103,14 @@ def kept(found: Ledgers) -> set[str]:
 
 
 async def check_well_again(stores: SqliteStores, told: StoredEvent) -> None:
-    ledger = await stores.open_ledger("sub1", patience=5)
-    found = await checked_books(ledger, NOON)
+    ledger = await stores.open_ledger("sub1", wait_seconds=5)
+    found = await checked_ledger(ledger, NOON)
     names = kept(found)
     if lost := told.done - names:
         raise Lost(f"acknowledged and lost: {lost}")
     assert not told.refused & names, f"refused and kept: {told.refused & names}"
     assert await ledger.record(a_record("afterwards"))
-    await checked_books(ledger, NOON)
+    await checked_ledger(ledger, NOON)
     await ledger.close()
 
 
@@ -163,11 +163,11 @@ async def test_a_file_that_may_not_grow_any_more_keeps_what_it_acknowledged(
         if told.refused:
             break
 
-    found = await checked_books(ledger, NOON)
+    found = await checked_ledger(ledger, NOON)
     assert told.refused
     assert not ledger.is_lost
     assert {record.id.replace("outside", "record") for record in found.records} == told.done
     await ledger._database._commits.read(lambda db: db.pragma("max_page_count", 1_000_000))
     assert await ledger.record(a_record("afterwards"))
-    await checked_books(ledger, NOON)
+    await checked_ledger(ledger, NOON)
     await ledger.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from chaos_forge import Forge
-from chaos_invariants import check_told, checked_books
+from chaos_invariants import check_told, checked_ledger
 from chaos_service import (
     SEATS,
     Callers,
@@ -61,8 +61,8 @@ async def test_a_store_that_is_killed_again_and_again_keeps_all_it_acknowledged(
                 await eventually(lambda enough=enough: len(home.told()) > enough)
                 os.kill(pid, signal.SIGKILL)
                 assert forge.end() == -signal.SIGKILL
-        ledger = await home.stores.open_ledger("sub1", patience=20)
-        found = await checked_books(ledger, NOON)
+        ledger = await home.stores.open_ledger("sub1", wait_seconds=20)
+        found = await checked_ledger(ledger, NOON)
         await ledger.close()
 
         check_told(found, home.told())
@@ -135,8 +135,10 @@ def test_callers_do_not_feel_that_the_router_and_a_subscription_are_killed_toget
     with injected(2 * ROUTER_KILLS):
         for life in range(ROUTER_KILLS):
             callers = Callers(service)
-            for seat in ("sub1", "sub2"):
-                callers.ask(f"r{life}-{seat}", slow(3, f"{life}"), subscription_id=seat)
+            for subscription in ("sub1", "sub2"):
+                callers.ask(
+                    f"r{life}-{subscription}", slow(3, f"{life}"), subscription_id=subscription
+                )
             until(lambda: len(service.cli_processes()) == 2)
             victims = [
                 until(lambda: actor_pid(service, "RouterShell", "directory")),

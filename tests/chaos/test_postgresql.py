@@ -34,7 +34,7 @@ ENOUGH = 21
 """Executions of each subscription, or they show nothing: a busy machine goes on for longer."""
 BETWEEN_KILLS = 3.0 if IS_FULL else 2.0
 CALLERS = 8
-SEATS = ("sub1", "sub2")
+SUBSCRIPTIONS = ("sub1", "sub2")
 
 pytestmark = pytest.mark.timeout(SECONDS + 120)
 
@@ -43,7 +43,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class Seat:
+class OneSubscription:
     """One subscription, and the next life of it when the last one is over."""
 
     def __init__(self, id_: str, stores: PostgresqlStores) -> None:
@@ -100,17 +100,17 @@ def intent(name: str, session_id: str) -> Intent:
     )
 
 
-async def execute(seat: Seat, wanted: Intent) -> None:
+async def execute(subscription: OneSubscription, wanted: Intent) -> None:
     """Ask until it has ended, with the same id, as a caller does."""
     while True:
         try:
-            answer = await (await seat.owner()).start(wanted)
+            answer = await (await subscription.owner()).start(wanted)
             match answer:
                 case Started(execution=execution) if execution.status.is_final:
                     assert execution.status == ExecutionStatus.SUCCEEDED
                     return
                 case Started():
-                    await (await seat.owner()).result(wanted.execution_id, 1)
+                    await (await subscription.owner()).result(wanted.execution_id, 1)
                 case NotAdmitted():
                     await asyncio.sleep(0.05)
         except StoreError:
@@ -123,15 +123,17 @@ async def test_nothing_acknowledged_is_lost_while_the_server_is_killed_again_and
     try:
         server.start()
         stores = PostgresqlStores(server.fresh_schema())
-        seats = [Seat(id_, stores) for id_ in SEATS]
+        subscriptions = [OneSubscription(id_, stores) for id_ in SUBSCRIPTIONS]
         ends = time.monotonic() + SECONDS
 
         async def caller(number: int) -> None:
-            seat, count = seats[number % len(seats)], 0
-            while time.monotonic() < ends or len(_told(seat, acknowledged)) < ENOUGH:
+            subscription, count = subscriptions[number % len(subscriptions)], 0
+            while time.monotonic() < ends or len(_told(subscription, acknowledged)) < ENOUGH:
                 name = f"exec_{number:04x}{count:024x}"
-                await execute(seat, intent(name, f"634fbb1e-4256-459f-{number:04x}-{count:012x}"))
-                acknowledged[f"{seat.id} {name}"] += 1
+                await execute(
+                    subscription, intent(name, f"634fbb1e-4256-459f-{number:04x}-{count:012x}")
+                )
+                acknowledged[f"{subscription.id} {name}"] += 1
                 count += 1
 
         with injected(faults=0) as figures:
@@ -144,25 +146,27 @@ async def test_nothing_acknowledged_is_lost_while_the_server_is_killed_again_and
                 await asyncio.to_thread(server.start)
             async with asyncio.timeout(90):
                 await asyncio.gather(*callers)
-            for seat in seats:
-                await _check(seat, stores, acknowledged)
+            for subscription in subscriptions:
+                await _check(subscription, stores, acknowledged)
     finally:
         await asyncio.to_thread(server.close)
 
 
-async def _check(seat: Seat, stores: PostgresqlStores, acknowledged: Counter[str]) -> None:
-    await seat.close()
-    ledger = await stores.open_ledger(seat.id)
+async def _check(
+    subscription: OneSubscription, stores: PostgresqlStores, acknowledged: Counter[str]
+) -> None:
+    await subscription.close()
+    ledger = await stores.open_ledger(subscription.id)
     rows = await every(ledger.executions)
     records = await every(ledger.usage)
     totals = (await ledger.recover(now())).totals
     await ledger.close()
-    told = _told(seat, acknowledged)
+    told = _told(subscription, acknowledged)
     kept = Counter(record.execution_id for record in records)
     ended = {row.intent.execution_id for row in rows if row.status is ExecutionStatus.SUCCEEDED}
     if missing := told - (ended & kept.keys()):
         raise Lost(f"acknowledged, and not there: {sorted(missing)[:3]}")
-    starts = Counter(run.run_id for run in seat.runner.runs)
+    starts = Counter(run.run_id for run in subscription.runner.runs)
     if twice := [id_ for id_, count in (kept + starts).items() if count > 2]:
         raise Doubled(f"counted or started twice: {twice[:3]}")
     cost = sum(record.usage.cost_nano_usd for record in records)
@@ -170,5 +174,5 @@ async def _check(seat: Seat, stores: PostgresqlStores, acknowledged: Counter[str
     assert len(told) >= ENOUGH
 
 
-def _told(seat: Seat, acknowledged: Counter[str]) -> set[str]:
-    return {each.split()[1] for each in acknowledged if each.startswith(seat.id)}
+def _told(subscription: OneSubscription, acknowledged: Counter[str]) -> set[str]:
+    return {each.split()[1] for each in acknowledged if each.startswith(subscription.id)}

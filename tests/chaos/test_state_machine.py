@@ -3,7 +3,7 @@
 The real Subscription and the real SQLite, with runs that the machine ends when it likes and a clock
 that jumps. An activation may die at any of its calls to ledger and runner, before the call or
 after it, when nobody hears the answer any more; then the next one takes up what is on the disk.
-After every step the books agree with themselves, with the model, and with what is shown. Nothing
+After every step the ledger agrees with itself, with the model, and with what is shown. Nothing
 happens by the time of the world, so that the same steps are the same case again.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from chaos_invariants import check_caches, check_slots, checked_books
+from chaos_invariants import check_caches, check_slots, checked_ledger
 from chaos_subscription import execution_id, full, intent, session_id
 from chaos_tally import tally
 from hypothesis import HealthCheck, settings
@@ -367,7 +367,7 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "subscription"):
             return
         self.do(self._quiet())
-        found = self.do(checked_books(self.ledger, self.clock.now - REMEMBERED))
+        found = self.do(checked_ledger(self.ledger, self.clock.now - REMEMBERED))
 
         assert max(self.runs.starts.values(), default=0) <= 1, self.runs.starts
         for number, asked in self.asked.items():

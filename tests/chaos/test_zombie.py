@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from chaos_forge import Forge, a_record
-from chaos_invariants import check_told, checked_books
+from chaos_invariants import check_told, checked_ledger
 from chaos_subscription import Home, eventually
 from chaos_tally import injected
 from localpool import NOON
@@ -36,9 +36,9 @@ def forge() -> Iterator[Forge]:
         yield forge
 
 
-async def opened(home: Home, patience: float) -> Ledger | StoreBusy:
+async def opened(home: Home, wait_seconds: float) -> Ledger | StoreBusy:
     try:
-        return await home.stores.open_ledger("sub1", patience=patience)
+        return await home.stores.open_ledger("sub1", wait_seconds=wait_seconds)
     except StoreBusy as busy:
         return busy
 
@@ -48,9 +48,9 @@ def wake(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("patience", [0.0, 2.0])
+@pytest.mark.parametrize("wait_seconds", [0.0, 2.0])
 async def test_a_frozen_owner_is_ended_or_named_and_never_writes_beside_the_next(
-    forge: Forge, home: Home, patience: float
+    forge: Forge, home: Home, wait_seconds: float
 ) -> None:
     with injected():
         old = forge.begin(home, "hold")
@@ -58,15 +58,15 @@ async def test_a_frozen_owner_is_ended_or_named_and_never_writes_beside_the_next
             await eventually(home.told)
             os.kill(old, signal.SIGSTOP)
 
-            new = await opened(home, patience)
+            new = await opened(home, wait_seconds)
             (home.folder / "go-on").touch()
             if isinstance(new, StoreBusy):
                 assert f"process {old}" in str(new)
                 wake(old)
-                # It goes on, or was ended too late for the patience of whoever asked.
+                # It goes on, or was ended too late for the wait_seconds of whoever asked.
                 code = forge.end()
                 assert code in {0, -signal.SIGKILL}
-                new = await home.stores.open_ledger("sub1", patience=20)
+                new = await home.stores.open_ledger("sub1", wait_seconds=20)
                 after = {"late"} if code == 0 else set()
             else:
                 after = {"of the next"}
@@ -76,7 +76,7 @@ async def test_a_frozen_owner_is_ended_or_named_and_never_writes_beside_the_next
         finally:
             wake(old)
 
-        found = await checked_books(new, NOON)
+        found = await checked_ledger(new, NOON)
         await new.close()
         check_told(found, home.told())
         names = {record.id for record in found.records}
@@ -101,7 +101,7 @@ async def test_a_live_owner_is_not_ended_by_who_wants_its_place(forge: Forge, ho
     old = forge.begin(home, "hold")
     await eventually(home.told)
 
-    new = await opened(home, patience=0.5)
+    new = await opened(home, wait_seconds=0.5)
     (home.folder / "go-on").touch()
 
     assert isinstance(new, StoreBusy)

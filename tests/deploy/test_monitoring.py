@@ -25,9 +25,11 @@ FILES = ("alerts.rules.yml", "grafana-dashboard.json")
 @pytest.fixture(scope="module")
 def known() -> dict[str, set[str]]:
     """The labels of every metric, by its name, where each has at least one sample."""
-    seat = state(windows={"five_hour": window(0.5)})
+    subscription = state(windows={"five_hour": window(0.5)})
     soon = NOON + timedelta(hours=1)
-    report = report_at(seat).model_copy(update={"state_until": soon, "login_expires_at": soon})
+    report = report_at(subscription).model_copy(
+        update={"state_until": soon, "login_expires_at": soon}
+    )
     figures = Figures(
         reports=(with_usage(report),),
         tallies={"sub1": of_each(OF_SUBSCRIPTIONS)},

@@ -92,5 +92,5 @@ def _environment(folder: Path) -> dict[str, str]:
         "PATH": "/usr/bin:/bin",
         "CLAUDE_CONFIG_DIR": str(folder / "claude"),
         "RUNS": str(folder / "scripted"),
-        "SEAT": folder.name,
+        "SUBSCRIPTION": folder.name,
     }

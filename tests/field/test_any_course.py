@@ -48,7 +48,7 @@ NAMED = {200, 404, 429, 503}
 class Ran(NamedTuple):
     """A run: where, for which model, when, and how it ended."""
 
-    seat: str
+    subscription: str
     model: str
     at: datetime
     drawn: Drawn
@@ -65,7 +65,7 @@ class CourseRunner(FakeRunner):
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> FakeRun:
         run = await super().start(launch, environment)
         drawn = self.drawn.pop(0) if self.drawn else ANSWER
-        self.ran.append(Ran(run.seat, launch.model, self.clock(), drawn))
+        self.ran.append(Ran(run.subscription, launch.model, self.clock(), drawn))
         printed = drawn.prints(self.clock(), launch.model)
         run.output = bytearray(output_of(printed))
         run.ending.set_result(concluded(printed, launch, self.clock()))
@@ -80,7 +80,7 @@ class Request(NamedTuple):
 class Course(NamedTuple):
     """What happens, and how the runs of each subscription end."""
 
-    seats: Sequence[Sequence[Drawn]]
+    subscriptions: Sequence[Sequence[Drawn]]
     steps: Sequence[Request | timedelta]
 
 
@@ -115,7 +115,7 @@ async def _lived(course: Course, folder: Path, app: FastAPI, served: Any) -> Non
     clock, ran = ManualClock(), list[Ran]()
     runners = {
         f"sub{number}": CourseRunner(hold=True, drawn=list(endings), ran=ran, clock=clock)
-        for number, endings in enumerate(course.seats, 1)
+        for number, endings in enumerate(course.subscriptions, 1)
     }
     pool = await local_pool_at(
         folder, *map(spec, runners), clock=clock, runner_of=lambda each: runners[each.id]
@@ -138,23 +138,24 @@ async def _lived(course: Course, folder: Path, app: FastAPI, served: Any) -> Non
 class Witness:
     """Sends what a course says, and knows from the runs that it saw what must come of it."""
 
-    def __init__(self, field: Field, ran: list[Ran], seats: Sequence[str]) -> None:
+    def __init__(self, field: Field, ran: list[Ran], subscriptions: Sequence[str]) -> None:
         self._field = field
         self._ran = ran
-        self._seats = seats
+        self._subscriptions = subscriptions
 
     async def waits(self, by: timedelta) -> None:
         await later(self._field.pool, by)
         await self._nobody_rests_without_a_reason()
 
-    async def asks(self, request: Request, seat: str | None = None) -> None:
+    async def asks(self, request: Request, subscription: str | None = None) -> None:
         """Send a request, and see that it was served as well as it could be."""
         await later(self._field.pool, timedelta(0))
-        kept = {each for each in self._seats if self._is_kept(each, request.model)}
+        kept = {each for each in self._subscriptions if self._is_kept(each, request.model)}
         began = len(self._ran)
         body = {"prompt": "q", "model": request.model, "stream": request.stream}
         answer = await self._field.http.post(
-            "/v1/executions", json=body if seat is None else {**body, "subscription_id": seat}
+            "/v1/executions",
+            json=body if subscription is None else {**body, "subscription_id": subscription},
         )
 
         assert answer.status_code in NAMED, answer.text
@@ -164,18 +165,21 @@ class Witness:
             return
         assert _result(answer, request) is None
         if not self._is_over(runs, request):
-            asked = {run.seat for run in runs}
-            assert {seat} - {None} or set(self._seats) - asked <= kept, (runs, answer.text)
+            asked = {run.subscription for run in runs}
+            assert {subscription} - {None} or set(self._subscriptions) - asked <= kept, (
+                runs,
+                answer.text,
+            )
         await self._nobody_rests_without_a_reason()
 
     async def finds_everybody_open(self) -> None:
         """Once every reason is over, each answers for itself."""
         await later(self._field.pool, LONGEST_MODEL_PAUSE)
-        for seat in self._seats:
+        for subscription in self._subscriptions:
             for model in (SONNET, OPUS):
                 began = len(self._ran)
-                await self.asks(Request(model, stream=False), seat)
-                assert [seat] == [run.seat for run in self._ran[began:]]
+                await self.asks(Request(model, stream=False), subscription)
+                assert [subscription] == [run.subscription for run in self._ran[began:]]
 
     async def finds_everything_charged_once(self) -> None:
         paid = sum((run.drawn.costs for run in self._ran), Decimal(0))
@@ -183,11 +187,13 @@ class Witness:
 
     async def _nobody_rests_without_a_reason(self) -> None:
         """Whoever nothing keeps from a request is open to it: that can be asked without running."""
-        for seat, model in product(self._seats, (SONNET, OPUS)):
-            if not self._is_kept(seat, model):
-                wanted = ExecutionRequest(prompt="q", model=model, subscription_id=seat)
+        for subscription, model in product(self._subscriptions, (SONNET, OPUS)):
+            if not self._is_kept(subscription, model):
+                wanted = ExecutionRequest(prompt="q", model=model, subscription_id=subscription)
                 routing = await self._field.pool.client.route(wanted)
-                (there,) = (each for each in routing.candidates if each.subscription_id == seat)
+                (there,) = (
+                    each for each in routing.candidates if each.subscription_id == subscription
+                )
                 assert there.refusal is None
 
     def _is_over(self, runs: Sequence[Ran], request: Request) -> bool:
@@ -199,19 +205,23 @@ class Witness:
             return last.drawn.then is Then.OVER or (request.stream and last.drawn.costs > 0)
         *_, before = (
             None,
-            *(run for run in self._ran if run.seat == last.seat and run is not last),
+            *(
+                run
+                for run in self._ran
+                if run.subscription == last.subscription and run is not last
+            ),
         )
         has_spoken = before is None or before.drawn.then is not Then.UNSURE
         return has_spoken and sum(run.drawn.then is Then.UNSURE for run in runs) > 1
 
-    def _is_kept(self, seat: str, model: str) -> bool:
+    def _is_kept(self, subscription: str, model: str) -> bool:
         """Whether something that was seen there may still keep it from a request."""
         now = self._field.clock()
         return any(
             now <= run.at + run.drawn.rests
             or (run.model == model and now <= run.at + run.drawn.model_rests)
             for run in self._ran
-            if run.seat == seat
+            if run.subscription == subscription
         )
 
 

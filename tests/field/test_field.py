@@ -29,7 +29,7 @@ of_each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name
 
 
 @of_each_case
-async def test_a_waiting_caller_and_the_books(case: Case, open_field: OpenField) -> None:
+async def test_a_waiting_caller_and_the_ledgers(case: Case, open_field: OpenField) -> None:
     field = await open_field(case, as_processes=case in CLI_OUTPUT)
 
     *_, answer = answers = await _gone_through(field, case, EXECUTIONS, _execution_body)
@@ -51,7 +51,7 @@ async def test_a_waiting_caller_and_the_books(case: Case, open_field: OpenField)
 
 
 async def _has_come(field: Field, case: Case) -> None:
-    """The books, and what is known of every subscription."""
+    """The ledgers, and what is known of every subscription."""
     states = {**dict.fromkeys(case.runs, "available"), **case.comes.states}
     assert await field.cost_usd() == case.comes.cost
     assert await field.states(states) == states

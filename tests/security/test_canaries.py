@@ -74,15 +74,15 @@ async def coop(api: Server, tmp_path: Path) -> AsyncIterator[Coop]:
 
     def runner_of(_: SubscriptionSpec) -> ProcessRunner:
         return ProcessRunner(
-            Installation(str(executable), None).executable, tmp_path / "seat" / "runs"
+            Installation(str(executable), None).executable, tmp_path / "subscription" / "runs"
         )
 
     def variables(each: SubscriptionSpec) -> dict[str, str]:
         return environment(
             each,
             parent={"PATH": os.environ["PATH"], "SUB_TOKEN": TOKEN},
-            config_dir=tmp_path / "seat" / "config",
-            home=tmp_path / "seat" / "home",
+            config_dir=tmp_path / "subscription" / "config",
+            home=tmp_path / "subscription" / "home",
             extra={"ANTHROPIC_BASE_URL": api.url},
             is_root=os.geteuid() == 0,
         )

@@ -11,7 +11,7 @@ import pytest
 
 from pool.claude.launch.directories import resolved
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.process import spawner
+from pool.claude.process import supervise
 from pool.claude.process.spawner import ProcessRunner
 from pool.errors import InvalidRequest
 from pool.executions.outcome import Failed
@@ -36,8 +36,8 @@ class Attack:
         async def executable() -> Path:
             return cli
 
-        self.runner = ProcessRunner(executable, folder / "seat" / "runs")
-        self.runs_dir = folder / "seat" / "runs"
+        self.runner = ProcessRunner(executable, folder / "subscription" / "runs")
+        self.runs_dir = folder / "subscription" / "runs"
 
     def swap(self) -> None:
         self.granted.rename(self.granted.with_name("away"))
@@ -91,7 +91,7 @@ async def test_a_swap_in_the_midst_of_the_start_leads_nowhere(
         attack.swap()
         return spawn(*args, **named)
 
-    monkeypatch.setattr(spawner.os, "posix_spawn", swapped)
+    monkeypatch.setattr(supervise.os, "posix_spawn", swapped)
     await attack.run(agent)
 
     assert attack.seen.read_text() == "inside"

@@ -50,7 +50,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
     folder = tmp_path_factory.mktemp("closed")
     home = folder / "home"
     home.mkdir()
-    config = write_config(folder, NOBODY, seats=1, more=f'path = "{stub_cli(folder)}"\n')
+    config = write_config(folder, NOBODY, subscriptions=1, more=f'path = "{stub_cli(folder)}"\n')
     with tempfile.TemporaryDirectory(prefix="q", dir="/tmp") as short:
         service = Service(config, {"HOME": str(home), "TMPDIR": short})
         service.start()

@@ -1,5 +1,5 @@
-"""Prints what a simulated week did under each order of the subscriptions, as a table for the
-README.
+"""Prints what a simulated week did under each order of the subscriptions, as a table; its figures
+stand in deploy/routing.md.
 
 ``python tests/simulation/report.py [subscriptions] [seed]``: ten subscriptions and seed 1, unless
 it says so.
@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 
-def main(seats: int = 10, seed: int = 1) -> None:
+def main(subscriptions: int = 10, seed: int = 1) -> None:
     from simulated_orders import OrderName
     from simulated_traffic import SHAPES, week_of
     from simulated_world import World, figures
@@ -28,7 +28,7 @@ def main(seats: int = 10, seed: int = 1) -> None:
     cautious: dict[str, dict[str, int]] = {}
     for shape in SHAPES.values():
         for order in OrderName:
-            found = figures(World(week_of(shape, seats, seed), order).run())
+            found = figures(World(week_of(shape, subscriptions, seed), order).run())
             if order is OrderName.HEALTHIEST and found.cautious:
                 cautious[shape.name] = found.cautious
             sys.stdout.write(
@@ -40,7 +40,7 @@ def main(seats: int = 10, seed: int = 1) -> None:
             )
             sys.stdout.flush()
     sys.stdout.write(
-        f"\n{seats} subscriptions, seed {seed}, {time.perf_counter() - began:.0f} s.\n"
+        f"\n{subscriptions} subscriptions, seed {seed}, {time.perf_counter() - began:.0f} s.\n"
     )
     for name, causes in cautious.items():
         told = ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items()))

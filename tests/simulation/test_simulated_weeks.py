@@ -14,12 +14,12 @@ from simulated_world import World, figures
 
 pytestmark = pytest.mark.timeout(600)  # a week is half a minute of a core; many share this one
 
-SEATS = 5
+SUBSCRIPTIONS = 5
 NAMES = tuple(SHAPES)
 ALL_AT_ONCE = {"bursts of 200", "greedy caller"}
 """Whole crowds arrive in an instant: every order fills all free slots then, and they differ
 little over so few subscriptions. Over fewer than ten a crowd is more than there is."""
-CROWDED_SEATS = 10
+CROWDED_SUBSCRIPTIONS = 10
 CROWDS = examples(1, 3) / 3
 """Which share of a week's crowds comes."""
 MORE_THAN_THERE_IS = {"too much"}
@@ -28,24 +28,26 @@ SPREADS = tuple(name for name in NAMES if name not in ALL_AT_ONCE | MORE_THAN_TH
 
 
 @cache
-def lived(name: str, order: OrderName = OrderName.HEALTHIEST, seats: int | None = None) -> World:
+def lived(
+    name: str, order: OrderName = OrderName.HEALTHIEST, subscriptions: int | None = None
+) -> World:
     """A week that was simulated once, for every test that looks at it."""
-    return World(week(name, seats), order).run()
+    return World(week(name, subscriptions), order).run()
 
 
-def week(name: str, seats: int | None = None) -> Week:
+def week(name: str, subscriptions: int | None = None) -> Week:
     is_crowded = name in ALL_AT_ONCE
-    seats = seats or (CROWDED_SEATS if is_crowded else SEATS)
-    return week_of(SHAPES[name], seats, seed=1, share=CROWDS if is_crowded else 1)
+    subscriptions = subscriptions or (CROWDED_SUBSCRIPTIONS if is_crowded else SUBSCRIPTIONS)
+    return week_of(SHAPES[name], subscriptions, seed=1, share=CROWDS if is_crowded else 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_refused_while_some_seat_has_headroom(name: str) -> None:
+def test_nothing_is_refused_while_some_subscription_has_headroom(name: str) -> None:
     assert lived(name).book.wrongly_refused == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_seat_is_given_more_than_it_can_take(name: str) -> None:
+def test_no_subscription_is_given_more_than_it_can_take(name: str) -> None:
     assert lived(name).wrongs == []
 
 
@@ -60,7 +62,7 @@ def test_every_request_ends_exactly_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_was_answered_is_what_the_seats_were_charged(name: str) -> None:
+def test_what_was_answered_is_what_the_subscriptions_were_charged(name: str) -> None:
     world = lived(name)
 
     owners = world.owners.values()
@@ -101,7 +103,7 @@ def test_demand_beyond_the_plans_is_refused_by_the_ceilings_alone(name: str) -> 
 
 
 @pytest.mark.parametrize("name", ["outages"])
-def test_a_failing_third_of_the_seats_is_not_felt_by_callers(name: str) -> None:
+def test_a_failing_third_of_the_subscriptions_is_not_felt_by_callers(name: str) -> None:
     found = figures(lived(name))
 
     assert found.answered == 1
@@ -109,30 +111,30 @@ def test_a_failing_third_of_the_seats_is_not_felt_by_callers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["signed out"])
-def test_no_request_is_tried_on_a_seat_in_the_day_it_is_signed_out(name: str) -> None:
+def test_no_request_is_tried_on_a_subscription_in_the_day_it_is_signed_out(name: str) -> None:
     world = lived(name)
 
-    [seat] = [each for each in world.week.seats if each.account.signed_out]
-    [span] = seat.account.signed_out
+    [subscription] = [each for each in world.week.subscriptions if each.account.signed_out]
+    [span] = subscription.account.signed_out
     tried = [
         entry
         for entry in world.book.entries.values()
-        if seat.id in entry.seats and span.holds(entry.asked_at)
+        if subscription.id in entry.subscriptions and span.holds(entry.asked_at)
     ]
     assert len(tried) <= 2  # one found it out; of what had come before, one may have followed
 
 
 @pytest.mark.parametrize("name", ["overflow"])
-def test_seats_of_a_later_tier_serve_only_what_the_earlier_cannot(name: str) -> None:
+def test_subscriptions_of_a_later_tier_serve_only_what_the_earlier_cannot(name: str) -> None:
     calm, full = lived(name), World(week(name))
 
     last = max(calm.owners)
     used = calm.owners[last].account.used_by_pool
     first_used = min(
-        (entry.asked_at for entry in calm.book.entries.values() if last in entry.seats),
+        (entry.asked_at for entry in calm.book.entries.values() if last in entry.subscriptions),
         default=MONDAY,
     )
-    assert full.owners[last].seat.tier == 2
+    assert full.owners[last].subscription.tier == 2
     assert used > 0
     assert first_used > MONDAY + timedelta(hours=12)
 
@@ -178,9 +180,9 @@ def test_a_week_is_the_same_for_the_same_seed(name: str) -> None:
 
 
 @pytest.mark.hypothesis  # a hundred in ``make fuzz``: what they cost grows with their square
-@pytest.mark.parametrize("seats", [examples(20, 100)])
-def test_many_more_seats_keep_the_same_promises(seats: int) -> None:
-    world = lived("long agents", seats=seats)
+@pytest.mark.parametrize("subscriptions", [examples(20, 100)])
+def test_many_more_subscriptions_keep_the_same_promises(subscriptions: int) -> None:
+    world = lived("long agents", subscriptions=subscriptions)
 
     assert (world.book.wrongly_refused, world.wrongs) == ([], [])
     assert figures(world).answered > 0.99

@@ -54,10 +54,10 @@ def ask(prompt: str = "q", **of: object) -> ExecutionRequest:
 
 def new_id() -> str:
     """Of a subscription that was never there: one that comes back is as its ledger has it."""
-    return f"seat-{uuid4().hex[:8]}"
+    return f"subscription-{uuid4().hex[:8]}"
 
 
-def seat(id_: str, **settings: object) -> SubscriptionSpec:
+def subscription(id_: str, **settings: object) -> SubscriptionSpec:
     return SubscriptionSpec.model_validate(
         {"id": id_, "credential": {"oauth_token_env": "SUB9_TOKEN"}, **settings}
     )
@@ -229,9 +229,9 @@ async def a_second_turn_of_a_session_may_be_refused(client: Any) -> None:
 
 
 @behaviour
-async def a_full_seat_says_that_it_is_exhausted(client: Any) -> None:
+async def a_full_subscription_says_that_it_is_exhausted(client: Any) -> None:
     id_ = new_id()
-    await client.add(seat(id_, max_concurrent=1, max_queued=0))
+    await client.add(subscription(id_, max_concurrent=1, max_queued=0))
     slow = await client.start(ask(SLOW, subscription_id=id_))
 
     for call in (client.execute, client.start):
@@ -244,9 +244,9 @@ async def a_full_seat_says_that_it_is_exhausted(client: Any) -> None:
 
 
 @behaviour
-async def a_seat_that_rests_is_unavailable(client: Any) -> None:
+async def a_subscription_that_rests_is_unavailable(client: Any) -> None:
     id_ = new_id()
-    await client.add(seat(id_))
+    await client.add(subscription(id_))
     await client.pause(id_)
 
     for call in (client.execute, client.route):
@@ -287,12 +287,12 @@ async def a_session_is_shown_and_forgotten(client: Any) -> None:
 
 
 @behaviour
-async def a_seat_comes_and_goes(client: Any) -> None:
+async def a_subscription_comes_and_goes(client: Any) -> None:
     id_ = new_id()
-    added = await client.add(seat(id_, weight=2))
-    same = await client.add(seat(id_, weight=2))
+    added = await client.add(subscription(id_, weight=2))
+    same = await client.add(subscription(id_, weight=2))
     with pytest.raises(Conflict):
-        await client.add(seat(id_, weight=3))
+        await client.add(subscription(id_, weight=3))
 
     changed = await client.change(id_, SubscriptionChange(weight=4, max_queued=7))
     paused = await client.pause(id_)
@@ -311,9 +311,9 @@ async def a_seat_comes_and_goes(client: Any) -> None:
 
 
 @behaviour
-async def a_seat_with_work_is_not_removed_and_a_declared_one_never(client: Any) -> None:
+async def a_subscription_with_work_is_not_removed_and_a_declared_one_never(client: Any) -> None:
     id_ = new_id()
-    await client.add(seat(id_))
+    await client.add(subscription(id_))
     slow = await client.start(ask(SLOW, subscription_id=id_))
     await running(client, slow)
 
@@ -347,7 +347,7 @@ async def usage_from_outside_counts_once(client: Any) -> None:
 
 
 @behaviour
-async def what_was_spent_is_shown_by_block_and_by_seat(client: Any) -> None:
+async def what_was_spent_is_shown_by_block_and_by_subscription(client: Any) -> None:
     ended = await client.execute(ask())
     id_ = ended.subscription_id
 

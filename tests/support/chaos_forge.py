@@ -259,7 +259,7 @@ def a_record(name: str) -> UsageRecord:
 @contextlib.asynccontextmanager
 async def _opened(home: Home, job: dict[str, Any], point: Point) -> AsyncIterator[Any]:
     point.reached("epoch", "before")
-    ledger = await home.stores.open_ledger("sub1", patience=job.get("patience", 20))
+    ledger = await home.stores.open_ledger("sub1", wait_seconds=job.get("wait_seconds", 20))
     point.reached("epoch", "after")
     try:
         yield CrashingLedger(ledger, point)

@@ -71,7 +71,7 @@ async def books(ledger: Ledger, since: datetime) -> Ledgers:
     )
 
 
-async def checked_books(ledger: Ledger, since: datetime) -> Ledgers:
+async def checked_ledger(ledger: Ledger, since: datetime) -> Ledgers:
     """The books, after they were found to agree with themselves."""
     found = await books(ledger, since)
     check_books(found)

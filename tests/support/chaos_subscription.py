@@ -49,7 +49,7 @@ read -r prompt
 echo '{{"type":"system","subtype":"init","session_id":"'$session'","model":"{SONNET}"}}'
 while [ ! -e "$CHAOS_GATE" ]; do sleep 0.02; done
 echo '{{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"answer",\
-"uuid":"'$session'","session_id":"'$session'","total_cost_usd":0.0006,\
+"uuid":"'$run'","session_id":"'$session'","total_cost_usd":0.0006,\
 "model_usage_since_last_result":\
 {{"{SONNET}":{{"inputTokens":100,"outputTokens":20,"costUSD":0.0006}}}}}}'
 [ -e "$CHAOS_LATE" ] && sleep 0.1 && echo '{{"type":"result","is_error":false,"num_turns":1,\
@@ -132,7 +132,7 @@ class Home:
         return make(self.cli, self.runs, stop_grace=timedelta(seconds=0.5))
 
     def starts(self) -> Counter[str]:
-        """How often the CLI was started, by session."""
+        """How often the CLI was given each execution, by its number."""
         return Counter(self._starts.read_text(encoding="utf-8").split())
 
     def told(self) -> list[list[str]]:
@@ -153,7 +153,9 @@ class Home:
             what = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             return False
-        return where.is_relative_to(self.folder) or os.fsencode(self.folder / "seat") in what
+        return (
+            where.is_relative_to(self.folder) or os.fsencode(self.folder / "subscription") in what
+        )
 
     def clear(self) -> None:
         """End what still runs here, and remove everything."""

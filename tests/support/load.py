@@ -19,7 +19,7 @@ from ports import free_port
 from service import Service
 from stubcli import stub_cli
 
-SEATS, SLOTS = 4, 8
+SUBSCRIPTIONS, SLOTS = 4, 8
 REFUSALS = {
     429: {"urn:claude-pool:exhausted"},
     503: {"urn:claude-pool:unavailable", "urn:claude-pool:peer-lost"},
@@ -71,15 +71,15 @@ def _second_quarter(samples: list[float]) -> list[float]:
 
 def write_config(folder: Path) -> Path:
     """A pool.toml with the stub for a CLI, in a folder."""
-    seats = "".join(
+    subscriptions = "".join(
         f'[[subscriptions]]\nid = "sub{n}"\nmax_concurrent = {SLOTS}\n'
         f'credential = {{ oauth_token_env = "SUB{n}_TOKEN" }}\n'
-        for n in range(1, SEATS + 1)
+        for n in range(1, SUBSCRIPTIONS + 1)
     )
     path = folder / "pool.toml"
     path.write_text(
         f'[pool]\ndata_dir = "data"\n[server]\nport = {free_port()}\n'
-        f'[claude]\npath = "{stub_cli(folder)}"\n{seats}',
+        f'[claude]\npath = "{stub_cli(folder)}"\n{subscriptions}',
         encoding="utf-8",
     )
     return path

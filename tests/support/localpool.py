@@ -65,7 +65,7 @@ class ManualClock:
 class FakeRun:
     launch: Launch
     ending: asyncio.Future[Outcome]
-    seat: str
+    subscription: str
     stopped: bool = False
     discarded: bool = False
     kept: bool = False
@@ -164,9 +164,9 @@ class FakeRunner:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> FakeRun:
-        seat = environment.get("SEAT", "")
-        run = FakeRun(launch, asyncio.get_running_loop().create_future(), seat)
-        self._note(seat, launch)
+        subscription = environment.get("SUBSCRIPTION", "")
+        run = FakeRun(launch, asyncio.get_running_loop().create_future(), subscription)
+        self._note(subscription, launch)
         run.prints({"type": "system", "subtype": "init", "session_id": launch.session_id})
         self.runs.append(run)
         self.running += 1
@@ -176,8 +176,8 @@ class FakeRunner:
             run.exits.set()
         self.arrived.set()
         self.arrived = asyncio.Event()
-        if self.scripts.get(seat):
-            run.end(self.scripts[seat].pop(0))
+        if self.scripts.get(subscription):
+            run.end(self.scripts[subscription].pop(0))
         elif self.script:
             run.end(self.script.pop(0))
         elif not self.hold:
@@ -189,17 +189,17 @@ class FakeRunner:
     ) -> Usage | None:
         return self.found_later.get(launch.run_id)
 
-    def _note(self, seat: str, launch: Launch) -> None:
+    def _note(self, subscription: str, launch: Launch) -> None:
         """Write the turn into the session's transcript, which has to be there for a resumed one."""
         read = launch.forks or launch.session_id
-        known = self.sessions.get((seat, read))
+        known = self.sessions.get((subscription, read))
         if (launch.resumes or launch.forks) and known is None:
-            raise AssertionError(f"{seat} has no transcript of {read}")
+            raise AssertionError(f"{subscription} has no transcript of {read}")
         earlier = known.files[0].data if known is not None else b""
         data = earlier + launch.prompt.encode() + b"\n"
         file = SessionFile(path=f"p/{launch.session_id}.jsonl", data=data, sha256="0" * 64)
         copy = SessionCopy(session_id=launch.session_id, files=(file,))
-        self.sessions[seat, launch.session_id] = copy
+        self.sessions[subscription, launch.session_id] = copy
 
     async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
         self.asked += 1
@@ -214,13 +214,13 @@ class FakeRunner:
         self, environment: Mapping[str, str], now: datetime
     ) -> datetime | None:
         self.asked_for_logins += 1
-        return self.login_ends.get(environment.get("SEAT", ""))
+        return self.login_ends.get(environment.get("SUBSCRIPTION", ""))
 
     def copy_session(
         self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]
     ) -> SessionCopy:
         try:
-            copy = self.sessions[environment.get("SEAT", ""), session_id]
+            copy = self.sessions[environment.get("SUBSCRIPTION", ""), session_id]
         except KeyError:
             raise TranscriptGone("its transcript is not there any more") from None
         file, left_out = copy.files[0], {launch.prompt.encode() for launch in without}
@@ -229,10 +229,10 @@ class FakeRunner:
         return copy.model_copy(update={"files": (kept,)})
 
     def install_session(self, environment: Mapping[str, str], copy: SessionCopy) -> None:
-        self.sessions[environment.get("SEAT", ""), copy.session_id] = copy
+        self.sessions[environment.get("SUBSCRIPTION", ""), copy.session_id] = copy
 
     def remove_session(self, environment: Mapping[str, str], session_id: str) -> None:
-        self.sessions.pop((environment.get("SEAT", ""), session_id), None)
+        self.sessions.pop((environment.get("SUBSCRIPTION", ""), session_id), None)
 
     def clean(self, environment: Mapping[str, str], older_than: datetime) -> None:
         """Nothing is left by CLIs that were never there."""
@@ -375,7 +375,9 @@ async def local_pool_at(
     *specs: SubscriptionSpec,
     clock: ManualClock,
     runner_of: Callable[[SubscriptionSpec], Runner],
-    environment: Callable[[SubscriptionSpec], Mapping[str, str]] = lambda each: {"SEAT": each.id},
+    environment: Callable[[SubscriptionSpec], Mapping[str, str]] = lambda each: {
+        "SUBSCRIPTION": each.id
+    },
     roots: tuple[Path, ...] = (),
 ) -> LocalPool:
     """A local pool whose stores are in a folder, each subscription with a runner of its own."""

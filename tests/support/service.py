@@ -30,7 +30,7 @@ def write_config(
     folder: Path,
     api_url: str,
     *,
-    seats: int = 3,
+    subscriptions: int = 3,
     slots: int = 2,
     drain_seconds: float = 20,
     more: str = "",
@@ -39,7 +39,7 @@ def write_config(
     subscriptions = "".join(
         f'[[subscriptions]]\nid = "sub{n}"\nmax_concurrent = {slots}\n'
         f'credential = {{ oauth_token_env = "SUB{n}_TOKEN" }}\n'
-        for n in range(1, seats + 1)
+        for n in range(1, subscriptions + 1)
     )
     path = folder / "pool.toml"
     path.write_text(

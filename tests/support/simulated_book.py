@@ -24,7 +24,7 @@ class Entry:
     caller: str
     asked_at: datetime
     started_at: datetime | None = None
-    seats: list[str] = field(default_factory=list)
+    subscriptions: list[str] = field(default_factory=list)
     """Where it was run, one attempt each."""
     end: str | None = None
     """``answered``, ``refused``, ``queue_timeout``, or the kind of its last failure."""
@@ -45,7 +45,7 @@ class Book:
     moves: int = 0
     """Sessions that went on at another subscription."""
     surprises: int = 0
-    """Seats that seemed to have a free slot, and had none when they were asked."""
+    """Subscriptions that seemed to have a free slot, and had none when they were asked."""
     wrongly_refused: list[str] = field(default_factory=list)
     cautious: Counter[str] = field(default_factory=Counter)
     """Refusals while some subscription's true windows had room, by the reason it gave."""
@@ -58,7 +58,7 @@ class Book:
     def started(self, id_: str, owner: Owner, request: Request, now: datetime) -> None:
         entry = self.entries[id_]
         entry.started_at = entry.started_at or now
-        entry.seats.append(owner.seat.id)
+        entry.subscriptions.append(owner.subscription.id)
 
     def ended(self, row: ExecutionRow, request: Request, owner: Owner, now: datetime) -> None:
         match row.outcome:

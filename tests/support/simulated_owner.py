@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from simulated_clock import Clock, Steps
-from simulated_traffic import OPUS, Request, Seat
+from simulated_traffic import OPUS, Request, SimulatedSubscription
 from simulated_witness import witness_of
 
 from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent, attempts
@@ -82,21 +82,28 @@ class Answer:
 class Owner:
     """One subscription's owner."""
 
-    def __init__(self, seat: Seat, policy: SubscriptionPolicy, clock: Clock) -> None:
-        plan = seat.account.plan
-        self.seat, self.account, self.policy, self.clock = seat, seat.account, policy, clock
+    def __init__(
+        self, subscription: SimulatedSubscription, policy: SubscriptionPolicy, clock: Clock
+    ) -> None:
+        plan = subscription.account.plan
+        self.subscription, self.account, self.policy, self.clock = (
+            subscription,
+            subscription.account,
+            policy,
+            clock,
+        )
         spec = SubscriptionSpec(
-            id=seat.id,
+            id=subscription.id,
             kind=plan.name,
             weekly_budget_usd=Decimal(str(plan.week_usd)),
             expected_block_usd=Decimal(str(plan.five_hour_usd)),
             max_concurrent=plan.slots,
             weight=plan.weight,
-            tier=seat.tier,
+            tier=subscription.tier,
         )
         self.state = State(spec=spec)
         self.witness = witness_of(
-            seat.id, plan.week_usd, plan.slots, spec.max_queued, policy.limits
+            subscription.id, plan.week_usd, plan.slots, spec.max_queued, policy.limits
         )
         self._live: dict[str, Live] = {}
         self._is_tended = False
@@ -280,7 +287,7 @@ class Owner:
         self._recheck_login()
         self._changed()
         if elsewhere:
-            self.clock.begin(self._leave(live, self._seat_failed(live)))
+            self.clock.begin(self._leave(live, self._subscription_failed(live)))
         else:
             self._ended(live)
         self._start_waiting()
@@ -302,7 +309,7 @@ class Owner:
 
     # -- its end ---------------------------------------------------------------------------------
 
-    def _seat_failed(self, live: Live) -> Refusal:
+    def _subscription_failed(self, live: Live) -> Refusal:
         failed = live.row.outcome
         detail = f"tried there: {failed.kind.value}" if isinstance(failed, Failed) else "tried"
         cooldown = active_cooldown(self.state.standing, self.clock.now)

@@ -80,13 +80,13 @@ class Router:
 
     def will_hear_of(self, owner: Owner) -> None:
         """Something has changed there."""
-        if owner.seat.id not in self._is_told:
-            self._is_told.add(owner.seat.id)
+        if owner.subscription.id not in self._is_told:
+            self._is_told.add(owner.subscription.id)
             self._clock.after(HEARD_AFTER_SECONDS, lambda: self._hear(owner))
 
     def _hear(self, owner: Owner) -> None:
-        self._is_told.discard(owner.seat.id)
-        if self._reports[owner.seat.id].version != owner.state.version:
+        self._is_told.discard(owner.subscription.id)
+        if self._reports[owner.subscription.id].version != owner.state.version:
             self._remember(owner.report())
 
     def _remember(self, report: Report) -> None:
@@ -129,14 +129,14 @@ class Router:
     ) -> Generator[float, None, str | None]:
         """Find another subscription for what its owner cannot serve; None where nobody takes it."""
         yield HOP_SECONDS
-        owners = (*intent.earlier_owners, owner.seat.id)
+        owners = (*intent.earlier_owners, owner.subscription.id)
         was_there = Refusal(cause=RefusalCause.ATTEMPTED, detail="it handed the execution on")
         order = Placement(
             intent.execution_id,
             request,
             intent.session_id,
             intent.created_at,
-            barred={**dict.fromkeys(owners, was_there), owner.seat.id: why},
+            barred={**dict.fromkeys(owners, was_there), owner.subscription.id: why},
             attempts=tried,
             owners=owners,
             may_wait=why.cause is not RefusalCause.BUSY,
@@ -147,7 +147,7 @@ class Router:
         there = yield from self._place(order)
         self._held.discard(intent.session_id)
         if there is None:
-            self.homes[intent.session_id] = owner.seat.id
+            self.homes[intent.session_id] = owner.subscription.id
             if why.cause is not RefusalCause.BUSY and tried:
                 self._judge_refusal(order, needs_slot=False)
         yield HOP_SECONDS
@@ -214,7 +214,7 @@ class Router:
                 request,
                 row.intent.session_id,
                 row.intent.created_at,
-                home=owner.seat.id if row.intent.resumes else None,
+                home=owner.subscription.id if row.intent.resumes else None,
                 barred=barred,
             )
             self._judge_refusal(order, needs_slot=True)

@@ -33,7 +33,7 @@ class Request:
 
 
 @dataclass
-class Seat:
+class SimulatedSubscription:
     """A subscription as it is configured, and the truth behind it."""
 
     id: str
@@ -43,9 +43,9 @@ class Seat:
 
 @dataclass(frozen=True)
 class Week:
-    """Seats and the requests of a week."""
+    """Subscriptions and the requests of a week."""
 
-    seats: tuple[Seat, ...]
+    subscriptions: tuple[SimulatedSubscription, ...]
     requests: tuple[Request, ...] = field(repr=False)
 
 
@@ -63,16 +63,16 @@ class Shape:
     """The fewest and the most turns of a session."""
     has_greedy: bool = False
     """Whether one caller sends everything that comes at once."""
-    trouble: Callable[[Random, list[Seat]], None] | None = None
+    trouble: Callable[[Random, list[SimulatedSubscription]], None] | None = None
     """What is changed about the subscriptions."""
 
 
-def week_of(shape: Shape, seats: int, seed: int, share: float = 1) -> Week:
+def week_of(shape: Shape, subscriptions: int, seed: int, share: float = 1) -> Week:
     """The week of a shape over so many subscriptions: the same for the same seed. With a ``share``
     of its requests, where their number is not what matters.
     """
     rng = Random(f"{shape.name}/{seed}")
-    chosen = [_seat(rng, number) for number in range(seats)]
+    chosen = [_subscription(rng, number) for number in range(subscriptions)]
     if shape.trouble is not None:
         shape.trouble(rng, chosen)
     plans = sum(each.account.plan.week_usd for each in chosen if each.tier == 1)
@@ -87,13 +87,13 @@ def week_of(shape: Shape, seats: int, seed: int, share: float = 1) -> Week:
     return Week(tuple(chosen), tuple(requests))
 
 
-def _seat(rng: Random, number: int) -> Seat:
+def _subscription(rng: Random, number: int) -> SimulatedSubscription:
     plan = MIX[number % len(MIX)]
     resets_at = MONDAY + timedelta(hours=rng.uniform(1, 168))
     account = Account(plan, resets_at, week_used=_earlier(rng, plan, resets_at))
     if number % 5 == 3:
         account.outside = deque(_outside(rng, plan))
-    return Seat(f"seat{number:03}", account)
+    return SimulatedSubscription(f"sub{number:03}", account)
 
 
 def _earlier(rng: Random, plan: Plan, resets_at: datetime) -> int:
@@ -170,33 +170,38 @@ def dumped(size: int) -> Callable[[Random, int], Iterator[datetime]]:
 # -- what goes wrong ---------------------------------------------------------------------------
 
 
-def _outages(rng: Random, seats: list[Seat]) -> None:
+def _outages(rng: Random, subscriptions: list[SimulatedSubscription]) -> None:
     """Every eight hours another third of the subscriptions answers 529 for ten minutes."""
     for third in range(21):
         since = MONDAY + timedelta(hours=8 * third + 2 + rng.random())
-        for seat in rng.sample(seats, max(1, len(seats) // 3)):
+        for subscription in rng.sample(subscriptions, max(1, len(subscriptions) // 3)):
             span = Span(since, since + timedelta(minutes=10))
-            seat.account.outages = (*seat.account.outages, span)
+            subscription.account.outages = (*subscription.account.outages, span)
 
 
-def _signed_out(rng: Random, seats: list[Seat]) -> None:
-    for number, seat in enumerate(rng.sample(seats, max(1, len(seats) // 8))):
+def _signed_out(rng: Random, subscriptions: list[SimulatedSubscription]) -> None:
+    for number, subscription in enumerate(
+        rng.sample(subscriptions, max(1, len(subscriptions) // 8))
+    ):
         since = MONDAY + timedelta(days=1 + number % 4, hours=9)
-        seat.account.signed_out = (Span(since, since + timedelta(days=1)),)
+        subscription.account.signed_out = (Span(since, since + timedelta(days=1)),)
 
 
-def _clustered(rng: Random, seats: list[Seat]) -> None:
+def _clustered(rng: Random, subscriptions: list[SimulatedSubscription]) -> None:
     """All weeks end within an hour of Thursday noon, and much of them is used by then."""
-    for seat in seats:
-        plan, resets_at = seat.account.plan, MONDAY + timedelta(days=3, hours=12 + rng.random())
-        seat.account.resets_at = resets_at
-        seat.account.week_used = nano_usd(round(plan.week_usd * rng.uniform(0.3, 0.7), 6))
+    for subscription in subscriptions:
+        plan, resets_at = (
+            subscription.account.plan,
+            MONDAY + timedelta(days=3, hours=12 + rng.random()),
+        )
+        subscription.account.resets_at = resets_at
+        subscription.account.week_used = nano_usd(round(plan.week_usd * rng.uniform(0.3, 0.7), 6))
 
 
-def _overflow(_: Random, seats: list[Seat]) -> None:
+def _overflow(_: Random, subscriptions: list[SimulatedSubscription]) -> None:
     """The last tenth are API keys, for what the others cannot take."""
-    for seat in seats[-max(1, len(seats) // 10) :]:
-        seat.tier, seat.account.has_windows = 2, False
+    for subscription in subscriptions[-max(1, len(subscriptions) // 10) :]:
+        subscription.tier, subscription.account.has_windows = 2, False
 
 
 SHAPES = {

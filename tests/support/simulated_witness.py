@@ -30,7 +30,7 @@ LONGEST = {
 class Witness:
     """One subscription, as far as anybody could tell the pool."""
 
-    seat_id: str
+    subscription_id: str
     budget_nano_usd: int
     slots: int
     places: int
@@ -143,10 +143,10 @@ class Witness:
         return self.spent
 
     def _wrong(self, now: datetime, what: str) -> None:
-        self.wrongs.append(f"{now:%a %H:%M:%S} {self.seat_id}: {what}")
+        self.wrongs.append(f"{now:%a %H:%M:%S} {self.subscription_id}: {what}")
 
 
 def witness_of(
-    seat_id: str, week_usd: float, slots: int, places: int, limits: AdmissionLimits
+    subscription_id: str, week_usd: float, slots: int, places: int, limits: AdmissionLimits
 ) -> Witness:
-    return Witness(seat_id, nano_usd(week_usd), slots, places, limits)
+    return Witness(subscription_id, nano_usd(week_usd), slots, places, limits)

@@ -26,14 +26,14 @@ LOOKS_EVERY = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Spread:
-    """How differently the seats' weeks are used, in percent of each one's plan."""
+    """How differently the subscriptions' weeks are used, in percent of each one's plan."""
 
     deviation: float
     range: float
 
 
 class World:
-    """Seats, their owners, a router, and what was observed of them."""
+    """Subscriptions, their owners, a router, and what was observed of them."""
 
     def __init__(self, week: Week, order: OrderName = OrderName.HEALTHIEST) -> None:
         self.week = week
@@ -83,7 +83,7 @@ class World:
         shares = []
         for owner in self.owners.values():
             owner.account.catch_up(self.clock.now)
-            if owner.seat.tier == 1:
+            if owner.subscription.tier == 1:
                 shares.append(100 * owner.account.share_used())
         self.spreads.append(Spread(pstdev(shares), max(shares) - min(shares)))
         if self.clock.now < MONDAY + WEEK:
@@ -116,7 +116,7 @@ def figures(world: World) -> Figures:
     book = world.book
     entries = book.entries.values()
     answered = book.count("answered")
-    run = [entry for entry in entries if entry.seats]
+    run = [entry for entry in entries if entry.subscriptions]
     return Figures(
         requests=len(entries),
         answered=answered / len(entries),
@@ -131,6 +131,6 @@ def figures(world: World) -> Figures:
             fmean(each.range for each in world.spreads),
         ),
         mean_wait_seconds=fmean(entry.waited_seconds for entry in run),
-        attempts=fmean(len(entry.seats) for entry in run),
+        attempts=fmean(len(entry.subscriptions) for entry in run),
         moves=book.moves,
     )

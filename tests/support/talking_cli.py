@@ -2,7 +2,8 @@
 yet: what runs are given that did not start their process.
 
 A prompt says what comes of it: ``stalls`` is never answered, ``floods`` prints 150 kB before the
-answer, ``has a late result`` is followed by one that a background task brings about. Whatever is
+answer, ``has a late result`` is followed by one that a background task brings about, ``dies at
+once`` ends a process that has run something before. Whatever is
 no prompt goes to the CLI's stderr.
 """
 
@@ -88,7 +89,7 @@ class Talk:
         async def find() -> Path:
             return self._cli
 
-        runs, bound = self.folder / "seat" / "runs", BOUND_BYTES
+        runs, bound = self.folder / "subscription" / "runs", BOUND_BYTES
         return ProcessRunner(find, runs, max_output_bytes=bound, stop_grace=GRACE)
 
     def start(self, *first: bytes) -> None:

@@ -20,7 +20,7 @@ def test_a_service_joins_a_cluster_and_the_next_one_finds_its_actors_at_work(
 ) -> None:
     with cluster(tmp_path) as address, serving(create_app(Standin()), port=0) as api:
         joins = f'[ray]\naddress = "{address}"\n'
-        service = Service(write_config(tmp_path, api.url, seats=2, more=joins))
+        service = Service(write_config(tmp_path, api.url, subscriptions=2, more=joins))
         service.start()
         with service.client() as http:
             first = http.post("/v1/executions", json={"prompt": "one"}).json()

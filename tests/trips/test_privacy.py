@@ -38,7 +38,7 @@ async def test_what_was_asked_and_answered_is_on_the_disk_no_longer_than_it_is_k
     api: Server, tmp_path: Path
 ) -> None:
     clock = ManualClock(datetime.now(UTC))
-    async with real_cli_pool(tmp_path, api.url, clock, seats=1) as pool:
+    async with real_cli_pool(tmp_path, api.url, clock, subscriptions=1) as pool:
         request = ExecutionRequest(
             prompt=f"{ASKED} [[standin text={ANSWERED}]]", system_prompt=ASKED, stream=True
         )

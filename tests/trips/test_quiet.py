@@ -29,7 +29,7 @@ SECRETS = {
     "prompt": "plan-of-the-merger-51d0",
     "system prompt": "you-know-the-merger-62e1",
     "answer": "they-sign-on-monday-73f2",
-    "token": "oauth-token-of-the-seat-84a3",
+    "token": "oauth-token-of-the-subscription-84a3",
     "key": "key-of-the-operator-95b4",
     "wrong key": "key-of-nobody-a6c5",
 }
@@ -95,7 +95,7 @@ def process_list_watched(evidence: Evidence) -> Iterator[None]:
 
 def config(folder: Path, api_url: str) -> Path:
     more = '[[api_keys]]\nname = "op"\nkey_env = "KEY"\nscopes = ["execute", "read", "admin"]\n'
-    path = write_config(folder, api_url, seats=2, more=more)
+    path = write_config(folder, api_url, subscriptions=2, more=more)
     talkative = path.read_text(encoding="utf-8").replace("[pool]", '[pool]\nlog_level = "debug"')
     path.write_text(talkative, encoding="utf-8")
     return path

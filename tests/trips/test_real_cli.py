@@ -58,23 +58,23 @@ def api() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def seat(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("seat")
+def subscription(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("subscription")
 
 
 @pytest.fixture
-async def runner(executable: Path, seat: Path) -> ProcessRunner:
-    return ProcessRunner(Installation(str(executable), None).executable, seat / "runs")
+async def runner(executable: Path, subscription: Path) -> ProcessRunner:
+    return ProcessRunner(Installation(str(executable), None).executable, subscription / "runs")
 
 
 @pytest.fixture
-def of_the_seat(api: Server, seat: Path) -> Callable[..., dict[str, str]]:
+def of_the_subscription(api: Server, subscription: Path) -> Callable[..., dict[str, str]]:
     def make(credential: Credential | None = None, **parent: str) -> dict[str, str]:
         return environment(
             SubscriptionSpec(id="sub1", credential=credential or Credential(oauth_token_env="T")),
             parent={"PATH": os.environ["PATH"], "T": TOKEN, **parent},
-            config_dir=seat / "config",
-            home=seat / "home",
+            config_dir=subscription / "config",
+            home=subscription / "home",
             extra={"ANTHROPIC_BASE_URL": api.url},
             is_root=os.geteuid() == 0,
         )
@@ -83,9 +83,9 @@ def of_the_seat(api: Server, seat: Path) -> Callable[..., dict[str, str]]:
 
 
 @pytest.fixture
-def run(runner: ProcessRunner, of_the_seat: Any) -> Callable[..., Any]:
+def run(runner: ProcessRunner, of_the_subscription: Any) -> Callable[..., Any]:
     async def go(prompt: str, **fields: Any) -> Outcome:
-        started = await runner.start(a_launch(prompt, **fields), of_the_seat())
+        started = await runner.start(a_launch(prompt, **fields), of_the_subscription())
         return await asyncio.wait_for(started.outcome(), 30)
 
     return go
@@ -260,10 +260,10 @@ async def test_an_answer_that_stays_too_long_is_told_as_such_and_billed(
 
 
 async def test_a_configuration_that_cannot_be_read_is_told_as_such(
-    runner: ProcessRunner, of_the_seat: Any, tmp_path: Path
+    runner: ProcessRunner, of_the_subscription: Any, tmp_path: Path
 ) -> None:
     (tmp_path / ".claude.json").write_text("{no json")
-    its = {**of_the_seat(), "CLAUDE_CONFIG_DIR": str(tmp_path)}
+    its = {**of_the_subscription(), "CLAUDE_CONFIG_DIR": str(tmp_path)}
 
     run = await runner.start(a_launch("hello"), its)
     outcome = await asyncio.wait_for(run.outcome(), 30)
@@ -338,7 +338,7 @@ async def test_an_answer_may_be_of_any_kind(run: Any, schema: dict[str, Any], an
 
 
 async def test_the_model_is_shown_images_and_never_told_where_they_lie(
-    run: Any, api: Server, seat: Path
+    run: Any, api: Server, subscription: Path
 ) -> None:
     images = (Image(data=PNG, media_type="image/png"), Image(data=GIF, media_type="image/gif"))
     first = await run("what is it?", images=images)
@@ -356,7 +356,7 @@ async def test_the_model_is_shown_images_and_never_told_where_they_lie(
         assert PNG in told
         assert GIF in told
         assert "[Image" not in told
-        assert str(seat / "runs") not in told
+        assert str(subscription / "runs") not in told
 
 
 async def test_a_system_prompt_may_be_as_long_as_a_prompt(run: Any, api: Server) -> None:
@@ -378,11 +378,11 @@ async def test_a_stalled_answer_ends_at_the_deadline_with_what_it_cost(
 
 
 async def test_a_run_stopped_in_mid_stream_tells_what_it_cost_and_shows_nothing_private(
-    runner: ProcessRunner, of_the_seat: Any, api: Server
+    runner: ProcessRunner, of_the_subscription: Any, api: Server
 ) -> None:
     api.standin.bill.clear()
     prompt = "[[standin stall]] crown jewels"
-    run = await runner.start(a_launch(prompt, system_prompt="crown jewels"), of_the_seat())
+    run = await runner.start(a_launch(prompt, system_prompt="crown jewels"), of_the_subscription())
     await until_it_stalls(api)
     await until_printed(run, b"message_start")
     started = run.directory.started()
@@ -400,7 +400,7 @@ async def test_a_run_stopped_in_mid_stream_tells_what_it_cost_and_shows_nothing_
     assert (outcome.kind, outcome.evidence) == (FailureKind.INTERRUPTED, True)
     assert outcome.usage.total.input_tokens == 100
     assert 300_000 < outcome.usage.cost_nano_usd < TURN
-    assert not (runner._work_dir.exists() and any(runner._work_dir.iterdir()))
+    assert not (runner._starter.work_dir.exists() and any(runner._starter.work_dir.iterdir()))
 
 
 def command_lines() -> dict[int, bytes]:
@@ -416,9 +416,9 @@ def command_lines() -> dict[int, bytes]:
 
 
 async def test_a_killed_run_keeps_the_tokens_it_was_seen_to_use(
-    runner: ProcessRunner, of_the_seat: Any
+    runner: ProcessRunner, of_the_subscription: Any
 ) -> None:
-    run = await runner.start(a_launch("[[standin stall]]"), of_the_seat())
+    run = await runner.start(a_launch("[[standin stall]]"), of_the_subscription())
     while not run.directory.stdout.exists():
         await asyncio.sleep(0.01)
     await until_printed(run, b"message_start")
@@ -434,9 +434,9 @@ async def test_a_killed_run_keeps_the_tokens_it_was_seen_to_use(
 
 
 async def test_an_api_key_wins_nothing_it_was_not_given(
-    runner: ProcessRunner, of_the_seat: Any, api: Server
+    runner: ProcessRunner, of_the_subscription: Any, api: Server
 ) -> None:
-    own = of_the_seat(
+    own = of_the_subscription(
         Credential(api_key_env="K"), K="test-token-k", ANTHROPIC_API_KEY="test-token-x"
     )
     run = await runner.start(a_launch("hi"), own)
@@ -448,8 +448,10 @@ async def test_an_api_key_wins_nothing_it_was_not_given(
     assert len(api.standin.bill.lines("test-token-k")) == 1
 
 
-async def test_the_cli_says_whether_a_seat_is_signed_in(executable: Path, of_the_seat: Any) -> None:
-    with_token = of_the_seat()
+async def test_the_cli_says_whether_a_subscription_is_signed_in(
+    executable: Path, of_the_subscription: Any
+) -> None:
+    with_token = of_the_subscription()
     without = {name: value for name, value in with_token.items() if value != TOKEN}
 
     signed_in, signed_out = await asyncio.gather(
@@ -471,14 +473,14 @@ async def test_the_cli_says_whether_a_seat_is_signed_in(executable: Path, of_the
     ],
 )
 async def test_the_end_of_a_login_is_what_the_cli_itself_says(
-    executable: Path, of_the_seat: Any, tmp_path: Path, login: dict[str, int]
+    executable: Path, of_the_subscription: Any, tmp_path: Path, login: dict[str, int]
 ) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     ends = {"expiresAt": 3_600_000, "refreshTokenExpiresAt": 10 * DAY_MS} | login
     kept = {name: round(now.timestamp() * 1000) + ms for name, ms in ends.items()}
     kept |= {"accessToken": "a", "refreshToken": "r", "scopes": ["user:inference"]}  # type: ignore[dict-item]
     (tmp_path / ".credentials.json").write_text(json.dumps({"claudeAiOauth": kept}))
-    own = {name: value for name, value in of_the_seat().items() if value != TOKEN}
+    own = {name: value for name, value in of_the_subscription().items() if value != TOKEN}
 
     status = await auth_status(executable, own | {"CLAUDE_CONFIG_DIR": str(tmp_path)})
 
@@ -493,12 +495,12 @@ async def test_the_binary_of_the_sdk_is_recent_enough(executable: Path) -> None:
 
 
 async def test_the_cli_says_which_models_it_offers_without_asking_the_api(
-    runner: ProcessRunner, of_the_seat: Any, api: Server
+    runner: ProcessRunner, of_the_subscription: Any, api: Server
 ) -> None:
     before = api.standin.requests.all()
 
-    offered = await runner.models(of_the_seat())
-    by_key = await runner.models(of_the_seat(Credential(api_key_env="T")))
+    offered = await runner.models(of_the_subscription())
+    by_key = await runner.models(of_the_subscription(Credential(api_key_env="T")))
 
     assert offered["sonnet"] == offered["default"] == "claude-sonnet-5-5"
     assert {"opus", "haiku", "fable"} <= offered.keys()

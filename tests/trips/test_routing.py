@@ -32,7 +32,7 @@ from pool.money import nano_usd
 
 pytestmark = pytest.mark.timeout(240)
 
-SEATS = {f"sub{n}": f"test-token-{n}" for n in (1, 2, 3)}
+SUBSCRIPTIONS = {f"sub{n}": f"test-token-{n}" for n in (1, 2, 3)}
 ONE_ANSWER = 400_000
 """Nano-dollars."""
 WINDOW_SECONDS = 25.0
@@ -66,8 +66,8 @@ def http(service: Service) -> Iterator[httpx.Client]:
 def standin(api: Server, http: httpx.Client) -> Standin:
     """A stand-in without limits, before a pool whose subscriptions all take work."""
     api.standin.reset()
-    for seat in SEATS:
-        http.post(f"/v1/subscriptions/{seat}/resume")
+    for subscription in SUBSCRIPTIONS:
+        http.post(f"/v1/subscriptions/{subscription}/resume")
     eventually(lambda: set(states(http).values()) == {"available"} or None, WINDOW_SECONDS + 10)
     return api.standin
 
@@ -91,19 +91,19 @@ def execute(http: httpx.Client, prompt: str, **body: Any) -> dict[str, Any]:
     return execution
 
 
-def use_up(standin: Standin, seat: str) -> None:
+def use_up(standin: Standin, subscription: str) -> None:
     """Have somebody outside the pool use up a subscription's five hours, which last some
     seconds here."""
     quota = five_hour_quota(
         1000 * ONE_ANSWER, length_seconds=WINDOW_SECONDS, used_nano_usd=1000 * ONE_ANSWER
     )
-    standin.set_quota(quota, token=SEATS[seat])
+    standin.set_quota(quota, token=SUBSCRIPTIONS[subscription])
 
 
-def resets_at(standin: Standin, seat: str) -> datetime:
+def resets_at(standin: Standin, subscription: str) -> datetime:
     """In whole seconds, as the stand-in tells it."""
     now = datetime.now(UTC)
-    exact = standin.meter(SEATS[seat]).windows[0].resets_at(now).timestamp()
+    exact = standin.meter(SUBSCRIPTIONS[subscription]).windows[0].resets_at(now).timestamp()
     return datetime.fromtimestamp(math.ceil(exact), UTC)
 
 
@@ -111,15 +111,17 @@ def spent(http: httpx.Client) -> int:
     """What the pool's own ledgers say, asked of each owner."""
     return sum(
         nano_usd(record["usage"]["cost_usd"])
-        for seat in SEATS
-        for record in http.get(f"/v1/subscriptions/{seat}/usage", params={"limit": 200}).json()[
-            "items"
-        ]
+        for subscription in SUBSCRIPTIONS
+        for record in http.get(
+            f"/v1/subscriptions/{subscription}/usage", params={"limit": 200}
+        ).json()["items"]
     )
 
 
-def asked(standin: Standin, seat: str | None = None) -> list[Recorded]:
-    return list(standin.requests.all(SEATS[seat] if seat else None, path=MESSAGES))
+def asked(standin: Standin, subscription: str | None = None) -> list[Recorded]:
+    return list(
+        standin.requests.all(SUBSCRIPTIONS[subscription] if subscription else None, path=MESSAGES)
+    )
 
 
 def told(request: Recorded) -> list[dict[str, Any]]:
@@ -149,17 +151,17 @@ def test_limits_are_hit_one_after_another_and_service_comes_back_by_the_clock(
 ) -> None:
     before, answered, used_up = spent(http), [execute(http, "all is well")], list[str]()
     while len(used_up) < 2:
-        seat = routing_of(http)
-        use_up(standin, seat)
-        used_up.append(seat)
+        subscription = routing_of(http)
+        use_up(standin, subscription)
+        used_up.append(subscription)
         answered.append(execute(http, f"{len(used_up)} of three have nothing left"))
-    (last,) = SEATS.keys() - set(used_up)
+    (last,) = SUBSCRIPTIONS.keys() - set(used_up)
     use_up(standin, last)
     refused = http.post("/v1/executions", json={"prompt": "nobody has anything left"})
     told_at = datetime.now(UTC)
     refused_at_once = http.post("/v1/executions", json={"prompt": "still nobody"})
 
-    opens_at = min(resets_at(standin, seat) for seat in SEATS)
+    opens_at = min(resets_at(standin, subscription) for subscription in SUBSCRIPTIONS)
     retry_after = int(refused.headers["retry-after"])
     assert (refused.status_code, refused_at_once.status_code) == (429, 429), refused.text
     assert abs(told_at + timedelta(seconds=retry_after) - opens_at) < timedelta(seconds=1.5)
@@ -175,13 +177,13 @@ def test_limits_are_hit_one_after_another_and_service_comes_back_by_the_clock(
     assert billed == cost_of([*answered, *again]) == spent(http) - before
 
 
-def test_a_conversation_goes_on_at_another_seat_with_all_that_was_said(
+def test_a_conversation_goes_on_at_another_subscription_with_all_that_was_said(
     http: httpx.Client, standin: Standin
 ) -> None:
     first = execute(http, "turn one")
     session_id, home = first["session_id"], first["subscription_id"]
     second = execute(http, "turn two", session_id=session_id)
-    standin.next(LIMIT, token=SEATS[home])
+    standin.next(LIMIT, token=SUBSCRIPTIONS[home])
 
     third = execute(http, "turn three", session_id=session_id)
     there = third["subscription_id"]
@@ -210,10 +212,10 @@ def test_a_conversation_that_moves_there_and_back_keeps_every_turn_once(
 ) -> None:
     turns = [execute(http, "turn 1")]
     for n in (2, 3, 4, 5):
-        seat = turns[-1]["subscription_id"]
-        standin.next(LIMIT, token=SEATS[seat])
+        subscription = turns[-1]["subscription_id"]
+        standin.next(LIMIT, token=SUBSCRIPTIONS[subscription])
         turns.append(execute(http, f"turn {n}", session_id=turns[0]["session_id"]))
-        http.post(f"/v1/subscriptions/{seat}/resume")
+        http.post(f"/v1/subscriptions/{subscription}/resume")
         eventually(lambda: set(states(http).values()) == {"available"} or None)
 
     assert said_by_user(asked(standin)[-1]) == [f"turn {n}" for n in (1, 2, 3, 4, 5)]
@@ -225,7 +227,7 @@ def test_the_next_turn_waits_for_one_that_moves_and_follows_it(
 ) -> None:
     first = execute(http, "turn one")
     session_id, home = first["session_id"], first["subscription_id"]
-    standin.next(LIMIT.model_copy(update={"delay_seconds": 2}), token=SEATS[home])
+    standin.next(LIMIT.model_copy(update={"delay_seconds": 2}), token=SUBSCRIPTIONS[home])
     with ThreadPoolExecutor(2) as callers:
         second = callers.submit(execute, http, "turn two", session_id=session_id)
         standin.wait_until(lambda: len(asked(standin)) == 2)
@@ -262,11 +264,11 @@ def test_a_fork_begins_a_session_of_its_own_and_leaves_its_parent_as_it_was(
     assert standin.bill.total().cost_nano_usd == 5 * ONE_ANSWER == spent(http) - before
 
 
-def test_a_fork_runs_where_there_is_headroom_when_its_parents_seat_hits_a_limit(
+def test_a_fork_runs_where_there_is_headroom_when_its_parents_subscription_hits_a_limit(
     http: httpx.Client, standin: Standin
 ) -> None:
     first = execute(http, "turn one")
-    standin.next(LIMIT, token=SEATS[first["subscription_id"]])
+    standin.next(LIMIT, token=SUBSCRIPTIONS[first["subscription_id"]])
 
     fork = execute(http, "another way", session_id=first["session_id"], fork_session=True)
 
@@ -280,9 +282,9 @@ def test_a_fork_runs_where_there_is_headroom_when_its_parents_seat_hits_a_limit(
 def test_streaming_and_background_requests_fail_over_as_waiting_ones_do(
     http: httpx.Client, standin: Standin
 ) -> None:
-    standin.next(LIMIT, token=SEATS[routing_of(http)])
+    standin.next(LIMIT, token=SUBSCRIPTIONS[routing_of(http)])
     streamed = http.post("/v1/executions", json={"prompt": "in pieces", "stream": True})
-    standin.next(LIMIT, token=SEATS[routing_of(http)])
+    standin.next(LIMIT, token=SUBSCRIPTIONS[routing_of(http)])
     started = http.post("/v1/executions", json={"prompt": "later", "background": True}).json()
     ended = http.get(f"/v1/executions/{started['id']}", params={"wait_seconds": 50}).json()
 
@@ -304,7 +306,8 @@ def test_kill_9_when_a_limit_was_hit_is_not_felt(
 ) -> None:
     before = spent(http)
     session_id = execute(http, "turn one", subscription_id="sub1")["session_id"]
-    standin.next(LIMIT.model_copy(update={"delay_seconds": 1}), token=SEATS["sub1"])
+    limit = {"delay_seconds": 1, "resets_in_seconds": 5}  # it still holds when the dead are back
+    standin.next(LIMIT.model_copy(update=limit), token=SUBSCRIPTIONS["sub1"])
     victim = eventually(lambda: actor_pid(service, shell, holds))
     with ThreadPoolExecutor(1) as caller:
         answer = caller.submit(execute, http, "turn two", session_id=session_id)
@@ -322,30 +325,30 @@ def test_kill_9_when_a_limit_was_hit_is_not_felt(
 # -- other troubles ------------------------------------------------------------------------------
 
 
-def test_an_overloaded_api_is_tried_again_at_another_seat(
+def test_an_overloaded_api_is_tried_again_at_another_subscription(
     http: httpx.Client, standin: Standin
 ) -> None:
-    seat = routing_of(http)
-    standin.always(Behaviour(kind="error", status=529), token=SEATS[seat])
+    subscription = routing_of(http)
+    standin.always(Behaviour(kind="error", status=529), token=SUBSCRIPTIONS[subscription])
 
     execution = execute(http, "is anybody there")
 
     assert execution["status"] == "succeeded"
-    assert execution["attempts"][0]["subscription_id"] == seat
+    assert execution["attempts"][0]["subscription_id"] == subscription
     assert [each["outcome"] for each in execution["attempts"]] == ["overloaded", "completed"]
 
 
 def test_a_seat_whose_token_is_refused_needs_a_login_and_another_one_answers(
     http: httpx.Client, standin: Standin
 ) -> None:
-    seat = routing_of(http)
-    standin.always(Behaviour(kind="error", status=401), token=SEATS[seat])
+    subscription = routing_of(http)
+    standin.always(Behaviour(kind="error", status=401), token=SUBSCRIPTIONS[subscription])
 
     execution = execute(http, "is anybody there")
 
     assert execution["status"] == "succeeded"
     assert [each["outcome"] for each in execution["attempts"]] == ["authentication", "completed"]
-    assert states(http)[seat] == "needs_login"
+    assert states(http)[subscription] == "needs_login"
 
 
 # -- why -----------------------------------------------------------------------------------------
@@ -361,7 +364,7 @@ def test_the_route_that_is_told_is_the_route_that_is_taken_and_can_be_explained(
 
         assert routing["candidates"][0]["subscription_id"] == execution["subscription_id"]
         assert routing["reason"] == execution["routing"]["reason"]
-    standin.next(LIMIT, token=SEATS[routing_of(http)])
+    standin.next(LIMIT, token=SUBSCRIPTIONS[routing_of(http)])
     failed_over = execute(http, "and now")
 
     explained = subprocess.run(

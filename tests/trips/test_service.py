@@ -58,11 +58,11 @@ def execute(http: httpx.Client, prompt: str, **body: Any) -> dict[str, Any]:
 def spent(http: httpx.Client) -> int:
     """What the pool's own ledgers say, asked of each owner."""
     total = 0
-    for seat in http.get("/v1/subscriptions").json()["items"]:
+    for subscription in http.get("/v1/subscriptions").json()["items"]:
         cursor = None
         while True:
             page = http.get(
-                f"/v1/subscriptions/{seat['id']}/usage",
+                f"/v1/subscriptions/{subscription['id']}/usage",
                 params={"limit": 3} | ({"cursor": cursor} if cursor else {}),
             ).json()
             total += sum(nano_usd(each["usage"]["cost_usd"]) for each in page["items"])
@@ -133,10 +133,10 @@ def test_thirty_requests_never_run_more_clis_than_there_are_slots(
 
 
 def test_the_windows_that_the_cli_reports_are_shown_with_their_age(http: httpx.Client) -> None:
-    seat = execute(http, "q")["subscription_id"]
+    subscription = execute(http, "q")["subscription_id"]
 
     def windows() -> dict[str, Any]:
-        return dict(http.get(f"/v1/subscriptions/{seat}").json()["windows"])
+        return dict(http.get(f"/v1/subscriptions/{subscription}").json()["windows"])
 
     assert {"five_hour", "seven_day"} <= eventually(windows).keys()
     assert windows()["five_hour"]["fresh"]
@@ -264,7 +264,7 @@ def test_after_kill_9_of_the_whole_service_every_cent_is_there(api: Server, tmp_
 
 
 def test_a_stop_interrupts_what_does_not_end_and_settles_it(api: Server, tmp_path: Path) -> None:
-    service = Service(write_config(tmp_path, api.url, seats=1, drain_seconds=0.5))
+    service = Service(write_config(tmp_path, api.url, subscriptions=1, drain_seconds=0.5))
     service.start()
     bill_before = api.standin.bill.total().cost_nano_usd
     with service.client() as http:

@@ -38,7 +38,7 @@ def api() -> Iterator[Server]:
 def test_a_pool_moves_to_postgresql_and_survives_kill_9_there(
     database: Database, api: Server, tmp_path: Path
 ) -> None:
-    service = Service(write_config(tmp_path, api.url, seats=2))
+    service = Service(write_config(tmp_path, api.url, subscriptions=2))
     service.start()
     with service.client() as http:
         before = [http.post("/v1/executions", json={"prompt": f"q {n}"}).json() for n in range(2)]

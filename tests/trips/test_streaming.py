@@ -35,7 +35,7 @@ def api() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(write_config(tmp_path_factory.mktemp("pool"), api.url, seats=2))
+    service = Service(write_config(tmp_path_factory.mktemp("pool"), api.url, subscriptions=2))
     service.start()
     yield service
     service.stop()
@@ -128,7 +128,7 @@ def test_killing_the_owner_in_the_middle_is_not_felt_by_who_reads(
 def test_after_kill_9_of_the_whole_service_a_reader_goes_on_where_it_was(
     api: Server, tmp_path: Path
 ) -> None:
-    service = Service(write_config(tmp_path, api.url, seats=1))
+    service = Service(write_config(tmp_path, api.url, subscriptions=1))
     service.start()
     sent = list[Sent]()
     asked = {"prompt": SLOWLY, "stream": True}

@@ -28,7 +28,7 @@ def short() -> Iterator[Path]:
 
 
 def configured(folder: Path) -> Path:
-    return write_config(folder, NOBODY, seats=1, more=f'path = "{stub_cli(folder)}"\n')
+    return write_config(folder, NOBODY, subscriptions=1, more=f'path = "{stub_cli(folder)}"\n')
 
 
 @pytest.mark.parametrize("place", ["long", "missing"])

@@ -36,7 +36,7 @@ def service(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> I
     tracing = f'[tracing]\nendpoint = "{collector.url}"\n'
     with serving(create_app(Standin()), port=0) as api:
         folder = tmp_path_factory.mktemp("pool")
-        service = Service(write_config(folder, api.url, seats=2, more=tracing))
+        service = Service(write_config(folder, api.url, subscriptions=2, more=tracing))
         service.start()
         yield service
         service.stop()
