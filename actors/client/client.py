@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -19,11 +17,13 @@ from pydantic import SecretStr
 from actors.aiokit import forwarded
 from actors.client.concurrency import MAX_IN_FLIGHT, ConcurrencyLimit
 from actors.client.follow import ExecutionFollower
+from actors.client.rest import put_to_rest
 from actors.client.retry import RetrySchedule, next_key, turned_away
+from actors.client.telemetry import count_telemetry
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch
 from actors.interfaces.protocols import Actors, ReconcilerActor, RouterActor, SubscriptionActor
 from actors.telemetry.tracing import current_trace
-from pool.claude.transcripts.telemetry import Export, Taken, outside_record
+from pool.claude.transcripts.telemetry import Export, Taken
 from pool.errors import Exhausted, InvalidRequest, KeyLimited, NotFound
 from pool.executions.execution import Execution, ExecutionStatus, new_execution_id
 from pool.executions.progress import Event, ProgressPage
@@ -39,6 +39,7 @@ from pool.keys.api_keys import (
 )
 from pool.storage.backup import Backup, backup_name
 from pool.storage.paging import Page, cursor_of
+from pool.subscriptions.overview.pool_overview import Overview
 from pool.telemetry.events import EventFilter, StoredEvent
 from pool.usage.breakdown import Grouping, UsageBreakdown, breakdown, question
 from pool.usage.reported import (
@@ -51,9 +52,6 @@ from pool.usage.reported import (
 )
 from pool.usage.totals import BlockReport
 
-INTERRUPT_SECONDS = 10.0
-"""For runs to end once they were interrupted: the ladder takes 4 s, and then they are settled."""
-REST_POLL_SECONDS = 0.05
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -295,28 +293,8 @@ class PoolClient:
         """
         if subscription_id is not None:
             await self.subscription(subscription_id)
-        taken, now = Counter[str](rejected=export.rejected), self._clock()
-        known = {each.spec.id for each in await self._router().registrations()}
-        own: dict[tuple[str, str], bool] = {}
-        for request in export.requests:
-            home = subscription_id or request.subscription_id
-            if home is None or home not in known:
-                taken["rejected"] += 1
-                continue
-            session = (home, request.session_id)
-            if session not in own:
-                own[session] = await self._is_own(*session)
-            if own[session]:
-                taken["known"] += 1
-            else:
-                added = await self._router().record(outside_record(request, home, now))
-                taken["added" if added else "known"] += 1
-        return Taken(**taken)
-
-    async def _is_own(self, subscription_id: str, session_id: str) -> bool:
-        """Whether the pool ran something in a session."""
-        owner = self._actors.subscription(subscription_id)
-        return bool((await owner.executions(limit=1, session_id=session_id)).items)
+        known = await self._known()
+        return await count_telemetry(self._actors, export, subscription_id, known, self._clock())
 
     async def usage(
         self,
@@ -398,19 +376,11 @@ class PoolClient:
         """Put the pool at rest: take no new work, let what runs end for ``drain_seconds``, then
         interrupt it and see it settled. What waits stays where it is, for the next start.
         """
-        router = self._router()
-        await router.suspend()
-        if not await self._comes_to_rest(drain_seconds):
-            await router.interrupt()
-            await self._comes_to_rest(INTERRUPT_SECONDS)
+        await put_to_rest(self._router(), drain_seconds)
 
-    async def _comes_to_rest(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while any(each.running for each in await self.subscriptions()):
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(REST_POLL_SECONDS)
-        return True
+    async def pool(self) -> Overview:
+        """Totals, states and forecast of the whole pool."""
+        return await self._router().pool(self._access)
 
     pool = forwarded(_router, RouterActor.pool)
     alerts = forwarded(_router, RouterActor.alerts)
