@@ -57,7 +57,8 @@ class AlertMonitor:
         self._deliveries = self._hired()
         self._tell = tell
         self._tasks = Tasks()
-        self._seen: list[tuple[str, int, int, datetime]] = []
+        self._seen: dict[str, tuple[int, int, datetime]] = {}
+        """By subscription, what was compared already."""
 
     def _hired(self) -> tuple[AlertDelivery, ...]:
         if self._posting is None:
@@ -75,15 +76,20 @@ class AlertMonitor:
             self._tasks.spawn(delivery.run())
 
     async def consider(
-        self, reports: Sequence[Report], unheard: Collection[str] = ()
+        self,
+        reports: Sequence[Report],
+        unheard: Collection[str] = (),
+        news: Sequence[Report] | None = None,
     ) -> tuple[Alert, ...]:
-        """Compare reports with what was told before; the alerts that are new.
+        """Compare reports with the alerts before them; the alerts that are new. ``news``: those of
+        the reports that were not compared before, where not all are to be compared again.
 
         The pool as a whole is judged only where every subscription has sent one.
         """
         whole = None if unheard else overview(reports, self._clock())
         levels = await self._outbox.levels()
-        changed, alerts = threshold_alerts(levels, reports, whole, self._settings)
+        compared = reports if news is None else news
+        changed, alerts = threshold_alerts(levels, compared, whole, self._settings)
         return await self._keep(alerts, changed) if changed else ()
 
     async def raise_(self, alert: Alert) -> bool:
@@ -117,9 +123,10 @@ class AlertMonitor:
 
     async def _look(self, look: Look) -> None:
         reports, unheard = look()
-        seen = [(each.id, each.epoch, each.version, each.observed_at) for each in reports]
+        seen = {each.id: (each.epoch, each.version, each.observed_at) for each in reports}
         if seen != self._seen:
-            await self.consider(reports, unheard)
+            news = [each for each in reports if self._seen.get(each.id) != seen[each.id]]
+            await self.consider(reports, unheard, news)
             self._seen = seen
 
 

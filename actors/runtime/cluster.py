@@ -19,6 +19,7 @@ from typing import Any
 import ray
 from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+from ray._private.node import Node
 from ray._private.services import canonicalize_bootstrap_address, find_node_ids
 from ray._raylet import GcsClient  # type: ignore[attr-defined] # compiled
 from ray.exceptions import AuthenticationError
@@ -44,7 +45,7 @@ def start(namespace: str, directory: Path, **options: Any) -> str:
     """
     ensure_token(os.environ, Path.home())
     try:
-        with _on_loopback(), inherited_alone():
+        with _on_loopback(), _alone(), inherited_alone():
             _init("local", namespace, _temp_dir=str(directory), include_dashboard=False, **options)
     except Exception as error:
         raise ConfigError("ray", f"it cannot be started in {directory}: {error}") from error
@@ -111,6 +112,25 @@ def _on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Have Ray start nothing that a pool's own has no use for, and ``ray.init`` has no word for:
+    the log monitor, which looks at the logs of all workers ten times a second, for 1% of a core,
+    and tells them to drivers; the autoscaler's monitor, since no machine ever comes; the server of
+    the dashboard, which is there without a dashboard too. The latter two take 1.2 s of a core at
+    each start, and 170 MB.
+    """
+    names = ("start_log_monitor", "start_monitor", "start_api_server")
+    before = {name: getattr(Node, name) for name in names}
+    for name in names:
+        setattr(Node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(Node, name, method)
 
 
 def _is_on_loopback(address: str) -> bool:

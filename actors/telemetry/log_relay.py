@@ -19,6 +19,8 @@ from actors.telemetry.logs import Sink
 
 LOCK = "relay.lock"
 LOOK_SECONDS = 0.2
+REST_SECONDS = 1.0
+"""Between two looks while nobody says anything."""
 SERVICES = "serve-"
 """How the names of the streams of services begin: they stand on standard error already."""
 
@@ -59,16 +61,19 @@ class _Relay(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._ends.wait(LOOK_SECONDS):
-            self._look()
+        pause = LOOK_SECONDS
+        while not self._ends.wait(pause):
+            pause = LOOK_SECONDS if self._look() else REST_SECONDS
         self._look()
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Whether there was anything."""
         lines = self._follower.new()
         if self._is_ours:
             for line in lines:
                 self._sink(line + b"\n")
         self._is_ours = self._is_ours or _locked(self._lock)
+        return bool(lines)
 
 
 def _locked(lock: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,7 @@ from actors.alerts.monitor import AlertMonitor
 from actors.alerts.webhook_sender import WebhookSender
 from actors.router.dispatcher import DispatchSettings
 from actors.router.router import Router, RouterSettings
-from pool.alerts.alerts import AlertKind, AlertSettings, happened
+from pool.alerts.alerts import Alert, AlertKind, AlertSettings, happened
 from pool.alerts.delivery import DeliveryStatus
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
 from pool.executions.request import ExecutionRequest
@@ -120,6 +120,31 @@ async def test_it_is_told_once_however_often_it_is_seen_and_whoever_sees_it(
     )
 
     assert sum(map(len, told)) == 1
+    assert len((await outbox.alerts(limit=10)).items) == 1
+
+
+async def test_a_look_compares_only_the_reports_that_came_since_the_one_before(
+    outbox: Outbox, clock: ManualClock
+) -> None:
+    compared: list[list[str]] = []
+
+    class Watched(AlertMonitor):
+        async def consider(
+            self,
+            reports: Sequence[Report],
+            unheard: Collection[str] = (),
+            news: Sequence[Report] | None = None,
+        ) -> tuple[Alert, ...]:
+            compared.append([each.id for each in news or ()])
+            return await super().consider(reports, unheard, news)
+
+    alerting = Watched(outbox, (), SETTINGS, clock)
+    first, second = report().model_copy(update={"id": "sub2"}), report(81, minutes=1)
+    await alerting._look(lambda: ((report(), first), ()))
+    await alerting._look(lambda: ((second, first), ()))
+    await alerting._look(lambda: ((second, first), ()))
+
+    assert compared == [["sub1", "sub2"], ["sub1"]]
     assert len((await outbox.alerts(limit=10)).items) == 1
 
 
@@ -298,7 +323,8 @@ async def with_webhooks(pool: LocalPool, *webhooks: Webhook) -> LocalPool:
             webhooks=webhooks,
         ),
         pool.clock,
-        pool.stores.open_ledger,
+        pool.stores,
+        lambda _: pool.runner,
     )
     pool.actors.the_router = pool.router
     await pool.router.subscriptions()

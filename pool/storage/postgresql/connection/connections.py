@@ -23,8 +23,11 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0
 """Longer than the server lets a statement take: only a server that is gone says nothing."""
 CLOSE_SECONDS = 10.0
-IDLE_SECONDS = 60.0
-"""After that, a connection is given back to the server."""
+IDLE_SECONDS = 10.0
+"""After that, a connection is given back to the server: subscriptions at rest hold none, and while
+many come up one after the other the earlier ones have given theirs back. A new one takes some
+milliseconds; a run of the CLI, a second.
+"""
 
 SETTINGS = {
     "application_name": "claude-pool",
