@@ -8,7 +8,7 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from api.cli.display.board import dollars, plain
+from api.cli.display.board import plain, spent
 from api.cli.service import AsJson, Service, asking, understood
 from pool.executions.execution import Attempt, Execution
 from pool.executions.routing_record import Candidate
@@ -84,7 +84,7 @@ def _attempts(execution: Execution) -> RenderableType:
         return "Nothing was run for it."
     table = plain()
     table.add_column("attempt", justify="right")
-    for heading in ("subscription", "outcome"):
+    for heading in ("subscription", "outcome", "process"):
         table.add_column(heading, no_wrap=True)
     table.add_column("cost", justify="right", no_wrap=True)
     table.add_column("reason")
@@ -98,6 +98,7 @@ def _row(number: int, attempt: Attempt) -> tuple[RenderableType, ...]:
         str(number),
         Text(attempt.subscription_id),
         Text(attempt.outcome),
-        dollars(attempt.cost_usd),
+        Text("" if attempt.process is None else attempt.process.value),
+        spent(attempt),
         Text(attempt.reason or ""),
     )

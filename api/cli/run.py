@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.display.board import dollars
+from api.cli.display.board import spent
 from api.cli.service import AsJson, Service, asking, complain, errors, given, understood
 from pool.executions.execution import Execution, ExecutionStatus
 from pool.executions.progress import AttemptBegan, AttemptFailed, Ended, Text, Withdrawn
@@ -144,6 +144,6 @@ def summary(execution: Execution) -> str:
     """Cost, subscription and session in a line."""
     took = "" if execution.duration_ms is None else f" in {execution.duration_ms / 1000:.1f} s"
     return (
-        f"{execution.status}{took}, {dollars(execution.usage.cost_usd)} on "
+        f"{execution.status}{took}, {spent(execution.usage)} on "
         f"{execution.subscription_id}, session {execution.session_id}"
     )

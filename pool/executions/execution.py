@@ -188,6 +188,14 @@ class ErrorInfo(Value):
     """Where a model was refused, and not by all: what kept the other subscriptions from it."""
 
 
+class ExecutionUsage(UsageReport):
+    """What the last run of an execution cost, with what was found of that after its end."""
+
+    partial: bool = False
+    """It is a lower bound: of a run that was cut off, what was seen of its answers; nothing, where
+    nobody knows what it cost. False while it runs."""
+
+
 class Execution(Value):
     """An execution as it is shown to its caller."""
 
@@ -202,7 +210,7 @@ class Execution(Value):
     """Why the model ended: ``end_turn``, or ``max_tokens`` where the answer was cut off at its
     longest."""
     error: ErrorInfo | None = None
-    usage: UsageReport
+    usage: ExecutionUsage
     attempts: tuple[Attempt, ...] = ()
     routing: Routing
     created_at: Instant
@@ -264,6 +272,15 @@ def _error(failed: Failed, row: ExecutionRow) -> ErrorInfo:
         retry_at=row.retry_at or failed.retry_at or limit_resets_at(failed.limits),
         others=row.others,
     )
+
+
+def is_of_unknown_cost(row: ExecutionRow) -> bool:
+    """Whether nobody knows what an execution has cost that has ended here: what it reserved stays
+    held for a while. One that was cancelled is called that all the same.
+    """
+    failed = row.outcome if isinstance(row.outcome, Failed) else None
+    ended = row.status in {ExecutionStatus.UNCERTAIN, ExecutionStatus.CANCELLED}
+    return ended and failed is not None and not failed.evidence
 
 
 def model_of(row: ExecutionRow) -> str:

@@ -102,6 +102,11 @@ class Ended(Value):
         asked = total.input_tokens + written + read
         return min(asked, -(-2 * asked // calls)) + total.output_tokens
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether it may have cost more than its usage says, which is then a lower bound."""
+        return False
+
 
 class Completed(Ended):
     """The run answered."""
@@ -143,6 +148,12 @@ class Failed(Ended):
     @property
     def spent_nothing(self) -> bool:
         return self.evidence and not any(self.usage.total.model_dump().values())
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether what it cost is not known, or known of the answers alone that were seen."""
+        of_some = self.usage_source is UsageSource.PARTIAL and not self.spent_nothing
+        return of_some or not self.evidence
 
     @property
     def is_unsure(self) -> bool:

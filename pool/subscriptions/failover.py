@@ -46,7 +46,7 @@ def goes_elsewhere(
     had this ``standing`` before.
     """
     intent = row.intent
-    if isinstance(outcome, Completed) or not outcome.evidence:
+    if isinstance(outcome, Completed) or outcome.is_partial:
         return False
     if outcome.kind not in _GOES_ON and not outcome.is_unsure:
         return False

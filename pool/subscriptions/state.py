@@ -12,7 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent, run_size
+from pool.executions.execution import (
+    ExecutionRow,
+    ExecutionStatus,
+    Intent,
+    is_of_unknown_cost,
+    run_size,
+)
 from pool.limits.forecast import Study, studied
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.money import nano_usd, usd
@@ -122,7 +128,7 @@ class State:
             self._grew(settlement.row)
         if settlement.standing is not None:
             self.standing = settlement.standing
-        if settlement.row.status is ExecutionStatus.UNCERTAIN:
+        if is_of_unknown_cost(settlement.row):
             self.uncertain += 1
             self.uncertain_cost(settlement.row)
         self.observe(settlement.limits)

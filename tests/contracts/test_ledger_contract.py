@@ -1019,3 +1019,28 @@ async def test_totals_equal_what_the_listed_records_add_up_to(
         inside = [each for each in listed if block.starts_at <= each.timestamp < block.ends_at]
         assert block.records == len(inside)
         assert block.usage == total_usage(each.usage for each in inside)
+
+
+async def test_what_is_found_of_an_execution_after_its_end_is_in_its_outcome_once(
+    engine: Engine,
+) -> None:
+    """Also of one that an earlier release kept with its request inside of the document."""
+    await engine.make_earlier([ended(row("exec_old"), SECRET)])
+    ledger = await engine.stores.open_ledger("sub1")
+    await ledger.begin(row("exec_1"))
+    await ledger.settle(Settlement(row=ended(row("exec_1"), SECRET)))
+    found = record().model_copy(
+        update={"id": "exec_1:correction", "execution_id": "exec_1", "usage": SECRET.usage}
+    )
+    of_old = found.model_copy(update={"id": "exec_old:correction", "execution_id": "exec_old"})
+    of_nobody = found.model_copy(update={"id": "exec_2:correction", "execution_id": "exec_2"})
+
+    added = [await ledger.record(each) for each in (found, found, of_old, of_nobody)]
+
+    rows = [await ledger.execution(name) for name in ("exec_1", "exec_old")]
+    twice = SECRET.model_copy(update={"usage": SECRET.usage + SECRET.usage})
+    assert added == [True, False, True, True]
+    assert rows == [ended(row(name), twice) for name in ("exec_1", "exec_old")]
+    await ledger.remove_content(NOW + HOUR, NOW)
+    assert [each.execution_id for each in (await ledger.usage(limit=9)).items]
+    await ledger.close()

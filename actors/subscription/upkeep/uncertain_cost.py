@@ -15,7 +15,7 @@ from actors.subscription.context import SubscriptionContext
 from actors.subscription.live_executions import LiveExecutions
 from actors.subscription.upkeep.correction import correct
 from pool.errors import PoolError
-from pool.executions.execution import ExecutionStatus
+from pool.executions.execution import ExecutionStatus, is_of_unknown_cost
 from pool.subscriptions.state import UncertainCost
 from pool.usage.records import Usage, UsageSource
 
@@ -38,7 +38,11 @@ class UncertainCosts:
         state, ledger = self._context.state, self._context.ledger
         page = await ledger.executions(limit=MOST_DOUBTS, status=ExecutionStatus.UNCERTAIN)
         for row in page.items:
-            self._context.state.uncertain_cost(row)
+            state.uncertain_cost(row)
+        page = await ledger.executions(limit=MOST_DOUBTS, status=ExecutionStatus.CANCELLED)
+        for row in filter(is_of_unknown_cost, page.items):
+            state.uncertain += 1  # the ledger counts those that are called uncertain
+            state.uncertain_cost(row)
 
     async def rescan(self) -> None:
         """Look again, for as long as this life lasts."""

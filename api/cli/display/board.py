@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pool.executions.execution import Attempt, ExecutionUsage
 from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.report import Report, Source, SubscriptionState
 
@@ -40,6 +41,11 @@ def plain(*headings: str) -> Table:
 def dollars(amount: Decimal) -> str:
     """An amount with as many digits as it takes to see it."""
     return f"${amount:.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
+
+
+def spent(cost: Attempt | ExecutionUsage) -> str:
+    """What a run has cost, as far as it is known."""
+    return f"at least {dollars(cost.cost_usd)}" if cost.partial else dollars(cost.cost_usd)
 
 
 def _bar(percent: float) -> ProgressBar:

@@ -58,5 +58,5 @@ async def logs(
         "each api_request needs session.id, model, a time, a subscription that this pool knows, "
         f"and cost_usd from 0 to {MAX_COST_USD:,.0f}"
     )
-    told = PartialSuccess(rejected=taken.rejected, message=message if taken.rejected else "")
-    return ExportAnswer(partial_success=told)
+    partial = PartialSuccess(rejected=taken.rejected, message=message if taken.rejected else "")
+    return ExportAnswer(partial_success=partial)

@@ -14,9 +14,9 @@ were never seen answered. Tokens without a price are kept and are no evidence, s
 known is money: a budget that counted them as free would be wrong by all of them. ``rescan`` prices
 them when a price has been learned.
 
-There is no evidence either, where a result leaves out answers which were seen to begin: after a
-cut connection or an error in mid-stream the CLI reports a cost of 0, and the API bills what it
-sent. The tokens seen are kept, without a price.
+A result may leave out answers that were seen to begin: after a cut connection or an error in
+mid-stream the CLI reports a cost of 0, and the API bills what it sent. What the result counts and
+what was seen beyond that are then a lower bound in the same way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.cost import run_usage, session_total
 from pool.claude.outcome.ending import EndedBy, Ending
-from pool.claude.outcome.evidence import evidence
+from pool.claude.outcome.evidence import beyond, evidence
 from pool.claude.outcome.failure import (
     NO_CONVERSATION,
     could_start_up,
@@ -79,11 +79,11 @@ def conclude(
 def _answered(reading: StreamReading, result: dict[str, Any], launch: Launch) -> Completed | Failed:
     answer, stop_reason = reading.answer, result.get("stop_reason")
     _, structured = opened(result)
-    told = {**_told(reading, launch), "usage": run_usage(reading, launch)}
+    known = {**_reported(reading, launch), "usage": run_usage(reading, launch)}
     if (missing := _missing(reading, answer, result, launch)) is not None:
-        return Failed(**told, kind=missing, message=ending_message(missing))
+        return Failed(**known, kind=missing, message=ending_message(missing))
     return Completed(
-        **told,
+        **known,
         result=answer,
         structured_output=structured,
         stop_reason=stop_reason if isinstance(stop_reason, str) else None,
@@ -121,26 +121,27 @@ def _with_error(
     reading: StreamReading, result: dict[str, Any], ending: Ending, launch: Launch
 ) -> Failed:
     kind, message = _named(reading, result, ending, launch)
-    counted = run_usage(reading, launch)
-    seen = reading.partial_usage
-    if not counted.models and seen.models:
+    counted, seen = run_usage(reading, launch), evidence(reading, _NO_TRANSCRIPT)
+    began = bool(seen.usage.models) and not counted.models
+    if began or _asked(seen.usage) > _asked(counted):
+        cost = launch.rates.estimate(beyond(seen.usage, counted), seen.hour_writes)
         return Failed(
-            **{**_told(reading, launch), "usage_source": UsageSource.PARTIAL},
-            usage=seen,
+            **{**_reported(reading, launch), "usage_source": UsageSource.PARTIAL},
+            usage=counted + cost.usage,
             kind=kind,
             message=message,
-            evidence=False,
+            evidence=not cost.unpriced,
+            unfinished_answers=seen.unfinished,
+            assumed_prices=cost.assumed,
         )
-    is_known = _asked(seen) <= _asked(counted)
-    if kind is FailureKind.CONNECTION and not counted.models:
-        is_known = nothing_was_sent(result)
+    was_sent = kind is not FailureKind.CONNECTION or bool(counted.models)
     spending = kind is FailureKind.SPEND_LIMIT
     return Failed(
-        **_told(reading, launch),
+        **_reported(reading, launch),
         usage=counted,
         kind=kind,
         message=message,
-        evidence=is_known,
+        evidence=was_sent or nothing_was_sent(result),
         is_ambiguous=is_ambiguous(kind, result),
         retry_at=regains_access_at(reading, result) if spending else None,
     )
@@ -168,11 +169,11 @@ def _without_result(
     kind, detail = _named_without_result(reading, ending, launch)
     seen = evidence(reading, transcript)
     cost = launch.rates.estimate(seen.usage, seen.hour_writes)
-    # Garbage may have been anything, also the line that would have told; so may what is lost.
+    # Garbage may have been anything, also the line that would have shown it; so may what is lost.
     began = reading.init_seen or reading.garbage_lines > 0 or ending.may_have_lost_output
     is_known = seen.answers > 0 and not cost.unpriced
     return Failed(
-        **{**_told(reading, launch), "usage_source": UsageSource.PARTIAL},
+        **{**_reported(reading, launch), "usage_source": UsageSource.PARTIAL},
         usage=cost.usage,
         kind=kind,
         message=ending_message(kind, detail=detail, stderr=ending.stderr),
@@ -221,7 +222,7 @@ def _asked(usage: Usage) -> int:
     return total.input_tokens + total.cache_creation_input_tokens + total.cache_read_input_tokens
 
 
-def _told(reading: StreamReading, launch: Launch) -> dict[str, Any]:
+def _reported(reading: StreamReading, launch: Launch) -> dict[str, Any]:
     """What every end of a run tells."""
     result = reading.result or {}
     uuid = result.get("uuid")

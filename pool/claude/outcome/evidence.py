@@ -17,9 +17,10 @@ from collections.abc import Iterable
 from pydantic import Field, NonNegativeInt
 
 from pool.claude.output.stream import StreamReading
+from pool.claude.output.tokens import larger
 from pool.claude.transcripts.sighting import Sighting, merged
 from pool.claude.transcripts.transcript import Transcript
-from pool.usage.records import Usage
+from pool.usage.records import ModelUsage, Usage
 from pool.usage.totals import total_usage
 from pool.values import Value
 
@@ -85,3 +86,28 @@ def _asked_for(model: str, reading: StreamReading) -> str:
         return model
     plain = reading.model.removesuffix("[1m]")
     return reading.model if model == plain or model.startswith(f"{plain}-") else model
+
+
+def larger_usage(one: Usage, other: Usage) -> Usage:
+    """Of each count the larger: both are lower bounds of the same."""
+    nothing = ModelUsage()
+    return Usage(
+        models={
+            name: larger(one.models.get(name, nothing), other.models.get(name, nothing))
+            for name in sorted({*one.models, *other.models})
+        }
+    )
+
+
+def beyond(whole: Usage, recorded: Usage) -> Usage:
+    """What is to be added to ``recorded`` to have ``whole``; never less than nothing."""
+    models = {}
+    for name, usage in whole.models.items():
+        known = recorded.models.get(name, ModelUsage())
+        counts = {
+            field: max(0, getattr(usage, field) - getattr(known, field))
+            for field in ModelUsage.model_fields
+        }
+        if any(counts.values()):
+            models[name] = ModelUsage(**counts)
+    return Usage(models=models)

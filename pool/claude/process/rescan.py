@@ -13,12 +13,11 @@ from pathlib import Path
 from pydantic import NonNegativeInt
 
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.outcome.evidence import evidence
+from pool.claude.outcome.evidence import beyond, evidence, larger_usage
 from pool.claude.output.stream import StreamReading
-from pool.claude.output.tokens import larger
 from pool.claude.transcripts.files import read_transcript
 from pool.claude.transcripts.transcript import Transcript
-from pool.usage.records import ModelUsage, Usage
+from pool.usage.records import Usage
 from pool.values import Value
 
 
@@ -46,8 +45,8 @@ async def rescan(launch: Launch, config_dir: Path, recorded: Usage) -> Correctio
 def correction(launch: Launch, transcript: Transcript, recorded: Usage) -> Correction | None:
     """What a transcript adds to what was recorded. Pure."""
     seen = evidence(StreamReading(), transcript)
-    cost = launch.rates.estimate(_larger(recorded, seen.usage), seen.hour_writes)
-    missing = _missing(cost.usage, recorded)
+    cost = launch.rates.estimate(larger_usage(recorded, seen.usage), seen.hour_writes)
+    missing = beyond(cost.usage, recorded)
     if cost.unpriced or not missing.models:
         return None
     return Correction(
@@ -56,28 +55,3 @@ def correction(launch: Launch, transcript: Transcript, recorded: Usage) -> Corre
         unanswered_requests=seen.unanswered,
         assumed_prices=cost.assumed,
     )
-
-
-def _larger(one: Usage, other: Usage) -> Usage:
-    """Of each count the larger: both are lower bounds of the same."""
-    nothing = ModelUsage()
-    return Usage(
-        models={
-            name: larger(one.models.get(name, nothing), other.models.get(name, nothing))
-            for name in sorted({*one.models, *other.models})
-        }
-    )
-
-
-def _missing(whole: Usage, recorded: Usage) -> Usage:
-    """What is to be added to ``recorded`` to have ``whole``; never less than nothing."""
-    models = {}
-    for name, usage in whole.models.items():
-        known = recorded.models.get(name, ModelUsage())
-        counts = {
-            field: max(0, getattr(usage, field) - getattr(known, field))
-            for field in ModelUsage.model_fields
-        }
-        if any(counts.values()):
-            models[name] = ModelUsage(**counts)
-    return Usage(models=models)

@@ -17,6 +17,7 @@ from pool.storage.ledger.rows import (
     request_document,
     settling,
 )
+from pool.usage.records import Usage
 
 
 async def begin(db: Db, row: ExecutionRow) -> ExecutionRow:
@@ -47,6 +48,17 @@ async def _replaced(db: Db, statement: str, row: ExecutionRow, columns: Bindings
     if await find(db, columns["id"]) is None:
         raise NotFound("execution", columns["id"])
     return False
+
+
+async def correct(db: Db, execution_id: str, usage: Usage) -> None:
+    """Add usage to the outcome of an execution that has ended."""
+    row = await find(db, execution_id)
+    if row is None or row.outcome is None or not row.status.is_final:
+        return
+    outcome = row.outcome.model_copy(update={"usage": row.outcome.usage + usage})
+    await db.run(
+        "correct_execution", execution_columns(row.model_copy(update={"outcome": outcome}))
+    )
 
 
 async def find(db: Db, execution_id: str) -> ExecutionRow | None:

@@ -95,7 +95,10 @@ async def test_what_is_charged_after_the_answer_is_recorded_beside_the_execution
     ]
     report = await pool.actors.subscription("sub1").next_report(-1, -1, 0)
     assert report.weekly.used_usd == Decimal("0.001")
-    assert (await pool.client.result(ended.id)).usage.cost_usd == Decimal("0.0006")
+    found = await pool.client.result(ended.id)
+    assert (found.usage.cost_usd, found.usage.partial) == (Decimal("0.001"), False)
+    assert [each.cost_usd for each in found.attempts] == [Decimal("0.001")]
+    assert found.model_copy(update={"usage": ended.usage, "attempts": ended.attempts}) == ended
 
 
 async def test_where_nothing_more_is_charged_nothing_more_is_recorded(

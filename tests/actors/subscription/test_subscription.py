@@ -287,7 +287,7 @@ async def test_a_life_ends_with_its_ledger(pool: LocalPool) -> None:
 
     newer = await other.open_ledger("sub1")
     await newer.close()
-    ledger._database._commits.is_lost = True  # what a commit of unknown fate leaves behind
+    ledger._database._commits.lost.set()  # what a commit of unknown fate leaves behind
     async with asyncio.timeout(5):
         while not pool.left:
             await asyncio.sleep(0.01)
@@ -673,6 +673,34 @@ async def test_evidence_that_is_found_later_is_recorded_once_and_ends_the_doubt(
     assert resolved.weekly == again.weekly
     records = await pool.actors.subscription("sub1").usage(limit=10)
     assert [f"{uncertain.id}:correction"] == [each.id for each in records.items]
+    shown = await pool.client.result(uncertain.id)
+    assert (uncertain.usage.cost_usd, uncertain.usage.partial) == (0, True)
+    assert (shown.usage.cost_usd, shown.usage.partial) == (Decimal("0.02"), True)
+    assert [(each.cost_usd, each.partial) for each in shown.attempts] == [(Decimal("0.02"), True)]
+
+
+async def test_what_was_cancelled_at_an_unknown_cost_is_held_and_looked_for_too(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.subscription.upkeep.uncertain_cost.RESCAN_SECONDS", 0.01)
+    pool.runner.hold = True
+    started = await pool.client.start(ask(max_budget_usd="3"))
+    (run,) = await pool.runner.wait_for_runs(1)
+    monkeypatch.setattr(run, "stop", lambda: asyncio.sleep(0, run.end(UNKNOWN)))
+
+    cancelled = await pool.client.cancel(started.id)
+    held = await report_of(pool)
+    await pool.restart("sub1")
+    after_restart = await report_of(pool)
+    pool.runner.found_later[started.id] = usage_of("0.02")
+    while (resolved := await report_of(pool)).uncertain:
+        await asyncio.sleep(0.01)
+
+    assert (cancelled.status, cancelled.usage.partial) == (ExecutionStatus.CANCELLED, True)
+    assert [(each.uncertain, each.uncertain_usd) for each in (held, after_restart)] == [(1, 3)] * 2
+    assert resolved.weekly.used_usd == Decimal("0.02")
+    found = await pool.client.result(started.id)
+    assert (found.status, found.usage.cost_usd) == (ExecutionStatus.CANCELLED, Decimal("0.02"))
 
 
 async def test_prices_are_learned_from_runs_and_handed_to_the_next(pool: LocalPool) -> None:

@@ -80,6 +80,17 @@ WHERE subscription_id = :subscription_id AND session_id = :session_id
     AND (created_at, id) < (:at, :id)
     AND (:with_moved::boolean OR status <> 'moved')
     AND (:status::text IS NULL OR status IN (:status, :also))
+-- name: executions_of_models
+-- Of everybody, for whoever sees some models only.
+SELECT created_at, id, document, request FROM executions
+WHERE subscription_id = :subscription_id AND (created_at, id) < (:at, :id)
+    AND (:with_moved::boolean OR status <> 'moved')
+    AND (:status::text IS NULL OR status IN (:status, :also))
+    AND (:models::json IS NULL OR EXISTS (
+        SELECT 1 FROM json_array_elements_text(:models::json) AS pattern
+        CROSS JOIN LATERAL replace(replace(replace(pattern, '_', '\_'), '*', '%'), '?', '_') AS form
+        WHERE model LIKE form OR ran_as LIKE form
+    ))
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: seat
@@ -118,6 +129,13 @@ WITH added AS (
 INSERT INTO blocks (subscription_id, starts_at, records)
 SELECT subscription_id, :starts_at, 1 FROM added
 ON CONFLICT (subscription_id, starts_at) DO UPDATE SET records = blocks.records + 1;
+
+-- name: record
+SELECT document FROM usage_records WHERE subscription_id = :subscription_id AND id = :id;
+
+-- name: annotate_record
+-- What it added stays added: another record takes it away.
+UPDATE usage_records SET document = :document WHERE subscription_id = :subscription_id AND id = :id;
 
 -- name: costs_since
 -- Read from the index alone, where the table was vacuumed.
@@ -205,6 +223,11 @@ ORDER BY ended_at LIMIT :limit;
 
 -- name: remove_content
 UPDATE executions SET document = :document, request = :request, has_content = false
+WHERE subscription_id = :subscription_id AND id = :id;
+
+-- name: correct_execution
+-- More was found of its cost. Its request is kept beside it from now on, where it was not yet.
+UPDATE executions SET document = :document, request = :request
 WHERE subscription_id = :subscription_id AND id = :id;
 
 -- name: remove_execution

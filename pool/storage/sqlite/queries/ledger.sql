@@ -74,6 +74,15 @@ SELECT created_at, id, document, request FROM executions LEFT JOIN requests USIN
 WHERE session_id = :session_id AND (created_at, id) < (:at, :id)
     AND (:with_moved OR status <> 'moved')
     AND (:status IS NULL OR status IN (:status, :also))
+-- name: executions_of_models
+-- Of everybody, for whoever sees some models only.
+SELECT created_at, id, document, request FROM executions LEFT JOIN requests USING (id)
+WHERE (created_at, id) < (:at, :id)
+    AND (:with_moved OR status <> 'moved')
+    AND (:status IS NULL OR status IN (:status, :also))
+    AND (:models IS NULL OR EXISTS (
+        SELECT 1 FROM json_each(:models) WHERE model GLOB value OR ran_as GLOB value
+    ))
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: note_session
@@ -109,6 +118,13 @@ ON CONFLICT (starts_at, model) DO UPDATE SET
 INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document)
 VALUES (:id, :timestamp, :cost_nano_usd, :source, :document)
 ON CONFLICT (id) DO NOTHING;
+
+-- name: record
+SELECT document FROM usage_records WHERE id = :id;
+
+-- name: annotate_record
+-- What it added stays added: another record takes it away.
+UPDATE usage_records SET document = :document WHERE id = :id;
 
 -- name: costs_since
 -- Read from the index alone: 100k records in well under a tenth of a second.
@@ -179,6 +195,11 @@ SELECT id FROM executions WHERE has_content AND ended_at < :before ORDER BY ende
 UPDATE executions SET document = :document, has_content = 0 WHERE id = :id;
 INSERT INTO requests (id, request) VALUES (:id, :request)
 ON CONFLICT (id) DO UPDATE SET request = excluded.request;
+
+-- name: correct_execution
+-- More was found of its cost. Its request is kept beside it from now on, where it was not yet.
+UPDATE executions SET document = :document WHERE id = :id;
+INSERT INTO requests (id, request) VALUES (:id, :request) ON CONFLICT (id) DO NOTHING;
 
 -- name: remove_execution
 DELETE FROM executions WHERE id = :id;

@@ -13,7 +13,8 @@ from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import StreamReading, reading_of
 from pool.executions.outcome import Completed, Failed, FailureKind
-from pool.usage.records import ModelUsage, UsageSource
+from pool.usage.prices import LearnedPrices
+from pool.usage.records import ModelUsage, Usage, UsageSource
 
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 SESSION = "77ae021c-28d4-400d-9fda-9c9f53307d0d"
@@ -391,6 +392,45 @@ def test_a_result_that_counts_less_than_was_begun_is_no_evidence() -> None:
     outcome = failed(reading, Ending(exit_code=1))
 
     assert (outcome.evidence, outcome.usage.cost_nano_usd) == (NO_EVIDENCE, TURN)
+
+
+def tokens(output_tokens: int, cost_nano_usd: int) -> Usage:
+    of_model = ModelUsage(
+        input_tokens=100, output_tokens=output_tokens, cost_nano_usd=cost_nano_usd
+    )
+    return Usage(models={MODEL: of_model})
+
+
+RATES = LearnedPrices().having_seen(tokens(20, TURN)).having_seen(tokens(1, 315_000))
+
+
+@pytest.mark.parametrize("ended_by", [None, EndedBy.REQUEST, EndedBy.DEADLINE])
+def test_what_a_result_leaves_out_costs_at_least_what_was_seen_of_it(
+    ended_by: EndedBy | None,
+) -> None:
+    counted = {MODEL: {"inputTokens": 100, "outputTokens": 20, "costUSD": 0.0006}}
+    result = an_error(api_error_status=529, model_usage_since_last_result=counted)
+    reading = a_reading(INIT, a_begun_message("msg_1"), a_begun_message("msg_2"), result)
+    nothing_told = a_reading(INIT, a_begun_message("msg_1"), an_error(api_error_status=529))
+    ending = Ending(exit_code=1, ended_by=ended_by)
+
+    some, none = (failed(each, ending, rates=RATES) for each in (reading, nothing_told))
+
+    assert some.usage == Usage(
+        models={MODEL: ModelUsage(input_tokens=200, output_tokens=20, cost_nano_usd=900_000)}
+    )
+    assert none.usage == tokens(1, 315_000)
+    assert [(each.evidence, each.is_partial) for each in (some, none)] == [(True, True)] * 2
+    assert [each.unfinished_answers for each in (some, none)] == [2, 1]
+
+
+def test_a_cost_is_partial_where_it_may_be_more_than_is_said() -> None:
+    exact = failed(a_reading(INIT, an_error()), Ending(exit_code=1))
+    unknown = failed(a_reading(INIT), Ending(signal=9))
+    never_began = failed(a_reading(), Ending(signal=9))
+
+    assert [each.is_partial for each in (exact, unknown, never_began)] == [False, True, False]
+    assert not conclude(a_reading(INIT, a_result()), Ending(exit_code=0), a_launch()).is_partial
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,15 @@ async def test_the_answers_of_all_subscriptions_are_one(local_pool: LocalPool) -
     assert {"ci", "web"} == set(by_name(one, "key"))
 
 
+async def test_usage_is_known_by_the_metadata_that_the_configuration_names_and_by_no_other(
+    local_pool: LocalPool,
+) -> None:
+    client = local_pool.client
+    for project in ("billing", "billing", "x" * 400, None):
+        metadata = {"ticket": "4711"} | ({"project": project} if project else {})
+        await client.execute(ExecutionRequest(prompt="say yes", metadata=metadata))
+
+
 async def test_an_unknown_subscription_is_not_found(local_pool: LocalPool) -> None:
     with pytest.raises(NotFound):
         await local_pool.client.usage_by(subscription_id="nobody")
@@ -251,8 +260,8 @@ async def test_a_removed_record_of_one_subscription_makes_the_whole_incomplete(
 ) -> None:
     for each in ("sub1", "sub2"):
         ledger = local_pool.actors.subscription(each)._context.ledger
-        await spend(ledger, 36 * 24, subscription_id=each, source=UsageSource.OUTSIDE)
-    await local_pool.actors.subscription("sub2")._context.ledger.expire(NOON - 35 * DAY)
+        await spend(ledger, 34 * 24, subscription_id=each, source=UsageSource.OUTSIDE)
+    await local_pool.actors.subscription("sub2")._context.ledger.expire(NOON - 33 * DAY)
     since = (NOON - 40 * DAY).replace(hour=0)
 
     days = await local_pool.client.usage_by([Grouping.DAY], since=since)
