@@ -156,6 +156,7 @@ class BlockingPoolClient:
     report_usage = _blocking(PoolClient.report_usage)
     report_telemetry = _blocking(PoolClient.report_telemetry)
     usage = _blocking(PoolClient.usage)
+    retract_usage = _blocking(PoolClient.retract_usage)
     usage_by = _blocking(PoolClient.usage_by)
     blocks = _blocking(PoolClient.blocks)
     is_open = _blocking(PoolClient.is_open)

@@ -37,6 +37,7 @@ from pool.keys.api_keys import (
     new_key_id,
     new_secret,
 )
+from pool.money import usd
 from pool.storage.backup import Backup, backup_name
 from pool.storage.paging import Page, cursor_of
 from pool.subscriptions.overview.pool_overview import Overview
@@ -50,6 +51,7 @@ from pool.usage.reported import (
     shown_block,
     shown_record,
 )
+from pool.usage.retraction import RetractedUsage, UsageToRetract
 from pool.usage.totals import BlockReport
 
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
@@ -283,8 +285,21 @@ class PoolClient:
     async def report_usage(self, subscription_id: str, reported: ReportedUsage) -> RecordedUsage:
         """Count usage that the pool did not see. The same id counts once."""
         record = record_of(subscription_id, reported, self._clock())
-        added = await self._router().record(record)
+        added = await self._open_router(subscription_id).record(record)
         return RecordedUsage(record=shown_record(record), added=added)
+
+    async def retract_usage(
+        self, subscription_id: str, wanted: UsageToRetract, *, by: str = ""
+    ) -> RetractedUsage:
+        """Take back usage that the pool did not see: what was reported, found in transcripts or
+        told by telemetry. The same usage told again is not counted.
+        """
+        retracted = await self._open_router(subscription_id).retract(subscription_id, wanted, by)
+        return RetractedUsage(
+            records=tuple(shown_record(each) for each in retracted.records),
+            cost_usd=usd(-sum(each.usage.cost_nano_usd for each in retracted.records)),
+            more=retracted.more,
+        )
 
     async def report_telemetry(self, export: Export, subscription_id: str | None = None) -> Taken:
         """Count what Claude Code tells of its own requests, once each; those of the pool's own

@@ -14,6 +14,7 @@ from pool.subscriptions.admission import Refusal
 from pool.subscriptions.report import Report
 from pool.telemetry.counters import Tally
 from pool.telemetry.events import PoolEventPage
+from pool.usage.records import UsageRecord
 from pool.values import Instant, Value
 
 
@@ -40,6 +41,19 @@ class Recorded(Value):
 
     added: bool
     report: Report
+
+
+class Retracted(Value):
+    """The records that take usage away, and the subscription afterwards."""
+
+    records: tuple[UsageRecord, ...]
+    more: bool
+    """Whether there is more of what was asked for."""
+    report: Report
+
+
+class Listed(Value):
+    """Which executions a list is to show, and how many at most."""
 
 
 class NotAdmitted(Value):

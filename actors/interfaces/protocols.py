@@ -23,6 +23,7 @@ from actors.interfaces.messages import (
     NotAdmitted,
     NotTaken,
     Recorded,
+    Retracted,
     Started,
 )
 from pool.alerts.alerts import Alert
@@ -51,6 +52,7 @@ from pool.telemetry.counters import Figures
 from pool.telemetry.events import EventFilter, PoolEventPage
 from pool.usage.breakdown import Question, UsageTable
 from pool.usage.records import UsageRecord
+from pool.usage.retraction import UsageToRetract
 from pool.usage.totals import BlockTotal
 
 
@@ -108,6 +110,8 @@ class SubscriptionActor(Protocol):
     async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]: ...
 
     async def record(self, record: UsageRecord) -> Recorded: ...
+
+    async def retract(self, wanted: UsageToRetract, by: str) -> Retracted: ...
 
     async def pause(self) -> Report: ...
 
@@ -262,6 +266,12 @@ class RouterActor(Protocol):
 
     async def record(self, record: UsageRecord) -> bool:
         """Have usage from outside the pool counted. False where its id was counted before."""
+        ...
+
+    async def retract(self, subscription_id: str, wanted: UsageToRetract, by: str) -> Retracted:
+        """Have usage from outside the pool taken back, as ``by`` orders. Once, however often it is
+        asked; ``NotFound`` or ``InvalidRequest`` for a record that cannot be.
+        """
         ...
 
     async def backup(self, name: str) -> Backup:

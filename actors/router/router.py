@@ -16,7 +16,7 @@ from pathlib import Path
 
 from actors.aiokit import Tasks, every, forwarded
 from actors.alerts.monitor import AlertMonitor
-from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
+from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken, Retracted
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
 from actors.router.archive import Archive, OpenLedger
 from actors.router.dispatcher import Dispatcher, DispatchSettings
@@ -42,6 +42,7 @@ from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, change
 from pool.telemetry.counters import Figures
 from pool.telemetry.events import PoolEvent
 from pool.usage.records import UsageRecord
+from pool.usage.retraction import UsageToRetract
 from pool.values import Value
 
 log = logging.getLogger(__name__)
@@ -260,6 +261,12 @@ class Router:
         recorded = await self._actors.subscription(record.subscription_id).record(record)
         self._reports.remember(recorded.report)
         return recorded.added
+
+    async def retract(self, subscription_id: str, wanted: UsageToRetract, by: str) -> Retracted:
+        await self.subscription(subscription_id)
+        retracted = await self._actors.subscription(subscription_id).retract(wanted, by)
+        self._reports.remember(retracted.report)
+        return retracted
 
     async def backup(self, name: str) -> Backup:
         folder = self._settings.backups_dir / name

@@ -20,6 +20,7 @@ from actors.interfaces.messages import (
     Activity,
     NotAdmitted,
     Recorded,
+    Retracted,
     Started,
 )
 from actors.subscription.context import Dependencies, SubscriptionContext
@@ -47,6 +48,7 @@ from pool.subscriptions.standing import Standing, suspected
 from pool.subscriptions.state import REMEMBERED, ask_of, recovered
 from pool.usage.breakdown import Question, UsageTable
 from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.retraction import UsageToRetract
 
 OBSERVED_EVENTS = 500
 """How many of the newest limit events the forecast is learned from at activation."""
@@ -227,6 +229,11 @@ class Subscription:
             self._context.state.spend(record)
             self._context.recorder.recorded(record)
         return Recorded(added=added, report=self._context.report())
+
+    async def retract(self, wanted: UsageToRetract, by: str) -> Retracted:
+        """Take usage from outside back: once, whoever asks how often. See ``UsageToRetract``."""
+        made, more = await self._external_usage.retract(wanted, by)
+        return Retracted(records=made, more=more, report=self._context.report())
 
     # -- what operators order --------------------------------------------------------------------
 

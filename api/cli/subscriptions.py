@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -9,13 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.display.board import board, plain
+from api.cli.display.board import board, dollars, plain
 from api.cli.service import AsJson, Service, asking, given, show_json, understood
 from pool.subscriptions.report import Report
+from pool.usage.retraction import RetractedUsage
 
 commands = typer.Typer(
     no_args_is_help=True,
-    help="List, show, add, pause, resume, drain or remove the subscriptions of a running service.",
+    help="List, show, add, pause, resume, drain or remove the subscriptions of a running service, "
+    "or take back usage that was reported for one.",
 )
 
 Id = Annotated[str, typer.Argument(help="The subscription's id.", metavar="ID")]
@@ -40,7 +43,7 @@ def show(asked: Service, id_: Id, *, as_json: AsJson = False) -> None:
         show_json(value)
         return
     report = understood(Report, value)
-    Console().print(board([report], asked.pool()), _health(report), _windows(report))
+    Console().print(board([report], asked.pool()), health_table(report), windows_table(report))
 
 
 @commands.command()
@@ -113,20 +116,50 @@ def remove(asked: Service, id_: Id) -> None:
     typer.echo(f"{id_} is removed")
 
 
+@commands.command()
+@asking
+def retract_usage(
+    asked: Service,
+    id_: Id,
+    records: Annotated[
+        list[str] | None, typer.Argument(help="Ids of usage records, as the list shows them.")
+    ] = None,
+    *,
+    source: Annotated[
+        str | None, typer.Option(help="external or outside: all of a period, and no ids.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Begin of the period, ISO 8601.")] = None,
+    until: Annotated[str | None, typer.Option(help="Its end.")] = None,
+    reason: Annotated[str | None, typer.Option(help="For whoever reads the list.")] = None,
+) -> None:
+    """Take back usage from outside the pool that was reported by mistake."""
+    body = given(ids=records or None, source=source, since=since, until=until, reason=reason)
+    taken, cost, more = 0, Decimal(0), True
+    while more:
+        answer = asked.ask("POST", f"/v1/subscriptions/{id_}/usage/retract", body)
+        retracted = understood(RetractedUsage, answer.value)
+        taken, cost, more = (
+            taken + len(retracted.records),
+            cost + retracted.cost_usd,
+            retracted.more,
+        )
+    typer.echo(f"{id_}: {taken} records taken back, {dollars(cost)}")
+
+
 def _tell(asked: Service, path: str, body: Any = None) -> None:
     """Order something, and say how the subscription stands now."""
     report = understood(Report, asked.ask("POST", path, body).value)
     typer.echo(f"{report.id} is {report.state}: {report.state_reason}")
 
 
-def _health(report: Report) -> Table:
+def health_table(report: Report) -> Table:
     table = plain("points", "of the health score")
     for each in report.health.components:
         table.add_row(f"{each.points + 0:+.1f}", Text(each.sentence))
     return table
 
 
-def _windows(report: Report) -> Table | str:
+def windows_table(report: Report) -> Table | str:
     if not report.windows:
         return "Anthropic has reported no limits yet."
     table = plain("Anthropic's window", "used", "resets at", "seen")

@@ -18,6 +18,7 @@ from pool.subscriptions.health import Health
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
+from pool.usage.retraction import RetractedUsage, UsageToRetract
 from pool.usage.totals import BlockReport
 from pool.values import Instant
 
@@ -135,6 +136,17 @@ async def report_usage(
     recorded = await client.report_usage(subscription_id, reported)
     response.status_code = 201 if recorded.added else 200
     return recorded
+
+
+@routes.post("/{subscription_id}/usage/retract", responses=_BODY)
+async def retract_usage(
+    subscription_id: PathId, wanted: UsageToRetract, client: Client, caller: MayAdminister
+) -> RetractedUsage:
+    """Take usage from outside back: records by their `ids`, or all of a `source` (`external`,
+    `outside`) with `since <= timestamp < until`, 500 at a time (`more`). Each once; it stays in the
+    list, with `retracted`, beside the record that takes it away.
+    """
+    return await client.retract_usage(subscription_id, wanted, by=caller.name)
 
 
 @routes.get("/{subscription_id}/blocks")

@@ -16,7 +16,7 @@ from pool.values import Instant, Value
 
 class ModelUsage(Value):
     """Tokens and cost of one model, as the CLI counted them for one run. Below nothing only in a
-    difference; of the records, those of adjustments alone may hold one.
+    difference; of the records, those of adjustments and retractions alone may hold one.
     """
 
     input_tokens: int = 0
@@ -108,6 +108,17 @@ class RunSize(Value):
     uses_tools: bool = False
 
 
+class Retraction(Value):
+    """That usage was taken back."""
+
+    of: str
+    """The id of the record that was."""
+    at: Instant
+    by: str
+    """The name of the key; empty where none stands behind it."""
+    reason: str | None = None
+
+
 class UsageRecord(Value):
     """What one run cost. ``timestamp`` is the instant it was settled, which decides its block."""
 
@@ -124,13 +135,17 @@ class UsageRecord(Value):
     """Of usage outside the pool; None in records that were kept before it was noted."""
     size: RunSize | None = None
     """Of a run of the pool's own; None in records that were kept before it was noted."""
+    retracted: Retraction | None = None
+    """It was taken back: another record takes away what this one adds."""
+    retraction: Retraction | None = None
+    """It takes away what another one has added."""
     usage: Usage = Usage()
 
     @model_validator(mode="after")
     def _adds(self) -> UsageRecord:
         takes_away = any(model.takes_away for model in self.usage.models.values())
-        if takes_away and self.source is not UsageSource.ADJUSTMENT:
-            raise ValueError("usage below nothing belongs to adjustments alone")
+        if takes_away and self.source is not UsageSource.ADJUSTMENT and self.retraction is None:
+            raise ValueError("usage below nothing belongs to adjustments and retractions alone")
         return self
 
 

@@ -14,6 +14,7 @@ from pool.money import Usd, nano_usd, usd
 from pool.text import fit
 from pool.usage.records import (
     ModelUsage,
+    Retraction,
     Usage,
     UsageRecord,
     UsageReport,
@@ -62,6 +63,12 @@ class ShownRecord(Value):
     session_id: str | None
     caller: str | None
     """The name of the key whose request it was."""
+    tags: dict[str, str]
+    """Of the request's metadata, what ``pool.tags`` names."""
+    retracted: Retraction | None
+    """It was taken back: another record takes away what this one adds."""
+    retraction: Retraction | None
+    """It takes away what another record has added."""
     usage: UsageReport
 
 

@@ -35,6 +35,7 @@ OPERATIONS = {
     "GET /v1/subscriptions/{subscription_id}/health": ("subscription",),
     "GET /v1/subscriptions/{subscription_id}/usage": ("usage",),
     "POST /v1/subscriptions/{subscription_id}/usage": ("report_usage",),
+    "POST /v1/subscriptions/{subscription_id}/usage/retract": ("retract_usage",),
     "GET /v1/subscriptions/{subscription_id}/blocks": ("blocks",),
     "GET /v1/usage": ("usage_by",),
     "GET /v1/pool": ("pool",),

@@ -77,5 +77,5 @@ async def test_what_requests_typically_cost_is_not_learned_from_adjustments(
     "source", [each for each in UsageSource if each is not UsageSource.ADJUSTMENT]
 )
 def test_nothing_but_an_adjustment_takes_away(source: UsageSource) -> None:
-    with pytest.raises(ValidationError, match="adjustments alone"):
+    with pytest.raises(ValidationError, match="adjustments and retractions alone"):
         record("x", 0, -5, source)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +26,8 @@ from pool.claude.transcripts.sighting import Sighting
 from pool.storage.paging import MAX_LIMIT
 from pool.usage.model_names import base_name
 from pool.usage.prices import EstimatedCost, LearnedPrices
-from pool.usage.records import Call, Usage, UsageRecord, UsageSource
+from pool.usage.records import Call, Retraction, Usage, UsageRecord, UsageSource
+from pool.usage.retraction import MOST_AT_ONCE, UsageToRetract, of_period
 from pool.usage.weekly import WEEK
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,43 @@ class ExternalUsage:
             context.changed()
         return added
 
+    async def retract(
+        self, wanted: UsageToRetract, by: str
+    ) -> tuple[tuple[UsageRecord, ...], bool]:
+        """Take back what was counted; the records that take it away, and whether there is more.
+        Whatever tells of it again adds nothing: its calls stay known.
+        """
+        context, now = self._context, self._context.now()
+        ids, more = (wanted.ids, False) if wanted.ids else await self._ids_of(wanted)
+        notes = [Retraction(of=id_, at=now, by=by, reason=wanted.reason) for id_ in ids]
+        async with self._counting:
+            made = await context.ledger.retract(notes)
+        for record in made:
+            context.state.spend(record)
+            context.recorder.recorded(record)
+        if made:
+            context.changed()
+            ids_ = {"subscription_id": context.state.spec.id, "caller": by}
+            log.info("usage taken back", extra={**ids_, "records": len(made)})
+        return made, more
+
+    async def _ids_of(self, wanted: UsageToRetract) -> tuple[Sequence[str], bool]:
+        """Of the records of a period that were not taken back yet, as many as one call takes."""
+        ids: list[str] = []
+        cursor = None
+        while True:
+            page = await self._context.ledger.usage(
+                limit=MAX_LIMIT,
+                cursor=cursor,
+                since=wanted.since,
+                until=wanted.until,
+                source=wanted.source,
+            )
+            ids += of_period(page.items)
+            cursor = page.next_cursor
+            if cursor is None or len(ids) > MOST_AT_ONCE:
+                return ids[:MOST_AT_ONCE], len(ids) > MOST_AT_ONCE
+
     async def _is_counted(self, record: UsageRecord) -> bool:
         async with self._counting:
             return (await self._known_calls()).take(record)
@@ -113,7 +151,8 @@ class ExternalUsage:
                 limit=MAX_LIMIT, cursor=cursor, since=since, source=UsageSource.OUTSIDE
             )
             for record in page.items:
-                yield record
+                if record.retraction is None:
+                    yield record
             cursor = page.next_cursor
             if cursor is None:
                 return

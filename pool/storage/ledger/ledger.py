@@ -11,7 +11,7 @@ Lists are newest first; a cursor is opaque and stays valid while rows are added.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from pool.storage.paging import (
 from pool.subscriptions.recovery import Recovery
 from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.standing import Standing
-from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.records import Retraction, UsageRecord, UsageSource
 from pool.usage.totals import BlockTotal
 
 _EXPIRED_AT_ONCE = 1000
@@ -87,6 +87,18 @@ class Ledger:
     async def record(self, record: UsageRecord) -> bool:
         """Keep usage reported from outside. False, and nothing written, where the id is known."""
         return await self._database.write(lambda db: records.add(db, record))
+
+    async def retract(self, retractions: Sequence[Retraction]) -> tuple[UsageRecord, ...]:
+        """Take usage from outside back, all of it or nothing; the records that take it away, of
+        those that were not taken back before. ``NotFound`` for an unknown record,
+        ``InvalidRequest`` for one that is not from outside.
+        """
+
+        async def work(db: Db) -> tuple[UsageRecord, ...]:
+            made = [await records.retract(db, each) for each in retractions]
+            return tuple(each for each in made if each is not None)
+
+        return await self._database.write(work)
 
     async def stand(self, standing: Standing) -> None:
         await self._database.write(lambda db: subscription.stand(db, standing))

@@ -10,10 +10,12 @@ import json
 from collections import defaultdict
 from datetime import datetime
 
+from pool.errors import NotFound
 from pool.storage.database import Bindings, Db
-from pool.storage.documents import instant, micros
+from pool.storage.documents import instant, micros, read_document
 from pool.storage.ledger.rows import block_start, block_total, costs, model_usage, record_columns
-from pool.usage.records import ModelUsage, Usage, UsageRecord
+from pool.usage.records import ModelUsage, Retraction, Usage, UsageRecord
+from pool.usage.retraction import check_retractable, retracted
 from pool.usage.totals import BlockTotal, LifetimeTotal
 
 
@@ -24,6 +26,26 @@ async def add(db: Db, record: UsageRecord) -> bool:
     ]
     sums = {"starts_at": block_start(record), "models": json.dumps(models)}
     return await db.run("add_record", {**record_columns(record), **sums}) > 0
+
+
+async def retract(db: Db, retraction: Retraction) -> UsageRecord | None:
+    """Take a record back; the one that takes it away. None where it was taken back before, and
+    ``NotFound`` for an unknown one.
+    """
+    row = await db.first("record", {"id": retraction.of})
+    if row is None:
+        raise NotFound("usage record", retraction.of)
+    record = read_document(UsageRecord, row[0])
+    check_retractable(record)
+    if record.retracted is not None:
+        return None
+    start = block_start(record)
+    rows = await db.rows("block_models", {"first": start, "last": start})
+    left = {model: model_usage(figures) for _, model, *figures in rows}
+    noted, taking = retracted(record, left, retraction)
+    await db.run("annotate_record", record_columns(noted))
+    await add(db, taking)
+    return taking
 
 
 async def lifetime(db: Db, executions_ended: int) -> LifetimeTotal:

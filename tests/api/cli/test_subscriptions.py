@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from localpool import LocalPool
+
+from pool.usage.reported import ReportedUsage
 
 Cli = Callable[..., Awaitable[Result]]
 
@@ -80,3 +83,21 @@ async def test_an_unknown_one_ends_with_1(cli: Cli) -> None:
 
     assert result.exit_code == 1
     assert "no subscription 'nobody'" in result.stderr
+
+
+async def test_usage_that_was_reported_by_mistake_is_taken_back(
+    cli: Cli, local_pool: LocalPool
+) -> None:
+    for number in range(3):
+        await local_pool.client.report_usage("sub1", reported(f"u-{number}"))
+
+    by_id = await cli("subscriptions", "retract-usage", "sub1", "external:u-0")
+    period = ("--since", "2026-01-01T00:00:00Z", "--until", "2027-01-01T00:00:00Z")
+    rest = await cli("subscriptions", "retract-usage", "sub1", "--source", "external", *period)
+
+    assert by_id.stdout == "sub1: 1 records taken back, $1.50\n"
+    assert rest.stdout == "sub1: 2 records taken back, $3.00\n"
+
+
+def reported(id_: str) -> ReportedUsage:
+    return ReportedUsage.model_validate({"id": id_, "models": {"opus": {"cost_usd": "1.5"}}})

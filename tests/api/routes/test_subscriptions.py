@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ SUBSCRIPTIONS = "/v1/subscriptions"
 SUB1 = f"{SUBSCRIPTIONS}/sub1"
 SUB2 = f"{SUBSCRIPTIONS}/sub2"
 
+KeyedHttp = Callable[..., AsyncClient]
 Eventually = Callable[[str, Callable[[Any], bool]], Awaitable[Any]]
 
 
@@ -114,8 +116,8 @@ async def test_a_taken_id_is_a_conflict(
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_a_seat_that_cannot_be_used_is_refused_by_field_and_not_kept(
-    http: AsyncClient, new_seat: dict[str, Any], field: str, change: dict[str, Any]
+async def test_a_subscription_that_cannot_be_used_is_refused_by_field_and_not_kept(
+    http: AsyncClient, new_subscription: dict[str, Any], field: str, change: dict[str, Any]
 ) -> None:
     response = await http.post(SUBSCRIPTIONS, json={**new_subscription, **change})
 
@@ -288,3 +290,111 @@ async def test_health_comes_with_its_components_and_a_sentence_for_each(
     assert 0 <= health["score"] <= 100
     assert {each["name"] for each in health["components"]} >= {"weekly", "block", "running"}
     assert all(each["sentence"] for each in health["components"])
+
+
+# -- usage that is taken back --------------------------------------------------------------------
+
+
+RETRACT = f"{SUB1}/usage/retract"
+
+
+async def week_of(http: AsyncClient) -> float:
+    """Once the router has heard of the end of what ran, a moment after whoever waited for it."""
+    async with asyncio.timeout(10):
+        while (report := (await http.get(SUB1)).json())["running"]:
+            await asyncio.sleep(0.01)
+    used: float = report["weekly"]["used_usd"]
+    return used
+
+
+async def test_usage_from_outside_is_taken_back_once_and_stays_in_the_list(
+    http: AsyncClient,
+) -> None:
+    for n in range(2):
+        await http.post(f"{SUB1}/usage", json=usage_report(f"u-{n}"))
+    spent = await week_of(http)
+
+    body = {"ids": ["external:u-0"], "reason": "a test"}
+    first, again = [await http.post(RETRACT, json=body) for _ in range(2)]
+    reported_again = await http.post(f"{SUB1}/usage", json=usage_report("u-0"))
+
+    assert (first.status_code, again.json()["records"], again.json()["more"]) == (200, [], False)
+    assert first.json()["cost_usd"] == spent / 2 == await week_of(http)
+    assert reported_again.json()["added"] is False
+    items = {each["id"]: each for each in (await http.get(f"{SUB1}/usage")).json()["items"]}
+    note = items["external:u-0"]["retracted"]
+    assert (note["of"], note["reason"]) == ("external:u-0", "a test")
+    assert items["retraction:external:u-0"]["retraction"] == note
+    assert items["retraction:external:u-0"]["usage"]["cost_usd"] == -spent / 2
+    assert items["external:u-1"]["retracted"] is None
+    span = {"until": "2026-01-29T00:00:00Z"}
+    by_source = (await http.get("/v1/usage", params=span)).json()["total"]["cost_usd_by_source"]
+    assert by_source == {"external": spent / 2}
+
+
+async def test_all_of_a_source_in_a_period_is_taken_back(
+    http: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.subscription.upkeep.external_usage.MOST_AT_ONCE", 2)
+    await http.post("/v1/executions", json={"prompt": "q", "subscription_id": "sub1"})
+    of_runs = await week_of(http)
+    for n in range(5):
+        await http.post(f"{SUB1}/usage", json=usage_report(f"u-{n}"))
+    span = {"since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z"}
+
+    answers = [
+        (await http.post(RETRACT, json={"source": "external", **span})).json() for _ in range(4)
+    ]
+    others = (await http.post(RETRACT, json={"source": "outside", **span})).json()
+
+    assert [(len(each["records"]), each["more"]) for each in answers] == [
+        (2, True),
+        (2, True),
+        (1, False),
+        (0, False),
+    ]
+    assert others["records"] == []
+    assert await week_of(http) == of_runs
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 422),
+        ({"source": "external"}, 422),
+        ({"ids": ["external:u-0"], "source": "external"}, 422),
+        ({"source": "cli", "since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z"}, 422),
+        (
+            {"source": "outside", "since": "2027-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
+            422,
+        ),
+        ({"ids": ["external:nobodys"]}, 404),
+        ({"ids": ["external:\x00"]}, 404),
+        ({"ids": ["external:u-0"] * 501}, 422),
+    ],
+)
+async def test_what_does_not_say_which_usage_takes_nothing_back(
+    http: AsyncClient, body: dict[str, Any], status: int
+) -> None:
+    await http.post(f"{SUB1}/usage", json=usage_report("u-0"))
+    spent = await week_of(http)
+
+    assert (await http.post(RETRACT, json=body)).status_code == status
+    assert await week_of(http) == spent
+
+
+async def test_what_a_run_has_cost_is_never_taken_back(http: AsyncClient) -> None:
+    ran = await http.post("/v1/executions", json={"prompt": "q", "subscription_id": "sub1"})
+    spent = await week_of(http)
+
+    refused = await http.post(RETRACT, json={"ids": [ran.json()["id"]]})
+
+    assert refused.status_code == 422
+    assert "usage from outside alone is taken back" in refused.text
+    assert await week_of(http) == spent
+
+
+async def test_who_may_not_administer_takes_nothing_back(keyed: KeyedHttp) -> None:
+    for key in ("test-key-execute", "test-key-reading"):
+        answer = await keyed(key).post(RETRACT, json={"ids": ["external:u-0"]})
+        assert answer.status_code == 403

@@ -24,6 +24,7 @@ CONTRACT = {
     "/v1/subscriptions/{subscription_id}/resume": {"post"},
     "/v1/subscriptions/{subscription_id}/drain": {"post"},
     "/v1/subscriptions/{subscription_id}/usage": {"get", "post"},
+    "/v1/subscriptions/{subscription_id}/usage/retract": {"post"},
     "/v1/subscriptions/{subscription_id}/blocks": {"get"},
     "/v1/subscriptions/{subscription_id}/health": {"get"},
     "/v1/usage": {"get"},

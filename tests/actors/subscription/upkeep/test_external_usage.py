@@ -19,6 +19,7 @@ from actors.subscription.upkeep.external_usage import ExternalUsage
 from pool.claude.transcripts.telemetry import ApiRequest, outside_record
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
+from pool.usage.retraction import UsageToRetract
 from pool.values import instant_text
 
 DATED = f"{SONNET}-20250929"
@@ -254,3 +255,23 @@ async def test_fast_mode_has_a_price_that_nobody_knows(
 
     assert len(await records(life)) == 2
     assert beside.unpriced == frozenset()
+
+
+async def test_what_was_taken_back_is_not_counted_when_it_is_told_again(
+    life: SubscriptionContext, transcript: Path
+) -> None:
+    """By the other witness, and to the next life, which reads all of it again."""
+    write(transcript, answer())
+    outside = ExternalUsage(life)
+    await outside.look()
+    (record,) = await records(life)
+
+    made, more = await outside.retract(UsageToRetract(ids=(record.id,)), "ops")
+    counted = await outside.count(told("req_1"))
+    await ExternalUsage(life).look()
+    counted_later = await ExternalUsage(life).count(told("req_1"))
+
+    assert ([each.id for each in made], more) == ([f"retraction:{record.id}"], False)
+    assert (counted, counted_later) == (False, False)
+    assert len(await records(life)) == 2
+    assert life.report().weekly.used_usd == 0
