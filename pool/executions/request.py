@@ -11,6 +11,8 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, model_validator
 
 from pool.executions.content.image import Image
+from pool.executions.content.turn import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, Conversation, tokens_of
+from pool.executions.content.verbatim import bounded, verbatim
 from pool.executions.schemas.answer_schema import check
 from pool.executions.tools.permissions import MOST_GRANTED, AgentSettings
 from pool.executions.tools.tool import Tool
@@ -37,39 +39,18 @@ MAX_WRITTEN_BYTES = 9_500_000
 MAX_TIMEOUT_SECONDS = 24 * 3600
 
 
-BYTES_PER_TOKEN = 3
-"""Of text: fewer than most languages and programs have, so that tokens are rather overestimated."""
-
-
-TOKENS_PER_IMAGE = 5_000
-"""More than the API counts for the largest: it scales an image down before a model sees it."""
-
-
-def _verbatim_text(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("holds a NUL character, which no prompt can carry: remove it")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("holds a lone surrogate: send valid Unicode text") from None
-    return text
-
-
-def _bounded(text: str, limit: int) -> str:
-    size = len(text.encode())
-    if size > limit:
-        raise ValueError(f"is {size} bytes long; the limit is {limit}")
-    return text
-
-
 def _prompt(text: str, info: ValidationInfo) -> str:
-    if not text.strip() and not is_kept(info):  # what is kept may have been emptied since
+    if is_kept(info):  # it may have been emptied since
+        return bounded(verbatim(text), MAX_PROMPT_BYTES)
+    if text and info.data.get("messages"):
+        raise ValueError("goes without messages: the last of them says what the model should do")
+    if not text.strip() and not info.data.get("messages"):
         raise ValueError("is empty: write what the model should do")
-    return _bounded(_verbatim_text(text), MAX_PROMPT_BYTES)
+    return bounded(verbatim(text), MAX_PROMPT_BYTES)
 
 
 def _system_prompt(text: str) -> str:
-    return _bounded(_verbatim_text(text), MAX_PROMPT_BYTES)
+    return bounded(verbatim(text), MAX_PROMPT_BYTES)
 
 
 def _uuid(text: str) -> str:
@@ -81,7 +62,7 @@ def _uuid(text: str) -> str:
 
 def _json_schema(schema: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
     if not is_kept(info):
-        _bounded(json.dumps(schema), MAX_JSON_SCHEMA_BYTES)
+        bounded(json.dumps(schema), MAX_JSON_SCHEMA_BYTES)
         check(schema)
     fitting: dict[str, Any] = fit(schema)
     return fitting
@@ -94,17 +75,20 @@ SubscriptionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0
 
 
 MetadataName = Annotated[
-    str, StringConstraints(min_length=1, max_length=100), AfterValidator(_verbatim_text)
+    str, StringConstraints(min_length=1, max_length=100), AfterValidator(verbatim)
 ]
 
 
-MetadataText = Annotated[str, StringConstraints(max_length=500), AfterValidator(_verbatim_text)]
+MetadataText = Annotated[str, StringConstraints(max_length=500), AfterValidator(verbatim)]
 
 
 class ExecutionRequest(Value):
     """What to run. Unknown fields are refused; the last three say how the answer is waited for."""
 
-    prompt: Annotated[str, AfterValidator(_prompt)]
+    messages: Conversation = ()
+    """A conversation in the place of ``prompt`` and ``images``: turns with parts, as in Anthropic's
+    API. The last is the user's; those before it reach the model as what was said."""
+    prompt: Annotated[str, AfterValidator(_prompt), Field(validate_default=True)] = ""
     """Delivered to the model verbatim; at most 1 MB of UTF-8."""
     session_id: SessionId | None = None
     """The session to go on with; without it a new one begins."""
@@ -141,14 +125,16 @@ class ExecutionRequest(Value):
     @property
     def prompt_bytes(self) -> int:
         """The size of all that goes into the model's context with it, as it was sent."""
-        return self._text_bytes + sum(len(image.data) for image in self.images)
+        told = sum(len(turn.model_dump_json()) for turn in self.messages)
+        return self._text_bytes + told + sum(len(image.data) for image in self.images)
 
     @property
     def input_tokens(self) -> int:
         """About how many tokens it adds to the model's context, rather too many."""
         schema = "" if self.json_schema is None else json.dumps(self.json_schema)
         texts = -(-(self._text_bytes + len(schema)) // BYTES_PER_TOKEN)
-        return texts + TOKENS_PER_IMAGE * len(self.images)
+        told = sum(map(tokens_of, self.messages))
+        return texts + told + TOKENS_PER_IMAGE * len(self.images)
 
     @property
     def uses_tools(self) -> bool:
@@ -175,11 +161,20 @@ class ExecutionRequest(Value):
         texts = (self.prompt, self.system_prompt or "", self.agent.append_system_prompt or "")
         written = sum(len(json.dumps(text)) for text in texts)
         written += sum(len(image.data) for image in self.images)
+        written += sum(len(turn.model_dump_json()) for turn in self.messages)
         if written > MAX_WRITTEN_BYTES:
             raise ValueError(
                 f"prompts and images together come to {written} bytes as they are written for the "
                 f"CLI; the limit is {MAX_WRITTEN_BYTES}"
             )
+        if self.messages and self.images:
+            raise ValueError("images go without messages: show them in one")
+        if self.session_id is not None and len(self.messages) > 1:
+            raise ValueError(
+                "a session remembers by itself: send but the last of the messages with session_id"
+            )
+        return self
+
         return self
 
 

@@ -17,7 +17,9 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from pool.claude.launch.launch_spec import Launch
+from pool.executions.content.turn import content_of
 from pool.executions.schemas.answer_schema import normalized
+from pool.executions.tools.permissions import AgentSettings
 
 _CLOSED = ("Read", "Bash", "Edit", "Write", "WebFetch", "WebSearch", "Agent", "Task", "Skill")
 """What is denied by name unless it is granted, besides not being offered."""
@@ -114,7 +116,7 @@ def _session(launch: Launch) -> tuple[str, ...]:
             "--fork-session",
             f"--session-id={launch.session_id}",
         )
-    name = "--resume" if launch.resumes else "--session-id"
+    name = "--resume" if launch.resumes or launch.history else "--session-id"
     return (f"{name}={launch.session_id}",)
 
 
@@ -163,6 +165,25 @@ def _schema(launch: Launch) -> dict[str, Any]:
     return {} if launch.json_schema is None else {"jsonSchema": normalized(launch.json_schema)}
 
 
+def model_line(model: str) -> bytes:
+    """The control request that sets the model of the turns to come."""
+    request = {"subtype": "set_model", "model": model}
+    return _line({"type": "control_request", "request_id": "model", "request": request})
+
+
+def can_be_claimed(launch: Launch) -> bool:
+    """Whether a claim can make a process the run's in all that it asks for: a new session without
+    tools, with a system prompt. What else a process can be told is ``process_settings``' to say.
+    """
+    begins = not launch.resumes and launch.forks is None and not launch.history
+    return (
+        begins
+        and bool(launch.system_prompt)
+        and not launch.tools
+        and launch.agent == AgentSettings()
+    )
+
+
 def prompt_line(launch: Launch) -> bytes:
     """The prompt as one user message, delivered as it is.
 
@@ -171,7 +192,7 @@ def prompt_line(launch: Launch) -> bytes:
     return _line(
         {
             "type": "user",
-            "message": {"role": "user", "content": _content(launch)},
+            "message": {"role": "user", "content": content(launch)},
             "parent_tool_use_id": None,
             "session_id": launch.session_id,
             "uuid": prompt_uuid(launch),
@@ -180,7 +201,10 @@ def prompt_line(launch: Launch) -> bytes:
     )
 
 
-def _content(launch: Launch) -> list[dict[str, Any]]:
+def content(launch: Launch) -> list[dict[str, Any]]:
+    """What is said in the prompt, part by part."""
+    if launch.messages:
+        return content_of(launch.messages[-1])
     images = [
         {"type": "image", "source": {"type": "base64", **image.model_dump()}}
         for image in launch.images

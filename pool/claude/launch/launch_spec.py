@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from pool.executions.content.image import Image
+from pool.executions.content.turn import Turn
 from pool.executions.tools.permissions import AgentSettings
 from pool.executions.tools.tool import Tool
 from pool.usage.prices import LearnedPrices
@@ -19,6 +20,9 @@ class Launch(Value):
     run_id: str
     """Names the run's directory; the execution's id."""
     prompt: str
+    messages: tuple[Turn, ...] = ()
+    """A conversation in the place of ``prompt`` and ``images``; where the run goes on in a session
+    that exists, the last of it alone."""
     session_id: str
     resumes: bool
     forks: str | None = None
@@ -37,3 +41,8 @@ class Launch(Value):
     rates: LearnedPrices = LearnedPrices()
     """What the subscription's models are known to cost: the price of a run that ends without a
     result."""
+
+    @property
+    def history(self) -> tuple[Turn, ...]:
+        """The turns that its session begins with."""
+        return self.messages[:-1]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -118,3 +120,41 @@ def test_text_in_documents_of_a_request_can_be_kept_and_sent() -> None:
     mended = {"a\ufffd": "b\ufffd"}
     assert (request.json_schema, request.agent.mcp_servers) == (mended, mended)
     assert request.model_dump_json()
+
+
+SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
+SAID = {"role": "user", "content": "hi"}
+ANSWERED = {"role": "assistant", "content": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "problem"),
+    [
+        ({"messages": [ANSWERED, SAID]}, "messages", "begin with an answer"),
+        ({"messages": [SAID, ANSWERED]}, "messages", "an answer cannot be begun for the model"),
+        ({"messages": [SAID], "prompt": "go"}, "prompt", "goes without messages"),
+        ({"messages": [{"role": "user", "content": " "}]}, "prompt", "is empty"),
+    ],
+)
+def test_a_conversation_stands_in_the_place_of_the_prompt(
+    body: dict[str, Any], field: str, problem: str
+) -> None:
+    with pytest.raises(ValidationError, match=problem) as refused:
+        ExecutionRequest.model_validate(body)
+
+    assert refused.value.errors()[0]["loc"][0] == field
+
+
+def test_a_session_is_told_no_history() -> None:
+    messages = [SAID, ANSWERED, SAID]
+
+    with pytest.raises(ValidationError, match="a session remembers by itself"):
+        ExecutionRequest.model_validate({"messages": messages, "session_id": SESSION})
+    assert ExecutionRequest.model_validate({"messages": [SAID], "session_id": SESSION})
+
+
+def test_a_conversation_counts_and_is_removed_with_the_prompt() -> None:
+    asked = ExecutionRequest.model_validate({"messages": [SAID, ANSWERED, SAID]})
+
+    assert asked.input_tokens > ExecutionRequest(prompt="hi").input_tokens
+    assert asked.without_content().messages == ()

@@ -7,8 +7,16 @@ from typing import Any
 import pytest
 
 from pool.claude.binary.version import MINIMUM, CliVersion, refusal
-from pool.claude.launch.command import argv, files, input_lines, opening_line, prompt_line
+from pool.claude.launch.command import (
+    argv,
+    can_be_claimed,
+    files,
+    input_lines,
+    opening_line,
+    prompt_line,
+)
 from pool.claude.launch.launch_spec import Launch
+from pool.executions.content.turn import Turn
 from pool.executions.tools.permissions import AgentSettings
 from pool.executions.tools.sub_agents import SubAgent
 
@@ -158,3 +166,20 @@ def test_a_version_that_is_too_old_is_refused_with_the_reason_and_the_remedy() -
     assert "claude.path" in reason
     assert refusal(MINIMUM) is None
     assert refusal(CliVersion(2, 2, 0)) is None
+
+
+def test_a_conversation_is_gone_on_with_and_its_last_turn_is_the_prompt() -> None:
+    source = {"type": "text", "media_type": "text/plain", "data": "words"}
+    document = {"type": "document", "source": source}
+    said: list[dict[str, Any]] = [
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": "two"},
+        {"role": "user", "content": [{"type": "text", "text": "three"}, document]},
+    ]
+    launch = a_launch(prompt="", messages=[Turn.model_validate(each) for each in said])
+
+    message = json.loads(prompt_line(launch))["message"]
+
+    assert f"--resume={launch.session_id}" in argv(launch, CLAUDE, RUN)
+    assert message["content"] == said[-1]["content"]
+    assert not can_be_claimed(launch)

@@ -541,6 +541,7 @@ async def test_a_discarded_run_is_not_found_any_more(cli: Any, runner: Any) -> N
     runs = runner(cli(ANSWERS))
     run = await runs.start(a_launch(), ENVIRONMENT)
     await bounded(run.outcome())
+    await bounded(run.gone())
 
     await run.discard()
 
@@ -564,13 +565,13 @@ async def test_a_starter_that_died_before_its_supervisor_left_nothing_to_find(
 
 async def test_a_stop_before_the_start_starts_nothing(cli: Any, runner: Any) -> None:
     runs = runner(cli(STALLS))
-    runs._work_dir.mkdir(parents=True)
+    runs._starter.work_dir.mkdir(parents=True)
     lock = ProcessDirectory(runs._runs_dir / "exec_1").create()
     run = runs.find(a_launch())
     await run.stop()
     try:
-        place = os.open(runs._work_dir, os.O_PATH)
-        runs._supervise(run.directory, ("claude",), ENVIRONMENT, lock, place)
+        place = os.open(runs._starter.work_dir, os.O_PATH)
+        runs._starter.supervise(run.directory, ("claude",), ENVIRONMENT, lock, place)
         os.close(place)
     finally:
         os.close(lock)
