@@ -413,6 +413,7 @@ class LiveExecutions:
         return Launch(
             run_id=intent.execution_id,
             prompt=request.prompt,
+            messages=request.messages[-1:] if goes_on else request.messages,
             session_id=intent.session_id,
             resumes=intent.resumes,
             forks=intent.forks,
