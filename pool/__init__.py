@@ -9,5 +9,17 @@ from pool.executions.content.image import Image
 from pool.executions.execution import Execution, ExecutionStatus
 from pool.executions.progress import Event
 from pool.executions.request import ExecutionRequest
+from pool.executions.tools.client_tools import ClientTool, ToolCall, ToolChoice, ToolResult
 
-__all__ = ["Event", "Execution", "ExecutionRequest", "ExecutionStatus", "Image", "errors"]
+__all__ = [
+    "ClientTool",
+    "Event",
+    "Execution",
+    "ExecutionRequest",
+    "ExecutionStatus",
+    "Image",
+    "ToolCall",
+    "ToolChoice",
+    "ToolResult",
+    "errors",
+]

@@ -8,6 +8,7 @@ prompt enters. ``Intent`` is what the owner makes durable before anything is spa
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -22,7 +23,9 @@ from pydantic import (
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.executions.request import ExecutionRequest, SessionId, SubscriptionId
 from pool.executions.routing_record import Routing
+from pool.executions.tools.client_tools import ToolCall
 from pool.executions.tools.permissions import Grant
+from pool.executions.tools.tool_rounds import Continuation, spent
 from pool.limits.windows import limit_resets_at
 from pool.money import Usd, usd
 from pool.usage.records import RunSize, Usage, UsageReport, usage_report
@@ -39,6 +42,8 @@ class ExecutionStatus(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    WAITING_FOR_CALLER = "waiting_for_caller"
+    """The model has called the caller's tools, and goes on with their results."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -54,8 +59,14 @@ class ExecutionStatus(StrEnum):
         return self not in {
             ExecutionStatus.QUEUED,
             ExecutionStatus.RUNNING,
+            ExecutionStatus.WAITING_FOR_CALLER,
             ExecutionStatus.MOVING,
         }
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing more happens by itself: it has ended, or it is its caller's turn."""
+        return self.is_final or self is ExecutionStatus.WAITING_FOR_CALLER
 
 
 _OWNERS_OWN = {ExecutionStatus.MOVING, ExecutionStatus.MOVED}
@@ -78,6 +89,11 @@ ShownStatus = Annotated[
 
 Others = Literal["exhausted", "unavailable"]
 """Whether subscriptions lack headroom, or cannot be used for another reason."""
+
+
+ContinuedBy = Literal["process", "transcript"]
+"""The process that waited for the results took them; or, since that was gone, another one took them
+as the end of the history."""
 
 
 class Attempt(Value):
@@ -121,6 +137,8 @@ class Intent(Value):
     queue_timeout_seconds: float = 600
     trace: str | None = None
     """The ``traceparent`` that its spans belong to, where it is traced."""
+    continues: Continuation | None = None
+    """The results that it goes on from, of calls that another execution made."""
 
     @property
     def reads(self) -> str | None:
@@ -164,16 +182,27 @@ class ExecutionRow(Value):
     content_removed_at: Instant | None = None
     """When what was asked and answered was removed; all the rest stays."""
 
+    @property
+    def results_came(self) -> bool:
+        """Whether the results of its last calls are there."""
+        return bool(self.rounds) and self.rounds[-1].results_digest is not None
+
     def without_content(self, now: datetime) -> ExecutionRow:
         """The row as it is kept once nobody may read any more what was asked and answered. The
         message of a failure holds neither.
         """
-        request = {"request": self.intent.request.without_content()}
+        continues = self.intent.continues
+        asked = {
+            "request": self.intent.request.without_content(),
+            "continues": continues and continues.without_content(),
+        }
         outcome = self.outcome
         return self.model_copy(
             update={
-                "intent": self.intent.model_copy(update=request),
+                "intent": self.intent.model_copy(update=asked),
                 "outcome": outcome.without_content() if isinstance(outcome, Completed) else outcome,
+                "rounds": tuple(each.without_content() for each in self.rounds),
+                "results": (),
                 "content_removed_at": now,
             }
         )
@@ -222,12 +251,40 @@ class Execution(Value):
     and ``structured_output`` are null since, whatever it answered. Null while they are kept."""
     metadata: dict[str, str] = Field(default_factory=dict)
 
+    def round_after(self, tool_use_ids: Collection[str]) -> int:
+        """The number of the round that follows on the results of some calls: 0 where none of its
+        rounds made them, for then it goes on from the one that did.
+        """
+        made = (each.number for each in self.rounds if _made(each.tool_calls, tool_use_ids))
+        return next((number + 1 for number in made), 0)
+
+    def calls_beside(self, tool_use_ids: Collection[str]) -> set[str]:
+        """The ids of all calls that its rounds made at once with some."""
+        rounds = (each.tool_calls for each in self.rounds if _made(each.tool_calls, tool_use_ids))
+        return {call.id for calls in rounds for call in calls}
+
+    def cursor_after(self, tool_use_ids: Collection[str]) -> str | None:
+        """The event after which the round begins that follows on the results of some calls; None
+        where that is the first.
+        """
+        number = self.round_after(tool_use_ids)
+        return self.rounds[number - 1].cursor if number else None
+
+
+def _made(calls: Iterable[ToolCall], tool_use_ids: Collection[str]) -> bool:
+    return any(call.id in tool_use_ids for call in calls)
+
 
 _GOES_ON = {
     ExecutionStatus.MOVING: ExecutionStatus.QUEUED,
     ExecutionStatus.MOVED: ExecutionStatus.QUEUED,
 }
-_INTERRUPTED = {FailureKind.INTERRUPTED, FailureKind.KILLED, FailureKind.NOT_STARTED}
+_INTERRUPTED = {
+    FailureKind.INTERRUPTED,
+    FailureKind.NO_TOOL_RESULTS,
+    FailureKind.KILLED,
+    FailureKind.NOT_STARTED,
+}
 
 
 def final_status(outcome: Outcome) -> ExecutionStatus:
@@ -274,6 +331,13 @@ def _error(failed: Failed, row: ExecutionRow) -> ErrorInfo:
     )
 
 
+def _usage(row: ExecutionRow) -> ExecutionUsage:
+    outcome = row.outcome
+    report = usage_report(outcome.usage if outcome else spent(row.rounds))
+    is_partial = outcome is not None and outcome.is_partial
+    return ExecutionUsage(**{**dict(report), "partial": is_partial})
+
+
 def is_of_unknown_cost(row: ExecutionRow) -> bool:
     """Whether nobody knows what an execution has cost that has ended here: what it reserved stays
     held for a while. One that was cancelled is called that all the same.
@@ -298,9 +362,13 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
     failed = outcome if isinstance(outcome, Failed) and not goes_on else None
     completed = outcome if isinstance(outcome, Completed) else None
     is_kept = row.content_removed_at is None
+    waits = row.status is ExecutionStatus.WAITING_FOR_CALLER and not row.results_came
+    status = _GOES_ON.get(row.status, row.status)
+    if row.status is ExecutionStatus.WAITING_FOR_CALLER and not waits:
+        status = ExecutionStatus.QUEUED  # for a slot
     return Execution(
         id=intent.execution_id,
-        status=_GOES_ON.get(row.status, row.status),
+        status=status,
         subscription_id=row.moved_to or subscription_id,
         session_id=(outcome and outcome.session_id) or intent.session_id,
         model=model_of(row),

@@ -2,7 +2,7 @@
 
 Every row of the CLI's error table has a name here. The name, never the CLI's text, decides what
 happens next: whether the subscription is parked, whether another subscription may try, what the
-caller is told.
+caller gets.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class FailureKind(StrEnum):
     """The CLI was asked to stop and said so with a result."""
     KILLED = "killed"
     """The CLI died by a signal without a result."""
+    NO_TOOL_RESULTS = "no_tool_results"
+    """The caller gave no results of its tools in time; late ones are gone on from."""
     CANCELLED = "cancelled"
     """The caller cancelled it."""
     NOT_STARTED = "not_started"

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from pool.errors import InvalidRequest
 from pool.executions.execution import Attempt, Execution
+from pool.executions.tools.client_tools import Round, ToolCall
 from pool.limits.windows import Window
 from pool.values import Value
 
@@ -64,13 +65,39 @@ class ToolUse(Value):
     input: dict[str, Any]
 
 
-class ToolResult(Value):
+class ToolAnswered(Value):
     """What a tool answered, as text; other content is named by its kind alone."""
 
     type: Literal["tool_result"] = "tool_result"
     tool_use_id: str
     text: str
     is_error: bool = False
+
+
+class ToolCallPiece(Value):
+    """A piece of a call of a caller's tool; the pieces of a call's ``partial_json`` are joined as
+    they are, and come to its input. The first one may be empty: it says that the call begins.
+    """
+
+    type: Literal["tool_call_piece"] = "tool_call_piece"
+    id: str
+    name: str
+    partial_json: str
+
+
+class ToolCalled(Value):
+    """A call of a caller's tool, whole; its pieces came before, where the CLI streamed them."""
+
+    type: Literal["tool_call"] = "tool_call"
+    call: ToolCall
+
+
+class WaitsForCaller(Value):
+    """The execution waits for the results of the round's calls; events go on once they came."""
+
+    type: Literal["waiting_for_caller"] = "waiting_for_caller"
+    execution_id: str
+    round: Round
 
 
 class LimitsSeen(Value):
@@ -109,7 +136,10 @@ Progress = Annotated[
     | Thinking
     | Withdrawn
     | ToolUse
-    | ToolResult
+    | ToolAnswered
+    | ToolCallPiece
+    | ToolCalled
+    | WaitsForCaller
     | LimitsSeen
     | AttemptFailed
     | RawMessage

@@ -14,6 +14,7 @@ from pool.executions.content.image import Image
 from pool.executions.content.turn import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, Conversation, tokens_of
 from pool.executions.content.verbatim import bounded, verbatim
 from pool.executions.schemas.answer_schema import check
+from pool.executions.tools.client_tools import SERVER, ClientTools, ToolChoice, tools_bytes
 from pool.executions.tools.permissions import MOST_GRANTED, AgentSettings
 from pool.executions.tools.tool import Tool
 from pool.text import fit
@@ -112,6 +113,10 @@ class ExecutionRequest(Value):
     """How long it may wait for a slot; without it as long as the pool's configuration says."""
     tools: Annotated[tuple[Tool, ...], Field(max_length=MOST_GRANTED, fail_fast=True)] = ()
     """Tools of the CLI that the run may use, of those that the caller's key grants."""
+    client_tools: ClientTools = ()
+    """Tools that the caller runs: the execution waits for it when the model calls some."""
+    tool_choice: ToolChoice = ToolChoice()
+    """Whether the model calls them."""
     agent: AgentSettings = AgentSettings()
     """What else it may use of the machine it runs on, as far as the key grants it."""
     metadata: Annotated[dict[MetadataName, MetadataText], Field(max_length=MAX_METADATA)] = Field(
@@ -140,12 +145,13 @@ class ExecutionRequest(Value):
     def uses_tools(self) -> bool:
         """Whether its run may call the model many times, for it can act in between."""
         agent = self.agent
-        return bool(self.tools) or agent.mcp_servers is not None or agent.sub_agents is not None
+        of_its_own = agent.mcp_servers is not None or agent.sub_agents is not None
+        return bool(self.tools) or bool(self.client_tools) or of_its_own
 
     @property
     def _text_bytes(self) -> int:
         texts = (self.prompt, self.system_prompt or "", self.agent.append_system_prompt or "")
-        return sum(len(text.encode()) for text in texts)
+        return sum(len(text.encode()) for text in texts) + tools_bytes(self.client_tools)
 
     def without_content(self) -> ExecutionRequest:
         """The request without what the model got: text, images, schema, and settings that may
@@ -175,6 +181,19 @@ class ExecutionRequest(Value):
             )
         return self
 
+    @model_validator(mode="after")
+    def _client_tools_fit(self) -> ExecutionRequest:
+        names = {tool.name for tool in self.client_tools}
+        if self.tool_choice != ToolChoice() and not names:
+            raise ValueError("tool_choice is about client_tools: send some, or leave it out")
+        if self.tool_choice.name is not None and self.tool_choice.name not in names:
+            named = f"tool_choice names {self.tool_choice.name!r}"
+            raise ValueError(f"{named}, which is none of the client_tools")
+        if names and SERVER in (self.agent.mcp_servers or {}):
+            raise ValueError(
+                f"agent.mcp_servers names a server {SERVER!r}, which is the client_tools' own: "
+                "rename it"
+            )
         return self
 
 

@@ -50,7 +50,8 @@ def goes_elsewhere(
         return False
     if outcome.kind not in _GOES_ON and not outcome.is_unsure:
         return False
-    if row.cancel_requested_at is not None or _is_paid_out(intent, outcome):
+    # What its caller has seen of its rounds cannot be taken back.
+    if row.rounds or row.cancel_requested_at is not None or _is_paid_out(intent, outcome):
         return False
     if len(intent.earlier_attempts) + 1 >= most_attempts:
         return False

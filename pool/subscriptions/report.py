@@ -108,6 +108,8 @@ class Report(Value):
     """What a run is expected to cost, by model: the least that a request reserves."""
     running: int
     queued: int
+    waiting_for_caller: int = 0
+    """Executions whose caller is to give results of its tools: they hold no slot."""
     uncertain: int
     """Ended executions whose cost nobody could know."""
     uncertain_usd: Usd

@@ -113,6 +113,7 @@ def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
         expected_costs=tuple(state.costs.expected.values()),
         running=len(state.slots.running),
         queued=len(state.slots.waiting),
+        waiting_for_caller=len(state.slots.parked),
         uncertain=state.uncertain,
         uncertain_usd=usd(in_doubt),
         max_concurrent=spec.max_concurrent,

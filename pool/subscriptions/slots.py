@@ -38,9 +38,19 @@ class Slots:
     """Those whose run has ended while another subscription is looked for: they hold nothing but
     their sessions, whose next turns come after them."""
 
+    parked: dict[str, Hold] = field(default_factory=dict)
+    """Those that wait for their callers, the longest first: they hold their session and their
+    budget, and no slot."""
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anybody holds anything."""
+        return bool(self.running or self.waiting or self.parked or self.leaving)
+
     @property
     def reserved_nano_usd(self) -> int:
-        return self.waiting_nano_usd + sum(hold.reserved_nano_usd for hold in self.running.values())
+        at_work = (*self.running.values(), *self.parked.values())
+        return self.waiting_nano_usd + sum(hold.reserved_nano_usd for hold in at_work)
 
     @property
     def waiting_nano_usd(self) -> int:
@@ -49,11 +59,13 @@ class Slots:
 
     def is_running(self, session_id: str) -> bool:
         """Whether a turn of this session is running."""
-        return any(hold.concerns(session_id) for hold in self.running.values())
+        holds = (*self.running.values(), *self.parked.values())
+        return any(hold.concerns(session_id) for hold in holds)
 
     def is_busy(self, session_id: str) -> bool:
         """Whether a turn of this session is running, waiting or leaving."""
-        holds = (*self.running.values(), *self.waiting.values(), *self.leaving.values())
+        at_work = (*self.running.values(), *self.parked.values())
+        holds = (*at_work, *self.waiting.values(), *self.leaving.values())
         return any(hold.concerns(session_id) for hold in holds)
 
     def take(self, execution_id: str, hold: Hold) -> None:
@@ -94,13 +106,22 @@ class Slots:
         """From running back to waiting, before all others."""
         self.put_first(execution_id, self.running.pop(execution_id))
 
+    def park(self, execution_id: str) -> None:
+        """From running to waiting for its caller."""
+        self.parked[execution_id] = self.running.pop(execution_id)
+
+    def unpark(self, execution_id: str) -> None:
+        """From waiting for its caller to running, where a slot is free."""
+        self.running[execution_id] = self.parked.pop(execution_id)
+
     def put_first(self, execution_id: str, hold: Hold) -> None:
         """Let it wait, before all others."""
         self.waiting = {execution_id: hold, **self.waiting}
 
     def leave(self, execution_id: str) -> None:
         """Let go of everything but the session."""
-        hold = self.running.pop(execution_id, None) or self.waiting.pop(execution_id, None)
+        places = (self.running, self.waiting, self.parked)
+        hold = next((each.pop(execution_id) for each in places if execution_id in each), None)
         if hold is not None:
             self.leaving[execution_id] = hold
 
@@ -109,7 +130,8 @@ class Slots:
         self.running.pop(execution_id, None)
         self.waiting.pop(execution_id, None)
         self.leaving.pop(execution_id, None)
+        self.parked.pop(execution_id, None)
 
     def _is_held(self, session_id: str) -> bool:
-        holds = (*self.running.values(), *self.leaving.values())
+        holds = (*self.running.values(), *self.parked.values(), *self.leaving.values())
         return any(hold.concerns(session_id) for hold in holds)

@@ -71,6 +71,7 @@ _SUSPICION = Pause(timedelta(seconds=30), timedelta(hours=1))
 _SAYS_NOTHING = {
     FailureKind.CANCELLED,
     FailureKind.INTERRUPTED,
+    FailureKind.NO_TOOL_RESULTS,
     FailureKind.TIMEOUT,
     FailureKind.OUTPUT_LIMIT,
     FailureKind.QUEUE_TIMEOUT,

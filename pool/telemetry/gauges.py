@@ -121,6 +121,11 @@ GAUGES = (
     Gauge("running", "Runs of the CLI at this instant.", _one(lambda report: report.running)),
     Gauge("queued", "Executions that wait for a slot.", _one(lambda report: report.queued)),
     Gauge(
+        "waiting_for_caller",
+        "Executions that wait for the results of their caller's tools; they hold no slot.",
+        _one(lambda report: report.waiting_for_caller),
+    ),
+    Gauge(
         "capacity",
         "Runs that are allowed at this instant.",
         _one(lambda report: report.capacity),

@@ -23,7 +23,9 @@ from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Candidate, Routing
 from pool.executions.session import SessionTotal
+from pool.executions.tools.client_tools import ToolCall
 from pool.executions.tools.permissions import AgentSettings
+from pool.executions.tools.tool_rounds import KeptRound
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.stores import Stores
@@ -1044,3 +1046,27 @@ async def test_what_is_found_of_an_execution_after_its_end_is_in_its_outcome_onc
     await ledger.remove_content(NOW + HOUR, NOW)
     assert [each.execution_id for each in (await ledger.usage(limit=9)).items]
     await ledger.close()
+
+
+async def test_an_execution_is_found_by_the_calls_of_its_callers_tools(ledger: Ledger) -> None:
+    """By its tenant alone, from the commit of its round on, until it is removed."""
+    known = row()
+    known = known.model_copy(update={"intent": known.intent.model_copy(update={"tenant": "red"})})
+    calls = tuple(ToolCall(id=f"toolu_{n}", name="weather", input={}) for n in (1, 2))
+    made = KeptRound(number=0, tool_calls=calls, cursor="0-10", ended_at=NOW)
+    waiting = {"status": ExecutionStatus.WAITING_FOR_CALLER, "rounds": (made,)}
+    await ledger.begin(known)
+
+    before = await ledger.execution_of_call("toolu_1")
+    for _ in range(2):
+        await ledger.update(known.model_copy(update=waiting))
+    found = [await ledger.execution_of_call("toolu_2", each) for each in (None, "red", "blue")]
+    open_rows = (await ledger.recover(NOW - HOUR)).open
+    ended = {"status": ExecutionStatus.FAILED, "finished_at": NOW, "rounds": (made,)}
+    await ledger.settle(Settlement(row=known.model_copy(update=ended)))
+    after = await ledger.execution_of_call("toolu_1")
+    await ledger.expire(NOW + HOUR)
+    removed = await ledger.execution_of_call("toolu_1")
+
+    assert (before, found, after, removed) == (None, ["exec_1", "exec_1", None], "exec_1", None)
+    assert [each.rounds for each in open_rows] == [(made,)]

@@ -9,12 +9,13 @@ of a line; no more than that and one line is held.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pool.claude.output.progress import ProgressReader
+from pool.claude.output.progress import ProgressReader, RoundEnded
 from pool.claude.output.tail import ReadPiece, Tail
 from pool.errors import InvalidRequest
-from pool.executions.progress import AttemptBegan, Cursor, Event
+from pool.executions.progress import Cursor, Event, Progress, WaitsForCaller
 
 PAGE_BYTES = 256_000
 """Of output, before a page ends."""
@@ -39,10 +40,10 @@ class EventExtract:
 
 
 def position_at(
-    read: ReadPiece, cursor: Cursor, attempt: AttemptBegan, *, until: int | None
+    read: ReadPiece, cursor: Cursor, reader: ProgressReader, *, until: int | None
 ) -> ReadPosition:
     """The place of a cursor, read up to from the beginning. ``InvalidRequest`` if there is none."""
-    reader, offset = ProgressReader(attempt), 0
+    offset = 0
     for line in Tail(read).lines(until=until, is_over=until is None):
         if offset >= cursor.offset:
             break
@@ -59,10 +60,17 @@ def no_cursor(cursor: Cursor) -> InvalidRequest:
 
 
 def extract(
-    read: ReadPiece, place: ReadPosition, cursor: Cursor, *, until: int | None, raw: bool = False
+    read: ReadPiece,
+    place: ReadPosition,
+    cursor: Cursor,
+    *,
+    until: int | None,
+    raw: bool = False,
+    rounds: Sequence[WaitsForCaller] = (),
 ) -> EventExtract:
     """The events after ``cursor``, which is at ``place``. ``until`` is how far the output is read
-    while it goes on; None where the run is over, and its last line may lack its end.
+    while it goes on; None where the run is over, and its last line may lack its end. The end of a
+    round is shown once it is one of ``rounds``, which are durable; nothing comes before it.
     """
     reader, offset, events = place.reader.copy(), place.offset, list[Event]()
     is_all = True
@@ -71,7 +79,11 @@ def extract(
             is_all = False
             break
         seen = cursor.events if line.begins == place.offset else 0
-        found = reader.read(line.text, line.written_at, raw=raw)
+        before = reader.copy() if reader.may_end_round else reader
+        read_now = reader.read(line.text, line.written_at, raw=raw)
+        if (found := _with_rounds(read_now, rounds)) is None:
+            reader = before
+            break
         for number, progress in enumerate(found[seen:], seen + 1):
             after = Cursor(attempt=cursor.attempt, offset=line.ends)
             if number < len(found):
@@ -79,3 +91,18 @@ def extract(
             events.append(Event(cursor=str(after), progress=progress))
         offset = line.ends
     return EventExtract(tuple(events), ReadPosition(offset, reader), is_all)
+
+
+def _with_rounds(
+    found: Sequence[Progress | RoundEnded], rounds: Sequence[WaitsForCaller]
+) -> list[Progress] | None:
+    """What a line says; None where it ends a round that is not durable yet."""
+    events = list[Progress]()
+    for each in found:
+        if not isinstance(each, RoundEnded):
+            events.append(each)
+        elif each.number < len(rounds):
+            events.append(rounds[each.number])
+        else:
+            return None
+    return events

@@ -5,6 +5,11 @@ is passed over as far as its blocks were streamed. A CLI that streams nothing is
 messages, and where even those bring no text (structured output), by its result. What sub-agents
 say is no part of the answer.
 
+Calls of callers' tools come in pieces, too. Where a message that makes some is complete and the
+CLI has asked for a result, a round has ended (``RoundEnded``): what it said since the last one is
+all that its caller gets. A call that the CLI answers by itself, such as one of a tool that nobody
+has, is none.
+
 When the API breaks off in the middle of a message the CLI asks again, and the text comes anew,
 mostly in other words. Seen of 2.1.330: the broken message ends with ``abandoned_blocks``, whatever
 the number of retries; so the pieces are withdrawn by an event, and nothing is guessed.
@@ -12,9 +17,11 @@ the number of retries; so the pieces are withdrawn by an event, and nothing is g
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -27,22 +34,38 @@ from pool.executions.progress import (
     RawMessage,
     Text,
     Thinking,
-    ToolResult,
+    ToolAnswered,
+    ToolCalled,
+    ToolCallPiece,
     ToolUse,
     Withdrawn,
 )
 from pool.executions.schemas.answer_schema import opened
+from pool.executions.tools.client_tools import PREFIX, SERVER, ToolCall
 
 MAX_RESULT_CHARACTERS = 100_000
 """Of what a tool answered."""
 MAX_RAW_BYTES = 1_000_000
 """A longer message is named by its type and size alone."""
+_OF_THE_ANSWER = ("stream_event", "assistant", "user", "result")
 _SYNTHETIC = "<synthetic>"
 """The model of messages that the CLI makes up itself: its errors, mostly."""
 
 
+@dataclass(frozen=True)
+class RoundEnded:
+    """The caller's turn has come: what was said in this round, and called."""
+
+    number: int
+    text: str
+    calls: tuple[ToolCall, ...]
+
+
 class ProgressReader:
-    """Reads the lines of one attempt in their order. ``attempt`` is what is known beforehand."""
+    """Reads the lines of one attempt in their order. ``attempt`` is what is known beforehand; with
+    ``stops_at_max_tokens`` its answer is over where the model was cut off at its longest, though
+    the CLI has it go on.
+    """
 
     def __init__(self, attempt: AttemptBegan) -> None:
         self._attempt = attempt
@@ -56,27 +79,66 @@ class ProgressReader:
         self._text: Counter[int] = Counter()
         """Characters that came of it, by block."""
         self._thinking: Counter[int] = Counter()
+        self._pieces: dict[int, ToolCall] = {}
+        """Calls of callers' tools that it makes, by block, without their inputs."""
+        self._calls: dict[str, ToolCall] = {}
+        """Calls of the present round, whole."""
+        self._known_calls: set[str] = set()
+        self._asked: set[str] = set()
+        """Calls that the CLI wants the results of."""
+        self._is_complete = False
+        """The message is that was begun last."""
+        self._round = 0
+        self._said = ""
 
     def copy(self) -> ProgressReader:
         """A reader that goes on from here on its own."""
         return deepcopy(self)
 
-    def read(self, line: bytes, printed_at: datetime, *, raw: bool = False) -> tuple[Progress, ...]:
+    @property
+    def may_end_round(self) -> bool:
+        """Whether the next line may end a round."""
+        return bool(self._calls)
+
+    def read(
+        self, line: bytes, printed_at: datetime, *, raw: bool = False
+    ) -> tuple[Progress | RoundEnded, ...]:
         """The events of the next line; with ``raw``, each message after its own."""
         return tuple(self._events(messages_of(line), printed_at, len(line), raw=raw))
 
     def _events(
         self, messages: Iterable[dict[str, Any]], printed_at: datetime, size: int, *, raw: bool
-    ) -> Iterator[Progress]:
+    ) -> Iterator[Progress | RoundEnded]:
         for message in messages:
             yield from self.take(message, printed_at)
             if raw:
                 yield _raw(message, size)
 
-    def take(self, message: dict[str, Any], printed_at: datetime) -> Iterator[Progress]:
+    def take(
+        self, message: dict[str, Any], printed_at: datetime
+    ) -> Iterator[Progress | RoundEnded]:
         """The events of the next message."""
         if message.get("parent_tool_use_id") is not None:
             return
+        for event in self._taken(message, printed_at):
+            self._note_said(event)
+            yield event
+        if (id_ := called_id(message)) is not None:
+            self._asked.add(id_)
+        if self._is_complete and not self._asked.isdisjoint(self._calls):
+            yield RoundEnded(self._round, self._said, tuple(self._calls.values()))
+            self._round, self._said, self._calls = self._round + 1, "", {}
+
+    def _note_said(self, event: Progress) -> None:
+        match event:
+            case Text(text=text):
+                self._said += text
+            case Withdrawn(text_characters=size):
+                self._said = self._said[: len(self._said) - size]
+            case _:
+                pass
+
+    def _taken(self, message: dict[str, Any], printed_at: datetime) -> Iterator[Progress]:
         match message.get("type"):
             case "system" if message.get("subtype") == "init" and not self._began:
                 self._began = True
@@ -94,7 +156,7 @@ class ProgressReader:
             case "assistant":
                 yield from self._whole(_object(message, "message"))
             case "user":
-                yield from _results(_object(message, "message"))
+                yield from self._results(_object(message, "message"))
             case "rate_limit_event":
                 if seen := rate_limit_event(message, printed_at):
                     yield LimitsSeen(
@@ -138,15 +200,18 @@ class ProgressReader:
 
     def _withdrawn(self, from_index: int) -> Iterator[Progress]:
         text, thinking = _from(self._text, from_index), _from(self._thinking, from_index)
-        if text or thinking:
+        calls = tuple(call.id for index, call in self._pieces.items() if index >= from_index)
+        if text or thinking or calls:
             self._answered = self._answered and not text
-            yield Withdrawn(text_characters=text, thinking_characters=thinking)
+            yield Withdrawn(text_characters=text, thinking_characters=thinking, tool_call_ids=calls)
 
     def _whole(self, message: dict[str, Any]) -> Iterator[Progress]:
         """A message as it stands when a block of it is complete."""
         if message.get("model") == _SYNTHETIC:
             return
         streamed = self._streamed if message.get("id") == self._message else set()
+        if message.get("stop_reason") is not None:
+            self._is_complete = True
         for block in _objects(message.get("content")):
             match block.get("type"):
                 case "text" if "text" not in streamed and (text := _string(block, "text")):
@@ -156,6 +221,8 @@ class ProgressReader:
                     thought := _string(block, "thinking")
                 ):
                     yield Thinking(text=thought)
+                case "tool_use" if (call := _call(block)) is not None:
+                    yield from self._called(call, streamed)
                 case "tool_use":
                     self._answered = False
                     yield ToolUse(
@@ -166,16 +233,60 @@ class ProgressReader:
                 case _:
                     pass
 
+    def _called(self, call: ToolCall, streamed: set[str]) -> Iterator[Progress]:
+        self._answered = False
+        self._calls[call.id] = call
+        self._known_calls.add(call.id)
+        if call.id not in streamed:
+            whole = json.dumps(call.input) if call.input else ""
+            yield ToolCallPiece(id=call.id, name=call.name, partial_json=whole)
+        yield ToolCalled(call=call)
+
+    def _results(self, message: dict[str, Any]) -> Iterator[ToolAnswered]:
+        """What tools of the CLI answered. Of a caller's tool that is what the CLI says itself, or
+        what the caller knows.
+        """
+        for answer in _answers(message):
+            if answer.tool_use_id in self._known_calls:
+                self._calls.pop(answer.tool_use_id, None)
+            else:
+                yield answer
+
+
+def called_id(message: dict[str, Any]) -> str | None:
+    """The id of the call of a caller's tool that the CLI wants the result of; None where a message
+    asks for none.
+    """
+    asked = server_message(message)
+    if asked is None or asked.get("method") != "tools/call":
+        return None
+    about = _object(_object(asked, "params"), "_meta")
+    return _string(about, "claudecode/toolUseId") or None
+
+
+def server_message(message: dict[str, Any]) -> dict[str, Any] | None:
+    """What the CLI says to the server of callers' tools; None where a message is none to it."""
+    request = _object(message, "request")
+    is_for_it = message.get("type") == "control_request" and request.get("server_name") == SERVER
+    return _object(request, "message") if is_for_it else None
+
+
+def _call(block: dict[str, Any]) -> ToolCall | None:
+    name, id_ = _string(block, "name"), _string(block, "id")
+    if block.get("type") != "tool_use" or not name.startswith(PREFIX) or not id_:
+        return None
+    return ToolCall(id=id_, name=name.removeprefix(PREFIX), input=_object(block, "input"))
+
 
 def _is_shown(result: dict[str, Any]) -> bool:
     """Whether a result may be all that is shown of its answer; one without a turn has none."""
     return result.get("is_error") is False and result.get("num_turns") != 0
 
 
-def _results(message: dict[str, Any]) -> Iterator[ToolResult]:
+def _answers(message: dict[str, Any]) -> Iterator[ToolAnswered]:
     for block in _objects(message.get("content")):
         if block.get("type") == "tool_result":
-            yield ToolResult(
+            yield ToolAnswered(
                 tool_use_id=_string(block, "tool_use_id"),
                 text=_shown(block.get("content"))[:MAX_RESULT_CHARACTERS],
                 is_error=block.get("is_error") is True,

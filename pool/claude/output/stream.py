@@ -22,7 +22,7 @@ from pool.claude.output.lines import messages_of
 from pool.claude.output.progress import ProgressReader
 from pool.claude.output.rate_limit_event import rate_limit_event
 from pool.claude.output.tokens import count, larger, message_usage
-from pool.executions.progress import AttemptBegan, Text, ToolUse, Withdrawn
+from pool.executions.progress import AttemptBegan, Text, ToolCalled, ToolUse, Withdrawn
 from pool.executions.schemas.answer_schema import opened
 from pool.limits.windows import RateLimitEvent
 from pool.usage.records import ModelUsage, Usage
@@ -192,6 +192,7 @@ class StreamReader:
                 pass
         if message.get("type") in ("assistant", "stream_event"):
             self._take_words(message)
+            self._take_stop(message)
 
     def _take_result(self, message: dict[str, Any]) -> None:
         self._note(session_id=message.get("session_id"))
@@ -211,6 +212,8 @@ class StreamReader:
                 case Withdrawn(text_characters=size):
                     said = "".join(self._said)
                     self._said = [said[: len(said) - size]]
+                case ToolCalled():
+                    self._stands_alone = self._used_tools = True
                 case ToolUse(name=name):
                     self._stands_alone = True
                     self._used_tools = self._used_tools or name != _STRUCTURED_OUTPUT

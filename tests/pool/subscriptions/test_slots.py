@@ -174,3 +174,19 @@ def test_no_two_turns_that_touch_a_session_ever_run_at_once_and_all_of_them_run(
     for session in "stu":
         turns = [id_ for id_ in order if asked[int(id_)][1] == session]
         assert turns == sorted(turns)
+
+
+def test_who_waits_for_its_caller_holds_its_session_and_its_budget_but_no_slot() -> None:
+    made = slots(("b", "s1"), ("c", "s3"), running=(("a", "s1"),))
+    reserved = made.reserved_nano_usd
+
+    made.park("a")
+
+    assert made.next(1) == "c"
+    assert made.is_running("s1")
+    assert made.reserved_nano_usd == reserved
+    made.unpark("a")
+    assert made.next(1) is None
+    made.park("a")
+    made.release("a")
+    assert made.next(1) == "b"

@@ -33,7 +33,7 @@ WHERE subscription_id = :subscription_id AND id = :id AND ended_at IS NULL AND r
 WITH ended AS (
     UPDATE executions
     SET status = :status, session_id = :session_id, created_at = :created_at,
-        ended_at = :ended_at, document = :document
+        ended_at = :ended_at, document = :document, ran_as = :ran_as
     WHERE subscription_id = :subscription_id AND id = :id AND ended_at IS NULL
         AND request IS NOT NULL
     RETURNING id
@@ -47,7 +47,7 @@ SELECT document, request FROM executions WHERE subscription_id = :subscription_i
 -- name: open_executions
 -- Oldest first: the order in which they are taken up again.
 SELECT document, request FROM executions
-WHERE subscription_id = :subscription_id AND status IN ('queued', 'running', 'moving')
+WHERE subscription_id = :subscription_id AND status IN ('queued', 'running', 'waiting_for_caller', 'moving')
 ORDER BY created_at, id;
 
 -- name: uncertain_executions

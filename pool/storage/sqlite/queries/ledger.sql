@@ -35,7 +35,7 @@ WHERE EXISTS (
 );
 UPDATE executions
 SET status = :status, session_id = :session_id, created_at = :created_at, ended_at = :ended_at,
-    document = :document
+    document = :document, ran_as = :ran_as
 WHERE id = :id AND ended_at IS NULL AND EXISTS (SELECT 1 FROM requests WHERE id = :id);
 
 -- name: execution
@@ -44,7 +44,7 @@ SELECT document, request FROM executions LEFT JOIN requests USING (id) WHERE id 
 -- name: open_executions
 -- Oldest first: the order in which they are taken up again.
 SELECT document, request FROM executions LEFT JOIN requests USING (id)
-WHERE status IN ('queued', 'running', 'moving')
+WHERE status IN ('queued', 'running', 'waiting_for_caller', 'moving')
 ORDER BY created_at, id;
 
 -- name: uncertain_executions

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from paths import CLI_RUNS
 
 from pool.claude.output.event_pages import ReadPosition, extract, position_at
-from pool.claude.output.progress import MAX_RAW_BYTES, MAX_RESULT_CHARACTERS, ProgressReader
+from pool.claude.output.progress import (
+    MAX_RAW_BYTES,
+    MAX_RESULT_CHARACTERS,
+    ProgressReader,
+    RoundEnded,
+)
 from pool.claude.output.stream import is_answer, reading_of
 from pool.claude.output.tail import Piece
 from pool.errors import InvalidRequest
@@ -23,10 +28,15 @@ from pool.executions.progress import (
     RawMessage,
     Text,
     Thinking,
-    ToolResult,
+    ToolAnswered,
+    ToolCalled,
+    ToolCallPiece,
     ToolUse,
+    WaitsForCaller,
     Withdrawn,
 )
+from pool.executions.tools.client_tools import Round
+from pool.usage.records import Usage, usage_report
 
 CASES = sorted(folder.name for folder in CLI_RUNS.iterdir() if folder.is_dir())
 NOW = datetime(2026, 1, 28, 12, tzinfo=UTC)
@@ -144,7 +154,7 @@ def test_captured_tools_are_shown_with_their_results_in_order() -> None:
     events = [each.progress for each in shown(output)]
 
     uses = [each for each in events if isinstance(each, ToolUse)]
-    results = [each for each in events if isinstance(each, ToolResult)]
+    results = [each for each in events if isinstance(each, ToolAnswered)]
     assert [each.input["command"] for each in uses] == ["echo step1", "echo step2", "echo step3"]
     assert [each.text for each in results] == ["step1", "step2", "step3"]
     assert [each.id for each in uses] == [each.tool_use_id for each in results]
@@ -281,9 +291,9 @@ def test_the_text_of_a_tools_answer_is_bounded_and_other_content_is_named() -> N
 
     long, short = of({"type": "user", "message": {"role": "user", "content": blocks}})
 
-    assert isinstance(long, ToolResult)
+    assert isinstance(long, ToolAnswered)
     assert (len(long.text), long.is_error) == (MAX_RESULT_CHARACTERS, True)
-    assert short == ToolResult(tool_use_id="b", text="ok\n[image]")
+    assert short == ToolAnswered(tool_use_id="b", text="ok\n[image]")
 
 
 def test_raw_messages_come_after_what_was_understood_of_them() -> None:
@@ -419,3 +429,82 @@ def test_a_cursor_is_read_as_it_was_written(attempt: int, offset: int, events: i
 
     assert Cursor.of(str(cursor)) == cursor
     assert Cursor.of(f"{attempt}-end") == Cursor(attempt=attempt, is_end=True)
+
+
+def called(id_: str, name: str = "mcp__caller__weather") -> dict[str, Any]:
+    block = {"type": "tool_use", "id": id_, "name": name, "input": {"city": id_}}
+    return {"type": "assistant", "message": {"id": "msg_1", "model": "m", "content": [block]}}
+
+
+def wants(id_: str) -> dict[str, Any]:
+    message = {"method": "tools/call", "params": {"_meta": {"claudecode/toolUseId": id_}}}
+    request = {"subtype": "mcp_message", "server_name": "caller", "message": message}
+    return {"type": "control_request", "request_id": id_, "request": request}
+
+
+def answers(id_: str) -> dict[str, Any]:
+    block = {"type": "tool_result", "tool_use_id": id_, "content": "no such tool"}
+    return {"type": "user", "message": {"content": [block]}}
+
+
+def streams(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "stream_event", "event": {"type": kind, **fields}}
+
+
+BEGINS = streams("message_start", message={"id": "msg_1"})
+COMPLETE = streams("message_delta", delta={"stop_reason": "tool_use"})
+
+
+def read(*messages: dict[str, Any]) -> list[Progress | RoundEnded]:
+    reader = ProgressReader(ATTEMPT)
+    return [found for each in messages for found in reader.take(each, NOW)]
+
+
+def rounds(*messages: dict[str, Any]) -> list[tuple[int, list[str]]]:
+    ended = (each for each in read(*messages) if isinstance(each, RoundEnded))
+    return [(each.number, [call.id for call in each.calls]) for each in ended]
+
+
+def test_a_round_ends_where_its_message_is_complete_and_a_result_is_wanted() -> None:
+    first = (BEGINS, called("a"), wants("a"), called("b"))
+
+    assert rounds(*first) == []
+    assert rounds(*first, COMPLETE, wants("b"), BEGINS, called("c"), COMPLETE) == [(0, ["a", "b"])]
+    more = (answers("a"), answers("b"), BEGINS, called("c"), COMPLETE, wants("c"))
+    assert rounds(*first, COMPLETE, wants("b"), *more) == [(0, ["a", "b"]), (1, ["c"])]
+
+
+def test_what_the_cli_answers_itself_is_no_call_and_tools_of_its_own_end_no_round() -> None:
+    refused = (called("x"), answers("x"))
+    own = (called("r", "Read"), answers("r"))
+
+    assert rounds(BEGINS, *refused, called("a"), wants("a"), COMPLETE) == [(0, ["a"])]
+    assert rounds(BEGINS, *refused, *own, COMPLETE) == []
+
+
+def test_a_call_comes_in_pieces_which_are_its_input_and_then_whole() -> None:
+    block = {"type": "tool_use", "id": "a", "name": "mcp__caller__weather", "input": {}}
+    pieces = [{"type": "input_json_delta", "partial_json": text} for text in ('{"city"', ': "a"}')]
+    streamed = [streams("content_block_start", index=0, content_block=block)]
+    streamed += [streams("content_block_delta", index=0, delta=piece) for piece in pieces]
+
+    for found in (read(BEGINS, *streamed, called("a")), read(called("a"))):
+        joined = "".join(each.partial_json for each in found if isinstance(each, ToolCallPiece))
+        assert json.loads(joined) == {"city": "a"}
+        assert [each.call.name for each in found if isinstance(each, ToolCalled)] == ["weather"]
+
+
+def test_the_end_of_a_round_is_shown_once_it_is_durable_and_nothing_before_it() -> None:
+    messages = (BEGINS, called("a"), wants("a"), COMPLETE, streams("message_stop"))
+    output = b"".join(json.dumps(each).encode() + b"\n" for each in messages)
+    made = Round(number=0, usage=usage_report(Usage()), cursor="0-1", ended_at=NOW)
+    start = ReadPosition(0, ProgressReader(ATTEMPT))
+
+    early = extract(printed(output), start, Cursor(), until=None)
+    waits = [WaitsForCaller(execution_id="exec_1", round=made)]
+    later = extract(
+        printed(output), early.place, Cursor(offset=early.place.offset), until=None, rounds=waits
+    )
+
+    assert [each.progress.type for each in early.events] == ["tool_call_piece", "tool_call"]
+    assert [each.progress for each in later.events] == waits
