@@ -184,7 +184,8 @@ def _settled(execution: Execution, now: datetime) -> Settled:
     that is in doubt, its reservation is held as long as its subscription holds its own.
     """
     at = execution.finished_at or now
-    in_doubt = execution.status is ExecutionStatus.UNCERTAIN
+    was_cut_off = execution.status is ExecutionStatus.CANCELLED and execution.usage.partial
+    in_doubt = was_cut_off or execution.status is ExecutionStatus.UNCERTAIN
     return Settled(
         cost_nano_usd=sum(nano_usd(attempt.cost_usd) for attempt in execution.attempts),
         at=at,

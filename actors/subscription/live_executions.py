@@ -424,6 +424,8 @@ class LiveExecutions:
             max_budget_usd=None if budget is None else format(budget, "f"),
             json_schema=request.json_schema,
             images=request.images,
+            model_settings=request.model_settings,
+            stops_at_max_tokens=request.stops_at_max_tokens,
             tools=request.tools,
             agent=request.agent,
             session_total_nano_usd=intent.session_total_nano_usd or total,

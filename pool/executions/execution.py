@@ -20,15 +20,16 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from pool.executions.content.turn import ThinkingPart
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.executions.request import ExecutionRequest, SessionId, SubscriptionId
 from pool.executions.routing_record import Routing
-from pool.executions.tools.client_tools import ToolCall
+from pool.executions.tools.client_tools import Round, ToolCall
 from pool.executions.tools.permissions import Grant
 from pool.executions.tools.tool_rounds import Continuation, spent
 from pool.limits.windows import limit_resets_at
 from pool.money import Usd, usd
-from pool.usage.records import RunSize, Usage, UsageReport, usage_report
+from pool.usage.records import RunSize, UsageReport, usage_report
 from pool.values import Instant, Value
 
 
@@ -236,8 +237,22 @@ class Execution(Value):
     result: str | None = None
     structured_output: Any = None
     stop_reason: str | None = None
-    """Why the model ended: ``end_turn``, or ``max_tokens`` where the answer was cut off at its
-    longest."""
+    """Why the model ended: ``end_turn``, ``stop_sequence``, or ``max_tokens`` where the answer was
+    cut off at its longest."""
+    stop_sequence: str | None = None
+    """The one of the request's that it ended before."""
+    thinking: tuple[ThinkingPart, ...] = ()
+    """What the model showed of its thinking, where the request asked it to think."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """The calls of its ``client_tools`` that it waits for the results of."""
+    waits_until: Instant | None = None
+    """When it is ended unless their results have come; null where it does not wait for them."""
+    rounds: tuple[Round, ...] = ()
+    """The answers so far of one with ``client_tools``: each up to calls, the last up to the end."""
+    continued_by: ContinuedBy | None = None
+    """How it took up the last results that came, if any did."""
+    continues: str | None = None
+    """The execution whose results came when it had ended, and which this one goes on from."""
     error: ErrorInfo | None = None
     usage: ExecutionUsage
     attempts: tuple[Attempt, ...] = ()
@@ -375,8 +390,15 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
         result=completed.result if completed and is_kept else None,
         structured_output=completed.structured_output if completed else None,
         stop_reason=completed.stop_reason if completed else None,
+        tool_calls=row.rounds[-1].tool_calls if waits else (),
+        waits_until=row.waits_until,
+        rounds=tuple(each.shown() for each in row.rounds),
+        continued_by=row.continued_by or ("transcript" if intent.continues else None),
+        continues=intent.continues.execution_id if intent.continues else None,
+        stop_sequence=completed.stop_sequence if completed else None,
+        thinking=completed.thinking if completed else (),
         error=_error(failed, row) if failed else None,
-        usage=usage_report(outcome.usage if outcome else Usage()),
+        usage=_usage(row),
         attempts=attempts(subscription_id, row),
         routing=intent.routing,
         created_at=intent.created_at,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeInt
 
+from pool.executions.content.turn import ThinkingPart
 from pool.limits.windows import RateLimitEvent
 from pool.usage.records import Usage, UsageSource
 from pool.values import Instant, Value
@@ -118,11 +119,16 @@ class Completed(Ended):
     stop_reason: str | None = None
     """Why the model ended, in the API's words: ``end_turn``, or ``max_tokens`` where the answer was
     cut off at its longest. None where the CLI did not say."""
+    stop_sequence: str | None = None
+    """The one that it ended before."""
+    thinking: tuple[ThinkingPart, ...] = ()
+    """What the model showed of its thinking, where that was asked for."""
     structured_output: Any = None
 
     def without_content(self) -> Completed:
         """The outcome without the answer."""
-        return self.model_copy(update={"result": "", "structured_output": None})
+        nothing = {"result": "", "structured_output": None, "thinking": (), "stop_sequence": None}
+        return self.model_copy(update=nothing)
 
 
 class Failed(Ended):

@@ -31,6 +31,10 @@ class AttemptBegan(Value):
     model: str
 
 
+class AnswerBegan(Value):
+    """An answer of the model has begun: what is known of its tokens then."""
+
+
 class Text(Value):
     """A piece of the answer; the pieces of an answer are joined as they are."""
 
@@ -43,6 +47,8 @@ class Thinking(Value):
 
     type: Literal["thinking"] = "thinking"
     text: str
+    signature: str | None = None
+    """Its maker's, with the last piece of a thought; that has no text then."""
 
 
 class Withdrawn(Value):
@@ -132,6 +138,7 @@ class Ended(Value):
 
 Progress = Annotated[
     AttemptBegan
+    | AnswerBegan
     | Text
     | Thinking
     | Withdrawn

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, m
 from pool.executions.content.image import Image
 from pool.executions.content.turn import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, Conversation, tokens_of
 from pool.executions.content.verbatim import bounded, verbatim
+from pool.executions.model_settings import AS_IT_COMES, ModelSettings
 from pool.executions.schemas.answer_schema import check
 from pool.executions.tools.client_tools import SERVER, ClientTools, ToolChoice, tools_bytes
 from pool.executions.tools.permissions import MOST_GRANTED, AgentSettings
@@ -105,6 +106,8 @@ class ExecutionRequest(Value):
     json_schema: Annotated[dict[str, Any], AfterValidator(_json_schema)] | None = None
     images: Annotated[tuple[Image, ...], Field(max_length=MAX_IMAGES, fail_fast=True)] = ()
     """Shown to the model before the prompt."""
+    model_settings: ModelSettings = AS_IT_COMES
+    """How long, how free and how thoughtful the answer is."""
     fork_session: bool = False
     """Go on from ``session_id`` in a new session; the old one stays as it is."""
     session_busy: Literal["wait", "refuse"] = "wait"
@@ -149,6 +152,13 @@ class ExecutionRequest(Value):
         return bool(self.tools) or bool(self.client_tools) or of_its_own
 
     @property
+    def stops_at_max_tokens(self) -> bool:
+        """Whether its answer is over where the model is cut off at its longest. Where a schema is
+        asked for, the CLI has the model try again: half of a structure is none.
+        """
+        return self.model_settings.max_tokens is not None and self.json_schema is None
+
+    @property
     def _text_bytes(self) -> int:
         texts = (self.prompt, self.system_prompt or "", self.agent.append_system_prompt or "")
         return sum(len(text.encode()) for text in texts) + tools_bytes(self.client_tools)
@@ -157,8 +167,11 @@ class ExecutionRequest(Value):
         """The request without what the model got: text, images, schema, and settings that may
         hold either. Its metadata stay: they are there to tell executions apart.
         """
-        nothing = {"prompt": "", "system_prompt": None, "json_schema": None, "images": ()}
-        return self.model_copy(update={**nothing, "agent": AgentSettings()})
+        nothing: dict[str, object] = {"prompt": "", "messages": (), "images": ()}
+        nothing |= {"system_prompt": None, "json_schema": None}
+        no_tools = {"client_tools": (), "tool_choice": ToolChoice()}
+        settings = {"agent": AgentSettings(), "model_settings": AS_IT_COMES}
+        return self.model_copy(update={**nothing, **no_tools, **settings})
 
     @model_validator(mode="after")
     def _fits_together(self) -> ExecutionRequest:
@@ -197,7 +210,18 @@ class ExecutionRequest(Value):
         return self
 
 
+_HOW_IT_IS_WAITED_FOR = {"background", "stream", "cancel_on_disconnect"}
+_ADDED_SINCE: dict[str, object] = {
+    "messages": (),
+    "client_tools": (),
+    "tool_choice": ToolChoice(),
+    "model_settings": AS_IT_COMES,
+}
+"""Fields that a digest of earlier releases did not have, by what asks for nothing."""
+
+
 def request_digest(request: ExecutionRequest) -> str:
-    """SHA-256 of what is asked for, however it is waited for."""
-    body = request.model_dump_json(exclude={"background", "stream", "cancel_on_disconnect"})
+    """SHA-256 of what is asked for, however it is waited for; the same in every release."""
+    unused = {name for name, value in _ADDED_SINCE.items() if getattr(request, name) == value}
+    body = request.model_dump_json(exclude=_HOW_IT_IS_WAITED_FOR | unused)
     return hashlib.sha256(body.encode()).hexdigest()

@@ -54,7 +54,8 @@ class Coop:
         return f"touch {self.canaries}/{name}"
 
     async def run(self, caller: str, **body: Any) -> Execution:
-        request = ExecutionRequest.model_validate({"prompt": "hello", "model": MODEL, **body})
+        asked = body if "messages" in body else {"prompt": "hello", **body}
+        request = ExecutionRequest.model_validate({"model": MODEL, **asked})
         return await self.pool.client.execute(request, caller=caller)
 
     @property
@@ -132,6 +133,19 @@ def fields(sings: Callable[[str], str], work: Path) -> dict[str, dict[str, Any]]
         },
         "tools": {**everything, "prompt": f"/bash {sings('tools')}\n$({sings('tools')})"},
         "metadata": {"metadata": {"a": f"$({sings('metadata')})"}},
+        "messages": {
+            "messages": [
+                {"role": "user", "content": f"!{sings('messages')}"},
+                {"role": "assistant", "content": f"!`{sings('messages')}`"},
+                {"role": "user", "content": f"/bash {sings('messages')}"},
+            ]
+        },
+        "client_tools": {
+            "client_tools": [{"name": "x", "description": f"!`{sings('client_tools')}`"}],
+        },
+        "model_settings": {
+            "model_settings": {"stop_sequences": [f"'; {sings('model_settings')}; '"]},
+        },
         "agent.working_directory": {
             **everything,
             "prompt": f"/trapped {sings('working_directory')}",
@@ -156,7 +170,7 @@ def fields(sings: Callable[[str], str], work: Path) -> dict[str, dict[str, Any]]
 OF_FORM = {
     *("session_id", "subscription_id", "model", "images", "max_turns", "max_budget_usd"),
     *("timeout_seconds", "fork_session", "session_busy", "queue_timeout_seconds"),
-    *("background", "stream", "cancel_on_disconnect"),
+    *("background", "stream", "cancel_on_disconnect", "tool_choice"),
     "agent.mcp_servers",  # granted or not, as a whole: see test_grants
 }
 """Fields that can hold no command: ids, numbers, choices, and bytes that are an image."""

@@ -12,12 +12,15 @@ Every value is joined to its flag with ``=``, so that none can become a flag of 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from pool.claude.launch.launch_spec import Launch
+from pool.claude.launch.model_settings import thinking_anew, thinking_request, variables_anew
 from pool.executions.content.turn import content_of
+from pool.executions.model_settings import ModelSettings
 from pool.executions.schemas.answer_schema import normalized
 from pool.executions.tools.permissions import AgentSettings
 
@@ -134,8 +137,12 @@ def _options(launch: Launch) -> tuple[str, ...]:
 
 
 def input_lines(launch: Launch) -> bytes:
-    """All that a run reads: the opening request, then the prompt."""
-    return opening_line(launch) + prompt_line(launch)
+    """All that a run reads: the opening request, its settings, then the prompt. One that goes on
+    by itself may have begun before it reads anything: it is told the schema alone here.
+    """
+    if launch.continues:
+        return b"" if launch.json_schema is None else opening_line(launch)
+    return opening_line(launch) + thinking_line(launch) + prompt_line(launch)
 
 
 def opening_line(launch: Launch) -> bytes:
@@ -163,6 +170,29 @@ def _system_prompt(launch: Launch) -> dict[str, str]:
 
 def _schema(launch: Launch) -> dict[str, Any]:
     return {} if launch.json_schema is None else {"jsonSchema": normalized(launch.json_schema)}
+
+
+def thinking_line(launch: Launch) -> bytes:
+    """The control request about the model's thinking; nothing where nobody asks for any."""
+    request = thinking_request(launch.model_settings)
+    if request is None:
+        return b""
+    return _line({"type": "control_request", "request_id": "thinking", "request": request})
+
+
+def settings_lines(settings: ModelSettings, environment: Mapping[str, str]) -> dict[str, bytes]:
+    """The control requests that give a process which is there the settings of the model that its
+    next turn has, by the ids under which it answers them.
+    """
+    env = variables_anew(settings, environment)
+    requests = {
+        "settings": {"subtype": "apply_flag_settings", "settings": {"env": env}},
+        "thinking": thinking_anew(settings),
+    }
+    return {
+        name: _line({"type": "control_request", "request_id": name, "request": request})
+        for name, request in requests.items()
+    }
 
 
 def model_line(model: str) -> bytes:

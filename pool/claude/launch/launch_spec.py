@@ -8,6 +8,7 @@ from typing import Any
 
 from pool.executions.content.image import Image
 from pool.executions.content.turn import Turn
+from pool.executions.model_settings import AS_IT_COMES, ModelSettings
 from pool.executions.tools.permissions import AgentSettings
 from pool.executions.tools.tool import Tool
 from pool.usage.prices import LearnedPrices
@@ -34,6 +35,9 @@ class Launch(Value):
     max_budget_usd: str | None = None
     json_schema: dict[str, Any] | None = None
     images: tuple[Image, ...] = ()
+    model_settings: ModelSettings = AS_IT_COMES
+    stops_at_max_tokens: bool = False
+    """Whether the answer is what the model said until it was cut off at its longest."""
     tools: tuple[Tool, ...] = ()
     agent: AgentSettings = AgentSettings()
     session_total_nano_usd: int | None = None

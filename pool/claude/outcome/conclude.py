@@ -39,6 +39,7 @@ from pool.claude.outcome.message import ending_message, result_message, signal_n
 from pool.claude.output.stream import StreamReading, is_answer, is_error
 from pool.claude.output.tokens import count
 from pool.claude.transcripts.transcript import Transcript
+from pool.executions.content.turn import ThinkingPart
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.executions.schemas.answer_schema import opened
 from pool.usage.records import Usage, UsageSource
@@ -71,6 +72,9 @@ def conclude(
         return _not_started(ending, launch)
     if reading.result is None:
         return _without_result(reading, ending, launch, transcript)
+    is_undisturbed = ending.ended_by in {None, EndedBy.LINGERED}
+    if launch.stops_at_max_tokens and reading.cut_off is not None and is_undisturbed:
+        return _cut_off(reading, reading.cut_off, launch)
     if is_answer(reading.result) and ending.ended_by is not EndedBy.OUTPUT_LIMIT:
         return _answered(reading, reading.result, launch)
     return _with_error(reading, reading.result, ending, launch)
@@ -87,7 +91,27 @@ def _answered(reading: StreamReading, result: dict[str, Any], launch: Launch) ->
         result=answer,
         structured_output=structured,
         stop_reason=stop_reason if isinstance(stop_reason, str) else None,
+        stop_sequence=reading.stop_sequence,
+        thinking=_thinking(reading, launch),
     )
+
+
+def _cut_off(reading: StreamReading, said: str, launch: Launch) -> Completed:
+    """An answer that ends where its caller would have it end. The CLI has had the model go on, in
+    which it may have failed; what that cost is counted.
+    """
+    return Completed(
+        **_reported(reading, launch),
+        usage=run_usage(reading, launch),
+        result=said,
+        stop_reason="max_tokens",
+        thinking=_thinking(reading, launch),
+    )
+
+
+def _thinking(reading: StreamReading, launch: Launch) -> tuple[ThinkingPart, ...]:
+    asked = launch.model_settings.thinking
+    return reading.thinking if asked is not None and asked.type != "disabled" else ()
 
 
 def _missing(

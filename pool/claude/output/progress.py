@@ -27,7 +27,10 @@ from typing import Any
 
 from pool.claude.output.lines import messages_of
 from pool.claude.output.rate_limit_event import rate_limit_event
+from pool.claude.output.tokens import message_usage
+from pool.executions.content.turn import ThinkingPart
 from pool.executions.progress import (
+    AnswerBegan,
     AttemptBegan,
     LimitsSeen,
     Progress,
@@ -42,6 +45,7 @@ from pool.executions.progress import (
 )
 from pool.executions.schemas.answer_schema import opened
 from pool.executions.tools.client_tools import PREFIX, SERVER, ToolCall
+from pool.usage.records import ModelUsage
 
 MAX_RESULT_CHARACTERS = 100_000
 """Of what a tool answered."""
@@ -67,8 +71,10 @@ class ProgressReader:
     the CLI has it go on.
     """
 
-    def __init__(self, attempt: AttemptBegan) -> None:
+    def __init__(self, attempt: AttemptBegan, *, stops_at_max_tokens: bool = False) -> None:
         self._attempt = attempt
+        self._stops = stops_at_max_tokens
+        self._is_over = False
         self._began = False
         self._answered = False
         """Text has come since the last use of a tool: the result repeats it."""
@@ -118,7 +124,10 @@ class ProgressReader:
         self, message: dict[str, Any], printed_at: datetime
     ) -> Iterator[Progress | RoundEnded]:
         """The events of the next message."""
-        if message.get("parent_tool_use_id") is not None:
+        if self._stops and stopped_by(message)[0] == "max_tokens":
+            self._is_over = True
+        is_of_the_answer = message.get("type") in _OF_THE_ANSWER
+        if message.get("parent_tool_use_id") is not None or (self._is_over and is_of_the_answer):
             return
         for event in self._taken(message, printed_at):
             self._note_said(event)
@@ -177,8 +186,12 @@ class ProgressReader:
             case "message_start":
                 self._message = _string(_object(event, "message"), "id")
                 self._streamed, self._text, self._thinking = set(), Counter(), Counter()
+                self._pieces, self._is_complete = {}, False
+                yield from _begun(_object(event, "message"))
             case "content_block_start":
                 yield from self._streamed_block(event, _object(event, "content_block"))
+            case "message_delta" if _string(_object(event, "delta"), "stop_reason"):
+                self._is_complete = True
             case "content_block_delta":
                 yield from self._streamed_block(event, _object(event, "delta"))
             case "message_stop" if abandoned:
@@ -197,6 +210,15 @@ class ProgressReader:
             self._streamed.add("thinking")
             self._thinking[index] += len(thought)
             yield Thinking(text=thought)
+        elif signature := _string(piece, "signature"):
+            yield Thinking(text="", signature=signature)
+        elif (call := _call(piece)) is not None:
+            self._pieces[index] = call
+            yield ToolCallPiece(id=call.id, name=call.name, partial_json="")
+        elif index in self._pieces and (json_text := _string(piece, "partial_json")):
+            call = self._pieces[index]
+            self._streamed.add(call.id)
+            yield ToolCallPiece(id=call.id, name=call.name, partial_json=json_text)
 
     def _withdrawn(self, from_index: int) -> Iterator[Progress]:
         text, thinking = _from(self._text, from_index), _from(self._thinking, from_index)
@@ -276,6 +298,36 @@ def _call(block: dict[str, Any]) -> ToolCall | None:
     if block.get("type") != "tool_use" or not name.startswith(PREFIX) or not id_:
         return None
     return ToolCall(id=id_, name=name.removeprefix(PREFIX), input=_object(block, "input"))
+
+
+def _begun(message: dict[str, Any]) -> Iterator[AnswerBegan]:
+    usage = message_usage(message.get("usage"))
+    if usage == ModelUsage():
+        return
+    yield AnswerBegan(
+        input_tokens=usage.input_tokens,
+        cache_creation_input_tokens=usage.cache_creation_input_tokens,
+        cache_read_input_tokens=usage.cache_read_input_tokens,
+    )
+
+
+def stopped_by(message: dict[str, Any]) -> tuple[str, str | None]:
+    """Why the API says that an answer of the main thread ended, and the stop sequence that it ended
+    before; "" where a message says nothing of it.
+    """
+    event = _object(message, "event")
+    if message.get("parent_tool_use_id") is not None or event.get("type") != "message_delta":
+        return "", None
+    delta = _object(event, "delta")
+    return _string(delta, "stop_reason"), _string(delta, "stop_sequence") or None
+
+
+def thoughts(message: dict[str, Any]) -> Iterator[ThinkingPart]:
+    """What a message of the main thread shows of the model's thinking."""
+    if message.get("type") == "assistant" and message.get("parent_tool_use_id") is None:
+        for block in _objects(_object(message, "message").get("content")):
+            if block.get("type") == "thinking" and (thought := _string(block, "thinking")):
+                yield ThinkingPart(thinking=thought, signature=_string(block, "signature"))
 
 
 def _is_shown(result: dict[str, Any]) -> bool:

@@ -19,9 +19,10 @@ from typing import Any
 from pydantic import Field, NonNegativeInt
 
 from pool.claude.output.lines import messages_of
-from pool.claude.output.progress import ProgressReader
+from pool.claude.output.progress import ProgressReader, stopped_by, thoughts
 from pool.claude.output.rate_limit_event import rate_limit_event
 from pool.claude.output.tokens import count, larger, message_usage
+from pool.executions.content.turn import ThinkingPart
 from pool.executions.progress import AttemptBegan, Text, ToolCalled, ToolUse, Withdrawn
 from pool.executions.schemas.answer_schema import opened
 from pool.limits.windows import RateLimitEvent
@@ -48,6 +49,13 @@ class StreamReading(Value):
     said: tuple[str, ...] = ()
     """What the main thread said last in the turn of each result, after its last use of a tool, as
     a caller that reads along has it."""
+    cut_off: str | None = None
+    """What it had said when the model was first cut off at its longest: there the answer of a
+    caller ends who has bounded it, though the CLI has the model go on."""
+    stop_sequence: str | None = None
+    """The one that its last answer ended before."""
+    thinking: tuple[ThinkingPart, ...] = ()
+    """What was shown of the model's thinking, up to where it was cut off."""
     used_tools: bool = False
     error_class: str | None = None
     """What the CLI calls the last error that it put in the place of an answer."""
@@ -139,6 +147,7 @@ class StreamReader:
         self._results: dict[str, tuple[dict[str, Any], str]] = {}
         self._progress = ProgressReader(_ATTEMPT)
         self._said: list[str] = []
+        self._thinking: list[ThinkingPart] = []
         self._stands_alone = False
         """A tool was used since: what is said next begins anew."""
         self._limits: dict[str, RateLimitEvent] = {}
@@ -163,6 +172,7 @@ class StreamReader:
             **self._seen,
             results=tuple(result for result, _ in self._results.values()),
             said=tuple(said for _, said in self._results.values()),
+            thinking=tuple(self._thinking),
             used_tools=self._used_tools,
             limits=tuple(self._limits.values()),
             api_retries=len(self._retries),
@@ -219,6 +229,16 @@ class StreamReader:
                     self._used_tools = self._used_tools or name != _STRUCTURED_OUTPUT
                 case _:
                     pass
+
+    def _take_stop(self, message: dict[str, Any]) -> None:
+        """How an answer of the main thread ended, and what was thought before."""
+        reason, sequence = stopped_by(message)
+        if reason:
+            self._seen["stop_sequence"] = sequence
+        if reason == "max_tokens":
+            self._seen.setdefault("cut_off", "".join(self._said))
+        if "cut_off" not in self._seen:
+            self._thinking += [each for each in thoughts(message) if each not in self._thinking]
 
     def _take_system(self, message: dict[str, Any]) -> None:
         match message.get("subtype"):

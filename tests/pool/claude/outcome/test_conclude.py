@@ -12,6 +12,8 @@ from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import StreamReading, reading_of
+from pool.executions.content.turn import ThinkingPart
+from pool.executions.model_settings import ModelSettings, ThinkingSettings
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage, UsageSource
@@ -829,3 +831,46 @@ def test_every_kind_of_a_run_is_given_by_this_package() -> None:
         FailureKind.QUEUE_TIMEOUT,
         FailureKind.SESSION_NOT_MOVED,
     }
+
+
+def a_cut(words: str, id_: str) -> list[dict[str, Any]]:
+    """A message of the model that is cut off at its longest."""
+    delta = {"type": "text_delta", "text": words}
+    events: list[dict[str, Any]] = [
+        {"type": "content_block_delta", "index": 0, "delta": delta},
+        {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {}},
+    ]
+    return [
+        a_begun_message(id_),
+        *({"type": "stream_event", "event": each, "parent_tool_use_id": None} for each in events),
+    ]
+
+
+@pytest.mark.parametrize("goes_wrong", [False, True])
+def test_an_answer_that_its_caller_has_bounded_ends_where_the_model_was_cut_off(
+    *, goes_wrong: bool
+) -> None:
+    end = an_error(api_error="max_output_tokens") if goes_wrong else a_result(result="more")
+    reading = a_reading(*a_cut("one", "msg_1"), *a_cut("more", "msg_2"), end)
+    settings = ModelSettings(max_tokens=5)
+
+    outcome = conclude(
+        reading, Ending(), a_launch(model_settings=settings, stops_at_max_tokens=True)
+    )
+
+    assert isinstance(outcome, Completed)
+    assert (outcome.result, outcome.stop_reason) == ("one", "max_tokens")
+
+
+def test_thinking_is_told_where_it_was_asked_for() -> None:
+    block = {"type": "thinking", "thinking": "hm", "signature": "s"}
+    said = {"type": "assistant", "message": {"id": "msg_1", "model": "m", "content": [block]}}
+    reading = a_reading(said, a_result())
+    asks = ModelSettings(thinking=ThinkingSettings(type="adaptive"))
+
+    told = conclude(reading, Ending(), a_launch(model_settings=asks))
+    kept = conclude(reading, Ending(), a_launch())
+
+    assert isinstance(told, Completed)
+    assert isinstance(kept, Completed)
+    assert (told.thinking, kept.thinking) == ((ThinkingPart(thinking="hm", signature="s"),), ())

@@ -20,6 +20,7 @@ from pool.claude.output.stream import is_answer, reading_of
 from pool.claude.output.tail import Piece
 from pool.errors import InvalidRequest
 from pool.executions.progress import (
+    AnswerBegan,
     AttemptBegan,
     Cursor,
     Event,
@@ -53,7 +54,7 @@ def printed(output: bytes) -> Any:
 def shown(output: bytes, after: str = "0-0", *, raw: bool = False) -> list[Event]:
     """All events after a cursor, page by page."""
     cursor, events = Cursor.of(after), list[Event]()
-    place = position_at(printed(output), cursor, ATTEMPT, until=None)
+    place = position_at(printed(output), cursor, ProgressReader(ATTEMPT), until=None)
     while True:
         page = extract(printed(output), place, cursor, until=None, raw=raw)
         events += page.events
@@ -137,9 +138,12 @@ def test_the_pieces_of_a_captured_run_are_its_answer(case: str) -> None:
 def test_a_captured_run_with_partial_messages_streams_each_piece_once() -> None:
     output = (CLI_RUNS / "success-stream-partial-messages" / "stdout").read_bytes()
 
-    began, *rest = [each.progress for each in shown(output)]
+    began, answer, *rest = [each.progress for each in shown(output)]
 
     assert isinstance(began, AttemptBegan)
+    assert answer == AnswerBegan(
+        input_tokens=100, cache_creation_input_tokens=0, cache_read_input_tokens=0
+    )
     assert [each.text for each in rest if isinstance(each, Text)] == [
         "FAKE-REPLY sha=27c6a6f2f",
         "967 model=claude-sonnet-",
@@ -429,6 +433,31 @@ def test_a_cursor_is_read_as_it_was_written(attempt: int, offset: int, events: i
 
     assert Cursor.of(str(cursor)) == cursor
     assert Cursor.of(f"{attempt}-end") == Cursor(attempt=attempt, is_end=True)
+
+
+def test_a_bounded_answer_is_over_where_the_model_was_cut_off() -> None:
+    cut = event(type="message_delta", delta={"stop_reason": "max_tokens"})
+    reader = ProgressReader(ATTEMPT, stops_at_max_tokens=True)
+    lines = [begins(), piece("one"), cut, begins("msg_2"), piece("more")]
+    result = {"type": "result", "is_error": False, "result": "more", "num_turns": 2}
+
+    assert [
+        progress
+        for message in [*lines, result]
+        for progress in reader.take(message, datetime.now(UTC))
+    ] == [Text(text="one")]
+    assert [Text(text="one"), Text(text="more")] == of(*lines)
+
+
+def test_the_signature_of_a_thought_comes_with_its_end() -> None:
+    thought = event(
+        type="content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "hm"}
+    )
+    signed = event(
+        type="content_block_delta", index=0, delta={"type": "signature_delta", "signature": "s"}
+    )
+
+    assert [Thinking(text="hm"), Thinking(text="", signature="s")] == of(begins(), thought, signed)
 
 
 def called(id_: str, name: str = "mcp__caller__weather") -> dict[str, Any]:
