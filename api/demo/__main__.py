@@ -14,17 +14,17 @@ from api.demo.standin.server import serving
 
 
 def main() -> None:
-    """Serve until told to stop; exit 0."""
+    """Serve until a signal stops it; exit 0."""
     parser = argparse.ArgumentParser(prog="python -m api.demo", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
     port: int = parser.parse_args().port
-    told_to_stop = threading.Event()
+    stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told_to_stop.set())
+        signal.signal(number, lambda *_: stopped.set())
     with serving(create_app(), port) as server:
         sys.stdout.write(server.url + "\n")
         sys.stdout.flush()
-        told_to_stop.wait()
+        stopped.wait()
 
 
 if __name__ == "__main__":

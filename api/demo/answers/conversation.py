@@ -3,7 +3,7 @@ expected.
 
 The CLI puts its own notes into user messages as text blocks wrapped in `<system-reminder>`; they
 are not the user's words and are passed over. A prompt that is itself wrapped whole in that tag can
-therefore not be told apart.
+therefore not be distinguished.
 """
 
 from __future__ import annotations
@@ -59,6 +59,60 @@ def tool_results_since(body: Json) -> int:
     return count
 
 
+def forced_tools(body: Json) -> list[Json]:
+    """The tools of which one has to be called, where the choice is not the model's."""
+    choice, tools = body.get("tool_choice") or {}, body.get("tools") or []
+    match choice.get("type"):
+        case "tool":
+            return [tool for tool in tools if tool.get("name") == choice.get("name")]
+        case "any":  # what loads later is not there to be called
+            return [tool for tool in tools if not tool.get("defer_loading")]
+        case _:
+            return []
+
+
+def tool_problem(body: Json) -> str | None:
+    """What the API refuses about tools, in its words; None where nothing is wrong. (Some of its
+    words are those of its documentation and of users' reports, since it could not be asked.)
+    """
+    choice, tools = body.get("tool_choice") or {}, body.get("tools") or []
+    if choice and not tools:
+        return "tool_choice: tool_choice may only be specified while providing tools"
+    if choice.get("type") == "tool" and not forced_tools(body):
+        return f"tool_choice: Tool '{choice.get('name')}' not found in provided tools"
+    thinks = (body.get("thinking") or {}).get("type") in {"enabled", "adaptive"}
+    if thinks and choice.get("type") in {"any", "tool"}:
+        return "thinking: Thinking may not be enabled when tool_choice forces tool use"
+    return _unanswered(body.get("messages") or [])
+
+
+def _unanswered(messages: list[Json]) -> str | None:
+    called = list[str]()
+    for number, message in enumerate(messages):
+        if message.get("role") not in {"user", "assistant"}:
+            continue
+        content = message.get("content")
+        blocks = content if isinstance(content, list) else []
+        results = [str(each.get("tool_use_id")) for each in blocks if _is(each, "tool_result")]
+        if stray := [id_ for id_ in results if id_ not in called]:
+            return (
+                f"messages.{number}.content.0: unexpected `tool_use_id` found in `tool_result` "
+                f"blocks: {stray[0]}. Each `tool_result` block must have a corresponding "
+                "`tool_use` block in the previous message."
+            )
+        if missing := [id_ for id_ in called if id_ not in results]:
+            return (
+                f"messages.{number - 1}: `tool_use` ids were found without `tool_result` blocks "
+                f"immediately after: {', '.join(missing)}."
+            )
+        called = [str(each.get("id")) for each in blocks if _is(each, "tool_use")]
+    return None
+
+
+def _is(block: Json, kind: str) -> bool:
+    return block.get("type") == kind
+
+
 def structured_schema(body: Json) -> tuple[Literal["tool", "text"], Json] | None:
     """The JSON schema the answer must fit and the way to give it; None when any text will do."""
     for tool in body.get("tools") or []:
@@ -67,6 +121,18 @@ def structured_schema(body: Json) -> tuple[Literal["tool", "text"], Json] | None
     wanted = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
     if wanted.get("type") == "json_schema":
         return "text", wanted.get("schema") or {}
+    return None
+
+
+def thinks(body: Json) -> bool:
+    """Whether the model is to think before it answers."""
+    return (body.get("thinking") or {}).get("type") in {"enabled", "adaptive"}
+
+
+def refused_together(body: Json) -> str | None:
+    """Why settings of the model are refused, as at Anthropic; None where they are not."""
+    if thinks(body) and body.get("temperature") not in (None, 1):
+        return "`temperature` may only be set to 1 when thinking is enabled or in adaptive mode."
     return None
 
 

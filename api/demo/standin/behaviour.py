@@ -37,23 +37,41 @@ Kind = Literal[
 ]
 
 
+class Call(BaseModel):
+    """A call of a tool. A name without `mcp__` is also that of a tool of some MCP server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    input: dict[str, Any] = {}
+    id: str | None = None
+
+
 class Behaviour(BaseModel):
     """What one answer does.
 
     `answer` and `refusal` end normally, `max_tokens` where the model may write no more; `tool`
-    asks for `steps` tool calls first. `stall` falls silent half way until it is released, the
-    client leaves, or `max_stall_seconds` have passed; `cut` closes the connection half way, `drop`
-    before the first byte, `error_event` reports an overload half way. `error` answers with `status`
-    and the words of `text`, `usage_limit` with the 429 of a subscription whose `window` is used up.
-    Errors are not billed.
+    asks for `steps` tool calls first, or makes several `calls` at once, after `text`. `stall`
+    falls silent half way until it is released, the client leaves, or `max_stall_seconds` have
+    passed; `cut` closes the connection half way, `drop` before the first byte, `error_event`
+    reports an overload half way. `error` answers with `status` and the words of `text`,
+    `usage_limit` with the 429 of a subscription whose `window` is used up. Errors are not billed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Kind = "answer"
     usage: Usage = Usage()
+    caches: bool = Field(
+        default=False,
+        description="count what the request has, and what of it the cache of prompts knows, in the "
+        "place of the usage's input",
+    )
     text: str | None = Field(
         default=None, description="the answer; by default one derived from the request"
+    )
+    thought: str | None = Field(
+        default=None, description="what the model thinks before it answers, where it is to think"
     )
     megabytes: float = Field(default=0, ge=0, le=64, description="pad the answer to this many MB")
     delay_seconds: float = Field(
@@ -70,11 +88,15 @@ class Behaviour(BaseModel):
         default=None, description="the tool's input, or the instance where a schema is asked for"
     )
     steps: int = Field(default=1, ge=1, le=100)
+    at_once: int = Field(default=1, ge=1, le=100, description="how many calls a step makes")
+    calls: tuple[Call, ...] = Field(default=(), max_length=200)
 
     @model_validator(mode="after")
     def _a_status_is_an_error(self) -> Self:
         if (self.status is not None) != (self.kind == "error"):
             raise ValueError("`status` goes with kind `error`, and only with it")
+        if self.calls and self.kind != "tool":
+            raise ValueError("`calls` go with kind `tool`, and only with it")
         return self
 
 
@@ -88,6 +110,7 @@ _WORDS: dict[str, dict[str, Any]] = {
     "slow": {"seconds": 2.0},
     "empty": {"text": "", "usage": {"output_tokens": 0}},
     "huge": {"megabytes": 1},
+    "caches": {"caches": True},
     "unauthorized": {"kind": "error", "status": 401},
     "credit_too_low": {"kind": "error", "status": 400},
     "burst": {"kind": "error", "status": 429},

@@ -20,11 +20,17 @@ from datetime import datetime
 from typing import Any, Literal
 
 from api.demo.answers.answer import Answer, compose
-from api.demo.answers.conversation import Caller, last_user_text
+from api.demo.answers.conversation import (
+    Caller,
+    last_user_text,
+    refused_together,
+    tool_problem,
+)
 from api.demo.answers.problems import Problem, unauthorized
 from api.demo.standin.behaviour import Behaviour, Script, UnreadableMarker, marked
 from api.demo.standin.bill import NO_USAGE, Bill, Line, Usage, cost_nano_usd, fingerprint
 from api.demo.standin.journal import MESSAGES, Journal, Recorded
+from api.demo.standin.prompt_cache import PromptCache
 from api.demo.standin.quota import Meter, Quota, allowed_headers, rejected_headers, spent, utc_now
 
 _KNOWN_MODEL = re.compile(r"claude-(sonnet|opus|haiku|fable)-[a-z0-9.-]+(\[1m\])?")
@@ -74,6 +80,7 @@ class Standin:
         self.requests = Journal()
         self.clock = clock
         self._script = Script()
+        self._prompts = PromptCache()
         self._quota = quota or Quota()
         self._changed = threading.Condition(threading.RLock())
         self._accounts = _Accounts(self._quota, self.clock())
@@ -123,11 +130,12 @@ class Standin:
                 loop.call_soon_threadsafe(gate.set)
 
     def reset(self) -> None:
-        """Forget bill, requests, script, accounts and quotas; answers on the way go on."""
+        """Forget bill, requests, script, prompts, accounts and quotas; answers on the way go on."""
         with self._changed:
             self.bill.clear()
             self.requests.clear()
             self._script.clear()
+            self._prompts.clear()
             self._accounts = _Accounts(self._quota, self.clock())
             self._allowed = None
             self._changed.notify_all()
@@ -189,8 +197,10 @@ class Standin:
         if not self.admits(caller):
             return Refused(unauthorized(caller.auth), request_id)
         model = str(body.get("model", ""))
-        if not _KNOWN_MODEL.fullmatch(model):
-            return Refused(Problem(404, f"model: {model}"), request_id)
+        wrong = tool_problem(body)
+        if wrong is not None or not _KNOWN_MODEL.fullmatch(model):
+            refused = Problem(400, wrong) if wrong else Problem(404, f"model: {model}")
+            return Refused(refused, request_id)
         with self._changed:
             now = self.clock()
             account = self._account_of(caller.credential)
@@ -201,7 +211,9 @@ class Standin:
                 )
             try:
                 behaviour = marked(last_user_text(body)) or self._script.take(caller.credential)
-                problem = _scripted(behaviour, caller, now)
+                problem = _scripted(behaviour, caller, now) or _refused_together(body)
+                if behaviour.caches and not problem:
+                    behaviour = self._counted(behaviour, account, body, now)
                 answer = compose(body, behaviour)
             except (UnreadableMarker, ValueError) as error:
                 return Refused(Problem(400, f"stand-in: {error}"), request_id)
@@ -213,6 +225,12 @@ class Standin:
             return Plan(
                 answer, behaviour, headers, request_id, caller.credential, account, cost, now
             )
+
+    def _counted(
+        self, behaviour: Behaviour, account: str, body: dict[str, Any], now: datetime
+    ) -> Behaviour:
+        said = behaviour.usage.output_tokens
+        return behaviour.model_copy(update={"usage": self._prompts.usage(account, body, now, said)})
 
     def begin(self, plan: Plan) -> None:
         """The answer begins: its input is billed from here on."""
@@ -282,6 +300,11 @@ class Standin:
 
 def _key(token: str | None) -> str | None:
     return None if token is None else fingerprint(token)
+
+
+def _refused_together(body: dict[str, Any]) -> Problem | None:
+    why = refused_together(body)
+    return None if why is None else Problem(400, why)
 
 
 def _scripted(behaviour: Behaviour, caller: Caller, now: datetime) -> Problem | None:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from api.demo.answers.instance import minimal_instance
-from api.demo.standin.behaviour import Behaviour, UnreadableMarker, marked
+from api.demo.standin.behaviour import Behaviour, Call, UnreadableMarker, marked
 from api.demo.standin.bill import Bill, Line, Usage, cost_nano_usd, fingerprint
 from api.demo.standin.journal import Journal, Recorded
 from api.demo.standin.messages_api import create_app
@@ -664,3 +664,51 @@ def test_it_runs_as_a_process_and_stops_when_told() -> None:
         assert process.wait(10) == 0
         assert answer.status_code == 200
         assert (process.stdout.read(), process.stderr.read()) == ("", "")
+
+
+WEATHER = {"name": "mcp__caller__weather", "input_schema": {"type": "object"}}
+
+
+def test_several_calls_are_made_at_once_and_a_forced_one_where_nothing_else_was_said(
+    standin: Standin, http: httpx.Client
+) -> None:
+    calls = (Call(name="weather", id="toolu_1"), Call(name="weather", id="toolu_2"))
+    standin.next(Behaviour(kind="tool", calls=calls, text="Hm."))
+
+    several = ask(http, tools=[WEATHER]).json()
+    forced = ask(http, tools=[WEATHER], tool_choice={"type": "any"}).json()
+
+    named = [(each["type"], each.get("id"), each.get("name")) for each in several["content"]]
+    assert named == [
+        ("text", None, None),
+        ("tool_use", "toolu_1", "mcp__caller__weather"),
+        ("tool_use", "toolu_2", "mcp__caller__weather"),
+    ]
+    assert (forced["stop_reason"], forced["content"][0]["name"]) == ("tool_use", WEATHER["name"])
+
+
+CALLED = {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "x"}]}
+HELLO = {"role": "user", "content": "hi"}
+STRAY = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_2"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({"messages": [HELLO, CALLED, HELLO]}, "`tool_use` ids were found without"),
+        ({"messages": [HELLO, STRAY]}, "unexpected `tool_use_id` found"),
+        ({"tool_choice": {"type": "any"}}, "may only be specified while providing tools"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "y"}}, "'y' not found"),
+        (
+            {"tools": [WEATHER], "tool_choice": {"type": "any"}, "thinking": {"type": "enabled"}},
+            "Thinking may not be enabled when tool_choice forces tool use",
+        ),
+    ],
+)
+def test_what_the_api_refuses_about_tools_is_refused(
+    standin: Standin, http: httpx.Client, body: Json, problem: str
+) -> None:
+    answer = ask(http, **body)
+
+    assert answer.status_code == 400
+    assert problem in answer.json()["error"]["message"]
