@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from pool.claude.launch.client_tools import server
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.launch.model_settings import thinking_anew, thinking_request, variables_anew
 from pool.executions.content.turn import content_of
 from pool.executions.model_settings import ModelSettings
 from pool.executions.schemas.answer_schema import normalized
+from pool.executions.tools.client_tools import SERVER
 from pool.executions.tools.permissions import AgentSettings
 
 _CLOSED = ("Read", "Bash", "Edit", "Write", "WebFetch", "WebSearch", "Agent", "Task", "Skill")
@@ -64,6 +66,7 @@ def _tools(launch: Launch) -> tuple[str, ...]:
     """What the run may use. ``--restricted`` keeps file tools in the working directories."""
     agent = launch.agent
     granted = dict.fromkeys(tool.partition("(")[0] for tool in launch.tools)
+    allowed = (*launch.tools, *([f"mcp__{SERVER}"] if launch.client_tools else []))
     built_in = [name for name in granted if not name.startswith("mcp__")]
     denied = [name for name in _CLOSED if _FAMILIES.get(name, {name}).isdisjoint(granted)]
     settings = {
@@ -75,7 +78,7 @@ def _tools(launch: Launch) -> tuple[str, ...]:
     }
     return (
         f"--tools={','.join(built_in)}",
-        *([f"--allowedTools={','.join(launch.tools)}"] if launch.tools else []),
+        *([f"--allowedTools={','.join(allowed)}"] if allowed else []),
         f"--settings={_compact(settings)}",
         f"--permission-mode={agent.permission_mode}",
         *(f"--add-dir={path}" for path in agent.add_directories),
@@ -97,8 +100,9 @@ def files(launch: Launch) -> dict[str, bytes]:
 def _documents(launch: Launch) -> dict[str, tuple[str, bytes]]:
     """By the flag that names it, a file and what stands in it."""
     agent, found = launch.agent, {}
-    if agent.mcp_servers is not None:
-        servers = _compact({"mcpServers": agent.mcp_servers}).encode()
+    own = {SERVER: server()} if launch.client_tools else {}
+    if agent.mcp_servers is not None or own:
+        servers = _compact({"mcpServers": {**(agent.mcp_servers or {}), **own}}).encode()
         found["mcp-config"] = ("mcp.json", servers)
     if agent.sub_agents is not None:
         agents = {
@@ -106,6 +110,8 @@ def _documents(launch: Launch) -> dict[str, tuple[str, bytes]]:
             for name, each in agent.sub_agents.items()
         }
         found["agents"] = ("agents.json", _compact(agents).encode())
+    if launch.continues and launch.system_prompt is not None:
+        found["system-prompt-file"] = ("system_prompt.txt", launch.system_prompt.encode())
     if agent.append_system_prompt is not None:
         text = agent.append_system_prompt.encode()
         found["append-system-prompt-file"] = ("append_system_prompt.txt", text)
@@ -193,6 +199,13 @@ def settings_lines(settings: ModelSettings, environment: Mapping[str, str]) -> d
         name: _line({"type": "control_request", "request_id": name, "request": request})
         for name, request in requests.items()
     }
+
+
+def claim_line(launch: Launch, work_dir: Path) -> bytes:
+    """The control request that makes a parked process (``--await-claim``) the run's."""
+    bound = {"cwd": str(work_dir), "system_prompt": [launch.system_prompt]}
+    request = {"subtype": "claim_session", **bound}
+    return _line({"type": "control_request", "request_id": "claim", "request": request})
 
 
 def model_line(model: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 from pool.executions.content.image import Image
 from pool.executions.content.turn import Turn
 from pool.executions.model_settings import AS_IT_COMES, ModelSettings
+from pool.executions.tools.client_tools import ClientTool, ToolChoice
 from pool.executions.tools.permissions import AgentSettings
 from pool.executions.tools.tool import Tool
 from pool.usage.prices import LearnedPrices
@@ -40,6 +41,13 @@ class Launch(Value):
     """Whether the answer is what the model said until it was cut off at its longest."""
     tools: tuple[Tool, ...] = ()
     agent: AgentSettings = AgentSettings()
+    owner: str | None = None
+    """Names those whose further sessions may have its process after it; None: nobody's may."""
+    client_tools: tuple[ClientTool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    continues: bool = False
+    """It goes on from results that stand at the end of its session, and has no prompt of its own;
+    then ``resumes`` is true."""
     session_total_nano_usd: int | None = None
     """The session's last known running total: the base for CLIs that report only totals."""
     rates: LearnedPrices = LearnedPrices()
