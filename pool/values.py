@@ -72,6 +72,20 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 """A span of time, written as ``24h``, ``90m``, ``30s`` or ``7d``; a bare number is of seconds."""
 
 
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _size(value: object) -> object:
+    written = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([KMGT]B)?", str(value))
+    if written is None or isinstance(value, bool):
+        raise ValueError('should be a size, such as "2GB" or "500MB"')
+    return int(float(written[1]) * _UNITS[written[2] or ""])
+
+
+Size = Annotated[int, BeforeValidator(_size)]
+"""So many bytes, written as ``500MB`` or ``2GB``; a bare number is of bytes."""
+
+
 KEPT = {"kept": True}
 """The context in which what this pool has kept is read: it came in by the door of its day."""
 

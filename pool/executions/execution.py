@@ -22,11 +22,12 @@ from pydantic import (
 
 from pool.executions.content.turn import ThinkingPart
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.executions.process_way import ProcessWay
 from pool.executions.request import ExecutionRequest, SessionId, SubscriptionId
 from pool.executions.routing_record import Routing
-from pool.executions.tools.client_tools import Round, ToolCall
+from pool.executions.tools.client_tools import Round, ToolCall, ToolResult
 from pool.executions.tools.permissions import Grant
-from pool.executions.tools.tool_rounds import Continuation, spent
+from pool.executions.tools.tool_rounds import Continuation, KeptRound, spent
 from pool.limits.windows import limit_resets_at
 from pool.money import Usd, usd
 from pool.usage.records import RunSize, UsageReport, usage_report
@@ -177,6 +178,15 @@ class ExecutionRow(Value):
     """What kept others from it, where its model was refused here and not everywhere."""
     moved_to: str | None = None
     """The subscription at which it goes on."""
+    process: ProcessWay | None = None
+    """How its run came by its process, once it has one."""
+    rounds: tuple[KeptRound, ...] = ()
+    """Its rounds with its caller's tools, those that have ended."""
+    results: tuple[ToolResult, ...] = ()
+    """Of the last round's calls, until the next round has ended."""
+    waits_until: Instant | None = None
+    """When it ends unless their results have come."""
+    continued_by: ContinuedBy | None = None
     place: str | None = None
     """Where its run was to be started: only there an absent run was certainly never started."""
     outcome: Outcome | None = Field(default=None, discriminator="outcome")

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from pool.errors import InvalidRequest
 from pool.executions.execution import Attempt, Execution
+from pool.executions.process_way import ProcessWay
 from pool.executions.tools.client_tools import Round, ToolCall
 from pool.limits.windows import Window
 from pool.values import Value
@@ -29,10 +30,17 @@ class AttemptBegan(Value):
     subscription_id: str
     session_id: str
     model: str
+    process: ProcessWay | None = None
+    """Where its process came from, once that is known."""
 
 
 class AnswerBegan(Value):
     """An answer of the model has begun: what is known of its tokens then."""
+
+    type: Literal["answer"] = "answer"
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
 
 
 class Text(Value):

@@ -56,6 +56,13 @@ def later_usage(answered: StreamReading, later: StreamReading) -> Usage | None:
     return usage if any(usage.total.model_dump().values()) else None
 
 
+def tells_cost(reading: StreamReading) -> bool:
+    """Whether every result tells what it cost by itself, so that no difference has to be made of
+    totals of which nobody knows whether they run over the process or the session.
+    """
+    return bool(reading.results) and all(map(_is_told, reading.results))
+
+
 def session_total(reading: StreamReading, launch: Launch) -> int | None:
     """The session's running total after this run, the base of the next difference."""
     result = _largest(reading)

@@ -10,54 +10,25 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from pydantic import NonNegativeInt, ValidationError
-
-from pool.claude.outcome.ending import EndedBy, Ending
+from pool.claude.outcome.ending import Ending
 from pool.claude.output.stream import StreamReading, reading_of
 from pool.claude.output.tail import Piece, Tail, piece_of
-from pool.claude.process.identity import ProcessIdentity, boot_id
+from pool.claude.process.notes import Started, Stretch, ending_in, started_in, stretch_in
+from pool.claude.process.supervisor import entries
 from pool.claude.process.supervisor.entries import Turn, entry_at, whole
-from pool.values import Value
 
 LOCK_FD = 3
 """The descriptor under which a process and all that it starts inherit its lock."""
 
 MARK = "CLAUDE_POOL_RUN"
-_STDERR_BYTES = 4096
-
-
-class Started(Value):
-    """What the supervisor noted before it executed the CLI."""
-
-    supervisor: ProcessIdentity
-    cli: ProcessIdentity
-    monotonic: float
-    """The system's monotonic clock at the start; comparable within one boot."""
-
-
-class Stretch(Value):
-    """A run's part in the output of its process, from the instant at which it was begun."""
-
-    begins: NonNegativeInt
-    begun_at: float
-    """On the system's monotonic clock."""
-    answer_ends: NonNegativeInt | None = None
-    """Where the result ends that is the run's: what is printed after it is no part of the answer.
-    None where there is none, or where nobody was left to see it."""
-    answered_at: float | None = None
-    ended_by: EndedBy | None = None
-    """Why the run was made to end, where it was and has given a result nevertheless."""
-    ends: NonNegativeInt | None = None
-    """Where the next run's stretch begins."""
 
 
 class ProcessDirectory:
@@ -97,10 +68,19 @@ class ProcessDirectory:
         """
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700)
-        lock = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        return _held(self.lock)
+
+    def create_whole(self) -> int:
+        """Do so for a process that no run has yet, under a name that nobody had: whoever looks for
+        processes that are over never sees it without its lock being held.
+        """
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = self.path.with_name(f".{self.path.name}")
+        draft.mkdir(mode=0o700)
+        lock = _held(draft / self.lock.name)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # others hold it for an instant only, to look
-        except BaseException:
+            draft.rename(self.path)
+        except OSError:
             os.close(lock)
             raise
         return lock
@@ -140,7 +120,10 @@ class ProcessDirectory:
 
     def end_of_inbox(self) -> int:
         """Where the next entry will stand."""
-        inbox = os.open(self.inbox, os.O_RDONLY)
+        try:
+            inbox = os.open(self.inbox, os.O_RDONLY)
+        except FileNotFoundError:
+            return 0
         try:
             return whole(inbox)
         finally:
@@ -166,6 +149,45 @@ class ProcessDirectory:
         """Ask the supervisor to end a run, whoever started it, if that has not ended yet."""
         with suppress(FileNotFoundError):
             (self.path / f"stop.{run_id}").touch(mode=0o600)
+
+    def let_go(self) -> None:
+        """Have it end when it has nothing to do, now or after its turn."""
+        self.say(entries.keep(0))
+        (self.path / "let_go").touch(mode=0o600)
+
+    def was_let_go_at(self) -> float | None:
+        """When that was said, on the system's monotonic clock; None where it was not."""
+        try:
+            written_at = (self.path / "let_go").stat().st_mtime
+        except OSError:
+            return None
+        return time.monotonic() - max(0.0, time.time() - written_at)
+
+    # -- whose it is -----------------------------------------------------------------------------
+
+    def serve(self, run_id: str) -> None:
+        """Note that it has a run, whose output stands here until ``release``."""
+        (self.path / f"run.{run_id}").touch(mode=0o600)
+
+    def release(self, run_id: str) -> None:
+        """A run is looked after; with the last of them, and the process's end, all of it goes."""
+        with suppress(OSError):
+            (self.path / f"run.{run_id}").unlink(missing_ok=True)
+        if not self.serves():
+            self.remove_if_over()
+
+    def serves(self) -> frozenset[str]:
+        """The runs whose output stands here."""
+        try:
+            names = [path.name for path in self.path.glob("run.*")]
+        except FileNotFoundError:  # it was removed meanwhile
+            return frozenset()
+        return frozenset(name.partition(".")[2] for name in names)
+
+    def remove_if_over(self) -> None:
+        """Remove the directory, unless something of the process lives."""
+        if self.has_ended() or not self.is_locked():
+            self.remove()
 
     # -- what it is started with -----------------------------------------------------------------
 
@@ -197,53 +219,18 @@ class ProcessDirectory:
 
     def started(self) -> Started | None:
         """Who runs; None where no CLI was ever executed."""
-        fields = _json(self.path / "started")
-        boot = fields.get("boot_id")
-        try:
-            return Started(
-                supervisor=ProcessIdentity(
-                    pid=fields["supervisor_pid"],
-                    start_time=fields["supervisor_start"],
-                    boot_id=boot,
-                ),
-                cli=ProcessIdentity(
-                    pid=fields["cli_pid"], start_time=fields["cli_start"], boot_id=boot
-                ),
-                monotonic=fields["monotonic"],
-            )
-        except (KeyError, ValidationError):
-            return None
+        return started_in(self.path)
 
     def stretch(self, run_id: str) -> Stretch | None:
         """A run's part in what was printed; None where it was not begun."""
-        known: dict[str, str] = {}
-        for what, place, at, why, run in self._turns():
-            if run == run_id and what == "begins":
-                known = {"begins": place, "begun_at": at}
-            elif run == run_id:
-                known |= {"answer_ends": place, "answered_at": at}
-                known |= {} if why == "-" else {"ended_by": why}
-            elif known:
-                known["ends"] = place
-                break
-        try:
-            return Stretch.model_validate_strings(known)
-        except ValidationError:  # not begun; or the power went as it was noted
-            return None
+        return stretch_in(self.path, run_id)
 
     def has_ended(self) -> bool:
         return (self.path / "ended").exists()
 
     def ending(self, run_id: str) -> Ending:
         """How the process ended, in which a run was to be, as far as anybody saw it."""
-        fields, stderr, started = _json(self.path / "ended"), self._stderr(), self.started()
-        if fields:
-            return _ending(fields, stderr)
-        if started is not None:
-            lost = started.supervisor.boot_id != boot_id()
-            return Ending(stderr=stderr, may_have_lost_output=lost)
-        asked = {"ended_by": "request"} if (self.path / f"stop.{run_id}").exists() else {}
-        return _ending({"started": 0, **asked}, stderr)
+        return ending_in(self.path, run_id)
 
     def reading(self, begins: int = 0, ends: int | None = None) -> StreamReading:
         """What the CLI printed between two places; limits are as old as the file."""
@@ -265,33 +252,12 @@ class ProcessDirectory:
         """Remove the directory and all in it."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _turns(self) -> list[list[str]]:
-        """What is noted of runs, line by line, each with the run's name last."""
-        try:
-            text = (self.path / "turns").read_bytes().decode(errors="replace")
-        except FileNotFoundError:
-            return []
-        *lines, _ = text.split("\n")
-        return [words for line in lines if len(words := line.split(" ", 4)) == 5]
 
-    def _stderr(self) -> str:
-        try:
-            with (self.path / "stderr").open("rb") as file:
-                return file.read(_STDERR_BYTES).decode(errors="replace")
-        except FileNotFoundError:
-            return ""
-
-
-def _ending(fields: dict[str, Any], stderr: str) -> Ending:
-    errno = fields.get("exec_errno")
-    known = {name: fields[name] for name in Ending.model_fields if name in fields}
-    problem = os.strerror(errno) if isinstance(errno, int) else None
-    return Ending.model_validate({**known, "problem": problem, "stderr": stderr})
-
-
-def _json(path: Path) -> dict[str, Any]:
+def _held(lock: Path) -> int:
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fields = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
+        fcntl.flock(fd, fcntl.LOCK_EX)  # others hold it for an instant only, to look
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

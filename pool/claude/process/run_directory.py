@@ -18,17 +18,20 @@ from pathlib import Path
 from pydantic import NonNegativeInt, ValidationError
 
 from pool.claude.output.tail import Piece
-from pool.claude.process.directory import ProcessDirectory, Stretch
+from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.notes import Stretch
+from pool.executions.process_way import ProcessWay
 from pool.values import Value
 
 _NOTE = "process"
 
 
 class _Given(Value):
-    """To which process a run was given, and from where on in its inbox."""
+    """To which process a run was given, in which way, and from where on in its inbox."""
 
     process: str
     inbox: NonNegativeInt
+    way: ProcessWay
 
 
 class RunDirectory:
@@ -52,14 +55,24 @@ class RunDirectory:
         """Whether the process is the run's alone."""
         return self.process.path == self.path
 
-    def give_to(self, process: ProcessDirectory, turn: bytes) -> None:
-        """Hand the run to a process that is there already. FileExistsError where it was before."""
-        self.path.mkdir(mode=0o700, parents=True)
-        given = _Given(process=process.path.name, inbox=process.end_of_inbox())
+    @cached_property
+    def way(self) -> ProcessWay:
+        """How the run came by its process."""
+        given = self._given()
+        return ProcessWay.COLD if given is None else given.way
+
+    def give_to(self, process: ProcessDirectory, turn: bytes, way: ProcessWay) -> None:
+        """Hand the run to a process that is there already, or is just being started for it.
+        FileExistsError where it was handed to one before.
+        """
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700)
+        process.serve(self.run_id)
+        given = _Given(process=process.path.name, inbox=process.end_of_inbox(), way=way)
         draft = self.path / f"{_NOTE}.tmp"
         draft.write_text(given.model_dump_json(), encoding="utf-8")
         draft.replace(self.path / _NOTE)
-        self.process = process
+        self.process, self.way = process, way
         process.say(turn)
 
     def exists(self) -> bool:
@@ -92,7 +105,7 @@ class RunDirectory:
         """Note that the run was settled, and that what it printed is still wanted."""
         with suppress(FileNotFoundError):
             (self.path / "kept").touch(mode=0o600)
-            if self.is_process:
+            if self.is_process or self.process.has_ended():
                 self.process.forget_input()
 
     def kept_at(self) -> datetime | None:
@@ -103,8 +116,11 @@ class RunDirectory:
             return None
 
     def remove(self) -> None:
-        """Remove what is the run's alone."""
+        """Remove what is the run's alone; with the last run of a process that is over, its own."""
+        process, is_process = self.process, self.is_process
         ProcessDirectory(self.path).remove()
+        if not is_process:
+            process.release(self.run_id)
 
     def _given(self) -> _Given | None:
         try:

@@ -18,6 +18,7 @@ from pool.claude.process.identity import start_time
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.supervisor import entries
 from pool.executions.outcome import Completed, Failed, FailureKind
+from pool.executions.process_way import ProcessWay
 
 
 @pytest.fixture
@@ -214,7 +215,7 @@ async def test_a_run_whose_owner_died_between_its_entry_and_its_prompt_never_beg
     launch = a_launch("exec_1")
     whole = talk.turn(launch)
     for size in (0, 10, len(whole) // 2, len(whole) - 1):
-        talk.place("exec_1").give_to(talk.process, b"")
+        talk.place("exec_1").give_to(talk.process, b"", ProcessWay.KEPT)
         with talk.process.inbox.open("ab") as inbox:
             inbox.write(whole[:size])
         await asyncio.sleep(0.05)
@@ -227,7 +228,7 @@ async def test_a_run_whose_owner_died_between_its_entry_and_its_prompt_never_beg
 
 async def test_a_run_whose_owner_died_right_after_its_prompt_is_adopted(talk: Talk) -> None:
     talk.start(talk.kept())
-    talk.place("exec_1").give_to(talk.process, talk.turn(a_launch("exec_1")))
+    talk.place("exec_1").give_to(talk.process, talk.turn(a_launch("exec_1")), ProcessWay.KEPT)
 
     run = talk.anew().find(a_launch("exec_1"))
 
@@ -291,7 +292,7 @@ async def test_a_run_that_comes_too_late_for_its_process_was_not_started_and_cos
     talk.start(entries.keep(0.1))
     await eventually(talk.process.has_ended)
     launch = a_launch("exec_1")
-    talk.place("exec_1").give_to(talk.process, talk.turn(launch))
+    talk.place("exec_1").give_to(talk.process, talk.turn(launch), ProcessWay.KEPT)
     run = talk.runner._run(launch, talk.place("exec_1"), None)
 
     outcome = await failed(run)
@@ -316,5 +317,5 @@ async def test_a_cli_whose_supervisor_is_killed_while_idle_goes_too(talk: Talk) 
 
 def given_to_the_dead(talk: Talk, launch: Any) -> ProcessRun:
     """A run that was handed to a process before anybody knew that it is no more."""
-    talk.place(launch.run_id).give_to(talk.process, talk.turn(launch))
+    talk.place(launch.run_id).give_to(talk.process, talk.turn(launch), ProcessWay.KEPT)
     return talk.runner._run(launch, talk.place(launch.run_id), None)
