@@ -12,9 +12,8 @@ begun before it, and of which nothing is found, nobody says that it never ran.
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,9 +23,8 @@ from weakref import WeakSet
 from pool.claude.binary.auth import AuthStatus, auth_status
 from pool.claude.binary.login import login_expires_at
 from pool.claude.binary.models import offered_models
-from pool.claude.launch.command import argv, files, input_lines, prompt_uuid
-from pool.claude.launch.directories import entered, make_private
-from pool.claude.launch.image_store import occupy
+from pool.claude.launch.command import prompt_uuid
+from pool.claude.launch.directories import make_private
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.outcome.ending import Ending
 from pool.claude.output.tail import Piece
@@ -36,8 +34,7 @@ from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.rescan import rescan
 from pool.claude.process.run_directory import RunDirectory
-from pool.claude.process.supervise import supervise
-from pool.claude.process.supervisor import entries
+from pool.claude.process.start import never
 from pool.claude.process.watch import Wake, Watcher
 from pool.claude.transcripts.copy import (
     SessionCopy,
@@ -45,8 +42,7 @@ from pool.claude.transcripts.copy import (
     install_session,
     remove_session,
 )
-from pool.claude.transcripts.files import why_not_writable
-from pool.errors import ConfigError, InvalidRequest
+from pool.errors import ConfigError
 from pool.usage.records import Usage
 
 
@@ -82,7 +78,18 @@ class ProcessRunner:
         try:
             executable = await self._executable()
         except ConfigError as error:
-            return self._run(launch, directory, _never(str(error)))
+            files = RunDirectory(self._runs_dir, launch.run_id)
+            return self._run(launch, files, never(str(error)))
+        launch, settings = await self._with_settings(launch, executable, environment)
+        if launch.resumes:
+            kept = await self._ways.go_on(launch, settings, environment)
+            if kept is not None:
+                return kept
+        if (reused := await self._ways.go_on_anew(launch, settings)) is not None:
+            return reused
+        if (ahead := await self._ways.claim(launch, settings, environment)) is not None:
+            return ahead
+        settings = settings if self._kept.is_on else None
         goes_on_from = launch.forks or (launch.session_id if launch.resumes else None)
         if goes_on_from is not None:
             await self.quiet(goes_on_from)
@@ -205,111 +212,3 @@ class ProcessRunner:
         run = ProcessRun(launch, directory, self._watcher, grace_seconds=grace, never_started=never)
         self._runs.add(run)
         return run
-
-    def _started(
-        self,
-        run: RunDirectory,
-        launch: Launch,
-        executable: Path,
-        environment: Mapping[str, str],
-    ) -> Ending | None:
-        """Start the CLI, unless it was before; how it ended, where that was before it began. All
-        that touches disk and processes at the start, in one hop to a thread.
-        """
-        if run.exists():
-            return None
-        make_private(environment)
-        if (why := _unfit(environment)) is not None:
-            return _never(f"its config_dir cannot be written: {why}", is_unfit=True)
-        directory = run.process
-        # What the CLI keeps beside its transcripts would outlive the run elsewhere.
-        name, _, value = directory.mark.partition("=")
-        own = {**environment, "CLAUDE_CODE_TMPDIR": str(directory.path), name: value}
-        problem = self._spawn(directory, launch, argv(launch, executable, directory.path), own)
-        return None if problem is None else _never(problem)
-
-    def _spawn(
-        self,
-        directory: ProcessDirectory,
-        launch: Launch,
-        command: tuple[str, ...],
-        environment: dict[str, str],
-    ) -> str | None:
-        """Start the supervisor and see it leave. The reason, where nothing was started; raises
-        ``InvalidRequest`` where a directory is not any more what was resolved.
-        """
-        try:
-            self._work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = directory.create()
-        except OSError as error:
-            if directory.exists():
-                return None  # it was started before
-            return f"its directory cannot be made: {error.strerror}"
-        try:
-            directory.note_config_dir(environment.get("CLAUDE_CONFIG_DIR", ""))
-            for name, content in files(launch).items():
-                directory.write(name, content)
-            if launch.images:
-                occupy(directory.path, self._workplace(launch, directory), launch.session_id)
-            directory.say(self._turn(launch))
-            with self._opened(launch, directory) as work_dir:
-                self._supervise(directory, command, environment, lock, work_dir)
-        except InvalidRequest:
-            directory.remove()
-            raise
-        except OSError as error:
-            return error.strerror or "the system refused"
-        except ValueError:
-            return "its environment or command line holds a NUL character"
-        finally:
-            os.close(lock)
-        return None
-
-    def _turn(self, launch: Launch) -> bytes:
-        """The run as its process is told of it."""
-        lines, bound = input_lines(launch), self._max_output_bytes
-        return entries.turn(launch.run_id, launch.timeout_seconds, bound, lines)
-
-    @contextmanager
-    def _opened(self, launch: Launch, directory: ProcessDirectory) -> Iterator[int]:
-        """A descriptor of where the CLI works."""
-        work_dir = entered(launch.agent)
-        if work_dir is None:
-            work_dir = os.open(self._workplace(launch, directory), os.O_PATH | os.O_DIRECTORY)
-        try:
-            yield work_dir
-        finally:
-            os.close(work_dir)
-
-    def _workplace(self, launch: Launch, directory: ProcessDirectory) -> Path:
-        """Where the CLI works: as it was told; with tools in a directory of the run's own, which
-        goes with it; without any in one that stays empty.
-        """
-        if launch.agent.working_directory is not None:
-            return launch.agent.working_directory
-        return directory.workplace() if launch.tools else self._work_dir
-
-    def _supervise(
-        self,
-        directory: ProcessDirectory,
-        command: tuple[str, ...],
-        environment: dict[str, str],
-        lock: int,
-        work_dir: int,
-    ) -> None:
-        bound, grace = self._max_output_bytes, self._grace_seconds
-        supervise(
-            *(directory, command, environment, lock, work_dir),
-            max_output_bytes=bound,
-            grace_seconds=grace,
-        )
-
-
-def _never(problem: str, *, is_unfit: bool = False) -> Ending:
-    return Ending(started=False, problem=problem, is_unfit=is_unfit)
-
-
-def _unfit(environment: Mapping[str, str]) -> str | None:
-    """Why a run's sessions could not be kept."""
-    named = environment.get("CLAUDE_CONFIG_DIR")
-    return why_not_writable(Path(named)) if named else None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pool.claude.launch.command import prompt_uuid
 from pool.claude.launch.launch_spec import Launch
+from pool.claude.output.lines import message_of
 from pool.claude.output.tail import Tail, piece_of
 from pool.claude.transcripts.transcript import Transcript, TranscriptReader
 
@@ -50,6 +51,16 @@ def read_transcript(config_dir: Path, launch: Launch) -> Transcript:
             for line in _last_lines(path):
                 reader.take(line)
     return reader.transcript()
+
+
+def remove_unbegun(config_dir: Path, session_id: str) -> None:
+    """Remove the transcript of a session in which nobody was asked anything, such as one that a
+    process was cleared for and that was never begun: the CLI begins none that has one.
+    """
+    for path in (config_dir / "projects").glob(f"*/{session_id}.jsonl"):
+        entries = (message_of(line) for line in _last_lines(path))
+        if not any(entry.get("type") in {"assistant", "api-request"} for entry in entries):
+            path.unlink(missing_ok=True)
 
 
 def _files(config_dir: Path, session_id: str) -> Iterator[Path]:

@@ -3,7 +3,8 @@
 Rule: the standard library alone, and little of that; nothing else of the pool may be imported.
 
 ``supervise`` starts ``main`` by this folder's name: a script would be compiled anew at every start,
-which takes as long as Python's own start, while modules are compiled once. It inherits the lock of
+which takes as long as Python's own start, while modules are compiled once. From the second on a
+``zygote`` forks them, which takes a tenth of the time. It inherits the lock of
 the process as descriptor 3, which the CLI inherits in turn: as long as the lock is held, something
 of the process lives. It leaves its parent at once, since a Ray worker that exits in good order
 kills its direct children, and so needs nobody to wait for it. One that many processes shared would
