@@ -214,6 +214,15 @@ def model_line(model: str) -> bytes:
     return _line({"type": "control_request", "request_id": "model", "request": request})
 
 
+def clear_line(uuid: str) -> bytes:
+    """The command that ends a process's session and begins another in it: the one message that is
+    not delivered as it is.
+    """
+    content = [{"type": "text", "text": "/clear"}]
+    message = {"role": "user", "content": content}
+    return _line({"type": "user", "message": message, "parent_tool_use_id": None, "uuid": uuid})
+
+
 def can_be_claimed(launch: Launch) -> bool:
     """Whether a claim can make a process the run's in all that it asks for: a new session without
     tools, with a system prompt. What else a process can be told is ``process_settings``' to say.
