@@ -12,15 +12,19 @@ for some 0.1 s there may be as many CLIs again on their way out.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.tail import Piece
+from pool.claude.output.tool_calls import CallsMade
 from pool.claude.transcripts.copy import SessionCopy
 from pool.executions.outcome import Outcome
+from pool.executions.process_way import ProcessWay
+from pool.executions.tools.client_tools import ToolResult
+from pool.executions.tools.tool_rounds import Continuation
 from pool.usage.records import Usage
 
 
@@ -29,6 +33,11 @@ class Run(Protocol):
 
     @property
     def run_id(self) -> str: ...
+
+    @property
+    def way(self) -> ProcessWay | None:
+        """How it came by its process; None where it has none."""
+        ...
 
     async def outcome(self) -> Outcome:
         """Wait until the run has answered, or has ended without an answer, and read how. Bounded by
@@ -47,6 +56,29 @@ class Run(Protocol):
         """Ask the run to end: politely, after 2 s by SIGTERM, after 2 s more by SIGKILL to its
         group. Waits for none of it; ``outcome`` tells how it ended.
         """
+        ...
+
+    async def next_calls(self, number: int, results: Sequence[ToolResult] = ()) -> CallsMade:
+        """Wait until the round of a number has ended in calls of callers' tools, and give the CLI
+        what it asks for meanwhile: the tools, and the ``results`` of the round before. Never, where
+        the run ends without: ``outcome`` is to be awaited beside it. May be cancelled, and asked
+        again with the same arguments by another activation. OSError where nothing can be said to
+        the process.
+        """
+        ...
+
+    async def spent(self) -> Usage | None:
+        """What the run has spent so far, as its process says while it waits for results; None where
+        it does not say within 3 s, or not of this run alone.
+        """
+        ...
+
+    async def lives(self) -> bool:
+        """Whether its process is there, and can still take anything."""
+        ...
+
+    async def give_time(self, seconds: float) -> None:
+        """Let it take so long from now on before it is ended, whatever its launch says."""
         ...
 
     async def discard(self) -> None:
@@ -85,8 +117,40 @@ class Runner(Protocol):
         ...
 
     async def quiet(self, session_id: str) -> None:
-        """Wait until no run that is over can write to a session's transcript any more. ``start``
-        does so by itself.
+        """Wait until no run that is over can write to a session's transcript any more; a process
+        that was kept for its next turn ends. ``start`` does so by itself.
+        """
+        ...
+
+    async def let_go(self) -> None:
+        """End every process that was kept, also by an earlier activation; one that is at work ends
+        after its run. Waits for none of it.
+        """
+        ...
+
+    @property
+    def keeps_any(self) -> bool:
+        """Whether a process is kept that has nothing to do, for what may come."""
+        ...
+
+    async def promise(self, launch: Launch, environment: Mapping[str, str]) -> str | None:
+        """The session id of a process that can begin a session at once: it was cleared of another
+        one of the same owner, or started ahead. ``start`` gives it to the launch, once that has
+        this id. None where there is none. ``ConfigError`` where there is no CLI.
+        """
+        ...
+
+    async def tend_spares(
+        self,
+        new_sessions: int,
+        environment: Mapping[str, str],
+        model: str,
+        *,
+        may_start: bool = True,
+    ) -> None:
+        """Have processes started ahead, for requests of a model, as sessions that began within the
+        last minute say, and end those that are not to be used; asked every second or so. None is
+        started unless it ``may_start``. ``ConfigError`` where there is no CLI.
         """
         ...
 
@@ -154,6 +218,15 @@ class Runner(Protocol):
 
     def install_session(self, environment: Mapping[str, str], copy: SessionCopy) -> None:
         """Put a session where the CLI finds it. Blocking; see ``transcripts.copy``."""
+        ...
+
+    def continue_session(
+        self, environment: Mapping[str, str], source: str, launch: Launch, wanted: Continuation
+    ) -> None:
+        """Make the session of a launch that goes on from results, of the one in which they were
+        called for; where it is there already, anew. ``CopyRefused`` where that is not there.
+        Blocking; see ``transcripts.tool_results``.
+        """
         ...
 
     def remove_session(self, environment: Mapping[str, str], session_id: str) -> None:

@@ -54,7 +54,9 @@ def argv(launch: Launch, executable: Path, folder: Path) -> tuple[str, ...]:
         *(str(executable), "-p", "--verbose", "--include-partial-messages"),
         *("--output-format=stream-json", "--input-format=stream-json"),
         *(f"--model={launch.model}", "--strict-mcp-config", "--setting-sources="),
-        *("--restricted", "--permission-prompts=none", "--disable-slash-commands"),
+        *("--restricted", "--permission-prompts=none"),
+        # Else there would be no ``/clear``. What a prompt holds is no command either way.
+        *(("--disable-slash-commands",) if launch.owner is None else ()),
         *_tools(launch),
         *(f"--{name}={folder / file}" for name, (file, _) in _documents(launch).items()),
         *_session(launch),

@@ -3,18 +3,22 @@
 Between this process and the CLI stands the ``supervisor``, which leaves its parent at once. What
 ties a run to its owner is its directory alone, below ``runs_dir``, under the run's id.
 
-Nothing is synced to the disk on the way of a run. Its intent is, in the ledger, before it comes
-here; files outlive the death of any process; and what a loss of power took with it is not missed,
-for it ended the CLI as well: ``place`` names the start of the machine, so that of a run which had
-begun before it, and of which nothing is found, nobody says that it never ran.
+A turn of a session goes to the process that was kept with it, where that can run it exactly as one
+of its own. Whatever is odd about that, a process is started for it, in the same attempt; but only
+once it is proved that it was not begun.
+
+What a loss of power took with it is not missed, for it ended the CLI as well: ``place`` names the
+start of the machine, so that of a run which had begun before it, and of which nothing is found,
+nobody says that it never ran.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
-from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from uuid import uuid4
@@ -26,31 +30,45 @@ from pool.claude.binary.models import offered_models
 from pool.claude.launch.command import prompt_uuid
 from pool.claude.launch.directories import make_private
 from pool.claude.launch.launch_spec import Launch
+from pool.claude.launch.process_settings import ProcessSettings
 from pool.claude.outcome.ending import Ending
 from pool.claude.output.tail import Piece
 from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.folders import Folders
 from pool.claude.process.identity import boot_id
+from pool.claude.process.idle.cleared import ClearedProcesses
+from pool.claude.process.idle.kept import Keeping, KeptProcesses
+from pool.claude.process.idle.machine import Places
+from pool.claude.process.idle.spares import Spares, wanted
 from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.rescan import rescan
 from pool.claude.process.run_directory import RunDirectory
-from pool.claude.process.start import never
+from pool.claude.process.start import ProcessStarter, never
 from pool.claude.process.watch import Wake, Watcher
+from pool.claude.process.ways import ProcessWays
 from pool.claude.transcripts.copy import (
     SessionCopy,
+    TranscriptGone,
     copy_session,
     install_session,
     remove_session,
 )
+from pool.claude.transcripts.tool_results import with_prompt, with_results
 from pool.errors import ConfigError
+from pool.executions.tools.tool_rounds import Continuation
 from pool.usage.records import Usage
+
+log = logging.getLogger(__name__)
+
+_NONE_KEPT = Keeping()
+USAGE_SECONDS = 10.0
+"""For an idle process to say what is used of the limits: it asks Anthropic for it."""
 
 
 class ProcessRunner:
-    """Runs of one subscription: see ``Runner``. ``executable`` finds the CLI or raises ConfigError.
-
-    All of them share one working directory beside ``runs_dir``, which stays empty. The CLI files a
-    session under its directory, and finds it from there again.
+    """Runs of one subscription: see ``Runner``. ``executable`` finds the CLI, or raises
+    ``ConfigError``.
     """
 
     def __init__(
@@ -60,21 +78,33 @@ class ProcessRunner:
         *,
         max_output_bytes: int = 64_000_000,
         stop_grace: timedelta = timedelta(seconds=2),
+        keeping: Keeping = _NONE_KEPT,
     ) -> None:
         self._executable = executable
         self._runs_dir = runs_dir.absolute()
-        self._work_dir = self._runs_dir.parent / "work"
-        self._max_output_bytes = max_output_bytes
+        self._folders = Folders(self._runs_dir)
         self._grace_seconds = stop_grace.total_seconds()
+        self._starter = ProcessStarter(self._runs_dir, max_output_bytes, self._grace_seconds)
         self._watcher = Watcher()
+        self._keeping, places = keeping, Places(keeping.places, keeping.most)
+        self._kept = KeptProcesses(keeping, places)
+        self._cleared = ClearedProcesses(self._kept, self._starter, self._watcher)
+        at_hand = (places, self._kept, self._starter, self._watcher)
+        self._spares = Spares(*at_hand, reuses=self._reuses)
         self._runs = WeakSet[ProcessRun]()
+        self._ways = ProcessWays(
+            *(self._runs_dir, self._starter, self._watcher),
+            self._kept,
+            self._cleared,
+            self._spares,
+            self._run,
+        )
 
     async def start(self, launch: Launch, environment: Mapping[str, str]) -> ProcessRun:
         """Start the CLI; see ``Runner``. An id that was started before is not started again.
 
         When this returns, the run's supervisor has left this process, or nothing was started.
         """
-        directory = RunDirectory(self._runs_dir, launch.run_id)
         try:
             executable = await self._executable()
         except ConfigError as error:
@@ -93,11 +123,74 @@ class ProcessRunner:
         goes_on_from = launch.forks or (launch.session_id if launch.resumes else None)
         if goes_on_from is not None:
             await self.quiet(goes_on_from)
-        never = await asyncio.to_thread(self._started, directory, launch, executable, environment)
-        return self._run(launch, directory, never)
+        return await self._ways.begin(launch, executable, environment, settings)
+
+    async def _with_settings(
+        self, launch: Launch, executable: Path, environment: Mapping[str, str]
+    ) -> tuple[Launch, ProcessSettings | None]:
+        """A launch and the settings of its process; what serves nobody else has no owner."""
+        settings = None
+        if not self._reuses:
+            launch = launch.model_copy(update={"owner": None})
+        if self._kept.is_on or self._keeping.spares:
+            settings = await self._ways.settings(launch, executable, environment)
+        owner = None if settings is None else settings.owner
+        return launch.model_copy(update={"owner": owner}), settings
+
+    @property
+    def _reuses(self) -> bool:
+        return self._keeping.reuses and self._kept.is_on
+
+    async def let_go(self) -> None:
+        """End what is kept, here or by an earlier activation; see ``Runner``."""
+        await self._kept.end()
+        await self._cleared.let_go()
+        await self._spares.let_go()
+        await asyncio.to_thread(self._starter.close)
+        for process in await asyncio.to_thread(self._let_go_of_the_rest):
+            self._spares.see_off(process)
+
+    @property
+    def keeps_any(self) -> bool:
+        """Whether a process waits for its next turn, or its first; see ``Runner``."""
+        return self._kept.is_any or self._spares.is_any
+
+    def _let_go_of_the_rest(self) -> list[ProcessDirectory]:
+        """Have those end that nobody here knows; those of them that have no run. Blocking."""
+        rest = [each for each in self._folders.processes() if each.was_let_go_at() is None]
+        for process in rest:
+            if process.is_locked():
+                with suppress(OSError):
+                    process.let_go()
+        return [each for each in rest if not each.serves()]
+
+    async def promise(self, launch: Launch, environment: Mapping[str, str]) -> str | None:
+        """A session id that is to be had with a process; see ``Runner``."""
+        session_id = None
+        if self._reuses:
+            executable = await self._executable()
+            launch, settings = await self._with_settings(launch, executable, environment)
+            if settings is not None:
+                session_id = await self._cleared.promise(settings, environment)
+        return session_id or self._spares.promise()
+
+    async def tend_spares(
+        self,
+        new_sessions: int,
+        environment: Mapping[str, str],
+        model: str,
+        *,
+        may_start: bool = True,
+    ) -> None:
+        """Have spares as they are needed; see ``Runner``."""
+        most = wanted(new_sessions, self._keeping.spares)
+        if most or self._spares.is_any:
+            executable = await self._executable()
+            await self._spares.tend(most, executable, environment, model, may_start=may_start)
 
     async def quiet(self, session_id: str) -> None:
         """Wait for CLIs that have answered and are exiting; see ``Runner``."""
+        await self._kept.end(session_id)
         exiting = [run for run in self._runs if run.writes_to(session_id)]
         await asyncio.gather(*(run.gone() for run in exiting))
 
@@ -148,6 +241,20 @@ class ProcessRunner:
         make_private(environment)
         install_session(Path(environment["CLAUDE_CONFIG_DIR"]), copy)
 
+    def continue_session(
+        self, environment: Mapping[str, str], source: str, launch: Launch, wanted: Continuation
+    ) -> None:
+        """Make a session of results; see ``Runner``."""
+        make_private(environment)
+        config_dir, now = Path(environment["CLAUDE_CONFIG_DIR"]), datetime.now(UTC)
+        try:
+            known = copy_session(config_dir, source)
+        except TranscriptGone:  # of a CLI that was killed before it wrote any
+            if not wanted.is_first:
+                raise
+            known = with_prompt(launch, self._starter.work_dir, now)
+        install_session(config_dir, with_results(known, launch.session_id, wanted, now))
+
     def remove_session(self, environment: Mapping[str, str], session_id: str) -> None:
         """Remove a session's transcript; see ``Runner``."""
         remove_session(Path(environment["CLAUDE_CONFIG_DIR"]), session_id)
@@ -158,25 +265,15 @@ class ProcessRunner:
 
     def left(self, open_ids: Container[str]) -> tuple[str, ...]:
         """The runs that an earlier activation did not remove; see ``Runner``."""
-        runs = [RunDirectory(self._runs_dir, entry.name) for entry in self._entries()]
-        return tuple(
-            run.run_id for run in runs if run.run_id not in open_ids and run.kept_at() is None
-        )
+        return self._folders.left(open_ids)
 
     def sweep(self, keep: Container[str]) -> None:
         """Remove the directories of runs that are not in ``keep``; see ``Runner``."""
-        for run_id in self.left(keep):
-            run = RunDirectory(self._runs_dir, run_id)
-            if not (run.is_process and run.process.is_locked()):
-                run.remove()
+        self._folders.sweep(keep)
 
     def expire(self, kept_before: datetime) -> None:
         """Remove what was kept for those who watch; see ``Runner``."""
-        for entry in self._entries():
-            run = RunDirectory(self._runs_dir, entry.name)
-            kept_at = run.kept_at()
-            if kept_at is not None and kept_at < kept_before:
-                run.remove()
+        self._folders.expire(kept_before)
 
     def printed(self, run_id: str, offset: int, limit: int) -> Piece | None:
         """A piece of what a run has printed; see ``Runner``."""
@@ -200,15 +297,12 @@ class ProcessRunner:
             directory.remove()
         return self._run(launch, directory, None) if directory.exists() else None
 
-    def _entries(self) -> list[Path]:
-        return [entry for entry in self._runs_dir.glob("*") if entry.is_dir()]
-
     async def _status(self, environment: Mapping[str, str]) -> AuthStatus:
         await asyncio.to_thread(make_private, environment)
         return await auth_status(await self._executable(), environment)
 
-    def _run(self, launch: Launch, directory: RunDirectory, never: Ending | None) -> ProcessRun:
+    def _run(self, launch: Launch, files: RunDirectory, ended: Ending | None) -> ProcessRun:
         grace = self._grace_seconds
-        run = ProcessRun(launch, directory, self._watcher, grace_seconds=grace, never_started=never)
+        run = ProcessRun(launch, files, self._watcher, grace_seconds=grace, never_started=ended)
         self._runs.add(run)
         return run

@@ -5,6 +5,8 @@ A line that begins with ``#``, as no JSON does, is for the supervisor, every oth
 - ``#turn SECONDS BOUND BYTES RUN``: a run begins. The next BYTES are its lines, and it begins when
   all of them are there, so that one whose owner was killed while it wrote never does. From then on
   it has so many SECONDS for its result, and may print so many bytes (BOUND).
+- ``#due SECONDS``: the run that has begun has so many seconds from here on for its result, however
+  many it had: it waits for its caller, or goes on after that.
 - ``#keep SECONDS``: from here on the process may be idle, without a turn and without a word, for so
   long; then its input ends, and it exits when it has nothing to do. At first that is not at all.
 
@@ -37,6 +39,13 @@ class Keep:
         self.seconds = seconds
 
 
+class Due:
+    """How long the run that has begun may take from now on."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
 class Words:
     """What the CLI is to read, beside a turn or in the midst of one; nothing, of what nobody
     understands.
@@ -46,7 +55,7 @@ class Words:
         self.lines = lines
 
 
-Entry = Turn | Keep | Words
+Entry = Turn | Keep | Due | Words
 
 
 def turn(run: str, deadline: float, bound: int, lines: bytes) -> bytes:
@@ -59,6 +68,11 @@ def keep(seconds: float) -> bytes:
     return f"#keep {seconds!r}\n".encode()
 
 
+def due(seconds: float) -> bytes:
+    """The entry that says how long the run that has begun may take from here on."""
+    return f"#due {seconds!r}\n".encode()
+
+
 def entry_at(inbox: int, offset: int) -> tuple[Entry, int] | None:
     """The entry at a place of an open inbox, and the place after it; None where it is not whole."""
     found = _span(inbox, offset)
@@ -67,6 +81,8 @@ def entry_at(inbox: int, offset: int) -> tuple[Entry, int] | None:
     words, begins, ends = found
     if words[:1] == [b"#keep"]:
         return Keep(float(words[1])), ends
+    if words[:1] == [b"#due"]:
+        return Due(float(words[1])), ends
     lines = os.pread(inbox, ends - begins, begins)
     if words[:1] == [b"#turn"]:
         return Turn(words[4].decode(), float(words[1]), int(words[2]), lines), ends

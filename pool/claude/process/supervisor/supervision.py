@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from .entries import Entry, Keep, Turn, entry_at
+from .entries import Due, Entry, Keep, Turn, entry_at
 from .events import Directory, signal
 from .files import append_line
 from .input import Input
@@ -119,6 +119,8 @@ class Supervision:
                 self._begin(entry, now)
             elif isinstance(entry, Keep):
                 self._keep = entry.seconds
+            elif isinstance(entry, Due):
+                self._deadline = now + entry.seconds
             else:
                 self._stdin.give(entry.lines)
             self._inbox.took(after)

@@ -828,6 +828,7 @@ def test_every_kind_of_a_run_is_given_by_this_package() -> None:
 
     assert set(unused) == {
         FailureKind.CANCELLED,
+        FailureKind.NO_TOOL_RESULTS,
         FailureKind.QUEUE_TIMEOUT,
         FailureKind.SESSION_NOT_MOVED,
     }
