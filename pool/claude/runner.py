@@ -25,6 +25,7 @@ from pool.executions.outcome import Outcome
 from pool.executions.process_way import ProcessWay
 from pool.executions.tools.client_tools import ToolResult
 from pool.executions.tools.tool_rounds import Continuation
+from pool.limits.usage_reading import NoProfile, UsageReading
 from pool.usage.records import Usage
 
 
@@ -207,6 +208,14 @@ class Runner(Protocol):
     async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The models that the CLI offers, and what each name runs as; nothing is run or spent.
         ``ConfigError`` where it cannot say.
+        """
+        ...
+
+    async def usage(
+        self, environment: Mapping[str, str], now: datetime
+    ) -> UsageReading | NoProfile:
+        """What Anthropic says of the account's limits; nothing is run or spent. ``ConfigError``
+        where the CLI cannot say.
         """
         ...
 

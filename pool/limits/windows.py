@@ -30,6 +30,10 @@ _OF_A_FAMILY = {
 _SAME_RESET = timedelta(minutes=1)
 
 
+WindowSource = Literal["rate_limit_event", "get_usage"]
+"""A run told of it; or the CLI was asked, without a run."""
+
+
 class Window(Value):
     """One reported limit. ``utilization`` is a share: 1.0 is all of it."""
 
@@ -42,7 +46,7 @@ class Window(Value):
     resets_at: Instant | None = None
     models: str | None = None
     """The family of models that it holds for, or the model that met it; None for all."""
-    source: Literal["rate_limit_event"] = "rate_limit_event"
+    source: WindowSource = "rate_limit_event"
 
 
 class RateLimitEvent(Value):
@@ -92,6 +96,12 @@ def models_of(window: str, met_by: str | None) -> str | None:
     return _OF_A_FAMILY.get(window, met_by)
 
 
+def window_of_family(family: str) -> str:
+    """The name of the weekly window of a family of models."""
+    names = (name for name, of in _OF_A_FAMILY.items() if of == family and SEVEN_DAY in name)
+    return next(names, f"{SEVEN_DAY}_{family}")
+
+
 def family_of(model: str) -> str | None:
     """The family that a model's name or alias tells; None for a name that tells none."""
     return next((family for family in FAMILIES if family in model), None)
@@ -118,23 +128,27 @@ def newest(*observations: dict[str, Window]) -> dict[str, Window]:
     """Of several sets of windows, for each name the one that was observed last.
 
     One that came without its figure keeps the figure known before, and that one's age, as long as
-    it is the same window; after a reset nothing is known, which is not 0.
+    it is the same window; after a reset nothing is known, which is not 0. One that was only read
+    does not say whether requests are refused: what a run was refused by stays so until its reset.
     """
     latest: dict[str, Window] = {}
     for windows in observations:
         for name, window in windows.items():
             known = latest.get(name)
             if known is None or known.observed_at <= window.observed_at:
-                latest[name] = window if known is None else _with_figure(window, known)
+                latest[name] = window if known is None else _following(window, known)
     return latest
 
 
-def _with_figure(window: Window, known: Window) -> Window:
-    if window.utilization is not None or known.utilization is None:
-        return window
+def _following(window: Window, known: Window) -> Window:
+    """A window as it is seen after it was seen before."""
     if known.resets_at is None or window.resets_at is None:
         return window
     if abs(known.resets_at - window.resets_at) > _SAME_RESET:
+        return window
+    if window.source == "get_usage" and known.status == REJECTED:
+        return window.model_copy(update={"status": REJECTED})
+    if window.utilization is not None or known.utilization is None:
         return window
     figure = {
         "utilization": known.utilization,

@@ -14,6 +14,8 @@ from pydantic import Field
 
 from pool.executions.outcome import FailureKind
 from pool.limits.forecast import SubscriptionForecast
+from pool.limits.usage_reading import ExtraUsage
+from pool.limits.windows import WindowSource
 from pool.money import Usd
 from pool.subscriptions.health import Health
 from pool.subscriptions.model_refusals import ModelRefusal
@@ -56,7 +58,7 @@ class WindowReport(Value):
     status: str
     models: str | None = None
     """The family of models that it holds for, or the model that met it; null for all."""
-    source: Literal["rate_limit_event"] = "rate_limit_event"
+    source: WindowSource = "rate_limit_event"
     observed_at: Instant
     age_seconds: float
     fresh: bool
@@ -93,6 +95,12 @@ class Report(Value):
     weekly: WeeklyReport
     expected_block_usd: Usd
     windows: dict[str, WindowReport] = Field(default_factory=dict)
+    limits_read_at: Instant | None = None
+    """When Anthropic was last asked for the windows without a run; null where it was not yet."""
+    limits_unreadable: str | None = None
+    """Why they cannot be asked for: then they are known from what runs tell alone."""
+    extra_usage: ExtraUsage | None = None
+    """Paid usage beyond the windows, as of ``limits_read_at``."""
     weekly_percent: float
     """The percentage that counts: the larger of the local one and a fresh ``seven_day`` window."""
     weekly_source: Source

@@ -20,6 +20,7 @@ from pool.executions.execution import (
     run_size,
 )
 from pool.limits.forecast import Study, studied
+from pool.limits.usage_reading import ExtraUsage
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.money import nano_usd, usd
 from pool.subscriptions.admission import Ask
@@ -83,6 +84,11 @@ class State:
     """What its CLI offers, and what each name runs as; empty until it has said."""
     login_expires_at: datetime | None = None
     """When somebody has to sign in again, where that is known."""
+    limits_read_at: datetime | None = None
+    """When Anthropic was last asked for the windows without a run."""
+    limits_unreadable: str | None = None
+    """Why it cannot be."""
+    extra_usage: ExtraUsage | None = None
     uncertain: int = 0
     uncertain_costs: dict[str, UncertainCost] = field(default_factory=dict)
     """The newest of the uncertain executions, by id."""

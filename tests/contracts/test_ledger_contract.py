@@ -304,6 +304,20 @@ async def test_an_execution_settles_once_and_counts_once(ledger: Ledger) -> None
     assert await ledger.session(SESSION) is None
 
 
+async def test_what_was_observed_without_a_run_is_kept_like_what_runs_tell(ledger: Ledger) -> None:
+    older, newer = seen(NOW, five_hour=0.5, seven_day=0.1), seen(NOW + TICK, five_hour=0.6)
+
+    await ledger.observe((newer,))
+    await ledger.observe((older,))
+
+    recovery = await ledger.recover(NOW)
+    assert recovery.windows == {
+        "five_hour": newer.windows["five_hour"],
+        "seven_day": older.windows["seven_day"],
+    }
+    assert [each.observed_at for each in (await ledger.limits(limit=9)).items] == [NOW + TICK, NOW]
+
+
 async def test_a_settlement_with_a_known_record_keeps_the_rest_and_counts_nothing_twice(
     ledger: Ledger,
 ) -> None:

@@ -26,6 +26,7 @@ from pool.claude.runner import Runner
 from pool.claude.transcripts.copy import SessionCopy, SessionFile, TranscriptGone
 from pool.errors import ActorLost, ConfigError, Conflict, StoreError
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.limits.usage_reading import NoProfile, UsageReading
 from pool.money import nano_usd
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
@@ -206,6 +207,14 @@ class FakeRunner:
         if not self.offers:
             raise ConfigError("claude.path", "does not say which models it offers")
         return self.offers
+
+    async def usage(
+        self, environment: Mapping[str, str], now: datetime
+    ) -> UsageReading | NoProfile:
+        self.readings += 1
+        if self.reads is None:
+            raise ConfigError("claude.path", "does not say what is used of its limits")
+        return self.reads
 
     async def is_signed_in(self, environment: Mapping[str, str]) -> bool:
         return self.signed_in

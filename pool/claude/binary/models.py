@@ -23,11 +23,12 @@ from pool.usage.model_names import ModelId
 MOST_MODELS = 50
 _MODEL = TypeAdapter[str](ModelId)
 _QUESTION = b'{"type":"control_request","request_id":"models","request":{"subtype":"initialize"}}\n'
-_ARGUMENTS = (
+QUIET_ARGUMENTS = (
     *("-p", "--verbose", "--output-format=stream-json", "--input-format=stream-json"),
     *("--tools=", "--strict-mcp-config", "--setting-sources=", "--restricted"),
     *("--permission-prompts=none", "--disable-slash-commands", "--no-session-persistence"),
 )
+"""For a CLI that is asked something and given no prompt."""
 
 
 async def offered_models(
@@ -35,7 +36,7 @@ async def offered_models(
 ) -> dict[str, str]:
     """Ask the CLI, in the environment of a run. ConfigError where it does not say."""
     answer = await ask(
-        executable, *_ARGUMENTS, environment=environment, told=_QUESTION, seconds=seconds
+        executable, *QUIET_ARGUMENTS, environment=environment, stdin=_QUESTION, seconds=seconds
     )
     found = read_models(answer.stdout)
     if not found:

@@ -24,19 +24,21 @@ from pathlib import Path
 from uuid import uuid4
 from weakref import WeakSet
 
+from pool.claude.binary import usage
 from pool.claude.binary.auth import AuthStatus, auth_status
 from pool.claude.binary.login import login_expires_at
 from pool.claude.binary.models import offered_models
 from pool.claude.launch.command import prompt_uuid
 from pool.claude.launch.directories import make_private
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.launch.process_settings import ProcessSettings
+from pool.claude.launch.process_settings import ProcessSettings, surroundings
 from pool.claude.outcome.ending import Ending
 from pool.claude.output.tail import Piece
 from pool.claude.process.directory import ProcessDirectory
 from pool.claude.process.folders import Folders
 from pool.claude.process.identity import boot_id
 from pool.claude.process.idle.cleared import ClearedProcesses
+from pool.claude.process.idle.control import asked
 from pool.claude.process.idle.kept import Keeping, KeptProcesses
 from pool.claude.process.idle.machine import Places
 from pool.claude.process.idle.spares import Spares, wanted
@@ -57,6 +59,7 @@ from pool.claude.transcripts.copy import (
 from pool.claude.transcripts.tool_results import with_prompt, with_results
 from pool.errors import ConfigError
 from pool.executions.tools.tool_rounds import Continuation
+from pool.limits.usage_reading import NoProfile, UsageReading
 from pool.usage.records import Usage
 
 log = logging.getLogger(__name__)
@@ -228,6 +231,21 @@ class ProcessRunner:
         """Ask for the models that the CLI offers; see ``Runner``."""
         await asyncio.to_thread(make_private, environment)
         return await offered_models(await self._executable(), environment)
+
+    async def usage(
+        self, environment: Mapping[str, str], now: datetime
+    ) -> UsageReading | NoProfile:
+        """Ask what is used of the account's limits; see ``Runner``."""
+        await asyncio.to_thread(make_private, environment)
+        executable = await self._executable()
+        around = await asyncio.to_thread(surroundings, environment, executable, ())
+        idle = self._kept.one_in(around) or self._spares.one_in(around)
+        if idle is not None:
+            question = (usage.QUESTION_ID, usage.QUESTION, USAGE_SECONDS)
+            told = await asked(idle, self._watcher, *question)
+            if told:
+                return usage.said(usage.usage_told(told, now), executable)
+        return await usage.read_usage(executable, environment, now)
 
     def copy_session(
         self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]

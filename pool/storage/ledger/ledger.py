@@ -85,8 +85,10 @@ class Ledger:
         return await self._database.write(lambda db: _settle(db, settlement))
 
     async def record(self, record: UsageRecord) -> bool:
-        """Keep usage reported from outside. False, and nothing written, where the id is known."""
-        return await self._database.write(lambda db: records.add(db, record))
+        """Keep usage beside what executions settle. False, and nothing written, where the id is
+        known. What is found of an execution after its end is added to its outcome, too.
+        """
+        return await self._database.write(lambda db: _record(db, record))
 
     async def retract(self, retractions: Sequence[Retraction]) -> tuple[UsageRecord, ...]:
         """Take usage from outside back, all of it or nothing; the records that take it away, of
@@ -146,6 +148,10 @@ class Ledger:
     async def limits(self, *, limit: int, cursor: str | None = None) -> Page[RateLimitEvent]:
         found = await self._found("limits", limits_below(limit, cursor))
         return page("limits", limit, found, lambda row: read_document(RateLimitEvent, row[2]))
+
+    async def observe(self, events: Sequence[RateLimitEvent]) -> None:
+        """Keep what was learned of Anthropic's limits without a run."""
+        await self._database.write(lambda db: subscription.observe(db, events))
 
     async def remove_content(self, ended_before: datetime, now: datetime) -> int:
         """Privacy: remove what was asked and answered by executions that ended before, so that it
@@ -209,7 +215,16 @@ async def _settle(db: Db, settlement: Settlement) -> bool:
     return True
 
 
+async def _record(db: Db, record: UsageRecord) -> bool:
+    is_new = await records.add(db, record)
+    if is_new and record.execution_id is not None:
+        await executions.correct(db, record.execution_id, record.usage)
+    return is_new
+
+
 async def _recover(db: Db, epoch: int, since: datetime) -> Recovery:
+    # The subscription's one row stands in a table of the name that earlier releases gave it: after
+    # a migration none of them could read the store again, and for a word that is too much.
     standing, executions_ended, requested_at, session_id = await db.first("seat")
     # Built of what was validated when it was kept: 100k costs need not be looked at again.
     return Recovery.model_construct(
