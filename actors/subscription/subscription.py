@@ -31,6 +31,7 @@ from actors.subscription.sessions.session_history import history_tokens
 from actors.subscription.sessions.transcripts import Transcripts
 from actors.subscription.upkeep.content_removal import remove_content
 from actors.subscription.upkeep.external_usage import ExternalUsage
+from actors.subscription.upkeep.limit_reading import LimitReading
 from actors.subscription.upkeep.login_check import check_login, follow_login
 from actors.subscription.upkeep.models import learn_models
 from actors.subscription.upkeep.uncertain_cost import UncertainCosts
@@ -93,6 +94,8 @@ class Subscription:
             check_login(context),
             follow_login(context),
             learn_models(context),
+            LimitReading(context).read(),
+            self._spares.tend(),
             uncertain_costs.rescan(),
             self._external_usage.watch(),
             self._event_streams.expire(),
