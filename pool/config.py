@@ -39,7 +39,7 @@ from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.health import HealthWeights
 from pool.subscriptions.spec import Credential, EnvironmentName, SubscriptionSpec
 from pool.usage.model_names import ModelId
-from pool.values import Duration, Value
+from pool.values import Duration, Size, Value
 
 _DATABASE = re.compile(r"postgres(ql)?://")
 
@@ -131,6 +131,20 @@ class ClaudeSettings(Value):
     max_output_bytes: Annotated[int, Field(ge=100_000)] = 64_000_000
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
     """Extra variables for every attempt."""
+
+
+class ProcessesSettings(Value):
+    """For processes of the CLI that have nothing to do and could be of use soon."""
+
+    keep_session_seconds: Annotated[float, Field(ge=0, le=3600)] = 60
+    """How long a process stays with its session after an answer, for the next turn; 0: it ends."""
+    spares: Literal["auto"] | Annotated[int, Field(ge=0, le=20)] = 0
+    """How many a subscription that is used may have started ahead of requests; ``auto`` is 2."""
+    reuse: Literal["off", "same_key"] = "off"
+    """Whether one may serve another session of the same key, after ``/clear``: a note of that stays
+    in what the model reads."""
+    max_memory: Size | Literal["auto"] = "auto"
+    """What all of them may take on a machine; ``auto`` is a quarter of its memory."""
 
 
 class ApiKeySpec(KeySpec):

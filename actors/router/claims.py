@@ -109,6 +109,14 @@ class Claims:
             )
         return order
 
+    async def begun_as(self, order: Placement, session_id: str, owner: str) -> None:
+        """Note under which id the session of an order was begun, where its owner had a process
+        ahead that has one of its own. Whoever is told of the execution after a crash before this
+        comes here again.
+        """
+        if order.home is None and session_id != order.session_id:
+            await self._directory.name_session(order.session_id, session_id, owner)
+
     async def give_back(self, order: Placement, owner: str) -> None:
         """Let the directory say again that an execution is its owner's, and its session too."""
         claim = await self._directory.locate(order.dispatch.execution_id)

@@ -176,6 +176,10 @@ class Router:
     revoke_key = forwarded(attrgetter("_keys"), KeyRegistry.revoke)
     rotate_key = forwarded(attrgetter("_keys"), KeyRegistry.rotate)
 
+    async def _ended_idle(self, subscription_id: str) -> None:
+        with suppress(PoolError):
+            await self._actors.subscription(subscription_id).end_idle()
+
     # -- what is known ---------------------------------------------------------------------------
 
     async def subscriptions(self) -> tuple[Report, ...]:

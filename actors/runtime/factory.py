@@ -38,6 +38,8 @@ from pool.admin_api.client import AdminApi
 from pool.admin_api.organizations import Organization
 from pool.claude.binary.installation import Installation
 from pool.claude.launch.environment import environment
+from pool.claude.process.idle.kept import MOST_AGE_SECONDS, Keeping
+from pool.claude.process.idle.machine import PROCESS_BYTES, memory_bytes
 from pool.claude.process.spawner import ProcessRunner
 from pool.config import Config
 from pool.errors import StoreError
@@ -51,10 +53,9 @@ from pool.subscriptions.spec import SubscriptionSpec
 
 log = logging.getLogger(__name__)
 
+AUTO_SPARES = 2
 LEAST_AT_ONCE = 2
 """Activations, on a machine of one core: one may wait for a disk while the other computes."""
-ARCHIVE_SECONDS = 2.0
-"""For the ledger of a removed subscription, whose actor may still let go of it."""
 LOST = "ledgers-lost"
 """A file next to a ledger, as many bytes long as activations had to leave it."""
 
@@ -118,8 +119,8 @@ async def _make_router(config: Config, actors: SubscriptionActors) -> RouterActo
     stores = stores_of(config)
     directory = await stores.open_directory()
     return await Router.activate(
-        *(directory, actors, settings, now_in_utc),
-        open_ledger=partial(stores.open_ledger, patience=ARCHIVE_SECONDS),
+        *(directory, actors, settings, now_in_utc, stores),
+        runner_of=lambda id_: _runner(config, _home(config, id_)),
         tracing=tracing_to(config.tracing.endpoint, "router"),
     )
 
@@ -152,6 +153,10 @@ def _admin_api(
     return AdminApi(http, key, turn=turn, clock=now_in_utc, sleep=asyncio.sleep)
 
 
+def _home(config: Config, subscription_id: str) -> Path:
+    return config.pool.data_dir / "subscriptions" / subscription_id
+
+
 def _dependencies(subscription_id: str, config: Config, home: Path, actors: Actors) -> Dependencies:
     return Dependencies(
         runner=_runner(config, home),
@@ -176,7 +181,24 @@ def _dependencies(subscription_id: str, config: Config, home: Path, actors: Acto
 def _runner(config: Config, home: Path) -> ProcessRunner:
     installation = Installation(config.claude.path, configuration.environment().get("PATH"))
     return ProcessRunner(
-        installation.executable, home / "runs", max_output_bytes=config.claude.max_output_bytes
+        *(installation.executable, home / "runs"),
+        max_output_bytes=config.claude.max_output_bytes,
+        keeping=_keeping(config),
+    )
+
+
+def _keeping(config: Config) -> Keeping:
+    """How many processes may be idle on this machine, which all subscriptions here share."""
+    settings = config.processes
+    most = memory_bytes() // 4 if settings.max_memory == "auto" else settings.max_memory
+    age = min(MOST_AGE_SECONDS, config.pool.keep_prompts.total_seconds())
+    return Keeping(
+        most_age_seconds=age,
+        spares=AUTO_SPARES if settings.spares == "auto" else settings.spares,
+        seconds=settings.keep_session_seconds,
+        reuses=settings.reuse == "same_key",
+        places=config.pool.data_dir / "idle-processes",
+        most=most // PROCESS_BYTES,
     )
 
 

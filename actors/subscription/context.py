@@ -85,6 +85,11 @@ class SubscriptionContext:
     def now(self) -> datetime:
         return self.deps.clock()
 
+    @property
+    def takes_no_more(self) -> bool:
+        """Whether it is stopping, leaves the pool or drains: no process is kept for a next turn."""
+        return self.state.suspended or self.state.retired or self.state.standing.draining
+
     def report(self) -> Report:
         """The subscription at this instant."""
         return report(self.state, self.deps.policy, self.now())
@@ -147,6 +152,9 @@ class SubscriptionContext:
 
     async def close(self) -> None:
         await self._tasks.close()
+
+    async def close(self) -> None:
+        await self.rest()
         await self.ledger.close()
         await asyncio.to_thread(self.deps.tracing.close)
 

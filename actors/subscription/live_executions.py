@@ -124,6 +124,12 @@ class LiveExecutions:
         self._context.changed()
         return live
 
+    def begins_in(self, live: LiveExecution, session_id: str) -> None:
+        """Have it begin another session than the one it was placed with, before it is durable."""
+        live.becomes(intent=live.row.intent.model_copy(update={"session_id": session_id}))
+        self._context.state.slots.take(live.id, _hold_of(live.row))
+        self._context.state.requested(live.row.intent)
+
     async def begin(self, live: LiveExecution) -> StoreError | None:
         """T1, and off it goes. The error, where it cannot be made durable: it holds nothing then.
 
@@ -377,6 +383,7 @@ class LiveExecutions:
 
     async def _follow(self, live: LiveExecution, run: Run) -> None:
         live.run = run
+        live.becomes(process=run.way)
         if live.row.cancel_requested_at is not None:
             await run.stop()
         try:
@@ -389,6 +396,8 @@ class LiveExecutions:
         await self._settle(live, outcome)
         is_watched = live.is_followed or live.row.intent.request.stream
         self.aftermath.begin(live.row.intent, run, is_watched=is_watched)
+        if self._context.takes_no_more:
+            await self._context.deps.runner.let_go()
 
     async def _at_its_place(self, intent: Intent) -> Launch:
         """The launch with the real places of its directories; ``InvalidRequest`` for others."""

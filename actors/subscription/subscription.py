@@ -29,6 +29,7 @@ from actors.subscription.live_execution import LiveExecution
 from actors.subscription.live_executions import LiveExecutions
 from actors.subscription.sessions.session_history import history_tokens
 from actors.subscription.sessions.transcripts import Transcripts
+from actors.subscription.spares import can_have_one
 from actors.subscription.upkeep.content_removal import remove_content
 from actors.subscription.upkeep.external_usage import ExternalUsage
 from actors.subscription.upkeep.limit_reading import LimitReading
@@ -82,6 +83,7 @@ class Subscription:
         uncertain_costs = UncertainCosts(context, self._executions)
         await uncertain_costs.recover()
         open_ids = {row.intent.execution_id for row in recovery.open}
+        await dependencies.runner.let_go()
         left = await asyncio.to_thread(_prepare, dependencies.runner, open_ids)
         known = await self._executions.aftermath.take_up(left)
         await asyncio.to_thread(dependencies.runner.sweep, open_ids | known)
@@ -248,9 +250,11 @@ class Subscription:
 
     async def drain(self) -> Report:
         """Take no new work, for good: the step before removal."""
-        return await self._standing(
+        report = await self._standing(
             self._context.state.standing.model_copy(update={"draining": True})
         )
+        await self._context.deps.runner.let_go()
+        return report
 
     async def resume(self) -> Report:
         """Take work again, whatever it was that stopped it: an order, or a cooldown."""
@@ -260,6 +264,7 @@ class Subscription:
         """Start nothing more in this activation; what waits is left to the next one."""
         self._context.state.suspended = True
         self._context.changed()
+        await self._context.deps.runner.let_go()
         return self._context.report()
 
     async def interrupt(self) -> Report:
@@ -286,6 +291,16 @@ class Subscription:
         await self._context.close()
 
     # -- within ----------------------------------------------------------------------------------
+
+    async def _begin(self, live: LiveExecution) -> StoreError | None:
+        """Begin an execution, in the session of a process that is there for it, if there is one."""
+        intent = live.row.intent
+        if live.row.status is ExecutionStatus.RUNNING and can_have_one(intent):
+            launch = await self._executions.launch(intent)
+            session_id = await self._spares.promised(intent, launch)
+            if session_id is not None:
+                self._executions.begins_in(live, session_id)
+        return await self._executions.begin(live)
 
     async def _know_history(self, intent: Intent) -> None:
         """Have the size of its session at hand, for admission may not wait for it."""

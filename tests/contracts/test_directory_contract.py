@@ -398,6 +398,33 @@ async def test_a_session_without_history_moves_and_leaves_nothing_to_fetch(
     assert await move(directory, "sub1", "sub2", with_history=False) == home(at="sub2")
 
 
+async def test_a_session_that_was_begun_under_another_id_lives_by_that(
+    directory: Directory,
+) -> None:
+    await directory.claim(wanted("e1", "s1"), "sub1")
+
+    for _ in range(2):
+        await directory.name_session("s1", "s2", "sub1")
+    await directory.name_session("s2", "s3", "sub2")
+
+    found = await directory.session_home("s2")
+    assert found is not None
+    assert (found.subscription_id, found.used_at) == ("sub1", NOW)
+    assert await directory.session_home("s1") is None
+    assert await directory.session_home("s3") is None
+
+
+async def test_a_session_never_takes_the_id_of_another(directory: Directory) -> None:
+    await directory.claim(wanted("e1", "s1"), "sub1")
+    await directory.claim(wanted("e2", "s2"), "sub2")
+
+    await directory.name_session("s1", "s2", "sub1")
+
+    found = await directory.session_home("s2")
+    assert found is not None
+    assert found.subscription_id == "sub2"
+
+
 async def test_a_session_that_goes_back_unfetched_has_nothing_to_fetch(
     directory: Directory,
 ) -> None:

@@ -219,6 +219,23 @@ def test_how_long_prompts_are_kept_is_a_duration(written: object, kept: timedelt
     assert Config.model_validate_json(config.model_dump_json()) == config
 
 
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [("2GB", 2_000_000_000), ("1.5 MB", 1_500_000), (300, 300), ("0", 0), ("auto", "auto")],
+)
+def test_the_memory_of_idle_processes_is_a_size(written: object, size: object) -> None:
+    config = parse({"processes": {"max_memory": written}})
+
+    assert config.processes.max_memory == size
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize("written", ["much", "", "2 gigabytes", "-1GB", True, -5])
+def test_what_is_no_size_is_refused_by_name(written: object) -> None:
+    with pytest.raises(ConfigError, match=r"processes\.max_memory"):
+        parse({"processes": {"max_memory": written}})
+
+
 @pytest.mark.parametrize("written", ["a day", "", "24", "-1h", -1, True, "1h30m", "PX", 1e12])
 def test_what_is_no_duration_is_refused_by_name(written: object) -> None:
     with pytest.raises(ConfigError) as refused:

@@ -26,6 +26,8 @@ from pool.claude.runner import Runner
 from pool.claude.transcripts.copy import SessionCopy, SessionFile, TranscriptGone
 from pool.errors import ActorLost, ConfigError, Conflict, StoreError
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.executions.process_way import ProcessWay
+from pool.executions.session import SessionHome
 from pool.limits.usage_reading import NoProfile, UsageReading
 from pool.money import nano_usd
 from pool.storage.sqlite import SqliteStores
@@ -62,6 +64,9 @@ class ManualClock:
         self.now += by
 
 
+POLICY = SubscriptionPolicy(tags=("project",))
+
+
 @dataclass
 class FakeRun:
     launch: Launch
@@ -95,6 +100,10 @@ class FakeRun:
             delta = {"type": "text_delta", "text": text}
             event = {"type": "content_block_delta", "index": 0, "delta": delta}
             self.prints({"type": "stream_event", "event": event, "parent_tool_use_id": None})
+
+    @property
+    def way(self) -> ProcessWay | None:
+        return ProcessWay.COLD
 
     async def outcome(self) -> Outcome:
         return await asyncio.shield(self.ending)
@@ -251,6 +260,23 @@ class FakeRunner:
             if run.launch.session_id == session_id and run.ending.done():
                 await run.exits.wait()
 
+    async def promise(self, launch: Launch, environment: Mapping[str, str]) -> str | None:
+        return self.spares.pop(0) if self.spares else None
+
+    async def tend_spares(
+        self,
+        new_sessions: int,
+        environment: Mapping[str, str],
+        model: str,
+        *,
+        may_start: bool = True,
+    ) -> None:
+        self.tended.append(new_sessions)
+
+    async def let_go(self) -> None:
+        """No process is kept."""
+        self.let_goes += 1
+
     def left(self, open_ids: Container[str]) -> tuple[str, ...]:
         ended = (run for run in self.runs if not (run.discarded or run.kept))
         return tuple(run.run_id for run in ended if run.run_id not in open_ids)
@@ -302,6 +328,9 @@ class LonelyRouter:
 
     async def hand_off(self, _: HandoffRequest) -> NotTaken:
         return NotTaken(reasons="nobody else is there", retry_at=None)
+
+    async def session_home(self, session_id: str) -> SessionHome:
+        return SessionHome(session_id=session_id, subscription_id="sub1", used_at=NOON)
 
 
 class LonelyPeers:

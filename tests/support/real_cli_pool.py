@@ -7,20 +7,34 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from localpool import LocalPool, ManualClock, local_pool_at, spec
+from localpool import POLICY, LocalPool, ManualClock, local_pool_at, spec
 
 from pool.claude.binary.installation import Installation
 from pool.claude.binary.locate import find_executable
 from pool.claude.launch.environment import environment
+from pool.claude.process.idle.kept import Keeping
 from pool.claude.process.spawner import ProcessRunner
+from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
 
 
 @asynccontextmanager
 async def real_cli_pool(
-    folder: Path, api_url: str, clock: ManualClock, *, seats: int = 2, slots: int = 3
+    folder: Path,
+    api_url: str,
+    clock: ManualClock,
+    *,
+    subscriptions: int = 2,
+    slots: int = 3,
+    keep_seconds: float = 0,
+    spares: int = 0,
+    policy: SubscriptionPolicy = POLICY,
+    reuses: bool = False,
+    roots: tuple[Path, ...] = (),
 ) -> AsyncIterator[LocalPool]:
     """Ledgers and what runs print are kept below ``data``, the CLI's own below ``claude``."""
+    known = {"seconds": keep_seconds, "spares": spares, "reuses": reuses}
+    keeping = Keeping.model_validate({**known, "places": folder / "places", "most": 6})
     cli = str(find_executable(None, search_path="/nonexistent"))
     executable = Installation(cli, None).executable
 
@@ -35,14 +49,17 @@ async def real_cli_pool(
         )
 
     def runner_of(each: SubscriptionSpec) -> ProcessRunner:
-        return ProcessRunner(executable, folder / "data" / "subscriptions" / each.id / "runs")
+        runs = folder / "data" / "subscriptions" / each.id / "runs"
+        return ProcessRunner(executable, runs, keeping=keeping)
 
     pool = await local_pool_at(
         folder / "data",
-        *(spec(f"sub{number}", max_concurrent=slots) for number in range(1, seats + 1)),
+        *(spec(f"sub{number}", max_concurrent=slots) for number in range(1, subscriptions + 1)),
         clock=clock,
         runner_of=runner_of,
         environment=variables,
+        policy=policy,
+        roots=roots,
     )
     try:
         yield pool

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -33,20 +34,26 @@ def write_config(
     subscriptions: int = 3,
     slots: int = 2,
     drain_seconds: float = 20,
+    processes: Mapping[str, object] = MappingProxyType({"keep_session_seconds": 2}),
     more: str = "",
 ) -> Path:
-    """A pool.toml whose seats' tokens are ``test-token-1`` and so on, in ``SUB1_TOKEN`` ..."""
-    subscriptions = "".join(
+    """A pool.toml whose tokens are ``test-token-1`` and so on, in ``SUB1_TOKEN`` ...
+
+    What a test waits to be gone is not kept for long.
+    """
+    declared = "".join(
         f'[[subscriptions]]\nid = "sub{n}"\nmax_concurrent = {slots}\n'
         f'credential = {{ oauth_token_env = "SUB{n}_TOKEN" }}\n'
         for n in range(1, subscriptions + 1)
     )
+    kept = "".join(f"{name} = {json.dumps(value)}\n" for name, value in processes.items())
     path = folder / "pool.toml"
     path.write_text(
         f'[pool]\ndata_dir = "data"\n'
         f"[server]\nport = {free_port()}\ndrain_seconds = {drain_seconds}\n"
         f'credential_env = ["SUB?_TOKEN"]\n'
-        f'[claude]\nenv = {{ ANTHROPIC_BASE_URL = "{api_url}" }}\n{more}{subscriptions}',
+        f"[processes]\n{kept}"
+        f'[claude]\nenv = {{ ANTHROPIC_BASE_URL = "{api_url}" }}\n{more}{declared}',
         encoding="utf-8",
     )
     return path
@@ -55,8 +62,14 @@ def write_config(
 class Service:
     """``claude-pool serve`` on a configuration."""
 
-    def __init__(self, config: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        environment: Mapping[str, str] | None = None,
+        start_seconds: float = START_SECONDS,
+    ) -> None:
         self.config = config
+        self._start_seconds = start_seconds
         self.log = config.with_suffix(".log").with_stem(config.stem.replace("pool", "service"))
         """What it writes to standard error."""
         self.environment = {

@@ -13,10 +13,19 @@ for argument; do
     case $argument in --session-id=*|--resume=*) session=${{argument#*=}} ;; esac
 done
 read -r opening
-read -r prompt
+read -r prompt || exit 0  # asked to stop before it was given one
 echo '{{"type":"system","subtype":"init","session_id":"'$session'","model":"{SONNET}"}}'
 case $prompt in
-    *"{SLOW}"*) trap 'exit 143' INT TERM; while :; do sleep 0.05; done ;;
+    *"{SLOW}"*)
+        trap 'exit 143' INT TERM
+        while read -r said; do
+            case $said in *'"interrupt"'*)
+                echo '{{"type":"result","subtype":"error_during_execution","is_error":true,\
+"num_turns":0,"session_id":"'$session'","model_usage_since_last_result":{{}}}}'
+                exit 0 ;;
+            esac
+        done
+        while :; do sleep 0.05; done ;;
 esac
 echo '{{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"answer",\
 "session_id":"'$session'","total_cost_usd":0.0006,"model_usage_since_last_result":\

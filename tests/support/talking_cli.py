@@ -19,7 +19,9 @@ from pool.claude.process.directory import ProcessDirectory
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.run_directory import RunDirectory, processes_dir
 from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.start import ProcessStarter
 from pool.claude.process.supervisor import entries
+from pool.executions.process_way import ProcessWay
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 MODEL = "claude-sonnet-4-5"
@@ -28,15 +30,76 @@ BOUND_BYTES = 200_000
 GRACE = timedelta(seconds=0.3)
 
 _USED = f'{{"{MODEL}":{{"inputTokens":100,"outputTokens":20,"costUSD":0.0006}}}}'
-_INIT = f'{{"type":"system","subtype":"init","session_id":"{SESSION}","model":"{MODEL}"}}'
+_INIT = f"""{{"type":"system","subtype":"init","session_id":"'$session'","model":"{MODEL}"}}"""
 _RESULT = (
     '{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"%s",'
     f'"uuid":"%s","total_cost_usd":0.0006,"model_usage_since_last_result":{_USED}%s}}\\n'
 )
+_CLEARED = """{"type":"conversation_reset","session_id":"'$before'"}
+{"type":"system","subtype":"init","session_id":"'$session'"}
+{"type":"result","is_error":false,"num_turns":0,"total_cost_usd":0,"session_id":"'$session'"}"""
+_ANSWER = '{"type":"control_response","response":{"request_id":"%s",%s}}\\n'
 _SCRIPT = f"""#!/bin/sh
 turn=0
+session={SESSION}
+parked=
+here=$(dirname "$0")
+for argument; do
+    case $argument in
+        --session-id=*|--resume=*) session=${{argument#*=}} ;;
+        --await-claim) [ -e "$here/has-no-spares" ] && exit 1; parked=yes ;;
+    esac
+done
 while read -r line; do
-    case $line in *'"type":"user"'*) ;; *) printf '%s\\n' "$line" >&2; continue ;; esac
+    case $line in
+        *'"type":"user"'*) ;;
+        *claim_session*)
+            [ -e "$here/dies-as-it-is-claimed" ] && exit 1
+            [ -e "$here/hangs-as-it-is-claimed" ] && continue
+            if [ -e "$here/refuses" ]; then
+                printf '{_ANSWER}' claim '"subtype":"error","error":"'"$(cat "$here/refuses")"'"'
+                continue
+            fi
+            parked=
+            told='"status":"ok","session_id":"'$session'"'
+            [ -e "$here/claims" ] && told=$(cat "$here/claims")
+            printf '{_ANSWER}' claim '"subtype":"success","response":{{'"$told"'}}'
+            continue ;;
+        *set_model*)
+            model=${{line##*'"model":"'}}
+            model=${{model%%'"'*}}
+            [ -e "$here/sets-another-model" ] && model=another
+            printf '{_ANSWER}' model '"subtype":"success","response":{{"model":"'$model'"}}'
+            continue ;;
+        *apply_flag_settings*|*set_max_thinking_tokens*)
+            id=${{line##*'"request_id":"'}}
+            id=${{id%%'"'*}}
+            [ -e "$here/dies-as-it-is-set" ] && exit 1
+            [ -e "$here/hangs-as-it-is-set" ] && continue
+            printf '%s\n' "$line" >> "$here/settings"
+            outcome=success
+            [ -e "$here/refuses-$id" ] && outcome=error
+            printf '{_ANSWER}' "$id" '"subtype":"'$outcome'"'
+            continue ;;
+        *get_usage*) [ -e "$here/usage" ] && cat "$here/usage"; continue ;;
+        *) printf '%s\\n' "$line" >&2; continue ;;
+    esac
+    if [ "$parked" ]; then
+        echo '{{"type":"result","is_error":true,"num_turns":0,"uuid":"parked"}}'
+        continue
+    fi
+    case $line in
+        *client_composed*) ;;
+        *'"text":"/clear"'*)
+            before=$session
+            [ -e "$here/dies-as-it-is-cleared" ] && exit 1
+            [ -e "$here/hangs-as-it-is-cleared" ] && continue
+            session=$(cat /proc/sys/kernel/random/uuid)
+            turn=0
+            if [ -e "$here/clears" ]; then cat "$here/clears"; else echo '{_CLEARED}'; fi
+            continue ;;
+    esac
+    case $line in *"dies at once"*) [ $turn -gt 0 ] && exit 1 ;; esac
     turn=$((turn + 1))
     echo '{_INIT}'
     case $line in
@@ -83,6 +146,10 @@ class Talk:
         self.runner = self.anew()
         self.process = ProcessDirectory(processes_dir(self.runner._runs_dir) / "spare")
 
+    @property
+    def starter(self) -> ProcessStarter:
+        return self.runner._starter
+
     def anew(self) -> ProcessRunner:
         """The runner of another activation."""
 
@@ -94,12 +161,12 @@ class Talk:
 
     def start(self, *first: bytes) -> None:
         """Start the process, with what stands in its inbox from the beginning."""
-        self.runner._work_dir.mkdir(parents=True, exist_ok=True)
-        lock, place = self.process.create(), os.open(self.runner._work_dir, os.O_PATH)
+        self.starter.work_dir.mkdir(parents=True, exist_ok=True)
+        lock, place = self.process.create(), os.open(self.starter.work_dir, os.O_PATH)
         try:
             self.process.say(b"".join(first))
             environment = {"PATH": os.environ["PATH"]}
-            self.runner._supervise(self.process, (str(self._cli),), environment, lock, place)
+            self.starter.supervise(self.process, (str(self._cli),), environment, lock, place)
         finally:
             os.close(lock)
             os.close(place)
@@ -108,11 +175,11 @@ class Talk:
         return RunDirectory(self.runner._runs_dir, run_id)
 
     def turn(self, launch: Launch) -> bytes:
-        return self.runner._turn(launch)
+        return self.starter.turn(launch, is_first=True)
 
     def give(self, launch: Launch) -> ProcessRun:
         """Have the process run something; the run, as whoever finds it has it."""
-        self.place(launch.run_id).give_to(self.process, self.turn(launch))
+        self.place(launch.run_id).give_to(self.process, self.turn(launch), ProcessWay.KEPT)
         found = self.runner.find(launch)
         assert found is not None
         return found

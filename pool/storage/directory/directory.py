@@ -126,6 +126,13 @@ class Directory:
 
         return await self._database.write(work)
 
+    async def name_session(self, session_id: str, named: str, subscription_id: str) -> None:
+        """Note that a session which was placed under one id was begun under another. Asked again,
+        it changes nothing.
+        """
+        naming = {"session_id": session_id, "named": named, "subscription_id": subscription_id}
+        await self._database.write(lambda db: db.run("name_session", naming))
+
     async def session_arrived(self, session_id: str, subscription_id: str, now: datetime) -> bool:
         """Note that the home of a session has fetched it: a move, with both its ends.
 

@@ -45,6 +45,12 @@ UPDATE session_homes SET
     END
 WHERE session_id = :session_id AND subscription_id = :instead_of;
 
+-- name: name_session
+-- A session that lives by its new name already stays as it is.
+UPDATE session_homes SET session_id = :named
+WHERE session_id = :session_id AND subscription_id = :subscription_id
+    AND NOT EXISTS (SELECT 1 FROM session_homes WHERE session_id = :named);
+
 -- name: session_to_fetch
 SELECT fetch_from FROM session_homes
 WHERE session_id = :session_id AND subscription_id = :subscription_id AND fetch_from IS NOT NULL;
