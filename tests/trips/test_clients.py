@@ -49,7 +49,14 @@ def service(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         '[[api_keys]]\nname = "operator"\nkey_env = "OPERATOR"\n'
         'scopes = ["execute", "read", "admin"]\n'
     )
-    config = write_config(folder, "http://127.0.0.1:9", seats=2, slots=SLOTS // 2, more=more)
+    config = write_config(
+        folder,
+        "http://127.0.0.1:9",
+        subscriptions=2,
+        slots=SLOTS // 2,
+        processes={"keep_session_seconds": 0},  # the CLI here answers once
+        more=more,
+    )
     service = Service(config, {"OPERATOR": KEY})
     service.start()
     yield service
@@ -232,9 +239,9 @@ def test_a_client_is_sent_along_and_costs_little_where_it_arrives(
     assert first < 2
 
 
-def test_the_example_of_the_readme_runs_beside_the_service(service: Service, address: str) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    examples = [each.split("```")[0] for each in readme.split("```python")[1:]]
+def test_the_example_with_tasks_runs_beside_the_service(service: Service, address: str) -> None:
+    page = (Path(__file__).parents[2] / "deploy" / "python.md").read_text(encoding="utf-8")
+    examples = [each.split("```")[0] for each in page.split("```python")[1:]]
     (example,) = (each for each in examples if "@ray.remote" in each)
 
     ended = subprocess.run(

@@ -27,13 +27,15 @@ from pool.claude.binary.locate import find_executable
 from pool.claude.launch import command
 from pool.claude.launch.environment import environment
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.process import spawner as runners
+from pool.claude.process import start as starts
+from pool.claude.process.idle.kept import Keeping
 from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.rescan import rescan
 from pool.claude.process.spawner import ProcessRunner
 from pool.executions.execution import ExecutionStatus, final_status
 from pool.executions.outcome import Completed, Failed
+from pool.executions.process_way import ProcessWay
 from pool.subscriptions.spec import Credential, SubscriptionSpec
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage
@@ -77,25 +79,34 @@ def config_dir(tmp_path: Path) -> Path:
     return tmp_path / "config"
 
 
-@pytest.fixture
-async def seat(api: Server, executable: Path, tmp_path: Path) -> AsyncIterator[Seat]:
+@pytest.fixture(params=[ProcessWay.COLD, ProcessWay.KEPT])
+async def subscription(
+    api: Server, executable: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[OneSubscription]:
+    """A turn of a session that is gone on with has a process of its own, or a kept one."""
     api.standin.reset()
-    seat = Seat(api, executable, tmp_path)
-    yield seat
-    for run in seat.runs:
+    subscription = OneSubscription(api, executable, tmp_path, request.param)
+    yield subscription
+    for run in subscription.runs:
         await run.stop()
-    await asyncio.gather(*(run.outcome() for run in seat.runs))
+    await asyncio.gather(*(run.outcome() for run in subscription.runs))
+    await subscription.runner.let_go()
+    await asyncio.gather(*(run.gone() for run in subscription.runs))
 
 
-class Seat:
+class OneSubscription:
     """One subscription with a runner, of which everything is thrown away after the test."""
 
-    def __init__(self, api: Server, executable: Path, path: Path) -> None:
+    def __init__(self, api: Server, executable: Path, path: Path, way: ProcessWay) -> None:
+        self.way = way
         self.api = api
         self.runs: list[ProcessRun] = []
         self.config_dir = path / "config"
         self.token = f"test-token-{uuid.uuid4().hex}"
-        self.runner = ProcessRunner(Installation(str(executable), None).executable, path / "runs")
+        find = Installation(str(executable), None).executable
+        seconds = 60 if way is ProcessWay.KEPT else 0
+        keeping = Keeping(seconds=seconds, places=path / "places", most=4)
+        self.runner = ProcessRunner(find, path / "runs", keeping=keeping)
         self.environment = environment(
             SubscriptionSpec(id="sub1", credential=Credential(oauth_token_env="T")),
             parent={"PATH": os.environ["PATH"], "T": self.token, "TMPDIR": str(path)},
@@ -131,6 +142,7 @@ class Seat:
 
     async def start(self, launch: Launch) -> ProcessRun:
         run = await self.runner.start(launch, self.environment)
+        assert run.way is (self.way if launch.resumes else ProcessWay.COLD)
         self.runs.append(run)
         return run
 
@@ -179,8 +191,11 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def until_printed(run: ProcessRun, *words: bytes) -> None:
-    stdout = run.directory.stdout
-    await until(lambda: stdout.exists() and all(word in stdout.read_bytes() for word in words))
+    def printed() -> bytes:
+        piece = run._files.printed(0, 1_000_000)
+        return b"" if piece is None else piece.data
+
+    await until(lambda: all(word in printed() for word in words))
 
 
 async def until_written(config_dir: Path, pattern: str, word: bytes) -> None:
@@ -191,64 +206,70 @@ async def until_written(config_dir: Path, pattern: str, word: bytes) -> None:
 
 
 async def test_an_answer_killed_in_mid_stream_is_charged_but_for_its_unseen_output(
-    seat: Seat,
+    subscription: OneSubscription,
 ) -> None:
-    seat.next("stall", 1000, 50, 7, 9)
-    run = await seat.start(seat.launch())
-    await seat.stalls()
+    subscription.next("stall", 1000, 50, 7, 9)
+    run = await subscription.start(subscription.launch())
+    await subscription.stalls()
     await until_printed(run, b"message_start")
 
-    outcome = await seat.killed(run)
+    outcome = await subscription.killed(run)
 
     assert final_status(outcome) is ExecutionStatus.INTERRUPTED
     assert (outcome.unfinished_answers, outcome.unanswered_requests) == (1, 0)
     assert outcome.usage == charged(1000, 1, 7, 9)
-    assert seat.bill == charged(1000, 25, 7, 9)
+    assert subscription.bill == charged(1000, 25, 7, 9)
 
 
 async def test_the_same_kill_without_a_known_price_is_uncertain_until_there_is_one(
-    seat: Seat,
+    subscription: OneSubscription,
 ) -> None:
-    seat.next("stall", 1000, 50)
-    launch = seat.launch(rates=LearnedPrices())
-    run = await seat.start(launch)
-    await seat.stalls()
+    subscription.next("stall", 1000, 50)
+    launch = subscription.launch(rates=LearnedPrices())
+    run = await subscription.start(launch)
+    await subscription.stalls()
     await until_printed(run, b"message_start")
 
-    outcome = await seat.killed(run)
+    outcome = await subscription.killed(run)
     await run.discard()
 
     assert final_status(outcome) is ExecutionStatus.UNCERTAIN
-    assert await rescan(launch, seat.config_dir, outcome.usage) is None
+    assert await rescan(launch, subscription.config_dir, outcome.usage) is None
     priced = launch.model_copy(update={"rates": RATES})
-    found = await rescan(priced, seat.config_dir, outcome.usage)
+    found = await rescan(priced, subscription.config_dir, outcome.usage)
     assert found is not None
     assert outcome.usage + found.usage == charged(1000, 1)
 
 
-async def test_in_a_resumed_session_the_killed_turn_alone_is_charged(seat: Seat) -> None:
-    first = seat.launch()
-    await seat.answered(first)
-    before = seat.bill
-    seat.next("stall", 1000, 50)
-    run = await seat.start(seat.launch(session_id=first.session_id, resumes=True))
-    await seat.stalls()
+async def test_in_a_resumed_session_the_killed_turn_alone_is_charged(
+    subscription: OneSubscription,
+) -> None:
+    first = subscription.launch()
+    await subscription.answered(first)
+    before = subscription.bill
+    subscription.next("stall", 1000, 50)
+    run = await subscription.start(subscription.launch(session_id=first.session_id, resumes=True))
+    await subscription.stalls()
     await until_printed(run, b"message_start")
 
-    outcome = await seat.killed(run)
+    outcome = await subscription.killed(run)
 
     assert outcome.usage == charged(1000, 1)
-    assert seat.bill == before + charged(1000, 25)
+    assert subscription.bill == before + charged(1000, 25)
 
 
-async def test_a_turn_is_found_in_its_session_after_others_have_followed(seat: Seat) -> None:
-    launches = [seat.launch()]
-    launches += [seat.launch(session_id=launches[0].session_id, resumes=True) for _ in range(2)]
+async def test_a_turn_is_found_in_its_session_after_others_have_followed(
+    subscription: OneSubscription,
+) -> None:
+    launches = [subscription.launch()]
+    launches += [
+        subscription.launch(session_id=launches[0].session_id, resumes=True) for _ in range(2)
+    ]
     for turn, launch in enumerate(launches):
-        seat.next("answer", 100 + turn, 20 + turn)
-        await seat.answered(launch)
+        subscription.next("answer", 100 + turn, 20 + turn)
+        await subscription.answered(launch)
 
-    found = [await rescan(launch, seat.config_dir, Usage()) for launch in launches]
+    found = [await rescan(launch, subscription.config_dir, Usage()) for launch in launches]
 
     usages = [one.usage for one in found if one is not None]
     assert usages == [charged(100 + turn, 20 + turn) for turn in range(3)]
@@ -270,78 +291,88 @@ def with_tools(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         return (*opened, "--tools=Task,Bash", "--permission-mode=bypassPermissions")
 
-    monkeypatch.setattr(runners, "argv", argv)
+    monkeypatch.setattr(starts, "argv", argv)
 
 
 @pytest.mark.usefixtures("with_tools")
-async def test_after_a_finished_tool_turn_the_finished_part_is_charged_in_full(seat: Seat) -> None:
-    seat.next("tool", 111, 11, name="Bash", input={"command": "echo hi", "description": "d"})
-    seat.next("stall", 222, 22)
-    run = await seat.start(seat.launch())
-    await seat.stalls()
-    ids = [line.message_id.encode() for line in seat.api.standin.bill.lines(seat.token)]
+async def test_after_a_finished_tool_turn_the_finished_part_is_charged_in_full(
+    subscription: OneSubscription,
+) -> None:
+    subscription.next(
+        "tool", 111, 11, name="Bash", input={"command": "echo hi", "description": "d"}
+    )
+    subscription.next("stall", 222, 22)
+    run = await subscription.start(subscription.launch())
+    await subscription.stalls()
+    ids = [
+        line.message_id.encode() for line in subscription.api.standin.bill.lines(subscription.token)
+    ]
     await until_printed(run, *ids)
 
-    outcome = await seat.killed(run)
+    outcome = await subscription.killed(run)
 
     assert (outcome.unfinished_answers, outcome.unanswered_requests) == (1, 0)
     assert outcome.usage == charged(111, 11) + charged(222, 1)
-    assert seat.bill == charged(111, 11) + charged(222, 11)
+    assert subscription.bill == charged(111, 11) + charged(222, 11)
 
 
 @pytest.mark.usefixtures("with_tools")
-async def test_killed_in_a_tool_nothing_of_the_bill_is_missing(seat: Seat) -> None:
-    seat.next("tool", 111, 11, name="Bash", input=ENDLESS)
-    run = await seat.start(seat.launch())
+async def test_killed_in_a_tool_nothing_of_the_bill_is_missing(
+    subscription: OneSubscription,
+) -> None:
+    subscription.next("tool", 111, 11, name="Bash", input=ENDLESS)
+    run = await subscription.start(subscription.launch())
     await until_printed(run, b"message_stop")
-    await until_written(seat.config_dir, "*.jsonl", b'"tool_use"')
+    await until_written(subscription.config_dir, "*.jsonl", b'"tool_use"')
 
-    outcome = await seat.killed(run)
+    outcome = await subscription.killed(run)
 
     assert (outcome.unfinished_answers, outcome.unanswered_requests) == (0, 0)
-    assert outcome.usage == seat.bill == charged(111, 11)
+    assert outcome.usage == subscription.bill == charged(111, 11)
 
 
 @pytest.mark.usefixtures("with_tools")
 async def test_a_subagents_finished_answers_are_charged_from_its_own_transcript(
-    seat: Seat,
+    subscription: OneSubscription,
 ) -> None:
-    seat.next("tool", 111, 11, name="Task", input={**SUBAGENT, "run_in_background": False})
-    seat.next("tool", 222, 22, 7, name="Bash", input=ENDLESS)
-    run = await seat.start(seat.launch())
-    await until_written(seat.config_dir, "*/subagents/agent-*.jsonl", b'"tool_use"')
+    subscription.next("tool", 111, 11, name="Task", input={**SUBAGENT, "run_in_background": False})
+    subscription.next("tool", 222, 22, 7, name="Bash", input=ENDLESS)
+    run = await subscription.start(subscription.launch())
+    await until_written(subscription.config_dir, "*/subagents/agent-*.jsonl", b'"tool_use"')
 
-    outcome = await seat.killed(run)
+    outcome = await subscription.killed(run)
 
     assert (outcome.unfinished_answers, outcome.unanswered_requests) == (0, 0)
-    assert outcome.usage == seat.bill == charged(111, 11) + charged(222, 22, 7)
+    assert outcome.usage == subscription.bill == charged(111, 11) + charged(222, 22, 7)
 
 
 @pytest.mark.usefixtures("with_tools")
 async def test_a_subagent_cut_off_in_its_first_answer_leaves_a_request_without_an_answer(
-    seat: Seat,
+    subscription: OneSubscription,
 ) -> None:
-    seat.next("tool", 111, 11, name="Task", input={**SUBAGENT, "run_in_background": False})
-    seat.next("stall", 222, 22)
-    run = await seat.start(seat.launch())
-    await seat.stalls()
-    await until_written(seat.config_dir, "*/subagents/agent-*.jsonl", b'"api-request"')
+    subscription.next("tool", 111, 11, name="Task", input={**SUBAGENT, "run_in_background": False})
+    subscription.next("stall", 222, 22)
+    run = await subscription.start(subscription.launch())
+    await subscription.stalls()
+    await until_written(subscription.config_dir, "*/subagents/agent-*.jsonl", b'"api-request"')
 
-    outcome = await seat.killed(run)
+    outcome = await subscription.killed(run)
 
     assert (outcome.unfinished_answers, outcome.unanswered_requests) == (0, 1)
     assert outcome.usage == charged(111, 11)
-    assert seat.bill == charged(111, 11) + charged(222, 11)
+    assert subscription.bill == charged(111, 11) + charged(222, 11)
 
 
 # -- what a killed CLI leaves behind --------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("with_tools")
-async def test_what_killed_clis_leave_is_cleaned_and_their_sessions_stay(seat: Seat) -> None:
-    launch, config = seat.launch(), seat.config_dir
-    seat.next("tool", 111, 11, name="Bash", input=ENDLESS)
-    run = await seat.start(launch)
+async def test_what_killed_clis_leave_is_cleaned_and_their_sessions_stay(
+    subscription: OneSubscription,
+) -> None:
+    launch, config = subscription.launch(), subscription.config_dir
+    subscription.next("tool", 111, 11, name="Bash", input=ENDLESS)
+    run = await subscription.start(launch)
     await until_printed(run, b"message_stop")
     left = ("sessions/*.json", "sessions/*.key", "shell-snapshots/*.sh", "session-env/*")
     await until(lambda: all(any(config.glob(pattern)) for pattern in left))
@@ -350,12 +381,13 @@ async def test_what_killed_clis_leave_is_cleaned_and_their_sessions_stay(seat: S
     for path in config.glob("sessions/*"):
         os.utime(path, (0, 0))
     assert clean(config, now - timedelta(days=1)) == ()
-    await seat.killed(run)
+    await subscription.killed(run)
 
     removed = clean(config, now + timedelta(days=1))
 
     assert {".json", ".key", ".sock", ".sh"} <= {path.suffix for path in removed}
     assert not any(any(config.glob(pattern)) for pattern in left)
     assert clean(config, now + timedelta(days=1)) == ()
-    seat.next("answer", 100, 20)
-    await seat.answered(seat.launch(session_id=launch.session_id, resumes=True))
+    subscription.next("answer", 100, 20)
+    subscription.way = ProcessWay.COLD  # what was killed is not there any more
+    await subscription.answered(subscription.launch(session_id=launch.session_id, resumes=True))

@@ -27,7 +27,7 @@ from actors.telemetry.log_stream import FOLDER
 
 pytestmark = pytest.mark.timeout(240)
 
-SEATS = 4
+SUBSCRIPTIONS = 4
 NOBODY = "127.0.0.1:9"
 WITHIN_SECONDS = 5.0
 CONNECTS = """
@@ -60,7 +60,9 @@ def configured(folder: Path, ray: str, name: str = "pool.toml", **replaced: str)
     scratch = folder / f"{name}.scratch"
     scratch.mkdir(exist_ok=True)
     more = f'path = "{stub_cli(folder)}"\n{ray}'
-    text = write_config(scratch, f"http://{NOBODY}", seats=SEATS, more=more).read_text("utf-8")
+    text = write_config(
+        scratch, f"http://{NOBODY}", subscriptions=SUBSCRIPTIONS, more=more
+    ).read_text("utf-8")
     for old, new in replaced.items():
         assert old in text
         text = text.replace(old, new, 1)
@@ -199,10 +201,14 @@ def test_what_a_removed_subscription_did_is_read_from_its_store(service: Service
         found = http.get(f"/v1/executions/{made['id']}", params={"wait_seconds": 30})
         turn = {"prompt": "q", "session_id": made["session_id"]}
         gone = http.post("/v1/executions", json=turn)
+        took = time.monotonic() - began
+        again = http.post("/v1/subscriptions", json=more).json()
+        assert http.delete("/v1/subscriptions/extra").status_code == 204
 
     assert (found.status_code, found.json()["result"]) == (200, "answer")
     assert (gone.status_code, "was removed" in gone.json()["detail"]) == (404, True)
-    assert time.monotonic() - began < WITHIN_SECONDS
+    assert again["state"] == "available"  # and no more draining, as it was to be removed
+    assert took < WITHIN_SECONDS
 
 
 @pytest.fixture
@@ -283,6 +289,29 @@ def test_a_service_passes_on_what_actors_say_whoever_started_them(
     streams = {path.stem for path in (folder / "data" / FOLDER).glob("*.jsonl")}
     assert streams >= {"router", *(f"subscription-sub{n}" for n in range(1, 5))}
     assert sum(name.startswith("serve-") for name in streams) >= 2
+
+
+def test_what_a_subscription_has_that_is_taken_out_of_the_file_is_ended_and_settled(
+    folder: Path, address: str, service: Service
+) -> None:
+    section = (
+        '[[subscriptions]]\nid = "sub4"\nmax_concurrent = 2\n'
+        'credential = { oauth_token_env = "SUB4_TOKEN" }\n'
+    )
+    ray = f'[ray]\naddress = "{address}"\n'
+    second = Service(configured(folder, ray, "without.toml", **{section: ""}))
+    with service.client() as http:
+        execution_id = running(http, "sub4")
+        second.start()
+        eventually(lambda: "sub4" not in told(http, "state"))
+        ended = http.get(f"/v1/executions/{execution_id}").json()
+        listed = {each["id"]: each for each in http.get("/v1/executions").json()["items"]}
+        second.stop()
+
+    assert ended["finished_at"] is not None
+    assert ended["error"]["type"] == "interrupted"
+    assert "its subscription was removed from the pool" in ended["error"]["message"]
+    assert listed[execution_id] == ended
 
 
 def test_two_services_with_a_ray_of_the_pools_own_share_it_and_the_second_ends_with_the_first(

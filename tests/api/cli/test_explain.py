@@ -54,8 +54,8 @@ async def test_every_attempt_has_a_line(cli: Cli, http: AsyncClient, local_pool:
     result = await cli("explain", await execution_id(http))
 
     first, second = [line.split() for line in result.stdout.splitlines()[-2:]]
-    assert first == ["1", "sub1", "usage_limit", "$0.00", "limit", "[reached]"]
-    assert second == ["2", "sub2", "completed", "$0.0006"]
+    assert first == ["1", "sub1", "usage_limit", "cold", "$0.00", "limit", "[reached]"]
+    assert second == ["2", "sub2", "completed", "cold", "$0.0006"]
 
 
 async def test_the_routing_is_there_as_json(cli: Cli, http: AsyncClient) -> None:
