@@ -7,6 +7,7 @@ prompt enters. ``Intent`` is what the owner makes durable before anything is spa
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -122,6 +123,8 @@ class Intent(Value):
     created_at: Instant
     caller: str = ""
     """Whose request it is: who waits is served in turn."""
+    tenant: str | None = None
+    """Whom it belongs to; None for nobody, and in rows that were kept before it was noted."""
     grant: Grant = Grant()
     """What the caller's key lets it use of the machine."""
     earlier_attempts: tuple[Attempt, ...] = ()
@@ -141,6 +144,16 @@ class Intent(Value):
     """The ``traceparent`` that its spans belong to, where it is traced."""
     continues: Continuation | None = None
     """The results that it goes on from, of calls that another execution made."""
+
+    @property
+    def belongs_to(self) -> str | None:
+        """The tenant that sees it. Before there were tenants, each key was one by itself."""
+        return self.tenant or self.caller or None
+
+    @property
+    def process_owner(self) -> str:
+        """Names those who may have its process after it: the same key, with the same grant."""
+        return json.dumps([self.tenant, self.caller, self.grant.model_dump(mode="json")])
 
     @property
     def reads(self) -> str | None:
@@ -274,6 +287,9 @@ class Execution(Value):
     content_removed_at: Instant | None = None
     """When its prompt and its answer were removed (``pool.keep_prompts`` after its end): ``result``
     and ``structured_output`` are null since, whatever it answered. Null while they are kept."""
+    tenant: str | None = None
+    """Whom it belongs to: the tenant of the key that asked for it, or else the name of that key.
+    Null where no key did."""
     metadata: dict[str, str] = Field(default_factory=dict)
 
     def round_after(self, tool_use_ids: Collection[str]) -> int:
@@ -416,5 +432,6 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
         finished_at=row.finished_at,
         duration_ms=duration,
         content_removed_at=row.content_removed_at,
+        tenant=intent.belongs_to,
         metadata=intent.request.metadata,
     )

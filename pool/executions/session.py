@@ -26,6 +26,8 @@ class SessionHome(Value):
     used_at: Instant
     fetch_from: str | None = None
     """Where its transcript still is, after a move: it is fetched before the next turn."""
+    tenant: str | None = None
+    """Whom it belongs to; None for nobody, and where nobody noted it."""
 
 
 class SessionMove(Value):
@@ -59,6 +61,8 @@ class Session(Value):
     """When its last turn was asked for."""
     fetch_from: str | None = None
     """It was given a new home, and its transcript is fetched from here before the next turn."""
+    tenant: str | None = None
+    """Whom it belongs to, as in its executions."""
     moves: tuple[SessionMove, ...] = ()
     """Where it has been, oldest first; only where one session is asked for."""
 
@@ -79,5 +83,6 @@ def session_of(home: SessionHome, now: datetime, moves: Sequence[SessionMove] = 
         state=age_of(home.used_at, now),
         last_used_at=home.used_at,
         fetch_from=home.fetch_from,
+        tenant=home.tenant,
         moves=tuple(moves),
     )

@@ -36,11 +36,15 @@ from pydantic import (
 from pool.errors import Conflict
 from pool.executions.tools.permissions import MOST_GRANTED, Grant, GrantedMode, WorkingDirectory
 from pool.executions.tools.tool import Tool
+from pool.keys.access import ALL, Access
 from pool.money import Usd
 from pool.usage.model_names import is_meant
 from pool.values import Instant, Value
 
-Scope = Literal["execute", "read", "report", "admin"]
+Scope = Literal["execute", "read", "read_all", "report", "admin"]
+"""``execute`` runs, and sees and stops its own; ``read`` sees the pool, and its own; ``read_all``
+sees everybody's; ``report`` tells of usage beside the pool; ``admin`` changes things, and sees all.
+"""
 KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 KeyBudget = Annotated[Usd, Field(gt=0, le=1_000_000, decimal_places=9)]
 Pattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:@/*?-]{1,100}$")]
@@ -68,9 +72,9 @@ class KeyLimits(Value):
     max_request_usd: KeyBudget | None = None
     """The most that a request may ask to cost. One that names no budget holds so much, and is ended
     there where it uses tools; without tools it is one call, and told whatever it has cost."""
-    models: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=MOST_PATTERNS)] = ("*",)
+    models: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=MOST_PATTERNS)] = ALL
     subscriptions: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=MOST_PATTERNS)] = (
-        "*",
+        ALL
     )
 
     @model_validator(mode="after")
@@ -112,7 +116,10 @@ class KeySpec(KeyLimits):
     """A key as an administrator asks for it, over HTTP or in ``pool.toml``."""
 
     name: KeyName
-    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=4)] = ("execute", "read")
+    tenant: KeyName | None = None
+    """The team that it is of: keys of one see, continue and stop each other's executions and
+    sessions. Absent: it is one by itself, under its name."""
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=5)] = ("execute", "read")
     tools: Annotated[tuple[Tool, ...], Field(max_length=MOST_GRANTED)] = ()
     working_directories: Annotated[
         tuple[WorkingDirectory, ...], Field(max_length=MOST_GRANTED)
@@ -131,6 +138,21 @@ class KeySpec(KeyLimits):
             permission_modes=self.permission_modes,
             mcp_servers=self.mcp_servers,
             sub_agents=self.sub_agents,
+            models=self.models,
+        )
+
+    @property
+    def belongs_to(self) -> str:
+        """The tenant that its executions and sessions belong to."""
+        return self.tenant or self.name
+
+    @property
+    def holder(self) -> KeyHolder:
+        return KeyHolder(
+            name=self.name,
+            scopes=self.scopes,
+            tenant=self.belongs_to,
+            subscriptions=self.subscriptions,
             models=self.models,
         )
 
@@ -203,6 +225,27 @@ class KeyHolder(Value):
 
     name: str
     scopes: tuple[Scope, ...]
+    tenant: str
+    subscriptions: tuple[str, ...] = ALL
+    models: tuple[str, ...] = ALL
+
+    @property
+    def sees(self) -> Access:
+        """What it may look at."""
+        return self._access({"read_all", "admin"})
+
+    @property
+    def reaches(self) -> Access:
+        """What it may go on with, stop, or remove."""
+        return self._access({"admin"})
+
+    def _access(self, of_everybody: set[Scope]) -> Access:
+        return Access(
+            tenant=None if of_everybody & {*self.scopes} else self.tenant,
+            sees_pool=bool({"read", "read_all", "admin"} & {*self.scopes}),
+            subscriptions=self.subscriptions,
+            models=self.models,
+        )
 
 
 # -- secrets -------------------------------------------------------------------------------------

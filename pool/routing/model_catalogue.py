@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -18,6 +19,7 @@ from pool.usage.model_names import FAMILIES, MODEL_ID, base_name, is_meant, plai
 
 ALIASES = frozenset({"default", *FAMILIES})
 """What every release of the CLI resolves by itself."""
+ALL = ("*",)
 MOST_NEAREST = 3
 _CLAUDE = "claude-"
 _FORM = re.compile(
@@ -37,6 +39,8 @@ class Catalogue:
     offered: Mapping[str, frozenset[str]]
     """By a name that a CLI offers, what it runs as: accounts may differ in that."""
     used: frozenset[str]
+    open: tuple[str, ...] = ALL
+    """Patterns of what whoever asks may use."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,7 +48,8 @@ class Catalogue:
         targets = frozenset[str]().union(*self.offered.values())
         aliases = frozenset() if self.offered else ALIASES
         others = {*aliases, *self.offered, *targets, *self.spelt_out, *self.used} - {self.default}
-        return (self.default, *sorted(name for name in others if self._is_allowed(name)))
+        allowed = sorted(name for name in others if self._is_allowed(name))
+        return tuple(name for name in (self.default, *allowed) if self._is_open(name))
 
     @property
     def spelt_out(self) -> tuple[str, ...]:
@@ -57,8 +62,8 @@ class Catalogue:
         """
         bare = name.rpartition("/")[2]
         names = (each for each in (name, bare) if MODEL_ID.match(each))
-        found = (each for each in names if self._is_known(each) and self._is_allowed(each))
-        return next(found, None)
+        known = (each for each in names if self._is_known(each) and self._is_allowed(each))
+        return next(filter(self._is_open, known), None)
 
     def nearest(self, name: str) -> tuple[str, ...]:
         """Names that may have been meant by one that nobody has."""
@@ -78,6 +83,9 @@ class Catalogue:
         plain, known = plain_name(name), self.used.union(self.offered, *self.offered.values())
         return plain in ALIASES | known or base_name(plain) in map(base_name, known)
 
+    def _is_open(self, name: str) -> bool:
+        return is_meant(name, self.open, self.runs_as(name))
+
     def _is_known(self, name: str) -> bool:
         plain = plain_name(name)
         is_configured = plain in self.patterns or plain == plain_name(self.default)
@@ -95,11 +103,52 @@ class Catalogue:
         return is_meant(name, self.patterns, self.runs_as(name))
 
 
-def catalogue(default: str, patterns: tuple[str, ...], reports: Collection[Report]) -> Catalogue:
-    """What the configuration and the reports of all subscriptions come to."""
+def catalogue(
+    default: str,
+    patterns: tuple[str, ...],
+    reports: Collection[Report],
+    open_: tuple[str, ...] = ALL,
+) -> Catalogue:
+    """What the configuration and the reports of all subscriptions come to, for somebody who may use
+    what ``open_`` says.
+    """
     used = {plain_name(name) for report in reports for name in report.totals.usage.models}
     offered = merged(report.models for report in reports)
-    return Catalogue(default, patterns, offered, frozenset(used))
+    return Catalogue(default, patterns, offered, frozenset(used), open_)
+
+
+class KnownModels:
+    """The catalogue of all subscriptions, by reports as they come: it is made anew only where one
+    offers or has used other models than before.
+    """
+
+    def __init__(self, default: str, patterns: tuple[str, ...]) -> None:
+        self._default = default
+        self._patterns = patterns
+        self._reports: dict[str, Report] = {}
+        self._catalogue: Catalogue | None = None
+
+    def heard(self, report: Report) -> None:
+        """Go by another report of a subscription."""
+        before = self._reports.get(report.id)
+        self._reports[report.id] = report
+        if before is None or _models_of(before) != _models_of(report):
+            self._catalogue = None
+
+    def left(self, subscription_id: str) -> None:
+        """A subscription is not there any more."""
+        if self._reports.pop(subscription_id, None) is not None:
+            self._catalogue = None
+
+    @property
+    def catalogue(self) -> Catalogue:
+        if self._catalogue is None:
+            self._catalogue = catalogue(self._default, self._patterns, self._reports.values())
+        return self._catalogue
+
+
+def _models_of(report: Report) -> tuple[Mapping[str, str], AbstractSet[str]]:
+    return report.models, report.totals.usage.models.keys()
 
 
 def merged(offers: Iterable[Mapping[str, str]]) -> dict[str, frozenset[str]]:

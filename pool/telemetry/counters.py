@@ -10,7 +10,7 @@ is bounded.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pydantic import Field
@@ -134,3 +134,14 @@ class Figures(Value):
     unheard: tuple[str, ...]
     """Subscriptions that have sent no report since the router began."""
     observed_at: Instant
+
+
+def only(figures: Figures, covers: Callable[[str], bool]) -> Figures:
+    """The figures of some subscriptions. Those of the router are of all."""
+    return figures.model_copy(
+        update={
+            "reports": tuple(each for each in figures.reports if covers(each.id)),
+            "tallies": {id_: each for id_, each in figures.tallies.items() if covers(id_)},
+            "unheard": tuple(filter(covers, figures.unheard)),
+        }
+    )

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from pool.alerts.alerts import Alert, Data
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, model_of
+from pool.keys.access import FULL_ACCESS, Access
 from pool.money import usd
 from pool.subscriptions.report import Report, WindowReport
 from pool.usage.records import UsageRecord
@@ -48,6 +49,19 @@ class PoolEventKind(StrEnum):
     than is kept."""
 
 
+OF_THE_POOL = frozenset(
+    {
+        PoolEventKind.SUBSCRIPTION_ACTIVATED,
+        PoolEventKind.SUBSCRIPTION_STATE,
+        PoolEventKind.WINDOW,
+        PoolEventKind.ALERT,
+    }
+)
+"""Kinds that are about subscriptions and the whole. Others are about somebody's executions,
+sessions and usage; a gap is for everybody.
+"""
+
+
 class PoolEvent(Value):
     """One thing that happened."""
 
@@ -56,6 +70,8 @@ class PoolEvent(Value):
     subscription_id: str | None = None
     execution_id: str | None = None
     session_id: str | None = None
+    tenant: str | None = None
+    """Whom the execution or session belongs to that it is about."""
     data: Data = Field(default_factory=dict)
 
 
@@ -80,9 +96,13 @@ class EventFilter(Value):
     subscription_id: str | None = None
     execution_id: str | None = None
     session_id: str | None = None
+    access: Access = FULL_ACCESS
+    """What they may be told."""
 
     def takes(self, happening: PoolEvent) -> bool:
-        """A gap is told to everybody whom it may concern."""
+        """A gap is shown to everybody whom it may concern."""
+        if not self._may_be_told(happening):
+            return False
         if happening.kind is PoolEventKind.GAP:
             return happening.subscription_id is None or self._is(happening, "subscription_id")
         if self.kinds and happening.kind not in self.kinds:
@@ -90,6 +110,17 @@ class EventFilter(Value):
         return all(
             self._is(happening, name) for name in ("subscription_id", "execution_id", "session_id")
         )
+
+    def _may_be_told(self, happening: PoolEvent) -> bool:
+        access, where = self.access, happening.subscription_id
+        if where is not None and not access.covers_subscription(where):
+            return False
+        if happening.kind in OF_THE_POOL:
+            return access.sees_pool
+        model = happening.data.get("model")
+        if isinstance(model, str) and not access.covers_model(model):
+            return False
+        return happening.kind is PoolEventKind.GAP or access.owns(happening.tenant)
 
     def _is(self, happening: PoolEvent, name: str) -> bool:
         wanted = getattr(self, name)
@@ -110,7 +141,8 @@ def dispatched(execution: Execution, now: datetime) -> PoolEvent:
         subscription_id=execution.subscription_id,
         execution_id=execution.id,
         session_id=execution.session_id,
-        data={"score": execution.routing.score, "candidates": len(execution.routing.candidates)},
+        tenant=execution.tenant,
+        data={"score": execution.routing.score, "candidates": execution.routing.considered},
     )
 
 
@@ -127,6 +159,7 @@ def of_execution(
             "failure": None if failure is None else failure.value,
             "cost_usd": 0.0 if outcome is None else float(usd(outcome.usage.cost_nano_usd)),
             "run_seconds": run_seconds(row),
+            "process": None if row.process is None else row.process.value,
         }
     if row.status is ExecutionStatus.MOVED:
         data["moved_to"] = row.moved_to
@@ -136,6 +169,7 @@ def of_execution(
         subscription_id=subscription_id,
         execution_id=row.intent.execution_id,
         session_id=(outcome and outcome.session_id) or row.intent.session_id,
+        tenant=row.intent.belongs_to,
         data=data,
     )
 
@@ -156,6 +190,7 @@ def recorded(record: UsageRecord, now: datetime) -> PoolEvent:
         subscription_id=record.subscription_id,
         execution_id=record.execution_id,
         session_id=record.session_id,
+        tenant=record.belongs_to,
         data={
             "source": record.source.value,
             "cost_usd": float(usd(total.cost_nano_usd)),

@@ -131,6 +131,8 @@ class UsageRecord(Value):
     caller: str | None = None
     """The name of the key whose request it was; None where no key stands behind it, and in records
     that were kept before it was noted."""
+    tenant: str | None = None
+    """Whom it was spent for; None where no key stands behind it."""
     call: Call | None = None
     """Of usage outside the pool; None in records that were kept before it was noted."""
     size: RunSize | None = None
@@ -140,6 +142,11 @@ class UsageRecord(Value):
     retraction: Retraction | None = None
     """It takes away what another one has added."""
     usage: Usage = Usage()
+
+    @property
+    def belongs_to(self) -> str | None:
+        """The tenant that sees it. Before there were tenants, each key was one by itself."""
+        return self.tenant or self.caller
 
     @model_validator(mode="after")
     def _adds(self) -> UsageRecord:

@@ -103,7 +103,8 @@ def record_of(subscription_id: str, reported: ReportedUsage, now: datetime) -> U
 def shown_record(record: UsageRecord) -> ShownRecord:
     """A record as it is shown, in US dollars."""
     return ShownRecord(
-        **record.model_dump(exclude={"usage", "call", "size"}), usage=usage_report(record.usage)
+        **record.model_dump(exclude={"usage", "call", "size", "tenant"}),
+        usage=usage_report(record.usage),
     )
 
 
