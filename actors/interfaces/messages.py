@@ -10,6 +10,7 @@ from __future__ import annotations
 from pool.executions.execution import Attempt, Execution, Intent, Others
 from pool.executions.request import ExecutionRequest
 from pool.executions.tools.permissions import Grant
+from pool.executions.tools.tool_rounds import Continuation
 from pool.subscriptions.admission import Refusal
 from pool.subscriptions.report import Report
 from pool.telemetry.counters import Tally
@@ -63,6 +64,19 @@ class NotAdmitted(Value):
     report: Report
 
 
+class CameLate(Value):
+    """Results of calls that an execution does not wait for any more: another one goes on."""
+
+    request: ExecutionRequest
+    """Of that other one."""
+    continues: Continuation
+    idempotency_key: str
+    """The same for the same results, however often they come."""
+    caller: str
+    """Whose execution it was, and the other one is."""
+    grant: Grant
+
+
 class Dispatch(Value):
     """A request on its way to a subscription."""
 
@@ -75,6 +89,8 @@ class Dispatch(Value):
     """What the caller may use of the machine; where it has a key, what that grants."""
     trace: str | None = None
     """The ``traceparent`` of whoever asks."""
+    continues: Continuation | None = None
+    """The results that it goes on from, of calls that another execution made."""
 
     @property
     def scoped_key(self) -> str | None:
@@ -87,12 +103,12 @@ class HandoffRequest(Value):
     """An execution that its subscription hands on."""
 
     subscription_id: str
-    """The owner."""
+    """The subscription that hands it on."""
     intent: Intent
     attempts: tuple[Attempt, ...]
     """Every run for it so far."""
     why: Refusal
-    """Why the owner does not run it."""
+    """Why it is not run there."""
     report: Report
     """The subscription by now: what stops it is known before anybody else is sent there."""
     may_wait: bool
@@ -106,7 +122,7 @@ class HandedOff(Value):
 
 
 class NotTaken(Value):
-    """It stays with its owner."""
+    """It stays where it is."""
 
     reasons: str
     retry_at: Instant | None

@@ -17,6 +17,7 @@ from typing import Protocol
 from actors.interfaces.messages import (
     LONGEST_POLL_SECONDS,
     Activity,
+    CameLate,
     Dispatch,
     HandedOff,
     HandoffRequest,
@@ -35,6 +36,7 @@ from pool.executions.progress import ProgressPage
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.session import Session, SessionHome
+from pool.executions.tools.client_tools import ToolResult
 from pool.keys.api_keys import KeyHolder, KeySpec, Presented, ShownKey
 from pool.reconciliation.findings import (
     Reconciliation,
@@ -70,6 +72,12 @@ class SubscriptionActor(Protocol):
     ) -> ProgressPage: ...
 
     async def cancel(self, execution_id: str) -> Execution: ...
+
+    async def tool_results(
+        self, execution_id: str, results: tuple[ToolResult, ...]
+    ) -> Execution | CameLate:
+        """Give an execution results of its caller's tools, durably; or what to do with them."""
+        ...
 
     async def was_cancelled(self, execution_id: str) -> bool: ...
 

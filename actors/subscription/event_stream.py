@@ -31,6 +31,7 @@ from pool.claude.output.event_pages import (
     no_cursor,
     position_at,
 )
+from pool.claude.output.progress import ProgressReader
 from pool.claude.runner import Runner
 from pool.errors import NotFound
 from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts, shown
@@ -43,10 +44,13 @@ from pool.executions.progress import (
     Event,
     ProgressPage,
     Text,
+    WaitsForCaller,
 )
 
 LOOK_SECONDS = 0.025
 """Between two looks at a run that prints all the time."""
+LOOKS_AT_ONCE = 10
+"""Before that: as many as what a run prints before its first words may take, and these."""
 IDLE_SECONDS = 1.0
 """How long a run is looked at after the last reader: the next page is asked for much sooner."""
 QUEUE_LOOK_SECONDS = 1.0
@@ -80,6 +84,7 @@ class EventStreams:
             news = self._context.news.next
             row = await self._row(execution_id, live)
             live = self._executions.get(execution_id)
+            turned = live.turned.next if live is not None else None
             tail = await self._tail(live) if live is not None else None
             size = tail.size if tail is not None else 0
             page = await self._page(row, cursor, None if live is None else size, raw=raw)
@@ -87,8 +92,8 @@ class EventStreams:
             if page.events or page.is_end or page.moved_to is not None or left <= 0:
                 return page
             cursor = Cursor.of(page.cursor)
-            if tail is not None and row.status is ExecutionStatus.RUNNING:
-                await tail.grows(size, left)
+            if tail is not None and turned is not None and row.status is ExecutionStatus.RUNNING:
+                await _first(tail.grows(size, left), turned.wait())
             else:
                 await within(min(left, QUEUE_LOOK_SECONDS), news)
 
@@ -175,13 +180,18 @@ class EventStreams:
         if id_ in self._executions.aftermath.being_discarded:
             return None
         read = partial(self._context.deps.runner.printed, id_)
-        attempt, place = self._attempt(row), self._places.get((id_, cursor.offset))
+        place, stops = (
+            self._places.get((id_, cursor.offset)),
+            row.intent.request.stops_at_max_tokens,
+        )
+        reader = ProgressReader(self._attempt(row), stops_at_max_tokens=stops)
+        rounds = [WaitsForCaller(execution_id=id_, round=each.shown()) for each in row.rounds]
 
         def work() -> EventExtract | None:
             if read(0, 0) is None:
                 return None
-            start = place or position_at(read, cursor, attempt, until=until)
-            return extract(read, start, cursor, until=until, raw=raw)
+            start = place or position_at(read, cursor, reader, until=until)
+            return extract(read, start, cursor, until=until, raw=raw, rounds=rounds)
 
         found = await asyncio.to_thread(work)
         if found is not None:
@@ -201,6 +211,7 @@ class EventStreams:
             subscription_id=self._context.state.spec.id,
             session_id=row.intent.session_id,
             model=self._context.state.runs_as(row.intent.model),
+            process=row.process,
         )
 
 
@@ -257,7 +268,7 @@ class _Growth:
         self._ended = ended
         self._growth = News()
         self._began = asyncio.Event()
-        self._asked_at = time.monotonic()
+        self._asked_at = self._paced_to = time.monotonic()
         self._waiting = 0
         self.size = 0
         self.is_over = False
@@ -273,7 +284,8 @@ class _Growth:
                             self.size = printed.size
                             self._growth.tell()
                     self._began.set()
-                    await within(LOOK_SECONDS, self._ended)
+                    if (pause := self._pause()) > 0:
+                        await within(pause, self._ended)
                     await _first(wake.wait(IDLE_SECONDS), self._ended.wait())
         finally:
             self.is_over = True
@@ -294,6 +306,14 @@ class _Growth:
         finally:
             self._waiting -= 1
             self._asked_at = time.monotonic()
+
+    def _pause(self) -> float:
+        """How long to wait after a look. Each one costs ``LOOK_SECONDS``, of which so many can have
+        been saved.
+        """
+        now = time.monotonic()
+        self._paced_to = max(self._paced_to, now) + LOOK_SECONDS
+        return self._paced_to - now - LOOKS_AT_ONCE * LOOK_SECONDS
 
     def _is_idle(self) -> bool:
         return not self._waiting and time.monotonic() - self._asked_at > IDLE_SECONDS

@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from actors.aiokit import News
 from pool.claude.runner import Run
-from pool.executions.execution import ExecutionRow
+from pool.executions.execution import ExecutionRow, ExecutionStatus
 
 
 @dataclass
@@ -29,10 +30,30 @@ class LiveExecution:
     """Its outcome is on its way into the ledger: nothing older may be written after it."""
     may_be_elsewhere: bool = False
     """A router was asked to hand it on, and may have done it."""
+    turned: News = field(default_factory=News)
+    """Of its turning to its caller, and from there."""
+    giving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while results of its caller's are made durable."""
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    """Its caller is not waited for any more."""
+    takes_no_results: bool = False
+    """Its process is gone, or is to end: results of its caller's are for another one."""
+    has_slot: asyncio.Event = field(default_factory=asyncio.Event)
+    """It has a slot again after its caller's turn."""
 
     @property
     def id(self) -> str:
         return self.row.intent.execution_id
+
+    @property
+    def is_its_callers_turn(self) -> bool:
+        """Whether it waits for its caller's results, and they have not come."""
+        row = self.row
+        return row.status is ExecutionStatus.WAITING_FOR_CALLER and not row.results_came
+
+    async def rests(self, seconds: float) -> None:
+        """Wait until it has ended or it is its caller's turn, for so many seconds at most."""
+        await self.turned.until(lambda: self.ended.is_set() or self.is_its_callers_turn, seconds)
 
     def becomes(self, **changes: object) -> None:
         self.row = self.row.model_copy(update=changes)

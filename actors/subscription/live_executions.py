@@ -22,12 +22,15 @@ from actors.subscription.context import STORE_RETRY_SECONDS, SubscriptionContext
 from actors.subscription.handoff import Handoff, why_not_again
 from actors.subscription.live_execution import LiveExecution
 from actors.subscription.sessions.session_transfer import Elsewhere, fetched, note_gone
+from actors.subscription.tool_rounds import ToolRounds
 from pool.claude.launch.directories import resolved
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.runner import Run
+from pool.claude.transcripts.copy import CopyRefused
 from pool.errors import ConfigError, Conflict, InvalidRequest, PoolError, StoreError
 from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.executions.tools.client_tools import ToolChoice
 from pool.subscriptions.admission import Refusal, refusal_to_start
 from pool.subscriptions.failover import goes_elsewhere, was_unsure
 from pool.subscriptions.report import Report
@@ -68,6 +71,12 @@ class LiveExecutions:
         """When executions that are on their way here were cancelled, on the monotonic clock."""
         self._handoff = Handoff(context, self)
         self.aftermath = Aftermath(context, self.launch)
+        self.tool_rounds = ToolRounds(context, self.start_waiting)
+
+    @property
+    def is_any(self) -> bool:
+        """Whether there is anything that has not ended, or whose CLI is not gone yet."""
+        return bool(self._live) or self.aftermath.is_any
 
     def get(self, execution_id: str) -> LiveExecution | None:
         return self._live.get(execution_id)
@@ -116,6 +125,8 @@ class LiveExecutions:
         slots, execution_id = self._context.state.slots, row.intent.execution_id
         if row.status is ExecutionStatus.RUNNING:
             slots.take(execution_id, _hold_of(row))
+        elif row.status is ExecutionStatus.WAITING_FOR_CALLER:
+            slots.parked[execution_id] = _hold_of(row)
         else:
             slots.enqueue(execution_id, _hold_of(row))
         if row.outcome is not None:
@@ -231,7 +242,8 @@ class LiveExecutions:
         Of one from another place nobody knows: it is not run again.
         """
         deps, row, run = self._context.deps, live.row, None
-        if row.status is ExecutionStatus.RUNNING:
+        has_run = {ExecutionStatus.RUNNING, ExecutionStatus.WAITING_FOR_CALLER}
+        if row.status in has_run:
             run = await asyncio.to_thread(deps.runner.find, await self.launch(row.intent))
         if run is not None:
             self._context.spawn(self._follow(live, run), live.id)
@@ -268,6 +280,8 @@ class LiveExecutions:
         if state.suspended or not state.slots.waiting:
             return
         report = self._context.report()
+        if self.tool_rounds.return_slots(report.capacity):
+            report = self._context.report()
         unready = self._unready | self._see_off(report)
         while (execution_id := state.slots.next(report.capacity, unready)) is not None:
             live = self._live[execution_id]
@@ -331,7 +345,7 @@ class LiveExecutions:
             if waited:
                 await self._context.ledger.update(live.row)
                 self._context.recorder.started(live.row)
-            here = await fetched(self._context, live.row, waited=waited)
+            here = await self._with_session(live, waited=waited)
             if isinstance(here, Failed):
                 await self._settle(live, here)
                 return
@@ -358,6 +372,24 @@ class LiveExecutions:
             else:
                 live.becomes(started_at=None)
                 await self._settle(live, _CANCELLED)
+
+    async def _with_session(
+        self, live: LiveExecution, *, waited: bool
+    ) -> ExecutionRow | Failed | Elsewhere:
+        """The execution once its session is here (``fetched``); where it goes on from results, made
+        of the one that they were called for in.
+        """
+        here = await fetched(self._context, live.row, waited=waited)
+        intent, runner = live.row.intent, self._context.deps.runner
+        if intent.continues is None or intent.forks is None or not isinstance(here, ExecutionRow):
+            return here
+        await runner.quiet(intent.forks)
+        wanted = (intent.forks, await self.launch(intent), intent.continues)
+        try:
+            await asyncio.to_thread(runner.continue_session, self._environment(intent), *wanted)
+        except CopyRefused as error:
+            return Failed(kind=FailureKind.SESSION_NOT_FOUND, message=str(error))
+        return here
 
     async def _is_wanted(self, live: LiveExecution) -> bool:
         """Whether nobody has cancelled it, here or where it was before. Its caller may have hung up
@@ -387,7 +419,7 @@ class LiveExecutions:
         if live.row.cancel_requested_at is not None:
             await run.stop()
         try:
-            outcome = await run.outcome()
+            outcome = await self.tool_rounds.outcome(live, run)
         except Exception:  # a defect must not keep the slot, nor claim to know what was spent
             ids = {"subscription_id": self._context.state.spec.id, "execution_id": live.id}
             log.exception("run could not be read", extra=ids)
@@ -415,17 +447,20 @@ class LiveExecutions:
 
     async def launch(self, intent: Intent) -> Launch:
         request, budget = intent.request, intent.budget_usd
-        goes_on = intent.resumes or intent.forks is not None
-        total = await self._total(intent.forks or intent.session_id) if goes_on else None
+        goes_on, continues = intent.resumes or intent.forks is not None, bool(intent.continues)
+        total = None
+        if goes_on and not continues:
+            total = await self._total(intent.forks or intent.session_id)
         # A session keeps the system prompt that it began with, unless the request brings another.
-        default = None if goes_on or request.tools else self._context.deps.system_prompt
+        keeps = goes_on and not (intent.continues is not None and intent.continues.begins)
+        default = None if keeps or request.tools else self._context.deps.system_prompt
         return Launch(
             run_id=intent.execution_id,
             prompt=request.prompt,
             messages=request.messages[-1:] if goes_on else request.messages,
             session_id=intent.session_id,
-            resumes=intent.resumes,
-            forks=intent.forks,
+            resumes=intent.resumes or continues,
+            forks=None if continues else intent.forks,
             model=intent.model,
             timeout_seconds=intent.timeout_seconds,
             system_prompt=request.system_prompt or default,
@@ -437,6 +472,10 @@ class LiveExecutions:
             stops_at_max_tokens=request.stops_at_max_tokens,
             tools=request.tools,
             agent=request.agent,
+            owner=intent.process_owner,
+            client_tools=request.client_tools,
+            tool_choice=ToolChoice() if intent.continues else request.tool_choice,
+            continues=continues,
             session_total_nano_usd=intent.session_total_nano_usd or total,
             rates=self._context.state.rates,
         )
@@ -539,6 +578,7 @@ class LiveExecutions:
         self._unready.discard(live.id)
         self._live.pop(live.id, None)
         live.ended.set()
+        live.turned.tell()
         self._context.changed()
 
 

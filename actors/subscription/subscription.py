@@ -18,6 +18,7 @@ from actors.aiokit import forwarded, within
 from actors.interfaces.messages import (
     LONGEST_POLL_SECONDS,
     Activity,
+    CameLate,
     NotAdmitted,
     Recorded,
     Retracted,
@@ -30,6 +31,7 @@ from actors.subscription.live_executions import LiveExecutions
 from actors.subscription.sessions.session_history import history_tokens
 from actors.subscription.sessions.transcripts import Transcripts
 from actors.subscription.spares import can_have_one
+from actors.subscription.tool_rounds import came_late
 from actors.subscription.upkeep.content_removal import remove_content
 from actors.subscription.upkeep.external_usage import ExternalUsage
 from actors.subscription.upkeep.limit_reading import LimitReading
@@ -40,6 +42,8 @@ from pool.claude.runner import Runner
 from pool.errors import NotFound, StoreError
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
 from pool.executions.outcome import FailureKind
+from pool.executions.tools.client_tools import ToolResult
+from pool.executions.tools.tool_rounds import answered
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import usage_table
 from pool.storage.paging import Page
@@ -147,7 +151,7 @@ class Subscription:
         self, execution_id: str, live: LiveExecution | None, wait_seconds: float
     ) -> Execution:
         if live is not None:
-            await within(min(wait_seconds, LONGEST_POLL_SECONDS), live.ended)
+            await live.rests(min(wait_seconds, LONGEST_POLL_SECONDS))
         row = await self._executions.row(execution_id, live)
         if row is None:
             raise NotFound("execution", execution_id)
@@ -166,6 +170,21 @@ class Subscription:
             await self._executions.cancel_ahead(execution_id)
         live = live or self._executions.get(execution_id)
         return await self._result(execution_id, live, LONGEST_POLL_SECONDS)
+
+    async def tool_results(
+        self, execution_id: str, results: tuple[ToolResult, ...]
+    ) -> Execution | CameLate:
+        """Give an execution results of its caller's tools, durably. Where it does not wait for them
+        any more, what to do with them; see ``tool_rounds.answered`` for what is refused.
+        """
+        live = self._executions.get(execution_id)
+        if live is not None and await self._executions.tool_rounds.give(live, results):
+            return self._shown(live.row)
+        row = await self._executions.row(execution_id, live)
+        if row is None:
+            raise NotFound("execution", execution_id)
+        made = answered(row.rounds, results)
+        return self._shown(row) if made in row.rounds else came_late(row, made, results)
 
     was_cancelled = forwarded(attrgetter("_executions"), LiveExecutions.was_cancelled)
 

@@ -10,7 +10,7 @@ import pytest
 from localpool import FakeRun, FakeRunner, LocalPool, completed, spec
 
 from actors.client.blocking import BlockingPoolClient
-from actors.subscription.event_stream import IDLE_SECONDS, LOOK_SECONDS
+from actors.subscription.event_stream import IDLE_SECONDS, LOOK_SECONDS, LOOKS_AT_ONCE
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.tail import Piece
 from pool.errors import InvalidRequest, NotFound
@@ -114,6 +114,28 @@ async def test_a_page_without_news_is_empty_after_the_wait(pool: LocalPool) -> N
     assert page == ProgressPage(events=(), cursor=first.cursor)
 
 
+async def test_the_first_words_are_there_at_once_though_something_was_printed_just_before(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.subscription.event_stream.LOOK_SECONDS", 60.0)
+    run = await begun(pool)
+    cursor, seen = (await page_of(pool, run)).cursor, list[Event]()
+
+    async def reading() -> None:
+        nonlocal cursor
+        while not text_of(seen):
+            page = await page_of(pool, run, cursor, 20)
+            cursor, seen[:] = page.cursor, (*seen, *page.events)
+
+    task = asyncio.create_task(reading())
+    for number in range(4):
+        run.prints({"type": "system", "subtype": "status", "uuid": str(number)})
+        await asyncio.sleep(0.01)
+    run.says("first")
+
+    await asyncio.wait_for(task, 5)
+
+
 async def test_pieces_that_come_faster_than_they_are_looked_at_come_together(
     pool: LocalPool,
 ) -> None:
@@ -139,7 +161,7 @@ async def test_pieces_that_come_faster_than_they_are_looked_at_come_together(
 
     assert text == "x" * 200
     assert pages < 100
-    assert pages <= (time.monotonic() - began) / LOOK_SECONDS + 2
+    assert pages <= LOOKS_AT_ONCE + (time.monotonic() - began) / LOOK_SECONDS + 2
 
 
 def counted(pool: LocalPool, monkeypatch: pytest.MonkeyPatch) -> list[int]:
