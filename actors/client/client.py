@@ -20,6 +20,7 @@ from actors.client.follow import ExecutionFollower
 from actors.client.rest import put_to_rest
 from actors.client.retry import RetrySchedule, next_key, turned_away
 from actors.client.telemetry import count_telemetry
+from actors.client.tool_calling import Functions, results_of, with_tools
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch
 from actors.interfaces.protocols import Actors, ReconcilerActor, RouterActor, SubscriptionActor
 from actors.telemetry.tracing import current_trace
@@ -28,6 +29,7 @@ from pool.errors import Exhausted, InvalidRequest, KeyLimited, NotFound
 from pool.executions.execution import Execution, ExecutionStatus, new_execution_id
 from pool.executions.progress import Event, ProgressPage
 from pool.executions.request import ExecutionRequest
+from pool.executions.tools.client_tools import ToolResult
 from pool.executions.tools.permissions import Grant
 from pool.keys.api_keys import (
     DEFAULT_GRACE_SECONDS,
@@ -124,8 +126,13 @@ class PoolClient:
         execution_id: str | None = None,
         grant: Grant | None = None,
         patience_seconds: float = 0,
+        tools: Functions | None = None,
     ) -> Execution:
         """Run a request to its end, however it ends: its ``status`` says how.
+
+        ``tools`` are functions of this program that the model may call, by name; they are described
+        as they are written where the request has no ``client_tools``. Without functions, one whose
+        model calls some ends in ``waiting_for_caller``: see ``tool_results``.
 
         With ``patience_seconds`` a request that is refused for want of headroom waits for relief
         and is asked again, and one that limits ended before it cost anything is asked
@@ -133,8 +140,15 @@ class PoolClient:
         execution that ended.
         """
         async with self._in_flight.place:
+            if tools:
+                request = with_tools(request, tools)
             dispatch = self._dispatch(request, idempotency_key, caller, execution_id, grant)
-            return await self._served(dispatch, RetrySchedule(patience_seconds))
+            execution = await self._served(dispatch, RetrySchedule(patience_seconds))
+            while tools and execution.status is ExecutionStatus.WAITING_FOR_CALLER:
+                results = await results_of(execution.tool_calls, tools)
+                went_on = await self.tool_results(execution.id, results)
+                execution = await self.ended(went_on)
+            return execution
 
     async def _served(self, dispatch: Dispatch, retries: RetrySchedule) -> Execution:
         """Ask until it was served, or its time is over."""
@@ -243,6 +257,32 @@ class PoolClient:
         time has passed.
         """
         return await self._following.result(execution_id, wait_seconds)
+
+    async def tool_results(self, execution_id: str, results: Sequence[ToolResult]) -> Execution:
+        """Give an execution the results of the calls that it waits for, and answer once they are
+        durable: it goes on. Asked again with the same results: as it is now, and nothing is done.
+
+        Where it does not wait any more, since the caller took too long or its process is gone, the
+        answer is another execution of the same caller's, which ``continues`` it. ``NotFound``,
+        ``InvalidRequest`` for results that lack a call or are of none, ``Conflict`` where other
+        results came before.
+        """
+        given = tuple(results)
+        answer = await self._following.tool_results(execution_id, given)
+        if isinstance(answer, Execution):
+            return answer
+        dispatch = self._dispatch(answer.request, None, answer.caller, None, answer.grant)
+        late = {"idempotency_key": answer.idempotency_key, "continues": answer.continues}
+        return await self._router().dispatch(dispatch.model_copy(update=late))
+
+    async def round_ended(self, execution_id: str, number: int) -> Execution:
+        """Wait until a round of an execution has ended; or the execution itself, or until it waits
+        for its caller in an earlier one.
+        """
+        execution = await self.result(execution_id)
+        while len(execution.rounds) <= number and not execution.status.rests:
+            execution = await self.result(execution_id, wait_seconds=LONGEST_POLL_SECONDS)
+        return execution
 
     async def cancel(self, execution_id: str) -> Execution:
         """Stop an execution and wait for its end; one that has ended stays as it is."""

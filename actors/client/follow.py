@@ -1,4 +1,4 @@
-"""An execution wherever it goes: waited for, stopped and read along, from one owner to the next.
+"""An execution wherever it goes: waited for, stopped and read along.
 
 Whoever hands an execution on names the subscription at which it goes on, so following it takes one
 call a step. For an instant the directory may name somebody who does not have it yet.
@@ -12,31 +12,43 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar, cast
 
-from actors.interfaces.messages import LONGEST_POLL_SECONDS
+from actors.interfaces.messages import LONGEST_POLL_SECONDS, CameLate
 from actors.interfaces.protocols import Actors, SubscriptionActor
-from pool.errors import ActorLost, NotFound
+from pool.errors import ActorLost, Conflict, NotFound
 from pool.executions.execution import Execution
 from pool.executions.progress import Ended, Event, ProgressPage
+from pool.executions.tools.client_tools import ToolResult
+from pool.keys.access import FULL_ACCESS, Access
 
 Answer = TypeVar("Answer")
-Owner = Callable[[], SubscriptionActor]
+Holder = Callable[[], SubscriptionActor]
 """Finds whoever has an execution, each time that it is asked."""
 
 ARRIVES_SECONDS = 10.0
 """How long an execution may be on its way to the subscription that the directory names."""
 LOST_SECONDS = 60.0
-"""How long a stream waits for an owner who went away; a restart takes some seconds."""
+"""How long a stream waits for a subscription that went away; a restart takes some seconds."""
 ASK_AGAIN_SECONDS = 0.05
 
 
-async def _result(execution_id: str, seconds: float, owner: SubscriptionActor) -> Execution:
-    return await owner.result(execution_id, seconds)
+async def _result(execution_id: str, seconds: float, holder: SubscriptionActor) -> Execution:
+    return await holder.result(execution_id, seconds)
 
 
 async def _page(
-    execution_id: str, after: str | None, raw: bool, owner: SubscriptionActor
+    execution_id: str, after: str | None, raw: bool, holder: SubscriptionActor
 ) -> ProgressPage:
-    return await owner.progress(execution_id, after, LONGEST_POLL_SECONDS, raw=raw)
+    return await holder.progress(execution_id, after, LONGEST_POLL_SECONDS, raw=raw)
+
+
+async def _given(
+    execution_id: str, results: tuple[ToolResult, ...], holder: SubscriptionActor
+) -> Execution | CameLate:
+    return await holder.tool_results(execution_id, results)
+
+
+async def _is_open(execution_id: str, access: Access, holder: SubscriptionActor) -> bool:
+    return await holder.is_open(execution_id, access)
 
 
 class RemovedOwner:
@@ -51,6 +63,9 @@ class RemovedOwner:
     async def cancel(self, _: str) -> Execution:
         return self._execution
 
+    async def tool_results(self, _: str, __: tuple[ToolResult, ...]) -> Execution:
+        raise Conflict("its subscription was removed from the pool: ask anew")
+
     async def progress(
         self, _: str, after: str | None, __: float, *, raw: bool = False
     ) -> ProgressPage:
@@ -62,15 +77,27 @@ class RemovedOwner:
 
 
 class ExecutionFollower:
-    """Asks the owner of an execution, whoever that is by then."""
+    """Asks the holder of an execution, whoever that is by then, for somebody with an access."""
 
     def __init__(self, actors: Actors) -> None:
         self._actors = actors
 
-    def at(self, subscription_id: str) -> Owner:
+    def at(self, subscription_id: str) -> Holder:
         return partial(self._actors.subscription, subscription_id)
 
-    async def owner(self, execution_id: str) -> Owner:
+    async def open(self, execution_id: str) -> Holder:
+        """Who has an execution by now; ``NotFound``, too, where it is not for whoever asks. It is
+        looked at once, before anything is asked: what it belongs to never changes.
+        """
+        holder = await self.holder(execution_id)
+        if self._access == FULL_ACCESS:
+            return holder
+        looking = partial(_is_open, execution_id, self._access)
+        if not await self._asked(execution_id, holder, looking):
+            raise NotFound("execution", execution_id)
+        return holder
+
+    async def holder(self, execution_id: str) -> Holder:
         """Who has an execution by now, or answers for it."""
         found = await self._actors.router().locate(execution_id)
         if isinstance(found, Execution):
@@ -79,50 +106,58 @@ class ExecutionFollower:
         return self.at(found)
 
     async def ended(self, execution: Execution) -> Execution:
-        """The execution once it has ended."""
+        """The execution once it has ended, or waits for its caller."""
         execution_id = execution.id
-        while not execution.status.is_final:
+        while not execution.status.rests:
             execution = await self._asked(
                 execution_id,
                 self.at(execution.subscription_id),
-                lambda owner: owner.result(execution_id, LONGEST_POLL_SECONDS),
+                lambda holder: holder.result(execution_id, LONGEST_POLL_SECONDS),
             )
         return execution
 
     async def result(self, execution_id: str, wait_seconds: float) -> Execution:
         """The execution once it has ended, or so much time has passed."""
         deadline = time.monotonic() + wait_seconds
-        owner = await self.owner(execution_id)
+        holder = await self.open(execution_id)
         while True:
             left = min(max(0.0, deadline - time.monotonic()), LONGEST_POLL_SECONDS)
             waiting = partial(_result, execution_id, left)
-            execution = await self._asked(execution_id, owner, waiting)
-            if execution.status.is_final or time.monotonic() >= deadline:
+            execution = await self._asked(execution_id, holder, waiting)
+            if execution.status.rests or time.monotonic() >= deadline:
                 return execution
-            owner = self.at(execution.subscription_id)
+            holder = self.at(execution.subscription_id)
+
+    async def tool_results(
+        self, execution_id: str, results: tuple[ToolResult, ...]
+    ) -> Execution | CameLate:
+        """Give it the results of its caller's tools."""
+        holder = await self.open(execution_id)
+        giving = partial(_given, execution_id, results)
+        return await self._asked(execution_id, holder, giving)
 
     async def cancel(self, execution_id: str) -> Execution:
         """Stop it, and wait for its end."""
-        owner = await self.owner(execution_id)
+        holder = await self.open(execution_id)
         while True:
             execution = await self._asked(
-                execution_id, owner, lambda owner: owner.cancel(execution_id)
+                execution_id, holder, lambda holder: holder.cancel(execution_id)
             )
             if execution.status.is_final:
                 return execution
-            owner = self.at(execution.subscription_id)
+            holder = self.at(execution.subscription_id)
 
     async def events(
-        self, execution_id: str, owner: Owner, after: str | None, *, raw: bool
+        self, execution_id: str, holder: Holder, after: str | None, *, raw: bool
     ) -> AsyncGenerator[Event, None]:
         """Its events after a cursor; one call a page, never one an event."""
         lost_at: float | None = None
         while True:
             try:
                 if lost_at is not None:
-                    owner = await self.owner(execution_id)
+                    holder = await self.holder(execution_id)
                 reading = partial(_page, execution_id, after, raw)
-                page = await self._asked(execution_id, owner, reading)
+                page = await self._asked(execution_id, holder, reading)
             except ActorLost:
                 lost_at = lost_at or time.monotonic()
                 if time.monotonic() - lost_at > LOST_SECONDS:
@@ -134,22 +169,22 @@ class ExecutionFollower:
             if page.is_end:
                 return
             if page.moved_to is not None:
-                owner = self.at(page.moved_to)
+                holder = self.at(page.moved_to)
             after, lost_at = page.cursor, None
 
     async def _asked(
         self,
         execution_id: str,
-        owner: Owner,
+        holder: Holder,
         question: Callable[[SubscriptionActor], Awaitable[Answer]],
     ) -> Answer:
-        """The owner's answer, or that of whoever has it by now."""
-        patience = time.monotonic() + ARRIVES_SECONDS
+        """The answer of the subscription, or of the one that has it by now."""
+        deadline = time.monotonic() + ARRIVES_SECONDS
         while True:
             try:
-                return await question(owner())
+                return await question(holder())
             except NotFound:
-                if time.monotonic() > patience:
+                if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
-                owner = await self.owner(execution_id)
+                holder = await self.holder(execution_id)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from api.web.authentication import MayExecute, MayRead, ways_to_present_a_key
+from api.web.authentication import MayAct, MayExecute, MayRead, ways_to_present_a_key
 from api.web.problems import Responses, documented, served
 from api.web.request.arguments import Client, Cursor, IdempotencyKey, Limit, PathId
 from api.web.request.body import JsonRoute
@@ -18,6 +18,7 @@ from api.web.stream.sse import STREAM, resumed, streamed
 from api.web.stream.waiting import awaited
 from pool.executions.execution import Execution, ShownStatus
 from pool.executions.request import ExecutionRequest, SessionId, SubscriptionId
+from pool.executions.tools.client_tools import ToolResultsRequest
 from pool.storage.paging import Page
 
 routes = APIRouter(
@@ -61,12 +62,14 @@ async def execute(
 
     With `stream`, answer with its events as soon as it is admitted: `id` is a cursor, `event` the
     type and `data` the JSON of what happened; the last one, `result`, holds the whole execution.
+    Where the model calls some of the request's `client_tools`, the answer is one that is
+    `waiting_for_caller`, and the last event is that.
     Hanging up stops nothing: go on at `/v1/executions/{id}/events`; `X-Execution-Id` has the id.
     With `cancel_on_disconnect` the run is stopped instead.
     """
     execution = await client.start(request, idempotency_key=key, caller=caller.name)
     if request.stream and not request.background:
-        return streamed(client, execution, request)
+        return streamed(client, execution, request, http)
     if not request.background:
         return served(await awaited(execution, request, http, client))
     response.status_code = 202
@@ -111,6 +114,7 @@ async def execution(
 async def events(
     *,
     execution_id: PathId,
+    http: Request,
     client: Client,
     _: MayRead,
     last_event_id: LastEventId = None,
@@ -122,10 +126,46 @@ async def events(
     Ask from the beginning or from any event, while it runs or up to 10 minutes after its end;
     later the text comes in one piece. Any number may look on; hanging up stops nothing.
     """
-    return await resumed(client, execution_id, last_event_id or after, raw=raw)
+    return await resumed(client, execution_id, last_event_id or after, http, raw=raw)
+
+
+@routes.post(
+    "/{execution_id}/tool_results",
+    response_model=Execution,
+    responses={**STREAM, **_ACCEPTED, **documented(400, 404, 409, 413, 415, 429)},
+)
+async def tool_results(
+    execution_id: PathId,
+    given: ToolResultsRequest,
+    http: Request,
+    response: Response,
+    client: Client,
+    _: MayAct,
+) -> Execution | Response:
+    """Give an execution that is `waiting_for_caller` the results of all its `tool_calls`, and
+    answer once it waits again or has ended; with `background` at once, with `stream` with the
+    events that follow. The same results, sent again, are the same answer.
+
+    Results that come when it has ended without them, for it waits no longer than
+    `tools.wait_seconds`, are gone on from by another execution, which is the answer then: it
+    `continues` the first.
+    """
+    execution = await client.tool_results(execution_id, given.results)
+    ids = [each.tool_use_id for each in given.results]
+    request = ExecutionRequest(prompt="-", background=given.background, stream=given.stream)
+    if given.stream and not given.background:
+        after = execution.cursor_after(ids)
+        return streamed(client, execution, request, http, after=after)
+    if not given.background:
+        return served(await awaited(execution, request, http, client))
+    response.status_code = 202
+    response.headers["Location"] = f"/v1/executions/{execution.id}"
+    return execution
 
 
 @routes.post("/{execution_id}/cancel", responses=documented(404))
-async def cancel(execution_id: PathId, client: Client, _: MayExecute) -> Execution:
-    """Stop it, and answer when it has stopped. One that has ended stays as it is."""
+async def cancel(execution_id: PathId, client: Client, _: MayAct) -> Execution:
+    """Stop one of your own, or with `admin` any, and answer when it has stopped. One that has ended
+    stays as it is.
+    """
     return await client.cancel(execution_id)

@@ -266,8 +266,15 @@ def _granted(request: Request, needed: SecurityScopes) -> Caller:
 
 
 MayExecute = Annotated[Caller, Security(_granted, scopes=["execute"])]
-MayRead = Annotated[Caller, Security(_granted, scopes=["read"])]
-MayReport = Annotated[Caller, Security(_granted, scopes=["report"])]
+MayLook = Annotated[Caller, Security(_granted, scopes=["execute", "read", "read_all", "admin"])]
+"""At what is its own; with one of the last two, at everybody's."""
+MayAct = Annotated[Caller, Security(_granted, scopes=["execute", "admin"])]
+"""On what is its own; with the latter, on everybody's."""
+MayRead = Annotated[Caller, Security(_granted, scopes=["read", "read_all", "admin"])]
+"""The state of the pool."""
+MayReadAll = Annotated[Caller, Security(_granted, scopes=["read_all", "admin"])]
+"""What tells of everybody."""
+MayReport = Annotated[Caller, Security(_granted, scopes=["report", "admin"])]
 """Telemetry of other programs: so that a developer's machine needs no key that may do more."""
 MayAdminister = Annotated[Caller, Security(_granted, scopes=["admin"])]
 ways_to_present_a_key = [Depends(_bearer), Depends(_header)]

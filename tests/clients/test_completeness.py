@@ -20,6 +20,7 @@ OPERATIONS = {
     "GET /v1/executions/{execution_id}": ("result",),
     "GET /v1/executions/{execution_id}/events": ("events", "progress"),
     "POST /v1/executions/{execution_id}/cancel": ("cancel",),
+    "POST /v1/executions/{execution_id}/tool_results": ("tool_results",),
     "POST /v1/route": ("route",),
     "GET /v1/sessions": ("sessions",),
     "GET /v1/sessions/{session_id}": ("session",),
@@ -58,6 +59,7 @@ HTTP_ITSELF = {
     "GET /readyz": "a probe",
     "POST /v1/messages": "a dialect of execute and stream",
     "POST /v1/chat/completions": "a dialect of execute and stream",
+    "POST /v1/responses": "a dialect of execute and stream",
     "GET /v1/models": "a dialect's list",
     "GET /v1/models/{model_id}": "a dialect's list",
     "POST /v1/otlp/v1/logs": "a protocol of report_telemetry",
@@ -65,6 +67,8 @@ HTTP_ITSELF = {
 
 CLIENT_ITSELF = {
     "ended": "waits on, where HTTP holds its answer back",
+    "round_ended": "waits on, where HTTP holds its answer back",
+    "execution_of_calls": "what dialects find an execution by",
     "report_telemetry": "behind /v1/otlp",
     "figures": "behind /metrics",
     "is_open": "what HTTP asks before it serves anybody",

@@ -9,11 +9,13 @@ from httpx import AsyncClient
 CONTRACT = {
     "/v1/messages": {"post"},
     "/v1/chat/completions": {"post"},
+    "/v1/responses": {"post"},
     "/v1/models": {"get"},
     "/v1/models/{model_id}": {"get"},
     "/v1/executions": {"get", "post"},
     "/v1/executions/{execution_id}": {"get"},
     "/v1/executions/{execution_id}/cancel": {"post"},
+    "/v1/executions/{execution_id}/tool_results": {"post"},
     "/v1/executions/{execution_id}/events": {"get"},
     "/v1/route": {"post"},
     "/v1/sessions": {"get"},

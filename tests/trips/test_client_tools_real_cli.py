@@ -1,0 +1,411 @@
+"""Callers' own tools with the real CLI: the run waits for its caller, and goes on with the results,
+in its process or, where that is gone, by a transcript; billed once, and each round for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from idle_processes import eventually
+from localpool import LocalPool, ManualClock
+from pictures import PNG
+from pool_requests import report_of
+from real_cli_pool import real_cli_pool
+
+from api.demo.standin.behaviour import Behaviour, Call
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import Server, serving
+from pool.errors import Conflict, InvalidRequest, NotFound
+from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus
+from pool.executions.progress import Ended, Text, ToolCalled, ToolCallPiece, WaitsForCaller
+from pool.executions.request import ExecutionRequest
+from pool.executions.tools.client_tools import ClientTool, ToolChoice, ToolResult, ToolSettings
+from pool.money import nano_usd
+from pool.storage.ledger.ledger import Ledger
+from pool.subscriptions.reporting import SubscriptionPolicy
+
+MODEL = "claude-sonnet-4-5"
+TOKEN = "test-token-sub1"
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = ClientTool(name="get_weather", description="The weather.", input_schema=SCHEMA)
+WAITS = ExecutionStatus.WAITING_FOR_CALLER
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Server]:
+    with serving(create_app()) as server:
+        yield server
+
+
+@pytest.fixture
+async def pool(api: Server, tmp_path: Path) -> AsyncIterator[LocalPool]:
+    api.standin.reset()
+    clock = ManualClock(datetime.now(UTC))
+    async with real_cli_pool(tmp_path, api.url, clock, subscriptions=1, slots=1) as pool:
+        yield pool
+
+
+def weather_of(*cities: str, say: str = "") -> Behaviour:
+    calls = tuple(
+        Call(name="get_weather", input={"city": city}, id=f"toolu_{city}") for city in cities
+    )
+    return Behaviour(kind="tool", calls=calls, text=say)
+
+
+def wanted(**fields: Any) -> ExecutionRequest:
+    return ExecutionRequest(
+        **{"prompt": "weather?", "model": MODEL, "client_tools": (WEATHER,), **fields}
+    )
+
+
+def result(city: str, text: str = "21") -> ToolResult:
+    return ToolResult.model_validate({"tool_use_id": f"toolu_{city}", "content": text})
+
+
+def last_turn(api: Server) -> list[dict[str, Any]]:
+    """What the API was told last."""
+    body = api.standin.requests.all(path="/v1/messages")[-1].body or {}
+    content: list[dict[str, Any]] = body["messages"][-1]["content"]
+    return content
+
+
+def results_told(api: Server) -> list[dict[str, Any]]:
+    return [block for block in last_turn(api) if block["type"] == "tool_result"]
+
+
+def billed(api: Server) -> list[int]:
+    return [line.cost_nano_usd or 0 for line in api.standin.bill.lines(TOKEN)]
+
+
+def costs(execution: Execution) -> list[int]:
+    return [nano_usd(each.usage.cost_usd) for each in execution.rounds]
+
+
+async def test_a_run_waits_for_its_caller_and_goes_on_in_its_process(
+    api: Server, pool: LocalPool
+) -> None:
+    api.standin.next(weather_of("Rome", "Oslo", say="Let me see."), weather_of("Bonn"))
+
+    first = await pool.client.execute(wanted())
+    report = await report_of(pool, "sub1")
+    second = await pool.client.tool_results(first.id, [result("Rome"), result("Oslo", "3")])
+    second = await pool.client.ended(second)
+    told = results_told(api)
+    third = await pool.client.ended(await pool.client.tool_results(first.id, [result("Bonn")]))
+
+    assert [first.status, second.status, third.status] == [WAITS, WAITS, ExecutionStatus.SUCCEEDED]
+    assert [(call.id, call.name, call.input) for call in first.tool_calls] == [
+        ("toolu_Rome", "get_weather", {"city": "Rome"}),
+        ("toolu_Oslo", "get_weather", {"city": "Oslo"}),
+    ]
+    assert (report.running, report.waiting_for_caller) == (0, 1)
+    assert [each["tool_use_id"] for each in told] == ["toolu_Rome", "toolu_Oslo"]
+    assert [each.text for each in third.rounds] == ["Let me see.", "", third.result]
+    assert third.continued_by == "process"
+    assert costs(third) == billed(api)
+    assert nano_usd(third.usage.cost_usd) == sum(billed(api))
+    assert len(third.attempts) == 1
+
+
+async def test_it_holds_no_slot_while_it_waits_and_takes_one_before_all_that_queue(
+    api: Server, pool: LocalPool
+) -> None:
+    api.standin.next(weather_of("Rome"))
+    waiting = await pool.client.execute(wanted())
+
+    other = await pool.client.execute(ExecutionRequest(prompt="[[standin text=4]]", model=MODEL))
+    api.standin.next(Behaviour(kind="stall"))
+    stalled = await pool.client.start(ExecutionRequest(prompt="stall", model=MODEL))
+    await asyncio.to_thread(api.standin.wait_until, lambda: api.standin.stalled == 1)
+    queued = await pool.client.start(ExecutionRequest(prompt="later", model=MODEL))
+    back = await pool.client.tool_results(waiting.id, [result("Rome")])
+    api.standin.release()
+    ended = [await pool.client.ended(each) for each in (stalled, back, queued)]
+
+    assert other.result == "4"
+    assert back.status is ExecutionStatus.QUEUED
+    assert {each.status for each in ended} == {ExecutionStatus.SUCCEEDED}
+    prompts = [each.last_user_text() for each in api.standin.requests.all(path="/v1/messages")]
+    assert prompts[-2:] == ["weather?", "later"]
+
+
+async def test_what_is_streamed_are_the_calls_in_pieces_and_then_the_callers_turn(
+    api: Server, pool: LocalPool
+) -> None:
+    api.standin.next(weather_of("Rome", "Oslo", say="Hm."))
+
+    events = [each async for each in pool.client.stream(wanted())]
+    waits = events[-1].progress
+    assert isinstance(waits, WaitsForCaller)
+    await pool.client.tool_results(waits.execution_id, [result("Rome"), result("Oslo")])
+    rest = [each async for each in pool.client.events(waits.execution_id, after=waits.round.cursor)]
+    again = [each async for each in pool.client.events(waits.execution_id)]
+
+    told = [each.progress for each in events]
+    pieces = [each for each in told if isinstance(each, ToolCallPiece)]
+    by_id = {id_: "".join(p.partial_json for p in pieces if p.id == id_) for id_ in CALLED}
+    assert by_id == {"toolu_Rome": '{"city": "Rome"}', "toolu_Oslo": '{"city": "Oslo"}'}
+    assert [each.call.id for each in told if isinstance(each, ToolCalled)] == list(CALLED)
+    assert "".join(each.text for each in told if isinstance(each, Text)) == "Hm."
+    assert (events[-1].cursor, waits.round.number) == (waits.round.cursor, 0)
+    assert isinstance(rest[-1].progress, Ended)
+    assert [each.cursor for each in again] == [each.cursor for each in (*events, *rest)]
+
+
+CALLED = ("toolu_Rome", "toolu_Oslo")
+
+
+async def test_results_that_are_wrong_are_refused_by_name_and_the_same_ones_are_taken_once(
+    api: Server, pool: LocalPool
+) -> None:
+    api.standin.next(weather_of("Rome", "Oslo"))
+    waiting = await pool.client.execute(wanted())
+    both = [result("Rome"), result("Oslo")]
+
+    for results, problem in (
+        ([result("Rome")], "no result for 'toolu_Oslo'"),
+        ([*both, result("Bonn")], "'toolu_Bonn' is none of the calls"),
+        ([result("Bonn")], "'toolu_Bonn': this execution has made no such call"),
+    ):
+        with pytest.raises(InvalidRequest, match=problem):
+            await pool.client.tool_results(waiting.id, results)
+    given = (pool.client.tool_results(waiting.id, results) for results in (both, both[::-1]))
+    ended = [await pool.client.ended(each) for each in await asyncio.gather(*given)]
+    with pytest.raises(Conflict, match="other results of these calls came before"):
+        await pool.client.tool_results(waiting.id, [result("Rome", "0"), result("Oslo")])
+
+    assert {each.id for each in ended} == {waiting.id}
+    assert len(billed(api)) == 2
+    found = await pool.client.execution_of_calls(["toolu_Oslo", "toolu_Rome"])
+    assert (found.id, found.round_after(["toolu_Oslo"])) == (waiting.id, 1)
+    with pytest.raises(NotFound, match="toolu_Bonn"):
+        await pool.client.execution_of_calls(["toolu_Bonn"])
+
+
+async def test_texts_images_and_errors_reach_the_model_as_they_are(
+    api: Server, pool: LocalPool
+) -> None:
+    api.standin.next(weather_of("Rome", "Oslo"))
+    waiting = await pool.client.execute(wanted())
+    image = {"type": "image", "data": PNG, "media_type": "image/png"}
+    long = "x" * 300_000
+    seen = {"tool_use_id": "toolu_Rome", "content": [image, {"type": "text", "text": long}]}
+    failed = {"tool_use_id": "toolu_Oslo", "content": "no such city", "is_error": True}
+
+    results = [ToolResult.model_validate(each) for each in (seen, failed)]
+    await pool.client.ended(await pool.client.tool_results(waiting.id, results))
+
+    told = {each["tool_use_id"]: each for each in results_told(api)}
+    rome, oslo = told["toolu_Rome"], told["toolu_Oslo"]
+    assert rome["content"][0]["source"]["data"] == PNG
+    texts = [block["text"] for block in rome["content"] if block["type"] == "text"]
+    assert any(long in text for text in texts)
+    assert oslo["is_error"] is True
+    assert "no such city" in str(oslo["content"])
+
+
+@pytest.mark.parametrize("choice", [{"type": "tool", "name": "get_weather"}, {"type": "any"}])
+async def test_a_call_that_was_forced_is_the_answer_and_its_results_are_gone_on_from(
+    api: Server, pool: LocalPool, choice: dict[str, str]
+) -> None:
+    forced = await pool.client.execute(wanted(tool_choice=ToolChoice(**choice)))
+    asked = api.standin.requests.all(path="/v1/messages")[-1].body or {}
+    (call,) = forced.rounds[-1].tool_calls
+    given = [ToolResult.model_validate({"tool_use_id": call.id, "content": "21"})]
+    went_on = await pool.client.ended(await pool.client.tool_results(forced.id, given))
+
+    assert (forced.status, forced.stop_reason) == (ExecutionStatus.SUCCEEDED, "tool_use")
+    assert (call.name, list(call.input)) == ("get_weather", ["city"])
+    assert asked["tool_choice"]["type"] == choice["type"]
+    assert went_on.status is ExecutionStatus.SUCCEEDED, went_on.error
+    assert (went_on.continues, went_on.continued_by) == (forced.id, "transcript")
+    body = api.standin.requests.all(path="/v1/messages")[-1].body or {}
+    assert "tool_choice" not in body
+    assert [tool["name"] for tool in body["tools"]] == ["mcp__caller__get_weather"]
+    assert [each["tool_use_id"] for each in results_told(api)] == [call.id]
+    assert [*costs(forced), *costs(went_on)] == billed(api)
+
+
+async def test_none_calls_none_and_no_parallel_calls_are_asked_of_the_api(
+    api: Server, pool: LocalPool
+) -> None:
+    for choice in (ToolChoice(type="none"), ToolChoice(parallel=False)):
+        await pool.client.execute(wanted(tool_choice=choice))
+
+    asked = [each.body or {} for each in api.standin.requests.all(path="/v1/messages")]
+    assert [each["tool_choice"] for each in asked] == [
+        {"type": "none"},
+        {"type": "auto", "disable_parallel_tool_use": True},
+    ]
+
+
+async def test_a_program_has_its_functions_called(api: Server, pool: LocalPool) -> None:
+    api.standin.next(weather_of("Rome", "Oslo"))
+
+    async def get_weather(city: str) -> str:
+        """The weather of a city."""
+        return f"{city} is sunny"
+
+    request = ExecutionRequest(prompt="weather?", model=MODEL)
+    ended = await pool.client.execute(request, tools={"get_weather": get_weather})
+
+    assert ended.status is ExecutionStatus.SUCCEEDED
+    texts = [str(each["content"]) for each in results_told(api)]
+    assert [name in text for name, text in zip(("Rome", "Oslo"), texts, strict=True)] == [True] * 2
+    body = api.standin.requests.all(path="/v1/messages")[-1].body or {}
+    assert body["tools"][0]["description"] == "The weather of a city."
+
+
+async def kill(pool: LocalPool, execution: Execution) -> None:
+    """End its process and its supervisor as a crash does."""
+    live = pool.actors.subscription("sub1")._executions.get(execution.id)
+    assert live is not None
+    assert live.run is not None
+    started = live.run.directory.started()
+    assert started is not None
+    for process in (started.supervisor, started.cli):
+        os.kill(process.pid, signal.SIGKILL)
+
+
+def was_found_again(pool: LocalPool, execution: Execution) -> bool:
+    """Until then its process is thought to live, and results are taken for it."""
+    live = pool.actors.subscription("sub1")._executions.get(execution.id)
+    return live is None or live.run is not None
+
+
+async def test_it_goes_on_after_a_restart_in_the_midst_of_its_callers_turn(
+    api: Server, pool: LocalPool
+) -> None:
+    api.standin.next(weather_of("Rome"), weather_of("Oslo"))
+    waiting = await pool.client.execute(wanted())
+
+    await pool.restart("sub1")
+    found = await pool.client.execution_of_calls(["toolu_Rome"])
+    second = await pool.client.ended(await pool.client.tool_results(waiting.id, [result("Rome")]))
+    await pool.restart("sub1")
+    third = await pool.client.ended(await pool.client.tool_results(waiting.id, [result("Oslo")]))
+
+    assert (found.status, second.status) == (WAITS, WAITS)
+    assert [call.id for call in second.tool_calls] == ["toolu_Oslo"]
+    assert (third.status, third.continued_by) == (ExecutionStatus.SUCCEEDED, "process")
+    assert costs(third) == billed(api)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_results_go_on_by_a_transcript_where_the_process_is_gone(
+    api: Server, pool: LocalPool, comes_back: bool
+) -> None:
+    api.standin.next(weather_of("Rome", "Oslo", say="Let me see."))
+    waiting = await pool.client.execute(wanted(system_prompt="Be brief."))
+    if comes_back:
+        await kill(pool, waiting)
+        await pool.restart("sub1")
+        await eventually(lambda: was_found_again(pool, waiting))
+    else:
+        await kill(pool, waiting)
+    results = [result("Rome"), result("Oslo")]
+
+    given = (pool.client.tool_results(waiting.id, results) for _ in range(2))
+    first, second = await asyncio.gather(*given)
+    ended = await pool.client.ended(first)
+    lost = await pool.client.result(waiting.id)
+
+    assert first.id == second.id != waiting.id
+    assert ended.status is ExecutionStatus.SUCCEEDED, ended.error
+    assert (ended.continues, ended.continued_by) == (waiting.id, "transcript")
+    assert (lost.status, lost.usage.partial) == (ExecutionStatus.INTERRUPTED, False)
+    assert [*costs(lost), *costs(ended)] == billed(api)
+    body = api.standin.requests.all(path="/v1/messages")[-1].body or {}
+    assert body["system"][-1]["text"] == "Be brief."
+    said = [block.get("text") for block in body["messages"][-2]["content"]]
+    assert said[0] == "Let me see."
+    assert [each["tool_use_id"] for each in results_told(api)] == list(CALLED)
+
+
+async def test_a_wait_ends_by_the_clock_and_the_longest_of_too_many(
+    api: Server, tmp_path: Path
+) -> None:
+    api.standin.reset()
+    tools = ToolSettings(wait_seconds=3, max_waiting_per_key=1)
+    policy, clock = SubscriptionPolicy(tools=tools), ManualClock(datetime.now(UTC))
+    how = {"subscriptions": 1, "policy": policy}
+    async with real_cli_pool(tmp_path, api.url, clock, **how) as pool:
+        api.standin.next(weather_of("Rome"), weather_of("Oslo"))
+        first = await pool.client.execute(wanted())
+        second = await pool.client.execute(wanted())
+        async with asyncio.timeout(20):
+            ended = [await final(pool, each) for each in (first, second)]
+        late = await pool.client.ended(await pool.client.tool_results(first.id, [result("Rome")]))
+
+    assert [each.status for each in ended] == [ExecutionStatus.INTERRUPTED] * 2
+    assert ended[0].finished_at is not None
+    assert ended[0].error is not None
+    assert ended[0].error.type == "no_tool_results"
+    assert (late.status, late.continues) == (ExecutionStatus.SUCCEEDED, first.id)
+    bill = sorted([*costs(ended[0]), *costs(ended[1]), *costs(late)])
+    assert bill == sorted(billed(api))
+
+
+async def final(pool: LocalPool, execution: Execution) -> Execution:
+    """The execution once it has ended."""
+    async for event in pool.client.events(execution.id):
+        if isinstance(event.progress, Ended):
+            return event.progress.execution
+    raise AssertionError("it has no end")
+
+
+def step_of(row: ExecutionRow) -> str:
+    """Which step of a round a write is."""
+    if row.outcome is not None:
+        return "end"
+    if row.status is WAITS:
+        return "results" if row.results_came else "calls"
+    return "continuation" if row.continued_by else "start"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["calls", "results", "continuation", "end"])
+async def test_a_subscription_that_is_lost_at_a_step_of_a_round_goes_on_and_is_billed_once(
+    api: Server, pool: LocalPool, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    lost = asyncio.Event()
+
+    def losing(write: Any, row_of: Any) -> Any:
+        async def call(ledger: Ledger, written: Any) -> Any:
+            if step_of(row_of(written)) != step or lost.is_set():
+                return await write(ledger, written)
+            if when == "after":
+                await write(ledger, written)
+            lost.set()
+            return await asyncio.Event().wait()
+
+        return call
+
+    monkeypatch.setattr(Ledger, "update", losing(Ledger.update, lambda row: row))
+    monkeypatch.setattr(Ledger, "settle", losing(Ledger.settle, lambda end: end.row))
+    api.standin.next(weather_of("Rome", "Oslo"))
+
+    async def ask() -> Execution:
+        execution = await pool.client.execute(wanted(), idempotency_key="round")
+        if execution.status is WAITS:
+            results = [result("Rome"), result("Oslo")]
+            execution = await pool.client.tool_results(execution.id, results)
+        return await pool.client.ended(execution)
+
+    asking = asyncio.create_task(ask())
+    await lost.wait()
+    asking.cancel()
+    await pool.restart("sub1")
+    ended = await ask()
+
+    assert ended.status is ExecutionStatus.SUCCEEDED, ended.error
+    assert costs(ended) == billed(api)
+    records = (await pool.client.usage("sub1")).items
+    assert [nano_usd(each.usage.cost_usd) for each in records] == [sum(billed(api))]
