@@ -13,9 +13,19 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.display.board import spent
+from api.cli.display.waiting import Waiting
+from api.cli.display.words import printable
 from api.cli.service import AsJson, Service, asking, complain, errors, given, understood
 from pool.executions.execution import Execution, ExecutionStatus
-from pool.executions.progress import AttemptBegan, AttemptFailed, Ended, Text, Withdrawn
+from pool.executions.progress import (
+    AttemptBegan,
+    AttemptFailed,
+    Ended,
+    Text,
+    ToolAnswered,
+    ToolUse,
+    Withdrawn,
+)
 
 Prompt = Annotated[str, typer.Argument(help="What the model should do; `-` reads standard input.")]
 Model = Annotated[str | None, typer.Option(help="A model; without it the pool's default.")]
@@ -63,15 +73,18 @@ def run(
         timeout_seconds=timeout,
     )
     streams, shown = not background and not as_json, ""
-    execution = _started(asked, {**body, "stream": streams})
-    try:
-        if streams:
-            shown = _show(asked, execution)
-        if not background:
-            execution = asked.ended(execution)
-    except KeyboardInterrupt:
-        complain("Not waiting any longer", f"execution {execution.id} goes on")
-        raise typer.Exit(130) from None
+    with Waiting(errors, "Asking the pool") as waiting:
+        execution = _started(asked, {**body, "stream": streams})
+        waiting.for_(f"{execution.id} waits for {execution.subscription_id}")
+        try:
+            if streams:
+                shown = _show(asked, execution, waiting)
+            if not background:
+                execution = asked.ended(execution)
+        except KeyboardInterrupt:
+            waiting.over()
+            complain("Not waiting any longer", f"execution {execution.id} goes on")
+            raise typer.Exit(130) from None
     _print(execution, as_json=as_json, shown=shown)
     if not background and execution.status is not ExecutionStatus.SUCCEEDED:
         raise typer.Exit(1)
@@ -82,8 +95,10 @@ def _started(asked: Service, body: dict[str, Any]) -> Execution:
     return understood(Execution, answer.value)
 
 
-def _show(asked: Service, execution: Execution) -> str:
-    """Print the answer as it comes; what was printed of it."""
+def _show(asked: Service, execution: Execution, waiting: Waiting) -> str:
+    """Print the answer as it comes; what was printed of it. Where both go to one terminal, the
+    answer takes the place of what was waited for.
+    """
     shown = ""
     for progress in asked.progress(execution):
         match progress:
@@ -92,12 +107,19 @@ def _show(asked: Service, execution: Execution) -> str:
                     f"{execution.id} runs on {progress.subscription_id} with {progress.model}, "
                     f"session {progress.session_id}"
                 )
+                waiting.for_(f"{progress.subscription_id} works")
             case AttemptFailed(attempt=attempt):
                 reason = attempt.reason or "it says no more"
                 complain(f"{attempt.outcome} on {attempt.subscription_id}", reason)
             case Text(text=text):
+                if sys.stdout.isatty():
+                    waiting.over()
                 typer.echo(text, nl=False)
                 shown += text
+            case ToolUse(name=name):
+                waiting.for_(f"it uses {printable(name)}")
+            case ToolAnswered():
+                waiting.for_("it goes on")
             case Withdrawn(text_characters=void) if void:
                 typer.echo()
                 complain("The API broke off", f"the last {void} characters come anew")

@@ -5,11 +5,15 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import pytest
 from click.testing import Result
-from localpool import LocalPool, completed
+from localpool import LocalPool, completed, usage_of
+from terminal import on_a_terminal
 
 from pool.executions.outcome import Completed, Failed, FailureKind
+from pool.usage.records import UsageSource
 
 Cli = Callable[..., Awaitable[Result]]
 
@@ -213,3 +217,38 @@ async def test_an_attempt_that_went_on_elsewhere_is_told(cli: Cli, local_pool: L
     assert (result.exit_code, result.stdout) == (0, "yes\n")
     assert "overloaded on sub" in result.stderr
     assert "too many" in result.stderr
+
+
+async def test_what_was_cut_off_is_said_to_have_cost_at_least_what_was_seen(
+    cli: Cli, local_pool: LocalPool
+) -> None:
+    cut_off = Failed(
+        kind=FailureKind.TIMEOUT,
+        message="took too long",
+        usage=usage_of("0.0005"),
+        usage_source=UsageSource.PARTIAL,
+    )
+    local_pool.runner.script = [cut_off, cut_off]
+
+    result = await cli("run", "say yes")
+    shown = json.loads((await cli("run", "say yes", "--json")).stdout)
+    explained = await cli("explain", shown["id"])
+
+    assert "failed in 0.0 s, at least $0.0005 on sub1" in " ".join(result.stderr.split())
+    assert (shown["usage"]["cost_usd"], shown["usage"]["partial"]) == (0.0005, True)
+    assert shown["attempts"][0]["partial"] is True
+    assert "at least $0.0005" in explained.stdout
+
+
+@pytest.mark.slow
+async def test_a_terminal_shows_what_is_waited_for_and_a_pipe_gets_the_answer_alone(
+    url: str, operator_key: str, tmp_path: Path
+) -> None:
+    how = {"CLAUDE_POOL_URL": url, "CLAUDE_POOL_KEY": operator_key}
+    with (tmp_path / "answer").open("wb") as answer:
+        async with on_a_terminal("run", "say yes", stdout=answer, **how) as terminal:
+            await terminal.shows("⠋")  # a spinner, whatever it says by then
+            await terminal.shows("succeeded in")
+            assert await terminal.ended() == 0
+
+    assert (tmp_path / "answer").read_text() == "yes\n"
