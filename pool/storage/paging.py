@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from pool.errors import InvalidRequest
 from pool.executions.execution import Execution, ExecutionStatus
+from pool.keys.access import ALL, FULL_ACCESS, Access
 from pool.storage.database import Bindings
 from pool.storage.documents import micros, note_unreadable
 from pool.usage.records import UsageSource
@@ -117,6 +118,7 @@ def executions_below(
     session_id: str | None,
     *,
     with_moved: bool,
+    access: Access = FULL_ACCESS,
 ) -> tuple[str, Bindings]:
     """The statement by which they are found, and its bindings."""
     check_limit(limit)
@@ -129,18 +131,33 @@ def executions_below(
         "also": _ALSO.get(status) if status is not None else None,
         "session_id": session_id,
         "with_moved": with_moved,
+        "tenant": access.tenant,
+        "models": None if access.models == ALL else json.dumps(access.read_models),
     }
     if session_id is not None:
         return "executions_by_session", bindings
+    if access.tenant is not None:
+        return "executions_by_tenant", bindings
+    if access.models != ALL:
+        return "executions_of_models", bindings
     if status is None:
         return "executions", bindings
     return "executions_by_statuses" if status in _ALSO else "executions_by_status", bindings
 
 
-def homes_below(limit: int, cursor: str | None, subscription_id: str | None) -> Bindings:
+def homes_below(
+    limit: int, cursor: str | None, subscription_id: str | None, access: Access = FULL_ACCESS
+) -> Bindings:
     check_limit(limit)
     at, last = start_of("sessions", cursor)
-    return {"at": at, "id": last, "limit": limit + 1, "subscription_id": subscription_id}
+    return {
+        "at": at,
+        "id": last,
+        "limit": limit + 1,
+        "subscription_id": subscription_id,
+        "tenant": access.tenant,
+        "open": None if access.subscriptions == ALL else json.dumps(access.subscriptions),
+    }
 
 
 def usage_below(
@@ -149,6 +166,7 @@ def usage_below(
     since: datetime | None,
     until: datetime | None,
     source: UsageSource | None,
+    tenant: str | None = None,
 ) -> Bindings:
     check_limit(limit)
     start = start_of("usage", cursor)
@@ -160,6 +178,7 @@ def usage_below(
         "id": last,
         "limit": limit + 1,
         "source": None if source is None else source.value,
+        "tenant": tenant,
     }
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Literal, assert_never
+from typing import Annotated, Literal, assert_never
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from pool.errors import InvalidRequest
 from pool.money import Usd, usd
@@ -45,6 +45,36 @@ class Grouping(StrEnum):
     SESSION = "session"
     KEY = "key"
     SUBSCRIPTION = "subscription"
+
+
+TAG = "tag:"
+_Tag = Annotated[str, StringConstraints(pattern="^tag:.", max_length=len(TAG) + 100)]
+
+
+def parse_grouping(text: str) -> Grouping | str:
+    """A grouping as it is written. ``ValueError`` for one that there is not."""
+    if text.startswith(TAG) and text != TAG:
+        return text
+    try:
+        return Grouping(text)
+    except ValueError:
+        known = ", ".join(each.value for each in Grouping)
+        raise ValueError(f"{text!r} is none of {known} or tag:KEY") from None
+
+
+GroupBy = Annotated[Grouping | _Tag, BeforeValidator(parse_grouping)]
+"""What usage is summed by. ``tag:KEY``: by the values of a key of the requests' metadata, one that
+``pool.tags`` names."""
+
+
+def check_tags(group_by: Iterable[GroupBy], kept: Sequence[str]) -> None:
+    """``InvalidRequest`` for a tag that records do not keep."""
+    for each in group_by:
+        if not isinstance(each, Grouping) and each.removeprefix(TAG) not in kept:
+            named = f"it names {', '.join(kept)}" if kept else "it names none"
+            raise InvalidRequest(
+                "group_by", f"asks for {each!r}, which pool.tags does not: {named}"
+            )
 
 
 class CostSource(StrEnum):
@@ -153,8 +183,8 @@ def _name(grouping: Grouping, record: UsageRecord, model: str | None) -> str | N
 def parts_of_block(
     group_by: Sequence[Grouping], subscription_id: str, block: BlockTotal
 ) -> Iterable[Group]:
-    """What a block's total adds to which groups, none of which is a session or a key."""
-    known = {
+    """What a block's total adds to which groups, none of which is a session, a key or a tag."""
+    known: dict[GroupBy, str] = {
         Grouping.DAY: _day(block.starts_at),  # a block lies within one day
         Grouping.BLOCK: block.block_id,
         Grouping.SUBSCRIPTION: subscription_id,

@@ -16,17 +16,23 @@ import asyncpg
 from pool.executions.execution import ExecutionRow
 from pool.storage.documents import document
 from pool.storage.ledger.ledger import Ledger
-from pool.storage.ledger.rows import Columns, execution_columns
+from pool.storage.ledger.rows import Columns, execution_columns, record_columns
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.postgresql.connection.statements import migrations as postgresql_migrations
 from pool.storage.sqlite import SqliteStores
 from pool.storage.sqlite.statements import migrations as sqlite_migrations
+from pool.usage.records import UsageRecord
 
 _REQUESTS = "-- What an execution was asked"
 """How the migration begins that set requests apart."""
+_PLACEMENTS = "-- How often an execution was placed"
 _INSERT = """
 INSERT INTO executions (id, status, session_id, created_at, ended_at, document)
 VALUES (:id, :status, :session_id, :created_at, :ended_at, :document)
+"""
+_INSERT_RECORD = """
+INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document)
+VALUES (:id, :timestamp, :cost_nano_usd, :source, :document)
 """
 
 
@@ -46,6 +52,12 @@ class Engine(Protocol):
     async def written(self) -> int:
         """Bytes that went into the engine's log since the last call."""
         ...
+
+
+_CLAIM = (
+    "INSERT INTO claims (execution_id, digest, created_at, used_at, subscription_id) "
+    "VALUES ('{}', 'd', 0, 0, '{}')"
+)
 
 
 def _earlier(migrations: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -95,7 +107,9 @@ class PostgresqlEngine:
         self._url = url
         self._at = 0
 
-    async def make_earlier(self, rows: Iterable[ExecutionRow]) -> None:
+    async def make_earlier(
+        self, rows: Iterable[ExecutionRow], records: Iterable[UsageRecord] = ()
+    ) -> None:
         db = await asyncpg.connect(self._url)
         await db.execute("CREATE TABLE schema_version (version integer NOT NULL)")
         for number, script in _earlier(postgresql_migrations()):
@@ -106,6 +120,20 @@ class PostgresqlEngine:
         insert += "VALUES ('sub1', $1, $2, $3, $4, $5, $6)"
         columns = [_earlier_columns(row) for row in rows]
         await db.executemany(insert, [[each[name] for name in named] for each in columns])
+        of_record = ("id", "timestamp", "cost_nano_usd", "source", "document")
+        insert = f"INSERT INTO usage_records (subscription_id, {', '.join(of_record)}) "
+        insert += "VALUES ('sub1', $1, $2, $3, $4, $5)"
+        kept = [record_columns(record) for record in records]
+        await db.executemany(insert, [[each[name] for name in of_record] for each in kept])
+        await db.close()
+
+    async def make_earlier_directory(self, execution_id: str, subscription_id: str) -> None:
+        db = await asyncpg.connect(self._url)
+        await db.execute("CREATE TABLE schema_version (version integer NOT NULL)")
+        for number, script in _earlier(postgresql_migrations(), _PLACEMENTS):
+            await db.execute(script)
+            await db.execute("INSERT INTO schema_version VALUES ($1)", number)
+        await db.execute(_CLAIM.format(execution_id, subscription_id))
         await db.close()
 
     async def watch(self, _: Ledger) -> None:

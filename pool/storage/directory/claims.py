@@ -17,6 +17,8 @@ class NewClaim(Value):
     """Of what is asked for: a key stands for one request."""
     at: Instant
     session_id: str
+    tenant: str | None = None
+    """Whom the session belongs to, if it begins with this."""
     reservation: Reservation | None = None
     """What it holds of its caller's key, where that is metered."""
 

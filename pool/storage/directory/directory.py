@@ -15,6 +15,7 @@ from typing import Any
 
 from pool.errors import NotFound, StoreError
 from pool.executions.session import SessionHome, SessionMove
+from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.database import Bindings, Database, Db, run_all
 from pool.storage.directory import rows
 from pool.storage.directory.claims import Claim, NewClaim, Registration
@@ -59,6 +60,7 @@ class Directory:
             "execution_id": wanted.execution_id,
             "subscription_id": subscription_id,
             "session_id": wanted.session_id,
+            "tenant": wanted.tenant,
             "instead_of": None,
         }
 
@@ -73,12 +75,21 @@ class Directory:
         return await self._database.write(work)
 
     async def place(
-        self, execution_id: str, subscription_id: str, session_id: str, *, instead_of: str | None
+        self,
+        execution_id: str,
+        subscription_id: str,
+        session_id: str,
+        *,
+        instead_of: str | None,
+        placement: int | None = None,
+        tenant: str | None = None,
     ) -> Claim:
         """Note that another subscription is asked to run an execution, before it is asked, and that
-        its session lives there, if it lives nowhere yet.
+        its session lives there, if it lives nowhere yet, and belongs to ``tenant``, if it belongs
+        to nobody yet.
 
-        Done only where the execution stands at ``instead_of``; the answer is the claim as it stands
+        Done only where the execution stands at ``instead_of``, and by the ``placement`` that is
+        named, if one is; its next placement is this one's. The answer is the claim as it stands
         afterwards. So of two routers that disagree only one may go on, and an execution never runs
         in two places. Raises ``NotFound`` for an execution that nobody claimed.
         """
@@ -86,6 +97,7 @@ class Directory:
             "execution_id": execution_id,
             "subscription_id": subscription_id,
             "session_id": session_id,
+            "tenant": tenant,
             "instead_of": instead_of,
         }
         return await self._database.write(lambda db: _placed(db, placing))
@@ -99,10 +111,16 @@ class Directory:
         return await self._database.read(lambda db: _home(db, session_id))
 
     async def session_homes(
-        self, *, limit: int, cursor: str | None = None, subscription_id: str | None = None
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        subscription_id: str | None = None,
+        access: Access = FULL_ACCESS,
     ) -> Page[SessionHome]:
-        """Those used last first; of one subscription, or of all."""
-        found = await self._found("session_homes", homes_below(limit, cursor, subscription_id))
+        """Those that ``access`` covers, used last first; of one subscription, or of all."""
+        statement = "session_homes" if access.tenant is None else "session_homes_by_tenant"
+        found = await self._found(statement, homes_below(limit, cursor, subscription_id, access))
         return page("sessions", limit, found, rows.listed_home)
 
     async def move_session(

@@ -13,19 +13,20 @@ from pool.storage.documents import instant, micros
 
 
 def session_home(row: Sequence[Any]) -> SessionHome:
-    session_id, subscription_id, used_at, fetch_from = row
+    session_id, subscription_id, used_at, fetch_from, tenant = row
     return SessionHome(
         session_id=session_id,
         subscription_id=subscription_id,
         used_at=instant(used_at),
         fetch_from=fetch_from,
+        tenant=tenant,
     )
 
 
 def listed_home(row: Sequence[Any]) -> SessionHome:
     """Of a row of a page, which begins with its key."""
-    used_at, session_id, subscription_id, fetch_from = row
-    return session_home((session_id, subscription_id, used_at, fetch_from))
+    used_at, session_id, subscription_id, fetch_from, tenant = row
+    return session_home((session_id, subscription_id, used_at, fetch_from, tenant))
 
 
 def session_move(row: Sequence[Any]) -> SessionMove:

@@ -28,7 +28,9 @@ async def begin(db: Db, row: ExecutionRow) -> ExecutionRow:
 
 
 async def update(db: Db, row: ExecutionRow) -> None:
-    """Replace an open execution by a row that is open too."""
+    """Replace an open execution by a row that is open too, which is found by the calls of its
+    caller's tools that its last round has made.
+    """
     if not await _replaced(db, "update_execution", row, progress(row)):
         raise Conflict(f"execution {row.intent.execution_id} has ended")
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from pool.executions.execution import ExecutionRow, ExecutionStatus
 from pool.executions.session import SessionTotal
+from pool.keys.access import FULL_ACCESS, Access
 from pool.limits.windows import RateLimitEvent
 from pool.storage.database import Bindings, Database, Db, run_all
 from pool.storage.documents import instant, micros, read_document
@@ -116,11 +117,14 @@ class Ledger:
         status: ExecutionStatus | None = None,
         session_id: str | None = None,
         with_moved: bool = False,
+        access: Access = FULL_ACCESS,
     ) -> Page[ExecutionRow]:
-        """Those that went on elsewhere only where that is asked for. ``status`` is one that callers
-        are shown: what is being handed on is found as ``queued``.
+        """Those that ``access`` covers; those that went on elsewhere only where that is asked for.
+        ``status`` is one that callers are shown: what is being handed on is found as ``queued``.
         """
-        wanted = executions_below(limit, cursor, status, session_id, with_moved=with_moved)
+        wanted = executions_below(
+            limit, cursor, status, session_id, with_moved=with_moved, access=access
+        )
         found = await self._found(*wanted)
         return page("executions", limit, found, lambda row: kept_execution(row[2:]))
 
@@ -135,9 +139,13 @@ class Ledger:
         since: datetime | None = None,
         until: datetime | None = None,
         source: UsageSource | None = None,
+        tenant: str | None = None,
     ) -> Page[UsageRecord]:
-        """Records with ``since <= timestamp < until``, of one source or of all."""
-        found = await self._found("usage", usage_below(limit, cursor, since, until, source))
+        """Records with ``since <= timestamp < until``, of one source or of all, and of one tenant
+        or of everybody.
+        """
+        wanted = usage_below(limit, cursor, since, until, source, tenant)
+        found = await self._found("usage" if tenant is None else "usage_by_tenant", wanted)
         return page("usage", limit, found, lambda row: read_document(UsageRecord, row[2]))
 
     async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]:

@@ -16,6 +16,7 @@ from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.storage.documents import document, instant, micros, parsed, readable_rows
 from pool.usage.blocks import block_at
+from pool.usage.model_names import plain_name
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 from pool.usage.totals import BlockTotal
 from pool.values import KEPT
@@ -32,8 +33,13 @@ def execution_columns(row: ExecutionRow) -> Columns:
     """All of an execution's. The request never changes and may be megabytes, prompt and images: it
     stands apart from the document and is written once.
     """
-    has_content = row.content_removed_at is None
-    return {**_changing(row), "request": request_document(row), "has_content": has_content}
+    return {
+        **_changing(row),
+        "request": request_document(row),
+        "has_content": row.content_removed_at is None,
+        "tenant": row.intent.belongs_to,
+        "model": plain_name(row.intent.model),
+    }
 
 
 def request_document(row: ExecutionRow) -> str:
@@ -48,6 +54,7 @@ def _changing(row: ExecutionRow) -> Columns:
         "session_id": (row.outcome and row.outcome.session_id) or row.intent.session_id,
         "created_at": micros(row.intent.created_at),
         "ended_at": None if ended_at is None else micros(ended_at),
+        "ran_as": plain_name(row.outcome.model) if row.outcome and row.outcome.model else None,
         "document": document(row, without=_REQUEST),
     }
 
@@ -99,6 +106,7 @@ def record_columns(record: UsageRecord) -> Columns:
         "timestamp": micros(record.timestamp),
         "cost_nano_usd": record.usage.cost_nano_usd,
         "source": record.source.value,
+        "tenant": record.belongs_to,
         "document": document(record),
     }
 

@@ -18,6 +18,7 @@ from pool.usage.breakdown import (
     Question,
     Sums,
     UsageTable,
+    check_tags,
     covered,
     parts_of_block,
     parts_of_record,
@@ -30,8 +31,9 @@ MOST_RECORDS = 100_000
 """Read for one answer, which has to be there before the call that asks for it is given up."""
 
 
-async def usage_table(ledger: Ledger, asked: Question) -> UsageTable:
-    """The sums of a ledger's records in a range, by what is asked.
+async def usage_table(ledger: Ledger, asked: Question, tags: tuple[str, ...] = ()) -> UsageTable:
+    """The sums of a ledger's records in a range, by what is asked; ``tags`` are those that records
+    keep.
 
     ``InvalidRequest`` where that takes more records, or makes more groups, than one answer may, and
     for a tag that no record keeps.
@@ -47,6 +49,13 @@ async def usage_table(ledger: Ledger, asked: Question) -> UsageTable:
         counted += await asyncio.to_thread(_add, sums, asked, records)
     older = blocks[told:]
     return await asyncio.to_thread(_table, ledger.subscription_id, asked, sums, counted, older)
+
+
+def empty_table(subscription_id: str, asked: Question, tags: tuple[str, ...] = ()) -> UsageTable:
+    """What ``usage_table`` says of a ledger that has no record in the range."""
+    check_tags(asked.group_by, tags)
+    spans = covered(asked, subscription_id, asked.until if asked.by_totals else asked.since, ())
+    return UsageTable(groups=(), total=NOTHING, covered=spans, tags=tags)
 
 
 def _add(sums: Sums, asked: Question, records: Iterable[UsageRecord]) -> int:
@@ -90,12 +99,27 @@ async def _blocks(ledger: Ledger, asked: Question) -> list[BlockTotal]:
             return found
 
 
-async def _records(ledger: Ledger, block: BlockTotal, most: int) -> list[UsageRecord]:
+async def _kept(
+    ledger: Ledger, block: BlockTotal, asked: Question, records: Sequence[UsageRecord]
+) -> int:
+    """How many records of a block are there still, those of others included."""
+    if asked.tenant is None:
+        return len(records)
+    return await ledger.count_records(block.starts_at, block.ends_at)
+
+
+async def _records(
+    ledger: Ledger, block: BlockTotal, asked: Question, most: int
+) -> list[UsageRecord]:
     found: list[UsageRecord] = []
     cursor = None
     while True:
         page = await ledger.usage(
-            limit=_AT_ONCE, cursor=cursor, since=block.starts_at, until=block.ends_at
+            limit=_AT_ONCE,
+            cursor=cursor,
+            since=block.starts_at,
+            until=block.ends_at,
+            tenant=asked.tenant,
         )
         found += page.items
         cursor = page.next_cursor

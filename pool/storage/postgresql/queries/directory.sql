@@ -17,10 +17,11 @@ WITH placed AS (
     WHERE execution_id = :execution_id AND subscription_id IS NOT DISTINCT FROM :instead_of::text
     RETURNING used_at
 )
-INSERT INTO session_homes (session_id, subscription_id, used_at)
-SELECT :session_id, :subscription_id, used_at FROM placed
+INSERT INTO session_homes (session_id, subscription_id, used_at, tenant)
+SELECT :session_id, :subscription_id, used_at, :tenant FROM placed
 ON CONFLICT (session_id) DO UPDATE SET
-    used_at = greatest(excluded.used_at, session_homes.used_at);
+    used_at = greatest(excluded.used_at, session_homes.used_at),
+    tenant = coalesce(session_homes.tenant, excluded.tenant);
 
 -- name: locate
 -- The key's claim before the id's, since the key is what the caller repeats.
@@ -29,14 +30,29 @@ WHERE execution_id = :execution_id OR key = :key
 ORDER BY (key IS NOT DISTINCT FROM :key) DESC LIMIT 1;
 
 -- name: session_home
-SELECT session_id, subscription_id, used_at, fetch_from FROM session_homes
+SELECT session_id, subscription_id, used_at, fetch_from, tenant FROM session_homes
 WHERE session_id = :session_id;
 
 -- name: session_homes
 -- A page, those used last first, below (:at, :id).
-SELECT used_at, session_id, subscription_id, fetch_from FROM session_homes
+SELECT used_at, session_id, subscription_id, fetch_from, tenant FROM session_homes
 WHERE (used_at, session_id) < (:at, :id)
     AND (:subscription_id::text IS NULL OR subscription_id = :subscription_id)
+    AND (:open::json IS NULL OR EXISTS (
+        SELECT 1 FROM json_array_elements_text(:open::json) AS pattern WHERE
+            subscription_id LIKE replace(replace(replace(pattern, '_', '\_'), '*', '%'), '?', '_')
+    ))
+ORDER BY used_at DESC, session_id DESC LIMIT :limit;
+
+-- name: session_homes_by_tenant
+-- Of one tenant: the index leads to its rows alone.
+SELECT used_at, session_id, subscription_id, fetch_from, tenant FROM session_homes
+WHERE tenant = :tenant AND (used_at, session_id) < (:at, :id)
+    AND (:subscription_id::text IS NULL OR subscription_id = :subscription_id)
+    AND (:open::json IS NULL OR EXISTS (
+        SELECT 1 FROM json_array_elements_text(:open::json) AS pattern WHERE
+            subscription_id LIKE replace(replace(replace(pattern, '_', '\_'), '*', '%'), '?', '_')
+    ))
 ORDER BY used_at DESC, session_id DESC LIMIT :limit;
 
 -- name: move_session
@@ -117,7 +133,7 @@ SELECT execution_id, key, digest, created_at, used_at, subscription_id FROM clai
 WHERE execution_id > :after ORDER BY execution_id LIMIT :limit;
 
 -- name: export_session_homes
-SELECT session_id, subscription_id, used_at, fetch_from FROM session_homes
+SELECT session_id, subscription_id, used_at, fetch_from, tenant FROM session_homes
 WHERE session_id > :after ORDER BY session_id LIMIT :limit;
 
 -- name: load_registration
@@ -129,5 +145,6 @@ INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription
 VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id);
 
 -- name: load_session_home
-INSERT INTO session_homes (session_id, subscription_id, used_at, fetch_from)
-VALUES (:session_id, :subscription_id, :used_at, :fetch_from);
+INSERT INTO session_homes (session_id, subscription_id, used_at, fetch_from, tenant)
+VALUES (:session_id, :subscription_id, :used_at, :fetch_from, :tenant);
+

@@ -2,8 +2,13 @@
 -- Known already: nothing happens, and the row that is kept stays as it is. Otherwise the seat notes
 -- the request and the session; one that was used earlier does not replace the last.
 WITH begun AS (
-    INSERT INTO executions (subscription_id, id, status, session_id, created_at, document, request)
-    VALUES (:subscription_id, :id, :status, :session_id, :created_at, :document, :request)
+    INSERT INTO executions (
+        subscription_id, id, status, session_id, created_at, document, request, tenant, model
+    )
+    VALUES (
+        :subscription_id, :id, :status, :session_id, :created_at, :document, :request, :tenant,
+        :model
+    )
     ON CONFLICT DO NOTHING
     RETURNING session_id, created_at
 )
@@ -74,12 +79,34 @@ WHERE subscription_id = :subscription_id AND status IN (:status, :also)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: executions_by_session
--- A session has few executions: the status is looked at in each.
+-- A session has few executions: all else is looked at in each. A pattern of models is met by the
+-- one that was asked for, or the one that answered.
 SELECT created_at, id, document, request FROM executions
 WHERE subscription_id = :subscription_id AND session_id = :session_id
     AND (created_at, id) < (:at, :id)
     AND (:with_moved::boolean OR status <> 'moved')
     AND (:status::text IS NULL OR status IN (:status, :also))
+    AND (:tenant::text IS NULL OR tenant = :tenant)
+    AND (:models::json IS NULL OR EXISTS (
+        SELECT 1 FROM json_array_elements_text(:models::json) AS pattern
+        CROSS JOIN LATERAL replace(replace(replace(pattern, '_', '\_'), '*', '%'), '?', '_') AS form
+        WHERE model LIKE form OR ran_as LIKE form
+    ))
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: executions_by_tenant
+-- Of one tenant: the index leads to its rows alone, newest first.
+SELECT created_at, id, document, request FROM executions
+WHERE subscription_id = :subscription_id AND tenant = :tenant AND (created_at, id) < (:at, :id)
+    AND (:with_moved::boolean OR status <> 'moved')
+    AND (:status::text IS NULL OR status IN (:status, :also))
+    AND (:models::json IS NULL OR EXISTS (
+        SELECT 1 FROM json_array_elements_text(:models::json) AS pattern
+        CROSS JOIN LATERAL replace(replace(replace(pattern, '_', '\_'), '*', '%'), '?', '_') AS form
+        WHERE model LIKE form OR ran_as LIKE form
+    ))
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
 -- name: executions_of_models
 -- Of everybody, for whoever sees some models only.
 SELECT created_at, id, document, request FROM executions
@@ -103,8 +130,10 @@ UPDATE seats SET standing = :standing WHERE subscription_id = :subscription_id;
 -- name: add_record
 -- Counted once: a known id changes nothing, and then the sums are left alone too.
 WITH added AS (
-    INSERT INTO usage_records (subscription_id, id, timestamp, cost_nano_usd, source, document)
-    VALUES (:subscription_id, :id, :timestamp, :cost_nano_usd, :source, :document)
+    INSERT INTO usage_records (
+        subscription_id, id, timestamp, cost_nano_usd, source, document, tenant
+    )
+    VALUES (:subscription_id, :id, :timestamp, :cost_nano_usd, :source, :document, :tenant)
     ON CONFLICT DO NOTHING
     RETURNING subscription_id
 ), models AS (
@@ -153,6 +182,14 @@ ORDER BY timestamp DESC, id DESC LIMIT 50;
 -- A page, newest first, below the time and the id.
 SELECT timestamp, id, document FROM usage_records
 WHERE subscription_id = :subscription_id AND timestamp >= :since
+    AND (timestamp, id) < (:at, :id)
+    AND (:source::text IS NULL OR source = :source)
+ORDER BY timestamp DESC, id DESC LIMIT :limit;
+
+-- name: usage_by_tenant
+-- The same of one tenant: the index leads to its rows alone.
+SELECT timestamp, id, document FROM usage_records
+WHERE subscription_id = :subscription_id AND tenant = :tenant AND timestamp >= :since
     AND (timestamp, id) < (:at, :id)
     AND (:source::text IS NULL OR source = :source)
 ORDER BY timestamp DESC, id DESC LIMIT :limit;
@@ -303,17 +340,20 @@ WHERE subscription_id = :subscription_id;
 -- name: load_execution
 -- As it was elsewhere. A row that is there already is an error, here and in all that load.
 INSERT INTO executions (
-    subscription_id, id, status, session_id, created_at, ended_at, document, request, has_content
+    subscription_id, id, status, session_id, created_at, ended_at, document, request, has_content,
+    tenant, model, ran_as
 )
 VALUES (
     :subscription_id, :id, :status, :session_id, :created_at, :ended_at, :document, :request,
-    :has_content
+    :has_content, :tenant, :model, :ran_as
 );
 
 -- name: load_record
 -- The sums are loaded too, so the record adds to none.
-INSERT INTO usage_records (subscription_id, id, timestamp, cost_nano_usd, source, document)
-VALUES (:subscription_id, :id, :timestamp, :cost_nano_usd, :source, :document);
+INSERT INTO usage_records (
+    subscription_id, id, timestamp, cost_nano_usd, source, document, tenant
+)
+VALUES (:subscription_id, :id, :timestamp, :cost_nano_usd, :source, :document, :tenant);
 
 -- name: load_block
 INSERT INTO blocks (subscription_id, starts_at, records)

@@ -11,8 +11,8 @@ UPDATE claims SET used_at = max(used_at, :now) WHERE execution_id = :execution_i
 -- name: place
 -- Compare and set: of two who saw the execution at the same place, one moves it. Its session lives
 -- there too, if it lives nowhere yet.
-INSERT INTO session_homes (session_id, subscription_id, used_at)
-SELECT :session_id, :subscription_id, used_at FROM claims
+INSERT INTO session_homes (session_id, subscription_id, used_at, tenant)
+SELECT :session_id, :subscription_id, used_at, :tenant FROM claims
 WHERE execution_id = :execution_id AND subscription_id IS :instead_of
 ON CONFLICT (session_id) DO UPDATE SET used_at = max(excluded.used_at, used_at);
 UPDATE claims SET subscription_id = :subscription_id
@@ -25,14 +25,25 @@ WHERE execution_id = :execution_id OR key = :key
 ORDER BY key IS :key DESC LIMIT 1;
 
 -- name: session_home
-SELECT session_id, subscription_id, used_at, fetch_from FROM session_homes
+SELECT session_id, subscription_id, used_at, fetch_from, tenant FROM session_homes
 WHERE session_id = :session_id;
 
 -- name: session_homes
 -- A page, those used last first, below (:at, :id).
-SELECT used_at, session_id, subscription_id, fetch_from FROM session_homes
+SELECT used_at, session_id, subscription_id, fetch_from, tenant FROM session_homes
 WHERE (used_at, session_id) < (:at, :id)
     AND (:subscription_id IS NULL OR subscription_id = :subscription_id)
+    AND (:open IS NULL
+        OR EXISTS (SELECT 1 FROM json_each(:open) WHERE subscription_id GLOB value))
+ORDER BY used_at DESC, session_id DESC LIMIT :limit;
+
+-- name: session_homes_by_tenant
+-- Of one tenant: the index leads to its rows alone.
+SELECT used_at, session_id, subscription_id, fetch_from, tenant FROM session_homes
+WHERE tenant = :tenant AND (used_at, session_id) < (:at, :id)
+    AND (:subscription_id IS NULL OR subscription_id = :subscription_id)
+    AND (:open IS NULL
+        OR EXISTS (SELECT 1 FROM json_each(:open) WHERE subscription_id GLOB value))
 ORDER BY used_at DESC, session_id DESC LIMIT :limit;
 
 -- name: move_session
@@ -110,7 +121,7 @@ SELECT execution_id, key, digest, created_at, used_at, subscription_id FROM clai
 WHERE execution_id > :after ORDER BY execution_id LIMIT :limit;
 
 -- name: export_session_homes
-SELECT session_id, subscription_id, used_at, fetch_from FROM session_homes
+SELECT session_id, subscription_id, used_at, fetch_from, tenant FROM session_homes
 WHERE session_id > :after ORDER BY session_id LIMIT :limit;
 
 -- name: load_registration
@@ -122,5 +133,6 @@ INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription
 VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id);
 
 -- name: load_session_home
-INSERT INTO session_homes (session_id, subscription_id, used_at, fetch_from)
-VALUES (:session_id, :subscription_id, :used_at, :fetch_from);
+INSERT INTO session_homes (session_id, subscription_id, used_at, fetch_from, tenant)
+VALUES (:session_id, :subscription_id, :used_at, :fetch_from, :tenant);
+

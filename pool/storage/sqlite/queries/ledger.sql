@@ -10,8 +10,8 @@ UPDATE seat SET
 WHERE NOT EXISTS (SELECT 1 FROM executions WHERE id = :id);
 INSERT INTO requests (id, request)
 SELECT :id, :request WHERE NOT EXISTS (SELECT 1 FROM executions WHERE id = :id);
-INSERT INTO executions (id, status, session_id, created_at, document)
-VALUES (:id, :status, :session_id, :created_at, :document)
+INSERT INTO executions (id, status, session_id, created_at, document, tenant, model)
+VALUES (:id, :status, :session_id, :created_at, :document, :tenant, :model)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: update_execution
@@ -69,11 +69,29 @@ WHERE status IN (:status, :also) AND (created_at, id) < (:at, :id)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: executions_by_session
--- A session has few executions: the status is looked at in each.
+-- A session has few executions: all else is looked at in each. A pattern of models is met by the
+-- one that was asked for, or the one that answered.
 SELECT created_at, id, document, request FROM executions LEFT JOIN requests USING (id)
 WHERE session_id = :session_id AND (created_at, id) < (:at, :id)
     AND (:with_moved OR status <> 'moved')
     AND (:status IS NULL OR status IN (:status, :also))
+    AND (:tenant IS NULL OR tenant = :tenant)
+    AND (:models IS NULL OR EXISTS (
+        SELECT 1 FROM json_each(:models) WHERE model GLOB value OR ran_as GLOB value
+    ))
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: executions_by_tenant
+-- Of one tenant: the index leads to its rows alone, newest first.
+SELECT created_at, id, document, request FROM executions LEFT JOIN requests USING (id)
+WHERE tenant = :tenant AND (created_at, id) < (:at, :id)
+    AND (:with_moved OR status <> 'moved')
+    AND (:status IS NULL OR status IN (:status, :also))
+    AND (:models IS NULL OR EXISTS (
+        SELECT 1 FROM json_each(:models) WHERE model GLOB value OR ran_as GLOB value
+    ))
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
 -- name: executions_of_models
 -- Of everybody, for whoever sees some models only.
 SELECT created_at, id, document, request FROM executions LEFT JOIN requests USING (id)
@@ -115,8 +133,8 @@ ON CONFLICT (starts_at, model) DO UPDATE SET
     cache_creation_input_tokens = cache_creation_input_tokens + excluded.cache_creation_input_tokens,
     cache_read_input_tokens = cache_read_input_tokens + excluded.cache_read_input_tokens,
     cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd;
-INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document)
-VALUES (:id, :timestamp, :cost_nano_usd, :source, :document)
+INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document, tenant)
+VALUES (:id, :timestamp, :cost_nano_usd, :source, :document, :tenant)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: record
@@ -140,6 +158,13 @@ ORDER BY timestamp DESC, id DESC LIMIT 50;
 -- A page, newest first, below (:at, :id).
 SELECT timestamp, id, document FROM usage_records
 WHERE timestamp >= :since AND (timestamp, id) < (:at, :id)
+    AND (:source IS NULL OR source = :source)
+ORDER BY timestamp DESC, id DESC LIMIT :limit;
+
+-- name: usage_by_tenant
+-- The same of one tenant: the index leads to its rows alone.
+SELECT timestamp, id, document FROM usage_records
+WHERE tenant = :tenant AND timestamp >= :since AND (timestamp, id) < (:at, :id)
     AND (:source IS NULL OR source = :source)
 ORDER BY timestamp DESC, id DESC LIMIT :limit;
 
@@ -259,14 +284,19 @@ UPDATE seat SET
 
 -- name: load_execution
 -- As it was elsewhere. A row that is there already is an error, here and in all that load.
-INSERT INTO executions (id, status, session_id, created_at, ended_at, document, has_content)
-VALUES (:id, :status, :session_id, :created_at, :ended_at, :document, :has_content);
+INSERT INTO executions (
+    id, status, session_id, created_at, ended_at, document, has_content, tenant, model, ran_as
+)
+VALUES (
+    :id, :status, :session_id, :created_at, :ended_at, :document, :has_content, :tenant, :model,
+    :ran_as
+);
 INSERT INTO requests (id, request) VALUES (:id, :request);
 
 -- name: load_record
 -- The sums are loaded too, so the record adds to none.
-INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document)
-VALUES (:id, :timestamp, :cost_nano_usd, :source, :document);
+INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document, tenant)
+VALUES (:id, :timestamp, :cost_nano_usd, :source, :document, :tenant);
 
 -- name: load_block
 INSERT INTO blocks (starts_at, records) VALUES (:starts_at, :records);
