@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import UTC, datetime
 
 from pydantic import SecretStr
@@ -21,16 +21,18 @@ from actors.client.rest import put_to_rest
 from actors.client.retry import RetrySchedule, next_key, turned_away
 from actors.client.telemetry import count_telemetry
 from actors.client.tool_calling import Functions, results_of, with_tools
-from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch
+from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch, Listed
 from actors.interfaces.protocols import Actors, ReconcilerActor, RouterActor, SubscriptionActor
 from actors.telemetry.tracing import current_trace
 from pool.claude.transcripts.telemetry import Export, Taken
 from pool.errors import Exhausted, InvalidRequest, KeyLimited, NotFound
 from pool.executions.execution import Execution, ExecutionStatus, new_execution_id
-from pool.executions.progress import Event, ProgressPage
+from pool.executions.progress import Event, ProgressPage, WaitsForCaller
 from pool.executions.request import ExecutionRequest
+from pool.executions.session import Session
 from pool.executions.tools.client_tools import ToolResult
 from pool.executions.tools.permissions import Grant
+from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import (
     DEFAULT_GRACE_SECONDS,
     IssuedKey,
@@ -41,9 +43,12 @@ from pool.keys.api_keys import (
 )
 from pool.money import usd
 from pool.storage.backup import Backup, backup_name
-from pool.storage.paging import Page, cursor_of
+from pool.storage.paging import Page, newest_first
 from pool.subscriptions.overview.pool_overview import Overview
-from pool.telemetry.events import EventFilter, StoredEvent
+from pool.subscriptions.report import Report
+from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
+from pool.telemetry.counters import Figures, only
+from pool.telemetry.events import EventFilter, PoolEventPage, StoredEvent
 from pool.usage.breakdown import Grouping, UsageBreakdown, breakdown, question
 from pool.usage.reported import (
     RecordedUsage,
@@ -77,19 +82,34 @@ class PoolClient:
         actors: Actors,
         clock: Callable[[], datetime] = now_in_utc,
         *,
-        max_in_flight: int = MAX_IN_FLIGHT,
+        max_in_flight: int | ConcurrencyLimit = MAX_IN_FLIGHT,
+        access: Access = FULL_ACCESS,
     ) -> None:
         self._actors = actors
         self._clock = clock
-        self._following = ExecutionFollower(actors)
-        self._in_flight = ConcurrencyLimit(max_in_flight)
+        self._access = access
+        self._following = ExecutionFollower(actors, access)
+        if isinstance(max_in_flight, int):
+            max_in_flight = ConcurrencyLimit(max_in_flight)
+        self._in_flight = max_in_flight
 
-    def __getstate__(self) -> tuple[Actors, Callable[[], datetime], int]:
-        return self._actors, self._clock, self._in_flight.most
+    def __getstate__(self) -> tuple[Actors, Callable[[], datetime], int, Access | None]:
+        access = None if self._access == FULL_ACCESS else self._access
+        return self._actors, self._clock, self._in_flight.most, access
 
-    def __setstate__(self, state: tuple[Actors, Callable[[], datetime], int]) -> None:
-        actors, clock, max_in_flight = state
-        PoolClient.__init__(self, actors, clock, max_in_flight=max_in_flight)
+    def __setstate__(
+        self, state: tuple[Actors, Callable[[], datetime], int, Access | None]
+    ) -> None:
+        actors, clock, most, access = state
+        PoolClient.__init__(self, actors, clock, max_in_flight=most, access=access or FULL_ACCESS)
+
+    def with_access(self, access: Access) -> PoolClient:
+        """The pool as somebody sees it: what is not theirs is not there. Both clients share their
+        places for executions on their way.
+        """
+        if access == self._access:
+            return self
+        return PoolClient(self._actors, self._clock, max_in_flight=self._in_flight, access=access)
 
     def _router(self) -> RouterActor:
         return self._actors.router()
@@ -207,7 +227,8 @@ class PoolClient:
         execution_id: str | None = None,
         grant: Grant | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """Run a request and show it while it goes on; the last event is ``Ended``.
+        """Run a request and show it while it goes on; the last event is ``Ended``, or
+        ``WaitsForCaller``: what follows is among the ``events`` after that.
 
         Raises as ``start`` does, instead of a first event. Who stops reading stops nothing.
         """
@@ -222,6 +243,8 @@ class PoolClient:
             holder = self._following.at(execution.subscription_id)
             async for event in self._following.events(execution.id, holder, None, raw=False):
                 yield event
+                if isinstance(event.progress, WaitsForCaller):
+                    return
 
     async def events(
         self, execution_id: str, *, after: str | None = None, raw: bool = False
@@ -284,6 +307,14 @@ class PoolClient:
             execution = await self.result(execution_id, wait_seconds=LONGEST_POLL_SECONDS)
         return execution
 
+    async def execution_of_calls(self, tool_use_ids: Sequence[str]) -> Execution:
+        """The execution that made some calls of callers' tools, whichever API process told of them,
+        as long as executions are kept. ``NotFound`` for a call that is not known, or belongs to
+        somebody else; ``InvalidRequest`` for calls of several executions.
+        """
+        ids = tuple(tool_use_ids)
+        return await self.result(await self._router().execution_of_calls(ids, self._access))
+
     async def cancel(self, execution_id: str) -> Execution:
         """Stop an execution and wait for its end; one that has ended stays as it is."""
         return await self._following.cancel(execution_id)
@@ -299,28 +330,83 @@ class PoolClient:
         session_id: str | None = None,
         subscription_id: str | None = None,
     ) -> Page[Execution]:
-        """Executions of every subscription, newest first."""
-        pages = await asyncio.gather(
-            *(
-                owner.executions(limit=limit, cursor=cursor, status=status, session_id=session_id)
-                for owner in await self._owners(subscription_id)
-            )
+        """Executions of every subscription, newest first; of those too that were removed, as long
+        as they are kept.
+        """
+        wanted = Listed(
+            limit=limit,
+            cursor=cursor,
+            status=status,
+            session_id=session_id,
+            access=self._access,
         )
-        return _newest_first(pages, limit)
+        known, router = await self._known(), self._router()
+        ids = [id_ for id_ in known if subscription_id in {None, id_}]
+        resting = sorted(await router.asleep() & set(ids))
+        actors = (self._actors.subscription(id_) for id_ in ids if id_ not in resting)
+        asked = [actor.executions(**dict(wanted)) for actor in actors]
+        if resting:
+            asked.append(router.resting_executions(wanted, resting))
+        if subscription_id is None or not ids:
+            asked.append(router.removed_executions(wanted, subscription_id))
+        return newest_first(await asyncio.gather(*asked), limit)
 
     # -- sessions and subscriptions --------------------------------------------------------------
 
-    sessions = forwarded(_router, RouterActor.sessions)
-    session = forwarded(_router, RouterActor.session)
-    forget_session = forwarded(_router, RouterActor.forget_session)
-    subscriptions = forwarded(_router, RouterActor.subscriptions)
-    subscription = forwarded(_router, RouterActor.subscription)
-    add = forwarded(_router, RouterActor.add)
-    change = forwarded(_router, RouterActor.change)
-    remove = forwarded(_router, RouterActor.remove)
-    pause = forwarded(_router, RouterActor.pause)
-    resume = forwarded(_router, RouterActor.resume)
-    drain = forwarded(_router, RouterActor.drain)
+    async def sessions(
+        self, *, limit: int = 50, cursor: str | None = None, subscription_id: str | None = None
+    ) -> Page[Session]:
+        """Sessions, those used last first."""
+        return await self._router().sessions(
+            limit=limit, cursor=cursor, subscription_id=subscription_id, access=self._access
+        )
+
+    async def session(self, session_id: str) -> Session:
+        """One session, with the moves it has made."""
+        return await self._router().session(session_id, self._access)
+
+    async def forget_session(self, session_id: str) -> None:
+        """Remove a session and its transcripts, wherever it has been. ``Conflict`` while a turn of
+        it is at work.
+        """
+        await self._router().forget_session(session_id, self._access)
+
+    async def subscriptions(self) -> tuple[Report, ...]:
+        """The latest report of every subscription, by id, from memory."""
+        reports = await self._router().subscriptions()
+        return tuple(self._seen(each) for each in reports if self._covers(each.id))
+
+    async def subscription(self, subscription_id: str) -> Report:
+        """The latest report of one subscription."""
+        return self._seen(await self._open_router(subscription_id).subscription(subscription_id))
+
+    async def add(self, spec: SubscriptionSpec) -> Report:
+        """Add a subscription while the pool runs. ``Conflict`` where the id is taken."""
+        return await self._open_router(spec.id).add(spec)
+
+    async def change(self, subscription_id: str, change: SubscriptionChange) -> Report:
+        """Change settings of a subscription. One that is declared in ``pool.toml`` has those of
+        the file again after the next start.
+        """
+        return await self._open_router(subscription_id).change(subscription_id, change)
+
+    async def remove(self, subscription_id: str) -> None:
+        """Drain a subscription and forget it; its ledger stays on disk. ``Conflict`` while it still
+        has work.
+        """
+        await self._open_router(subscription_id).remove(subscription_id)
+
+    async def pause(self, subscription_id: str) -> Report:
+        """Have it take no new work; what runs or waits goes on."""
+        return await self._open_router(subscription_id).pause(subscription_id)
+
+    async def resume(self, subscription_id: str) -> Report:
+        """Have it take work again, after a pause, a drain or a cooldown."""
+        return await self._open_router(subscription_id).resume(subscription_id)
+
+    async def drain(self, subscription_id: str) -> Report:
+        """Have it end what runs or waits, and take nothing new."""
+        return await self._open_router(subscription_id).drain(subscription_id)
 
     async def report_usage(self, subscription_id: str, reported: ReportedUsage) -> RecordedUsage:
         """Count usage that the pool did not see. The same id counts once."""
@@ -361,8 +447,10 @@ class PoolClient:
         until: datetime | None = None,
     ) -> Page[ShownRecord]:
         """Usage records with ``since <= timestamp < until``, newest first."""
-        owner = await self._owner(subscription_id)
-        page = await owner.usage(limit=limit, cursor=cursor, since=since, until=until)
+        actor = await self._subscription_actor(subscription_id)
+        page = await actor.usage(
+            limit=limit, cursor=cursor, since=since, until=until, tenant=self._access.tenant
+        )
         items = tuple(shown_record(each) for each in page.items)
         return Page[ShownRecord](items=items, next_cursor=page.next_cursor)
 
@@ -442,6 +530,25 @@ class PoolClient:
     figures = forwarded(_router, RouterActor.figures)
     happenings = forwarded(_router, RouterActor.happenings)
 
+    async def figures(self) -> Figures:
+        """What metrics are made of, from memory; nobody is asked and nothing is waited for."""
+        return only(await self._router().figures(), self._covers)
+
+    async def happenings(
+        self,
+        *,
+        after: str | None = None,
+        wanted: EventFilter | None = None,
+        wait_seconds: float = 0,
+    ) -> PoolEventPage:
+        """One page of what happens in the pool, after an id or from now on; an empty one where
+        nothing did while it was waited (at most 30 s). ``InvalidRequest`` for an id that is none.
+        """
+        wanted = (wanted or EventFilter()).model_copy(update={"access": self._access})
+        return await self._router().happenings(
+            after=after, wanted=wanted, wait_seconds=wait_seconds
+        )
+
     async def watch(
         self, *, after: str | None = None, wanted: EventFilter | None = None
     ) -> AsyncGenerator[StoredEvent, None]:
@@ -466,36 +573,33 @@ class PoolClient:
 
     async def _ids(self, subscription_id: str | None) -> list[str]:
         """Those of all subscriptions, or of one; ``NotFound`` where that is not known."""
-        registrations = await self._router().registrations()
-        known = [each.spec.id for each in registrations]
+        known = await self._known()
         if subscription_id is not None and subscription_id not in known:
             raise NotFound("subscription", subscription_id)
-        ids = known if subscription_id is None else [subscription_id]
-        return [self._actors.subscription(id_) for id_ in ids]
+        return known if subscription_id is None else [subscription_id]
 
     async def _subscription_actor(self, subscription_id: str) -> SubscriptionActor:
         """The actor of a subscription that exists; ``NotFound`` otherwise."""
         await self.subscription(subscription_id)
         return self._actors.subscription(subscription_id)
 
+    async def _known(self) -> list[str]:
+        """The subscriptions that there are for whoever asks."""
+        ids = (each.spec.id for each in await self._router().registrations())
+        return [id_ for id_ in ids if self._covers(id_)]
 
-def _once(found: Iterable[Execution]) -> Iterable[Execution]:
-    """While an execution is handed on both ends have it: the one where it has come furthest."""
-    furthest: dict[str, Execution] = {}
-    for each in found:
-        known = furthest.get(each.id)
-        if known is None or len(known.attempts) < len(each.attempts):
-            furthest[each.id] = each
-    return furthest.values()
+    def _covers(self, subscription_id: str) -> bool:
+        return self._access.covers_subscription(subscription_id)
 
+    def _open_router(self, subscription_id: str) -> RouterActor:
+        """The router, to be asked about a subscription; ``NotFound`` for one that is not there for
+        whoever asks.
+        """
+        if not self._covers(subscription_id):
+            raise NotFound("subscription", subscription_id)
+        return self._router()
 
-def _newest_first(pages: Sequence[Page[Execution]], limit: int) -> Page[Execution]:
-    found = sorted(
-        _once(each for page in pages for each in page.items),
-        key=lambda each: (each.created_at, each.id),
-        reverse=True,
-    )
-    more = len(found) > limit or any(page.next_cursor for page in pages)
-    items = tuple(found[:limit])
-    cursor = cursor_of(items[-1]) if items and more else None
-    return Page[Execution](items=items, next_cursor=cursor)
+    def _seen(self, report: Report) -> Report:
+        """A report as whoever asks sees it: which session was the last is its tenant's business."""
+        hidden = {} if self._access.tenant is None else {"session_id": None}
+        return report.model_copy(update=hidden)

@@ -66,6 +66,10 @@ class RemovedOwner:
     async def tool_results(self, _: str, __: tuple[ToolResult, ...]) -> Execution:
         raise Conflict("its subscription was removed from the pool: ask anew")
 
+    async def is_open(self, _: str, __: Access) -> bool:
+        """Whoever was given it has access to it."""
+        return True
+
     async def progress(
         self, _: str, after: str | None, __: float, *, raw: bool = False
     ) -> ProgressPage:
@@ -79,8 +83,9 @@ class RemovedOwner:
 class ExecutionFollower:
     """Asks the holder of an execution, whoever that is by then, for somebody with an access."""
 
-    def __init__(self, actors: Actors) -> None:
+    def __init__(self, actors: Actors, access: Access = FULL_ACCESS) -> None:
         self._actors = actors
+        self._access = access
 
     def at(self, subscription_id: str) -> Holder:
         return partial(self._actors.subscription, subscription_id)
@@ -99,7 +104,7 @@ class ExecutionFollower:
 
     async def holder(self, execution_id: str) -> Holder:
         """Who has an execution by now, or answers for it."""
-        found = await self._actors.router().locate(execution_id)
+        found = await self._actors.router().locate(execution_id, self._access)
         if isinstance(found, Execution):
             removed = cast(SubscriptionActor, RemovedOwner(found))
             return lambda: removed

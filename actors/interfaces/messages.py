@@ -7,10 +7,11 @@ another or found that none takes it; it asks again after any crash, and the answ
 
 from __future__ import annotations
 
-from pool.executions.execution import Attempt, Execution, Intent, Others
+from pool.executions.execution import Attempt, Execution, ExecutionStatus, Intent, Others
 from pool.executions.request import ExecutionRequest
 from pool.executions.tools.permissions import Grant
 from pool.executions.tools.tool_rounds import Continuation
+from pool.keys.access import FULL_ACCESS, Access
 from pool.subscriptions.admission import Refusal
 from pool.subscriptions.report import Report
 from pool.telemetry.counters import Tally
@@ -56,6 +57,12 @@ class Retracted(Value):
 class Listed(Value):
     """Which executions a list is to show, and how many at most."""
 
+    limit: int
+    cursor: str | None = None
+    status: ExecutionStatus | None = None
+    session_id: str | None = None
+    access: Access = FULL_ACCESS
+
 
 class NotAdmitted(Value):
     """The subscription does not take it; nothing of it was kept."""
@@ -83,6 +90,8 @@ class Dispatch(Value):
     execution_id: str
     request: ExecutionRequest
     caller: str = ""
+    tenant: str | None = None
+    """Whom it belongs to. The router says so, by the caller's key."""
     idempotency_key: str | None = None
     created_at: Instant
     grant: Grant = Grant()

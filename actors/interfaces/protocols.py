@@ -9,7 +9,7 @@ are known by their ids), so a provider repeats a call whose fate it does not kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,7 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.session import Session, SessionHome
 from pool.executions.tools.client_tools import ToolResult
+from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import KeyHolder, KeySpec, Presented, ShownKey
 from pool.reconciliation.findings import (
     Reconciliation,
@@ -79,6 +80,16 @@ class SubscriptionActor(Protocol):
         """Give an execution results of its caller's tools, durably; or what to do with them."""
         ...
 
+    async def execution_of_call(self, call_id: str, tenant: str | None) -> str | None:
+        """The id of the execution that made a call of its caller's tools, of a tenant's where one
+        is named; None for a call that nobody here made.
+        """
+        ...
+
+    async def is_open(self, execution_id: str, access: Access) -> bool:
+        """Whether an execution that is here is one that somebody has access to."""
+        ...
+
     async def was_cancelled(self, execution_id: str) -> bool: ...
 
     async def suspect(self, kind: FailureKind) -> None: ...
@@ -102,6 +113,7 @@ class SubscriptionActor(Protocol):
         cursor: str | None = None,
         status: ExecutionStatus | None = None,
         session_id: str | None = None,
+        access: Access = FULL_ACCESS,
     ) -> Page[Execution]: ...
 
     async def usage(
@@ -111,6 +123,7 @@ class SubscriptionActor(Protocol):
         cursor: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        tenant: str | None = None,
     ) -> Page[UsageRecord]: ...
 
     async def usage_by(self, asked: Question) -> UsageTable: ...
@@ -156,8 +169,18 @@ class RouterActor(Protocol):
         """
         ...
 
-    async def locate(self, execution_id: str) -> str | Execution:
-        """The subscription that has an execution; where that was removed, the execution itself."""
+    async def locate(self, execution_id: str, access: Access = FULL_ACCESS) -> str | Execution:
+        """The subscription that has an execution, and knows whose it is; where that was removed,
+        the execution itself. ``NotFound`` for what ``access`` is known not to cover.
+        """
+        ...
+
+    async def execution_of_calls(self, call_ids: Sequence[str], access: Access) -> str:
+        """The id of the execution that made some calls of its caller's tools. ``NotFound`` for a
+        call that nobody made whom ``access`` covers, ``InvalidRequest`` for calls of several.
+        """
+        ...
+
         ...
 
     async def session_home(self, session_id: str) -> SessionHome | None:
@@ -179,16 +202,21 @@ class RouterActor(Protocol):
         ...
 
     async def sessions(
-        self, *, limit: int = 50, cursor: str | None = None, subscription_id: str | None = None
+        self,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        subscription_id: str | None = None,
+        access: Access = FULL_ACCESS,
     ) -> Page[Session]:
         """Sessions, those used last first."""
         ...
 
-    async def session(self, session_id: str) -> Session:
+    async def session(self, session_id: str, access: Access = FULL_ACCESS) -> Session:
         """One session, with the moves it has made."""
         ...
 
-    async def forget_session(self, session_id: str) -> None:
+    async def forget_session(self, session_id: str, access: Access = FULL_ACCESS) -> None:
         """Remove a session and its transcripts, wherever it has been. ``Conflict`` while a turn of
         it is at work.
         """
@@ -222,8 +250,10 @@ class RouterActor(Protocol):
         """The latest report of one subscription."""
         ...
 
-    async def pool(self) -> Overview:
-        """Totals, states and forecast of the whole pool."""
+    async def pool(self, access: Access = FULL_ACCESS) -> Overview:
+        """Totals, states and forecast of the subscriptions that somebody has access to."""
+        ...
+
         ...
 
     async def happenings(

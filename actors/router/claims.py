@@ -8,13 +8,17 @@ routers that disagree one goes on.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from dataclasses import replace
 
 from actors.interfaces.messages import Dispatch
+from actors.interfaces.protocols import SubscriptionActors
 from actors.router.placement import Placement
+from actors.router.session_access import is_open
 from pool.errors import Conflict, InvalidRequest, KeyReused, NotFound
 from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionHome
+from pool.keys.access import Access
 from pool.storage.directory.claims import Claim
 from pool.storage.directory.directory import Directory
 
@@ -26,8 +30,13 @@ class TakenMeanwhile(Conflict):
 class Claims:
     """The claims of executions, and the homes of the sessions that go with them."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(
+        self, directory: Directory, actors: SubscriptionActors, known: Callable[[], Container[str]]
+    ) -> None:
         self._directory = directory
+        self._actors = actors
+        self._known = known
+        """The subscriptions that can be asked."""
 
     async def known(self, dispatch: Dispatch, digest: str) -> Claim | None:
         """The claim of a request that was dispatched before; ``KeyReused`` for another one under
@@ -42,16 +51,16 @@ class Claims:
         """The claim of an execution, as it stands."""
         return await self._directory.locate(execution_id)
 
-    async def home(self, request: ExecutionRequest) -> SessionHome | None:
+    async def home(self, request: ExecutionRequest, access: Access) -> SessionHome | None:
         """Where the session of a request lives, that it resumes or forks.
 
-        ``NotFound`` for one that is not known, ``InvalidRequest`` for a resumed one that lives
-        elsewhere than its caller says.
+        ``NotFound`` for one that is not known, or not open to the caller; ``InvalidRequest`` for a
+        resumed one that lives elsewhere than its caller says.
         """
         if request.session_id is None:
             return None
         home = await self._directory.session_home(request.session_id)
-        if home is None:
+        if home is None or not await is_open(home, access, self._actors, self._known()):
             raise NotFound("session", request.session_id)
         wanted = request.subscription_id
         if wanted not in {None, home.subscription_id} and not request.fork_session:

@@ -29,7 +29,7 @@ from actors.interfaces.messages import (
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.archive import Archive
 from actors.router.claims import Claims, TakenMeanwhile
-from actors.router.keys import KeyRegistry
+from actors.router.keys import Caller, KeyRegistry
 from actors.router.placement import (
     Placement,
     first_heard,
@@ -106,7 +106,7 @@ class Dispatcher:
         self._sent: Counter[str] = Counter()
         self._locks = Keyed(asyncio.Lock)
 
-    async def dispatch(self, dispatch: Dispatch) -> Execution:
+    async def dispatch(self, dispatch: Dispatch, caller: Caller) -> Execution:
         """Bring a request to a subscription that admits it.
 
         Answers with the execution as it was when admitted, or, where its id or key is known, as it
@@ -119,10 +119,10 @@ class Dispatcher:
         dispatch = dispatch.model_copy(update={"request": request})
         digest = request_digest(request)
         with suppress(TakenMeanwhile):
-            return await self._dispatched(dispatch, digest)
-        return await self._dispatched(dispatch, digest)  # where the other router has it
+            return await self._dispatched(dispatch, caller, digest)
+        return await self._dispatched(dispatch, caller, digest)  # where the other router has it
 
-    async def _dispatched(self, dispatch: Dispatch, digest: str) -> Execution:
+    async def _dispatched(self, dispatch: Dispatch, caller: Caller, digest: str) -> Execution:
         """Dispatch what nobody else in this router dispatches meanwhile, by whatever name.
 
         Neither the claim nor the session's home is read a second time. What was claimed before and
@@ -134,30 +134,34 @@ class Dispatcher:
             claim = await self._claims.known(dispatch, digest)
             if claim is not None and (ended := await self._archived(claim)) is not None:
                 return ended
-            self._check_wanted(dispatch.request)
+            self._check_wanted(dispatch.request, caller)
             id_ = dispatch.execution_id if claim is None else claim.execution_id
             session_id = session_id_of(dispatch.request, id_)
             async with self._alone("execution", id_), self._alone("session", session_id):
                 order = Placement(
                     dispatch.model_copy(update={"execution_id": id_}),
                     session_id,
-                    await self._claims.home(dispatch.request),
-                    wanted=NewClaim(
-                        execution_id=id_,
-                        key=dispatch.scoped_key,
-                        digest=digest,
-                        at=dispatch.created_at,
-                        session_id=session_id,
-                    ),
+                    await self._claims.home(dispatch.request, caller.access),
+                    key=caller.key,
                 )
+                wanted = NewClaim(
+                    execution_id=id_,
+                    key=dispatch.scoped_key,
+                    digest=digest,
+                    at=dispatch.created_at,
+                    session_id=session_id,
+                    tenant=order.session_tenant,
+                )
+                order = replace(order, wanted=wanted)
                 self._check_home(order)
                 await self._hear(order)
                 return await self._admitted(order, claim)
 
-    async def _admitted(self, order: Placement, claim: Claim | None) -> Execution:
+    async def _admitted(self, order: Placement, caller: Caller, claim: Claim | None) -> Execution:
         """Place an order as its caller's key lets it run."""
         return await self._keys.admitted(
             order.dispatch,
+            caller,
             lambda permit: self._place(order.under(permit), claim),
             lambda: self._least(order),
             runs_as=self._runs_as(order.request),
@@ -203,6 +207,7 @@ class Dispatcher:
             execution_id=intent.execution_id,
             request=intent.request,
             caller=intent.caller,
+            tenant=intent.belongs_to,
             grant=intent.grant,
             created_at=intent.created_at,
             trace=intent.trace,
@@ -217,20 +222,21 @@ class Dispatcher:
             owners=owners,
             may_wait=handoff.may_wait,
             history_tokens=intent.history_tokens,
-            key=await self._keys.key_of(intent.caller),
+            key=(await self._keys.caller(intent.caller)).key,
         )
 
-    async def route(self, request: ExecutionRequest) -> Routing:
+    async def route(
+        self, request: ExecutionRequest, caller: Caller, *, all_candidates: bool = False
+    ) -> Routing:
         """Where a request would go now, and why; nothing is claimed, reserved or run.
 
         Raises what ``dispatch`` would raise.
         """
         request = await self._checked(request)
-        self._check_wanted(request)
-        home = await self._claims.home(request)
-        now = self._clock()
-        dispatch = Dispatch(execution_id="", request=request, created_at=now)
-        order = Placement(dispatch, request.session_id or "", home)
+        self._check_wanted(request, caller)
+        home = await self._claims.home(request, caller.access)
+        dispatch = Dispatch(execution_id="", request=request, created_at=self._clock())
+        order = Placement(dispatch, request.session_id or "", home, key=caller.key)
         self._check_home(order)
         await self._hear(order)
         ranking = self._rank(order, {})
@@ -260,9 +266,14 @@ class Dispatcher:
             raise UnknownModel(model, self._catalogue.nearest(model))
         return name
 
-    def _check_wanted(self, request: ExecutionRequest) -> None:
+    def _check_wanted(self, request: ExecutionRequest, caller: Caller) -> None:
+        """``NotFound`` for a subscription that is not known. Of one that is closed to the caller
+        nothing is told here: its key says no, whether it is known or not.
+        """
         wanted = request.subscription_id
-        if wanted is not None and wanted not in self._reports.followed:
+        if wanted is None or wanted in self._reports.followed:
+            return
+        if caller.key is None or caller.key.covers_subscription(wanted):
             raise NotFound("subscription", wanted)
 
     def _check_home(self, order: Placement) -> None:
@@ -389,6 +400,7 @@ class Dispatcher:
             routing=explained(ranking, chosen, reason_of(order, ranking, chosen)),
             created_at=order.dispatch.created_at,
             caller=order.dispatch.caller,
+            tenant=order.dispatch.tenant,
             trace=order.dispatch.trace,
             grant=order.dispatch.grant,
             earlier_attempts=order.attempts,

@@ -8,6 +8,7 @@ without keys) is not limited here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 
@@ -18,6 +19,7 @@ from pool.errors import Conflict, InvalidRequest, KeyEnded, NotPermitted
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.executions.tools.permissions import Grant
+from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import (
     ApiKey,
     KeyHolder,
@@ -48,6 +50,27 @@ from pool.usage.expected_cost import Floor
 from pool.values import Value
 
 
+class Caller(Value):
+    """Who asks: the key that stands behind a request, if there is one."""
+
+    key_id: str = ""
+    key: KeySpec | None = None
+
+    @property
+    def tenant(self) -> str | None:
+        """Whom a request belongs to; None where no key stands behind it."""
+        return None if self.key is None else self.key.belongs_to
+
+    @property
+    def access(self) -> Access:
+        """Which sessions a request may go on with."""
+        return FULL_ACCESS if self.key is None else self.key.holder.reaches
+
+
+NOBODY = Caller()
+"""A program of the cluster, or anybody at a pool without keys."""
+
+
 class Permit(Value):
     """A request as its key lets it run."""
 
@@ -57,9 +80,6 @@ class Permit(Value):
     key: KeySpec | None = None
     reservation: Reservation | None = None
     """What is to be held for it, with its claim."""
-
-    def covers_subscription(self, subscription_id: str) -> bool:
-        return self.key is None or self.key.covers_subscription(subscription_id)
 
 
 Place = Callable[[Permit], Awaitable[Execution]]
@@ -83,6 +103,7 @@ class KeyRegistry:
         self._declared = {spec.name: spec for spec in declared}
         self._default_model = default_model
         self._clock = clock
+        self._revoking = asyncio.Lock()
         self._reservations = Reservations(directory, actors, clock)
 
     async def recover(self) -> None:
@@ -109,21 +130,26 @@ class KeyRegistry:
             return None
         if key.name in self._declared:  # what stands in pool.toml wins, limits and all
             return None
-        return KeyHolder(name=key.name, scopes=key.scopes)
+        return key.holder
 
     # -- administration --------------------------------------------------------------------------
 
     async def create(self, spec: KeySpec, shown: Presented) -> ShownKey:
         """Keep a new key; asked again with the same id, it is the same one.
 
-        Raises ``Conflict`` for a name that is taken, and ``InvalidRequest`` for one that has
-        expired already, or that would leave the pool without an administrator.
+        Raises ``Conflict`` for a name that is taken, also as a tenant of others, and
+        ``InvalidRequest`` for one that has expired already, or that would leave the pool without an
+        administrator.
         """
         if spec.has_expired(self._clock()):
             raise InvalidRequest("expires_at", "has passed already: name a time to come")
         if spec.name in self._declared:
             raise Conflict(f"a key named {spec.name!r} stands in pool.toml: choose another name")
-        if "admin" not in spec.scopes and not await self._has_administrator():
+        if spec.tenant is None and spec.name in await self._tenants():
+            raise Conflict(
+                f"{spec.name!r} is the tenant of other keys: choose another name, or name a tenant"
+            )
+        if "admin" not in spec.scopes and not await self._administrators():
             raise InvalidRequest(
                 "scopes",
                 "must hold admin in the first key of a pool: once there is a key, nobody enters "
@@ -136,11 +162,23 @@ class KeyRegistry:
         declared = [await self._shown_declared(spec) for spec in self._declared.values()]
         return (*declared, *[await self._shown(key) for key in await self._store.keys()])
 
+    async def key(self, name: str) -> ShownKey | None:
+        """The key of a name, with what it has used."""
+        if name in self._declared:
+            return await self._shown_declared(self._declared[name])
+        key = await self._store.named(name) if name else None
+        return None if key is None else await self._shown(key)
+
     async def revoke(self, key_id: str) -> ShownKey:
-        """Let a key open nothing any more; what it has running goes on."""
+        """Let a key open nothing any more; what it has running goes on. ``Conflict`` for one of
+        ``pool.toml``, and for the last one that may administer.
+        """
         self._check_not_declared(key_id)
         now = self._clock()
-        return await self._shown(await self._store.change(key_id, lambda key: revoked(key, now)))
+        async with self._revoking:  # two at once would each see the other's
+            await self._check_not_last(key_id)
+            changed = await self._store.change(key_id, lambda key: revoked(key, now))
+        return await self._shown(changed)
 
     async def rotate(self, key_id: str, digest: str, grace_seconds: float) -> ShownKey:
         """Give a key a new secret; the old one is valid for so long. Asked again with the same
@@ -155,10 +193,23 @@ class KeyRegistry:
         if key_id in {declared_id(name) for name in self._declared}:
             raise Conflict(f"key {key_id!r} stands in pool.toml: change it there and start again")
 
-    async def _has_administrator(self) -> bool:
+    async def _tenants(self) -> set[str]:
+        """What other keys name as theirs."""
+        known = (*self._declared.values(), *await self._store.keys())
+        return {key.tenant for key in known if key.tenant is not None}
+
+    async def _check_not_last(self, key_id: str) -> None:
+        left = await self._administrators()
+        if len(left) == 1 and isinstance(last := left[0], ApiKey) and last.id == key_id:
+            raise Conflict(
+                f"key {last.name!r} is the last that may administer: make another one with the "
+                "scope admin first"
+            )
+
+    async def _administrators(self) -> list[KeySpec]:
         now = self._clock()
         known = (*self._declared.values(), *await self._store.keys())
-        return any("admin" in key.scopes and ended(key, now) is None for key in known)
+        return [key for key in known if "admin" in key.scopes and ended(key, now) is None]
 
     async def _shown(self, key: ApiKey) -> ShownKey:
         return shown_key(key, await self._used(key.id, key))
@@ -177,6 +228,7 @@ class KeyRegistry:
     async def admitted(
         self,
         dispatch: Dispatch,
+        caller: Caller,
         place: Place,
         least: Least,
         *,
@@ -192,15 +244,14 @@ class KeyRegistry:
         again, and takes nothing more. Where placing it fails and it is nowhere, its reservation is
         given back; else that is settled when it ends.
         """
-        request = dispatch.request
-        key_id, key = await self._found(dispatch.caller)
+        request, key = dispatch.request, caller.key
         if key is None:
             return await place(Permit(request=request))
-        self._check(key, request, runs_as, home)
+        self.check(key, request, runs_as=runs_as, home=home)
         permit = Permit(request=limited_price(key, request), grant=key.grant, key=key)
         if not key.is_metered:
             return await place(permit)
-        holds = self._reservation(key_id, key, dispatch, await least())
+        holds = self._reservation(caller.key_id, key, dispatch, await least())
         permit = permit.model_copy(update={"reservation": holds})
         return await self._reservations.held(holds.charge, lambda: place(permit))
 
@@ -208,30 +259,34 @@ class KeyRegistry:
         """Have an execution hold what another attempt may cost, besides what earlier ones have
         spent. Raises a ``KeyLimited`` where the budgets of its key have no room for that.
         """
-        key_id, key = await self._found(dispatch.caller)
+        caller = await self.caller(dispatch.caller)
+        key = caller.key
         if key is None or not key.is_metered or not spent_nano_usd:
             return
         await self._store.top_up(
-            self._reservation(key_id, key, dispatch, await least(), spent_nano_usd)
+            self._reservation(caller.key_id, key, dispatch, await least(), spent_nano_usd)
         )
 
     def received(self, event: PoolEvent) -> None:
         """Settle what has ended as its owner tells, at once."""
         self._reservations.received(event)
 
-    async def key_of(self, caller: str) -> KeySpec | None:
-        """The key of a caller; None for one that is not limited here."""
-        return (await self._found(caller))[1]
+    async def caller(self, name: str) -> Caller:
+        """Who asks under a name; one without a key is not limited here."""
+        if name in self._declared:
+            return Caller(key_id=declared_id(name), key=self._declared[name])
+        key = await self._store.named(name) if name else None
+        return Caller(key_id=key.id, key=key) if key else NOBODY
 
-    async def _found(self, caller: str) -> tuple[str, KeySpec | None]:
-        if caller in self._declared:
-            return declared_id(caller), self._declared[caller]
-        key = await self._store.named(caller) if caller else None
-        return (key.id, key) if key else ("", None)
-
-    def _check(
-        self, key: KeySpec, request: ExecutionRequest, runs_as: frozenset[str], home: str | None
+    def check(
+        self,
+        key: KeySpec,
+        request: ExecutionRequest,
+        *,
+        runs_as: frozenset[str] = frozenset(),
+        home: str | None = None,
     ) -> None:
+        """Raise what waiting does not change: ``KeyEnded``, or ``NotPermitted`` for a field."""
         why = ended(key, self._clock())
         if why is not None:
             raise KeyEnded(key.name, why)

@@ -17,6 +17,7 @@ from pool.executions.execution import Attempt, Others
 from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionHome
 from pool.executions.tools.permissions import not_granted
+from pool.keys.access import ALL
 from pool.keys.api_keys import KeySpec
 from pool.routing.ranking import RankedCandidate, Ranking
 from pool.storage.directory.claims import NewClaim
@@ -71,6 +72,12 @@ class Placement:
     @property
     def resumes(self) -> bool:
         return self.home is not None and not self.request.fork_session
+
+    @property
+    def session_tenant(self) -> str | None:
+        """Whom its session belongs to: one that is gone on with, to whom it did before."""
+        was = self.home.tenant if self.resumes and self.home is not None else None
+        return was or self.dispatch.tenant
 
     @property
     def forks(self) -> str | None:
@@ -201,9 +208,12 @@ def why_not_others(order: Placement, ranking: Ranking) -> Others | None:
 
 def nobody_takes(order: Placement, ranking: Ranking) -> PoolError:
     execution_id = order.dispatch.execution_id
+    is_limited = order.key is not None and order.key.subscriptions != ALL
     reasons = ranking.reasons or (
-        "no subscription is known, or none has come up yet: add one to pool.toml or over HTTP, or "
-        "see the log for why it does not come up"
+        "none of those that are open to the caller's key is known, or has come up yet"
+        if is_limited
+        else "no subscription is known, or none has come up yet: add one to pool.toml or over "
+        "HTTP, or see the log for why it does not come up"
     )
     if ranking.is_exhausted:
         return Exhausted(execution_id, reasons, ranking.retry_at)

@@ -20,7 +20,7 @@ from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotT
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
 from actors.router.archive import Archive, OpenLedger
 from actors.router.dispatcher import Dispatcher, DispatchSettings
-from actors.router.keys import KeyRegistry
+from actors.router.keys import Caller, KeyRegistry
 from actors.router.presence.report_cache import ReportCache
 from actors.router.sessions import Sessions
 from actors.telemetry.recorder import PoolRecorder
@@ -29,7 +29,8 @@ from pool.alerts.alerts import Alert, AlertSettings, failover, session_moved
 from pool.alerts.webhooks import Webhook
 from pool.errors import ActorLost, Conflict, NotFound, PoolError, StoreError
 from pool.executions.execution import Execution
-from pool.keys.api_keys import KeySpec
+from pool.keys.access import FULL_ACCESS, Access
+from pool.keys.api_keys import KeySpec, ShownKey
 from pool.routing.rebalancing import Rebalancing
 from pool.storage.backup import Backup, note_contents
 from pool.storage.directory.claims import Registration
@@ -125,18 +126,21 @@ class Router:
     # -- executions ------------------------------------------------------------------------------
 
     async def dispatch(self, dispatch: Dispatch) -> Execution:
+        caller = await self._keys.caller(dispatch.caller)
+        dispatch = dispatch.model_copy(update={"tenant": caller.tenant})
         try:
-            execution = await self._traced(dispatch)
+            execution = await self._traced(dispatch, caller)
         except PoolError as error:
-            self._recorder.refused(dispatch.execution_id, error)
+            self._recorder.refused(dispatch, error)
             raise
         self._recorder.admitted(execution, dispatch.created_at)
         return execution
 
-    async def _traced(self, dispatch: Dispatch) -> Execution:
+    async def _traced(self, dispatch: Dispatch, caller: Caller) -> Execution:
         ids = {"execution_id": dispatch.execution_id}
         with self._tracing.span("dispatch", dispatch.trace, **ids) as trace:
-            return await self._dispatcher.dispatch(dispatch.model_copy(update={"trace": trace}))
+            traced = dispatch.model_copy(update={"trace": trace})
+            return await self._dispatcher.dispatch(traced, caller)
 
     async def hand_off(self, handoff: HandoffRequest) -> HandedOff | NotTaken:
         answer = await self._dispatcher.hand_off(handoff)
@@ -150,9 +154,10 @@ class Router:
 
     route = forwarded(attrgetter("_dispatcher"), Dispatcher.route)
 
-    async def locate(self, execution_id: str) -> str | Execution:
+    async def locate(self, execution_id: str, access: Access = FULL_ACCESS) -> str | Execution:
         claim = await self._directory.locate(execution_id)
-        if claim is None or claim.subscription_id is None:
+        asked = None if claim is None else claim.subscription_id
+        if asked is None or not access.covers_subscription(asked):
             raise NotFound("execution", execution_id)
         if claim.subscription_id not in self._registrations:
             return await self._archive.execution(claim.subscription_id, execution_id)
@@ -172,9 +177,15 @@ class Router:
     is_open = forwarded(attrgetter("_keys"), KeyRegistry.is_open)
     authenticate = forwarded(attrgetter("_keys"), KeyRegistry.authenticate)
     keys = forwarded(attrgetter("_keys"), KeyRegistry.keys)
+    key = forwarded(attrgetter("_keys"), KeyRegistry.key)
     create_key = forwarded(attrgetter("_keys"), KeyRegistry.create)
-    revoke_key = forwarded(attrgetter("_keys"), KeyRegistry.revoke)
     rotate_key = forwarded(attrgetter("_keys"), KeyRegistry.rotate)
+
+    async def revoke_key(self, key_id: str) -> ShownKey:
+        """Let a key open nothing any more, and no process know what was asked with it."""
+        shown = await self._keys.revoke(key_id)
+        self._tasks.spawn(self._end_idle())
+        return shown
 
     async def _ended_idle(self, subscription_id: str) -> None:
         with suppress(PoolError):

@@ -15,8 +15,10 @@ from functools import partial
 from actors.aiokit import every
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.presence.report_cache import ReportCache
+from actors.router.session_access import is_open
 from pool.errors import NotFound
 from pool.executions.session import Session, SessionHome, session_of
+from pool.keys.access import FULL_ACCESS, Access
 from pool.routing.rebalancing import Rebalancing, relocations
 from pool.storage.directory.directory import Directory
 from pool.storage.paging import Page
@@ -39,33 +41,38 @@ class Sessions:
         actors: SubscriptionActors,
         watch: ReportCache,
         clock: Callable[[], datetime],
-        told: SessionMoved,
+        moved: SessionMoved,
     ) -> None:
         self._directory = directory
         self._actors = actors
         self._reports = watch
         self._clock = clock
-        self._told = told
+        self._moved = moved
 
     async def home(self, session_id: str) -> SessionHome | None:
         """Which subscription holds a session."""
         return await self._directory.session_home(session_id)
 
     async def page(
-        self, *, limit: int = 50, cursor: str | None = None, subscription_id: str | None = None
+        self,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        subscription_id: str | None = None,
+        access: Access = FULL_ACCESS,
     ) -> Page[Session]:
         """Those used last first."""
         page = await self._directory.session_homes(
-            limit=limit, cursor=cursor, subscription_id=subscription_id
+            limit=limit, cursor=cursor, subscription_id=subscription_id, access=access
         )
         now = self._clock()
         items = tuple(session_of(home, now) for home in page.items)
         return Page[Session](items=items, next_cursor=page.next_cursor)
 
-    async def one(self, session_id: str) -> Session:
-        """A session with its moves; ``NotFound`` for one that is not known."""
+    async def one(self, session_id: str, access: Access = FULL_ACCESS) -> Session:
+        """A session with its moves; ``NotFound`` for one that is not known, or not covered."""
         home = await self._directory.session_home(session_id)
-        if home is None:
+        if home is None or not await self._is_open(home, access):
             raise NotFound("session", session_id)
         return session_of(home, self._clock(), await self._directory.session_moves(session_id))
 
@@ -95,14 +102,19 @@ class Sessions:
             ids = {"session_id": session_id, "subscription_id": held_by}
             log.warning("session forgotten: its transcript is gone", extra=ids)
 
-    async def forget(self, session_id: str) -> None:
+    async def forget(self, session_id: str, access: Access = FULL_ACCESS) -> None:
         """Remove a session and its transcripts, wherever it has been. ``Conflict`` at work."""
-        session = await self.one(session_id)
+        session = await self.one(session_id, access)
         ends = [each.from_subscription_id for each in session.moves]
         for place in dict.fromkeys([session.subscription_id, session.fetch_from, *ends]):
-            if place in self._reports.followed:
+            if place is not None and place in self._reports.followed:
                 await self._actors.subscription(place).forget_session(session_id)
         await self._directory.forget_session(session_id)
+
+    async def _is_open(self, home: SessionHome, access: Access) -> bool:
+        if not access.covers_subscription(home.subscription_id):
+            return False
+        return await is_open(home, access, self._actors, self._reports.followed)
 
     async def rebalance(self, policy: Rebalancing) -> None:
         """Give idle sessions other homes, cycle after cycle."""

@@ -44,6 +44,7 @@ from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, 
 from pool.executions.outcome import FailureKind
 from pool.executions.tools.client_tools import ToolResult
 from pool.executions.tools.tool_rounds import answered
+from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import usage_table
 from pool.storage.paging import Page
@@ -186,6 +187,17 @@ class Subscription:
         made = answered(row.rounds, results)
         return self._shown(row) if made in row.rounds else came_late(row, made, results)
 
+    async def execution_of_call(self, call_id: str, tenant: str | None) -> str | None:
+        """The id of the execution that made a call of its caller's tools, if any did."""
+        return await self._context.ledger.execution_of_call(call_id, tenant)
+
+    async def is_open(self, execution_id: str, access: Access) -> bool:
+        """Whether somebody has access to an execution; ``NotFound`` for one that is not here."""
+        row = await self._executions.row(execution_id, self._executions.get(execution_id))
+        if row is None:
+            raise NotFound("execution", execution_id)
+        return access.covers(row)
+
     was_cancelled = forwarded(attrgetter("_executions"), LiveExecutions.was_cancelled)
 
     async def suspect(self, kind: FailureKind) -> None:
@@ -229,9 +241,10 @@ class Subscription:
         cursor: str | None = None,
         status: ExecutionStatus | None = None,
         session_id: str | None = None,
+        access: Access = FULL_ACCESS,
     ) -> Page[Execution]:
         page = await self._context.ledger.executions(
-            limit=limit, cursor=cursor, status=status, session_id=session_id
+            limit=limit, cursor=cursor, status=status, session_id=session_id, access=access
         )
         items = tuple(self._shown(row) for row in page.items)
         return Page[Execution](items=items, next_cursor=page.next_cursor)
@@ -290,6 +303,12 @@ class Subscription:
         """Ask everything that runs to end; it is settled with what it cost."""
         await self._executions.interrupt()
         return self._context.report()
+
+    async def end_idle(self) -> None:
+        """End the processes that have nothing to do: a key was revoked, and they may have run it.
+        What is at work there ends as ever, and its process with it.
+        """
+        await self._context.deps.runner.let_go()
 
     async def backup(self, file: Path) -> None:
         """Write a copy of the ledger to a file. One that is there already stands for this one."""

@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
-from actors.interfaces.messages import Activity
+from actors.interfaces.messages import Activity, Dispatch, HandoffRequest
 from actors.telemetry.event_log import MOST_AT_ONCE, EventLog
 from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import POOL, Alert, AlertKind
 from pool.errors import PoolError
 from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, model_of
 from pool.executions.outcome import Completed, Outcome
+from pool.executions.session import SessionHome
 from pool.subscriptions.admission import RefusalCause
 from pool.subscriptions.settlement import Settlement
 from pool.telemetry import counters
@@ -59,8 +60,13 @@ class Recorder:
         self._events.add(happening)
 
 
+def beginning(epoch: int) -> str:
+    """The cursor from which on everything is heard that an activation of a subscription tells."""
+    return f"{epoch:x}-0"
+
+
 class SubscriptionRecorder(Recorder):
-    """An owner's."""
+    """A subscription's."""
 
     def __init__(
         self,
@@ -129,7 +135,7 @@ class SubscriptionRecorder(Recorder):
         self._count(counters.STORE_FAILURES)
 
     def _trace_run(self, row: ExecutionRow, outcome: Outcome) -> None:
-        """Told at its end, from what is durable: a run that was adopted is told in full."""
+        """Recorded at its end, from what is durable: a run that was adopted is shown in full."""
         if row.started_at is None or row.finished_at is None:
             return
         name, failed = outcome_name(outcome), not isinstance(outcome, Completed)
@@ -148,7 +154,7 @@ class SubscriptionRecorder(Recorder):
         **ids: str,
     ) -> None:
         ids = {"subscription_id": self._id, "execution_id": row.intent.execution_id, **ids}
-        self._tracing.told(name, row.intent.trace, begun_at, ended_at, failed=failed, **ids)
+        self._tracing.record(name, row.intent.trace, begun_at, ended_at, failed=failed, **ids)
 
     def _tell(self, kind: PoolEventKind, row: ExecutionRow) -> None:
         self._add(of_execution(kind, self._id, row, self._clock()))
@@ -162,7 +168,7 @@ _MOVED = ExecutionStatus.MOVED
 
 
 class PoolRecorder(Recorder):
-    """A router's: its own doings, and what it heard of its owners."""
+    """A router's: its own doings, and what its subscriptions reported."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         super().__init__(os.urandom(6).hex(), clock)
@@ -177,8 +183,8 @@ class PoolRecorder(Recorder):
         """What happened after an id, as soon as something did; see ``EventLog.next_page``."""
         return await self._events.next_page(after, wanted or EventFilter(), wait_seconds)
 
-    def heard(self, happening: PoolEvent) -> None:
-        """Something that an owner tells."""
+    def received(self, happening: PoolEvent) -> None:
+        """Something that a subscription reports."""
         self._add(happening)
 
     def admitted(self, execution: Execution, asked_at: datetime) -> None:
@@ -187,24 +193,35 @@ class PoolRecorder(Recorder):
         self._time(counters.DISPATCH, (now - asked_at).total_seconds())
         self._add(dispatched(execution, now))
 
-    def refused(self, execution_id: str, error: PoolError) -> None:
-        """A request came to nothing; of the error only its name is told."""
+    def refused(self, dispatch: Dispatch, error: PoolError) -> None:
+        """A request came to nothing; of the error only its name is recorded."""
         name = _name(error)
         self._count(counters.DISPATCHES, name)
-        self._tell(PoolEventKind.REQUEST_REFUSED, execution_id=execution_id, data={"error": name})
-
-    def failed_over(self, source: str, target: str, execution_id: str, cause: str) -> None:
-        self._count(counters.FAILOVERS, cause)
-        data = {"to": target, "cause": cause}
         self._tell(
-            PoolEventKind.FAILOVER, subscription_id=source, execution_id=execution_id, data=data
+            PoolEventKind.REQUEST_REFUSED,
+            execution_id=dispatch.execution_id,
+            tenant=dispatch.tenant,
+            data={"error": name},
         )
 
-    def session_moved(self, session_id: str, source: str, target: str) -> None:
-        self._count(counters.SESSION_MOVES)
-        data = {"from": source}
+    def failed_over(self, handoff: HandoffRequest, target: str, cause: str) -> None:
+        self._count(counters.FAILOVERS, cause)
         self._tell(
-            PoolEventKind.SESSION_MOVED, subscription_id=target, session_id=session_id, data=data
+            PoolEventKind.FAILOVER,
+            subscription_id=handoff.subscription_id,
+            execution_id=handoff.intent.execution_id,
+            tenant=handoff.intent.belongs_to,
+            data={"to": target, "cause": cause},
+        )
+
+    def session_moved(self, session: SessionHome, source: str, target: str) -> None:
+        self._count(counters.SESSION_MOVES)
+        self._tell(
+            PoolEventKind.SESSION_MOVED,
+            subscription_id=target,
+            session_id=session.session_id,
+            tenant=session.tenant,
+            data={"from": source},
         )
 
     def alerted(self, alert: Alert) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -83,6 +83,26 @@ def cursor_of(execution: Execution) -> str:
     several subscriptions can be shown as one.
     """
     return _cursor("executions", (micros(execution.created_at), execution.id))
+
+
+def newest_first(pages: Iterable[Page[Execution]], limit: int) -> Page[Execution]:
+    """Pages of several subscriptions as one. While an execution is handed on both ends have it: the
+    one where it has come furthest is shown.
+    """
+    furthest: dict[str, Execution] = {}
+    more = False
+    for part in pages:
+        more |= part.next_cursor is not None
+        for each in part.items:
+            known = furthest.get(each.id)
+            if known is None or len(known.attempts) < len(each.attempts):
+                furthest[each.id] = each
+    found = sorted(furthest.values(), key=lambda each: (each.created_at, each.id), reverse=True)
+    items = tuple(found[:limit])
+    more |= len(found) > limit
+    return Page[Execution](
+        items=items, next_cursor=cursor_of(items[-1]) if items and more else None
+    )
 
 
 def page(kind: str, limit: int, rows: Sequence[Any], read: Callable[[Any], Item]) -> Page[Item]:

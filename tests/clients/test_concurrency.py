@@ -23,6 +23,7 @@ from actors.client.retry import (
 from actors.runtime.ray_actors import RayActors
 from pool.errors import Exhausted, InvalidRequest
 from pool.executions.execution import ExecutionStatus
+from pool.keys.access import Access
 from pool.subscriptions.spec import SubscriptionChange
 
 pytestmark = pytest.mark.timeout(60)
@@ -66,6 +67,21 @@ async def test_streams_take_places_too_and_give_them_back(
     await anext(stream)
 
     second = asyncio.create_task(client.execute(ask("second")))
+    done, _ = await asyncio.wait({second}, timeout=0.1)
+    assert not done
+    await stream.aclose()
+
+    assert (await second).status is ExecutionStatus.SUCCEEDED
+
+
+async def test_clients_that_see_less_share_the_places_of_the_one_they_come_from(
+    pool: LocalPool, runner: FakeRunner
+) -> None:
+    client = PoolClient(pool.actors, pool.clock, max_in_flight=1)
+    stream = client.with_access(Access(tenant="ci")).stream(ask(SLOW))
+    await anext(stream)
+
+    second = asyncio.create_task(client.with_access(Access(tenant="other")).execute(ask("second")))
     done, _ = await asyncio.wait({second}, timeout=0.1)
     assert not done
     await stream.aclose()

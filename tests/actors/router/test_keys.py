@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from localpool import SONNET, FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
+from pool_requests import until
 
 from actors.interfaces.messages import NotAdmitted, Started
 from actors.router.keys import KeyRegistry
@@ -78,6 +79,7 @@ async def settled(pool: LocalPool) -> KeyStanding:
 async def test_a_pool_is_open_until_a_key_was_made_and_not_again(local_pool: LocalPool) -> None:
     before = await local_pool.client.is_open()
     issued = await make(local_pool)
+    await make(local_pool, name="other")
     await local_pool.client.revoke_key(issued.key.id)
 
     assert (before, await local_pool.client.is_open()) == (True, False)
@@ -109,7 +111,7 @@ def secret_of(issued: IssuedKey) -> Any:
 async def test_a_revoked_key_opens_nothing_and_a_rotated_one_opens_with_both_secrets(
     local_pool: LocalPool, clock: ManualClock
 ) -> None:
-    old = await make(local_pool)
+    old, _ = await make(local_pool), await make(local_pool, name="other")
     new = await local_pool.client.rotate_key(old.key.id, grace_seconds=60)
 
     async def opens(issued: IssuedKey) -> bool:
@@ -122,6 +124,39 @@ async def test_a_revoked_key_opens_nothing_and_a_rotated_one_opens_with_both_sec
 
     assert (within, after) == ((True, True), (False, True))
     assert not await opens(new)
+
+
+async def test_with_a_key_that_is_revoked_the_processes_end_that_may_have_run_it(
+    local_pool: LocalPool,
+) -> None:
+    issued, _ = await make(local_pool), await make(local_pool, name="other")
+    before = local_pool.runner.let_goes
+
+    await local_pool.client.revoke_key(issued.key.id)
+
+    async def all_have_ended() -> bool:
+        return local_pool.runner.let_goes == before + len(await local_pool.client.subscriptions())
+
+    await until(all_have_ended)
+
+
+async def test_the_last_administrator_is_not_revoked(
+    local_pool: LocalPool, clock: ManualClock
+) -> None:
+    first = await make(local_pool)
+    await make(local_pool, name="runner", scopes=("execute",))
+    await make(local_pool, name="leaves", expires_at=clock.now + HOUR)
+    clock.advance(HOUR)
+
+    with pytest.raises(Conflict, match="'ci' is the last that may administer: make another one"):
+        await local_pool.client.revoke_key(first.key.id)
+    second = await make(local_pool, name="second")
+    revoked = await asyncio.gather(
+        *(local_pool.client.revoke_key(each.key.id) for each in (first, second)),
+        return_exceptions=True,
+    )
+
+    assert sorted(isinstance(each, Conflict) for each in revoked) == [False, True]
 
 
 async def test_what_makes_no_sense_is_refused_by_name(
@@ -209,7 +244,7 @@ async def test_a_session_of_another_subscription_is_out_of_reach(local_pool: Loc
 async def test_a_key_that_ended_on_the_way_starts_nothing(
     local_pool: LocalPool, clock: ManualClock
 ) -> None:
-    revoked = await make(local_pool)
+    revoked, _ = await make(local_pool), await make(local_pool, name="other")
     await local_pool.client.revoke_key(revoked.key.id)
     await make(local_pool, name="late", expires_at=clock.now + HOUR)
     clock.advance(HOUR)
@@ -388,6 +423,22 @@ async def test_what_is_in_doubt_is_held_until_its_block_is_over(
     assert (later.week_usd, later.reserved_usd) == (Decimal("0.5"), 0)
 
 
+async def test_what_was_cancelled_in_doubt_is_held_as_well(
+    local_pool: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(local_pool, weekly_budget_usd=10)
+    lost = Failed(kind=FailureKind.KILLED, message="gone", usage=usage_of("0.5"), evidence=False)
+    runner.hold = True
+    started = await start(local_pool, max_budget_usd=6)
+    (run,) = await runner.wait_for_runs(1)
+    monkeypatch.setattr(run, "stop", lambda: asyncio.sleep(0, run.end(lost)))
+
+    await local_pool.client.cancel(started.id)
+    in_doubt = await settled(local_pool)
+
+    assert (in_doubt.week_usd, in_doubt.reserved_usd) == (Decimal("0.5"), Decimal("5.5"))
+
+
 async def test_a_run_that_cost_nothing_gives_everything_back(
     local_pool: LocalPool, runner: FakeRunner
 ) -> None:
@@ -497,6 +548,51 @@ async def test_a_budget_is_overdrawn_by_what_ran_at_once_beyond_what_it_held_and
     refused = [type(each) for each in (*answers, *later) if isinstance(each, Exception)]
     assert refused.count(TooManyAtOnce) + refused.count(OverBudget) == 11
     assert (await settled(local_pool)).today_usd == Decimal("0.18")  # 0.1, and 2 x 0.08 at most
+
+
+async def test_with_failover_the_bound_is_what_all_attempts_cost_beyond_what_was_held(
+    local_pool: LocalPool, runner: FakeRunner
+) -> None:
+    """Of deploy/security.md: budget + sum over R of max(0, cost - held), and R has two at most."""
+    budget, learned, lost, last = (Decimal(each) for each in ("0.1", "0.01", "0.03", "0.09"))
+    await make(local_pool, daily_budget_usd=budget, max_concurrent=2)
+    await learn(local_pool, runner, *[str(learned)] * ENOUGH_RUNS)
+    busy = Failed(kind=FailureKind.OVERLOADED, message="busy", usage=usage_of(str(lost)))
+    for _ in range(12):
+        runner.script.extend([busy, completed(cost_usd=str(last))])
+
+    ways = ("waiting", "background", "waiting")
+    for _ in range(4):
+        await asyncio.gather(
+            *(run_to_the_end(local_pool, how, f"{number}") for number, how in enumerate(ways)),
+            return_exceptions=True,
+        )
+
+    spent = (await settled(local_pool)).today_usd
+    held, cost = lost + learned, lost + last
+    assert budget <= spent <= budget + 2 * (cost - held)
+
+
+async def test_what_is_charged_after_its_end_counts_at_the_subscription_and_not_at_the_key(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    """The part of an overdraft that a key never sees: one correction an execution at most."""
+    pool = await open_pool(spec("sub1"))
+    runner.lingers = True
+    await make(pool, daily_budget_usd=1)
+    execution = await pool.client.execute(ask(max_budget_usd=CLAIM), caller="ci")
+    at_its_end = await settled(pool)
+    (run,) = runner.runs
+    run.later = usage_of("0.4")
+    run.exits.set()
+    async with asyncio.timeout(10):
+        while not run.discarded:
+            await asyncio.sleep(0.01)
+
+    report = await pool.actors.subscription("sub1").next_report(-1, -1, 0)
+    shown = await pool.client.result(execution.id)
+    assert report.weekly.used_usd == shown.usage.cost_usd == at_its_end.today_usd + Decimal("0.4")
+    assert (await used(pool)).today_usd == at_its_end.today_usd
 
 
 async def test_a_long_prompt_holds_more_than_a_short_one(
@@ -733,6 +829,7 @@ async def test_where_news_was_lost_everything_is_looked_at(
     execution = await start(local_pool, max_budget_usd=6)
     run = (await runner.wait_for_runs(1))[0]
     reservations = await silent(local_pool)
+    await asyncio.sleep(0.3)  # for its first look, of which nothing tells
     run.end(completed(cost_usd="2"))
     await local_pool.client.result(execution.id, wait_seconds=10)
     untold = await used(local_pool)
