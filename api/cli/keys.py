@@ -29,10 +29,15 @@ def create(
     asked: Service,
     name: Annotated[str, typer.Argument(help="Whose key it is; it scopes idempotency keys.")],
     *,
+    tenant: Annotated[
+        str | None,
+        typer.Option(help="The team it is of, which sees each other's things. Default: none."),
+    ] = None,
     scope: Annotated[
         Many,
         typer.Option(
-            help="execute, read, report or admin; may be repeated. Default: the first two."
+            help="execute, read (the pool), read_all (everybody's), report or admin; may be "
+            "repeated. Default: the first two."
         ),
     ] = None,
     requests_per_minute: Annotated[float | None, typer.Option(help="The rate it may hold.")] = None,
@@ -66,6 +71,7 @@ def create(
         expires_at = instant_text(datetime.now(UTC) + timedelta(days=expires_in_days))
     body = given(
         name=name,
+        tenant=tenant,
         scopes=scope,
         requests_per_minute=requests_per_minute,
         burst=burst,
@@ -125,10 +131,11 @@ def _tell(issued: Any, what: str) -> None:
 
 
 def _table(keys: list[ShownKey]) -> Table:
-    table = plain("id", "name", "scopes", "limits", "USD used", "state")
+    table = plain("id", "name", "tenant", "scopes", "limits", "USD used", "state")
     for key in keys:
         scopes = ", ".join(key.scopes)
-        table.add_row(key.id, key.name, scopes, _limits(key), _used(key), _state(key))
+        tenant = key.tenant or "-"
+        table.add_row(key.id, key.name, tenant, scopes, _limits(key), _used(key), _state(key))
     return table
 
 

@@ -42,8 +42,8 @@ class ModelList(Value):
     object: Literal["list"] = "list"
     data: tuple[Model, ...]
     has_more: Literal[False] = False
-    first_id: str
-    last_id: str
+    first_id: str | None
+    last_id: str | None
 
 
 def model(catalogue: Catalogue, name: str) -> Model:
@@ -63,6 +63,8 @@ def model(catalogue: Catalogue, name: str) -> Model:
 def models(catalogue: Catalogue) -> ModelList:
     """The models that can be named, the default one first."""
     listed = tuple(model(catalogue, name) for name in catalogue.names)
+    if not listed:  # a key may cover none of them
+        return ModelList(data=(), first_id=None, last_id=None)
     return ModelList(data=listed, first_id=listed[0].id, last_id=listed[-1].id)
 
 

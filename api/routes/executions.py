@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from api.web.authentication import MayAct, MayExecute, MayRead, ways_to_present_a_key
+from api.web.authentication import MayAct, MayExecute, MayLook, ways_to_present_a_key
 from api.web.problems import Responses, documented, served
 from api.web.request.arguments import Client, Cursor, IdempotencyKey, Limit, PathId
 from api.web.request.body import JsonRoute
@@ -81,14 +81,14 @@ async def execute(
 async def executions(
     *,
     client: Client,
-    _: MayRead,
+    _: MayLook,
     limit: Limit = 50,
     cursor: Cursor = None,
     status: ShownStatus | None = None,
     session_id: SessionId | None = None,
     subscription_id: SubscriptionId | None = None,
 ) -> Page[Execution]:
-    """Executions, newest first."""
+    """Executions, newest first: those of the key's tenant; everybody's for `read_all`."""
     return await client.executions(
         limit=limit,
         cursor=cursor,
@@ -100,7 +100,7 @@ async def executions(
 
 @routes.get("/{execution_id}", responses=documented(404))
 async def execution(
-    execution_id: PathId, client: Client, _: MayRead, wait_seconds: Wait = 0
+    execution_id: PathId, client: Client, _: MayLook, wait_seconds: Wait = 0
 ) -> Execution:
     """One execution, as it is now; with `wait_seconds`, once it has ended or they have passed."""
     return await client.result(execution_id, wait_seconds=wait_seconds)
@@ -116,7 +116,7 @@ async def events(
     execution_id: PathId,
     http: Request,
     client: Client,
-    _: MayRead,
+    _: MayLook,
     last_event_id: LastEventId = None,
     after: After = None,
     raw: Raw = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.web.authentication import MayAdminister, MayRead, ways_to_present_a_key
+from api.web.authentication import MayAdminister, MayReadAll, ways_to_present_a_key
 from api.web.problems import documented
 from api.web.request.arguments import Client, Cursor, Limit, PathId
 from api.web.request.body import JsonRoute
@@ -32,7 +32,7 @@ routes = APIRouter(
 async def reconciliations(
     *,
     client: Client,
-    _: MayRead,
+    _: MayReadAll,
     organization_id: Annotated[str | None, Query(max_length=100)] = None,
     kind: ReportKind | None = None,
     since: Instant | None = None,
@@ -41,7 +41,7 @@ async def reconciliations(
     cursor: Cursor = None,
 ) -> Page[Reconciliation]:
     """Those whose hour or day begins in `since <= start < until`, newest first. 409 where no
-    organization is configured.
+    organization is configured. They tell of everybody: for `read_all`.
     """
     return await client.reconciliations(
         limit=limit,
@@ -64,7 +64,9 @@ async def reconcile(
 
 
 @routes.get("/{reconciliation_id}")
-async def reconciliation(reconciliation_id: PathId, client: Client, _: MayRead) -> Reconciliation:
+async def reconciliation(
+    reconciliation_id: PathId, client: Client, _: MayReadAll
+) -> Reconciliation:
     """One hour or day of one report of an organization, with its findings."""
     return await client.reconciliation(reconciliation_id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.web.authentication import MayExecute, MayRead, ways_to_present_a_key
+from api.web.authentication import MayAct, MayLook, ways_to_present_a_key
 from api.web.problems import documented
 from api.web.request.arguments import Client, Cursor, Limit
 from api.web.request.body import JsonRoute
@@ -24,23 +24,25 @@ routes = APIRouter(
 @routes.get("")
 async def sessions(
     client: Client,
-    _: MayRead,
+    _: MayLook,
     limit: Limit = 50,
     cursor: Cursor = None,
     subscription_id: SubscriptionId | None = None,
 ) -> Page[Session]:
-    """Sessions, those used last first; with `subscription_id`, those that live there."""
+    """The sessions of the key's tenant, or for `read_all` everybody's, those used last first; with
+    `subscription_id`, those that live there.
+    """
     return await client.sessions(limit=limit, cursor=cursor, subscription_id=subscription_id)
 
 
 @routes.get("/{session_id}", responses=documented(404))
-async def session(session_id: SessionId, client: Client, _: MayRead) -> Session:
+async def session(session_id: SessionId, client: Client, _: MayLook) -> Session:
     """One session, with every move to another subscription that it has made."""
     return await client.session(session_id)
 
 
 @routes.delete("/{session_id}", status_code=204, responses=documented(404, 409))
-async def forget(session_id: SessionId, client: Client, _: MayExecute) -> None:
+async def forget(session_id: SessionId, client: Client, _: MayAct) -> None:
     """Remove a session and its transcripts, wherever it has been; what its turns cost stays
     recorded. 409 while one of them is at work.
     """

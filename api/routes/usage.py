@@ -12,7 +12,7 @@ from typing import Annotated, Any, assert_never
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from api.web.authentication import MayRead, ways_to_present_a_key
+from api.web.authentication import MayLook, ways_to_present_a_key
 from api.web.problems import Responses, documented
 from api.web.request.arguments import Client
 from api.web.usage_lines import csv_lines, json_lines
@@ -57,7 +57,7 @@ routes = APIRouter(
 async def usage(
     *,
     client: Client,
-    _: MayRead,
+    _: MayLook,
     group_by: Annotated[
         list[Grouping],
         Query(
@@ -76,9 +76,10 @@ async def usage(
     ] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
-    """Sums of the usage with `since <= timestamp < until`, at most 366 days, sorted. Where records
-    have been removed, the totals of whole blocks answer for days, blocks and models; `covered` says
-    what the sums are exact for.
+    """Sums of the usage of the key's tenant, or for `read_all` of everybody's, with
+    `since <= timestamp < until`, at most 366 days, sorted. Where records have been removed, the
+    totals of whole blocks answer for days, blocks and models, of everybody's; `covered` says what
+    the sums are exact for.
     """
     found = await client.usage_by(
         group_by, since=since, until=until, subscription_id=subscription_id

@@ -30,6 +30,7 @@ from api.web.guesses import Guesses
 from pool.config import ApiKeySpec, caller_key
 from pool.errors import ConfigError, PoolError
 from pool.keys import api_keys as pool_keys
+from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import KeyHolder, Presented, Scope
 
 REMEMBERED_SECONDS = 1.0
@@ -75,10 +76,20 @@ class Caller:
 
     name: str
     scopes: frozenset[str]
+    sees: Access = FULL_ACCESS
+    """What it may look at."""
+    reaches: Access = FULL_ACCESS
+    """What it may go on with, stop, or remove."""
+
+    @classmethod
+    def of(cls, holder: KeyHolder) -> Caller:
+        return cls(holder.name, frozenset(holder.scopes), holder.sees, holder.reaches)
 
 
-ANYBODY = Caller("", frozenset(get_args(Scope)))
-"""Whoever calls a pool without keys."""
+OPERATOR = Caller("", frozenset(get_args(Scope)))
+"""Whoever has the operator's key: may do everything, and is limited by nothing."""
+ANYBODY = Caller("", OPERATOR.scopes - {"admin"})
+"""Whoever calls a pool without keys: may run prompts and look, and changes nothing."""
 
 
 def _digest(key: str) -> bytes:
@@ -93,14 +104,21 @@ class _Static(NamedTuple):
 class Keys:
     """The keys of ``pool.toml``, and the operator's. Holds digests only."""
 
-    def __init__(self, known: Mapping[bytes, _Static]) -> None:
+    def __init__(self, known: Mapping[bytes, _Static], operator: str | None = None) -> None:
         self._known = dict(known)
+        self._operators = {} if operator is None else {_digest(operator): _Static(OPERATOR, None)}
 
     def __len__(self) -> int:
+        """How many stand in ``pool.toml``: with the operator's alone a pool is one without keys."""
         return len(self._known)
 
     @classmethod
-    def read(cls, specs: Iterable[ApiKeySpec], environ: Mapping[str, str]) -> Keys:
+    def read(
+        cls,
+        specs: Iterable[ApiKeySpec],
+        environ: Mapping[str, str],
+        operator: str | None = None,
+    ) -> Keys:
         """Take the values from ``environ``. ``ConfigError`` for one that is missing or shared."""
         known: dict[bytes, _Static] = {}
         for index, spec in enumerate(specs):
@@ -109,13 +127,13 @@ class Keys:
             if digest in known:
                 problem = f"has the value of key {known[digest].caller.name!r}: give each its own"
                 raise ConfigError(field, problem)
-            known[digest] = _Static(Caller(spec.name, frozenset(spec.scopes)), spec.expires_at)
-        return cls(known)
+            known[digest] = _Static(Caller.of(spec.holder), spec.expires_at)
+        return cls(known, operator)
 
     def caller(self, presented: str, now: datetime) -> Caller | None:
         """Who presents this key; None where nobody does, or it has expired."""
         digest, found = _digest(presented), None
-        for known, each in self._known.items():
+        for known, each in (*self._known.items(), *self._operators.items()):
             if hmac.compare_digest(digest, known):
                 found = each
         if found is None or (found.expires_at is not None and found.expires_at <= now):
@@ -160,12 +178,24 @@ class Authenticator:
             holder = None if shown is None else await self._holder(shown, address)
             if holder is not None:
                 self._has_keys = True
-                return Caller(holder.name, frozenset(holder.scopes))
+                return Caller.of(holder)
         if await self._is_open():
             return ANYBODY
         if presented:
             self._guesses.count(address)
         raise Unauthorized
+
+    async def still_opens(self, caller: Caller, presented: Iterable[str]) -> bool:
+        """Whether a caller who was let in would be let in again, as the same one."""
+        for each in presented:
+            known = self._keys.caller(each, self._clock())
+            if known is not None and known.name == caller.name:
+                return True
+            shown = pool_keys.presented(each)
+            holder = None if shown is None else await self._holder(shown, "")
+            if holder is not None and holder.name == caller.name:
+                return True
+        return caller is ANYBODY and await self._is_open()
 
     async def _holder(self, shown: Presented, address: str) -> KeyHolder | None:
         until, holder = self._remembered.get(shown, (0.0, None))

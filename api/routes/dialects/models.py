@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Request
 
 from api.dialects.error_format import ModelsError, documented
 from api.dialects.models import Model, ModelList, model, models
-from api.web.authentication import MayRead, ways_to_present_a_key
+from api.web.authentication import MayLook, ways_to_present_a_key
 from api.web.request.arguments import Client
 from pool.config import ClaudeSettings
 from pool.errors import UnknownModel
@@ -22,9 +22,10 @@ routes = APIRouter(
 )
 
 
-async def _catalogue(request: Request, client: Client) -> Catalogue:
+async def _catalogue(request: Request, client: Client, caller: MayLook) -> Catalogue:
     settings = cast("ClaudeSettings", request.app.state.claude)
-    return catalogue(settings.model, settings.models, await client.subscriptions())
+    reports = await client.subscriptions()
+    return catalogue(settings.model, settings.models, reports, caller.sees.models)
 
 
 Known = Annotated[Catalogue, Depends(_catalogue)]
@@ -33,13 +34,15 @@ ModelPath = Annotated[str, Path(max_length=200, description="The model's id or a
 
 @routes.get("/", include_in_schema=False)
 @routes.get("")
-async def listed(known: Known, _: MayRead) -> ModelList:
-    """The model of requests that name none, and all that the pool offers or has used."""
+async def listed(known: Known) -> ModelList:
+    """The model of requests that name none, and all that the pool offers or has used, as far as the
+    key covers them.
+    """
     return models(known)
 
 
 @routes.get("/{model_id:path}", responses=documented(ModelsError, 404))
-async def one(model_id: ModelPath, known: Known, _: MayRead) -> Model:
+async def one(model_id: ModelPath, known: Known) -> Model:
     """A model that this pool serves, listed or not."""
     wanted = model_id.rstrip("/")
     name = known.find(wanted)

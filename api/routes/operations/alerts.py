@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.web.authentication import MayRead, ways_to_present_a_key
+from api.web.authentication import MayReadAll, ways_to_present_a_key
 from api.web.problems import documented
 from api.web.request.arguments import Client, Cursor, Limit
 from pool.alerts.delivery import ListedAlert
@@ -20,7 +20,9 @@ routes = APIRouter(
 
 @routes.get("")
 async def alerts(
-    client: Client, _: MayRead, limit: Limit = 50, cursor: Cursor = None
+    client: Client, _: MayReadAll, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[ListedAlert]:
-    """Limits that were crossed and what else happened, newest first, each with its deliveries."""
+    """Limits that were crossed and what else happened, newest first, each with its deliveries. They
+    tell of everybody: for `read_all`.
+    """
     return await client.alerts(limit=limit, cursor=cursor)

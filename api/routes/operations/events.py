@@ -11,19 +11,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import TypeAdapter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from actors.client.client import PoolClient
-from api.web.authentication import MayRead, ways_to_present_a_key
+from api.web.authentication import MayLook, ways_to_present_a_key
 from api.web.problems import Responses, documented, problem_of
 from api.web.request.arguments import Client
 from api.web.stream.event_schema import event_schema
 from api.web.stream.sse import HEARTBEAT_SECONDS, MEDIA_TYPE
 from pool.errors import PoolError
 from pool.executions.request import SessionId, SubscriptionId
-from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind
+from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind, StoredEvent
 
 routes = APIRouter(
     prefix="/v1/events",
@@ -60,8 +59,9 @@ def happening_schemas() -> dict[str, Any]:
 @routes.get("", response_class=Response, responses=_STREAM)
 async def events(
     *,
+    http: Request,
     client: Client,
-    _: MayRead,
+    _: MayLook,
     last_event_id: LastEventId = None,
     after: After = None,
     kinds: Kinds = None,
@@ -70,6 +70,8 @@ async def events(
     session_id: SessionId | None = None,
 ) -> Response:
     """What happens from now on, or since an event, until you hang up; of what you ask for alone.
+    Of executions, sessions and usage a key is told what is its tenant's, with `read_all`
+    everybody's; of subscriptions and alerts with `read`.
 
     The newest 5,000 events are kept. An event `gap` says that something may be missing before it.
     """
@@ -87,14 +89,12 @@ async def events(
     )
 
 
-async def _told(
-    client: PoolClient, after: str, wanted: EventFilter
-) -> AsyncIterator[ServerSentEvent]:
+async def _told(events: AsyncIterator[StoredEvent]) -> AsyncIterator[ServerSentEvent]:
     try:
-        async for told in client.watch(after=after, wanted=wanted):
-            happening = told.happening
+        async for event in events:
+            happening = event.happening
             data = happening.model_dump_json()
-            yield ServerSentEvent(data, event=happening.kind.value, id=told.id, sep="\n")
+            yield ServerSentEvent(data, event=happening.kind.value, id=event.id, sep="\n")
     except PoolError as error:
         problem = problem_of(error).model_dump_json(exclude_none=True)
         yield ServerSentEvent(problem, event="error", sep="\n")

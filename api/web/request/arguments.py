@@ -7,15 +7,24 @@ from typing import Annotated, cast
 from fastapi import Depends, Header, Path, Query, Request
 
 from actors.client.client import PoolClient
+from api.web.authentication import Caller
 
 MAX_LIMIT = 200
 
 
+_LOOKS = frozenset({"GET", "HEAD"})
+
+
 def _client(request: Request) -> PoolClient:
-    return cast("PoolClient", request.app.state.client)
+    client = cast("PoolClient", request.app.state.client)
+    caller = cast("Caller | None", getattr(request.state, "caller", None))
+    if caller is None:  # a probe, which asks for nothing of anybody's
+        return client
+    return client.with_access(caller.sees if request.method in _LOOKS else caller.reaches)
 
 
 Client = Annotated[PoolClient, Depends(_client)]
+"""The pool as its caller may see it or, where the request changes something, reach into it."""
 PathId = Annotated[
     str,
     Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$", description="An id of an earlier answer."),

@@ -26,7 +26,7 @@ async def test_a_key_is_made_and_stands_alone_on_standard_output(as_admin: Cli) 
     made = await as_admin(
         *("keys", "create", "ci", "--daily-budget", "12.5", "--max-concurrent", "2"),
         *("--model", "claude-haiku-*", "--tool", "Read", "--directory", "/srv/work"),
-        *("--requests-per-minute", "30", "--expires-in-days", "36000"),
+        *("--requests-per-minute", "30", "--expires-in-days", "36000", "--tenant", "web"),
     )
 
     key = (await keys(as_admin))["ci"]
@@ -37,6 +37,8 @@ async def test_a_key_is_made_and_stands_alone_on_standard_output(as_admin: Cli) 
     assert (key["models"], key["tools"]) == (["claude-haiku-*"], ["Read"])
     assert (key["working_directories"], key["scopes"]) == (["/srv/work"], ["execute", "read"])
     assert key["expires_at"] is not None
+    assert key["tenant"] == "web"
+    assert " web " in (await as_admin("keys", "list")).stdout
 
 
 async def test_the_list_shows_each_key_without_its_secret(as_admin: Cli) -> None:

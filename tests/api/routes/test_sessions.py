@@ -33,6 +33,7 @@ async def test_a_session_is_shown_where_it_lives(http: AsyncClient) -> None:
         "state": "active",
         "last_used_at": "2026-01-28T12:00:00.000Z",
         "fetch_from": None,
+        "tenant": None,
         "moves": [],
     }
 
@@ -100,12 +101,12 @@ async def test_an_unknown_one_is_a_404_and_a_name_that_is_no_uuid_a_422(http: As
     assert (await http.get(f"{SESSIONS}/nonsense")).status_code == 422
 
 
-async def test_looking_takes_a_key_that_may_read_and_forgetting_one_that_may_execute(
+async def test_forgetting_takes_a_key_that_may_execute(
     keyed: KeyedHttp,
 ) -> None:
     reader, runner = keyed("test-key-reading"), keyed("test-key-execute")
 
-    assert [(await each.get(UNKNOWN)).status_code for each in (reader, runner)] == [404, 403]
+    assert [(await each.get(UNKNOWN)).status_code for each in (reader, runner)] == [404, 404]
     assert [(await each.delete(UNKNOWN)).status_code for each in (reader, runner)] == [403, 404]
 
 

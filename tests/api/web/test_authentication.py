@@ -12,6 +12,7 @@ from actors.client.client import PoolClient
 from api.web.authentication import (
     ANYBODY,
     MOST_PRESENTED,
+    OPERATOR,
     REMEMBERED_SECONDS,
     Authenticator,
     Keys,
@@ -96,8 +97,8 @@ async def test_a_request_cannot_guess_many_keys_at_once(keyed: KeyedHttp) -> Non
 ALLOWED = [
     ("execute", "POST", "/v1/executions", WORK),
     ("execute", "POST", "/v1/executions/exec_x/cancel", None),
-    ("read", "GET", "/v1/executions", None),
-    ("read", "GET", "/v1/executions/exec_x", None),
+    ("read_all", "GET", "/v1/alerts", None),
+    ("read_all", "GET", "/v1/reconciliations", None),
     ("read", "GET", "/v1/subscriptions", None),
     ("read", "GET", SUB1, None),
     ("read", "GET", f"{SUB1}/usage", None),
@@ -147,12 +148,16 @@ async def test_what_tells_no_secrets_is_open(keyed: KeyedHttp, path: str) -> Non
     assert (await keyed(None).get(path)).status_code == 200
 
 
-async def test_without_keys_everybody_may_do_everything(local_pool: LocalPool) -> None:
-    door = Authenticator(Keys({}), local_pool.client, local_pool.clock)
+async def test_without_keys_everybody_may_run_and_look_and_the_operator_change(
+    local_pool: LocalPool,
+) -> None:
+    door = Authenticator(Keys({}, "the-operators"), local_pool.client, local_pool.clock)
 
     assert await door.caller("") is ANYBODY
     assert await door.caller("whatever") is ANYBODY
-    assert {"execute", "read", "report", "admin"} == ANYBODY.scopes
+    assert await door.caller("the-operators") is OPERATOR
+    assert {"execute", "read", "read_all", "report"} == ANYBODY.scopes
+    assert {"admin"} == OPERATOR.scopes - ANYBODY.scopes
 
 
 def test_a_key_whose_variable_is_not_set_is_refused_at_the_start() -> None:
@@ -200,9 +205,9 @@ def test_a_key_is_not_kept_in_clear() -> None:
     ],
 )
 async def test_a_pool_without_keys_refuses_what_another_site_made_a_browser_send(
-    http: AsyncClient, headers: dict[str, str]
+    anonymous: AsyncClient, http: AsyncClient, headers: dict[str, str]
 ) -> None:
-    response = await http.post(f"{SUB1}/pause", headers=headers)
+    response = await anonymous.post(f"{SUB1}/pause", headers=headers)
 
     assert (response.status_code, response.json()["type"]) == (403, "urn:claude-pool:foreign")
     assert (await http.get(SUB1)).json()["state"] == "available"
@@ -226,9 +231,9 @@ async def test_a_pool_without_keys_answers_its_own_machine(
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "", "anything"])
 async def test_a_page_of_another_site_reaches_no_pool_without_keys(
-    http: AsyncClient, site: str
+    anonymous: AsyncClient, site: str
 ) -> None:
-    response = await http.get(SUB1, headers={"sec-fetch-site": site})
+    response = await anonymous.get(SUB1, headers={"sec-fetch-site": site})
 
     assert (response.status_code, response.json()["type"]) == (403, "urn:claude-pool:foreign")
 
@@ -303,6 +308,7 @@ async def test_a_revocation_is_felt_within_two_seconds(
     door: Authenticator, client: CountingClient, timer: Stopwatch
 ) -> None:
     issued = await make(client)
+    await make(client, name="other")
     await door.caller(issued.secret.get_secret_value())
     await client.revoke_key(issued.key.id)
 
@@ -434,6 +440,7 @@ async def test_a_pool_shuts_its_door_with_the_first_key_and_keeps_it_shut(
 ) -> None:
     assert await door.caller("") is ANYBODY
     issued = await make(client)
+    await make(client, name="other")
 
     timer.now += REMEMBERED_SECONDS
     with pytest.raises(Unauthorized):
