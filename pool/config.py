@@ -30,7 +30,7 @@ from pool.admin_api.organizations import Organization, ReconciliationSettings
 from pool.alerts.alerts import AlertSettings
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
 from pool.errors import ConfigError
-from pool.executions.request import MAX_TIMEOUT_SECONDS
+from pool.executions.request import MAX_TIMEOUT_SECONDS, MetadataName
 from pool.keys.api_keys import KeySpec
 from pool.proxies import sparing_loopback
 from pool.routing.ranking import RoutingSettings
@@ -39,6 +39,7 @@ from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.health import HealthWeights
 from pool.subscriptions.spec import Credential, EnvironmentName, SubscriptionSpec
 from pool.usage.model_names import ModelId
+from pool.usage.records import MAX_TAGS
 from pool.values import Duration, Size, Value
 
 _DATABASE = re.compile(r"postgres(ql)?://")
@@ -80,11 +81,23 @@ class PoolSettings(Value):
         days=1
     )
     """How long what was asked and answered is kept after the end of its execution."""
+    tags: Annotated[tuple[MetadataName, ...], Field(max_length=MAX_TAGS)] = ()
+    """Keys of requests' ``metadata`` whose values usage records keep, to be added up by."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 CredentialPattern = Annotated[str, Field(pattern=r"^[A-Za-z_*?][A-Za-z0-9_*?]{0,99}$")]
 """The name of a variable, in which ``*`` and ``?`` stand for any text and any character."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, told without asking anybody for its address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class ServerSettings(Value):

@@ -49,7 +49,7 @@ from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.counters import Figures, only
 from pool.telemetry.events import EventFilter, PoolEventPage, StoredEvent
-from pool.usage.breakdown import Grouping, UsageBreakdown, breakdown, question
+from pool.usage.breakdown import GroupBy, Grouping, Question, UsageBreakdown, breakdown, question
 from pool.usage.reported import (
     RecordedUsage,
     ReportedUsage,
@@ -456,20 +456,33 @@ class PoolClient:
 
     async def usage_by(
         self,
-        group_by: Sequence[Grouping] = (Grouping.DAY,),
+        group_by: Sequence[GroupBy] = (Grouping.DAY,),
         *,
         since: datetime | None = None,
         until: datetime | None = None,
         subscription_id: str | None = None,
+        by_totals: bool = False,
     ) -> UsageBreakdown:
         """The sums of the usage with ``since <= timestamp < until``, by up to three groupings: of
-        the last seven days, where nothing else is said, and of every subscription.
+        the last seven days, where nothing else is said, and of every subscription. ``by_totals``
+        adds up the totals of whole blocks instead of records, which costs the same however many
+        these are. A grouping ``tag:KEY`` is by a key of the requests' metadata that ``pool.tags``
+        names.
 
         ``InvalidRequest`` for more than 366 days, or more groups than one answer holds.
         """
-        asked = question(group_by, since, until, self._clock())
-        owners = await self._owners(subscription_id)
-        tables = await asyncio.gather(*(owner.usage_by(asked) for owner in owners))
+        tenant = self._access.tenant
+        asked = question(group_by, since, until, self._clock(), tenant, by_totals=by_totals)
+        return await self._broken_down(asked, await self._ids(subscription_id))
+
+    async def _broken_down(
+        self, asked: Question, subscription_ids: Sequence[str]
+    ) -> UsageBreakdown:
+        resting = sorted(await self._router().asleep() & set(subscription_ids))
+        awake = (self._actors.subscription(id_) for id_ in subscription_ids if id_ not in resting)
+        tables = await asyncio.gather(*(actor.usage_by(asked) for actor in awake))
+        if resting:
+            tables += await self._router().resting_usage(asked, resting)
         return await asyncio.to_thread(breakdown, asked, tables)
 
     async def blocks(

@@ -496,13 +496,15 @@ class LiveExecutions:
         context = self._context
         if isinstance(outcome, Failed) and outcome.kind is FailureKind.SESSION_NOT_FOUND:
             await note_gone(context, live.row.intent)
-        most = context.deps.policy.max_attempts
+        policy = context.deps.policy
+        most = policy.max_attempts
         elsewhere = follows or goes_elsewhere(live.row, outcome, context.state.standing, most)
         end = await self._keep(
             live,
             lambda: settlement(
                 *(context.state.spec.id, live.row, outcome, context.state.standing, context.now()),
                 goes_elsewhere=elsewhere,
+                tags=policy.tags,
             ),
         )
         if end is None:

@@ -254,7 +254,7 @@ class Subscription:
 
     async def usage_by(self, asked: Question) -> UsageTable:
         """The sums of its usage, by what is asked; see ``pool.storage.ledger.usage_query``."""
-        return await usage_table(self._context.ledger, asked)
+        return await usage_table(self._context.ledger, asked, self._context.deps.policy.tags)
 
     async def record(self, record: UsageRecord) -> Recorded:
         """Count usage from outside the pool. Nothing is added where its id was counted before."""

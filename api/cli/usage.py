@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -18,9 +19,18 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.display.chart import DayChart, money
+from api.cli.display.words import printable
 from api.cli.service import Service, asking, complain, given, understood
 from api.web.usage_lines import csv_lines, json_lines
-from pool.usage.breakdown import CostSource, Grouping, UsageBreakdown, UsageRow
+from pool.usage.breakdown import (
+    CostSource,
+    GroupBy,
+    Grouping,
+    UsageBreakdown,
+    UsageRow,
+    parse_grouping,
+    part_of,
+)
 from pool.values import instant_text
 
 DAYS_SHOWN = 7
@@ -36,7 +46,12 @@ class Form(StrEnum):
 
 
 By = Annotated[
-    list[Grouping] | None, typer.Option("--by", help="Repeat it for up to three. Default: day.")
+    list[str] | None,
+    typer.Option(
+        "--by",
+        help="day, block, model, session, key, subscription, or tag:KEY for a key of the requests' "
+        "metadata that pool.tags names. Repeat it for up to three. Default: day.",
+    ),
 ]
 Since = Annotated[
     datetime | None,
@@ -92,6 +107,13 @@ def usage(
         complain("These sums are not of the whole range", detail)
 
 
+def _group_by(text: str) -> GroupBy:
+    try:
+        return parse_grouping(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--by") from None
+
+
 def _range(since: datetime | None, until: datetime | None) -> dict[str, str]:
     end = datetime.now(UTC) if until is None else until.replace(tzinfo=UTC)
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -99,8 +121,8 @@ def _range(since: datetime | None, until: datetime | None) -> dict[str, str]:
     return {"since": instant_text(begin.replace(tzinfo=UTC)), "until": instant_text(end)}
 
 
-def _asked(asked: Service, params: dict[str, Any], by: list[Grouping]) -> UsageBreakdown:
-    wanted = {**given(**params), "group_by": [each.value for each in by]}
+def _asked(asked: Service, params: dict[str, Any], by: Sequence[GroupBy]) -> UsageBreakdown:
+    wanted = {**given(**params), "group_by": [str(each) for each in by]}
     return understood(UsageBreakdown, asked.ask("GET", "/v1/usage", params=wanted).value)
 
 
@@ -117,7 +139,7 @@ def _chart(asked: Service, params: dict[str, Any]) -> DayChart:
 def _costs(found: UsageBreakdown, part: Grouping) -> dict[date, dict[str, Decimal]]:
     costs: dict[date, dict[str, Decimal]] = defaultdict(dict)
     for row in found.items:
-        costs[date.fromisoformat(str(row.day))][_printable(getattr(row, part))] = row.cost_usd
+        costs[date.fromisoformat(str(row.day))][printable(part_of(row, part))] = row.cost_usd
     return costs
 
 
@@ -132,22 +154,22 @@ def _table(found: UsageBreakdown) -> Table:
     for index, each in enumerate(found.group_by):
         is_time = each in {Grouping.DAY, Grouping.BLOCK}
         total = "total" if index == 0 else ""
-        table.add_column(each.value, total, overflow="fold", no_wrap=is_time)
+        table.add_column(str(each), total, overflow="fold", no_wrap=is_time)
     for heading, footer in zip(_HEADINGS, _figures(found.total), strict=True):
         table.add_column(heading, footer, justify="right")
     if any(map(_sources, found.items)):
         table.add_column("of which", _sources(found.total))
     for row in found.items:
-        names = [Text(_shown(each, getattr(row, each))) for each in found.group_by]
+        names = [Text(_shown(each, part_of(row, each))) for each in found.group_by]
         cells: list[Text | str] = [*names, *_figures(row), _sources(row)]
         table.add_row(*cells[: len(table.columns)])
     return table
 
 
-def _shown(grouping: Grouping, name: str | None) -> str:
+def _shown(grouping: GroupBy, name: str | None) -> str:
     if grouping is Grouping.BLOCK and name is not None:
         return f"{datetime.fromisoformat(name):%Y-%m-%d %H:%M}"
-    return _printable(name)
+    return printable(name)
 
 
 def _figures(row: UsageRow) -> tuple[str, ...]:
@@ -173,8 +195,3 @@ def _count(tokens: int) -> str:
         if abs(tokens) >= size:
             return f"{tokens / (1000 if unit == 'k' else size):.1f}{unit}"
     return str(tokens)
-
-
-def _printable(name: str | None) -> str:
-    """A name that others chose, without what a terminal would obey."""
-    return "-" if name is None else "".join(each if each.isprintable() else "?" for each in name)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from io import StringIO
 
 from pool.money import nano_usd, usd
-from pool.usage.breakdown import CostSource, UsageBreakdown
+from pool.usage.breakdown import CostSource, UsageBreakdown, part_of
 
 _LIKE_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _FIGURES = (
@@ -31,7 +31,7 @@ def csv_lines(usage: UsageBreakdown) -> Iterator[str]:
     sources = [f"cost_usd_{source}" for source in CostSource]
     yield _csv_line([*usage.group_by, *_FIGURES, *sources])
     for row in usage.items:
-        common = [_name(getattr(row, each)) for each in usage.group_by]
+        common = [_name(part_of(row, each)) for each in usage.group_by]
         figures = [_figure(getattr(row, each)) for each in _FIGURES]
         costs = [_figure(row.cost_usd_by_source.get(source)) for source in CostSource]
         yield _csv_line([*common, *figures, *costs])

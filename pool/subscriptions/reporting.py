@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from pool.executions.tools.client_tools import ToolSettings
 from pool.limits.forecast import Prospect, forecast
 from pool.limits.windows import is_fresh
 from pool.money import nano_usd, usd
@@ -27,6 +28,9 @@ class SubscriptionPolicy(Value):
     weights: HealthWeights = HealthWeights()
     max_attempts: int = 5
     """Runs of one execution, over all subscriptions."""
+    tags: tuple[str, ...] = ()
+    """Keys of metadata that usage is kept by."""
+    tools: ToolSettings = ToolSettings()
 
 
 def _windows(state: State, now: datetime, max_age: timedelta) -> dict[str, WindowReport]:

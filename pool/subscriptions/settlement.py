@@ -6,6 +6,7 @@ Pure: the owner hands it to its ledger, which writes all of it or nothing (T2).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ from pool.limits.windows import RateLimitEvent
 from pool.subscriptions import model_refusals
 from pool.subscriptions.model_refusals import ABOUT_A_MODEL
 from pool.subscriptions.standing import Standing, after
-from pool.usage.records import UsageRecord
+from pool.usage.records import UsageRecord, tags_of
 from pool.values import Value
 
 
@@ -49,7 +50,12 @@ def _as_cancelled(outcome: Outcome) -> Outcome:
 
 
 def _record(
-    subscription_id: str, row: ExecutionRow, outcome: Outcome, session_id: str, now: datetime
+    subscription_id: str,
+    row: ExecutionRow,
+    outcome: Outcome,
+    session_id: str,
+    now: datetime,
+    tags: Iterable[str],
 ) -> UsageRecord | None:
     if not any(outcome.usage.total.model_dump().values()):
         return None
@@ -61,6 +67,8 @@ def _record(
         execution_id=row.intent.execution_id,
         session_id=session_id,
         caller=row.intent.caller or None,
+        tenant=row.intent.tenant,
+        tags=tags_of(row.intent.request.metadata, tags),
         size=run_size(row.intent, outcome.model or row.intent.model),
         usage=outcome.usage,
     )
@@ -74,11 +82,12 @@ def settlement(
     now: datetime,
     *,
     goes_elsewhere: bool = False,
+    tags: Iterable[str] = (),
 ) -> Settlement:
     """The end of a run. Its usage record bears the execution's id: it exists once (G3).
 
     With it the execution ends; unless it ``goes_elsewhere``, then another subscription is looked
-    for from here on.
+    for from here on. ``tags`` are the keys of metadata that usage is kept by.
     """
     stands = _stands(standing, row, outcome, now)
     if row.cancel_requested_at is not None:
@@ -89,7 +98,7 @@ def settlement(
     status = ExecutionStatus.MOVING if goes_elsewhere else final_status(outcome)
     return Settlement(
         row=row.model_copy(update={"status": status, "finished_at": now, "outcome": outcome}),
-        record=_record(subscription_id, row, outcome, session_id, now),
+        record=_record(subscription_id, row, outcome, session_id, now, tags),
         session=None
         if total is None
         else SessionTotal(session_id=session_id, total_nano_usd=total, last_used_at=now),

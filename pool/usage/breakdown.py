@@ -2,8 +2,8 @@
 
 Everything here is a sum of integers, so that neither the order of records nor the number of
 ledgers they come from matters, and the groups together are exactly the records of the range. A
-block whose records retention has removed is told from its total, which lives for ever: that knows
-its day and its models, but neither sessions nor keys nor where a cost came from. What is covered,
+block whose records retention has removed is taken from its total, which lives for ever: that knows
+its day and its models, but no sessions, keys and tags, nor where a cost came from. What is covered,
 and by which of the two, is said with every answer (G11); what neither can tell exactly is left out
 and shows as a gap.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, Any, Literal, assert_never
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
@@ -88,29 +88,50 @@ class CostSource(StrEnum):
     BLOCKS = "blocks"
 
 
+_OF_BLOCKS: frozenset[GroupBy] = frozenset(
+    {Grouping.DAY, Grouping.BLOCK, Grouping.MODEL, Grouping.SUBSCRIPTION}
+)
+"""What the totals of blocks know."""
+
+
 class Question(Value):
     """How usage is to be broken down: records with ``since <= timestamp < until``."""
 
-    group_by: tuple[Grouping, ...]
+    group_by: tuple[GroupBy, ...]
     since: Instant
     until: Instant
+    tenant: str | None = None
+    """Of whom; None for everybody."""
+    by_totals: bool = False
+    """Whether the totals of blocks are asked alone, and no record is read."""
 
     @property
     def blocks_can_tell(self) -> bool:
         """Whether the totals of blocks know what is asked for."""
-        return not {Grouping.SESSION, Grouping.KEY} & {*self.group_by}
+        return self.tenant is None and {*self.group_by} <= _OF_BLOCKS
 
 
 def question(
-    group_by: Sequence[Grouping], since: datetime | None, until: datetime | None, now: datetime
+    group_by: Sequence[GroupBy],
+    since: datetime | None,
+    until: datetime | None,
+    now: datetime,
+    tenant: str | None = None,
+    *,
+    by_totals: bool = False,
 ) -> Question:
     """A question that can be answered: the last seven days where nothing else is said.
 
-    ``InvalidRequest`` for groupings or a range that make no sense, or too much of one.
+    ``InvalidRequest`` for groupings or a range that make no sense, or too much of one, and for
+    groupings that the totals of blocks do not know where these are asked alone.
     """
     if not 1 <= len(group_by) <= MOST_GROUPINGS:
         raise InvalidRequest("group_by", f"has {len(group_by)} groupings: name 1 to 3")
-    if len({*group_by}) < len(group_by):
+    try:
+        groupings = tuple(parse_grouping(each) for each in group_by)
+    except ValueError as error:
+        raise InvalidRequest("group_by", str(error)) from None
+    if len({*groupings}) < len(groupings):
         raise InvalidRequest("group_by", "names a grouping twice: name each once")
     end = now if until is None else until
     if end < _EARLIEST:
@@ -121,7 +142,11 @@ def question(
     if end - begin > LONGEST_RANGE:
         problem = f"lies more than {LONGEST_RANGE.days} days before until: ask in parts"
         raise InvalidRequest("since", problem)
-    return Question(group_by=tuple(group_by), since=begin, until=end)
+    asked = Question(group_by=groupings, since=begin, until=end, tenant=tenant, by_totals=by_totals)
+    if by_totals and not asked.blocks_can_tell:
+        problem = "knows no sessions, keys and tags, nor what is whose: leave it out for those"
+        raise InvalidRequest("by_totals", problem)
+    return asked
 
 
 class Group(Value):
@@ -151,11 +176,16 @@ class Group(Value):
 NOTHING = Group(by=(), records=0, usage=ModelUsage())
 
 
-def parts_of_record(group_by: Sequence[Grouping], record: UsageRecord) -> Iterable[Group]:
+def parts_of_record(group_by: Sequence[GroupBy], record: UsageRecord) -> Iterable[Group]:
     """What a record adds to which groups: one, or one a model."""
     for name, usage in _models(group_by, record.usage.models):
         yield Group(
-            by=tuple(_name(each, record, name) for each in group_by),
+            by=tuple(
+                _name(each, record, name)
+                if isinstance(each, Grouping)
+                else record.tags.get(each.removeprefix(TAG))
+                for each in group_by
+            ),
             records=1,
             usage=usage,
             nano_usd_by_source={CostSource(record.source.value): usage.cost_nano_usd},
@@ -181,7 +211,7 @@ def _name(grouping: Grouping, record: UsageRecord, model: str | None) -> str | N
 
 
 def parts_of_block(
-    group_by: Sequence[Grouping], subscription_id: str, block: BlockTotal
+    group_by: Sequence[GroupBy], subscription_id: str, block: BlockTotal
 ) -> Iterable[Group]:
     """What a block's total adds to which groups, none of which is a session, a key or a tag."""
     known: dict[GroupBy, str] = {
@@ -203,7 +233,7 @@ def _day(instant: datetime) -> str:
 
 
 def _models(
-    group_by: Sequence[Grouping], models: dict[str, ModelUsage]
+    group_by: Sequence[GroupBy], models: dict[str, ModelUsage]
 ) -> Iterable[tuple[str | None, ModelUsage]]:
     if Grouping.MODEL in group_by and models:
         return models.items()
@@ -248,6 +278,8 @@ class UsageTable(Value):
     groups: tuple[Group, ...]
     total: Group
     covered: tuple[CoveredSpan, ...]
+    tags: tuple[str, ...] = ()
+    """The keys of metadata that it can be summed by."""
 
 
 def covered(
@@ -285,6 +317,8 @@ class UsageRow(Value):
     key: str | None = None
     """The name of the caller's key."""
     subscription: str | None = None
+    tags: dict[str, str | None] = Field(default_factory=dict)
+    """By the key of the metadata."""
     records: int | None
     """How many records; one of several models counts in each. Null: only totals by block are left,
     which do not say."""
@@ -300,7 +334,7 @@ class UsageRow(Value):
 class UsageBreakdown(Value):
     """Usage of the pool, broken down. The rows add up to the total exactly."""
 
-    group_by: tuple[Grouping, ...]
+    group_by: tuple[GroupBy, ...]
     since: Instant
     until: Instant
     is_complete: bool
@@ -309,6 +343,16 @@ class UsageBreakdown(Value):
     total: UsageRow
     covered: tuple[CoveredSpan, ...]
     """What the sums are exact for, by subscription; anything else is in none of them."""
+    tags: tuple[str, ...] = ()
+    """What else it can be summed by: the keys of metadata that ``pool.tags`` names."""
+
+
+def part_of(row: UsageRow, grouping: GroupBy) -> str | None:
+    """What a row has in common by a grouping."""
+    if isinstance(grouping, Grouping):
+        part: str | None = getattr(row, grouping.value)
+        return part
+    return row.tags.get(grouping.removeprefix(TAG))
 
 
 def breakdown(asked: Question, tables: Sequence[UsageTable]) -> UsageBreakdown:
@@ -326,11 +370,17 @@ def breakdown(asked: Question, tables: Sequence[UsageTable]) -> UsageBreakdown:
         items=tuple(_row(asked.group_by, group) for group in sums.groups()),
         total=_row((), sum((table.total for table in tables), NOTHING)),
         covered=spans,
+        tags=tuple(sorted({tag for table in tables for tag in table.tags})),
     )
 
 
-def _row(group_by: Sequence[Grouping], group: Group) -> UsageRow:
-    common = {each.value: part for each, part in zip(group_by, group.by, strict=True)}
+def _row(group_by: Sequence[GroupBy], group: Group) -> UsageRow:
+    common: dict[str, Any] = {}
+    for each, part in zip(group_by, group.by, strict=True):
+        if isinstance(each, Grouping):
+            common[each.value] = part
+        else:
+            common.setdefault("tags", {})[each.removeprefix(TAG)] = part
     by_source = group.nano_usd_by_source.items()
     return UsageRow.model_validate(
         {

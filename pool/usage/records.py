@@ -6,6 +6,7 @@ the run it describes, so that the same evidence read twice counts once (G3).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from pydantic import Field, model_validator
@@ -88,6 +89,17 @@ class UsageSource(StrEnum):
     """What Anthropic's report says beyond the records; or less than they do, then negative."""
 
 
+MAX_TAGS = 10
+"""Keys of metadata that records may keep."""
+MAX_TAG_CHARACTERS = 100
+"""Of a value; a longer one is cut."""
+
+
+def tags_of(metadata: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
+    """What of a request's metadata its usage is kept by."""
+    return {name: metadata[name][:MAX_TAG_CHARACTERS] for name in wanted if name in metadata}
+
+
 class Call(Value):
     """The call of the API that a record is of, by the names that its witnesses have for it."""
 
@@ -135,6 +147,9 @@ class UsageRecord(Value):
     """Whom it was spent for; None where no key stands behind it."""
     call: Call | None = None
     """Of usage outside the pool; None in records that were kept before it was noted."""
+    tags: dict[str, str] = Field(default_factory=dict)
+    """Of the request's ``metadata`` those that ``pool.tags`` named; empty in records that were kept
+    before, and of usage outside the pool."""
     size: RunSize | None = None
     """Of a run of the pool's own; None in records that were kept before it was noted."""
     retracted: Retraction | None = None

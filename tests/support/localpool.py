@@ -343,6 +343,9 @@ class LonelyPeers:
         raise ActorLost(subscription_id, "it is not there")
 
 
+Make = Callable[[SubscriptionSpec], Awaitable[Subscription]]
+
+
 @dataclass
 class LocalPeers:
     """Peers in this process. An activation can be killed: its calls then fail, its tasks stop."""
@@ -417,6 +420,9 @@ async def local_pool_at(
         "SUBSCRIPTION": each.id
     },
     roots: tuple[Path, ...] = (),
+    policy: SubscriptionPolicy = POLICY,
+    peers: Callable[[Make], LocalPeers] = LocalPeers,
+    idle: timedelta = timedelta(0),
 ) -> LocalPool:
     """A local pool whose stores are in a folder, each subscription with a runner of its own."""
     stores = SqliteStores(folder)
@@ -429,7 +435,7 @@ async def local_pool_at(
             clock=clock,
             actors=actors,
             leave=left.append,
-            policy=SubscriptionPolicy(),
+            policy=policy,
             system_prompt="You are terse.",
             retention=timedelta(days=35),
             roots=roots,
@@ -443,6 +449,8 @@ async def local_pool_at(
         RouterSettings(
             dispatch=DispatchSettings(default_model=SONNET, timeout_seconds=600),
             backups_dir=folder / "backups",
+            idle=idle,
+            tags=policy.tags,
         ),
         clock,
         stores.open_ledger,

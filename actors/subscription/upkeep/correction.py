@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from actors.subscription.context import SubscriptionContext
 from pool.executions.execution import Intent
-from pool.usage.records import Usage, UsageRecord, UsageSource
+from pool.usage.records import Usage, UsageRecord, UsageSource, tags_of
 
 
 async def correct(
@@ -23,6 +23,8 @@ async def correct(
         execution_id=intent.execution_id,
         session_id=intent.session_id,
         caller=intent.caller or None,
+        tenant=intent.tenant,
+        tags=tags_of(intent.request.metadata, context.deps.policy.tags),
         usage=usage,
     )
     if await context.ledger.record(record):

@@ -148,6 +148,11 @@ class Ledger:
         found = await self._found("usage" if tenant is None else "usage_by_tenant", wanted)
         return page("usage", limit, found, lambda row: read_document(UsageRecord, row[2]))
 
+    async def count_records(self, since: datetime, until: datetime) -> int:
+        """How many records with ``since <= timestamp < until`` are still kept, whose ever."""
+        wanted = {"since": micros(since), "until": micros(until)}
+        return int((await self._found("count_records", wanted))[0][0])
+
     async def blocks(self, *, limit: int, cursor: str | None = None) -> Page[BlockTotal]:
         wanted = blocks_below(limit, cursor)
         found = await self._database.read(lambda db: records.blocks(db, wanted), snapshot=True)

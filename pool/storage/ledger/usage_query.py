@@ -2,7 +2,8 @@
 
 Totals of blocks are read first, then the records of one block after the other, newest first. A
 block that has fewer records than its total counts has lost some to retention: from there back the
-totals tell what they can. Reading in this order a record that is added meanwhile is never taken for
+totals tell what they can. Who asks for the totals alone has them however many records there are,
+of whole blocks. Reading in this order a record that is added meanwhile is never taken for
 one that is missing.
 """
 
@@ -38,17 +39,19 @@ async def usage_table(ledger: Ledger, asked: Question, tags: tuple[str, ...] = (
     ``InvalidRequest`` where that takes more records, or makes more groups, than one answer may, and
     for a tag that no record keeps.
     """
+    check_tags(asked.group_by, tags)
     blocks = await _blocks(ledger, asked)
-    sums, read, counted, told = Sums(), 0, 0, 0
-    for block in blocks:
-        records = await _records(ledger, block, MOST_RECORDS - read)
-        if len(records) < block.records:
+    sums, read, counted, covered = Sums(), 0, 0, 0
+    for block in () if asked.by_totals else blocks:
+        records = await _records(ledger, block, asked, MOST_RECORDS - read)
+        if await _kept(ledger, block, asked, records) < block.records:
             break
         read, covered = read + len(records), covered + 1
         # On a thread, here and at the end: other calls go on meanwhile.
         counted += await asyncio.to_thread(_add, sums, asked, records)
-    older = blocks[told:]
-    return await asyncio.to_thread(_table, ledger.subscription_id, asked, sums, counted, older)
+    older = blocks[covered:]
+    found = await asyncio.to_thread(_table, ledger.subscription_id, asked, sums, counted, older)
+    return found.model_copy(update={"tags": tags})
 
 
 def empty_table(subscription_id: str, asked: Question, tags: tuple[str, ...] = ()) -> UsageTable:
@@ -76,6 +79,8 @@ def _table(
             counted += block.records
     groups = sums.groups()
     records_since = older[0].ends_at if older else asked.since
+    if asked.by_totals:
+        records_since = asked.until
     return UsageTable(
         groups=groups,
         total=sum(groups, NOTHING).model_copy(update={"records": counted}),

@@ -83,6 +83,22 @@ def _shown(url: str, arguments: tuple[str, ...], width: int, ascii_only: bool) -
 # -- in a pipe -----------------------------------------------------------------------------------
 
 
+async def test_usage_is_shown_by_a_tag_and_a_grouping_that_there_is_not_is_named(
+    cli: Cli, http: AsyncClient
+) -> None:
+    body = {"prompt": "say yes", "metadata": {"project": "billing"}}
+    await http.post("/v1/executions", json=body)
+
+    found = await cli("usage", "--by", "tag:project", *WEEK)
+    unknown = await cli("usage", "--by", "week", *WEEK)
+
+    heading, line = found.stdout.splitlines()
+    assert heading.startswith("tag:project,records,")
+    assert line.startswith("billing,1,")
+    assert unknown.exit_code == 2
+    assert "tag:KEY" in unknown.stderr
+
+
 async def test_a_pipe_gets_the_data_alone(cli: Cli, http: AsyncClient, spent: None) -> None:
     result = await cli("usage", *WEEK)
 

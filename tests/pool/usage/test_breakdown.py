@@ -21,7 +21,9 @@ from pool.usage.breakdown import (
     Sums,
     UsageTable,
     breakdown,
+    check_tags,
     covered,
+    parse_grouping,
     parts_of_block,
     parts_of_record,
     question,
@@ -57,11 +59,14 @@ def records(draw: st.DrawFn) -> UsageRecord:
         source=draw(st.sampled_from(UsageSource)),
         session_id=draw(NAMES),
         caller=draw(NAMES),
+        tags={name: value for name in ("project", "team") if (value := draw(NAMES)) is not None},
         usage=Usage(models=models),
     )
 
 
-GROUPINGS = st.lists(st.sampled_from(Grouping), min_size=1, max_size=3, unique=True)
+GROUPINGS = st.lists(
+    st.sampled_from([*Grouping, "tag:project", "tag:team"]), min_size=1, max_size=3, unique=True
+)
 RECORDS = st.lists(records(), max_size=20)
 
 
@@ -224,6 +229,14 @@ def test_a_question_without_an_answer_names_the_field(
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize("unknown", [Grouping.SESSION, Grouping.KEY])
+def test_totals_are_not_asked_for_what_they_do_not_know(unknown: Grouping) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        question([Grouping.DAY, unknown], None, None, NOON, by_totals=True)
+
+    assert refused.value.field == "by_totals"
+
+
 @pytest.mark.parametrize(
     ("since", "until"), [(NOON - 366 * DAY, NOON), (NOON, datetime.max.replace(tzinfo=UTC))]
 )
@@ -300,3 +313,49 @@ def test_a_row_has_the_names_that_were_asked_for() -> None:
         if name in {"day", "block", "model", "session", "key", "subscription", "records"}
         or name == "cost_usd"
     }
+
+
+def test_a_record_counts_for_the_value_of_its_tag_and_without_one_for_none() -> None:
+    tagged = record(tags={"project": "billing", "team": "red"})
+
+    assert [each.by for each in grouped(["tag:project"], [tagged, record()])] == [
+        ("billing",),
+        (None,),
+    ]
+
+
+def test_rows_have_their_tags_beside_what_else_they_were_asked_for() -> None:
+    tagged = record(tags={"project": "billing"})
+    by = ["tag:project", Grouping.KEY]
+    asked = question(by, NOON - timedelta(days=1), NOON + timedelta(days=1), NOON)
+    table = UsageTable(groups=grouped(by, [tagged]), total=NOTHING, covered=(), tags=("project",))
+
+    found = breakdown(asked, [table])
+
+    (row,) = found.items
+    assert (row.tags, row.key) == ({"project": "billing"}, None)
+    assert "day" not in row.model_dump(exclude_unset=True)
+    assert found.tags == ("project",)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept", "says"),
+    [("tag:team", ("project",), "it names project"), ("tag:team", (), "it names none")],
+)
+def test_a_tag_that_no_record_keeps_is_refused_with_those_that_are_kept(
+    asked: str, kept: tuple[str, ...], says: str
+) -> None:
+    check_tags([asked], ("team",))
+    with pytest.raises(InvalidRequest, match=says):
+        check_tags([asked], kept)
+
+
+def test_the_totals_of_blocks_know_no_tags() -> None:
+    with pytest.raises(InvalidRequest, match="by_totals"):
+        question(["tag:team"], None, None, NOON, by_totals=True)
+
+
+@pytest.mark.parametrize("text", ["week", "tag:", "project"])
+def test_what_is_no_grouping_is_named_with_those_that_are(text: str) -> None:
+    with pytest.raises(ValueError, match="tag:KEY"):
+        parse_grouping(text)

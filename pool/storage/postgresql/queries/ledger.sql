@@ -194,6 +194,10 @@ WHERE subscription_id = :subscription_id AND tenant = :tenant AND timestamp >= :
     AND (:source::text IS NULL OR source = :source)
 ORDER BY timestamp DESC, id DESC LIMIT :limit;
 
+-- name: count_records
+SELECT count(*) FROM usage_records
+WHERE subscription_id = :subscription_id AND timestamp >= :since AND timestamp < :until;
+
 -- name: blocks
 SELECT starts_at, records FROM blocks
 WHERE subscription_id = :subscription_id AND starts_at < :at

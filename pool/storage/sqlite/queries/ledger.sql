@@ -168,6 +168,9 @@ WHERE tenant = :tenant AND timestamp >= :since AND (timestamp, id) < (:at, :id)
     AND (:source IS NULL OR source = :source)
 ORDER BY timestamp DESC, id DESC LIMIT :limit;
 
+-- name: count_records
+SELECT count(*) FROM usage_records WHERE timestamp >= :since AND timestamp < :until;
+
 -- name: blocks
 SELECT starts_at, records FROM blocks WHERE starts_at < :at ORDER BY starts_at DESC LIMIT :limit;
 

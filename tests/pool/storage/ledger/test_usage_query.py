@@ -12,6 +12,7 @@ from actors.client.client import PoolClient
 from pool.errors import InvalidRequest, NotFound
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
+from pool.keys.access import Access
 from pool.money import nano_usd, usd
 from pool.storage.ledger import usage_query as breakdowns
 from pool.storage.ledger.ledger import Ledger
@@ -86,6 +87,24 @@ async def test_more_records_than_a_page_are_all_counted(
     assert table.total.records == 11
     assert len(table.groups) == 3
     assert [each.source for each in table.covered] == ["records"]
+
+
+async def test_totals_answer_for_whole_blocks_and_no_record_is_read(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hours_ago, cost in ((0, "1"), (1, "10"), (13, "100")):
+        await spend(ledger, hours_ago, cost)
+    monkeypatch.setattr(ledger, "usage", None)
+    since, until = NOON - 36 * HOUR, NOON + 12 * HOUR
+
+    table = await usage_table(ledger, question([Grouping.DAY], since, until, NOON, by_totals=True))
+    cut = await usage_table(ledger, question([Grouping.DAY], since, NOON, NOON, by_totals=True))
+
+    assert costs(table) == {"2026-01-27": "100", "2026-01-28": "11"}
+    assert table.total.records == 3
+    assert sources(table) == [("blocks", "01-27T00", "01-29T00")]
+    assert costs(cut) == {"2026-01-27": "100"}, "the block that is on is cut"
+    assert sources(cut) == [("blocks", "01-27T00", "01-28T10")]
 
 
 async def test_what_retention_has_removed_is_told_from_the_totals_of_blocks(
@@ -208,6 +227,19 @@ async def test_usage_is_known_by_the_metadata_that_the_configuration_names_and_b
     for project in ("billing", "billing", "x" * 400, None):
         metadata = {"ticket": "4711"} | ({"project": project} if project else {})
         await client.execute(ExecutionRequest(prompt="say yes", metadata=metadata))
+
+    found = await client.usage_by(["tag:project"], until=NOON + HOUR)
+
+    rows = {each.tags["project"]: each.records for each in found.items}
+    assert rows == {"billing": 2, "x" * 100: 1, None: 1}
+    assert found.tags == ("project",)
+    with pytest.raises(InvalidRequest, match="it names project"):
+        await client.usage_by(["tag:ticket"], until=NOON + HOUR)
+
+    ones = local_pool.client.with_access(Access(tenant="one"))
+    found = await ones.usage_by(["tag:project"], until=NOON + HOUR)
+
+    assert [each.tags for each in found.items] == [{"project": "of one"}]
 
 
 async def test_an_unknown_subscription_is_not_found(local_pool: LocalPool) -> None:
