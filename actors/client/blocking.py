@@ -161,6 +161,8 @@ class BlockingPoolClient:
     usage = _blocking(PoolClient.usage)
     retract_usage = _blocking(PoolClient.retract_usage)
     usage_by = _blocking(PoolClient.usage_by)
+    own_usage = _blocking(PoolClient.own_usage)
+    capacity = _blocking(PoolClient.capacity)
     blocks = _blocking(PoolClient.blocks)
     is_open = _blocking(PoolClient.is_open)
     authenticate = _blocking(PoolClient.authenticate)

@@ -41,6 +41,7 @@ from pool.keys.api_keys import (
     new_key_id,
     new_secret,
 )
+from pool.keys.own_usage import OwnUsage, own_question, own_usage
 from pool.money import usd
 from pool.storage.backup import Backup, backup_name
 from pool.storage.paging import Page, newest_first
@@ -474,6 +475,15 @@ class PoolClient:
         tenant = self._access.tenant
         asked = question(group_by, since, until, self._clock(), tenant, by_totals=by_totals)
         return await self._broken_down(asked, await self._ids(subscription_id))
+
+    async def own_usage(self, *, caller: str = "") -> OwnUsage:
+        """What the tenant of a key has used today, in this block and in seven days, by model, and
+        what is left of the key's budgets; for whoever has no key, what everybody has used.
+        """
+        key, now = await self._router().key(caller), self._clock()
+        tenant = self._access.tenant if key is None else key.belongs_to
+        found = await self._broken_down(own_question(tenant, now), await self._ids(None))
+        return own_usage(found, tenant, key, now)
 
     async def _broken_down(
         self, asked: Question, subscription_ids: Sequence[str]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -18,10 +18,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.display.board import plain
 from api.cli.display.chart import DayChart, money
 from api.cli.display.words import printable
 from api.cli.service import Service, asking, complain, given, understood
 from api.web.usage_lines import csv_lines, json_lines
+from pool.keys.own_usage import OwnUsage
 from pool.usage.breakdown import (
     CostSource,
     GroupBy,
@@ -31,6 +33,7 @@ from pool.usage.breakdown import (
     parse_grouping,
     part_of,
 )
+from pool.usage.records import UsageReport
 from pool.values import instant_text
 
 DAYS_SHOWN = 7
@@ -73,6 +76,29 @@ As = Annotated[
 ]
 
 
+_GLANCE = (("today", "today"), ("block", "this block"), ("week", "seven days"))
+
+
+def _glance(own: OwnUsage) -> Table:
+    """A line for each time, and one for each model in it."""
+    table = plain("", "model", "cost", "input", "output")
+    for name, title in _GLANCE:
+        spent: UsageReport = getattr(own, name)
+        for model, each in ((None, spent), *spent.models.items()):
+            tokens = (_count(each.input_tokens), _count(each.output_tokens))
+            shown = Text(printable(model) if model else "")
+            table.add_row("" if model else title, shown, money(each.cost_usd), *tokens)
+    return table
+
+
+def _left(own: OwnUsage) -> Iterator[str]:
+    for title in ("daily", "weekly") if own.budgets else ():
+        budget = getattr(own.budgets, f"{title}_usd")
+        if budget is not None:
+            left = getattr(own.budgets, f"{title}_left_usd")
+            yield f"{money(left)} of the {title} budget of {money(budget)} are left"
+
+
 @asking
 def usage(
     asked: Service,
@@ -82,15 +108,24 @@ def usage(
     until: Until = None,
     subscription: SubscriptionId = None,
     written_as: As = None,
+    own: Annotated[
+        bool, typer.Option("--own", help="Your key's: today, this block, seven days, what is left.")
+    ] = False,
 ) -> None:
     """Show what was used: a table by what you name, and on a terminal a chart of the days.
 
     Days and blocks are those of UTC. Of what is older than the pool keeps its records, only days,
     blocks and models are known.
     """
+    if own:
+        seen = understood(OwnUsage, asked.ask("GET", "/v1/usage/own").value)
+        Console().print(_glance(seen))
+        for line in _left(seen):
+            typer.echo(line)
+        return
     is_terminal = sys.stdout.isatty()
     form = written_as or (Form.TABLE if is_terminal else Form.CSV)
-    groupings = by or [Grouping.DAY]
+    groupings = [_group_by(each) for each in by or [Grouping.DAY]]
     params = {**_range(since, until), "subscription_id": subscription}
     found = _asked(asked, params, groupings)
     if form is Form.TABLE:

@@ -17,6 +17,7 @@ from api.web.problems import Responses, documented
 from api.web.request.arguments import Client
 from api.web.usage_lines import csv_lines, json_lines
 from pool.executions.request import SubscriptionId
+from pool.keys.own_usage import OwnUsage
 from pool.usage.breakdown import MOST_GROUPINGS, GroupBy, Grouping, UsageBreakdown
 from pool.values import Instant
 
@@ -99,6 +100,14 @@ async def usage(
         by_totals=by_totals,
     )
     return _written(found, written_as or _wanted(accept))
+
+
+@routes.get("/own")
+async def own(client: Client, caller: MayLook) -> OwnUsage:
+    """What the key's tenant has used today, in this block and in the last seven days, by model, and
+    what is left of the key's own budgets.
+    """
+    return await client.own_usage(caller=caller.name)
 
 
 def _wanted(accept: str) -> Form:

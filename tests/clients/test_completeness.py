@@ -39,6 +39,7 @@ OPERATIONS = {
     "POST /v1/subscriptions/{subscription_id}/usage/retract": ("retract_usage",),
     "GET /v1/subscriptions/{subscription_id}/blocks": ("blocks",),
     "GET /v1/usage": ("usage_by",),
+    "GET /v1/usage/own": ("own_usage",),
     "GET /v1/pool": ("pool",),
     "GET /v1/alerts": ("alerts",),
     "GET /v1/events": ("watch", "happenings"),

@@ -41,6 +41,7 @@ READS: dict[str, Callable[[Any, Execution], Awaitable[Any]]] = {
     "blocks": lambda way, ended: way.blocks(ended.subscription_id),
     "sessions": lambda way, _: way.sessions(),
     "usage_by": lambda way, _: way.usage_by(),
+    "own_usage": lambda way, _: way.own_usage(),
     "pool": lambda way, _: way.pool(),
     "route": lambda way, _: way.route(ask()),
 }

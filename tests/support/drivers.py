@@ -33,6 +33,7 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.session import Session
 from pool.keys.api_keys import IssuedKey, KeySpec, ShownKey
+from pool.keys.own_usage import OwnUsage
 from pool.reconciliation.findings import Reconciliation, ReconciliationOrder, ReconciliationRange
 from pool.storage.backup import Backup
 from pool.storage.paging import Page
@@ -203,6 +204,9 @@ class HttpClient:
     ) -> UsageBreakdown:
         names = [each.value for each in group_by]
         return await self._ask(UsageBreakdown, "GET", "/v1/usage", group_by=names, **wanted)
+
+    async def own_usage(self) -> OwnUsage:
+        return await self._ask(OwnUsage, "GET", "/v1/usage/own")
 
     async def blocks(self, subscription_id: str, **wanted: Any) -> Page[BlockReport]:
         path = f"/v1/subscriptions/{subscription_id}/blocks"

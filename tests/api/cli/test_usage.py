@@ -11,13 +11,16 @@ import sys
 import termios
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 from httpx import AsyncClient
-from localpool import LocalPool, usage_of
+from localpool import SONNET, LocalPool, usage_of
 
+from pool.executions.request import ExecutionRequest
+from pool.keys.api_keys import KeySpec
 from pool.usage.records import UsageRecord
 
 Cli = Callable[..., Awaitable[Result]]
@@ -253,3 +256,20 @@ async def test_nothing_used_is_a_table_without_a_chart(on_a_terminal: Terminal) 
     lines = await on_a_terminal(*WEEK, width=100)
 
     assert len(lines) == 1
+
+
+async def test_what_is_ones_own_is_shown_with_what_is_left(
+    cli: Cli, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await local_pool.client.create_key(KeySpec(name="ops", scopes=("admin",)))
+    budget = KeySpec(name="ci", scopes=("execute",), daily_budget_usd=Decimal(2))
+    issued = await local_pool.client.create_key(budget)
+    monkeypatch.setenv("CLAUDE_POOL_KEY", issued.secret.get_secret_value())
+    await local_pool.client.execute(ExecutionRequest(prompt="say yes"), caller="ci")
+    await local_pool.client.execute(ExecutionRequest(prompt="say yes"))
+
+    shown = (await cli("usage", "--own")).stdout.splitlines()
+
+    costs = [line for line in shown if "$0.0006" in line]
+    assert [line.split()[0] for line in costs] == ["today", SONNET, "this", SONNET, "seven", SONNET]
+    assert shown[-1].endswith("of the daily budget of $2.00 are left")

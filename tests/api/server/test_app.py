@@ -30,6 +30,7 @@ CONTRACT = {
     "/v1/subscriptions/{subscription_id}/blocks": {"get"},
     "/v1/subscriptions/{subscription_id}/health": {"get"},
     "/v1/usage": {"get"},
+    "/v1/usage/own": {"get"},
     "/v1/keys": {"get", "post"},
     "/v1/keys/{key_id}": {"delete"},
     "/v1/keys/{key_id}/rotate": {"post"},

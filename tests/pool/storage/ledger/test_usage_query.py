@@ -236,6 +236,12 @@ async def test_usage_is_known_by_the_metadata_that_the_configuration_names_and_b
     with pytest.raises(InvalidRequest, match="it names project"):
         await client.usage_by(["tag:ticket"], until=NOON + HOUR)
 
+
+async def test_a_tenant_sees_the_tags_of_its_own_usage_alone(local_pool: LocalPool) -> None:
+    for caller in ("one", "other"):
+        request = ExecutionRequest(prompt="say yes", metadata={"project": f"of {caller}"})
+        await local_pool.client.execute(request, caller=caller)
+
     ones = local_pool.client.with_access(Access(tenant="one"))
     found = await ones.usage_by(["tag:project"], until=NOON + HOUR)
 
