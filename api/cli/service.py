@@ -10,13 +10,17 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from rich.console import Console
 
-from pool.config import environment
+from api.web.operator_key import operator_key
+from pool.config import environment, is_loopback, load
+from pool.errors import ConfigError
 from pool.executions.execution import Execution
 from pool.executions.progress import Progress
 from pool.subscriptions.overview.pool_overview import Overview
@@ -39,7 +43,10 @@ Url = Annotated[
 ]
 KeyEnv = Annotated[
     str,
-    typer.Option(help="The environment variable that holds your key; keys stay out of argv."),
+    typer.Option(
+        help="The environment variable that holds your key; keys stay out of argv. Where it is not "
+        "set, the operator's key is used on the pool's machine."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the service answered, as JSON.")]
 _KEY_ENV = "CLAUDE_POOL_KEY"
@@ -139,13 +146,28 @@ def _complaint(status: int, value: Any) -> Complaint:
     return Complaint(title, str(problem.get("detail") or "is it a claude-pool that listens there?"))
 
 
+def _key(url: str, variable: str) -> str:
+    """What the service is shown: the caller's key, or else, on this machine, the operator's, if
+    this user may read it.
+    """
+    key = environment().get(variable, "").strip()
+    if key or not is_loopback(urlsplit(url).hostname or ""):
+        return key
+    config = Path(environment().get("CLAUDE_POOL_CONFIG") or "pool.toml")
+    try:
+        data_dir = load(config).pool.data_dir
+    except ConfigError:
+        return ""
+    return operator_key(data_dir) or ""
+
+
 def asking(command: Callable[Concatenate[Service, P], None]) -> Callable[..., None]:
     """A command that asks the service, which it takes first; on the command line stand the options
     that say where that is, behind those of its own. A ``Complaint`` ends it with exit code 1.
     """
 
     def asks(url: Url = DEFAULT_URL, key_env: KeyEnv = _KEY_ENV, **given: Any) -> None:
-        asked = Service(url, environment().get(key_env, "").strip())
+        asked = Service(url, _key(url, key_env))
         try:
             command(asked, **given)  # type: ignore[call-arg] # typer names all arguments
         except Complaint as complaint:

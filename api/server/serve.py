@@ -17,6 +17,7 @@ from actors.telemetry.exporter import tracing_to
 from api.server.app import create_app
 from api.server.listening import bound, listening
 from api.web.authentication import Keys
+from api.web.operator_key import FILE, ensure_operator_key
 from pool.config import Config, environment
 
 
@@ -50,7 +51,8 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
     """
     ending = _Ending()
     ending.listen()
-    keys = Keys.read(config.api_keys, environment())
+    operator, is_new = await asyncio.to_thread(ensure_operator_key, config.pool.data_dir)
+    keys = Keys.read(config.api_keys, environment(), operator)
     tracing = tracing_to(config.tracing.endpoint, "api")
     with bound(config.server) as listener:
         async with serving(config) as pool:
@@ -78,6 +80,14 @@ async def _first(*waits: Coroutine[Any, Any, None]) -> None:
             task.result()
     finally:
         await end(tasks)
+
+
+def operator_line(config: Config, key: str, *, shown: bool) -> str:
+    """What the operator is told once, at the first start. The key itself on a terminal alone: what
+    a service prints elsewhere ends in a log.
+    """
+    what = f"the operator's key, told once: {key}" if shown else "the operator's key was made"
+    return f"{what}; kept in {config.pool.data_dir / FILE}, where claude-pool finds it by itself"
 
 
 def ready_line(config: Config, url: str) -> str:

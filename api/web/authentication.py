@@ -3,8 +3,10 @@
 Two kinds of keys. Those of ``pool.toml``: a key's value is read once at the start from the variable
 that ``key_env`` names, and kept as its SHA-256. And those that administrators make while the pool
 runs (``pool.keys.api_keys``): the pool is asked about them, by id and digest, and its answer is
-believed for a second, so that a revocation is felt within two. A pool without any key is open,
-which ``pool.config`` allows on loopback alone; once a key was made it never opens again by itself.
+believed for a second, so that a revocation is felt within two. A pool without any key is open to
+run prompts and to look, which ``pool.config`` allows on loopback alone; once a key was made it
+never opens again by itself. What changes a pool takes an administrator's key or the operator's
+(``operator_key``), whatever other keys there are.
 Callers are known before a byte of their body is read.
 """
 
@@ -51,12 +53,25 @@ class Forbidden(PoolError):
     """A known key whose scopes do not cover the request."""
 
     name: str
-    scope: str
+    scopes: tuple[str, ...]
+    """Any of them would do."""
+
+    def __str__(self) -> str:
+        needed = " or ".join(map(repr, self.scopes))
+        return (
+            f"the key {self.name!r} lacks the scope {needed}: use one that has it, or have "
+            "an administrator make one"
+        )
+
+
+class OperatorNeeded(PoolError):
+    """Something that is never done anonymously, also where there are no keys."""
 
     def __str__(self) -> str:
         return (
-            f"the key {self.name!r} lacks the scope {self.scope!r}: use one that has it, or have "
-            "an administrator make one"
+            "nobody does this anonymously: send the key in operator.key of the pool's data "
+            "directory, as claude-pool does by itself on the pool's machine, or that of an "
+            "administrator"
         )
 
 
@@ -272,10 +287,11 @@ class Authentication:
         if scope["type"] == "http" and scope["path"].startswith(_GUARDED):
             headers = Headers(scope=scope)
             address = (scope.get("client") or ("",))[0]
-            caller = await self._authenticator.caller(*_presented(headers), address=address)
+            presented = tuple(_presented(headers))
+            caller = await self._authenticator.caller(*presented, address=address)
             if caller is ANYBODY:
                 _refuse_foreign(headers)
-            scope.setdefault("state", {})["caller"] = caller
+            scope.setdefault("state", {}).update(caller=caller, presented=presented)
         await self._app(scope, receive, send)
 
 
@@ -283,15 +299,13 @@ _bearer = HTTPBearer(auto_error=False, description="A key of this pool.")
 _header = APIKeyHeader(name="x-api-key", auto_error=False, description="A key of this pool.")
 
 
-_WIDER = {"report": "admin"}
-"""The scope that one is a part of."""
-
-
-def _granted(request: Request, needed: SecurityScopes) -> Caller:
+def _granted(request: Request, sufficient: SecurityScopes) -> Caller:
+    """The caller, if it has one of these scopes; any key would do where none is named."""
     caller = cast("Caller", request.state.caller)
-    for scope in needed.scopes:
-        if scope not in caller.scopes and _WIDER.get(scope) not in caller.scopes:
-            raise Forbidden(caller.name, scope)
+    if caller is ANYBODY and not caller.scopes & {*sufficient.scopes}:
+        raise OperatorNeeded
+    if not caller.scopes & {*sufficient.scopes}:
+        raise Forbidden(caller.name, tuple(sufficient.scopes))
     return caller
 
 

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.web.addresses import hint
-from api.web.authentication import Forbidden, Foreign, Unauthorized
+from api.web.authentication import Forbidden, Foreign, OperatorNeeded, Unauthorized
 from api.web.dialect_errors import RunFailed, Unsupported
 from api.web.guesses import TooManyGuesses
 from api.web.request.body import BodyTooIntricate, BodyTooLarge, BodyTooSlow, BrokenJson, NotJson
@@ -118,6 +118,7 @@ KINDS: dict[type[PoolError], Kind] = {
     BrokenCoding: Kind(400, "broken-coding", "The body is not coded as its header says"),
     Unauthorized: Kind(401, "unauthorized", "A key is needed"),
     KeyEnded: Kind(401, "key-ended", "The key opens nothing any more"),
+    OperatorNeeded: Kind(403, "operator-needed", "This takes the operator's key"),
     Foreign: Kind(403, "foreign", "This pool answers its own machine alone"),
     Forbidden: Kind(403, "forbidden", "The key does not allow this"),
     NotPermitted: Kind(403, "not-permitted", "The key does not cover this"),
@@ -375,7 +376,7 @@ class Answering:
         return response(scope, problem, _headers(error, self._clock()))
 
     def _choose_error_format(self, scope: Scope) -> None:
-        tell = self._error_format_of(str(scope.get("path")))
+        tell = self._error_format_of(scope)
         if tell is not None:
             scope.setdefault("state", {})["tell"] = tell
 

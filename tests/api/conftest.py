@@ -15,13 +15,20 @@ from api.server.app import create_app
 from api.web.authentication import Keys
 from pool.config import ApiKeySpec
 
+OPERATOR_KEY = f"cpo_{'test-key-of-the-operator':-<43}"
+
+
+@pytest.fixture
+def operator_key() -> str:
+    return OPERATOR_KEY
+
 
 @pytest.fixture
 def app(local_pool: LocalPool) -> FastAPI:
-    """The service of a pool without keys."""
+    """The service of a pool without keys but the operator's."""
     return create_app(
         local_pool.client,
-        Keys({}),
+        Keys({}, OPERATOR_KEY),
         credential_env=("SUB?_TOKEN", "NOT_SET*"),
         clock=local_pool.clock,
     )
@@ -29,6 +36,17 @@ def app(local_pool: LocalPool) -> FastAPI:
 
 @pytest.fixture
 async def http(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """The operator's."""
+    transport, headers = ASGITransport(app=app), {"x-api-key": OPERATOR_KEY}
+    async with AsyncClient(
+        transport=transport, base_url="http://127.0.0.1", headers=headers
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def anonymous(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """Of somebody who brings no key."""
     transport = ASGITransport(app=app)
     async with AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
@@ -55,15 +73,17 @@ KeyedHttp = Callable[..., AsyncClient]
 
 @pytest.fixture
 async def keyed(local_pool: LocalPool) -> AsyncIterator[KeyedHttp]:
-    """Clients of a pool with three keys, one for each scope; ``key=None`` brings none."""
+    """Clients of a pool with a key for each scope; ``key=None`` brings none."""
     specs = [
         ApiKeySpec(name="runner", key_env="RUNNER", scopes=("execute",)),
         ApiKeySpec(name="reader", key_env="READER", scopes=("read",)),
+        ApiKeySpec(name="auditor", key_env="AUDITOR", scopes=("read_all",)),
         ApiKeySpec(name="operator", key_env="OPERATOR", scopes=("execute", "read", "admin")),
     ]
     environ = {
         "RUNNER": "test-key-execute",
         "READER": "test-key-reading",
+        "AUDITOR": "test-key-auditing",
         "OPERATOR": "test-key-administer",
     }
     app = create_app(local_pool.client, Keys.read(specs, environ), clock=local_pool.clock)

@@ -18,6 +18,7 @@ import httpx
 from ports import free_port
 from turns import starting_ray
 
+from api.web.operator_key import operator_key
 from pool.claude.process.run_directory import RunDirectory
 
 START_SECONDS = 150.0
@@ -88,8 +89,17 @@ class Service:
         )
         return f"http://127.0.0.1:{port}"
 
-    def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=120, trust_env=False, verify=NO_TLS)
+    @property
+    def operator(self) -> dict[str, str]:
+        """Headers with the operator's key, once it has been made."""
+        key = operator_key(self.data_dir)
+        return {} if key is None else {"x-api-key": key}
+
+    def client(self, *, as_operator: bool = True) -> httpx.Client:
+        headers = self.operator if as_operator else {}
+        return httpx.Client(
+            base_url=self.url, headers=headers, timeout=120, trust_env=False, verify=NO_TLS
+        )
 
     def start(self) -> None:
         """Start it and wait until it is ready, with all its subscriptions."""
@@ -99,7 +109,7 @@ class Service:
     def _start(self) -> None:
         self.begin()
         assert self.process is not None
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self._start_seconds
         while not self._is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()  # nobody will stop what was not there

@@ -44,8 +44,11 @@ async def pool(api: Server, tmp_path: Path) -> AsyncIterator[LocalPool]:
 @pytest.fixture
 async def http(pool: LocalPool) -> AsyncIterator[AsyncClient]:
     """An administrator."""
-    transport = ASGITransport(app=create_app(pool.client, Keys({}), clock=pool.clock))
+    operator = "test-key-of-the-operator"
+    app = create_app(pool.client, Keys({}, operator), clock=pool.clock)
+    transport = ASGITransport(app=app)
     async with AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=100) as client:
+        client.headers["x-api-key"] = operator
         made = await client.post("/v1/keys", json={"name": "ops", "scopes": ["admin", "read"]})
         client.headers["x-api-key"] = made.json()["secret"]
         yield client

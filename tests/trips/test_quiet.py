@@ -44,6 +44,7 @@ class Evidence:
 
     found: dict[str, str] = field(default_factory=dict)
     issued: str = ""
+    operator: str = ""
     """The secret of a key that the pool made."""
 
     def places_of(self, secret: str) -> list[str]:
@@ -75,7 +76,7 @@ def process_list_watched(evidence: Evidence) -> Iterator[None]:
     done, seen = threading.Event(), set[str]()
 
     def watch() -> None:
-        while not done.is_set():
+        while not done.wait(0.02):
             for entry in Path("/proc").iterdir():
                 if entry.name.isdigit():
                     try:
@@ -147,7 +148,11 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
             service = Service(config(folder, api_url), variables)
             service.start()
             try:
-                with process_list_watched(evidence), service.client() as http:
+                with (
+                    process_list_watched(evidence),
+                    service.client(as_operator=False) as http,
+                ):
+                    evidence.operator = service.operator["x-api-key"]
                     http.headers["authorization"] = f"Bearer {SECRETS['key']}"
                     evidence.issued = http.post("/v1/keys", json={"name": "ci"}).json()["secret"]
                     http.get("/v1/pool", headers={"authorization": f"Bearer {evidence.issued}"})
@@ -182,6 +187,10 @@ def test_the_secret_of_an_issued_key_stands_nowhere(evidence: Evidence) -> None:
     assert evidence.places_of(evidence.issued) == []
 
 
+def test_the_operators_key_stands_in_its_file_alone(evidence: Evidence) -> None:
+    assert evidence.places_of(evidence.operator) == []
+
+
 def test_what_was_searched_is_what_is_written_to(evidence: Evidence) -> None:
     names = list(evidence.found)
 
@@ -189,6 +198,8 @@ def test_what_was_searched_is_what_is_written_to(evidence: Evidence) -> None:
     assert any(name.endswith("standin.log") for name in names)
     assert any("worker-" in name and name.endswith(".err") for name in names)
     assert any("raylet" in name for name in names)
+    unwanted = ("log_monitor", "monitor.", "dashboard.")
+    assert not [name for name in names if Path(name).name.startswith(unwanted)], "for nobody"
     assert {"router.jsonl", "subscription-sub1.jsonl"} <= {Path(name).name for name in names}
     assert "--output-format=stream-json" in evidence.found["the process list"]
 

@@ -25,8 +25,9 @@ async def url(app: FastAPI) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def cli(url: str) -> Cli:
-    """Run ``claude-pool`` with these arguments against the service."""
+def cli(url: str, operator_key: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run ``claude-pool`` with these arguments against the service, as its operator."""
+    monkeypatch.setenv("CLAUDE_POOL_KEY", operator_key)
     runner = CliRunner(env={"CLAUDE_POOL_URL": url, "COLUMNS": "100", "NO_COLOR": "1"})
 
     async def run(*arguments: str, stdin: str | None = None) -> Result:

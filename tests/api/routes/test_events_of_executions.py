@@ -21,13 +21,15 @@ Sent = dict[str, Any]
 
 
 @pytest.fixture
-async def web(app: FastAPI, local_pool: LocalPool) -> AsyncIterator[AsyncClient]:
+async def web(app: FastAPI, operator_key: str, local_pool: LocalPool) -> AsyncIterator[AsyncClient]:
     """A client of the served application, whose runs stay open until they are ended."""
     local_pool.runner.hold = True
     with bound(ServerSettings(port=0)) as listener:
         async with (
             listening(app, listener) as url,
-            AsyncClient(base_url=url, timeout=30, verify=False) as client,
+            AsyncClient(
+                base_url=url, headers={"x-api-key": operator_key}, timeout=30, verify=False
+            ) as client,
         ):
             yield client
             for run in local_pool.runner.runs:

@@ -17,11 +17,12 @@ ADMIN = {"name": "ops", "scopes": ["execute", "read", "admin"]}
 
 
 @pytest.fixture
-async def admin(app: FastAPI) -> AsyncIterator[AsyncClient]:
+async def admin(app: FastAPI, operator_key: str) -> AsyncIterator[AsyncClient]:
     """Whoever holds the first key that was made."""
     transport = ASGITransport(app=app)
     async with AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-        issued = (await client.post("/v1/keys", json=ADMIN)).json()
+        by_operator = {"x-api-key": operator_key}
+        issued = (await client.post("/v1/keys", json=ADMIN, headers=by_operator)).json()
         client.headers["x-api-key"] = issued["secret"]
         yield client
 

@@ -148,7 +148,8 @@ async def test_a_pool_without_organizations_says_so(http: AsyncClient) -> None:
 
 
 async def test_only_an_operator_orders(keyed: KeyedHttp, reconciler: Reconciler) -> None:
-    reader = keyed("test-key-reading")
+    reader, auditor = keyed("test-key-reading"), keyed("test-key-auditing")
 
-    assert (await reader.get("/v1/reconciliations")).status_code == 200
-    assert (await reader.post("/v1/reconciliations", json=RANGE)).status_code == 403
+    assert (await reader.get("/v1/reconciliations")).status_code == 403
+    assert (await auditor.get("/v1/reconciliations")).status_code == 200
+    assert (await auditor.post("/v1/reconciliations", json=RANGE)).status_code == 403

@@ -205,8 +205,10 @@ async def test_metrics_need_a_key_that_may_read_once_there_are_keys(
     assert statuses == [401, 403, 200]
 
 
-async def test_an_open_pool_tells_its_metrics_to_its_own_machine_alone(http: AsyncClient) -> None:
-    foreign = await http.get("/metrics", headers={"host": "pool.example"})
+async def test_an_open_pool_tells_its_metrics_to_its_own_machine_alone(
+    anonymous: AsyncClient,
+) -> None:
+    foreign = await anonymous.get("/metrics", headers={"host": "pool.example"})
 
     assert foreign.status_code == 403
 

@@ -34,8 +34,12 @@ def event(request_id: str | None = "req_1", session_id: str = "session") -> dict
     }
 
 
-def export(*events: dict[str, Any], seat: str | None = None) -> dict[str, Any]:
-    named = [{"key": "pool.subscription_id", "value": {"stringValue": seat}}] if seat else []
+def export(*events: dict[str, Any], subscription: str | None = None) -> dict[str, Any]:
+    named = (
+        [{"key": "pool.subscription_id", "value": {"stringValue": subscription}}]
+        if subscription
+        else []
+    )
     scopes = [{"logRecords": list(events)}]
     return {"resourceLogs": [{"resource": {"attributes": named}, "scopeLogs": scopes}]}
 
