@@ -19,6 +19,7 @@ from api.web.authentication import MayLook, ways_to_present_a_key
 from api.web.problems import Responses, documented, problem_of
 from api.web.request.arguments import Client
 from api.web.stream.event_schema import event_schema
+from api.web.stream.revocation import while_open
 from api.web.stream.sse import HEARTBEAT_SECONDS, MEDIA_TYPE
 from pool.errors import PoolError
 from pool.executions.request import SessionId, SubscriptionId
@@ -85,7 +86,9 @@ async def events(
     # Asked beforehand: what is wrong has its status, and nothing is missed while the answer begins.
     first = await client.happenings(after=begin, wanted=wanted)
     return EventSourceResponse(
-        _told(client, begin or first.cursor, wanted), ping=HEARTBEAT_SECONDS, sep="\n"
+        _told(while_open(client.watch(after=begin or first.cursor, wanted=wanted), http)),
+        ping=HEARTBEAT_SECONDS,
+        sep="\n",
     )
 
 

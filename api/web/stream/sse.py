@@ -10,7 +10,8 @@ carries a problem: the connection ends after it, and the cursor of the event bef
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import Request, Response
@@ -20,10 +21,11 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from actors.client.client import PoolClient
 from api.web.problems import Responses, problem_of
 from api.web.stream.event_schema import event_schema
+from api.web.stream.revocation import while_open
 from api.web.stream.waiting import abandon
 from pool.errors import PoolError
 from pool.executions.execution import Execution
-from pool.executions.progress import Event, Progress
+from pool.executions.progress import Event, Progress, WaitsForCaller
 from pool.executions.request import ExecutionRequest
 
 HEARTBEAT_SECONDS = 15.0
@@ -45,9 +47,18 @@ def event_schemas() -> dict[str, Any]:
     return {**known, "Progress": schema}
 
 
-def streamed(client: PoolClient, execution: Execution, request: ExecutionRequest) -> Response:
-    """The events of an execution that was just admitted, from its beginning."""
-    events = client.events(execution.id)
+def streamed(
+    client: PoolClient,
+    execution: Execution,
+    request: ExecutionRequest,
+    http: Request,
+    *,
+    after: str | None = None,
+) -> Response:
+    """The events of an execution that was just admitted, from its beginning or from a cursor, until
+    it has ended or waits for its caller.
+    """
+    events = while_open(_one_answer(client.events(execution.id, after=after)), http)
     return _stream(events, execution.id, lambda _: abandon(execution, request, client))
 
 
@@ -61,7 +72,8 @@ async def resumed(
     page = await client.progress(execution_id, after=after, raw=raw)
     if page.is_end and not page.events:
         return Response(status_code=204)
-    return _stream(client.events(execution_id, after=after, raw=raw), execution_id)
+    events = client.events(execution_id, after=after, raw=raw)
+    return _stream(while_open(events, http), execution_id)
 
 
 def _stream(
@@ -75,6 +87,14 @@ def _stream(
         sep="\n",
         client_close_handler_callable=gone,
     )
+
+
+async def _one_answer(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    async with aclosing(events):
+        async for each in events:
+            yield each
+            if isinstance(each.progress, WaitsForCaller):
+                return
 
 
 async def _shown(events: AsyncIterator[Event]) -> AsyncIterator[ServerSentEvent]:
