@@ -13,20 +13,32 @@ from pool.storage.reconciliations import Reconciliations
 class Stores(Protocol):
     """Where ledgers and the directory are opened."""
 
-    async def open_ledger(self, subscription_id: str, *, patience: float = 10.0) -> Ledger:
+    async def open_ledger(self, subscription_id: str, *, wait_seconds: float = 10.0) -> Ledger:
         """Take a subscription's ledger over: raise its epoch and shut earlier owners out.
 
         An earlier owner that cannot be shut out while it lives, or while it is in a transaction, is
-        waited for, up to ``patience`` seconds; then ``StoreBusy``, saying who holds it. Raises
+        waited for, up to ``wait_seconds``; then ``StoreBusy``, saying who holds it. Raises
         ``StoreError`` for a store that cannot be read or written.
         """
         ...
 
-    async def open_directory(self, *, patience: float = 10.0) -> Directory:
+    async def open_removed(self, subscription_id: str, *, wait_seconds: float = 10.0) -> Ledger:
+        """Take over the ledger of a subscription that is registered no more, which nobody owns.
+
+        ``StoreBusy`` where it is registered again, or somebody owns it after all; whoever puts it
+        back takes the ledger over from this call, as from any earlier owner.
+        """
+        ...
+
+    async def ledgers(self) -> tuple[str, ...]:
+        """The ids of all subscriptions that have a ledger, registered or not."""
+        ...
+
+    async def open_directory(self, *, wait_seconds: float = 10.0) -> Directory:
         """Join the directory, or take it over where it has one owner."""
         ...
 
-    async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
+    async def open_reconciliations(self, *, wait_seconds: float = 10.0) -> Reconciliations:
         """Take the reconciler's store over, as a ledger is."""
         ...
 

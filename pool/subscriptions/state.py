@@ -19,6 +19,7 @@ from pool.executions.execution import (
     is_of_unknown_cost,
     run_size,
 )
+from pool.executions.outcome import FailureKind
 from pool.limits.forecast import Study, studied
 from pool.limits.usage_reading import ExtraUsage
 from pool.limits.windows import RateLimitEvent, Window, newest
@@ -94,6 +95,12 @@ class State:
     """The newest of the uncertain executions, by id."""
     suspended: bool = False
     """The service is stopping: nothing more is started by this activation."""
+    retired: bool = False
+    """It was taken out of the pool: it lets go of what it has."""
+    is_asleep: bool = False
+    """Its actor has left: this is what a snapshot says, and nobody changes it."""
+    idle_since: datetime | None = None
+    """When it came up, or the last of what it had to do was over."""
     store_problem: str | None = None
     """Why nothing can be made durable at the moment."""
     first_used_at: datetime | None = None
@@ -177,6 +184,16 @@ class State:
         """An uncertain cost is known: it was found, and recorded."""
         if self.uncertain_costs.pop(execution_id, None) is not None:
             self.uncertain -= 1
+
+    def is_idle(self, now: datetime) -> bool:
+        """Whether nothing has to be done here, by this activation: nobody is served or waits,
+        nothing is held for a cost in doubt, which is looked for again and again, nobody has to be
+        asked whether they signed in, and what there is is durable.
+        """
+        cooldown = self.standing.cooldown
+        is_signed_out = cooldown is not None and cooldown.cause is FailureKind.AUTHENTICATION
+        is_stopped = self.suspended or self.retired or self.store_problem is not None
+        return not (self.slots.is_any or is_stopped or is_signed_out or self.held_in_doubt(now))
 
     def held_in_doubt(self, now: datetime) -> int:
         """Nano-dollars that are held for executions whose cost is not known."""

@@ -96,6 +96,8 @@ def _stopped(state: State, now: datetime) -> Status | None:
         return Status(SubscriptionState.COOLDOWN, state.store_problem)
     if state.suspended:
         return Status(SubscriptionState.DRAINING, "the service is stopping")
+    if state.retired:
+        return Status(SubscriptionState.DRAINING, "it was removed from the pool")
     if state.standing.paused:
         return Status(SubscriptionState.PAUSED, "paused by an operator; resume it to use it")
     if state.standing.draining:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -19,13 +19,15 @@ from pool.storage.postgresql.connection.commits import Commits
 from pool.storage.postgresql.connection.connections import Connections
 from pool.storage.postgresql.connection.failures import Lost, away, store_error
 from pool.storage.postgresql.connection.fence import NoFence
-from pool.storage.postgresql.connection.statements import Db, first_row, run, statements
+from pool.storage.postgresql.connection.statements import Db, first_row, rows, run, statements
 from pool.storage.postgresql.connection.transactions import PAUSE_SECONDS, Transactions
 from pool.storage.postgresql.database import OwnedDatabase, SharedDatabase
 from pool.storage.reconciliations import OWNER, Reconciliations
 
 Result = TypeVar("Result")
 _SQL = statements("owner")
+LOOK_SECONDS = 10.0
+"""For the database to be there, where it is asked which ledgers it has."""
 
 
 class PostgresqlStores:
@@ -35,17 +37,37 @@ class PostgresqlStores:
         """``postgresql://user:password@host:port/database``; ``?search_path=`` names a schema."""
         self._address = Address(url)
 
-    async def open_ledger(self, subscription_id: str, *, patience: float = 10.0) -> Ledger:
+    async def open_ledger(self, subscription_id: str, *, wait_seconds: float = 10.0) -> Ledger:
         """Take a subscription's ledger over, whoever has it; see ``Stores``.
 
         An earlier owner is shut out by this, and learns of it with its next write. What is waited
         for is a transaction that it is in, and a database that is away.
         """
+        return await self._open(subscription_id, wait_seconds)
+
+    async def open_removed(self, subscription_id: str, *, wait_seconds: float = 10.0) -> Ledger:
+        """Nobody who lives is shut out by this: whether it is registered is asked after its rows
+        were locked, and then they are left alone.
+        """
+        return await self._open(subscription_id, wait_seconds, is_removed=True)
+
+    async def ledgers(self) -> tuple[str, ...]:
+        name = f"{self._address.name} ledgers"
+        connections = await Connections.joined(self._address)
+        try:
+            found = await _opened(name, connections, LOOK_SECONDS, _ledgers)
+        finally:
+            await connections.left()
+        return tuple(row[0] for row in found)
+
+    async def _open(
+        self, subscription_id: str, wait_seconds: float, *, is_removed: bool = False
+    ) -> Ledger:
         name = f"{self._address.name} {owned_name(subscription_id)}"
         connections = await Connections.joined(self._address)
         try:
-            takeover = _Takeover(name, subscription_id, patience)
-            epoch = await _opened(name, connections, patience, takeover)
+            takeover = _Takeover(name, subscription_id, wait_seconds, is_removed=is_removed)
+            epoch = await _opened(name, connections, wait_seconds, takeover)
         except BaseException:
             await connections.left()
             raise
@@ -53,12 +75,12 @@ class PostgresqlStores:
         mine = {"subscription_id": subscription_id}
         return Ledger(subscription_id, OwnedDatabase(commits, "ledger", always=mine))
 
-    async def open_directory(self, *, patience: float = 10.0) -> Directory:
+    async def open_directory(self, *, wait_seconds: float = 10.0) -> Directory:
         """Join the directory; others may have it open at the same time."""
         name = f"{self._address.name} directory"
         connections = await Connections.joined(self._address)
         try:
-            await _opened(name, connections, patience, _nothing_more)
+            await _opened(name, connections, wait_seconds, _nothing_more)
         except BaseException:
             await connections.left()
             raise
@@ -66,15 +88,15 @@ class PostgresqlStores:
         files = ("directory", "outbox", "keys")
         return Directory(SharedDatabase(name, connections, transactions, *files))
 
-    async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
+    async def open_reconciliations(self, *, wait_seconds: float = 10.0) -> Reconciliations:
         """Take the reconciler's rows over, as those of a subscription are: they have a row of their
         own in ``owner``, so that its writes are fenced as those of a ledger are.
         """
         name = f"{self._address.name} reconciler"
         connections = await Connections.joined(self._address)
         try:
-            takeover = _Takeover(name, OWNER, patience, has_subscription=False)
-            epoch = await _opened(name, connections, patience, takeover)
+            takeover = _Takeover(name, OWNER, wait_seconds, has_subscription=False)
+            epoch = await _opened(name, connections, wait_seconds, takeover)
         except BaseException:
             await connections.left()
             raise
@@ -87,11 +109,18 @@ class _Takeover:
     """One more epoch of a subscription."""
 
     def __init__(
-        self, store: str, subscription_id: str, patience: float, *, has_subscription: bool = True
+        self,
+        store: str,
+        subscription_id: str,
+        wait_seconds: float,
+        *,
+        has_subscription: bool = True,
+        is_removed: bool = False,
     ) -> None:
         self._store = store
-        self._patience = patience
+        self._wait_seconds = wait_seconds
         self._has_subscription = has_subscription
+        self._is_removed = is_removed
         self._mine = {
             "subscription_id": subscription_id,
             "holder": f"{this_process()} on {socket.gethostname()}",
@@ -103,17 +132,26 @@ class _Takeover:
         except asyncpg.LockNotAvailableError:
             await db.execute("ROLLBACK")
             row = await first_row(db, _SQL["holder"], self._mine)
-            problem = f"is held by {row and row[0]}, for {self._patience:g} s and longer: stop it"
+            problem = (
+                f"is held by {row and row[0]}, for {self._wait_seconds:g} s and longer: stop it"
+            )
             raise StoreBusy(self._store, problem) from None
 
     async def _raised(self, db: Db) -> int:
         await db.execute("BEGIN")
-        await db.execute(f"SET LOCAL lock_timeout = {max(1, round(self._patience * 1000))}")
+        await db.execute(f"SET LOCAL lock_timeout = {max(1, round(self._wait_seconds * 1000))}")
         epoch: int = (await first_row(db, _SQL["take"], self._mine))[0]
+        if self._is_removed and await first_row(db, _SQL["is_registered"], self._mine):
+            await db.execute("ROLLBACK")
+            raise StoreBusy(self._store, "its subscription is registered: that owns it")
         if self._has_subscription:
             await run(db, _SQL["seat"], self._mine)
         await db.execute("COMMIT")
         return epoch
+
+
+async def _ledgers(db: Db) -> list[Any]:
+    return await rows(db, _SQL["ledgers"], {})
 
 
 async def _nothing_more(_: Db) -> None:
@@ -123,14 +161,14 @@ async def _nothing_more(_: Db) -> None:
 async def _opened(
     store: str,
     connections: Connections,
-    patience: float,
+    wait_seconds: float,
     then: Callable[[Db], Awaitable[Result]],
 ) -> Result:
     """Prepare the tables and do what comes next. A COMMIT in doubt is done again: one epoch more
     than was needed shuts nobody out that had a right to be in.
     """
     clock = asyncio.get_running_loop().time
-    until = clock() + patience
+    until = clock() + wait_seconds
     while True:
         try:
             async with connections.lent() as db:

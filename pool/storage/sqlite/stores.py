@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from pool.storage.directory.directory import Directory
@@ -19,19 +20,28 @@ class SqliteStores:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
+        self._ledgers = data_dir / "subscriptions"
 
-    async def open_ledger(self, subscription_id: str, *, patience: float = 10.0) -> Ledger:
+    async def open_ledger(self, subscription_id: str, *, wait_seconds: float = 10.0) -> Ledger:
         """Take a subscription's ledger over, see ``Stores``."""
-        path = self._data_dir / "subscriptions" / owned_name(subscription_id) / "ledger.sqlite"
-        commits = await Commits.opened(path, "ledger", patience)
+        path = self._ledgers / owned_name(subscription_id) / "ledger.sqlite"
+        commits = await Commits.opened(path, "ledger", wait_seconds)
         return Ledger(subscription_id, SqliteDatabase(commits, "ledger"))
 
-    async def open_directory(self, *, patience: float = 10.0) -> Directory:
+    async def open_removed(self, subscription_id: str, *, wait_seconds: float = 10.0) -> Ledger:
+        """One that lives is not shut out: it holds the lock of its file."""
+        return await self.open_ledger(subscription_id, wait_seconds=wait_seconds)
+
+    async def ledgers(self) -> tuple[str, ...]:
+        files = await asyncio.to_thread(lambda: list(self._ledgers.glob("*/ledger.sqlite")))
+        return tuple(sorted(file.parent.name for file in files))
+
+    async def open_directory(self, *, wait_seconds: float = 10.0) -> Directory:
         path = self._data_dir / "directory.sqlite"
-        commits = await Commits.opened(path, "directory", patience)
+        commits = await Commits.opened(path, "directory", wait_seconds)
         return Directory(SqliteDatabase(commits, "directory", "outbox", "keys"))
 
-    async def open_reconciliations(self, *, patience: float = 10.0) -> Reconciliations:
+    async def open_reconciliations(self, *, wait_seconds: float = 10.0) -> Reconciliations:
         path = self._data_dir / "reconciler.sqlite"
-        commits = await Commits.opened(path, "reconciler", patience)
+        commits = await Commits.opened(path, "reconciler", wait_seconds)
         return Reconciliations(SqliteDatabase(commits, "reconciliations"))

@@ -9,6 +9,13 @@ RETURNING epoch;
 -- name: seat
 INSERT INTO seats (subscription_id) VALUES (:subscription_id) ON CONFLICT DO NOTHING;
 
+-- name: is_registered
+-- Asked with the owner's row locked: whoever registers it later takes the rows over later, too.
+SELECT 1 FROM registrations WHERE id = :subscription_id;
+
+-- name: ledgers
+SELECT subscription_id FROM seats ORDER BY subscription_id;
+
 -- name: holder
 SELECT holder FROM owner WHERE subscription_id = :subscription_id;
 
