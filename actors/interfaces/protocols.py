@@ -21,6 +21,7 @@ from actors.interfaces.messages import (
     Dispatch,
     HandedOff,
     HandoffRequest,
+    Listed,
     NotAdmitted,
     NotTaken,
     Recorded,
@@ -146,6 +147,10 @@ class SubscriptionActor(Protocol):
 
     async def end_idle(self) -> None: ...
 
+    async def retire(self) -> int:
+        """Let go of all executions, for good: how many have not ended there yet."""
+        ...
+
     async def backup(self, file: Path) -> None: ...
 
     async def configure(self, spec: SubscriptionSpec) -> Report: ...
@@ -181,6 +186,12 @@ class RouterActor(Protocol):
         """
         ...
 
+    async def removed_executions(
+        self, wanted: Listed, subscription_id: str | None = None
+    ) -> Page[Execution]:
+        """Those of subscriptions that were removed, newest first: of all, or of one; ``NotFound``
+        for one that there never was.
+        """
         ...
 
     async def session_home(self, session_id: str) -> SessionHome | None:

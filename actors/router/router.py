@@ -18,7 +18,7 @@ from actors.aiokit import Tasks, every, forwarded
 from actors.alerts.monitor import AlertMonitor
 from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken, Retracted
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
-from actors.router.archive import Archive, OpenLedger
+from actors.router.archive import Archive
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import Caller, KeyRegistry
 from actors.router.presence.report_cache import ReportCache
@@ -27,6 +27,7 @@ from actors.telemetry.recorder import PoolRecorder
 from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import Alert, AlertSettings, failover, session_moved
 from pool.alerts.webhooks import Webhook
+from pool.claude.runner import Runner
 from pool.errors import ActorLost, Conflict, NotFound, PoolError, StoreError
 from pool.executions.execution import Execution
 from pool.keys.access import FULL_ACCESS, Access
@@ -36,7 +37,7 @@ from pool.storage.backup import Backup, note_contents
 from pool.storage.directory.claims import Registration
 from pool.storage.directory.directory import Directory
 from pool.storage.directory.outbox import Outbox
-from pool.storage.stores import RETENTION_PERIOD
+from pool.storage.stores import RETENTION_PERIOD, Stores
 from pool.subscriptions.overview.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed
@@ -74,11 +75,16 @@ class Router:
         actors: SubscriptionActors,
         settings: RouterSettings,
         clock: Callable[[], datetime],
-        open_ledger: OpenLedger,
+        stores: Stores,
+        runner_of: Callable[[str], Runner],
         tracing: Tracing = OFF,
     ) -> None:
         self._directory = directory
-        self._archive = Archive(open_ledger)
+        self._archive = Archive(
+            *(stores, directory, runner_of, clock),
+            keep_prompts=settings.keep_prompts,
+            retention=settings.retention,
+        )
         self._actors = actors
         self._settings = settings
         self._clock = clock
@@ -108,17 +114,20 @@ class Router:
         actors: SubscriptionActors,
         settings: RouterSettings,
         clock: Callable[[], datetime],
-        open_ledger: OpenLedger,
+        stores: Stores,
+        runner_of: Callable[[str], Runner],
         tracing: Tracing = OFF,
     ) -> Router:
-        """Read the registry, and see to it that everybody in it runs. ``open_ledger`` takes over
-        that of a subscription which was removed.
+        """Read the registry, and see to it that everybody in it runs. ``stores`` and ``runner_of``
+        are for what subscriptions left that were removed.
         """
-        self = cls(directory, actors, settings, clock, open_ledger, tracing)
+        self = cls(directory, actors, settings, clock, stores, runner_of, tracing)
+        await self._sleepers.recover()
         for registration in await directory.registrations():
             self._adopt(registration)
         await self._keys.recover()
         self._tasks.spawn(self._retain())
+        self._tasks.spawn(self._archive.tend())
         self._tasks.spawn(self._sessions.rebalance(settings.rebalancing))
         self._alerts.follow(self._heard)
         return self
@@ -159,10 +168,10 @@ class Router:
         asked = None if claim is None else claim.subscription_id
         if asked is None or not access.covers_subscription(asked):
             raise NotFound("execution", execution_id)
-        if claim.subscription_id not in self._registrations:
-            return await self._archive.execution(claim.subscription_id, execution_id)
-        await self._reports.await_one({claim.subscription_id})  # it comes up first, if it has not
-        return claim.subscription_id
+        if asked not in self._registrations:
+            return await self._archive.execution(asked, execution_id, access)
+        await self._reports.await_one({asked})  # it comes up first, if it has not
+        return asked
 
     # -- sessions and keys -----------------------------------------------------------------------
 
@@ -229,9 +238,9 @@ class Router:
         return tuple(self._registrations[id_] for id_ in sorted(self._registrations))
 
     def _heard(self) -> tuple[tuple[Report, ...], frozenset[str]]:
-        """The latest reports, and who was not heard of yet."""
+        """The latest reports, and the ids of those that have sent none."""
         reports = self._reports.reports
-        return reports, self._reports.followed - {report.id for report in reports}
+        return reports, frozenset(self._reports.followed - {report.id for report in reports})
 
     alerts = forwarded(attrgetter("_directory.outbox"), Outbox.alerts)
     raise_alert = forwarded(attrgetter("_alerts"), AlertMonitor.raise_)
@@ -239,12 +248,14 @@ class Router:
     # -- the registry ----------------------------------------------------------------------------
 
     async def declare(self, specs: Iterable[SubscriptionSpec]) -> None:
-        declared, before = {spec.id: spec for spec in specs}, dict(self._registrations)
-        for known in before.values():
-            if known.declared and known.spec.id not in declared:
-                await self._forget(known.spec.id)
+        declared = {spec.id: spec for spec in specs}
+        for subscription_id in declared:  # it was put back while it was let go
+            await self._retirements.end(subscription_id)
+        before = dict(self._registrations)
         for spec in declared.values():
             await self._register(spec, declared=True)
+        known = (each.spec.id for each in before.values() if each.declared)
+        await self._retirements.begin(id_ for id_ in known if id_ not in declared)
         changed = (id_ for id_ in before.keys() & declared if before[id_].spec != declared[id_])
         await asyncio.gather(*(self._told(declared[id_]) for id_ in changed))
 
@@ -322,6 +333,7 @@ class Router:
 
     async def close(self) -> None:
         await self._tasks.close()
+        await self._retirements.close()
         await self._alerts.close()
         await self._keys.close()
         await self._reports.close()
@@ -393,8 +405,16 @@ class Router:
         self._registrations[registration.spec.id] = registration
         self._reports.follow(registration.spec)
 
+    async def _letting_go(self, subscription_id: str) -> int:
+        """Have a subscription let go of what it has; how many executions it has still."""
+        if subscription_id in self._sleepers:
+            return 0
+        await self.subscription(subscription_id)  # it comes up first, if it has not yet
+        return await self._actors.subscription(subscription_id).retire()
+
     async def _forget(self, subscription_id: str) -> None:
         await self._reports.unfollow(subscription_id)
         await self._actors.deactivate(subscription_id)
         await self._directory.unregister(subscription_id)
+        self._archive.joined(subscription_id)
         self._registrations.pop(subscription_id, None)

@@ -56,6 +56,11 @@ _LOST = Failed(
     evidence=False,
 )
 _CANCELLED = Failed(kind=FailureKind.CANCELLED, message="cancelled before it was started")
+_REMOVED = "its subscription was removed from the pool"
+_NOT_STARTED = Failed(
+    kind=FailureKind.NOT_STARTED,
+    message=f"{_REMOVED} before it was started, and no other one takes it: send it again",
+)
 
 
 class LiveExecutions:
@@ -209,9 +214,25 @@ class LiveExecutions:
         self._context.spawn(self._settle(live, why), live.id)
 
     async def interrupt(self) -> None:
-        """Ask everything that runs to end."""
-        running = [live.run for live in self._live.values() if live.run is not None]
-        await asyncio.gather(*(run.stop() for run in running))
+        """Ask everything that runs to end. Who waits for a caller is left to the next activation,
+        unless there is to be none.
+        """
+        waits, leaves = ExecutionStatus.WAITING_FOR_CALLER, self._context.state.retired
+        live = [each for each in self._live.values() if leaves or each.row.status is not waits]
+        await asyncio.gather(*(each.run.stop() for each in live if each.run is not None))
+
+    async def retire(self) -> int:
+        """Let go of everything, for the subscription has left the pool: what waits goes on at
+        another one or ends, what runs is asked to end. How many have not ended here yet: asked
+        again, it goes on with those.
+        """
+        self._context.state.retired = True
+        for execution_id in tuple(self._context.state.slots.waiting):
+            if execution_id not in self._unready:
+                self._give_up_waiting(self._live[execution_id], _NOT_STARTED)
+        await self.interrupt()
+        await self._context.deps.runner.let_go()
+        return len(self._live)
 
     async def take_up(self, rows: Iterable[ExecutionRow]) -> None:
         """Go on with what an earlier activation left open.
@@ -277,7 +298,7 @@ class LiveExecutions:
         handed on; what has waited as long as it may is given up.
         """
         state = self._context.state
-        if state.suspended or not state.slots.waiting:
+        if state.suspended or state.retired or not (state.slots.waiting or state.slots.parked):
             return
         report = self._context.report()
         if self.tool_rounds.return_slots(report.capacity):
@@ -425,6 +446,8 @@ class LiveExecutions:
             log.exception("run could not be read", extra=ids)
             message = "the run could not be read; what it spent is not known"
             outcome = Failed(kind=FailureKind.EXECUTION_ERROR, message=message, evidence=False)
+        if self._context.state.retired:
+            outcome = _of_a_removed_one(outcome)
         await self._settle(live, outcome)
         is_watched = live.is_followed or live.row.intent.request.stream
         self.aftermath.begin(live.row.intent, run, is_watched=is_watched)
@@ -582,6 +605,13 @@ class LiveExecutions:
         live.ended.set()
         live.turned.tell()
         self._context.changed()
+
+
+def _of_a_removed_one(outcome: Outcome) -> Outcome:
+    """What a run ended as that was interrupted for its subscription's sake."""
+    if isinstance(outcome, Failed) and outcome.kind is FailureKind.INTERRUPTED:
+        return outcome.model_copy(update={"message": f"interrupted: {_REMOVED}"})
+    return outcome
 
 
 def _hold_of(row: ExecutionRow) -> Hold:

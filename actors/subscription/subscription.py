@@ -310,6 +310,12 @@ class Subscription:
         """
         await self._context.deps.runner.let_go()
 
+    async def retire(self) -> int:
+        """Let go of all executions, for good; see ``LiveExecutions.retire``."""
+        left = await self._executions.retire()
+        self._context.changed()
+        return left
+
     async def backup(self, file: Path) -> None:
         """Write a copy of the ledger to a file. One that is there already stands for this one."""
         if not await asyncio.to_thread(file.exists):

@@ -453,7 +453,8 @@ async def local_pool_at(
             tags=policy.tags,
         ),
         clock,
-        stores.open_ledger,
+        stores,
+        runner_of=lambda id_: runner_of(spec(id_)),
     )
     actors.the_router = router
     await router.declare(specs)

@@ -5,6 +5,7 @@ they call wrapped. And what becomes of requests that meet on that way.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import pytest
 from localpool import NOON, SONNET, FakeRunner, LocalPool, spec
 
 from actors.interfaces.messages import Dispatch, NotAdmitted, Started
-from actors.router.archive import Archive
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import KeyRegistry
 from actors.router.router import Router
+from actors.subscription.subscription import Subscription
 from pool.errors import Exhausted, KeyReused, TooManyAtOnce, Unavailable
-from pool.executions.execution import Intent
+from pool.executions.execution import Execution, Intent
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
 from pool.storage.directory.claims import Claim, NewClaim
@@ -185,7 +186,7 @@ async def test_the_directory_is_read_once_for_a_request_and_once_for_its_session
     router = another_router(local_pool, counted)
 
     for each in (dispatch("e1"), dispatch("e1"), dispatch("e2", session_id=first.session_id)):
-        await router.dispatch(each)
+        await dispatched(router, each)
 
     new = again = ["directory.locate", "directory.claim"]
     turn = ["directory.locate", "directory.session_home", "directory.claim"]
@@ -199,10 +200,15 @@ def another_router(pool: LocalPool, directory: Any, keys: KeyRegistry | None = N
     """As a second router would dispatch, over the same directory."""
     settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
     keys = keys or pool.router._keys
-    archive = Archive(pool.stores.open_ledger)
+    archive = pool.router._archive
     return Dispatcher(
         *(directory, pool.actors, pool.router._reports, keys, archive, settings, pool.clock)
     )
+
+
+async def dispatched(router: Dispatcher, asked: Dispatch) -> Execution:
+    """As a router has it dispatched: its caller is known first."""
+    return await router.dispatch(asked, await router._keys.caller(asked.caller))
 
 
 def dispatch(
@@ -262,7 +268,7 @@ async def test_of_two_routers_with_the_same_request_one_places_it_and_both_have_
 
     first, second = await asyncio.gather(
         *(
-            router.dispatch(dispatch(name, key="k", caller=caller))
+            dispatched(router, dispatch(name, key="k", caller=caller))
             for router, name in zip(two_routers, names, strict=True)
         )
     )
@@ -278,7 +284,7 @@ async def test_of_two_routers_with_two_requests_under_one_key_one_is_told_so(
 ) -> None:
     answers = await asyncio.gather(
         *(
-            router.dispatch(dispatch(f"e{number}", f"q{number}", key="k"))
+            dispatched(router, dispatch(f"e{number}", f"q{number}", key="k"))
             for number, router in enumerate(two_routers)
         ),
         return_exceptions=True,
@@ -286,6 +292,73 @@ async def test_of_two_routers_with_two_requests_under_one_key_one_is_told_so(
 
     assert sorted(type(each).__name__ for each in answers) == ["Execution", "KeyReused"]
     assert len(await local_pool.runner.wait_for_runs(1)) == 1
+
+
+class Late:
+    """A subscription that one router asks late: after it has read the claim, and others went on."""
+
+    def __init__(self, owner: Subscription) -> None:
+        self._owner = owner
+        self.is_asked = asyncio.Event()
+        self.goes_on = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._owner, name)
+
+    async def start(self, intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
+        self.is_asked.set()
+        await self.goes_on.wait()
+        return await self._owner.start(intent, may_wait=may_wait)
+
+
+async def test_whoever_asks_late_where_it_was_refused_does_not_run_it_twice(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    """One router is refused and goes on elsewhere; the other one asks by what it had read before,
+    when the one that refused could take it.
+    """
+    pool = await open_pool(spec("sub1", weight=9), spec("sub2"))
+    runner.hold = True
+    late = Late(pool.actors.subscription("sub1"))
+    peers = replace(pool.actors, subscriptions={**pool.actors.subscriptions, "sub1": late})
+    reports, keys, archive = pool.router._reports, pool.router._keys, pool.router._archive
+    settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
+    directory = pool.router._directory
+    second = Dispatcher(directory, peers, reports, keys, archive, settings, pool.clock)
+    asked = dispatch("e1", key="k")
+
+    slow = asyncio.create_task(dispatched(second, asked))
+    await late.is_asked.wait()
+    reports.remember(await pool.actors.subscription("sub1").next_report(-1, -1, 0))
+    await pool.actors.subscription("sub1").pause()
+    first = await dispatched(another_router(pool, directory), asked)
+    await pool.actors.subscription("sub1").resume()
+    late.goes_on.set()
+    told = await slow
+
+    assert (first.subscription_id, told.subscription_id) == ("sub2", "sub2")
+    assert len(await runner.wait_for_runs(1)) == 1
+
+
+async def test_what_was_refused_is_asked_anew_by_whoever_repeats_it(
+    open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = await open_pool(spec("sub1"))
+    full = Refusal(cause=RefusalCause.QUEUE_FULL, detail="full for a moment")
+    with monkeypatch.context() as meanwhile:
+        owner = pool.actors.subscription("sub1")
+        meanwhile.setattr(owner, "_admission", lambda *_, **__: full)
+        with pytest.raises(Exhausted):
+            await pool.client.start(ask(), idempotency_key="k")
+    refused = await pool.router._directory.locate("", "/k")
+
+    started = await pool.client.start(ask(), idempotency_key="k")
+
+    placed = await pool.router._directory.locate("", "/k")
+    assert refused is not None
+    assert placed is not None
+    assert started.subscription_id == "sub1"
+    assert placed.placement > refused.placement
 
 
 # -- requests that come again --------------------------------------------------------------------
