@@ -33,7 +33,7 @@ from pool.errors import ConfigError
 from pool.executions.request import MAX_TIMEOUT_SECONDS, MetadataName
 from pool.keys.api_keys import KeySpec
 from pool.proxies import sparing_loopback
-from pool.routing.ranking import RoutingSettings
+from pool.routing.policy import RoutingSettings
 from pool.routing.rebalancing import Rebalancing
 from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.health import HealthWeights

@@ -21,7 +21,7 @@ import actors
 import pool
 from actors.telemetry.log_stream import stream_of
 from pool.config import ClaudeSettings, Config
-from pool.routing.ranking import RoutingSettings
+from pool.routing.policy import RoutingSettings
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.values import Value
 

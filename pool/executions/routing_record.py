@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from pool.values import Instant, Value
 
 
@@ -35,3 +37,11 @@ class Routing(Value):
     score: float
     reason: str
     candidates: tuple[Candidate, ...] = ()
+    """The best first, those that could not take it last. Of many subscriptions only the chosen one
+    and the runners-up, and those that the request has to do with."""
+    considered: int = 0
+    """How many subscriptions were compared; 0 where earlier releases did not note it."""
+    usable: int = 0
+    """How many of them could take it."""
+    refused: dict[str, int] = Field(default_factory=dict)
+    """How many could not, by cause."""

@@ -4,50 +4,93 @@ Ranking reads what the router remembers: one report a subscription and how many 
 sent there since. It calls nobody, so that a decision costs the same whoever is slow. What was just
 sent counts at once, so that a burst spreads instead of falling on the one that looked best (the
 herd). The owner's admission is what counts in the end.
+
+This is the rule, over all subscriptions. A decision takes it from ``live_ranking``, which comes to
+the same without looking at everybody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Annotated
-
-from pydantic import Field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from pool.executions.routing_record import Candidate, Routing
-from pool.limits.windows import FIVE_HOUR
-from pool.subscriptions.admission import AdmissionLimits, Ask, Refusal, RefusalCause, refusal
-from pool.subscriptions.health import HealthWeights
+from pool.keys.access import ALL
+from pool.routing.candidates import RankedCandidate, candidate
+from pool.routing.policy import RoutingPolicy
+from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.report import Report
-from pool.values import Value
 
 
-class RankedCandidate(Value):
-    """A subscription's place in the ranking of one request."""
+@dataclass(frozen=True)
+class Question:
+    """What a ranking is asked for: a request, and what is known of it besides."""
 
-    report: Report
-    score: float
-    """Health, less what was sent there since the report."""
-    rank: float
-    """The same without bounds: two scores of 100 need not be alike."""
-    refusal: Refusal | None
-    age_seconds: float
-    load: float
-    """Running, waiting and just sent work for each unit of plan weight."""
-    has_free_slot: bool
-    preference: float = 0.0
-    """What goes before health, by the strategy; 0 as a rule."""
+    ask: Ask
+    open_to: tuple[str, ...] = ALL
+    """Patterns of the subscriptions that its caller may know of."""
+    home: str | None = None
+    """There it is the work of a running session, for which the limits are higher."""
+    only: str | None = None
+    """The one that its caller asks for."""
+    asked: str | None = None
+    """The one that was asked for it before."""
+    barred: Mapping[str, Refusal] = field(default_factory=dict)
+    """Those that do not run it; one that refuses anyway keeps its own reason."""
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    """Those that have refused it for themselves, which outweighs any report."""
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Those that are of interest whatever their place."""
+        single = {self.home, self.only, self.asked} - {None}
+        return frozenset((*filter(None, single), *self.barred, *self.refused))
+
+    @property
+    def not_wanted(self) -> Refusal:
+        """The refusal of whoever could take it, where its caller asks for another one."""
+        detail = f"the caller asked for {self.only}"
+        return Refusal(cause=RefusalCause.OTHER_WANTED, detail=detail)
 
 
-class Ranking(Value):
-    """Every subscription, the best first; those that must refuse come last."""
+@dataclass(frozen=True)
+class Rest:
+    """Subscriptions of a ranking that are not told one by one."""
+
+    usable: int = 0
+    refused: Mapping[RefusalCause, int] = field(default_factory=dict)
+    retry_at: datetime | None = None
+    """When the first of their refusals lifts by the clock."""
+
+    def unwanted(self) -> Rest:
+        """The same, where their caller asks for another one."""
+        refused = Counter(self.refused) + Counter({RefusalCause.OTHER_WANTED: self.usable})
+        return Rest(refused=refused, retry_at=self.retry_at)
+
+    def __str__(self) -> str:
+        refused = sorted(self.refused.items(), key=lambda each: (-each[1], each[0]))
+        told = (f"{count} {cause.value.replace('_', ' ')}" for cause, count in refused)
+        return f"of {self.usable + sum(self.refused.values())} others " + ", ".join(told)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Subscriptions for one request, the best first; those that must refuse come last."""
 
     candidates: tuple[RankedCandidate, ...]
+    rest: Rest = Rest()
+    """The others: where there are many, no decision needs them one by one."""
 
     @property
     def usable(self) -> tuple[RankedCandidate, ...]:
+        """Those that can take it. The first is the best of all."""
         return tuple(each for each in self.candidates if each.refusal is None)
+
+    @property
+    def usable_count(self) -> int:
+        return len(self.usable) + self.rest.usable
 
     def of(self, subscription_id: str) -> RankedCandidate | None:
         found = (each for each in self.candidates if each.report.id == subscription_id)
@@ -55,145 +98,60 @@ class Ranking(Value):
 
     def has_free_slot(self, subscription_id: str) -> bool:
         candidate = self.of(subscription_id)
-        return candidate is not None and candidate.has_free_slot
+        return candidate is not None and not candidate.place.is_full
 
     def barred(self, refusals: Mapping[str, Refusal]) -> Ranking:
         """The ranking without some; one that refuses anyway keeps its own reason."""
-        return self.refused(
-            {
-                id_: candidate.refusal if candidate and candidate.refusal else refusal
-                for id_, refusal in refusals.items()
-                for candidate in (self.of(id_),)
-            }
-        )
+        own = {each.report.id: each.refusal for each in self.candidates if each.refusal}
+        return self.refused({**refusals, **own})
 
     def refused(self, refusals: Mapping[str, Refusal]) -> Ranking:
         """The ranking once some have refused for themselves, which outweighs any report."""
         known = (
-            each.model_copy(update={"refusal": refusals.get(each.report.id, each.refusal)})
+            replace(each, refusal=refusals.get(each.report.id, each.refusal))
             for each in self.candidates
         )
-        return Ranking(candidates=tuple(sorted(known, key=_order)))
+        return replace(self, candidates=in_order(known))
 
     @property
     def retry_at(self) -> datetime | None:
         """The earliest instant at which one of the refusals lifts by the clock."""
-        expiries = (each.refusal.until for each in self.candidates if each.refusal is not None)
-        return min((until for until in expiries if until is not None), default=None)
+        expiries = (each.until for each in self._refusals)
+        return min((at for at in (*expiries, self.rest.retry_at) if at is not None), default=None)
+
+    @property
+    def causes(self) -> Counter[RefusalCause]:
+        """How many refuse, by cause."""
+        return Counter(each.cause for each in self._refusals) + Counter(self.rest.refused)
 
     @property
     def is_exhausted(self) -> bool:
         """Whether waiting helps: some subscription refuses for want of headroom alone."""
-        return any(
-            each.refusal is not None and each.refusal.cause.is_exhaustion
-            for each in self.candidates
-        )
+        return any(cause.is_exhaustion for cause in self.causes)
 
     @property
     def is_without_the_model(self) -> bool:
         """Whether every subscription that is open to the request was refused its model."""
-        causes = {each.refusal.cause for each in self.candidates if each.refusal is not None}
+        causes = set(self.causes)
         return RefusalCause.MODEL in causes <= {RefusalCause.MODEL, RefusalCause.OTHER_WANTED}
 
     @property
     def reasons(self) -> str:
-        """Every refusal as one line."""
-        return "; ".join(
+        """The refusals as one line."""
+        told = [
             f"{each.report.id}: {each.refusal.detail}"
             for each in self.candidates
             if each.refusal is not None
-        )
+        ]
+        return "; ".join([*told, *([str(self.rest)] if self.rest.refused else [])])
+
+    @property
+    def _refusals(self) -> Iterator[Refusal]:
+        return (each.refusal for each in self.candidates if each.refusal is not None)
 
 
-class Strategy(StrEnum):
-    """What is best among the subscriptions of a tier that have a free slot."""
-
-    HEALTHIEST = "healthiest"
-    USE_BEFORE_RESET = "use_before_reset"
-    """The subscription whose window resets next and would waste most of its headroom, while it
-    is healthy enough; else the healthiest."""
-
-
-class RoutingSettings(Value):
-    """``[routing]`` of the configuration."""
-
-    strategy: Strategy = Strategy.HEALTHIEST
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
-    """Runs of one execution, each on another subscription, as long as none gave output."""
-    queue_timeout_seconds: Annotated[float, Field(gt=0, le=86400)] = 600
-    """How long a request may wait for a slot, unless it says so itself."""
-    max_report_age_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
-    """An owner that was not heard from for longer is not asked."""
-
-
-class RoutingPolicy(Value):
-    """What ranking takes from configuration."""
-
-    limits: AdmissionLimits = AdmissionLimits()
-    weights: HealthWeights = HealthWeights()
-    settings: RoutingSettings = RoutingSettings()
-
-
-def _candidate(
-    report: Report, sent: int, ask: Ask, policy: RoutingPolicy, now: datetime
-) -> RankedCandidate:
-    age = max(0.0, (now - report.observed_at).total_seconds())
-    refused = refusal(report, ask, policy.limits)
-    if refused is not None and refused.until is not None and refused.until <= now:
-        refused = None  # it has lifted since the report was made: its owner is asked
-    patience = policy.settings.max_report_age_seconds
-    if age > patience:
-        refused = Refusal(
-            cause=RefusalCause.STALE_REPORT,
-            detail=f"it was last heard from {age:.0f} s ago",
-            until=now + timedelta(seconds=patience),
-        )
-    occupied = report.running + report.queued + sent
-    if refused is None and occupied >= report.capacity + report.max_queued:
-        refused = Refusal(
-            cause=RefusalCause.QUEUE_FULL, detail=f"{occupied} attempts fill every place"
-        )
-    return RankedCandidate(
-        report=report,
-        score=max(0.0, report.health.score - policy.weights.per_running * sent),
-        rank=report.health.unclamped - policy.weights.per_running * sent,
-        refusal=refused,
-        age_seconds=age,
-        load=occupied / report.weight,
-        has_free_slot=occupied < report.capacity,
-        preference=_preference(report, policy, now),
-    )
-
-
-WASTES_WITHIN = timedelta(hours=1)
-"""A window that resets later than this may still be used up in the ordinary way."""
-HEALTHY_ENOUGH = 30.0
-
-
-def _preference(report: Report, policy: RoutingPolicy, now: datetime) -> float:
-    """What goes before health: the share of a window that its reset is about to waste, or 0."""
-    window = report.windows.get(FIVE_HOUR)
-    if policy.settings.strategy is Strategy.HEALTHIEST or window is None or not window.fresh:
-        return 0.0
-    if window.resets_at is None or not now < window.resets_at <= now + WASTES_WITHIN:
-        return 0.0
-    if window.utilization is None or report.health.score < HEALTHY_ENOUGH:
-        return 0.0
-    return round(max(0.0, 1.0 - window.utilization), 2)
-
-
-def _order(candidate: RankedCandidate) -> tuple[bool, int, bool, float, float, float, float, str]:
-    last = candidate.report.last_request_at
-    return (
-        candidate.refusal is not None,
-        candidate.report.tier,
-        not candidate.has_free_slot,
-        -candidate.preference,
-        -round(candidate.rank),
-        candidate.load,
-        last.timestamp() if last else 0.0,
-        candidate.report.id,
-    )
+def in_order(candidates: Iterable[RankedCandidate]) -> tuple[RankedCandidate, ...]:
+    return tuple(sorted(candidates, key=lambda each: each.order))
 
 
 def rank(
@@ -204,34 +162,46 @@ def rank(
     sent: Mapping[str, int] | None = None,
     home: str | None = None,
 ) -> Ranking:
-    """Rank subscriptions for one request.
+    """Rank subscriptions for one request, as ``Place`` says.
 
-    An earlier tier goes before a later one, whose subscriptions serve only what the earlier cannot
-    take. In a tier a free slot goes before a queue; then what the strategy prefers; then the
-    healthier, to the point; then the less loaded for its plan's weight; then the one that has
-    rested longest. ``sent`` counts requests that went to a subscription and are not in its report
-    yet. At ``home`` it is the work of a running session, for which the limits are higher.
+    ``sent`` counts requests that went to a subscription and are not in its report yet. At ``home``
+    it is the work of a running session, for which the limits are higher.
     """
     counts = sent or {}
-    candidates = [
-        _candidate(
-            report,
-            counts.get(report.id, 0),
-            ask.model_copy(update={"goes_on": True}) if report.id == home else ask,
-            policy,
-            now,
+    at_home = ask.model_copy(update={"goes_on": True})
+    return Ranking(
+        in_order(
+            candidate(
+                report, counts.get(report.id, 0), at_home if report.id == home else ask, policy, now
+            )
+            for report in reports
         )
-        for report in reports
-    ]
-    return Ranking(candidates=tuple(sorted(candidates, key=_order)))
+    )
+
+
+def ranked(
+    reports: Iterable[Report],
+    question: Question,
+    policy: RoutingPolicy,
+    now: datetime,
+    sent: Mapping[str, int],
+) -> Ranking:
+    """Rank subscriptions for a request, with all that is known of it."""
+    ranking = rank(reports, question.ask, policy, now, sent, home=question.home)
+    ids = {each.report.id for each in ranking.candidates} if question.only else set()
+    others = dict.fromkeys(ids - {question.only}, question.not_wanted)
+    return ranking.barred({**others, **question.barred}).refused(question.refused)
 
 
 def explained(ranking: Ranking, chosen: str, reason: str) -> Routing:
     """The ranking as an execution keeps it: why it went to ``chosen``."""
-    scores = {each.report.id: each.score for each in ranking.candidates}
+    at_chosen, refused = ranking.of(chosen), ranking.causes
     return Routing(
-        score=scores.get(chosen, 0.0),
+        score=at_chosen.score if at_chosen else 0.0,
         reason=reason,
+        considered=ranking.usable_count + refused.total(),
+        usable=ranking.usable_count,
+        refused={cause.value: count for cause, count in sorted(refused.items())},
         candidates=tuple(
             Candidate(
                 subscription_id=each.report.id,

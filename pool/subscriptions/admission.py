@@ -196,11 +196,17 @@ def _over_the_windows(report: Report) -> Refusal | None:
     )
 
 
+def room(report: Report) -> Decimal:
+    """What the weekly budget has room for, in dollars, over what is used and reserved."""
+    weekly = report.weekly
+    return weekly.budget_usd - weekly.used_usd - weekly.reserved_usd
+
+
 def _over_budget(report: Report, ask: Ask) -> Refusal | None:
+    if ask.reserve_usd - ask.yielding_usd <= room(report):
+        return None
     weekly = report.weekly
     reserved = weekly.reserved_usd - ask.yielding_usd
-    if weekly.used_usd + reserved + ask.reserve_usd <= weekly.budget_usd:
-        return None
     return Refusal(
         cause=RefusalCause.BUDGET,
         detail=(

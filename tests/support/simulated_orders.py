@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pool.routing.ranking import Ranking, RoutingPolicy, RoutingSettings, Strategy
+from pool.routing.policy import RoutingSettings, Strategy
+from pool.routing.ranking import Ranking, RoutingPolicy
 from pool.subscriptions.admission import AdmissionLimits
 
 

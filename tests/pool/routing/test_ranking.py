@@ -8,14 +8,8 @@ from reports import report_at, state, window
 
 from pool.executions.outcome import FailureKind
 from pool.limits.windows import Window
-from pool.routing.ranking import (
-    Ranking,
-    RoutingPolicy,
-    RoutingSettings,
-    Strategy,
-    explained,
-    rank,
-)
+from pool.routing.policy import RoutingPolicy, RoutingSettings, Strategy
+from pool.routing.ranking import Ranking, explained, rank
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.report import Report
 from pool.subscriptions.slots import Hold
@@ -77,7 +71,7 @@ def test_what_was_just_sent_counts_before_any_report_of_it() -> None:
 
 
 @given(st.integers(1, 60))
-def test_a_burst_spreads_evenly_over_equal_seats(requests: int) -> None:
+def test_a_burst_spreads_evenly_over_equal_subscriptions(requests: int) -> None:
     reports = [report_of(f"sub{n}", max_concurrent=100) for n in range(3)]
     sent: dict[str, int] = {}
 
@@ -148,19 +142,19 @@ def resetting(
 
 
 def test_headroom_that_a_reset_is_about_to_waste_is_used_first_by_its_strategy_alone() -> None:
-    seats = (report_of("fresh"), resetting("resets", 0.4))
+    subscriptions = (report_of("fresh"), resetting("resets", 0.4))
 
-    assert strategically(Strategy.USE_BEFORE_RESET, *seats) == ["resets", "fresh"]
-    assert strategically(Strategy.HEALTHIEST, *seats) == ["fresh", "resets"]
+    assert strategically(Strategy.USE_BEFORE_RESET, *subscriptions) == ["resets", "fresh"]
+    assert strategically(Strategy.HEALTHIEST, *subscriptions) == ["fresh", "resets"]
 
 
 def test_the_more_a_reset_would_waste_the_earlier_it_is_used() -> None:
-    seats = (resetting("little", 0.6), resetting("much", 0.2))
+    subscriptions = (resetting("little", 0.6), resetting("much", 0.2))
 
-    assert strategically(Strategy.USE_BEFORE_RESET, *seats) == ["much", "little"]
+    assert strategically(Strategy.USE_BEFORE_RESET, *subscriptions) == ["much", "little"]
 
 
-def test_a_reset_far_away_or_a_tired_seat_is_no_reason() -> None:
+def test_a_reset_far_away_or_a_tired_subscription_is_no_reason() -> None:
     late = resetting("late", 0.2, timedelta(hours=1, seconds=1))
     tired = resetting(
         "tired", 0.5, spent_usd="84", weekly_budget_usd=100, running=4, max_concurrent=5
@@ -195,7 +189,7 @@ def test_at_home_a_session_goes_on_where_new_work_has_ended() -> None:
     assert [each.report.id for each in ranked.usable] == ["home"]
 
 
-def test_a_model_that_is_used_up_on_one_seat_goes_to_another() -> None:
+def test_a_model_that_is_used_up_on_one_subscription_goes_to_another() -> None:
     used = report_of("a", windows={"seven_day_opus": window(1.0)})
     opus = ASK.model_copy(update={"model": "claude-opus-4-1"})
 
