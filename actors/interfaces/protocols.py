@@ -167,10 +167,15 @@ class RouterActor(Protocol):
         """Find another subscription for an execution; see ``Dispatcher.hand_off``."""
         ...
 
-    async def route(self, request: ExecutionRequest) -> Routing:
+    async def route(
+        self, request: ExecutionRequest, *, all_candidates: bool = False, caller: str = ""
+    ) -> Routing:
         """Where a request would go now, and why. Nothing is claimed, reserved or run.
 
-        Raises what ``dispatch`` would raise.
+        Tells as much as an execution keeps, which is the best candidates and counts of the others;
+        with ``all_candidates`` it tells every subscription.
+
+        Raises what ``dispatch`` would raise, but for want of the limits of the caller's key.
         """
         ...
 

@@ -10,8 +10,7 @@ anything runs; so every later turn is sent after it, and its history never forks
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -28,13 +27,12 @@ from actors.interfaces.messages import (
 )
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.archive import Archive
+from actors.router.choices import Choices
 from actors.router.claims import Claims, TakenMeanwhile
 from actors.router.keys import Caller, KeyRegistry
 from actors.router.placement import (
     Placement,
-    first_heard,
     nobody_takes,
-    not_wanted,
     reason_of,
     session_id_of,
     source_of,
@@ -58,12 +56,11 @@ from pool.executions.execution import Execution, Intent
 from pool.executions.request import ExecutionRequest, request_digest
 from pool.executions.routing_record import Routing
 from pool.money import nano_usd
-from pool.routing.model_catalogue import Catalogue, catalogue
-from pool.routing.ranking import Ranking, RoutingPolicy, explained, rank
+from pool.routing.ranking import Ranking, RoutingPolicy, explained
 from pool.storage.directory.claims import Claim, NewClaim
 from pool.storage.directory.directory import Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
-from pool.usage.expected_cost import Floor, floor
+from pool.usage.expected_cost import Floor
 from pool.usage.records import RunSize
 from pool.values import Value
 
@@ -96,14 +93,16 @@ class Dispatcher:
         settings: DispatchSettings,
         clock: Callable[[], datetime],
     ) -> None:
-        self._claims = Claims(directory)
+        self._claims = Claims(directory, actors, lambda: reports.followed)
         self._archive = archive
         self._actors = actors
         self._reports = reports
         self._keys = keys
         self._settings = settings
         self._clock = clock
-        self._sent: Counter[str] = Counter()
+        self._choices = Choices(
+            *(reports, settings.policy, settings.default_model, settings.models), clock=clock
+        )
         self._locks = Keyed(asyncio.Lock)
 
     async def dispatch(self, dispatch: Dispatch, caller: Caller) -> Execution:
@@ -154,8 +153,8 @@ class Dispatcher:
                 )
                 order = replace(order, wanted=wanted)
                 self._check_home(order)
-                await self._hear(order)
-                return await self._admitted(order, claim)
+                await self._choices.hear(order)
+                return await self._admitted(order, caller, claim)
 
     async def _admitted(self, order: Placement, caller: Caller, claim: Claim | None) -> Execution:
         """Place an order as its caller's key lets it run."""
@@ -184,7 +183,7 @@ class Dispatcher:
             if claim is None:  # forgotten, by a retention that is shorter than a run
                 return NotTaken(reasons="it is not in the directory any more", retry_at=None)
             order = await self._handed_off(handoff)
-            await self._hear(order)
+            await self._choices.hear(order)
             try:
                 spent = sum(nano_usd(each.cost_usd) for each in handoff.attempts)
                 await self._keys.top_up(order.dispatch, spent, lambda: self._least(order))
@@ -196,7 +195,7 @@ class Dispatcher:
                 return NotTaken(
                     reasons=str(error),
                     retry_at=error.retry_at if isinstance(error, Exhausted) else None,
-                    others=why_not_others(order, self._rank(order, order.barred)),
+                    others=why_not_others(order, self._choices.ranking(order, order.barred)),
                 )
         return HandedOff(subscription_id=execution.subscription_id)
 
@@ -211,6 +210,7 @@ class Dispatcher:
             grant=intent.grant,
             created_at=intent.created_at,
             trace=intent.trace,
+            continues=intent.continues,
         )
         owners = (*intent.earlier_owners, handoff.subscription_id)
         return Placement(
@@ -230,7 +230,8 @@ class Dispatcher:
     ) -> Routing:
         """Where a request would go now, and why; nothing is claimed, reserved or run.
 
-        Raises what ``dispatch`` would raise.
+        Tells what an execution would keep of it; with ``all_candidates`` every subscription.
+        Raises what ``dispatch`` would raise, but for want of the limits of the caller's key.
         """
         request = await self._checked(request)
         self._check_wanted(request, caller)
@@ -238,8 +239,15 @@ class Dispatcher:
         dispatch = Dispatch(execution_id="", request=request, created_at=self._clock())
         order = Placement(dispatch, request.session_id or "", home, key=caller.key)
         self._check_home(order)
-        await self._hear(order)
-        ranking = self._rank(order, {})
+        if caller.key is not None:
+            self._keys.check(
+                *(caller.key, request),
+                runs_as=self._runs_as(request),
+                home=home.subscription_id if home else None,
+            )
+        await self._choices.hear(order)
+        choices = self._choices
+        ranking = choices.whole(order) if all_candidates else choices.ranking(order, {})
         refused = {each.report.id: each.refusal for each in ranking.candidates if each.refusal}
         target = target_of(order, ranking, None, refused)
         return explained(ranking, target, reason_of(order, ranking, target))
@@ -258,12 +266,12 @@ class Dispatcher:
 
     async def _known(self, model: str) -> str:
         """The name that a model has here; ``UnknownModel`` for one that nobody has."""
-        name = self._catalogue.find(model)
+        name = self._choices.catalogue.find(model)
         if name is None:
-            await self._reports.await_all()  # one that was not heard of yet may have it
-            name = self._catalogue.find(model)
+            await self._reports.await_all()  # one that has sent no report yet may have it
+            name = self._choices.catalogue.find(model)
         if name is None:
-            raise UnknownModel(model, self._catalogue.nearest(model))
+            raise UnknownModel(model, self._choices.catalogue.nearest(model))
         return name
 
     def _check_wanted(self, request: ExecutionRequest, caller: Caller) -> None:
@@ -285,18 +293,7 @@ class Dispatcher:
 
     def _runs_as(self, request: ExecutionRequest) -> frozenset[str]:
         """What its model stands for, where that is an alias."""
-        return self._catalogue.runs_as(request.model or self._settings.default_model)
-
-    @property
-    def _catalogue(self) -> Catalogue:
-        settings = self._settings
-        return catalogue(settings.default_model, settings.models, self._reports.reports)
-
-    async def _hear(self, order: Placement) -> None:
-        """Wait, within bounds, until there is somebody to choose from."""
-        only = first_heard(order)
-        await self._reports.await_one([only] if only else self._reports.followed)
-        await self._reports.await_enough(lambda: bool(self._rank(order, order.barred).usable))
+        return self._choices.catalogue.runs_as(request.model or self._settings.default_model)
 
     @asynccontextmanager
     async def _alone(self, kind: str, id_: str) -> AsyncIterator[None]:
@@ -315,18 +312,20 @@ class Dispatcher:
         if known is not None:
             return known
         refusals = dict(order.barred)
-        surprises = 0
+        surprises, is_refused = 0, False
         while True:
             ranking = self._rank(order, refusals)
             asked = self._asked_before(claim) if surprises == 0 else None
+            ranking = self._choices.ranking(order, refusals, asked=asked)
             target = target_of(order, ranking, asked, refusals)
             may_wait = surprises >= MOST_SURPRISES or not ranking.has_free_slot(target)
             if may_wait and not order.may_wait:
                 raise nobody_takes(order, ranking)
-            with self._sending_to(target):
-                order, claim = await self._claims.settle_on(target, order, claim)
+            with self._choices.sending_to(target):
+                order, claim = await self._claims.settle_on(target, order, claim, anew=is_refused)
+                is_refused = False
                 if claim is None or target != claim.subscription_id:  # another router decided
-                    refusals = dict(order.barred)
+                    refusals, surprises = dict(order.barred), 0  # whom it has asked, comes first
                     continue
                 if source_of(order, target) is not None:  # its new home cannot know what comes
                     tokens = await self._history_tokens(order)
@@ -335,8 +334,10 @@ class Dispatcher:
                 owner = self._actors.subscription(target)
                 answer = await owner.start(intent, may_wait=may_wait)
                 self._reports.remember(answer.report)
+                is_refused = isinstance(answer, NotAdmitted)
             match answer:
                 case Started(execution=execution):
+                    await self._claims.begun_as(order, execution.session_id, target)
                     return execution
                 case NotAdmitted(refusal=Refusal(cause=RefusalCause.BUSY)):
                     surprises += 1  # its report says so now
@@ -402,6 +403,7 @@ class Dispatcher:
             caller=order.dispatch.caller,
             tenant=order.dispatch.tenant,
             trace=order.dispatch.trace,
+            continues=order.dispatch.continues,
             grant=order.dispatch.grant,
             earlier_attempts=order.attempts,
             earlier_owners=order.owners,
@@ -415,9 +417,7 @@ class Dispatcher:
             input_tokens=order.request.input_tokens + await self._history_tokens(order),
             uses_tools=order.request.uses_tools,
         )
-        reports = self._reports.reports
-        expected = (each for report in reports for each in report.expected_costs)
-        return floor(expected, size, self._runs_as(order.request))
+        return self._choices.floor(size, self._runs_as(order.request))
 
     async def _history_tokens(self, order: Placement) -> int:
         """About how long the history is that an order goes on from, as whoever has its transcript
@@ -430,29 +430,3 @@ class Dispatcher:
             async with asyncio.timeout(HISTORY_SECONDS):
                 return await holder.history_tokens(order.forks or order.session_id)
         return 0
-
-    def _rank(self, order: Placement, refusals: Mapping[str, Refusal]) -> Ranking:
-        settings = self._settings
-        home = order.home.subscription_id if order.home else None
-        ask = order.ask(settings.default_model)
-        ranking = rank(
-            *(self._reports.reports, ask, settings.policy, self._clock(), self._sent), home=home
-        )
-        only = order.request.subscription_id
-        others = (
-            {each.id: not_wanted(only) for each in self._reports.reports if each.id != only}
-            if only
-            else {}
-        )
-        own = {id_: each for id_, each in refusals.items() if id_ not in order.barred}
-        barred = {**others, **self._not_open(order), **order.barred}
-        return ranking.barred(barred).refused(own)
-
-    def _not_open(self, order: Placement) -> dict[str, Refusal]:
-        """Whom the caller's key keeps the order from."""
-        key = order.key
-        if key is None:
-            return {}
-        no = Refusal(cause=RefusalCause.OTHER_WANTED, detail="it is not open to the caller's key")
-        closed = (each.id for each in self._reports.reports if not key.covers_subscription(each.id))
-        return dict.fromkeys(closed, no)

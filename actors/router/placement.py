@@ -19,7 +19,8 @@ from pool.executions.session import SessionHome
 from pool.executions.tools.permissions import not_granted
 from pool.keys.access import ALL
 from pool.keys.api_keys import KeySpec
-from pool.routing.ranking import RankedCandidate, Ranking
+from pool.routing.candidates import RankedCandidate
+from pool.routing.ranking import Question, Ranking
 from pool.storage.directory.claims import NewClaim
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.model_refusals import ABOUT_A_MODEL
@@ -109,6 +110,24 @@ class Placement:
         )
 
 
+def question_of(
+    order: Placement,
+    refusals: Mapping[str, Refusal],
+    default_model: str,
+    asked: str | None = None,
+) -> Question:
+    """What a ranking is asked for an order."""
+    return Question(
+        ask=order.ask(default_model),
+        open_to=ALL if order.key is None else order.key.subscriptions,
+        home=order.home.subscription_id if order.home else None,
+        only=order.request.subscription_id,
+        asked=asked,
+        barred=order.barred,
+        refused={id_: each for id_, each in refusals.items() if id_ not in order.barred},
+    )
+
+
 def session_id_of(request: ExecutionRequest, execution_id: str) -> str:
     """A new session's id follows from the execution's: a repeated dispatch names the same one."""
     if request.session_id is not None and not request.fork_session:
@@ -135,10 +154,6 @@ def tried(subscription_id: str, handoff: HandoffRequest) -> Refusal:
     if subscription_id == handoff.subscription_id:
         return handoff.why
     return Refusal(cause=RefusalCause.ATTEMPTED, detail="it handed the execution on")
-
-
-def not_wanted(only: str) -> Refusal:
-    return Refusal(cause=RefusalCause.OTHER_WANTED, detail=f"the caller asked for {only}")
 
 
 def target_of(
@@ -189,7 +204,7 @@ def reason_of(order: Placement, ranking: Ranking, chosen: str) -> str:
         return "the caller asked for it"
     if order.attempts:
         return f"attempt {len(order.attempts) + 1}: {order.attempts[-1].subscription_id} failed"
-    usable = len(ranking.usable)
+    usable = ranking.usable_count
     return f"the best of {usable} that can take it" if usable > 1 else "the only one that can"
 
 
@@ -200,7 +215,7 @@ def why_not_others(order: Placement, ranking: Ranking) -> Others | None:
         each.refusal.cause
         for each in ranking.candidates
         if each.refusal is not None and each.report.id not in said_so
-    } - {RefusalCause.MODEL, RefusalCause.OTHER_WANTED}
+    }.union(ranking.rest.refused) - {RefusalCause.MODEL, RefusalCause.OTHER_WANTED}
     if not causes:
         return None
     return "exhausted" if any(each.is_exhaustion for each in causes) else "unavailable"

@@ -30,6 +30,8 @@ from pool.alerts.webhooks import Webhook
 from pool.claude.runner import Runner
 from pool.errors import ActorLost, Conflict, NotFound, PoolError, StoreError
 from pool.executions.execution import Execution
+from pool.executions.request import ExecutionRequest
+from pool.executions.routing_record import Routing
 from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import KeySpec, ShownKey
 from pool.routing.rebalancing import Rebalancing
@@ -155,13 +157,15 @@ class Router:
         answer = await self._dispatcher.hand_off(handoff)
         if isinstance(answer, HandedOff) and handoff.attempts:
             cause, execution_id = handoff.attempts[-1].outcome, handoff.intent.execution_id
-            self._recorder.failed_over(
-                handoff.subscription_id, answer.subscription_id, execution_id, cause
-            )
+            self._recorder.failed_over(handoff, answer.subscription_id, cause)
             await self._tell(failover(handoff.subscription_id, cause, execution_id, self._clock()))
         return answer
 
-    route = forwarded(attrgetter("_dispatcher"), Dispatcher.route)
+    async def route(
+        self, request: ExecutionRequest, *, all_candidates: bool = False, caller: str = ""
+    ) -> Routing:
+        asks = await self._keys.caller(caller)
+        return await self._dispatcher.route(request, asks, all_candidates=all_candidates)
 
     async def locate(self, execution_id: str, access: Access = FULL_ACCESS) -> str | Execution:
         claim = await self._directory.locate(execution_id)

@@ -11,7 +11,7 @@ from rich.text import Text
 from api.cli.display.board import plain, spent
 from api.cli.service import AsJson, Service, asking, understood
 from pool.executions.execution import Attempt, Execution
-from pool.executions.routing_record import Candidate
+from pool.executions.routing_record import Candidate, Routing
 
 ExecutionId = Annotated[str, typer.Argument(help="The execution's id.", metavar="EXECUTION_ID")]
 
@@ -42,7 +42,8 @@ def explanation(execution: Execution) -> RenderableType:
         *("It went to ", (execution.subscription_id, "bold"), f" ({execution.status.value}): "),
         f"{execution.routing.reason}.",
     )
-    return Group(reason, "", _candidates(execution), "", _attempts(execution))
+    others = (_others(execution.routing),) if _is_shortened(execution.routing) else ()
+    return Group(reason, "", _candidates(execution), *others, "", _attempts(execution))
 
 
 def _candidates(execution: Execution) -> RenderableType:
@@ -66,10 +67,22 @@ def _candidates(execution: Execution) -> RenderableType:
     return table
 
 
+def _is_shortened(routing: Routing) -> bool:
+    return routing.considered > len(routing.candidates)
+
+
+def _others(routing: Routing) -> str:
+    """How all of them stood, where not every one has a line."""
+    counts = ", ".join(f"{count} {cause}" for cause, count in routing.refused.items())
+    refused = f"; refused: {counts}" if counts else ""
+    return f"{routing.considered} were compared, {routing.usable} could take it{refused}."
+
+
 def _why(candidate: Candidate) -> Text:
     """What made the score, without the terms that made nothing; or the refusal with its expiry."""
     if candidate.refusal is not None:
-        text = Text(f"{candidate.refusal_cause}: {candidate.refusal}", style="red")
+        cause = f"{candidate.refusal_cause}: " if candidate.refusal_cause else ""
+        text = Text(f"{cause}{candidate.refusal}", style="red")
         if candidate.refused_until is not None:
             text.append(f"\nuntil {candidate.refused_until:%Y-%m-%d %H:%M:%S} UTC", style="dim")
         return text

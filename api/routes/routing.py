@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from api.web.authentication import MayRead, ways_to_present_a_key
 from api.web.problems import documented
@@ -21,11 +23,22 @@ routes = APIRouter(
 
 
 @routes.post("")
-async def route(request: ExecutionRequest, client: Client, _: MayRead) -> Routing:
-    """Say where a request would go now: every subscription with its score, what that is made of,
-    or why it refuses and until when. The best stands first; nothing is run, reserved or noted.
+async def route(
+    request: ExecutionRequest,
+    client: Client,
+    caller: MayRead,
+    *,
+    all_candidates: Annotated[
+        bool, Query(description="Tell every subscription, however many there are.")
+    ] = False,
+) -> Routing:
+    """Say where a request would go now: the subscriptions, each with its score, what that is made
+    of, or why it refuses and until when. The best stands first; nothing is run, reserved or noted.
+
+    Of more than eight subscriptions the best eight are told, and how many others could take it or
+    refuse, by cause; with `all_candidates` every one of them.
 
     Where nobody could take it, the answer is the 429 or 503 that the execution would get. Limits of
-    the caller's own key are not looked at.
+    the caller's own key (rate, budgets) are not looked at; what it may not use is refused.
     """
-    return await client.route(request)
+    return await client.route(request, all_candidates=all_candidates, caller=caller.name)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pool.routing.policy import RoutingSettings, Strategy
-from pool.routing.ranking import Ranking, RoutingPolicy
+from pool.routing.policy import RoutingPolicy, RoutingSettings, Strategy
+from pool.routing.ranking import Ranking
 from pool.subscriptions.admission import AdmissionLimits
 
 
@@ -22,7 +22,7 @@ class OrderName(StrEnum):
     STICK = "stick until 98%"
 
 
-class SeatOrder:
+class SubscriptionOrder:
     """An order of the subscriptions, with what it has to remember."""
 
     def __init__(self, name: OrderName) -> None:
@@ -53,7 +53,7 @@ class SeatOrder:
             return (
                 each.refusal is not None,
                 each.report.tier,
-                not each.has_free_slot,
+                each.place.is_full,
                 had_its_turn,
                 id_,
             )

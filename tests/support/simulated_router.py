@@ -16,7 +16,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from simulated_book import Book
 from simulated_clock import Clock, Steps
-from simulated_orders import SeatOrder
+from simulated_orders import SubscriptionOrder
 from simulated_owner import Owner
 from simulated_traffic import Request
 
@@ -63,7 +63,7 @@ class Placement:
 class Router:
     """Ranks by what it has heard, and asks one owner after the other."""
 
-    def __init__(self, owners: Mapping[str, Owner], order: SeatOrder, clock: Clock) -> None:
+    def __init__(self, owners: Mapping[str, Owner], order: SubscriptionOrder, clock: Clock) -> None:
         self.book = Book()
         self.homes: dict[str, str] = {}
         self._owners, self._order, self._clock = owners, order, clock

@@ -10,7 +10,7 @@ from statistics import fmean, pstdev
 from simulated_account import WEEK
 from simulated_book import Book
 from simulated_clock import Clock
-from simulated_orders import OrderName, SeatOrder
+from simulated_orders import OrderName, SubscriptionOrder
 from simulated_owner import Owner
 from simulated_router import Router
 from simulated_traffic import MONDAY, Request, Week
@@ -38,10 +38,10 @@ class World:
     def __init__(self, week: Week, order: OrderName = OrderName.HEALTHIEST) -> None:
         self.week = week
         self.clock = Clock(MONDAY)
-        seats = SeatOrder(order)
-        policy = SubscriptionPolicy(limits=seats.limits)
-        self.owners = {each.id: Owner(each, policy, self.clock) for each in week.seats}
-        self.router = Router(self.owners, seats, self.clock)
+        subscriptions = SubscriptionOrder(order)
+        policy = SubscriptionPolicy(limits=subscriptions.limits)
+        self.owners = {each.id: Owner(each, policy, self.clock) for each in week.subscriptions}
+        self.router = Router(self.owners, subscriptions, self.clock)
         self.router.book.goes_on = self._next_turn
         self.spreads: list[Spread] = []
         self._numbers = count()

@@ -384,6 +384,7 @@ async def test_a_session_whose_home_was_never_heard_of_is_refused_and_stays(
     reports = two.router._reports
     await end([reports._tasks["sub1"]])
     del reports._reports["sub1"]
+    two.router._dispatcher._choices.left("sub1")
 
     with pytest.raises((Unavailable, Exhausted)):
         await turn(two, first.session_id, "two")

@@ -7,7 +7,10 @@ from datetime import timedelta
 from click.testing import Result
 from httpx import AsyncClient
 from localpool import NOON, LocalPool
+from rich.console import Console
 
+from api.cli.explain import explanation
+from pool.executions.execution import Execution
 from pool.executions.outcome import Failed, FailureKind
 from pool.limits.windows import RateLimitEvent
 
@@ -56,6 +59,20 @@ async def test_every_attempt_has_a_line(cli: Cli, http: AsyncClient, local_pool:
     first, second = [line.split() for line in result.stdout.splitlines()[-2:]]
     assert first == ["1", "sub1", "usage_limit", "cold", "$0.00", "limit", "[reached]"]
     assert second == ["2", "sub2", "completed", "cold", "$0.0006"]
+
+
+async def test_of_many_subscriptions_the_others_are_told_by_number(http: AsyncClient) -> None:
+    found = await http.get(f"/v1/executions/{await execution_id(http)}")
+    execution = Execution.model_validate(found.json())
+    counts = {"considered": 1_000, "usable": 900, "refused": {"limited": 97, "paused": 3}}
+    routing = execution.routing.model_copy(update=counts)
+    console = Console(width=120)
+
+    with console.capture() as told:
+        console.print(explanation(execution.model_copy(update={"routing": routing})))
+
+    line = "1000 were compared, 900 could take it; refused: 97 limited, 3 paused."
+    assert line in told.get()
 
 
 async def test_the_routing_is_there_as_json(cli: Cli, http: AsyncClient) -> None:

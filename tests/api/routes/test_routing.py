@@ -40,6 +40,12 @@ async def test_the_best_stands_first_and_the_next_execution_goes_there(http: Asy
     assert routing["reason"] == execution["routing"]["reason"]
 
 
+async def test_everybody_is_told_if_that_is_asked(http: AsyncClient) -> None:
+    answer = await http.post("/v1/route?all_candidates=true", json={"prompt": "say yes"})
+
+    assert len(answer.json()["candidates"]) == answer.json()["considered"] == 3
+
+
 async def test_nothing_is_run_or_claimed(http: AsyncClient, local_pool: LocalPool) -> None:
     await route(http)
 
