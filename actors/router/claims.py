@@ -74,10 +74,11 @@ class Claims:
         return None if session_id is None else await self._directory.session_home(session_id)
 
     async def settle_on(
-        self, target: str, order: Placement, claim: Claim | None
+        self, target: str, order: Placement, claim: Claim | None, *, anew: bool
     ) -> tuple[Placement, Claim | None]:
         """Note that ``target`` is asked, and that the session lives there; the order and the claim
         as they stand afterwards, which is elsewhere where another router has decided otherwise.
+        ``anew``: it has refused what it was asked for by the placement that stands.
 
         Raises ``KeyReused``, ``TakenMeanwhile`` and, for the caller's key, ``KeyLimited``.
         """
@@ -92,9 +93,12 @@ class Claims:
             if claim.execution_id != order.wanted.execution_id:
                 raise TakenMeanwhile("its idempotency key was taken just now: send it once more")
             return replace(order, wanted=None), claim
-        if before != target:
+        if before != target or anew:
             claim = await self._directory.place(
-                order.dispatch.execution_id, target, order.session_id, instead_of=before
+                *(order.dispatch.execution_id, target, order.session_id),
+                instead_of=before,
+                tenant=order.session_tenant,
+                placement=None if claim is None else claim.placement,
             )
         return order, claim
 
@@ -131,7 +135,11 @@ class Claims:
         claim = await self._directory.locate(order.dispatch.execution_id)
         if claim is not None and claim.subscription_id != owner:
             await self._directory.place(
-                claim.execution_id, owner, order.session_id, instead_of=claim.subscription_id
+                claim.execution_id,
+                owner,
+                order.session_id,
+                instead_of=claim.subscription_id,
+                placement=claim.placement,
             )
         if order.resumes and order.home is not None and order.home.subscription_id != owner:
             return  # it went elsewhere before, by another turn

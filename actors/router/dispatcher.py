@@ -10,8 +10,8 @@ anything runs; so every later turn is sent after it, and its history never forks
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
@@ -314,7 +314,6 @@ class Dispatcher:
         refusals = dict(order.barred)
         surprises, is_refused = 0, False
         while True:
-            ranking = self._rank(order, refusals)
             asked = self._asked_before(claim) if surprises == 0 else None
             ranking = self._choices.ranking(order, refusals, asked=asked)
             target = target_of(order, ranking, asked, refusals)
@@ -330,7 +329,7 @@ class Dispatcher:
                 if source_of(order, target) is not None:  # its new home cannot know what comes
                     tokens = await self._history_tokens(order)
                     order = replace(order, history_tokens=tokens)
-                intent = self._intent(target, order, ranking)
+                intent = self._intent(target, order, ranking, claim.placement)
                 owner = self._actors.subscription(target)
                 answer = await owner.start(intent, may_wait=may_wait)
                 self._reports.remember(answer.report)
@@ -375,16 +374,7 @@ class Dispatcher:
         except NotFound as error:
             raise Conflict("its session was moved while it was on its way: send it anew") from error
 
-    @contextmanager
-    def _sending_to(self, subscription_id: str) -> Iterator[None]:
-        """Count a request that is on its way, from the very step that chose its goal."""
-        self._sent[subscription_id] += 1
-        try:
-            yield
-        finally:
-            self._sent[subscription_id] -= 1
-
-    def _intent(self, chosen: str, order: Placement, ranking: Ranking) -> Intent:
+    def _intent(self, chosen: str, order: Placement, ranking: Ranking, placement: int) -> Intent:
         request, settings = order.request, self._settings
         longest = settings.policy.settings.queue_timeout_seconds
         return Intent(
@@ -408,6 +398,7 @@ class Dispatcher:
             earlier_attempts=order.attempts,
             earlier_owners=order.owners,
             history_tokens=order.history_tokens,
+            placement=placement,
         )
 
     async def _least(self, order: Placement) -> Floor:

@@ -28,9 +28,10 @@ from actors.subscription.context import Dependencies, SubscriptionContext
 from actors.subscription.event_stream import EventStreams
 from actors.subscription.live_execution import LiveExecution
 from actors.subscription.live_executions import LiveExecutions
+from actors.subscription.refusals import Refusals
 from actors.subscription.sessions.session_history import history_tokens
 from actors.subscription.sessions.transcripts import Transcripts
-from actors.subscription.spares import can_have_one
+from actors.subscription.spares import SpareKeeper, can_have_one
 from actors.subscription.tool_rounds import came_late
 from actors.subscription.upkeep.content_removal import remove_content
 from actors.subscription.upkeep.external_usage import ExternalUsage
@@ -61,6 +62,10 @@ OBSERVED_EVENTS = 500
 """How many of the newest limit events the forecast is learned from at activation."""
 PRICED_RECORDS = 200
 """How many of the newest records are learned from at activation what runs cost."""
+_REFUSED_BEFORE = Refusal(
+    cause=RefusalCause.BUSY, detail="it was refused by this placement before: place it anew"
+)
+"""Whoever was told may have placed it elsewhere since."""
 
 
 class Subscription:
@@ -72,6 +77,8 @@ class Subscription:
         self._event_streams = EventStreams(context, self._executions)
         self._transcripts = Transcripts(context, self._executions)
         self._external_usage = ExternalUsage(context)
+        self._refusals = Refusals()
+        self._spares = SpareKeeper(context)
 
     @classmethod
     async def activate(
@@ -127,19 +134,21 @@ class Subscription:
         known = await self._executions.row(intent.execution_id)
         if known is not None:
             return self._started(known)
+        if self._refusals.has_refused(intent):
+            return self._not_admitted(_REFUSED_BEFORE, intent)
         now = self._context.now()
         match self._admission(intent, may_wait=may_wait):
             case Refusal() as refusal:
-                return self._not_admitted(refusal)
+                return self._not_admitted(refusal, intent)
             case Run():
                 live = self._executions.hold(intent, ExecutionStatus.RUNNING, now)
             case Wait(reserves=reserves):
                 live = self._executions.hold(intent, ExecutionStatus.QUEUED, now, reserves=reserves)
             case never:
                 assert_never(never)
-        error = await asyncio.shield(self._context.spawn(self._executions.begin(live), live.id))
+        error = await asyncio.shield(self._context.spawn(self._begin(live), live.id))
         if error is not None:
-            return self._not_admitted(Refusal(cause=RefusalCause.STORE, detail=str(error)))
+            return self._not_admitted(Refusal(cause=RefusalCause.STORE, detail=str(error)), intent)
         return self._started(live.row)
 
     async def result(
@@ -365,7 +374,8 @@ class Subscription:
     def _started(self, row: ExecutionRow) -> Started:
         return Started(execution=self._shown(row), report=self._context.report())
 
-    def _not_admitted(self, refusal: Refusal) -> NotAdmitted:
+    def _not_admitted(self, refusal: Refusal, intent: Intent) -> NotAdmitted:
+        self._refusals.note(intent)
         self._context.recorder.refused(refusal.cause)
         return NotAdmitted(refusal=refusal, report=self._context.report())
 

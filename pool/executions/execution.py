@@ -140,6 +140,8 @@ class Intent(Value):
     history_tokens: int = 0
     """About how many tokens of history its session begins with; 0 where nobody knows."""
     queue_timeout_seconds: float = 600
+    placement: int = 0
+    """The number of the placement by which its owner was asked; 0 where none is known."""
     trace: str | None = None
     """The ``traceparent`` that its spans belong to, where it is traced."""
     continues: Continuation | None = None

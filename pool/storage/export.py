@@ -157,7 +157,7 @@ async def exported_directory(found: Found) -> AsyncIterator[DirectoryPortion]:
 
 
 def _claim(row: Sequence[Any]) -> KeptClaim:
-    execution_id, key, digest, created_at, used_at, subscription_id = row
+    execution_id, key, digest, created_at, used_at, subscription_id, placement = row
     return KeptClaim(
         execution_id=execution_id,
         key=key,
@@ -165,6 +165,7 @@ def _claim(row: Sequence[Any]) -> KeptClaim:
         created_at=instant(created_at),
         used_at=instant(used_at),
         subscription_id=subscription_id,
+        placement=placement,
     )
 
 

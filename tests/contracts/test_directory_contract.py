@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import Engine
 
 from pool.errors import InvalidRequest, NotFound, OverBudget, StoreBusy, StoreError
 from pool.executions.session import SessionHome, SessionMove
@@ -25,8 +26,10 @@ NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 
 
-def claim(name: str, at: str | None = "sub1") -> Claim:
-    return Claim(execution_id=name, digest="d", created_at=NOW, subscription_id=at)
+def claim(name: str, at: str | None = "sub1", placement: int = 1) -> Claim:
+    return Claim(
+        execution_id=name, digest="d", created_at=NOW, subscription_id=at, placement=placement
+    )
 
 
 def wanted(name: str = "e1", session: str = "s1", *, at: datetime = NOW, **of: Any) -> NewClaim:
@@ -246,13 +249,58 @@ async def test_of_many_at_once_what_the_budget_pays_for_is_claimed_and_the_rest_
     assert len([each for portion in kept for each in portion.homes]) == 5
 
 
+async def test_every_placement_has_a_number_and_an_outdated_one_moves_nothing(
+    directory: Directory,
+) -> None:
+    first = await directory.claim(wanted(), "sub1")
+
+    anew = await directory.place("e1", "sub1", "s1", instead_of="sub1", placement=first.placement)
+    late = await directory.place("e1", "sub2", "s1", instead_of="sub1", placement=first.placement)
+    moved = await directory.place("e1", "sub2", "s1", instead_of="sub1", placement=anew.placement)
+
+    assert (anew, late, moved) == (
+        claim("e1", "sub1", 2),
+        claim("e1", "sub1", 2),
+        claim("e1", "sub2", 3),
+    )
+
+
+async def test_of_many_that_place_anew_by_one_number_one_does(directory: Directory) -> None:
+    await directory.claim(wanted(), "sub1")
+
+    placed = await asyncio.gather(
+        *(
+            directory.place("e1", f"sub{n % 2 + 1}", "s1", instead_of="sub1", placement=1)
+            for n in range(16)
+        )
+    )
+
+    assert len(set(placed)) == 1
+    assert placed[0].placement == 2
+
+
+async def test_claims_of_an_earlier_release_have_no_number_until_they_are_placed_again(
+    engine: Engine,
+) -> None:
+    await engine.make_earlier_directory("e1", "sub1")
+    directory = await engine.stores.open_directory(wait_seconds=5)
+
+    kept = await directory.locate("e1")
+    placed = await directory.place("e1", "sub2", "s1", instead_of="sub1", placement=0)
+    await directory.close()
+
+    assert kept is not None
+    assert (kept.subscription_id, kept.placement) == ("sub1", 0)
+    assert (placed.subscription_id, placed.placement) == ("sub2", 1)
+
+
 async def test_an_execution_moves_only_from_where_it_stands(directory: Directory) -> None:
     await directory.claim(wanted(), "sub1")
 
     late = await directory.place("e1", "sub2", "s1", instead_of="sub3")
     moved = await directory.place("e1", "sub3", "s1", instead_of="sub1")
 
-    assert (late, moved) == (claim("e1"), claim("e1", "sub3"))
+    assert (late, moved) == (claim("e1"), claim("e1", "sub3", 2))
     assert await directory.session_home("s1") == home()
 
 
@@ -365,6 +413,7 @@ async def test_what_is_exported_is_all_there_is_and_loads_once(directory: Direct
         created_at=NOW,
         used_at=NOW + TICK,
         subscription_id="sub1",
+        placement=1,
     )
     assert portions == [
         DirectoryPortion(registrations=(registration("sub1"),)),

@@ -41,8 +41,14 @@ class Engine(Protocol):
 
     stores: SqliteStores | PostgresqlStores
 
-    async def make_earlier(self, rows: Iterable[ExecutionRow]) -> None:
+    async def make_earlier(
+        self, rows: Iterable[ExecutionRow], records: Iterable[UsageRecord] = ()
+    ) -> None:
         """Make the ledger ``sub1`` of the release before requests stood apart from documents."""
+        ...
+
+    async def make_earlier_directory(self, execution_id: str, subscription_id: str) -> None:
+        """Make a directory of the release before placements were counted, with one claim."""
         ...
 
     async def watch(self, ledger: Ledger) -> None:
@@ -60,8 +66,10 @@ _CLAIM = (
 )
 
 
-def _earlier(migrations: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    return takewhile(lambda each: not each[1].startswith(_REQUESTS), migrations)
+def _earlier(
+    migrations: Iterable[tuple[int, str]], before: str = _REQUESTS
+) -> Iterator[tuple[int, str]]:
+    return takewhile(lambda each: not each[1].startswith(before), migrations)
 
 
 def _earlier_columns(row: ExecutionRow) -> Columns:
@@ -76,13 +84,26 @@ class SqliteEngine:
         self._file = folder / "subscriptions" / "sub1" / "ledger.sqlite"
         self._pages: list[int] = []
 
-    async def make_earlier(self, rows: Iterable[ExecutionRow]) -> None:
+    async def make_earlier(
+        self, rows: Iterable[ExecutionRow], records: Iterable[UsageRecord] = ()
+    ) -> None:
         self._file.parent.mkdir(parents=True)
         db = apsw.Connection(str(self._file))
         for number, script in _earlier(sqlite_migrations("ledger")):
             db.execute(script)
             db.pragma("user_version", number)
         db.executemany(_INSERT, [_earlier_columns(row) for row in rows])
+        db.executemany(_INSERT_RECORD, [record_columns(record) for record in records])
+        db.close()
+
+    async def make_earlier_directory(self, execution_id: str, subscription_id: str) -> None:
+        file = self._file.parents[2] / "directory.sqlite"
+        file.parent.mkdir(parents=True)
+        db = apsw.Connection(str(file))
+        for number, script in _earlier(sqlite_migrations("directory"), _PLACEMENTS):
+            db.execute(script)
+            db.pragma("user_version", number)
+        db.execute(_CLAIM.format(execution_id, subscription_id))
         db.close()
 
     async def watch(self, ledger: Ledger) -> None:

@@ -37,7 +37,7 @@ ONE_ANSWER = 400_000
 """Nano-dollars."""
 WINDOW_SECONDS = 25.0
 """Long enough for the requests of a test to fall into one window, on a slow machine."""
-LIMIT = Behaviour(kind="usage_limit", resets_in_seconds=4)
+LIMIT = Behaviour(kind="usage_limit", resets_in_seconds=1)
 PIXEL = "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 Found = TypeVar("Found")
 
@@ -338,7 +338,7 @@ def test_an_overloaded_api_is_tried_again_at_another_subscription(
     assert [each["outcome"] for each in execution["attempts"]] == ["overloaded", "completed"]
 
 
-def test_a_seat_whose_token_is_refused_needs_a_login_and_another_one_answers(
+def test_a_subscription_whose_token_is_refused_needs_a_login_and_another_one_answers(
     http: httpx.Client, standin: Standin
 ) -> None:
     subscription = routing_of(http)

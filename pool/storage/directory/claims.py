@@ -32,6 +32,8 @@ class Claim(Value):
     subscription_id: str | None = None
     """The subscription that was asked last; None in stores of earlier versions, where nobody was
     asked yet."""
+    placement: int = 0
+    """The number of its last placement, from 1 on; 0 where that was made by an earlier version."""
 
     def is_of(self, wanted: NewClaim) -> bool:
         """Whether it was taken for this very request, by this call or an earlier one."""

@@ -62,6 +62,7 @@ class Directory:
             "session_id": wanted.session_id,
             "tenant": wanted.tenant,
             "instead_of": None,
+            "placement": None,
         }
 
         async def work(db: Db) -> Claim:
@@ -99,6 +100,7 @@ class Directory:
             "session_id": session_id,
             "tenant": tenant,
             "instead_of": instead_of,
+            "placement": placement,
         }
         return await self._database.write(lambda db: _placed(db, placing))
 

@@ -34,6 +34,7 @@ class KeptClaim(Value):
     created_at: Instant
     used_at: Instant
     subscription_id: str | None
+    placement: int = 0
 
 
 class DirectoryPortion(Value):

@@ -59,11 +59,12 @@ def claim_columns(wanted: NewClaim) -> Bindings:
 
 
 def claim(row: Sequence[Any]) -> Claim:
-    """Of execution id, digest, time and subscription, in the order in which they are selected."""
-    execution_id, digest, created_at, subscription_id = row
+    """Of what stands in a claim's row, in the order in which it is selected."""
+    execution_id, digest, created_at, subscription_id, placement = row
     return Claim(
         execution_id=execution_id,
         digest=digest,
         created_at=instant(created_at),
         subscription_id=subscription_id,
+        placement=placement,
     )

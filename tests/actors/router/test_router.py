@@ -67,6 +67,43 @@ async def test_an_execution_says_why_it_went_there(local_pool: LocalPool) -> Non
     assert refusals["sub1"] == "paused by an operator; resume it to use it"
 
 
+async def test_of_many_subscriptions_it_keeps_the_best_and_counts_of_the_others(
+    open_pool: OpenPool,
+) -> None:
+    pool = await open_pool(*(spec(f"sub{n}") for n in range(12)))
+    for paused in ("sub0", "sub1"):
+        await pool.client.pause(paused)
+
+    routing = (await pool.client.execute(ask())).routing
+
+    assert [each.refusal for each in routing.candidates] == [None] * 8
+    assert (routing.considered, routing.usable, routing.refused) == (12, 10, {"paused": 2})
+
+
+async def test_where_one_would_go_is_told_of_every_subscription_if_that_is_asked(
+    open_pool: OpenPool,
+) -> None:
+    pool = await open_pool(*(spec(f"sub{n}") for n in range(12)))
+
+    few = await pool.client.route(ask())
+    everybody = await pool.client.route(ask(), all_candidates=True)
+
+    assert (len(few.candidates), len(everybody.candidates)) == (8, 12)
+    assert few.candidates == everybody.candidates[:8]
+    assert few.considered == everybody.considered == 12
+
+
+async def test_a_request_for_one_of_many_is_refused_with_its_reason(open_pool: OpenPool) -> None:
+    pool = await open_pool(*(spec(f"sub{n}") for n in range(12)))
+    await pool.client.pause("sub7")
+
+    with pytest.raises(Unavailable) as refused:
+        await pool.client.execute(ask(subscription_id="sub7"))
+
+    assert "sub7: paused by an operator" in str(refused.value)
+    assert "of 11 others 11 other wanted" in str(refused.value)
+
+
 async def test_a_session_goes_on_where_it_lives(local_pool: LocalPool) -> None:
     first = await local_pool.client.execute(ask())
 

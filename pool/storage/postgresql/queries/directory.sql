@@ -13,8 +13,9 @@ UPDATE claims SET used_at = :now WHERE execution_id = :execution_id AND used_at 
 -- Compare and set: of two who saw the execution at the same place, one moves it. Its session lives
 -- there too, if it lives nowhere yet.
 WITH placed AS (
-    UPDATE claims SET subscription_id = :subscription_id
+    UPDATE claims SET subscription_id = :subscription_id, placement = placement + 1
     WHERE execution_id = :execution_id AND subscription_id IS NOT DISTINCT FROM :instead_of::text
+        AND placement = coalesce(:placement::bigint, placement)
     RETURNING used_at
 )
 INSERT INTO session_homes (session_id, subscription_id, used_at, tenant)
@@ -25,7 +26,7 @@ ON CONFLICT (session_id) DO UPDATE SET
 
 -- name: locate
 -- The key's claim before the id's, since the key is what the caller repeats.
-SELECT execution_id, digest, created_at, subscription_id FROM claims
+SELECT execution_id, digest, created_at, subscription_id, placement FROM claims
 WHERE execution_id = :execution_id OR key = :key
 ORDER BY (key IS NOT DISTINCT FROM :key) DESC LIMIT 1;
 
@@ -129,7 +130,7 @@ DELETE FROM session_homes WHERE session_id IN (
 
 -- name: export_claims
 -- Everything, in the order of a key: the next rows after the last one that was read.
-SELECT execution_id, key, digest, created_at, used_at, subscription_id FROM claims
+SELECT execution_id, key, digest, created_at, used_at, subscription_id, placement FROM claims
 WHERE execution_id > :after ORDER BY execution_id LIMIT :limit;
 
 -- name: export_session_homes
@@ -141,8 +142,8 @@ WHERE session_id > :after ORDER BY session_id LIMIT :limit;
 INSERT INTO registrations (id, created_at, document) VALUES (:id, :created_at, :document);
 
 -- name: load_claim
-INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription_id)
-VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id);
+INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription_id, placement)
+VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id, :placement);
 
 -- name: load_session_home
 INSERT INTO session_homes (session_id, subscription_id, used_at, fetch_from, tenant)

@@ -14,13 +14,16 @@ UPDATE claims SET used_at = max(used_at, :now) WHERE execution_id = :execution_i
 INSERT INTO session_homes (session_id, subscription_id, used_at, tenant)
 SELECT :session_id, :subscription_id, used_at, :tenant FROM claims
 WHERE execution_id = :execution_id AND subscription_id IS :instead_of
-ON CONFLICT (session_id) DO UPDATE SET used_at = max(excluded.used_at, used_at);
-UPDATE claims SET subscription_id = :subscription_id
-WHERE execution_id = :execution_id AND subscription_id IS :instead_of;
+    AND placement = coalesce(:placement, placement)
+ON CONFLICT (session_id) DO UPDATE SET
+    used_at = max(excluded.used_at, used_at), tenant = coalesce(tenant, excluded.tenant);
+UPDATE claims SET subscription_id = :subscription_id, placement = placement + 1
+WHERE execution_id = :execution_id AND subscription_id IS :instead_of
+    AND placement = coalesce(:placement, placement);
 
 -- name: locate
 -- The key's claim before the id's, since the key is what the caller repeats.
-SELECT execution_id, digest, created_at, subscription_id FROM claims
+SELECT execution_id, digest, created_at, subscription_id, placement FROM claims
 WHERE execution_id = :execution_id OR key = :key
 ORDER BY key IS :key DESC LIMIT 1;
 
@@ -117,7 +120,7 @@ DELETE FROM session_homes WHERE session_id IN (
 
 -- name: export_claims
 -- Everything, in the order of a key: the next rows after the last one that was read.
-SELECT execution_id, key, digest, created_at, used_at, subscription_id FROM claims
+SELECT execution_id, key, digest, created_at, used_at, subscription_id, placement FROM claims
 WHERE execution_id > :after ORDER BY execution_id LIMIT :limit;
 
 -- name: export_session_homes
@@ -129,8 +132,8 @@ WHERE session_id > :after ORDER BY session_id LIMIT :limit;
 INSERT INTO registrations (id, created_at, document) VALUES (:id, :created_at, :document);
 
 -- name: load_claim
-INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription_id)
-VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id);
+INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription_id, placement)
+VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id, :placement);
 
 -- name: load_session_home
 INSERT INTO session_homes (session_id, subscription_id, used_at, fetch_from, tenant)
