@@ -43,6 +43,7 @@ from pool.keys.api_keys import (
 )
 from pool.keys.own_usage import OwnUsage, own_question, own_usage
 from pool.money import usd
+from pool.routing.capacity import MOST_ASKED, Capacity
 from pool.storage.backup import Backup, backup_name
 from pool.storage.paging import Page, newest_first
 from pool.subscriptions.overview.pool_overview import Overview
@@ -321,6 +322,15 @@ class PoolClient:
         return await self._following.cancel(execution_id)
 
     route = forwarded(_router, RouterActor.route)
+
+    async def capacity(self, model: str | None = None, *, n: int = 1, caller: str = "") -> Capacity:
+        """How many of ``n`` further requests of a model would start at once, and, where those are
+        fewer, why and when more can; at the subscriptions that the caller's key may use. Nothing is
+        reserved; ``InvalidRequest`` for less than one.
+        """
+        if not 1 <= n <= MOST_ASKED:
+            raise InvalidRequest("n", f"is {n}: ask for 1 to {MOST_ASKED}")
+        return await self._router().capacity(model, n, caller=caller)
 
     async def executions(
         self,

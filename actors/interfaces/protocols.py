@@ -46,6 +46,7 @@ from pool.reconciliation.findings import (
     ReconciliationRange,
     ReportKind,
 )
+from pool.routing.capacity import Capacity
 from pool.storage.backup import Backup
 from pool.storage.directory.claims import Registration
 from pool.storage.paging import Page
@@ -177,6 +178,10 @@ class RouterActor(Protocol):
 
         Raises what ``dispatch`` would raise, but for want of the limits of the caller's key.
         """
+        ...
+
+    async def capacity(self, model: str | None, n: int, *, caller: str = "") -> Capacity:
+        """How many further requests would start now; see ``Dispatcher.capacity``."""
         ...
 
     async def locate(self, execution_id: str, access: Access = FULL_ACCESS) -> str | Execution:

@@ -56,7 +56,9 @@ from pool.executions.execution import Execution, Intent
 from pool.executions.request import ExecutionRequest, request_digest
 from pool.executions.routing_record import Routing
 from pool.money import nano_usd
-from pool.routing.ranking import Ranking, RoutingPolicy, explained
+from pool.routing.capacity import Capacity, capacity
+from pool.routing.policy import RoutingPolicy
+from pool.routing.ranking import Ranking, explained
 from pool.storage.directory.claims import Claim, NewClaim
 from pool.storage.directory.directory import Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
@@ -251,6 +253,19 @@ class Dispatcher:
         refused = {each.report.id: each.refusal for each in ranking.candidates if each.refusal}
         target = target_of(order, ranking, None, refused)
         return explained(ranking, target, reason_of(order, ranking, target))
+
+    async def capacity(self, model: str | None, n: int, caller: Caller) -> Capacity:
+        """How many of ``n`` further requests of a model would start now; nothing is reserved.
+
+        ``UnknownModel`` for one that nobody has.
+        """
+        name = self._settings.default_model if model is None else await self._known(model)
+        request = ExecutionRequest(prompt="-", model=name)
+        now = self._clock()
+        dispatch = Dispatch(execution_id="", request=request, created_at=now)
+        order = Placement(dispatch, "", None, key=caller.key)
+        await self._choices.hear(order)
+        return capacity(self._choices.whole(order), name, n, now)
 
     # -- what is asked for -----------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import KeySpec, ShownKey
+from pool.routing.capacity import Capacity
 from pool.routing.rebalancing import Rebalancing
 from pool.storage.backup import Backup, note_contents
 from pool.storage.directory.claims import Registration
@@ -166,6 +167,9 @@ class Router:
     ) -> Routing:
         asks = await self._keys.caller(caller)
         return await self._dispatcher.route(request, asks, all_candidates=all_candidates)
+
+    async def capacity(self, model: str | None, n: int, *, caller: str = "") -> Capacity:
+        return await self._dispatcher.capacity(model, n, await self._keys.caller(caller))
 
     async def locate(self, execution_id: str, access: Access = FULL_ACCESS) -> str | Execution:
         claim = await self._directory.locate(execution_id)

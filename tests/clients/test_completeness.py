@@ -41,6 +41,7 @@ OPERATIONS = {
     "GET /v1/usage": ("usage_by",),
     "GET /v1/usage/own": ("own_usage",),
     "GET /v1/pool": ("pool",),
+    "GET /v1/capacity": ("capacity",),
     "GET /v1/alerts": ("alerts",),
     "GET /v1/events": ("watch", "happenings"),
     "POST /v1/backups": ("backup",),

@@ -44,6 +44,7 @@ READS: dict[str, Callable[[Any, Execution], Awaitable[Any]]] = {
     "own_usage": lambda way, _: way.own_usage(),
     "pool": lambda way, _: way.pool(),
     "route": lambda way, _: way.route(ask()),
+    "capacity": lambda way, _: way.capacity(n=3),
 }
 
 

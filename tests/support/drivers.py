@@ -35,6 +35,7 @@ from pool.executions.session import Session
 from pool.keys.api_keys import IssuedKey, KeySpec, ShownKey
 from pool.keys.own_usage import OwnUsage
 from pool.reconciliation.findings import Reconciliation, ReconciliationOrder, ReconciliationRange
+from pool.routing.capacity import Capacity
 from pool.storage.backup import Backup
 from pool.storage.paging import Page
 from pool.subscriptions.overview.pool_overview import Overview
@@ -150,6 +151,9 @@ class HttpClient:
 
     async def route(self, request: ExecutionRequest) -> Routing:
         return await self._ask(Routing, "POST", "/v1/route", request)
+
+    async def capacity(self, **wanted: Any) -> Capacity:
+        return await self._ask(Capacity, "GET", "/v1/capacity", **wanted)
 
     # -- sessions --------------------------------------------------------------------------------
 

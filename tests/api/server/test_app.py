@@ -18,6 +18,7 @@ CONTRACT = {
     "/v1/executions/{execution_id}/tool_results": {"post"},
     "/v1/executions/{execution_id}/events": {"get"},
     "/v1/route": {"post"},
+    "/v1/capacity": {"get"},
     "/v1/sessions": {"get"},
     "/v1/sessions/{session_id}": {"get", "delete"},
     "/v1/subscriptions": {"get", "post"},
