@@ -16,10 +16,9 @@ from pydantic import Field
 
 from pool.executions.session import Session, SessionAge
 from pool.money import Usd
-from pool.subscriptions.report import Report, SubscriptionState
+from pool.subscriptions.overview.verdict import serves
+from pool.subscriptions.report import Report
 from pool.values import Value
-
-_SERVING = {SubscriptionState.AVAILABLE, SubscriptionState.APPROACHING}
 
 
 class Rebalancing(Value):
@@ -45,7 +44,7 @@ def relocations(
     reports: Iterable[Report], sessions: Mapping[str, Sequence[Session]], policy: Rebalancing
 ) -> tuple[Relocation, ...]:
     """The moves of one cycle. ``sessions``: those of each subscription."""
-    costs = {each.id: _burden(each) for each in reports if each.state in _SERVING}
+    costs = {each.id: _burden(each) for each in reports if serves(each)}
     moves: list[Relocation] = []
     if len(costs) < 2:
         return ()

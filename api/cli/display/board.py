@@ -17,10 +17,11 @@ from rich.text import Text
 
 from pool.executions.execution import Attempt, ExecutionUsage
 from pool.subscriptions.overview.pool_overview import Overview
+from pool.subscriptions.overview.verdict import serves
 from pool.subscriptions.report import Report, Source, SubscriptionState
 
 _BAR_WIDTH = 9
-_COLOURS = {
+COLOURS = {
     SubscriptionState.AVAILABLE: "green",
     SubscriptionState.APPROACHING: "yellow",
     SubscriptionState.LIMITED: "red",
@@ -29,7 +30,7 @@ _COLOURS = {
     SubscriptionState.DRAINING: "blue",
     SubscriptionState.NEEDS_LOGIN: "magenta",
 }
-_SERVING = {SubscriptionState.AVAILABLE, SubscriptionState.APPROACHING}
+
 _SOURCES: dict[Source, str] = {"local": "", "window": ", Anthropic"}
 
 
@@ -75,11 +76,11 @@ def span(seconds: float) -> str:
 
 
 def _state(report: Report, now: datetime) -> Text:
-    text = Text(report.state.value, style=_COLOURS[report.state])
+    text = Text(report.state.value, style=COLOURS[report.state])
     if report.state_until is not None and report.state_until > now:
         text.append(f"\nfor {span((report.state_until - now).total_seconds())}", style="dim")
     ends = report.forecast.exhausted_at
-    if report.state in _SERVING and ends is not None and ends > now:
+    if serves(report) and ends is not None and ends > now:
         text.append(f"\nlasts {span((ends - now).total_seconds())}", style="dim")
     if report.login_expires_at is not None:
         text.append_text(_login(report.login_expires_at, now))

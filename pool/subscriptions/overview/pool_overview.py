@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from pool.money import Usd
+from pool.subscriptions.overview.attention import Notice, notices
+from pool.subscriptions.overview.verdict import Verdict, pool_dry_at, serves, verdict
 from pool.subscriptions.report import Report, SubscriptionState
 from pool.values import Instant, Value
 
@@ -29,7 +31,7 @@ class Forecast(Value):
 
 
 class Overview(Value):
-    """Totals and states of all subscriptions that were heard of."""
+    """Totals and states of all subscriptions that have sent a report."""
 
     subscriptions: int
     unheard: tuple[str, ...]
@@ -48,20 +50,14 @@ class Overview(Value):
     uncertain_usd: Usd
     healthiest: str | None
     forecast: Forecast
+    verdict: Verdict
+    attention: tuple[Notice, ...]
+    """What somebody should look at, the most urgent first."""
     observed_at: Instant
     oldest_report_age_seconds: float
 
 
 _YEAR = timedelta(days=365)
-_SERVING = {SubscriptionState.AVAILABLE, SubscriptionState.APPROACHING}
-
-
-def _dry_at(reports: Sequence[Report], now: datetime) -> datetime | None:
-    if not reports:
-        return None
-    ends = [each.forecast.exhausted_at for each in reports if each.state in _SERVING]
-    known = [at for at in ends if at is not None]
-    return max(known, default=now) if len(known) == len(ends) else None
 
 
 def _forecast(reports: Sequence[Report], now: datetime) -> Forecast:
@@ -70,7 +66,7 @@ def _forecast(reports: Sequence[Report], now: datetime) -> Forecast:
         (
             each.weekly.budget_usd - each.weekly.used_usd - each.weekly.reserved_usd
             for each in reports
-            if each.state in _SERVING
+            if serves(each)
         ),
         Decimal(0),
     )
@@ -82,7 +78,7 @@ def _forecast(reports: Sequence[Report], now: datetime) -> Forecast:
         ),
         weekly_headroom_usd=max(headroom, Decimal(0)),
         exhausted_at=now + max(lasts, timedelta(0)) if lasts < _YEAR else None,
-        dry_at=_dry_at(reports, now),
+        dry_at=pool_dry_at(reports, now),
     )
 
 
@@ -92,7 +88,7 @@ def overview(reports: Sequence[Report], now: datetime, unheard: tuple[str, ...] 
     def total(figures: list[Decimal]) -> Decimal:
         return sum(figures, Decimal(0))
 
-    serving = [each for each in reports if each.state in _SERVING]
+    serving = [each for each in reports if serves(each)]
     best = max(serving, key=lambda each: each.health.score, default=None)
     ages = [(now - each.observed_at).total_seconds() for each in reports]
     return Overview(
@@ -112,6 +108,8 @@ def overview(reports: Sequence[Report], now: datetime, unheard: tuple[str, ...] 
         uncertain_usd=total([each.uncertain_usd for each in reports]),
         healthiest=best.id if best else None,
         forecast=_forecast(reports, now),
+        verdict=verdict(reports, now),
+        attention=notices(reports, unheard, now),
         observed_at=now,
         oldest_report_age_seconds=round(max(ages, default=0.0), 3),
     )
