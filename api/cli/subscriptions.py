@@ -162,10 +162,19 @@ def health_table(report: Report) -> Table:
 def windows_table(report: Report) -> Table | str:
     if not report.windows:
         return "Anthropic has reported no limits yet."
-    table = plain("Anthropic's window", "used", "resets at", "seen")
+    table = plain("Anthropic's window", "used", "resets at", "seen", "the one before left")
     for name, window in report.windows.items():
         used = "?" if window.utilization is None else f"{100 * window.utilization:.1f}%"
         resets = "?" if window.resets_at is None else f"{window.resets_at:%Y-%m-%d %H:%M} UTC"
         seen = f"{window.age_seconds:.0f} s ago" + ("" if window.fresh else ", no longer counts")
-        table.add_row(name, used, resets, seen)
+        table.add_row(name, used, resets, seen, _left(report, name))
     return table
+
+
+def _left(report: Report, name: str) -> str:
+    forecast = report.forecast.windows.get(name)
+    if forecast is None or forecast.past is None:
+        return "?"
+    past = forecast.past
+    worth = "" if past.unused_usd is None else f" ({dollars(past.unused_usd)})"
+    return f"{past.unused_percent:.0f}%{worth}"

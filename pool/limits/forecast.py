@@ -17,6 +17,7 @@ from pydantic import Field
 
 from pool.limits.observations import Observation, continued, observation
 from pool.limits.outside_usage import Outside, outside
+from pool.limits.past_window import PastWindow, past_window
 from pool.limits.window_price import Confidence, WindowPrice, learned
 from pool.limits.windows import RateLimitEvent
 from pool.money import Usd, usd
@@ -56,6 +57,8 @@ class WindowForecast(Value):
     """None where it resets before, where nothing burns, or where no price is known."""
     outside: OutsideUsage | None = None
     """None where nobody can know, and after a reset."""
+    past: PastWindow | None = None
+    """The last one that has reset; None where none was seen."""
 
 
 class SubscriptionForecast(Value):
@@ -77,6 +80,8 @@ class Study:
     observations: tuple[Observation, ...]
     window_price: WindowPrice | None
     outside: Outside | None
+    past: Observation | None = None
+    """The last one of the window before."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +107,19 @@ def studied(
     ``spending`` has the costs of the runs that the events came from.
     """
     known: dict[str, tuple[Observation, ...]] = {}
+    past = {name: study.past for name, study in studies.items()}
     for event in events:
         for name, window in event.windows.items():
             seen = observation(name, window, spending)
             if seen is not None:
                 before = known[name] if name in known else _observations(studies, name)
-                known[name] = continued(before, seen)
-    return {**studies, **{name: _study(seen, spending) for name, seen in known.items()}}
+                known[name] = after = continued(before, seen)
+                if before and not after[-1].is_of_the_period_of(before[-1]):
+                    past[name] = before[-1]
+    return {
+        **studies,
+        **{name: _study(seen, past.get(name), spending) for name, seen in known.items()},
+    }
 
 
 def forecast(
@@ -158,9 +169,11 @@ def _observations(studies: Mapping[str, Study], name: str) -> tuple[Observation,
     return studies[name].observations if name in studies else ()
 
 
-def _study(observations: tuple[Observation, ...], spending: Spending) -> Study:
+def _study(
+    observations: tuple[Observation, ...], past: Observation | None, spending: Spending
+) -> Study:
     window_price = learned(observations, spending)
-    return Study(observations, window_price, outside(observations, spending, window_price))
+    return Study(observations, window_price, outside(observations, spending, window_price), past)
 
 
 def _window(prospect: Prospect, study: Study, now: datetime) -> WindowForecast:
@@ -179,7 +192,15 @@ def _window(prospect: Prospect, study: Study, now: datetime) -> WindowForecast:
         percent=None if percent is None else round(percent, 1),
         exhausted_at=None if percent is None else _full_at(prospect, study, percent, now),
         outside=_shown(study.outside, now) if is_running else None,
+        past=_past(prospect.spending, study, now),
     )
+
+
+def _past(spending: Spending, study: Study, now: datetime) -> PastWindow | None:
+    """The latest that has reset: the last one seen, or else the one before it."""
+    last = study.observations[-1]
+    of = last if now >= last.resets_at else study.past
+    return None if of is None else past_window(of, study.window_price, spending, now)
 
 
 def _full_at(prospect: Prospect, study: Study, percent: float, now: datetime) -> datetime | None:

@@ -15,7 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.display.words import percent, window_name
 from pool.executions.execution import Attempt, ExecutionUsage
+from pool.limits.windows import FIVE_HOUR, SEVEN_DAY
 from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.overview.verdict import serves
 from pool.subscriptions.report import Report, Source, SubscriptionState
@@ -126,7 +128,10 @@ def board(
         for each in reports
         if each.state is not SubscriptionState.AVAILABLE
     ]
-    return Group(table, *reasons, Text(_caption(overview), style="italic"))
+    captions = [
+        Text(each, style="italic") for each in (_caption(overview), left_over(reports)) if each
+    ]
+    return Group(table, *reasons, *captions)
 
 
 def _row(report: Report, now: datetime) -> tuple[RenderableType, ...]:
@@ -150,3 +155,24 @@ def _caption(overview: Overview) -> str:
         f"{overview.executions} executions; from the pool's records, "
         f"oldest report {overview.oldest_report_age_seconds:.1f} s"
     )
+
+
+def left_over(reports: Sequence[Report]) -> str:
+    """What Anthropic's windows had left when they last reset, on the average of the plans."""
+    found = []
+    for name in (FIVE_HOUR, SEVEN_DAY):
+        share = left_share(name, reports)
+        if share is not None:
+            found.append(f"{percent(share)} of {window_name(name)}")
+    return f"Left unused when they last reset: {', '.join(found)}" if found else ""
+
+
+def left_share(name: str, reports: Sequence[Report]) -> float | None:
+    """Of 1, by the weight of those that know it; None where none does."""
+    known = [
+        (each.weight, window.past.unused_percent / 100)
+        for each in reports
+        if (window := each.forecast.windows.get(name)) is not None and window.past is not None
+    ]
+    weight = sum(weight for weight, _ in known)
+    return sum(weight * share for weight, share in known) / weight if weight else None

@@ -7,8 +7,9 @@ import pytest
 from localpool import NOON
 from reports import report_at, state, window
 from rich.console import Console
+from windowed import Account
 
-from api.cli.display.board import board, dollars
+from api.cli.display.board import board, dollars, left_over
 from pool.executions.outcome import FailureKind
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.standing import Cooldown, Standing
@@ -102,3 +103,19 @@ def test_a_later_tier_and_slots_that_are_held_back_are_shown() -> None:
     assert "tier 2" in text
     assert "0 of 1" in text
     assert "later 5" in text
+
+
+def test_what_windows_left_unused_is_said_on_the_average_of_the_plans() -> None:
+    used = {"small": (Account(usd_per_percent=0.5), 40, 1.0), "large": (Account(), 20, 3.0)}
+    states = []
+    for id_, (account, percent, weight) in used.items():
+        for _ in range(percent):
+            account.run(0.5)
+        lived = state(id_, weight=weight)
+        lived.spending = account.spending
+        lived.observe(account.events)
+        states.append(lived)
+    reports = [report_at(each, NOON + timedelta(hours=5)) for each in states]
+
+    assert left_over(reports) == "Left unused when they last reset: 75% of five hours"
+    assert left_over([report_at(state("fresh"))]) == ""
