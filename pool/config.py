@@ -31,6 +31,7 @@ from pool.alerts.alerts import AlertSettings
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
 from pool.errors import ConfigError
 from pool.executions.request import MAX_TIMEOUT_SECONDS, MetadataName
+from pool.executions.tools.client_tools import ToolSettings
 from pool.keys.api_keys import KeySpec
 from pool.proxies import sparing_loopback
 from pool.routing.policy import RoutingSettings
@@ -160,6 +161,13 @@ class ProcessesSettings(Value):
     """What all of them may take on a machine; ``auto`` is a quarter of its memory."""
 
 
+class HibernationSettings(Value):
+    """For subscriptions that have nothing to do."""
+
+    idle_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 900
+    """For how long, before one falls asleep: its actor leaves until somebody needs it. 0: never."""
+
+
 class ApiKeySpec(KeySpec):
     """A key whose value stands in an environment variable, with the limits of any key."""
 
@@ -186,6 +194,9 @@ class Config(Value):
     server: ServerSettings = ServerSettings()
     ray: RaySettings = RaySettings()
     claude: ClaudeSettings = ClaudeSettings()
+    processes: ProcessesSettings = ProcessesSettings()
+    hibernation: HibernationSettings = HibernationSettings()
+    tools: ToolSettings = ToolSettings()
     limits: AdmissionLimits = AdmissionLimits()
     health: HealthWeights = HealthWeights()
     routing: RoutingSettings = RoutingSettings()

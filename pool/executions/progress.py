@@ -68,6 +68,8 @@ class Withdrawn(Value):
     text_characters: int
     """How many characters to take off the end of the text so far."""
     thinking_characters: int
+    tool_call_ids: tuple[str, ...] = ()
+    """Calls of callers' tools of which pieces came, and which were not made."""
 
 
 class ToolUse(Value):

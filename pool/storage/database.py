@@ -7,6 +7,7 @@ transaction is begun, fenced and made durable.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -63,8 +64,8 @@ class Database(Protocol):
         ...
 
     @property
-    def is_lost(self) -> bool:
-        """Whether this owner can never write again: fenced, or a commit of unknown fate."""
+    def lost(self) -> asyncio.Event:
+        """Set once this owner can never write again: fenced, or a commit of unknown fate."""
         ...
 
     async def write(self, work: Work[Result]) -> Result: ...
@@ -77,8 +78,9 @@ class Database(Protocol):
         """See to it that what was removed cannot be read from the store's files either."""
         ...
 
-    async def backup(self, file: Path) -> None:
+    async def backup(self, file: Path, *, without: str | None = None) -> None:
         """Write a copy, consistent in itself, to a file that is not there yet; writes wait for it.
+        ``without`` names a statement that removes from the copy what is to hold here alone.
 
         ``NotSupported`` where the engine has better tools of its own.
         """

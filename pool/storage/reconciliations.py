@@ -33,7 +33,7 @@ class Reconciliations:
     @property
     def is_lost(self) -> bool:
         """Whether this owner can never write again: fenced, or a commit of unknown fate."""
-        return self._database.is_lost
+        return self._database.lost.is_set()
 
     async def begin(self, organization_id: str, now: datetime) -> datetime:
         """When the organization was seen first: now, unless it was before."""

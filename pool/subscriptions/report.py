@@ -36,6 +36,9 @@ class SubscriptionState(StrEnum):
 
 
 Source = Literal["local", "window"]
+Presence = Literal["awake", "asleep"]
+"""Whether a subscription's actor runs. One that is asleep begins work as any other does; its actor
+comes up for it."""
 
 
 class WeeklyReport(Value):
@@ -83,6 +86,10 @@ class Report(Value):
     state_reason: str
     state_until: Instant | None
     """When the state lifts by the clock alone, if it does."""
+    presence: Presence = "awake"
+    """Of one that is asleep all figures are as exact: they are functions of time alone by then."""
+    idle_since: Instant | None = None
+    """Since when it has had nothing to do; null while something runs or waits."""
     cooldown_cause: FailureKind | None = None
     """Why it rests after failures, while it does."""
     unproved: FailureKind | None = None

@@ -87,6 +87,8 @@ def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
         state=status.state,
         state_reason=status.reason,
         state_until=status.until,
+        presence="asleep" if state.is_asleep else "awake",
+        idle_since=None if state.slots.is_any else state.idle_since,
         cooldown_cause=status.cooldown_cause,
         unproved=unproved(state.standing, now),
         login_expires_at=state.login_expires_at,

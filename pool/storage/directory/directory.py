@@ -22,6 +22,7 @@ from pool.storage.directory.claims import Claim, NewClaim, Registration
 from pool.storage.directory.key_store import KeyStore, reserve
 from pool.storage.directory.outbox import Outbox
 from pool.storage.directory.portion import DirectoryPortion
+from pool.storage.directory.snapshots import SnapshotStore
 from pool.storage.documents import micros, readable
 from pool.storage.export import exported_directory, loading_directory, registration_columns
 from pool.storage.paging import Page, homes_below, page
@@ -40,6 +41,8 @@ class Directory:
         """The alerts of the pool, which are kept here, too."""
         self.keys = KeyStore(database)
         """The keys of callers, which are kept in the same place."""
+        self.snapshots = SnapshotStore(database)
+        """What those left who sleep."""
 
     async def claim(self, wanted: NewClaim, subscription_id: str) -> Claim:
         """Take an execution id with its idempotency key, reserve what it may cost, and place it at
@@ -189,7 +192,7 @@ class Directory:
         await self._database.write(lambda db: db.run("register", row))
 
     async def unregister(self, subscription_id: str) -> bool:
-        return await self._removed("unregister", {"id": subscription_id})
+        return await self._removed("unregister", {"id": subscription_id}, with_it="forget_snapshot")
 
     async def registrations(self) -> tuple[Registration, ...]:
         """Oldest first."""
@@ -217,8 +220,8 @@ class Directory:
         await self._database.write(lambda db: run_all(db, loading_directory(portion)))
 
     async def backup(self, file: Path) -> None:
-        """See ``Database.backup``."""
-        await self._database.backup(file)
+        """See ``Database.backup``. In the copy nobody sleeps."""
+        await self._database.backup(file, without="forget_snapshots")
 
     async def close(self) -> None:
         await self._database.close()

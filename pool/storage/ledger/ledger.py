@@ -59,7 +59,11 @@ class Ledger:
     @property
     def is_lost(self) -> bool:
         """Whether this activation can never write again: fenced, or a commit of unknown fate."""
-        return self._database.is_lost
+        return self._database.lost.is_set()
+
+    async def until_lost(self) -> None:
+        """Wait until it is; for ever, as a rule."""
+        await self._database.lost.wait()
 
     async def recover(self, since: datetime) -> Recovery:
         """Everything that activation needs; costs of records from ``since`` on."""
@@ -165,6 +169,11 @@ class Ledger:
     async def observe(self, events: Sequence[RateLimitEvent]) -> None:
         """Keep what was learned of Anthropic's limits without a run."""
         await self._database.write(lambda db: subscription.observe(db, events))
+
+    async def first_content(self) -> datetime | None:
+        """When the first execution ended whose question and answer are kept; None without any."""
+        ended_at = (await self._found("first_content", {}))[0][0]
+        return None if ended_at is None else instant(ended_at)
 
     async def remove_content(self, ended_before: datetime, now: datetime) -> int:
         """Privacy: remove what was asked and answered by executions that ended before, so that it

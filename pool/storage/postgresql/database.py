@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ class OwnedDatabase:
         return self._commits.epoch
 
     @property
-    def is_lost(self) -> bool:
-        return self._commits.is_lost
+    def lost(self) -> asyncio.Event:
+        return self._commits.lost
 
     async def write(self, work: Work[Result]) -> Result:
         return await self._commits.write(self._statements.done(work))
@@ -51,8 +52,9 @@ class OwnedDatabase:
     async def forget_removed(self) -> None:
         """Left to PostgreSQL, which frees what was removed as it vacuums the table."""
 
-    async def backup(self, file: Path) -> None:
+    async def backup(self, file: Path, *, without: str | None = None) -> None:
         """Left to PostgreSQL: raises ``NotSupported``."""
+        del without
         raise no_backup(file)
 
     async def close(self) -> None:
@@ -68,11 +70,12 @@ class SharedDatabase:
     """
 
     epoch = 0
-    is_lost = False
 
     def __init__(
         self, store: str, connections: Connections, transactions: Transactions, *files: str
     ) -> None:
+        self.lost = asyncio.Event()
+        """Never set: nobody else can take over what several write."""
         self._store = store
         self._connections = connections
         self._transactions = transactions
@@ -94,8 +97,9 @@ class SharedDatabase:
     async def forget_removed(self) -> None:
         """Left to PostgreSQL, which frees what was removed as it vacuums the table."""
 
-    async def backup(self, file: Path) -> None:
+    async def backup(self, file: Path, *, without: str | None = None) -> None:
         """Left to PostgreSQL: raises ``NotSupported``."""
+        del without
         raise no_backup(file)
 
     async def close(self) -> None:

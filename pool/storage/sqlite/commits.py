@@ -87,12 +87,12 @@ def _resolve(answers: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
 class Commits:
     """A store's thread, and the calls that wait for it. Bound to the event loop it was made in."""
 
-    def __init__(self, path: Path, schema: str, patience: float) -> None:
+    def __init__(self, path: Path, schema: str, wait_seconds: float) -> None:
         self.path = path
         self.epoch = 0
-        self.is_lost = False
+        self.lost = asyncio.Event()
         self._schema = schema
-        self._patience = patience
+        self._wait_seconds = wait_seconds
         self._loop = asyncio.get_running_loop()
         self._opened = self._loop.create_future()
         self._gone = self._loop.create_future()
@@ -103,9 +103,9 @@ class Commits:
         self._thread = Thread(target=self._run, name=f"store {path.name}", daemon=True)
 
     @classmethod
-    async def opened(cls, path: Path, schema: str, patience: float) -> Commits:
+    async def opened(cls, path: Path, schema: str, wait_seconds: float) -> Commits:
         """Take the store over, see ``open_store``."""
-        commits = cls(path, schema, patience)
+        commits = cls(path, schema, wait_seconds)
         commits._thread.start()
         try:
             await commits._opened
@@ -252,7 +252,8 @@ class Commits:
             reason = error if isinstance(error, CommitUnknown) else CommitUnknown(store, str(error))
             later = StoreError(store, "was closed when the fate of a commit was unknown: reopen it")
         self._end(later)
-        self.is_lost = True
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits
+            self._loop.call_soon_threadsafe(self.lost.set)
         abandon(db)
         waiting = [(call.answer, _Raised(_again(reason))) for call in batch]
         waiting += [(call.answer, _Raised(_again(later))) for call in self._gathered()]

@@ -154,16 +154,24 @@ def open_store(
         raise StoreError(str(path), f"cannot be opened ({error}): check its folder") from error
 
 
-def copy_into(db: apsw.Connection, file: Path) -> None:
-    """Write all of a store into a new file, compact, readable by this user alone, on the disk."""
+def copy_into(db: apsw.Connection, file: Path, removal: str | None = None) -> None:
+    """Write all of a store into a new file, compact, readable by this user alone, on the disk;
+    less what ``removal``, a statement, takes out of it.
+    """
     _make_private(file.parent)
     db.execute("VACUUM INTO ?", (str(file),))
     file.chmod(0o600)
-    copy = os.open(file, os.O_RDONLY)
+    if removal is not None:
+        copy = apsw.Connection(str(file))
+        try:
+            copy.execute(removal)
+        finally:
+            copy.close()
+    written = os.open(file, os.O_RDONLY)
     try:
-        os.fsync(copy)
+        os.fsync(written)
     finally:
-        os.close(copy)
+        os.close(written)
 
 
 def epoch_of(db: apsw.Connection) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,8 @@ class SqliteDatabase:
         return self._commits.epoch
 
     @property
-    def is_lost(self) -> bool:
-        return self._commits.is_lost
+    def lost(self) -> asyncio.Event:
+        return self._commits.lost
 
     async def write(self, work: Work[Result]) -> Result:
         return await self._commits.write(self._done(work))
@@ -42,8 +43,9 @@ class SqliteDatabase:
         """It was overwritten in the file, and stands in the log until that is emptied."""
         await self._commits.read(empty_log)
 
-    async def backup(self, file: Path) -> None:
-        await self._commits.read(partial(copy_into, file=file))
+    async def backup(self, file: Path, *, without: str | None = None) -> None:
+        removal = None if without is None else self._sql[without]
+        await self._commits.read(partial(copy_into, file=file, removal=removal))
 
     async def close(self) -> None:
         await self._commits.close()

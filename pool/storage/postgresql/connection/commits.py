@@ -40,7 +40,7 @@ class Commits:
     ) -> None:
         self.store = store
         self.epoch = epoch
-        self.is_lost = False
+        self.lost = asyncio.Event()
         self._connections = connections
         self._transactions = Transactions(
             store, connections, OwnerFence(store, subscription_id, epoch)
@@ -102,7 +102,7 @@ class Commits:
             problem = "was closed when the fate of a commit was unknown: reopen it"
             later = StoreError(self.store, problem)
         self._end(later)
-        self.is_lost = True
+        self.lost.set()
         waiting, self._pending = self._pending, []
         _resolve(batch, [Raised(_again(error)) for _ in batch])
         _resolve(waiting, [Raised(_again(later)) for _ in waiting])

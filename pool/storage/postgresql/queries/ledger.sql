@@ -257,6 +257,10 @@ WHERE subscription_id = :subscription_id AND (last_session_at IS NULL OR last_se
 SELECT total_nano_usd, last_used_at FROM sessions
 WHERE subscription_id = :subscription_id AND id = :id;
 
+-- name: first_content
+SELECT min(ended_at) FROM executions
+WHERE subscription_id = :subscription_id AND has_content AND ended_at IS NOT NULL;
+
 -- name: with_content
 SELECT id FROM executions
 WHERE subscription_id = :subscription_id AND has_content AND ended_at < :before

@@ -139,3 +139,32 @@ VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id, :
 INSERT INTO session_homes (session_id, subscription_id, used_at, fetch_from, tenant)
 VALUES (:session_id, :subscription_id, :used_at, :fetch_from, :tenant);
 
+-- name: snapshots
+SELECT subscription_id, document FROM snapshots WHERE document IS NOT NULL;
+
+-- name: sleeps
+-- Compare and set: an activation that was overtaken leaves nothing.
+INSERT INTO snapshots (subscription_id, epoch, version, document)
+VALUES (:subscription_id, :epoch, :version, :document)
+ON CONFLICT (subscription_id) DO UPDATE SET
+    epoch = excluded.epoch, version = excluded.version, document = excluded.document
+WHERE (excluded.epoch, excluded.version) >= (snapshots.epoch, snapshots.version);
+
+-- name: wakes
+-- The next activation has this epoch, or a later one.
+UPDATE snapshots SET epoch = epoch + 1, version = 0, document = NULL
+WHERE subscription_id = :subscription_id AND document IS NOT NULL;
+
+-- name: is_awake
+INSERT INTO snapshots (subscription_id, epoch, version, document)
+VALUES (:subscription_id, :epoch, 0, NULL)
+ON CONFLICT (subscription_id) DO UPDATE SET
+    epoch = excluded.epoch, version = excluded.version, document = NULL
+WHERE excluded.epoch > snapshots.epoch;
+
+-- name: forget_snapshot
+DELETE FROM snapshots WHERE subscription_id = :id;
+
+-- name: forget_snapshots
+-- In a copy: the ledgers in it are of other instants than what it says of those who sleep.
+DELETE FROM snapshots;

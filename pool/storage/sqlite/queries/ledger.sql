@@ -216,6 +216,9 @@ ON CONFLICT (id) DO UPDATE SET
 -- name: session
 SELECT total_nano_usd, last_used_at FROM sessions WHERE id = :id;
 
+-- name: first_content
+SELECT min(ended_at) FROM executions WHERE has_content AND ended_at IS NOT NULL;
+
 -- name: with_content
 SELECT id FROM executions WHERE has_content AND ended_at < :before ORDER BY ended_at LIMIT :limit;
 
