@@ -14,6 +14,7 @@ from pool.executions.tools.tool_rounds import Continuation
 from pool.keys.access import FULL_ACCESS, Access
 from pool.subscriptions.admission import Refusal
 from pool.subscriptions.report import Report
+from pool.subscriptions.snapshot import Snapshot
 from pool.telemetry.counters import Tally
 from pool.telemetry.events import PoolEventPage
 from pool.usage.records import UsageRecord
@@ -25,6 +26,13 @@ class Activity(Value):
 
     page: PoolEventPage
     tally: Tally
+
+
+class Farewell(Value):
+    """What a subscription leaves that falls asleep, and what it has to tell for the last time."""
+
+    snapshot: Snapshot
+    activity: Activity
 
 
 LONGEST_POLL_SECONDS = 30.0

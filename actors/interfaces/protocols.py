@@ -19,6 +19,7 @@ from actors.interfaces.messages import (
     Activity,
     CameLate,
     Dispatch,
+    Farewell,
     HandedOff,
     HandoffRequest,
     Listed,
@@ -196,6 +197,18 @@ class RouterActor(Protocol):
         """
         ...
 
+    async def resting_executions(
+        self, wanted: Listed, subscription_ids: Sequence[str]
+    ) -> Page[Execution]:
+        """Those of some subscriptions of which most sleep, newest first; nobody is woken for it."""
+        ...
+
+    async def resting_usage(
+        self, asked: Question, subscription_ids: Sequence[str]
+    ) -> tuple[UsageTable, ...]:
+        """The sums of the usage of some subscriptions of which most sleep; see ``usage_by``."""
+        ...
+
     async def removed_executions(
         self, wanted: Listed, subscription_id: str | None = None
     ) -> Page[Execution]:
@@ -255,6 +268,10 @@ class RouterActor(Protocol):
         """Every key with its limits and what it has used; neither secrets nor digests."""
         ...
 
+    async def key(self, name: str) -> ShownKey | None:
+        """The key of a name; None where nobody bears it."""
+        ...
+
     async def create_key(self, spec: KeySpec, shown: Presented) -> ShownKey: ...
 
     async def revoke_key(self, key_id: str) -> ShownKey:
@@ -269,6 +286,16 @@ class RouterActor(Protocol):
 
     async def subscription(self, subscription_id: str) -> Report:
         """The latest report of one subscription."""
+        ...
+
+    async def wake(self, subscription_id: str) -> None:
+        """See to it that a subscription is up, where it sleeps or is about to; at once where it
+        does neither. Whoever calls one and finds that it has left asks for this, and calls again.
+        """
+        ...
+
+    async def asleep(self) -> frozenset[str]:
+        """The ids of those who sleep now."""
         ...
 
     async def pool(self, access: Access = FULL_ACCESS) -> Overview:
@@ -419,6 +446,13 @@ class SubscriptionActors(Protocol):
 
     async def renew(self, spec: SubscriptionSpec) -> None:
         """Have an actor leave in order, and its successor take its place."""
+        ...
+
+    async def fall_asleep(self, subscription_id: str, after: str | None) -> Farewell | None:
+        """Have a subscription's actor leave, where it has nothing to do and nobody calls it; what
+        it leaves, with what happened there after a cursor. None where it stays. Whatever this
+        raises, the actor is gone.
+        """
         ...
 
     async def deactivate(self, subscription_id: str) -> None:

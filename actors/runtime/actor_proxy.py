@@ -6,12 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError
 
-from actors.runtime.shells import Left, Raised
+from actors.runtime.calls import Left, Raised
 from pool.errors import ActorLost, PoolError
 
 PATIENCE_SECONDS = 20.0
@@ -26,13 +27,21 @@ class ActorProxy:
     """Stands for the object inside a named actor; its methods are those of the object.
 
     The name is looked up once, however many calls begin at a time, and again when a call fails.
-    With ``absent``, that is raised at once where nobody bears the name.
+    With ``absent``, that is raised at once where nobody bears the name; with ``wake``, that is
+    asked to have the actor come up again, where it has left, before it is called once more.
     """
 
-    def __init__(self, name: str, namespace: str, absent: PoolError | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        namespace: str,
+        absent: PoolError | None = None,
+        wake: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._name = name
         self._namespace = namespace
         self._absent = absent
+        self._wake = wake
         self._handle: Any = None
         self._looking_up = threading.Lock()
 
@@ -48,7 +57,7 @@ class ActorProxy:
     async def _call(self, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         lost_at: float | None = None
         while True:
-            handle, failed_at = None, time.monotonic()
+            handle, failed_at, has_left = None, time.monotonic(), False
             try:
                 handle = self._handle or await asyncio.to_thread(self._look_up)
                 async with asyncio.timeout(CALL_SECONDS):
@@ -56,7 +65,7 @@ class ActorProxy:
             except (RayActorError, ValueError, TimeoutError) as error:
                 if handle is None and self._absent is not None:
                     raise type(self._absent)(*self._absent.args) from error
-                problem = type(error).__name__
+                problem, has_left = type(error).__name__, handle is None
                 if not isinstance(error, TimeoutError):  # it may have answered until just now
                     failed_at = time.monotonic()
             else:
@@ -64,13 +73,19 @@ class ActorProxy:
                     raise answer.error
                 if not isinstance(answer, Left):
                     return answer
-                problem, failed_at = "it leaves", time.monotonic()
+                problem, failed_at, has_left = "it leaves", time.monotonic(), True
             if self._handle is handle:
                 self._handle = None  # another call may have found the next one already
             lost_at = lost_at or failed_at
             if time.monotonic() - lost_at > PATIENCE_SECONDS:
                 raise ActorLost(self._name, problem)
-            await asyncio.sleep(RETRY_SECONDS)
+            await self._before_a_retry(has_left=has_left)
+
+    async def _before_a_retry(self, *, has_left: bool) -> None:
+        if has_left and self._wake is not None:
+            with suppress(PoolError):  # a router that is away is asked again
+                await self._wake()
+        await asyncio.sleep(RETRY_SECONDS)
 
     def _look_up(self) -> Any:
         """The actor's handle; ``ValueError`` where nobody bears the name."""

@@ -116,6 +116,7 @@ async def _make_router(config: Config, actors: SubscriptionActors) -> RouterActo
         webhooks=configuration.webhooks(config, configuration.environment()),
         keys=config.api_keys,
         activations_at_once=max(LEAST_AT_ONCE, os.cpu_count() or 1),
+        idle=timedelta(seconds=config.hibernation.idle_seconds),
     )
     stores = stores_of(config)
     directory = await stores.open_directory()

@@ -13,14 +13,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from actors.interfaces.messages import Farewell
 from actors.interfaces.protocols import ReconcilerActor, RouterActor, SubscriptionActor
 from actors.runtime import cluster, factory
 from actors.runtime.actor_proxy import PATIENCE_SECONDS, ActorProxy
+from actors.runtime.calls import Raised
 from actors.runtime.makings import (
     Makings,
     makings,
@@ -58,6 +61,8 @@ class _Wanted(NamedTuple):
     name: str
     make: Callable[[], Awaitable[Any]]
     makings: Makings
+    spec: SubscriptionSpec | None = None
+    """Of a subscription, whose place depends on it."""
 
 
 class RayActors:
@@ -77,7 +82,8 @@ class RayActors:
         return cast(RouterActor, self._proxy(ROUTER))
 
     def subscription(self, subscription_id: str) -> SubscriptionActor:
-        return cast(SubscriptionActor, self._proxy(_name_of(subscription_id)))
+        wake = partial(self._wake, subscription_id)
+        return cast(SubscriptionActor, self._proxy(_name_of(subscription_id), wake=wake))
 
     def reconciler(self) -> ReconcilerActor:
         absent = Conflict("nothing can be reconciled: add [[organizations]] to pool.toml")
@@ -113,6 +119,25 @@ class RayActors:
         wanted = _Wanted(ReconcilerShell, RECONCILER, make, makings(RECONCILER, part))
         await self._ensure(wanted)
 
+    async def fall_asleep(self, subscription_id: str, after: str | None) -> Farewell | None:
+        name = _name_of(subscription_id)
+        handle = await self._found(name)
+        if handle is None or not hasattr(handle, "fall_asleep"):  # of a version that never slept
+            return None
+        try:
+            async with asyncio.timeout(LEAVING_SECONDS):
+                asked = handle.fall_asleep.remote(after)
+                left = await asyncio.wrap_future(asked.future())
+        except (RayActorError, RayTaskError, TimeoutError) as error:  # it may have begun to leave
+            await self._kill(name)
+            raise ActorLost(name, f"it did not fall asleep: {type(error).__name__}") from error
+        if left is None:
+            return None
+        await self._kill(name)
+        if isinstance(left, Raised):
+            raise left.error
+        return cast(Farewell, left)
+
     async def deactivate(self, subscription_id: str) -> None:
         await self._end(_name_of(subscription_id))
 
@@ -134,10 +159,19 @@ class RayActors:
         part = of_subscription(self._configuration())
         make = factory.subscription_maker(spec, part, RayActors(self._namespace))
         name = _name_of(spec.id)
-        return _Wanted(SubscriptionShell, name, make, makings(name, part, spec))
+        return _Wanted(SubscriptionShell, name, make, makings(name, part, spec), spec)
 
-    def _proxy(self, name: str, absent: PoolError | None = None) -> ActorProxy:
-        return self._proxies.setdefault(name, ActorProxy(name, self._namespace, absent))
+    def _proxy(
+        self,
+        name: str,
+        absent: PoolError | None = None,
+        wake: Callable[[], Awaitable[None]] | None = None,
+    ) -> ActorProxy:
+        return self._proxies.setdefault(name, ActorProxy(name, self._namespace, absent, wake))
+
+    async def _wake(self, subscription_id: str) -> None:
+        """Have the router bring up a subscription that has left, if it sleeps."""
+        await self.router().wake(subscription_id)
 
     async def _ensure(self, wanted: _Wanted) -> None:
         """See to it that an actor runs that is made as it is to be now."""

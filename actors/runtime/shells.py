@@ -8,30 +8,13 @@ Errors of the pool cross as values, so that a caller sees them as they were rais
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from actors.aiokit import end
+from actors.runtime.calls import Calls
 from actors.runtime.makings import Makings
 from actors.runtime.ray_privacy import take
 from actors.telemetry import log_stream
-from pool.errors import PoolError
-
-LEAVE_SECONDS = 2.0
-"""For calls under way when an actor leaves. Whatever takes longer waits for something, and is asked
-again of the successor."""
-
-
-class Raised:
-    """A ``PoolError`` on its way to the caller."""
-
-    def __init__(self, error: PoolError) -> None:
-        self.error = error
-
-
-class Left:
-    """The answer of an actor that leaves: nothing was begun, or it may be begun again."""
 
 
 class ActorShell:
@@ -41,12 +24,8 @@ class ActorShell:
         self, make: Callable[[], Awaitable[Any]], makings: Makings, variables: Mapping[str, str]
     ) -> None:
         take(variables)
-        self._make = make
         self._makings = makings
-        self._object: Any = None
-        self._making = asyncio.Lock()
-        self._calls: set[asyncio.Task[Any]] = set()
-        self._leaving = asyncio.Event()
+        self._calls = Calls(make)
         log_stream.begin(makings.log_level, makings.log_stream, echo=False)
 
     async def digest(self) -> str:
@@ -59,39 +38,11 @@ class ActorShell:
 
     async def call(self, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Call a public method of the object."""
-        if method.startswith("_"):
-            raise AttributeError(method)
-        if self._leaving.is_set():
-            return Left()
-        call = asyncio.create_task(self._called(method, args, named))
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
-        try:
-            return await call
-        except asyncio.CancelledError:
-            if self._leaving.is_set():
-                return Left()
-            raise
+        return await self._calls.call(method, args, named)
 
     async def leave(self) -> None:
-        """Take no further call, see through those under way, cut those that wait, and let go of
-        what the object holds. The process may then be ended.
-        """
-        self._leaving.set()
-        if self._calls:
-            await asyncio.wait(self._calls, timeout=LEAVE_SECONDS)
-        await end(self._calls)
-        if self._object is not None:
-            await self._object.close()
-
-    async def _called(self, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        try:
-            async with self._making:
-                if self._object is None:
-                    self._object = await self._make()
-            return await getattr(self._object, method)(*args, **named)
-        except PoolError as error:
-            return Raised(error)
+        """See ``Calls.leave``."""
+        await self._calls.leave()
 
 
 class RouterShell(ActorShell):
@@ -100,6 +51,10 @@ class RouterShell(ActorShell):
 
 class SubscriptionShell(ActorShell):
     """A subscription's actor."""
+
+    async def fall_asleep(self, after: str | None) -> Any:
+        """See ``Calls.fall_asleep``."""
+        return await self._calls.fall_asleep(after)
 
 
 class ReconcilerShell(ActorShell):

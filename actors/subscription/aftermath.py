@@ -35,6 +35,11 @@ class Aftermath:
         self.being_discarded: set[str] = set()
         """Ended executions whose output is being removed: it is not to be read any more."""
 
+    @property
+    def is_any(self) -> bool:
+        """Whether a run is looked after still."""
+        return bool(self._tasks)
+
     def begin(self, intent: Intent, run: Run, *, is_watched: bool) -> None:
         """Look after a run whose execution has ended."""
         work = self._look_after(intent, run, is_watched=is_watched)

@@ -134,8 +134,7 @@ class SubscriptionContext:
 
     async def end_with_ledger(self) -> None:
         """Leave once the ledger is lost, whichever call found it out."""
-        while not self.ledger.is_lost:  # noqa: ASYNC110 - set by the store, on its own thread
-            await asyncio.sleep(LOOK_SECONDS)
+        await self.ledger.until_lost()
         problem = "it belongs to another activation, or its last commit is in doubt"
         self.deps.leave(StoreError(self.state.spec.id, problem))
 
@@ -150,7 +149,8 @@ class SubscriptionContext:
             await asyncio.to_thread(self.deps.runner.clean, environment, stale)
         await self.ledger.expire(self.now() - self.deps.retention)
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
+        """End all tasks of this life."""
         await self._tasks.close()
 
     async def close(self) -> None:

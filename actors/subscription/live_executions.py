@@ -602,6 +602,7 @@ class LiveExecutions:
     def _end(self, live: LiveExecution) -> None:
         self._unready.discard(live.id)
         self._live.pop(live.id, None)
+        self._context.state.idle_since = self._context.now()
         live.ended.set()
         live.turned.tell()
         self._context.changed()

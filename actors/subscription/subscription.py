@@ -19,6 +19,7 @@ from actors.interfaces.messages import (
     LONGEST_POLL_SECONDS,
     Activity,
     CameLate,
+    Farewell,
     NotAdmitted,
     Recorded,
     Retracted,
@@ -51,6 +52,7 @@ from pool.storage.ledger.usage_query import usage_table
 from pool.storage.paging import Page
 from pool.subscriptions.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
 from pool.subscriptions.report import Report
+from pool.subscriptions.snapshot import snapshot
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing, suspected
 from pool.subscriptions.state import REMEMBERED, ask_of, recovered
@@ -338,10 +340,39 @@ class Subscription:
             self._executions.start_waiting()
         return self._context.report()
 
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do here, so that it can fall asleep."""
+        context = self._context
+        is_idle = context.state.is_idle(context.now()) and not self._executions.is_any
+        return is_idle and not context.deps.runner.keeps_any
+
+    async def fall_asleep(self, after: str | None) -> Farewell:
+        """Let go of everything; what it leaves, and what happened after a cursor. ``StoreError``
+        where another activation has the ledger by now: then this one leaves nothing.
+
+        Nobody calls it any more. What began in the very moment before is in its ledger, and the
+        snapshot says that it has to come up again.
+        """
+        context = self._context
+        await self._rest()
+        await context.ledger.observe(())  # writes nothing, and fails where another one owns it
+        now = context.now()
+        recovery = await context.ledger.recover(now - REMEMBERED)
+        left = snapshot(context.state, recovery, now, await context.ledger.first_content())
+        activity = context.recorder.since(after)
+        await context.close()
+        return Farewell(snapshot=left, activity=activity)
+
     async def close(self) -> None:
         """Let go of the ledger. Runs go on, and the next activation adopts them."""
-        await self._executions.aftermath.end()
+        await self._rest()
         await self._context.close()
+
+    async def _rest(self) -> None:
+        """Do nothing more; what is under way is left to the next activation."""
+        await self._context.deps.runner.let_go()
+        await self._executions.aftermath.end()
+        await self._context.rest()
 
     # -- within ----------------------------------------------------------------------------------
 

@@ -166,6 +166,17 @@ class FakeRunner:
     """The models that the CLI says it offers; by default it cannot say."""
     asked: int = 0
     """How often it was asked for them."""
+    reads: UsageReading | NoProfile | None = None
+    """What the CLI says is used of the account's limits; by default it cannot say."""
+    spares: list[str] = field(default_factory=list)
+    """The sessions of processes that were started ahead."""
+    tended: list[int] = field(default_factory=list)
+    """How many sessions had begun lately, each time that spares were looked after."""
+    keeps_any: bool = False
+    let_goes: int = 0
+    """How often it was to end what is idle."""
+    readings: int = 0
+    """How often it was asked for that."""
     runs: list[FakeRun] = field(default_factory=list)
     found_later: dict[str, Usage] = field(default_factory=dict)
     """What a second look finds, by run."""
@@ -350,7 +361,7 @@ Make = Callable[[SubscriptionSpec], Awaitable[Subscription]]
 class LocalPeers:
     """Peers in this process. An activation can be killed: its calls then fail, its tasks stop."""
 
-    make: Callable[[SubscriptionSpec], Awaitable[Subscription]]
+    make: Make
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     the_router: Router | None = None
     the_reconciler: Reconciler | None = None
@@ -424,7 +435,9 @@ async def local_pool_at(
     peers: Callable[[Make], LocalPeers] = LocalPeers,
     idle: timedelta = timedelta(0),
 ) -> LocalPool:
-    """A local pool whose stores are in a folder, each subscription with a runner of its own."""
+    """A local pool whose stores are in a folder, each subscription with a runner of its own.
+    With ``idle`` they fall asleep, which takes ``peers`` that leave.
+    """
     stores = SqliteStores(folder)
     left: list[StoreError] = []
 
@@ -442,7 +455,7 @@ async def local_pool_at(
         )
         return await Subscription.activate(wanted, await stores.open_ledger(wanted.id), around)
 
-    actors = LocalPeers(make)
+    actors = peers(make)
     router = await Router.activate(
         await stores.open_directory(),
         actors,

@@ -10,7 +10,7 @@ import pytest
 from fake_ray import FakeRay
 from localpool import spec
 
-from actors.runtime import actor_proxy, factory, ray_actors, shells
+from actors.runtime import actor_proxy, calls, factory, ray_actors, shells
 from actors.runtime.ray_actors import RayActors
 from pool.config import Config, parse
 from pool.errors import ActorLost, ConfigError
@@ -18,6 +18,8 @@ from pool.subscriptions.spec import SubscriptionSpec
 
 pytestmark = pytest.mark.timeout(30)
 
+ORGANIZATION = {"id": "a", "admin_key_env": "A", "subscriptions": ["sub1"]}
+NODE_OF_THE_DATA = "7" * 56
 OTHER_VERSION = "0.0.9+0123456789abcdef"
 
 
@@ -28,9 +30,20 @@ class Thing:
         self.kind = kind
         self.specs: list[SubscriptionSpec] = []
         self.is_closed = False
+        self.is_busy = False
+
+    def is_idle(self) -> bool:
+        return not self.is_busy
+
+    async def fall_asleep(self, after: str | None) -> str:
+        self.is_closed = True
+        return f"farewell, after {after}"
 
     async def configure(self, wanted: SubscriptionSpec) -> None:
         self.specs.append(wanted)
+
+    async def wake(self, subscription_id: str) -> None:
+        """It is up."""
 
     async def wait(self, seconds: float) -> str:
         await asyncio.sleep(seconds)
@@ -213,7 +226,9 @@ async def test_a_change_that_a_running_subscription_is_told_renews_nobody(
     outdated = await actors.activate(spec(weekly_budget_usd=100))
 
     assert not outdated
-    assert fake_ray.named["subscription:sub1"].shell._object.specs[-1].weekly_budget_usd == 100
+    assert (
+        fake_ray.named["subscription:sub1"].shell._calls._object.specs[-1].weekly_budget_usd == 100
+    )
 
 
 async def test_another_way_to_sign_in_renews_that_subscription_alone(fake_ray: FakeRay) -> None:
@@ -244,7 +259,7 @@ async def test_an_outdated_actor_leaves_in_order_before_it_is_ended(fake_ray: Fa
     actors = actors_of()
     await actors.activate(spec())
     before = fake_ray.named["subscription:sub1"]
-    inside = before.shell._object
+    inside = before.shell._calls._object
 
     await actors.renew(spec())
 
@@ -256,8 +271,9 @@ async def test_an_outdated_actor_leaves_in_order_before_it_is_ended(fake_ray: Fa
 async def test_a_call_that_waits_in_an_actor_that_leaves_is_answered_by_its_successor(
     fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shells, "LEAVE_SECONDS", 0.05)
+    monkeypatch.setattr(calls, "LEAVE_SECONDS", 0.05)
     actors = actors_of()
+    await actors.activate_router()
     await actors.activate(spec())
     subscription: Any = actors.subscription("sub1")
     waiting = asyncio.create_task(subscription.wait(0.5))
@@ -267,6 +283,72 @@ async def test_a_call_that_waits_in_an_actor_that_leaves_is_answered_by_its_succ
 
     assert await waiting == "waited"
     assert fake_ray.calls.count("subscription:sub1.call") >= 4
+
+
+async def test_one_that_has_nothing_to_do_leaves_and_what_it_leaves_is_told(
+    fake_ray: FakeRay,
+) -> None:
+    actors = actors_of()
+    await actors.activate(spec())
+    inside = fake_ray.named["subscription:sub1"].shell._calls._object
+
+    left: Any = await actors.fall_asleep("sub1", "1-5")
+
+    assert (left, inside.is_closed) == ("farewell, after 1-5", True)
+    assert fake_ray.killed == ["subscription:sub1"]
+    await asyncio.sleep(0)
+    assert fake_ray.named == {}
+
+
+async def test_one_that_has_something_to_do_stays(fake_ray: FakeRay) -> None:
+    actors = actors_of()
+    await actors.activate(spec())
+    inside = fake_ray.named["subscription:sub1"].shell._calls._object
+    inside.is_busy = True
+
+    assert await actors.fall_asleep("sub1", None) is None
+
+    assert fake_ray.killed == []
+    assert await actors.subscription("sub1").wait(0) == "waited"  # type: ignore[attr-defined]
+
+
+async def test_one_that_fell_silent_as_it_was_to_leave_is_ended(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_actors, "LEAVING_SECONDS", 0.05)
+    actors = actors_of()
+    await actors.activate(spec())
+    fake_ray.named["subscription:sub1"].is_frozen = True
+
+    with pytest.raises(ActorLost, match="did not fall asleep"):
+        await actors.fall_asleep("sub1", None)
+
+    assert fake_ray.killed == ["subscription:sub1"]
+
+
+async def test_one_that_is_not_there_has_nothing_to_leave(fake_ray: FakeRay) -> None:
+    assert await actors_of().fall_asleep("sub1", None) is None
+
+
+async def test_a_call_of_one_that_sleeps_has_the_router_wake_it_and_is_made_then(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actors, woken = actors_of(), []
+
+    class Waking:
+        async def wake(self, subscription_id: str) -> None:
+            woken.append(subscription_id)
+            await actors.activate(spec(subscription_id))
+
+    monkeypatch.setattr(actors, "router", Waking)
+    await actors.activate(spec())
+    subscription: Any = actors.subscription("sub1")
+    assert await subscription.wait(0) == "waited"
+    await actors.fall_asleep("sub1", None)
+
+    assert await subscription.wait(0) == "waited"
+
+    assert woken == ["sub1"]
 
 
 async def test_the_namespace_of_another_pool_is_told_and_its_actors_are_left_alone(
