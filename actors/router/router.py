@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
 from actors.router.archive import Archive
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import Caller, KeyRegistry
+from actors.router.presence.alarms import Alarms
 from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.resting import RestingLedgers
+from actors.router.presence.sleepers import Sleepers
 from actors.router.sessions import Sessions
 from actors.telemetry.recorder import PoolRecorder
 from actors.telemetry.tracing import OFF, Tracing
@@ -32,6 +36,7 @@ from pool.errors import ActorLost, Conflict, NotFound, PoolError, StoreError
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.session import SessionHome
 from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import KeySpec, ShownKey
 from pool.routing.capacity import Capacity
@@ -43,6 +48,7 @@ from pool.storage.directory.outbox import Outbox
 from pool.storage.stores import RETENTION_PERIOD, Stores
 from pool.subscriptions.overview.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
+from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed
 from pool.telemetry.counters import Figures
 from pool.telemetry.events import PoolEvent
@@ -52,6 +58,11 @@ from pool.values import Value
 
 log = logging.getLogger(__name__)
 
+SHOWN_AGE = timedelta(seconds=5)
+"""Of a report of one that sleeps, at most, where all are shown: as old as others may be."""
+LONGEST_REFRESH_SECONDS = 15.0
+"""Between two reports of all who sleep, by which they are ranked: 0.3 ms each."""
+
 
 class RouterSettings(Value):
     """What a router takes from configuration."""
@@ -60,6 +71,7 @@ class RouterSettings(Value):
     backups_dir: Path = Path("backups")
     retention: timedelta = timedelta(days=35)
     keep_prompts: timedelta = timedelta(days=1)
+    tags: tuple[str, ...] = ()
     rebalancing: Rebalancing = Rebalancing()
     alerts: AlertSettings = AlertSettings()
     webhooks: tuple[Webhook, ...] = ()
@@ -67,6 +79,8 @@ class RouterSettings(Value):
     """Those that stand in ``pool.toml``."""
     activations_at_once: int = 4
     """How many subscriptions come up at a time: about as many as there are cores."""
+    idle: timedelta = timedelta(0)
+    """For how long a subscription has nothing to do before it falls asleep; 0: none does."""
 
 
 class Router:
@@ -94,7 +108,24 @@ class Router:
         self._registrations: dict[str, Registration] = {}
         self._tracing = tracing
         self._recorder = PoolRecorder(clock)
-        self._reports = ReportCache(actors, self._hear, settings.activations_at_once)
+        policy = settings.dispatch.policy
+        self._sleepers = Sleepers(
+            directory.snapshots,
+            SubscriptionPolicy(limits=policy.limits, weights=policy.weights),
+            clock,
+            settings.keep_prompts,
+        )
+        self._reports = ReportCache(
+            *(actors, self._sleepers, clock, self._hear),
+            activations_at_once=settings.activations_at_once,
+            idle=settings.idle,
+        )
+        self._resting = RestingLedgers(
+            *(stores, self._reports, self._sleepers, actors), tags=settings.tags
+        )
+        self._alarms = Alarms(
+            *(self._sleepers, self._reports, self._resting, self._archive), clock=clock
+        )
         self._tasks = Tasks()
         self._alerts = AlertMonitor(
             *(directory.outbox, settings.webhooks, settings.alerts, clock),
@@ -132,6 +163,8 @@ class Router:
         self._tasks.spawn(self._retain())
         self._tasks.spawn(self._archive.tend())
         self._tasks.spawn(self._sessions.rebalance(settings.rebalancing))
+        self._tasks.spawn(self._refresh())
+        self._tasks.spawn(self._alarms.tend())
         self._alerts.follow(self._heard)
         return self
 
@@ -181,6 +214,10 @@ class Router:
         await self._reports.await_one({asked})  # it comes up first, if it has not
         return asked
 
+    resting_executions = forwarded(attrgetter("_resting"), RestingLedgers.executions)
+    resting_usage = forwarded(attrgetter("_resting"), RestingLedgers.usage_by)
+    removed_executions = forwarded(attrgetter("_archive"), Archive.executions)
+
     # -- sessions and keys -----------------------------------------------------------------------
 
     session_home = forwarded(attrgetter("_sessions"), Sessions.home)
@@ -204,22 +241,40 @@ class Router:
         self._tasks.spawn(self._end_idle())
         return shown
 
+    async def _end_idle(self) -> None:
+        """Best effort: whoever cannot be asked now ends its processes as their time is over."""
+        await asyncio.gather(*map(self._ended_idle, self._reports.known - self._reports.resting))
+
     async def _ended_idle(self, subscription_id: str) -> None:
         with suppress(PoolError):
             await self._actors.subscription(subscription_id).end_idle()
 
     # -- what is known ---------------------------------------------------------------------------
 
+    wake = forwarded(attrgetter("_reports"), ReportCache.wake)
+
+    async def asleep(self) -> frozenset[str]:
+        return self._sleepers.ids
+
     async def subscriptions(self) -> tuple[Report, ...]:
+        await self._reports.refresh(SHOWN_AGE)
         await self._reports.await_all()
         return self._reports.reports
 
     async def subscription(self, subscription_id: str) -> Report:
-        self._known(subscription_id)
+        spec = self._known(subscription_id).spec
+        if subscription_id in self._sleepers:
+            return self._sleepers.report(spec)
         report = await self._reports.report(subscription_id)
         if report is None:
             raise ActorLost(subscription_id, "it was never heard of: see its log")
         return report
+
+    async def pool(self, access: Access = FULL_ACCESS) -> Overview:
+        await self._reports.refresh(SHOWN_AGE)
+        unheard = tuple(filter(access.covers_subscription, await self._reports.await_all()))
+        reports = [each for each in self._reports.reports if access.covers_subscription(each.id)]
+        return overview(reports, self._clock(), unheard)
 
     async def pool(self) -> Overview:
         unheard = await self._reports.await_all()
@@ -233,6 +288,7 @@ class Router:
         self._keys.received(event)
 
     async def figures(self) -> Figures:
+        await self._reports.refresh(SHOWN_AGE)
         reports, unheard = self._heard()
         return Figures(
             reports=reports,
@@ -309,7 +365,7 @@ class Router:
             await self._directory.backup(directory)
         for subscription_id in self._registrations:
             file = folder / "subscriptions" / subscription_id / "ledger.sqlite"
-            await self._actors.subscription(subscription_id).backup(file)
+            await self._resting.backup(subscription_id, file)
         taken = Backup(
             path=str(folder),
             subscriptions=tuple(sorted(self._registrations)),
@@ -321,7 +377,7 @@ class Router:
         return taken
 
     async def suspend(self) -> None:
-        await self._reports.leave_unheard()
+        await self._reports.suspend()
         await self._everybody(lambda owner: owner.suspend())
 
     async def interrupt(self) -> None:
@@ -337,6 +393,9 @@ class Router:
                 f"subscription {subscription_id!r} still runs {report.running} and holds "
                 f"{report.queued} waiting executions; it drains now, remove it afterwards"
             )
+        await self._reports.unfollow(subscription_id)  # nobody is sent there any more
+        with suppress(PoolError):  # put back, it takes work: the drain was for its removal
+            await self._actors.subscription(subscription_id).resume()
         await self._forget(subscription_id)
 
     async def close(self) -> None:
@@ -349,8 +408,10 @@ class Router:
         await self._directory.close()
 
     async def _everybody(self, order: Callable[[SubscriptionActor], Awaitable[Report]]) -> None:
-        """Pass an order on to all who are there. One that does not answer stops no other."""
-        there = sorted(self._reports.heard)
+        """Pass an order on to all who are there; who sleeps has nothing to do. One that does not
+        answer stops no other.
+        """
+        there = sorted(self._reports.known - self._sleepers.ids)
         passed = (self._ordered(id_, order) for id_ in there)
         answers = await asyncio.gather(*passed, return_exceptions=True)
         for id_, answer in zip(there, answers, strict=True):
@@ -361,21 +422,24 @@ class Router:
         self, subscription_id: str, order: Callable[[SubscriptionActor], Awaitable[Report]]
     ) -> Report:
         """Pass an order on, and know its effect at once: the next request is ranked by it."""
+        await self._reports.wake(subscription_id)
         await self.subscription(subscription_id)  # it comes up first, if it has not yet
         report = await order(self._actors.subscription(subscription_id))
         self._reports.remember(report)
         return report
 
     async def _told(self, spec: SubscriptionSpec) -> None:
-        """Have a subscription go by another specification. One that cannot be told now was not
-        heard of yet, or is told by the watch before it is heard of again.
+        """Have a subscription go by another specification. One that cannot be reached now has
+        sent no report yet, or gets it before its next report counts; one that sleeps comes up with
+        it.
         """
-        if spec.id in self._reports.heard:
+        if spec.id in self._reports.known - self._sleepers.ids:
             with suppress(PoolError):
                 await self._ordered(spec.id, lambda owner: owner.configure(spec))
 
-    async def _session_moved(self, session_id: str, source: str, target: str) -> None:
-        self._recorder.session_moved(session_id, source, target)
+    async def _session_moved(self, session: SessionHome, source: str, target: str) -> None:
+        session_id = session.session_id
+        self._recorder.session_moved(session, source, target)
         await self._tell(session_moved(session_id, source, target, self._clock()))
 
     async def _tell(self, alert: Alert) -> None:
@@ -384,6 +448,13 @@ class Router:
             await self._alerts.raise_(alert)
         except StoreError as error:
             log.warning("alert not kept", extra={"alert": alert.kind, "problem": error.problem})
+
+    async def _refresh(self) -> None:
+        """Have nobody who sleeps be too old to be ranked."""
+        most = self._settings.dispatch.policy.settings.max_report_age_seconds
+        seconds = min(LONGEST_REFRESH_SECONDS, most / 4)
+        refresh = partial(self._reports.refresh, timedelta(0))
+        await every(seconds, refresh, "reports of those who sleep were not made")
 
     async def _retain(self) -> None:
         """Forget claims and homes of sessions that were not used for long; now and every hour."""

@@ -130,7 +130,9 @@ class Sessions:
             for report in self._reports.reports
         }
         for move in relocations(self._reports.reports, sessions, policy):
-            if await self._actors.subscription(move.instead_of).has_at_work(move.session_id):
+            is_awake = move.instead_of not in self._reports.resting
+            holder = self._actors.subscription(move.instead_of)
+            if is_awake and await holder.has_at_work(move.session_id):
                 continue  # a turn that takes its time
             await self._directory.move_session(
                 move.session_id,

@@ -1,23 +1,35 @@
-"""The router's watch over the subscriptions: it keeps each running, and its report young.
+"""The router's watch over the subscriptions: it keeps each running, and its report young; one that
+has nothing to do for long falls asleep, and comes up again for whoever needs it.
 
 One long poll a subscription: the owner answers as soon as something changed, or after a heartbeat,
 because time alone changes a report too (blocks, resets, expiries). A report says when it was made;
-the newer of two counts, whichever way it came.
+the newer of two counts, whichever way it came. Of one that sleeps it is made here (``sleepers``).
+
+Whether one sleeps, falls asleep or comes up is decided by one task each, its follower, so no two of
+these can cross. Whoever calls one that is gone, or going, is not refused: the call waits until it
+is up again (``wake``), and is made then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from datetime import datetime
+import math
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol
 
-from actors.aiokit import News, end, every
+from actors.aiokit import Keyed, News, end, every
+from actors.interfaces.messages import Activity
 from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
 from actors.router.presence.activations import ActivationQueue
 from actors.router.presence.renewals import Renewals
+from actors.router.presence.sleepers import Sleepers
 from actors.telemetry.event_log import MOST_AT_ONCE
+from actors.telemetry.recorder import beginning
+from pool.errors import ConfigError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.telemetry.counters import Tally
@@ -26,10 +38,15 @@ from pool.telemetry.events import PoolEvent, changes
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
+MADE_AT_ONCE = 50
+"""Reports of sleepers, before others have their turn: 20 ms of a core."""
 POLL_SPACING_SECONDS = 0.02
 """Between two polls of one subscription, so that a burst of changes costs one report."""
 PATIENCE_SECONDS = 2.0
 """Before a subscription that does not answer is activated again."""
+UNUSABLE_SECONDS = 5.0
+"""Before one that is not to be had as it is configured is tried again: what it lacks may be there
+by then."""
 EVERYBODY_SECONDS = 3.0
 """How long a list waits for those who are missing in it: a router that was started again hears of
 everybody within a second."""
@@ -38,16 +55,43 @@ FIRST_REPORT_SECONDS = 20.0
 begins with the next free turn where somebody waits for it."""
 
 
+class ReportReader(Protocol):
+    """Somebody who goes by reports as they come, and does not look at all of them again."""
+
+    def heard(self, report: Report) -> None:
+        """A report is the latest of its subscription now."""
+        ...
+
+    def left(self, subscription_id: str) -> None:
+        """A subscription is let go of."""
+        ...
+
+
 class ReportCache:
     """The subscriptions that are followed, and the latest report of each."""
 
     def __init__(
         self,
         actors: SubscriptionActors,
+        sleepers: Sleepers,
+        clock: Callable[[], datetime],
         tell: Callable[[PoolEvent], None] = lambda _: None,
+        *,
         activations_at_once: int = 4,
+        idle: timedelta = timedelta(0),
     ) -> None:
+        """``idle``: for how long one has nothing to do before it falls asleep; 0: none does."""
         self._actors = actors
+        self._sleepers = sleepers
+        self._clock = clock
+        self._idle = idle
+        self._resting: set[str] = set()
+        """Those that sleep, are about to, or come up from it."""
+        self._wanted: dict[str, asyncio.Event] = {}
+        """Set from when somebody needs one that rests until it is up."""
+        self._alone = Keyed(asyncio.Lock)
+        """One thing at a time is done with an actor as a whole."""
+        self._is_suspended = False
         self._tell = tell
         self._queue = ActivationQueue(activations_at_once)
         self._renewals = Renewals(self._renew)
@@ -60,6 +104,7 @@ class ReportCache:
         """The cursor of each owner's news."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news = News()
+        self._readers: list[ReportReader] = []
 
     @property
     def reports(self) -> tuple[Report, ...]:
@@ -81,11 +126,20 @@ class ReportCache:
         """The ids of all that have sent a report."""
         return frozenset(self._reports)
 
+    @property
+    def resting(self) -> frozenset[str]:
+        """The ids of those that have no actor, or are not to be bothered in leaving or coming."""
+        return frozenset(self._resting)
+
     def follow(self, spec: SubscriptionSpec) -> None:
-        """Keep this subscription running with this specification. Where it ran with another one,
-        no report of that is believed any more that is on its way.
+        """Keep this subscription running with this specification, or asleep where it is. Where it
+        ran with another one, no report of that is believed any more that is on its way.
         """
         self._specs[spec.id] = spec
+        self._wanted.setdefault(spec.id, asyncio.Event())
+        if spec.id in self._sleepers:
+            self._resting.add(spec.id)
+            self.remember(self._sleepers.report(spec))
         if spec.id not in self._tasks:
             following = every(
                 *(0, partial(self._follow, spec.id), "subscription does not answer"),
@@ -100,28 +154,70 @@ class ReportCache:
         if task is not None:
             await end([task])
         self._specs.pop(subscription_id, None)
-        self._failed.discard(subscription_id)
+        self._sleepers.forget(subscription_id)
+        self._resting.discard(subscription_id)
+        self._wanted.pop(subscription_id, None)
+        self._failed.pop(subscription_id, None)
         await self._renewals.leave(subscription_id)
         self._queue.forget(subscription_id)
         for known in (self._reports, self._tallies, self._heard_until):
             known.pop(subscription_id, None)
+        for reader in self._readers:
+            reader.left(subscription_id)
 
-    async def leave_unheard(self) -> None:
-        """Let go of those who were not heard of: they do not come up any more."""
+    async def suspend(self) -> None:
+        """Let go of those that have sent no report: they do not come up any more. Who sleeps takes
+        nothing new.
+        """
+        self._is_suspended = True
+        self._sleepers.suspend()
+        await self.refresh(timedelta(0))
         unheard = self._specs.keys() - self._reports.keys()
         await end(self._tasks[id_] for id_ in unheard)  # at once: one's turn is not another's
         for subscription_id in unheard:
             await self.unfollow(subscription_id)
+
+    def known_report(self, subscription_id: str) -> Report | None:
+        """The latest report of one, if it has sent any."""
+        return self._reports.get(subscription_id)
 
     def remember(self, report: Report) -> None:
         """Keep a report that came with an answer."""
         known = self._reports.get(report.id)
         if report.id in self._specs and (known is None or _order(known) <= _order(report)):
             self._reports[report.id] = report
-            self._failed.discard(report.id)
+            self._failed.pop(report.id, None)
+            for reader in self._readers:
+                reader.heard(report)
             for happening in changes(known, report) if known is not None else ():
                 self._tell(happening)
             self._news.tell()
+
+    async def refresh(self, older_than: timedelta) -> None:
+        """Have the reports of those who sleep no older than this."""
+        for made, subscription_id in enumerate(tuple(self._sleepers.ids), start=1):
+            spec, known = self._specs.get(subscription_id), self._reports.get(subscription_id)
+            is_old = known is None or self._clock() - known.observed_at >= older_than
+            if spec is not None and subscription_id in self._sleepers and is_old:
+                self.remember(self._sleepers.report(spec))
+            if made % MADE_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    async def wake(self, subscription_id: str) -> None:
+        """See to it that a subscription is up, where it rests: it comes before others. Returns once
+        it is, or after a while in which it has not come; at once for one that does not rest.
+        """
+        if subscription_id not in self._resting:
+            return
+        self._wanted[subscription_id].set()
+        self._queue.want(subscription_id)
+        await self._news.until(lambda: subscription_id not in self._resting, FIRST_REPORT_SECONDS)
+
+    @asynccontextmanager
+    async def asleep(self, subscription_id: str) -> AsyncIterator[bool]:
+        """Whether a subscription sleeps; if so, it does for the length of the block."""
+        async with self._alone[subscription_id]:
+            yield subscription_id in self._sleepers
 
     def want(self, subscription_id: str) -> None:
         """Have a subscription come up before those that nobody asks for, if it is not there yet."""
@@ -178,37 +274,93 @@ class ReportCache:
         specification: since that has changed, or since it is another activation than before, which
         was made with the one of its actor's first day.
         """
-        spec = self._specs[subscription_id]
-        await self._activate(spec)
-        epoch, version = -1, -1
+        if subscription_id in self._sleepers and self._idle:
+            await self._wanted[subscription_id].wait()
+        spec, has_slept = self._specs[subscription_id], subscription_id in self._resting
+        try:
+            await self._activate(spec)
+        except ConfigError:
+            return UNUSABLE_SECONDS
+        epoch, version, wait_seconds = -1, -1, HEARTBEAT_SECONDS
         while True:
             peer = self._actors.subscription(spec.id)
-            report = await peer.next_report(epoch, version, HEARTBEAT_SECONDS)
-            await self._hear(spec.id, peer)
+            report = await peer.next_report(epoch, version, wait_seconds)
+            if (report.epoch, report.version) != (epoch, version):  # else it has nothing to tell
+                if has_slept and epoch == -1:  # what the one before told is complete
+                    self._heard_until[spec.id] = beginning(report.epoch)
+                await self._hear(spec.id, peer)
             if self._specs[spec.id] != spec:
                 return None
             self.remember(report)
             if epoch not in {-1, report.epoch}:
-                return
+                return None
+            if self._idle:
+                await self._sleepers.is_awake(report.id, report.epoch)
             epoch, version = report.epoch, report.version
+            until_it_sleeps = self._until_it_sleeps(report)
+            if until_it_sleeps <= 0 and await self._fall_asleep(spec):
+                return None
+            moments = (until_it_sleeps, self._until_it_turns(report))
+            wait_seconds = min((HEARTBEAT_SECONDS, *(each for each in moments if each > 0)))
             await asyncio.sleep(POLL_SPACING_SECONDS)
+
+    def _until_it_sleeps(self, report: Report) -> float:
+        """Seconds; infinite for one that has something to do, or where nobody is to sleep."""
+        if not self._idle or report.idle_since is None or self._is_suspended:
+            return math.inf
+        return (report.idle_since + self._idle - self._clock()).total_seconds()
+
+    def _until_it_turns(self, report: Report) -> float:
+        """Seconds until its state is another one by the clock alone: nobody tells of that."""
+        until = report.state_until
+        return math.inf if until is None else (until - self._clock()).total_seconds()
+
+    async def _fall_asleep(self, spec: SubscriptionSpec) -> bool:
+        """Have a subscription leave that has had nothing to do for long; whether its actor has. It
+        may have been given something in the last moment: then it does not sleep, and comes up.
+        """
+        async with self._alone[spec.id]:
+            self._resting.add(spec.id)
+            try:
+                left = await self._actors.fall_asleep(spec.id, self._heard_until.get(spec.id))
+                if left is None:
+                    return False
+                self._take_over(spec.id, left.activity)
+                if await self._sleepers.sleeps(spec.id, left.snapshot):
+                    self.remember(self._sleepers.report(self._specs[spec.id]))
+                return True
+            finally:
+                if spec.id not in self._sleepers:
+                    self._resting.discard(spec.id)
+                self._news.tell()
 
     async def _activate(self, spec: SubscriptionSpec) -> None:
         """In its turn, which comes at once for one that was there before."""
         if spec.id in self._reports:
             self._queue.want(spec.id)
         try:
-            async with self._queue.turn(spec.id):
+            async with self._queue.turn(spec.id), self._alone[spec.id]:
+                await self._sleepers.wakes(spec.id)
                 is_outdated = await self._actors.activate(spec)
-        except Exception:
-            self._failed.add(spec.id)
+                if self._is_suspended:
+                    await self._actors.subscription(spec.id).suspend()
+        except Exception as error:
+            if isinstance(error, ConfigError):
+                self._cannot_come_up(spec.id, error)
+            self._failed[spec.id] = error
             self._news.tell()
             raise
         if is_outdated:
             self._renewals.add(spec.id)
+        self._wanted[spec.id].clear()
+        self._resting.discard(spec.id)
+        self._news.tell()
 
     async def _renew(self, subscription_id: str) -> None:
-        await self._actors.renew(self._specs[subscription_id])
+        """One that has fallen asleep meanwhile comes up as it is to be."""
+        async with self._alone[subscription_id]:
+            if subscription_id not in self._sleepers:
+                await self._actors.renew(self._specs[subscription_id])
 
     async def _hear(self, subscription_id: str, peer: SubscriptionActor) -> None:
         """Take over what an owner has to tell: one call, unless very much happened at once.
@@ -217,13 +369,16 @@ class ReportCache:
         """
         while True:
             activity = await peer.activity(self._heard_until.get(subscription_id))
-            for told in activity.page.items:
-                happening = told.happening
-                self._tell(happening.model_copy(update={"subscription_id": subscription_id}))
-            self._heard_until[subscription_id] = activity.page.cursor
-            self._tallies[subscription_id] = activity.tally
+            self._take_over(subscription_id, activity)
             if len(activity.page.items) < MOST_AT_ONCE:
                 return
+
+    def _take_over(self, subscription_id: str, activity: Activity) -> None:
+        for event in activity.page.items:
+            happening = event.happening
+            self._tell(happening.model_copy(update={"subscription_id": subscription_id}))
+        self._heard_until[subscription_id] = activity.page.cursor
+        self._tallies[subscription_id] = activity.tally
 
 
 def _order(report: Report) -> tuple[int, int, datetime]:

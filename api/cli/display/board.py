@@ -104,6 +104,8 @@ def _name(report: Report) -> Text:
 
 def _work(report: Report) -> Text:
     text = Text(f"{report.running} of {report.capacity}", no_wrap=True)
+    if report.presence == "asleep":
+        text.append("\nasleep", style="dim")
     if report.capacity < report.max_concurrent:
         text.append(f"\nlater {report.max_concurrent}", style="dim")
     if report.queued:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from localpool import LocalPool, spec
+from localpool import FakeRunner, LocalPool, ManualClock, spec
+from pool_requests import limit, until
 
 from actors.router.presence import report_cache
 from pool.errors import ActorLost, Unavailable
 from pool.executions.request import ExecutionRequest
+from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
@@ -241,3 +244,21 @@ async def test_one_that_waits_to_be_renewed_serves_meanwhile_and_is_not_when_it_
     assert served.subscription_id == "sub1"
     assert "sub1" not in empty.actors.subscriptions
     assert outdated.renewed == ["begun"]
+
+
+async def test_a_state_that_ends_by_the_clock_is_shown_as_it_ends(
+    local_pool: LocalPool, runner: FakeRunner, clock: ManualClock
+) -> None:
+    runner.script.append(limit(clock.now + timedelta(seconds=0.3)))
+    limited = (await local_pool.client.execute(ExecutionRequest(prompt="q"))).attempts[0]
+    shown = await local_pool.client.subscription(limited.subscription_id)
+
+    clock.advance(timedelta(seconds=2))
+
+    assert shown.state is not SubscriptionState.AVAILABLE
+    await until(lambda: is_available(local_pool, limited.subscription_id), seconds=3)
+
+
+async def is_available(pool: LocalPool, subscription_id: str) -> bool:
+    report = await pool.client.subscription(subscription_id)
+    return report.state is SubscriptionState.AVAILABLE

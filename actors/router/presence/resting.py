@@ -1,0 +1,122 @@
+"""What the ledgers of those who sleep hold, for lists of what everybody has done: nobody is woken
+to be looked at.
+
+Nobody owns such a ledger, so the router takes it over for as long as it reads; whoever wakes its
+subscription waits for that, some milliseconds. One that is awake by then is asked itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+from actors.interfaces.messages import Listed
+from actors.interfaces.protocols import SubscriptionActors
+from actors.router.ledger_pages import newest_page
+from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.sleepers import Sleepers
+from pool.executions.execution import Execution, shown
+from pool.storage.ledger.ledger import Ledger
+from pool.storage.ledger.usage_query import empty_table, usage_table
+from pool.storage.paging import Page
+from pool.storage.stores import Stores
+from pool.usage.breakdown import Question, UsageTable
+
+MOST_READ = 5_000
+"""Records that are read while their subscription waits: 0.1 s."""
+
+
+class RestingLedgers:
+    """The ledgers of those who sleep."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        reports: ReportCache,
+        sleepers: Sleepers,
+        actors: SubscriptionActors,
+        tags: tuple[str, ...],
+    ) -> None:
+        """``tags``: the keys of metadata that records keep."""
+        self._stores = stores
+        self._reports = reports
+        self._sleepers = sleepers
+        self._actors = actors
+        self._tags = tags
+
+    async def executions(self, wanted: Listed, subscription_ids: Sequence[str]) -> Page[Execution]:
+        """Those of some subscriptions, newest first. Ledgers are opened as far as the page needs
+        them.
+        """
+        newest = {each: self._newest(each) for each in subscription_ids}
+        return await newest_page(newest, wanted, self._page)
+
+    async def usage_by(
+        self, asked: Question, subscription_ids: Sequence[str]
+    ) -> tuple[UsageTable, ...]:
+        """The sums of their usage, each as its subscription would tell them. No ledger is opened
+        that has nothing in the range; one in which there is very much to read has its subscription
+        read it, so that a request there waits for neither.
+        """
+        return tuple([await self._usage_by(asked, each) for each in subscription_ids])
+
+    async def _usage_by(self, asked: Question, subscription_id: str) -> UsageTable:
+        records = self._sleepers.records_since(subscription_id, asked.since)
+        if records == 0:
+            return empty_table(subscription_id, asked, self._tags)
+        if records is not None and records <= MOST_READ:
+            async with self.of(subscription_id) as ledger:
+                if ledger is not None:
+                    return await usage_table(ledger, asked, self._tags)
+        return await self._actors.subscription(subscription_id).usage_by(asked)
+
+    async def execution_of_call(
+        self, call_id: str, tenant: str | None, subscription_ids: Iterable[str]
+    ) -> str | None:
+        """The execution that made a call of its caller's tools; None where none of these has."""
+        for each in subscription_ids:
+            async with self.of(each) as ledger:
+                if ledger is not None:
+                    found = await ledger.execution_of_call(call_id, tenant)
+                else:
+                    found = await self._actors.subscription(each).execution_of_call(call_id, tenant)
+            if found is not None:
+                return found
+        return None
+
+    async def backup(self, subscription_id: str, file: Path) -> None:
+        """Copy a ledger, of one that sleeps or of any other; see ``Subscription.backup``."""
+        async with self.of(subscription_id) as ledger:
+            if ledger is None:
+                await self._actors.subscription(subscription_id).backup(file)
+            elif not await asyncio.to_thread(file.exists):
+                await ledger.backup(file)
+
+    @asynccontextmanager
+    async def of(self, subscription_id: str) -> AsyncIterator[Ledger | None]:
+        """The ledger of one that sleeps, and does so meanwhile; None for one that is awake."""
+        async with AsyncExitStack() as held:
+            ledger = None
+            if await held.enter_async_context(self._reports.asleep(subscription_id)):
+                ledger = await self._stores.open_ledger(subscription_id)
+                held.push_async_callback(ledger.close)
+            else:
+                await held.aclose()  # it may be asked to come up
+            yield ledger
+
+    def _newest(self, subscription_id: str) -> datetime | None:
+        """When the newest execution there was asked for; None where there never was one."""
+        report = self._reports.known_report(subscription_id)
+        return None if report is None else report.last_request_at
+
+    async def _page(self, subscription_id: str, wanted: Listed) -> Page[Execution]:
+        async with self.of(subscription_id) as ledger:
+            if ledger is None:
+                actor = self._actors.subscription(subscription_id)
+                return await actor.executions(**dict(wanted))
+            rows = await ledger.executions(**dict(wanted))
+        items = tuple(shown(subscription_id, row) for row in rows.items)
+        return Page[Execution](items=items, next_cursor=rows.next_cursor)

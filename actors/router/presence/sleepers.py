@@ -1,0 +1,121 @@
+"""Who is asleep: what each of them left, durably, and what that means now.
+
+A subscription with nothing to do costs no process. Its figures are functions of what it left and
+the time, so the router makes its reports as its actor would; nobody is woken to be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from pool.storage.directory.snapshots import SnapshotStore
+from pool.subscriptions.report import Report
+from pool.subscriptions.reporting import SubscriptionPolicy, report
+from pool.subscriptions.snapshot import Snapshot, asleep
+from pool.subscriptions.spec import SubscriptionSpec
+from pool.subscriptions.state import REMEMBERED, State
+
+LOOK_EVERY = timedelta(days=1)
+"""How long one sleeps at most, before it comes up to see what only its actor sees."""
+
+
+class Sleepers:
+    """The subscriptions that are asleep. ``policy`` is what their reports are made by."""
+
+    def __init__(
+        self,
+        store: SnapshotStore,
+        policy: SubscriptionPolicy,
+        clock: Callable[[], datetime],
+        keep_prompts: timedelta,
+    ) -> None:
+        self._keep_prompts = keep_prompts
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+        self._left: dict[str, Snapshot] = {}
+        self._states: dict[str, State] = {}
+        """Made of the snapshots, at the first report."""
+        self._epochs: dict[str, int] = {}
+        """Of those who run, what was noted."""
+        self._is_suspended = False
+
+    async def recover(self) -> None:
+        """Take up who slept when this router began."""
+        self._left = await self._store.all()
+
+    def __contains__(self, subscription_id: str) -> bool:
+        return subscription_id in self._left
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(self._left)
+
+    def report(self, spec: SubscriptionSpec) -> Report:
+        """One that sleeps, at this instant, with the settings that it has by now."""
+        state = self._states.get(spec.id)
+        if state is None:
+            state = self._states[spec.id] = asleep(spec, self._left[spec.id])
+        state.spec, state.suspended = spec, self._is_suspended
+        return report(state, self._policy, self._clock())
+
+    def records_since(self, subscription_id: str, instant: datetime) -> int | None:
+        """How many records one has from an instant on; None where that is not known here."""
+        left = self._left.get(subscription_id)
+        if left is None:
+            return None
+        if instant < left.asleep_since - REMEMBERED:
+            return None if left.totals.records else 0
+        return sum(at >= instant for at, _ in left.costs)
+
+    def to_be_cleaned(self, now: datetime) -> tuple[str, ...]:
+        """Those of whose ledgers something asked or answered is to be removed by now."""
+        before = now - self._keep_prompts
+        kept = ((id_, left.first_content_at) for id_, left in self._left.items())
+        return tuple(id_ for id_, at in kept if at is not None and at <= before)
+
+    async def cleaned(self, subscription_id: str, first_content_at: datetime | None) -> None:
+        """What was to be removed is: the next is due by what is left."""
+        left = self._left[subscription_id]
+        left = left.model_copy(update={"first_content_at": first_content_at})
+        if await self._store.sleeps(subscription_id, left):
+            self._left[subscription_id] = left
+
+    def next_to_look(self, now: datetime) -> str | None:
+        """The one that has slept longest, where it has for so long that it is to come up."""
+        if self._is_suspended or not self._left:
+            return None
+        since, longest = min((left.asleep_since, id_) for id_, left in self._left.items())
+        return longest if now - since >= LOOK_EVERY else None
+
+    def suspend(self) -> None:
+        """The service is stopping: nobody is sent to one that sleeps any more."""
+        self._is_suspended = True
+
+    async def sleeps(self, subscription_id: str, snapshot: Snapshot) -> bool:
+        """One has fallen asleep. False, and it has not, where it left something that is to be done,
+        or another activation of it is known by now.
+        """
+        if not (snapshot.is_at_rest and await self._store.sleeps(subscription_id, snapshot)):
+            return False
+        self._left[subscription_id] = snapshot
+        return True
+
+    async def wakes(self, subscription_id: str) -> None:
+        """One is about to be activated; durably, before it is."""
+        if subscription_id in self._left:
+            await self._store.wakes(subscription_id)
+            self._epochs[subscription_id] = self._left[subscription_id].epoch + 1
+            self.forget(subscription_id)
+
+    async def is_awake(self, subscription_id: str, epoch: int) -> None:
+        """One runs, as this activation: no earlier one can be believed to be its last."""
+        if self._epochs.get(subscription_id) != epoch:
+            await self._store.is_awake(subscription_id, epoch)
+            self._epochs[subscription_id] = epoch
+
+    def forget(self, subscription_id: str) -> None:
+        """It does not sleep any more, or was removed."""
+        self._left.pop(subscription_id, None)
+        self._states.pop(subscription_id, None)

@@ -1,0 +1,36 @@
+"""A local pool whose subscriptions fall asleep, and what its tests do again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import cast
+
+from localpool import LocalPool, ManualClock
+from sleepy_peers import SleepyPeers
+
+from pool.executions.request import ExecutionRequest
+
+IDLE = timedelta(minutes=15)
+Start = Callable[..., Awaitable[LocalPool]]
+
+
+def ask(**of: object) -> ExecutionRequest:
+    return ExecutionRequest.model_validate({"prompt": "q", **of})
+
+
+def peers(pool: LocalPool) -> SleepyPeers:
+    return cast(SleepyPeers, pool.actors)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def asleep(pool: LocalPool, clock: ManualClock, *ids: str, after: timedelta = IDLE) -> None:
+    """Let time go by until they sleep."""
+    clock.advance(after)
+    await until(lambda: pool.router._sleepers.ids >= set(ids or ("sub1",)))
