@@ -1,0 +1,46 @@
+"""Pools whose subscriptions fall asleep."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
+from sleepy_peers import SleepyPeers
+from sleepy_pool import IDLE, Start
+
+from actors.router.presence import report_cache
+from pool.subscriptions.spec import SubscriptionSpec
+
+
+@pytest.fixture
+async def start(
+    tmp_path: Path, clock: ManualClock, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Start]:
+    """Start a pool, again and again in the same place, whose subscriptions fall asleep."""
+    monkeypatch.setattr(report_cache, "HEARTBEAT_SECONDS", 0.02)
+    opened: list[LocalPool] = []
+
+    async def begin(*specs: SubscriptionSpec, idle: timedelta = IDLE) -> LocalPool:
+        pool = await local_pool_at(
+            tmp_path,
+            *specs,
+            clock=clock,
+            runner_of=lambda _: runner,
+            peers=SleepyPeers,
+            idle=idle,
+        )
+        pool.runner = runner
+        opened.append(pool)
+        return pool
+
+    yield begin
+    for pool in opened:
+        await pool.close()
+
+
+@pytest.fixture
+async def sleepy_pool(start: Start) -> LocalPool:
+    return await start(spec("sub1", max_concurrent=2))

@@ -1,0 +1,78 @@
+"""A subscription of a real service sleeps and wakes: its process ends, and another one comes up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from actor_processes import actor_pid
+from service import Service, write_config
+from stubcli import stub_cli
+
+pytestmark = pytest.mark.timeout(240)
+
+IDLE_SECONDS = 3
+WAKES_WITHIN_SECONDS = 10.0
+"""It took 1.3-1.6 s on two busy cores, of which an activation is nearly all."""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("pool")
+    more = f'path = "{stub_cli(folder)}"\n[hibernation]\nidle_seconds = {IDLE_SECONDS}\n'
+    service = Service(write_config(folder, "http://127.0.0.1:9", subscriptions=2, more=more))
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    with service.client() as http:
+        yield http
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def shown(http: httpx.Client, id_: str = "sub1") -> dict[str, Any]:
+    found: dict[str, Any] = http.get(f"/v1/subscriptions/{id_}").json()
+    return found
+
+
+def run(http: httpx.Client) -> tuple[dict[str, Any], float]:
+    began = time.monotonic()
+    asked = {"prompt": "q", "subscription_id": "sub1"}
+    execution: dict[str, Any] = http.post("/v1/executions", json=asked).json()
+    return execution, time.monotonic() - began
+
+
+def test_it_leaves_is_shown_as_it_is_and_is_there_for_a_request(
+    service: Service, http: httpx.Client
+) -> None:
+    first, _ = run(http)
+    eventually(lambda: shown(http)["totals"]["executions"] == 1)
+    awake = shown(http)
+    eventually(lambda: shown(http)["presence"] == "asleep")
+    eventually(lambda: actor_pid(service, "Subscription", "sub1") is None)
+
+    asleep = shown(http)
+    listed = http.get("/v1/executions").json()["items"]
+    still_gone = actor_pid(service, "Subscription", "sub1") is None
+    second, seconds = run(http)
+
+    assert (first["status"], second["status"]) == ("succeeded", "succeeded")
+    for figure in ("weekly", "current_block", "totals", "state", "windows", "last_request_at"):
+        assert awake[figure] == asleep[figure]
+    assert [each["id"] for each in listed] == [first["id"]]
+    assert still_gone
+    assert seconds < WAKES_WITHIN_SECONDS
+    assert shown(http)["presence"] == "awake"
+    assert actor_pid(service, "Subscription", "sub1") is not None
