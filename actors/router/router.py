@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,8 +25,10 @@ from actors.router.keys import Caller, KeyRegistry
 from actors.router.presence.alarms import Alarms
 from actors.router.presence.report_cache import ReportCache
 from actors.router.presence.resting import RestingLedgers
+from actors.router.presence.retirements import Retirements
 from actors.router.presence.sleepers import Sleepers
 from actors.router.sessions import Sessions
+from actors.router.tool_calls import ToolCallSearch
 from actors.telemetry.recorder import PoolRecorder
 from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import Alert, AlertSettings, failover, session_moved
@@ -139,6 +141,8 @@ class Router:
             settings=settings.dispatch,
             clock=clock,
         )
+        self._retirements = Retirements(self._letting_go, self._forget)
+        self._tool_calls = ToolCallSearch(actors, self._reports, self._resting)
         self._sessions = Sessions(directory, actors, self._reports, clock, self._session_moved)
 
     @classmethod
@@ -213,6 +217,9 @@ class Router:
             return await self._archive.execution(asked, execution_id, access)
         await self._reports.await_one({asked})  # it comes up first, if it has not
         return asked
+
+    async def execution_of_calls(self, call_ids: Sequence[str], access: Access) -> str:
+        return await self._tool_calls.execution(call_ids, access)
 
     resting_executions = forwarded(attrgetter("_resting"), RestingLedgers.executions)
     resting_usage = forwarded(attrgetter("_resting"), RestingLedgers.usage_by)

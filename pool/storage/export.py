@@ -23,6 +23,7 @@ from pool.storage.documents import document, instant, micros, read_document
 from pool.storage.ledger.portion import LedgerPortion, SubscriptionRows
 from pool.storage.ledger.rows import (
     block_total,
+    call_columns,
     execution_columns,
     kept_execution,
     limit_columns,
@@ -106,6 +107,10 @@ def loading_ledger(portion: LedgerPortion) -> Loading:
         ),
         ("set_window", windows),
         ("load_execution", [execution_columns(row) for row in portion.executions]),
+        (
+            "note_tool_call",
+            [columns for row in portion.executions for columns in call_columns(row, row.rounds)],
+        ),
         ("load_record", [record_columns(record) for record in portion.records]),
         ("load_block", [{"starts_at": at, "records": block.records} for at, block in blocks]),
         (

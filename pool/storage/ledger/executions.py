@@ -10,6 +10,7 @@ from pool.executions.execution import ExecutionRow
 from pool.storage.database import Bindings, Db
 from pool.storage.ledger.rows import (
     beginning,
+    call_columns,
     counts_as_ended,
     execution_columns,
     kept_executions,
@@ -33,6 +34,8 @@ async def update(db: Db, row: ExecutionRow) -> None:
     """
     if not await _replaced(db, "update_execution", row, progress(row)):
         raise Conflict(f"execution {row.intent.execution_id} has ended")
+    for columns in call_columns(row, row.rounds[-1:]):
+        await db.run("note_tool_call", columns)
 
 
 async def settle(db: Db, row: ExecutionRow) -> bool:
@@ -66,6 +69,12 @@ async def correct(db: Db, execution_id: str, usage: Usage) -> None:
 async def find(db: Db, execution_id: str) -> ExecutionRow | None:
     found = await db.rows("execution", {"id": execution_id})
     return next(iter(kept_executions(found)), None)
+
+
+async def of_call(db: Db, call_id: str, tenant: str | None) -> str | None:
+    """The id of the execution that made a call; of a tenant's, where one is named."""
+    found = await db.rows("execution_of_call", {"id": call_id, "tenant": tenant})
+    return found[0][0] if found else None
 
 
 async def remove_content(db: Db, ids: Iterable[str], now: datetime) -> None:

@@ -113,6 +113,12 @@ class Ledger:
     async def execution(self, execution_id: str) -> ExecutionRow | None:
         return await self._database.read(lambda db: executions.find(db, execution_id))
 
+    async def execution_of_call(self, call_id: str, tenant: str | None = None) -> str | None:
+        """The id of the newest execution that made a call of its caller's tools; of a tenant's,
+        where one is named. None for a call that nobody here made.
+        """
+        return await self._database.read(lambda db: executions.of_call(db, call_id, tenant))
+
     async def executions(
         self,
         *,

@@ -13,6 +13,7 @@ from typing import Any
 from pool.errors import Conflict
 from pool.executions.execution import ExecutionRow, ExecutionStatus
 from pool.executions.session import SessionTotal
+from pool.executions.tools.tool_rounds import KeptRound
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.storage.documents import document, instant, micros, parsed, readable_rows
 from pool.usage.blocks import block_at
@@ -93,6 +94,12 @@ def settling(row: ExecutionRow) -> Columns:
     if not row.status.is_final and row.status is not ExecutionStatus.MOVING:
         raise Conflict(f"execution {row.intent.execution_id} cannot be settled as {row.status}")
     return _changing(row)
+
+
+def call_columns(row: ExecutionRow, rounds: Iterable[KeptRound]) -> list[Columns]:
+    """The calls of an execution's rounds, by which it is found."""
+    id_ = row.intent.execution_id
+    return [{"id": call.id, "execution_id": id_} for made in rounds for call in made.tool_calls]
 
 
 def counts_as_ended(row: ExecutionRow) -> bool:

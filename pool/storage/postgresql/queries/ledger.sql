@@ -55,6 +55,18 @@ SELECT document, request FROM executions
 WHERE subscription_id = :subscription_id AND status IN ('queued', 'running', 'waiting_for_caller', 'moving')
 ORDER BY created_at, id;
 
+-- name: note_tool_call
+INSERT INTO tool_calls (subscription_id, id, execution_id)
+VALUES (:subscription_id, :id, :execution_id) ON CONFLICT DO NOTHING;
+
+-- name: execution_of_call
+-- The newest of those that made a call of an id.
+SELECT execution_id FROM tool_calls
+JOIN executions USING (subscription_id)
+WHERE subscription_id = :subscription_id AND executions.id = execution_id
+    AND tool_calls.id = :id AND (:tenant::text IS NULL OR tenant = :tenant)
+ORDER BY created_at DESC LIMIT 1;
+
 -- name: uncertain_executions
 SELECT count(*) FROM executions
 WHERE subscription_id = :subscription_id AND status = 'uncertain';

@@ -47,6 +47,15 @@ SELECT document, request FROM executions LEFT JOIN requests USING (id)
 WHERE status IN ('queued', 'running', 'waiting_for_caller', 'moving')
 ORDER BY created_at, id;
 
+-- name: note_tool_call
+INSERT INTO tool_calls (id, execution_id) VALUES (:id, :execution_id) ON CONFLICT DO NOTHING;
+
+-- name: execution_of_call
+-- The newest of those that made a call of an id.
+SELECT execution_id FROM tool_calls JOIN executions ON executions.id = execution_id
+WHERE tool_calls.id = :id AND (:tenant IS NULL OR tenant = :tenant)
+ORDER BY created_at DESC LIMIT 1;
+
 -- name: uncertain_executions
 SELECT count(*) FROM executions WHERE status = 'uncertain';
 
