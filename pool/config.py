@@ -111,18 +111,18 @@ class ServerSettings(Value):
 
     @property
     def is_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 class RaySettings(Value):
     address: str = "local"
     """``local`` starts a Ray of its own; ``auto`` or an address joins a running cluster."""
     namespace: str = "claude-pool"
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether other machines may be part of it."""
+        return self.address != "local"
 
 
 class TracingSettings(Value):
@@ -335,8 +335,10 @@ def webhooks(config: Config, environ: Mapping[str, str]) -> tuple[Webhook, ...]:
 
 
 def check(config: Config, environ: Mapping[str, str]) -> None:
-    """Raise ``ConfigError`` for the first thing named that is not there."""
-    for index, spec in enumerate(config.subscriptions):
+    """Raise ``ConfigError`` for the first thing named that is not there. What subscriptions need in
+    a cluster may be on other machines, and is looked for as they are placed.
+    """
+    for index, spec in enumerate(() if config.ray.is_cluster else config.subscriptions):
         check_subscription(spec, environ, f"subscriptions[{index}]")
     for index, key in enumerate(config.api_keys):
         caller_key(environ, key, f"api_keys[{index}].key_env")

@@ -106,6 +106,12 @@ class Attempt(Value):
     outcome: str
     reason: str | None = None
     cost_usd: Usd
+    partial: bool = False
+    """The cost is a lower bound: of a run that was cut off, what was seen of its answers."""
+    process: ProcessWay | None = None
+    """Where its process came from; null where no process had it, or was not noted."""
+    node: str | None = None
+    """The node that it was run on, as ``GET /v1/nodes`` names it; null where that was not noted."""
 
 
 class Intent(Value):
@@ -204,6 +210,8 @@ class ExecutionRow(Value):
     continued_by: ContinuedBy | None = None
     place: str | None = None
     """Where its run was to be started: only there an absent run was certainly never started."""
+    node: str | None = None
+    """The node of that place: it can be asked, when the subscription is on another one."""
     outcome: Outcome | None = Field(default=None, discriminator="outcome")
     content_removed_at: Instant | None = None
     """When what was asked and answered was removed; all the rest stays."""
@@ -361,7 +369,15 @@ def _attempt(subscription_id: str, row: ExecutionRow) -> tuple[Attempt, ...]:
         case Failed() as failed:
             name, reason, cost = failed.kind.value, failed.message, failed.usage.cost_nano_usd
     return (
-        Attempt(subscription_id=subscription_id, outcome=name, reason=reason, cost_usd=usd(cost)),
+        Attempt(
+            subscription_id=subscription_id,
+            outcome=name,
+            reason=reason,
+            cost_usd=usd(cost),
+            partial=row.outcome is not None and row.outcome.is_partial,
+            process=row.process,
+            node=row.node,
+        ),
     )
 
 

@@ -145,6 +145,8 @@ class Report(Value):
     session_id: str | None
     totals: Totals
     observed_at: Instant
+    node: str | None = None
+    """The node that it is on, by the name that ``GET /v1/nodes`` gives it."""
     epoch: int
     version: int
     """Grows with every change; with ``epoch`` it orders the reports of a subscription."""

@@ -141,6 +141,7 @@ def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
             usage=usage_report(state.totals.usage),
         ),
         observed_at=now,
+        node=state.node,
         epoch=state.epoch,
         version=state.version,
     )

@@ -17,6 +17,7 @@ from pool.money import Usd
 from pool.values import Value
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+NodeName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Budget = Annotated[Usd, Field(gt=0, le=1_000_000, decimal_places=9)]
 
 
@@ -77,6 +78,8 @@ class SubscriptionSpec(SubscriptionSettings):
     """The CLI's own directory, with login and sessions. Absent: one below the data directory."""
     credential: Credential | None = None
     """Absent: the login in ``config_dir``."""
+    node: NodeName | None = None
+    """Where it is to be, of several nodes: one's own name, its host's, or a label ``key=value``."""
 
 
 class SubscriptionChange(Value):

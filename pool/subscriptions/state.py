@@ -65,6 +65,8 @@ class State:
     """What a subscription knows of itself. Its owner alone changes it."""
 
     spec: SubscriptionSpec
+    node: str | None = None
+    """Where this activation is."""
     epoch: int = 0
     version: int = 0
     spending: Spending = field(default_factory=Spending)
