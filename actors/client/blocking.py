@@ -173,6 +173,7 @@ class BlockingPoolClient:
     backup = _blocking(PoolClient.backup)
     stop = _blocking(PoolClient.stop)
     alerts = _blocking(PoolClient.alerts)
+    nodes = _blocking(PoolClient.nodes)
     happenings = _blocking(PoolClient.happenings)
     watch = _iterated(PoolClient.watch)
     figures = _blocking(PoolClient.figures)

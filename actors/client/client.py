@@ -558,10 +558,8 @@ class PoolClient:
         """Totals, states and forecast of the whole pool."""
         return await self._router().pool(self._access)
 
-    pool = forwarded(_router, RouterActor.pool)
     alerts = forwarded(_router, RouterActor.alerts)
-    figures = forwarded(_router, RouterActor.figures)
-    happenings = forwarded(_router, RouterActor.happenings)
+    nodes = forwarded(_router, RouterActor.nodes)
 
     async def figures(self) -> Figures:
         """What metrics are made of, from memory; nobody is asked and nothing is waited for."""

@@ -41,6 +41,7 @@ from pool.executions.session import Session, SessionHome
 from pool.executions.tools.client_tools import ToolResult
 from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import KeyHolder, KeySpec, Presented, ShownKey
+from pool.nodes.overview import KnownNode, NodeList
 from pool.reconciliation.findings import (
     Reconciliation,
     ReconciliationOrder,
@@ -302,6 +303,8 @@ class RouterActor(Protocol):
         """Totals, states and forecast of the subscriptions that somebody has access to."""
         ...
 
+    async def nodes(self) -> NodeList:
+        """The nodes of the pool's Ray: what each is called, whether it lives, and what is there."""
         ...
 
     async def happenings(
@@ -441,6 +444,7 @@ class SubscriptionActors(Protocol):
     async def activate(self, spec: SubscriptionSpec) -> bool:
         """Make sure that the subscription runs, with this specification. Whether its actor is one
         of an earlier version or configuration, which does what it can and is to be renewed.
+        ``ConfigError`` where it can run on no node, as it is configured.
         """
         ...
 
@@ -457,4 +461,10 @@ class SubscriptionActors(Protocol):
 
     async def deactivate(self, subscription_id: str) -> None:
         """End a subscription's actor; its ledger stays."""
+        ...
+
+    async def nodes(self) -> tuple[KnownNode, ...]:
+        """The nodes that live, and those that were seen to. Each is asked what it has, unless it
+        said so a moment ago.
+        """
         ...

@@ -34,13 +34,14 @@ from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import Alert, AlertSettings, failover, session_moved
 from pool.alerts.webhooks import Webhook
 from pool.claude.runner import Runner
-from pool.errors import ActorLost, Conflict, NotFound, PoolError, StoreError
+from pool.errors import ActorLost, Conflict, InvalidRequest, NotFound, PoolError, StoreError
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.session import SessionHome
 from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import KeySpec, ShownKey
+from pool.nodes.overview import NodeList, node_list
 from pool.routing.capacity import Capacity
 from pool.routing.rebalancing import Rebalancing
 from pool.storage.backup import Backup, note_contents
@@ -274,7 +275,8 @@ class Router:
             return self._sleepers.report(spec)
         report = await self._reports.report(subscription_id)
         if report is None:
-            raise ActorLost(subscription_id, "it was never heard of: see its log")
+            problem = self._reports.unusable.get(subscription_id)
+            raise ActorLost(subscription_id, str(problem or "it has sent no report: see its log"))
         return report
 
     async def pool(self, access: Access = FULL_ACCESS) -> Overview:
@@ -283,9 +285,10 @@ class Router:
         reports = [each for each in self._reports.reports if access.covers_subscription(each.id)]
         return overview(reports, self._clock(), unheard)
 
-    async def pool(self) -> Overview:
-        unheard = await self._reports.await_all()
-        return overview(self._reports.reports, self._clock(), unheard)
+    async def nodes(self) -> NodeList:
+        known = await self._actors.nodes()
+        unusable = {id_: str(error) for id_, error in self._reports.unusable.items()}
+        return node_list(known, self._reports.reports, unusable)
 
     happenings = forwarded(attrgetter("_recorder"), PoolRecorder.happenings)
 
@@ -336,6 +339,10 @@ class Router:
             raise Conflict(f"subscription {spec.id!r} exists: change it with PATCH")
         if known is None:
             await self._register(spec, declared=False)
+            await self._reports.await_one({spec.id})
+            if (problem := self._reports.unusable.get(spec.id)) is not None:
+                await self._forget(spec.id)
+                raise InvalidRequest(problem.field, problem.problem)
         return await self.subscription(spec.id)
 
     async def change(self, subscription_id: str, change: SubscriptionChange) -> Report:

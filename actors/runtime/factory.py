@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import platform
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -42,7 +43,8 @@ from pool.claude.process.idle.kept import MOST_AGE_SECONDS, Keeping
 from pool.claude.process.idle.machine import PROCESS_BYTES, memory_bytes
 from pool.claude.process.spawner import ProcessRunner
 from pool.config import Config
-from pool.errors import StoreError
+from pool.errors import ConfigError, StoreError
+from pool.nodes.inventory import note_activation
 from pool.reconciliation.problems import ProblemKind, ReportProblem
 from pool.routing.ranking import RoutingPolicy
 from pool.storage.postgresql import PostgresqlStores
@@ -87,9 +89,11 @@ async def _make_subscription(
     spec: SubscriptionSpec, config: Config, actors: Actors
 ) -> SubscriptionActor:
     logs.belongs_to(subscription_id=spec.id)
-    home = config.pool.data_dir / "subscriptions" / spec.id
+    home = _home(config, spec.id)
+    await asyncio.to_thread(_check_directory, spec)
     ledger = await stores_of(config).open_ledger(spec.id)
     try:
+        await asyncio.to_thread(note_activation, home, ledger.epoch)
         dependencies = _dependencies(spec.id, config, home, actors)
         return await Subscription.activate(spec, ledger, dependencies)
     except BaseException:
@@ -153,6 +157,13 @@ def _admin_api(
         detail = f"the environment variable {name} holds no key: export it and start again"
         return ReportProblem(kind=ProblemKind.KEY_MISSING, detail=detail)
     return AdminApi(http, key, turn=turn, clock=now_in_utc, sleep=asyncio.sleep)
+
+
+def _check_directory(spec: SubscriptionSpec) -> None:
+    """A directory that is named is never made: an empty one is no login. Blocking."""
+    if spec.config_dir is not None and not spec.config_dir.is_dir():
+        problem = f"{spec.config_dir} is no directory on {platform.node()}, where it was to be"
+        raise ConfigError(f"subscriptions.{spec.id}.config_dir", problem)
 
 
 def _home(config: Config, subscription_id: str) -> Path:

@@ -61,6 +61,7 @@ def of_subscription(config: Config) -> Config:
     return Config(
         pool=config.pool,
         claude=ClaudeSettings(**{name: getattr(config.claude, name) for name in _FOR_RUNS}),
+        processes=config.processes,
         limits=config.limits,
         health=config.health,
         routing=RoutingSettings(max_attempts=config.routing.max_attempts),
@@ -82,7 +83,9 @@ def makings(name: str, part: Config, spec: SubscriptionSpec | None = None) -> Ma
     """Of an actor with this part of a configuration; of a subscription with how it signs in and
     where it is to be, which is found out once in each life.
     """
-    signs_in = spec and spec.model_dump(mode="json", include={"id", "config_dir", "credential"})
+    signs_in = spec and spec.model_dump(
+        mode="json", include={"id", "config_dir", "credential", "node"}
+    )
     used: list[Any] = [code(), part.model_dump(mode="json"), signs_in]
     digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
     return Makings(

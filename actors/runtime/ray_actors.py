@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -31,10 +31,13 @@ from actors.runtime.makings import (
     of_router,
     of_subscription,
 )
+from actors.runtime.nodes import ray_nodes
+from actors.runtime.nodes.places import Places
 from actors.runtime.ray_privacy import kept_back
 from actors.runtime.shells import ActorShell, ReconcilerShell, RouterShell, SubscriptionShell
 from pool.config import Config, environment
 from pool.errors import ActorLost, ConfigError, Conflict, PoolError
+from pool.nodes.overview import KnownNode
 from pool.subscriptions.spec import SubscriptionSpec
 
 ROUTER = "router"
@@ -77,6 +80,7 @@ class RayActors:
         self._proxies: dict[str, ActorProxy] = {}
         self._progress = 0.0
         """When something came up for the last time."""
+        self._places = None if config is None else Places(config)
 
     def router(self) -> RouterActor:
         return cast(RouterActor, self._proxy(ROUTER))
@@ -102,6 +106,9 @@ class RayActors:
     async def renew(self, spec: SubscriptionSpec) -> None:
         await self._end(_name_of(spec.id))
         await self.activate(spec)
+
+    async def nodes(self) -> tuple[KnownNode, ...]:
+        return await self._placed().known()
 
     async def activate_router(self) -> None:
         """Bring up the router, or join it. ``ConfigError`` where it is another pool's."""
@@ -184,12 +191,13 @@ class RayActors:
     async def _digest(self, wanted: _Wanted) -> str:
         """What the actor of this name was made with, once it is up; made now where there is none.
 
-        ``ConfigError`` for one of another pool, and ``ActorLost`` for one that does not come up.
+        ``ConfigError`` for one of another pool, or that no node can have; ``ActorLost`` for one
+        that does not come up.
         """
         problem: Exception | None = None
         for _ in range(TRIES):
             try:
-                handle = await asyncio.to_thread(self._create, wanted)
+                handle = await self._found(wanted.name) or await self._made(wanted)
                 digest = await self._answer(handle, "digest", wanted.name)
                 await self._check_pool(handle, wanted)
             except TimeoutError as error:
@@ -233,7 +241,11 @@ class RayActors:
             problem = f"{self._namespace!r} is the namespace of another pool of this cluster"
             raise ConfigError("ray.namespace", f"{problem} ({other}): choose another one")
 
-    def _create(self, wanted: _Wanted) -> Any:
+    async def _made(self, wanted: _Wanted) -> Any:
+        bound = await self._bound(wanted)
+        return await asyncio.to_thread(self._create, wanted, bound)
+
+    def _create(self, wanted: _Wanted, bound: Mapping[str, Any]) -> Any:
         # What Ray's own processes did not inherit; a cluster's nodes have variables themselves.
         variables = kept_back(environment()) if cluster.is_own() else {}
         actor: Any = ray.remote(wanted.shell)
@@ -246,7 +258,20 @@ class RayActors:
             max_task_retries=0,
             max_concurrency=MAX_CALLS_AT_ONCE,
             num_cpus=0,
+            **bound,
         ).remote(wanted.make, wanted.makings, variables)
+
+    async def _bound(self, wanted: _Wanted) -> dict[str, Any]:
+        """Where an actor may be. With SQLite the records are on the node of whoever makes it."""
+        if wanted.spec is not None:
+            return await self._placed().of(wanted.spec)
+        is_bound = self._configuration().pool.store == "sqlite"
+        return ray_nodes.only(ray_nodes.here()) if is_bound else {}
+
+    def _placed(self) -> Places:
+        if self._places is None:
+            raise ConfigError("pool", "a client cannot place subscriptions: ask the router")
+        return self._places
 
     async def _end(self, name: str) -> None:
         """Have an actor leave, if it answers, and kill it for good."""

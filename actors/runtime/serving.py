@@ -18,6 +18,7 @@ from ray.exceptions import RayActorError
 from actors.aiokit import Tasks, every
 from actors.client.client import PoolClient
 from actors.runtime import cluster
+from actors.runtime.nodes import ray_nodes
 from actors.runtime.ray_actors import RayActors
 from actors.runtime.ray_address import claimed, is_claimed, noted, running
 from actors.runtime.ray_directory import ray_directory
@@ -61,6 +62,7 @@ async def serving(config: Config) -> AsyncIterator[ServedPool]:
     with _ray(config) as is_own:
         actors = RayActors(config.ray.namespace, config)
         try:
+            await asyncio.to_thread(ray_nodes.check_store, config)
             await actors.activate_router()
             await actors.router().declare(config.subscriptions)
             background = Tasks()

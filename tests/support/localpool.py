@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from actors.aiokit import Keyed
 from actors.client.client import PoolClient
 from actors.interfaces.messages import HandoffRequest, NotTaken
 from actors.reconciler.reconciler import Reconciler
@@ -30,6 +31,9 @@ from pool.executions.process_way import ProcessWay
 from pool.executions.session import SessionHome
 from pool.limits.usage_reading import NoProfile, UsageReading
 from pool.money import nano_usd
+from pool.nodes.inventory import Inventory
+from pool.nodes.overview import KnownNode
+from pool.nodes.placement import Candidate
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
@@ -64,6 +68,11 @@ class ManualClock:
         self.now += by
 
 
+THIS_NODE = Candidate(
+    name="ray-1",
+    address="127.0.0.1",
+    inventory=Inventory(node_id="node-of-the-tests", hostname="host1"),
+)
 POLICY = SubscriptionPolicy(tags=("project",))
 
 
@@ -365,6 +374,7 @@ class LocalPeers:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     the_router: Router | None = None
     the_reconciler: Reconciler | None = None
+    one_at_a_time: Keyed[asyncio.Lock] = field(default_factory=lambda: Keyed(asyncio.Lock))
 
     def router(self) -> Router:
         if self.the_router is None:
@@ -383,11 +393,16 @@ class LocalPeers:
         return self.the_reconciler
 
     async def activate(self, spec: SubscriptionSpec) -> None:
-        known = self.subscriptions.get(spec.id)
-        if known is None:
-            self.subscriptions[spec.id] = await self.make(spec)
-        else:
-            await known.configure(spec)
+        """As with Ray, one activation is made, however many ask for it."""
+        async with self.one_at_a_time[spec.id]:
+            known = self.subscriptions.get(spec.id)
+            if known is None:
+                self.subscriptions[spec.id] = await self.make(spec)
+            else:
+                await known.configure(spec)
+
+    async def nodes(self) -> tuple[KnownNode, ...]:
+        return (KnownNode(candidate=THIS_NODE, alive=True),)
 
     async def deactivate(self, subscription_id: str) -> None:
         subscription = self.subscriptions.pop(subscription_id, None)
@@ -451,6 +466,7 @@ async def local_pool_at(
             policy=policy,
             system_prompt="You are terse.",
             retention=timedelta(days=35),
+            node=THIS_NODE.inventory.node_id if THIS_NODE.inventory else None,
             roots=roots,
         )
         return await Subscription.activate(wanted, await stores.open_ledger(wanted.id), around)

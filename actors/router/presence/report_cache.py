@@ -16,6 +16,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -117,14 +118,26 @@ class ReportCache:
         return dict(sorted(self._tallies.items()))
 
     @property
-    def followed(self) -> frozenset[str]:
-        """The ids of everybody who is to run."""
-        return frozenset(self._specs)
+    def followed(self) -> AbstractSet[str]:
+        """The ids of everybody who is to run, as they are now."""
+        return self._specs.keys()
 
     @property
     def known(self) -> frozenset[str]:
         """The ids of all that have sent a report."""
         return frozenset(self._reports)
+
+    def tell(self, reader: ReportReader) -> None:
+        """Let somebody go by the reports: by those that are here, and from now on."""
+        self._readers.append(reader)
+        for report in self._reports.values():
+            reader.heard(report)
+
+    @property
+    def unusable(self) -> dict[str, ConfigError]:
+        """Those that cannot come up as they are configured, by id, and why not."""
+        failed = self._failed.items()
+        return {id_: error for id_, error in failed if isinstance(error, ConfigError)}
 
     @property
     def resting(self) -> frozenset[str]:
@@ -229,6 +242,15 @@ class ReportCache:
         await self.await_one({subscription_id})
         return self._reports.get(subscription_id)
 
+    async def await_any(self) -> None:
+        """Wait until anybody has sent a report, within bounds; at once as a rule, and where nobody
+        is to run, or can.
+        """
+        await self._until(
+            lambda: bool(self._reports) or self._specs.keys() <= self.unusable.keys(),
+            FIRST_REPORT_SECONDS,
+        )
+
     async def await_one(self, ids: Iterable[str]) -> None:
         """Wait until one of them has sent a report, within bounds; at once as a rule, and where
         none of them is to run, or can. One that is named alone goes before others.
@@ -237,7 +259,8 @@ class ReportCache:
         if len(wanted) == 1:
             self.want(*wanted)
         await self._until(
-            lambda: not wanted or not wanted.isdisjoint(self._reports), FIRST_REPORT_SECONDS
+            lambda: wanted <= self.unusable.keys() or not wanted.isdisjoint(self._reports),
+            FIRST_REPORT_SECONDS,
         )
 
     async def await_enough(self, is_enough: Callable[[], bool]) -> None:
@@ -252,11 +275,14 @@ class ReportCache:
 
     @property
     def _coming(self) -> bool:
-        return not self._specs.keys() <= self._reports.keys() | self._failed
+        return not self._specs.keys() <= self._reports.keys() | self._failed.keys()
 
     async def await_all(self) -> tuple[str, ...]:
-        """Wait until everybody has been heard of, within bounds; who has not been, even so."""
-        await self._until(lambda: self._specs.keys() <= self._reports.keys(), EVERYBODY_SECONDS)
+        """Wait until all who can have sent a report, within bounds; those that have not."""
+        await self._until(
+            lambda: self._specs.keys() <= self._reports.keys() | self.unusable.keys(),
+            EVERYBODY_SECONDS,
+        )
         return tuple(sorted(self._specs.keys() - self._reports.keys()))
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
@@ -355,6 +381,13 @@ class ReportCache:
         self._wanted[spec.id].clear()
         self._resting.discard(spec.id)
         self._news.tell()
+
+    def _cannot_come_up(self, subscription_id: str, error: ConfigError) -> None:
+        """Say so, once for each reason, and let nobody wait for it to wake."""
+        self._resting.discard(subscription_id)
+        if str(error) != str(self.unusable.get(subscription_id)):
+            ids = {"subscription_id": subscription_id, "problem": str(error)}
+            log.warning("subscription cannot come up as it is configured", extra=ids)
 
     async def _renew(self, subscription_id: str) -> None:
         """One that has fallen asleep meanwhile comes up as it is to be."""

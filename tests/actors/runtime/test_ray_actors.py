@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from fake_ray import FakeRay
 from localpool import spec
+from pool_requests import until
 
 from actors.runtime import actor_proxy, calls, factory, ray_actors, shells
+from actors.runtime.nodes import places, ray_nodes
+from actors.runtime.nodes.ray_nodes import RayNode
 from actors.runtime.ray_actors import RayActors
 from pool.config import Config, parse
 from pool.errors import ActorLost, ConfigError
+from pool.nodes.inventory import Inventory
 from pool.subscriptions.spec import SubscriptionSpec
 
 pytestmark = pytest.mark.timeout(30)
@@ -67,6 +71,11 @@ async def fake_ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
         monkeypatch.setattr(module, "ray", fake)
     for kind in ("router", "subscription", "reconciler"):
         monkeypatch.setattr(factory, f"{kind}_maker", maker(kind))
+    this_node = RayNode(NODE_OF_THE_DATA, "127.0.0.1", "host1", {})
+    inventory = Inventory(node_id="node1", hostname="host1", variables=frozenset({"SUB_TOKEN"}))
+    monkeypatch.setattr(ray_nodes, "here", lambda: this_node.ray_id)
+    monkeypatch.setattr(ray_nodes, "alive", lambda: (this_node,))
+    monkeypatch.setattr(places, "take_inventory", lambda *_: inventory)
     monkeypatch.setattr(shells.log_stream, "begin", lambda *_, **__: None)
     monkeypatch.setattr(ray_actors, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(ray_actors, "RETRY_SECONDS", 0.01)
@@ -93,12 +102,13 @@ async def test_what_is_merely_pending_is_waited_for_and_never_killed(
     actors = actors_of()
     coming = [asyncio.create_task(actors.activate(spec(f"sub{n}"))) for n in range(5)]
 
-    for n in range(5):
-        await asyncio.sleep(0.1)
-        fake_ray.made[n].come_up()
+    await until(lambda: len(fake_ray.made) == len(coming))
+    for each in fake_ray.made:
+        await asyncio.sleep(0.1)  # longer than anybody's patience
+        each.come_up()
     await asyncio.gather(*coming)
 
-    assert names_of(fake_ray) == [f"subscription:sub{n}" for n in range(5)]
+    assert sorted(names_of(fake_ray)) == [f"subscription:sub{n}" for n in range(5)]
     assert fake_ray.killed == []
 
 
@@ -122,7 +132,7 @@ async def test_where_nothing_comes_up_any_more_that_is_told_and_still_nothing_is
 async def test_one_that_waits_while_others_come_up_is_not_given_up(
     fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_actors, "STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(ray_actors, "STUCK_SECONDS", 1.5)
     fake_ray.comes_up = False
     actors = actors_of()
     last = asyncio.create_task(actors.activate(spec("last")))
@@ -131,7 +141,7 @@ async def test_one_that_waits_while_others_come_up_is_not_given_up(
     fake_ray.comes_up = True
     for n in range(6):
         await actors.activate(spec(f"sub{n}"))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.4)
     fake_ray.named["subscription:last"].come_up()
 
     await last
@@ -376,3 +386,31 @@ async def test_one_that_never_came_up_is_ended_without_being_asked_to_leave(
         await actors.deactivate("sub1")
 
     assert fake_ray.killed == ["subscription:sub1"]
+
+
+async def test_with_sqlite_every_actor_is_bound_to_the_node_of_whoever_makes_it(
+    fake_ray: FakeRay,
+) -> None:
+    actors = actors_of(organizations=[ORGANIZATION])
+    await actors.activate_router()
+    await actors.activate(spec())
+    await actors.activate_reconciler()
+
+    bound = [options["scheduling_strategy"] for options in fake_ray.options.values()]
+
+    assert [(each.node_id, each.soft) for each in bound] == [(NODE_OF_THE_DATA, False)] * 3
+
+
+async def test_with_postgresql_an_actor_may_be_on_any_node(fake_ray: FakeRay) -> None:
+    store = {"data_dir": "/srv/pool", "store": "postgresql://pool:secret@db/pool"}
+
+    await actors_of(pool=store).activate_router()
+
+    assert "scheduling_strategy" not in fake_ray.options["router"]
+
+
+async def test_one_that_no_node_can_have_is_told_and_not_asked_of_ray(fake_ray: FakeRay) -> None:
+    with pytest.raises(ConfigError, match=r"subscriptions\.sub1\.node: no node is called 'gpu'"):
+        await actors_of().activate(spec(node="gpu"))
+
+    assert fake_ray.made == []
