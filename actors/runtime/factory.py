@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 
 from actors.client.client import now_in_utc
+from actors.interfaces.other_nodes import NONE_REACHABLE, OtherNodes
 from actors.interfaces.protocols import (
     Actors,
     ReconcilerActor,
@@ -30,6 +31,8 @@ from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
 from actors.router.dispatcher import DispatchSettings
 from actors.router.router import Router, RouterSettings
+from actors.runtime.nodes.places import Places
+from actors.runtime.nodes.runs_elsewhere import RunsElsewhere
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from actors.telemetry import logs
@@ -44,9 +47,10 @@ from pool.claude.process.idle.machine import PROCESS_BYTES, memory_bytes
 from pool.claude.process.spawner import ProcessRunner
 from pool.config import Config
 from pool.errors import ConfigError, StoreError
+from pool.nodes.identity import names_on, node_id
 from pool.nodes.inventory import note_activation
 from pool.reconciliation.problems import ProblemKind, ReportProblem
-from pool.routing.ranking import RoutingPolicy
+from pool.routing.policy import RoutingPolicy
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.sqlite import SqliteStores
 from pool.storage.stores import Stores
@@ -187,10 +191,20 @@ def _dependencies(subscription_id: str, config: Config, home: Path, actors: Acto
             tools=config.tools,
         ),
         system_prompt=config.claude.system_prompt,
+        node=node_id(config.pool.data_dir),
+        nodes_here=names_on(config.pool.data_dir),
+        other_nodes=_other_nodes(config, home),
         roots=config.agents.roots,
         retention=timedelta(days=config.pool.retention_days),
         keep_prompts=config.pool.keep_prompts,
     )
+
+
+def _other_nodes(config: Config, home: Path) -> OtherNodes:
+    """A pool on SQLite has none."""
+    if config.pool.store == "sqlite":
+        return NONE_REACHABLE
+    return RunsElsewhere(Places(config), partial(_runner, config, home))
 
 
 def _runner(config: Config, home: Path) -> ProcessRunner:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from actors.aiokit import News, Tasks, every
+from actors.interfaces.other_nodes import NONE_REACHABLE, OtherNodes
 from actors.interfaces.protocols import Actors
 from actors.telemetry import logs
 from actors.telemetry.recorder import SubscriptionRecorder
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 STORE_RETRY_SECONDS = 1.0
 """Between two tries to write while the disk refuses."""
 LEFTOVER_AGE = timedelta(hours=1)
-LOOK_SECONDS = 0.1
-"""Between two looks at whether the ledger is lost; until then every write is refused anyway."""
 
 T = TypeVar("T")
 
@@ -62,6 +61,11 @@ class Dependencies:
     tracing: Tracing = OFF
     ledgers_lost: int = 0
     """How many activations have left, in this place, since their ledger was lost to them."""
+    node: str | None = None
+    """The node that this is, by its name for good."""
+    nodes_here: frozenset[str] = frozenset()
+    """The names of all nodes whose disk this is, or was."""
+    other_nodes: OtherNodes = NONE_REACHABLE
     roots: tuple[Path, ...] = ()
     """Below these a run may work, where its caller's key grants it."""
 
@@ -84,6 +88,10 @@ class SubscriptionContext:
 
     def now(self) -> datetime:
         return self.deps.clock()
+
+    def is_elsewhere(self, node: str | None) -> bool:
+        """Whether what was left on a node is on the disk of another one than this."""
+        return node is not None and node not in {self.deps.node, *self.deps.nodes_here}
 
     @property
     def takes_no_more(self) -> bool:

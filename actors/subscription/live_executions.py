@@ -21,8 +21,9 @@ from actors.subscription.aftermath import Aftermath
 from actors.subscription.context import STORE_RETRY_SECONDS, SubscriptionContext
 from actors.subscription.handoff import Handoff, why_not_again
 from actors.subscription.live_execution import LiveExecution
+from actors.subscription.run_elsewhere import FollowedRun
 from actors.subscription.sessions.session_transfer import Elsewhere, fetched, note_gone
-from actors.subscription.tool_rounds import ToolRounds
+from actors.subscription.tool_rounds import ToolRounds, settled
 from pool.claude.launch.directories import resolved
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.runner import Run
@@ -120,6 +121,7 @@ class LiveExecutions:
             status=status,
             started_at=now if status is ExecutionStatus.RUNNING else None,
             place=self._context.deps.runner.place,
+            node=self._context.deps.node,
             cancel_requested_at=now if was_cancelled else None,
         )
         state.requested(intent)
@@ -260,7 +262,8 @@ class LiveExecutions:
     async def _resume(self, live: LiveExecution) -> None:
         """A run that left a directory is adopted, alive or ended. Of one without, in this place, no
         process was ever given it, for the directory comes first: it waits again, before all others.
-        Of one from another place nobody knows: it is not run again.
+        One of another node is asked for there. Of one from another place here nobody knows: it is
+        not run again.
         """
         deps, row, run = self._context.deps, live.row, None
         has_run = {ExecutionStatus.RUNNING, ExecutionStatus.WAITING_FOR_CALLER}
@@ -268,14 +271,33 @@ class LiveExecutions:
             run = await asyncio.to_thread(deps.runner.find, await self.launch(row.intent))
         if run is not None:
             self._context.spawn(self._follow(live, run), live.id)
-        elif row.status is ExecutionStatus.RUNNING and row.place != deps.runner.place:
-            self._context.spawn(self._settle(live, _LOST), live.id)
-        elif row.cancel_requested_at is not None:
+        elif row.status in has_run and not row.rounds and self._context.is_elsewhere(row.node):
+            self._context.spawn(self._follow_elsewhere(live), live.id)
+        elif row.rounds or (row.status in has_run and row.place != deps.runner.place):
+            lost = settled(live, _LOST, self._context.now())
+            self._context.spawn(self._settle(live, lost), live.id)
+        else:
+            await self._wait_again(live)
+
+    async def _wait_again(self, live: LiveExecution) -> None:
+        """Have one that was never started wait, before all others, unless it is not wanted."""
+        if live.row.cancel_requested_at is not None:
             self._cancel_waiting(live)
-        elif row.status is ExecutionStatus.RUNNING:
+        elif live.row.status is ExecutionStatus.RUNNING:
             self._context.state.slots.demote(live.id)
             live.becomes(status=ExecutionStatus.QUEUED, started_at=None)
             await self._note(live)
+
+    async def _follow_elsewhere(self, live: LiveExecution) -> None:
+        """Ask the node where it was started. Meanwhile it holds what it held."""
+        node, launch = live.row.node or "", await self.launch(live.row.intent)
+        run = live.run = FollowedRun(self._context, node, live.row, launch)
+        if await run.never_ran():
+            live.run = None
+            await self._wait_again(live)
+            self.start_waiting()
+        else:
+            await self._follow(live, run)
 
     async def _note(self, live: LiveExecution) -> None:
         """Have lists show it as it stands. Where that is lost, the next activation finds it so."""
@@ -325,6 +347,7 @@ class LiveExecutions:
             status=ExecutionStatus.RUNNING,
             started_at=self._context.now(),
             place=self._context.deps.runner.place,
+            node=self._context.deps.node,
         )
         self._context.changed()
 

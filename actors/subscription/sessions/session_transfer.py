@@ -1,4 +1,5 @@
-"""Fetching a session's transcript from the subscription that held it, before its next turn.
+"""Fetching a session's transcript before its next turn: from the subscription that held it, or from
+the node where this subscription was when it held the last one.
 
 The order keeps the history whole: the copy is verified and durable here, then the directory notes
 that it has arrived, and only then is anything run on it. A turn that finds the session here already
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from actors.interfaces.other_nodes import NONE_REACHABLE
 from actors.subscription.context import SubscriptionContext
 from pool.claude.transcripts.copy import TranscriptGone
 from pool.errors import ActorLost, Conflict, NotFound, PoolError
@@ -27,6 +29,8 @@ Answer = TypeVar("Answer")
 ROUTER_SECONDS = 60.0
 """How long a router that is away is waited for; a restart takes some seconds."""
 ROUTER_AWAY_SECONDS = 1.0
+LATEST_TURNS = 5
+"""Of a session, among which its last one is that was run."""
 NOTE_SECONDS = 2.0
 """How long a caller waits for the directory to forget what is gone: lists alone profit."""
 
@@ -52,9 +56,10 @@ async def fetched(
     Raises ``StoreError`` and ``ConfigError`` as a run does.
     """
     intent = row.intent
-    if intent.session_from is None and not (waited and (intent.resumes or intent.forks)):
-        return row
     try:
+        await _fetch_from_its_node(context, intent)
+        if intent.session_from is None and not (waited and (intent.resumes or intent.forks)):
+            return row
         source = await _source(context, intent)
         if isinstance(source, Elsewhere):
             return source
@@ -96,11 +101,30 @@ async def _source(context: SubscriptionContext, intent: Intent) -> str | Elsewhe
     return home.fetch_from if home.subscription_id == here else Elsewhere(home.subscription_id)
 
 
+async def _fetch_from_its_node(context: SubscriptionContext, intent: Intent) -> None:
+    """Bring a session here that this subscription had on another node. It is there still, and this
+    copy takes the place of an older one.
+    """
+    session_id, deps = intent.reads, context.deps
+    if session_id is None or intent.session_from or deps.other_nodes is NONE_REACHABLE:
+        return
+    page = await context.ledger.executions(limit=LATEST_TURNS, session_id=session_id)
+    turns = (each for each in page.items if each.process is not None)  # others wrote nothing
+    node = next((each.node for each in turns), None)
+    if node is None or not context.is_elsewhere(node):
+        return
+    environment = deps.environment(context.state.spec)
+    config_dir = environment["CLAUDE_CONFIG_DIR"]
+    copy = await deps.other_nodes.session_copy(node, config_dir, session_id)
+    await asyncio.to_thread(deps.runner.install_session, environment, copy)
+
+
 async def _fetch(context: SubscriptionContext, row: ExecutionRow, source: str) -> ExecutionRow:
     intent, deps = row.intent, context.deps
     session_id = intent.forks or intent.session_id
     copy = await deps.actors.subscription(source).session_copy(session_id, intent.execution_id)
     environment = deps.environment(context.state.spec)
+    await deps.runner.quiet(session_id)
     await asyncio.to_thread(deps.runner.install_session, environment, copy)
     known = {"session_total_nano_usd": copy.total_nano_usd}
     here = row.model_copy(update={"intent": intent.model_copy(update=known)})
