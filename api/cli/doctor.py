@@ -30,8 +30,9 @@ def doctor(
 
     Finds the Claude CLI and its version, and looks at each subscription's directory, credential
     and login, at the API keys, at the data directory, at where Ray keeps its files, and at proxies.
-    It warns where two subscriptions are one account. It starts nothing, changes nothing and spends
-    nothing. Exit code 1 when something would not work.
+    It warns where two subscriptions are one account. In a cluster it looks at this node, and at
+    whether the cluster answers; `claude-pool nodes` shows what the others have. It starts nothing,
+    changes nothing and spends nothing. Exit code 1 when something would not work.
     """
     from api.server.checkup import examine  # noqa: PLC0415 - --help need not wait for it
 

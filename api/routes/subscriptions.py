@@ -33,9 +33,12 @@ _BODY = documented(400, 413, 415)
 _KNOWN: Responses = {200: {"model": RecordedUsage, "description": "Counted before"}}
 
 
-def _usable(spec: SubscriptionSpec, allowed: Sequence[str]) -> SubscriptionSpec:
+def _usable(
+    spec: SubscriptionSpec, allowed: Sequence[str], *, is_cluster: bool
+) -> SubscriptionSpec:
     """The specification with its directory in full. ``InvalidRequest`` where that is unusable, or
     its credential is in a variable that was not set apart for this: it would be sent to Anthropic.
+    In a cluster the nodes are asked, as the subscription is placed.
     """
     name = "" if spec.credential is None else spec.credential.environment_name
     if name and not any(fnmatchcase(name, pattern) for pattern in allowed):
@@ -47,7 +50,8 @@ def _usable(spec: SubscriptionSpec, allowed: Sequence[str]) -> SubscriptionSpec:
             raise InvalidRequest("config_dir", "must be an absolute path on the pool's machine")
         spec = spec.model_copy(update={"config_dir": config_dir})
     try:
-        check_subscription(spec, environment(), "")
+        if not is_cluster:
+            check_subscription(spec, environment(), "")
     except ConfigError as error:
         raise InvalidRequest(error.field.removeprefix("."), error.problem) from None
     return spec
@@ -66,7 +70,8 @@ async def add(
     """Add a subscription while the pool runs. Its directory and the variable of its credential
     must exist where the pool runs, and the variable be one of `server.credential_env`.
     """
-    report = await client.add(_usable(spec, request.app.state.credential_env))
+    state = request.app.state
+    report = await client.add(_usable(spec, state.credential_env, is_cluster=state.is_cluster))
     response.headers["Location"] = f"/v1/subscriptions/{report.id}"
     return report
 

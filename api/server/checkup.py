@@ -1,5 +1,8 @@
 """The checkup of a configuration on this machine, before anything is started.
 
+Of a cluster this machine is all that is looked at: what a subscription lacks here may be on another
+node, and what the running pool finds there is shown by ``claude-pool nodes``.
+
 Looks at this machine: the CLI and its version, each subscription's directory, variable and login,
 the data directory, Ray and where it keeps its files, proxies. Nothing is changed and nothing is
 spent: ``claude auth status`` asks no server, so a login is what the CLI says, not proven.
@@ -21,6 +24,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from actors.runtime.cluster import answers
 from actors.runtime.ray_directory import base_directory, why_not
 from pool.alerts.alerts import AlertSettings
 from pool.claude.binary.auth import AuthStatus, auth_status
@@ -71,6 +75,7 @@ async def examine(path: Path, environ: Mapping[str, str]) -> list[Finding]:
         return [*found, Finding("problem", "configuration", str(error))]
     found += [Finding("ok", "configuration", str(path)), _data_dir(config.pool.data_dir)]
     found += _temporary(config, environ)
+    found += await asyncio.to_thread(lambda: list(_cluster(config)))
     found += _proxies(environ)
     found += _keys(config, environ)
     executable, about_the_cli = await _cli(config, environ)
@@ -123,6 +128,22 @@ def _temporary(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("ok", "temporary files", str(base))
 
 
+def _cluster(config: Config) -> Iterator[Finding]:
+    """Whether a cluster that is to be joined is there, and what it wants of the store."""
+    address = config.ray.address
+    if not config.ray.is_cluster:
+        return
+    if not answers(address):
+        remedy = "is its head there, and reachable from here?"
+        yield Finding("problem", "ray.address", f"no Ray answers at {address}: {remedy}")
+    else:
+        detail = "the nodes of a running pool are shown by claude-pool nodes"
+        yield Finding("ok", "ray.address", f"{address}; {detail}")
+    if config.pool.store == "sqlite":
+        detail = "sqlite serves a cluster of one node alone: with more, name a PostgreSQL database"
+        yield Finding("warning", "pool.store", detail)
+
+
 def _proxies(environ: Mapping[str, str]) -> Iterator[Finding]:
     if named := proxies(environ):
         detail = f"requests go through {', '.join(named)}; those to this machine do not"
@@ -169,6 +190,8 @@ async def _subscription(
             async with gate:
                 subscription = await _asked(spec, config, executable, environ)
     except ConfigError as error:
+        if config.ray.is_cluster:  # it may be placed on another node
+            return subscription, Finding("warning", spec.id, f"not on this node: {error}")
         return subscription, Finding("problem", spec.id, str(error))
     return subscription, _login(subscription, config.alerts, datetime.now(UTC))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -62,10 +63,13 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
                 keys,
                 claude=config.claude,
                 credential_env=config.server.credential_env,
+                is_cluster=config.ray.is_cluster,
                 tracing=tracing,
             )
             async with listening(app, listener) as url:
                 announce(ready_line(config, url))
+                if is_new:
+                    announce(operator_line(config, operator, shown=sys.stdout.isatty()))
                 await _first(ending.wait(), pool.lost())
                 await pool.stop()
     await asyncio.to_thread(tracing.close)

@@ -43,6 +43,7 @@ OPERATIONS = {
     "GET /v1/pool": ("pool",),
     "GET /v1/capacity": ("capacity",),
     "GET /v1/alerts": ("alerts",),
+    "GET /v1/nodes": ("nodes",),
     "GET /v1/events": ("watch", "happenings"),
     "POST /v1/backups": ("backup",),
     "GET /v1/keys": ("keys",),

@@ -1,4 +1,5 @@
-"""A Ray cluster of one node, started as an operator does, for a service and programs to join.
+"""A Ray cluster, started as an operator does, for a service and programs to join: of one node, and
+of more where a test has them join, each with a disk of its own.
 
 Others may run on the machine: it has ports and a directory of its own, and is not what Ray's
 ``auto`` would find.
@@ -7,14 +8,16 @@ Others may run on the machine: it has ports and a directory of its own, and is n
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from ports import free_port
 from turns import starting_ray
@@ -31,24 +34,52 @@ def cluster(folder: Path, cpus: int = 2) -> Iterator[str]:
     log = folder / "ray.log"
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # for sockets in it
         with starting_ray():
-            head = _started(address, Path(short), log, cpus)
-            deadline = time.monotonic() + START_SECONDS
-            while b"Ray runtime started" not in log.read_bytes():
-                if head.poll() is not None or time.monotonic() > deadline:
-                    _end(head)
-                    raise RuntimeError(log.read_text(encoding="utf-8"))
-                time.sleep(0.1)
+            head = _started(_head(address, Path(short)), log, cpus)
+            _await(head, log)
         try:
             yield address
         finally:
-            _end(head)
+            end(head)
 
 
-def _end(head: subprocess.Popen[bytes]) -> None:
+@contextmanager
+def further_node(
+    address: str,
+    folder: Path,
+    *,
+    host: str = "127.0.0.2",
+    cpus: int = 2,
+    disks: Mapping[Path, Path] | None = None,
+    without: frozenset[str] = frozenset(),
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A raylet that joins the cluster at an address. ``disks`` are directories that are others for
+    it, as on another machine; ``without`` are variables that it does not have.
+    """
+    log = folder / f"ray-{host}.log"
+    joins = (f"--address={address}", f"--node-ip-address={host}")
+    with starting_ray():
+        node = _started(joins, log, cpus, disks or {}, without)
+        _await(node, log)
+    try:
+        yield node
+    finally:
+        end(node)
+
+
+def end(node: subprocess.Popen[bytes]) -> None:
     """End it and its processes, which are its group: in order it would take 30 s."""
     with suppress(ProcessLookupError):
-        os.killpg(head.pid, signal.SIGKILL)
-    head.wait(10)
+        os.killpg(node.pid, signal.SIGKILL)
+    node.wait(10)
+
+
+def _await(node: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while b"Ray runtime started" not in log.read_bytes():
+        if node.poll() is not None or time.monotonic() > deadline:
+            end(node)
+            raise RuntimeError(log.read_text(encoding="utf-8"))
+        time.sleep(0.1)
 
 
 def _ensure_token() -> None:
@@ -57,20 +88,42 @@ def _ensure_token() -> None:
         subprocess.run([RAY, "get-auth-token", "--generate"], check=True, capture_output=True)
 
 
-def _started(address: str, directory: Path, log: Path, cpus: int) -> subprocess.Popen[bytes]:
+def _head(address: str, directory: Path) -> tuple[str, ...]:
     host, _, port = address.partition(":")
+    where = (f"--node-ip-address={host}", f"--port={port}", f"--temp-dir={directory}")
+    return ("--head", "--include-dashboard=false", *where)
+
+
+def _started(
+    what: tuple[str, ...],
+    log: Path,
+    cpus: int,
+    disks: Mapping[Path, Path] = MappingProxyType({}),
+    without: frozenset[str] = frozenset(),
+) -> subprocess.Popen[bytes]:
     command = (
-        *(RAY, "start", "--head", "--block"),
-        *("--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={directory}"),
-        *(f"--node-ip-address={host}", f"--port={port}", f"--num-cpus={cpus}"),
+        *(RAY, "start", *what, "--block", "--disable-usage-stats", f"--num-cpus={cpus}"),
         *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
     )
     tokens = {f"SUB{n}_TOKEN": f"test-token-{n}" for n in range(1, 10)}
+    variables = {**os.environ, **tokens, "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
     with log.open("wb") as output:
         return subprocess.Popen(
-            command,
-            env={**os.environ, **tokens, "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"},
+            _with_disks(command, disks),
+            env={name: value for name, value in variables.items() if name not in without},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def _with_disks(command: tuple[str, ...], disks: Mapping[Path, Path]) -> tuple[str, ...]:
+    """A command in a mount namespace of its own, where some directories are others."""
+    if not disks:
+        return command
+    mounts = "".join(
+        f"mount --bind {shlex.quote(str(other))} {shlex.quote(str(seen))} && "
+        for seen, other in disks.items()
+    )
+    user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+    return ("unshare", *user, "--mount", "sh", "-c", f"{mounts}exec {shlex.join(command)}")

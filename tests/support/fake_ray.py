@@ -100,6 +100,8 @@ class FakeRay:
         self.made: list[FakeActor] = []
         self.killed: list[str] = []
         self.calls: list[str] = []
+        self.options: dict[str, dict[str, Any]] = {}
+        """What each actor was asked for with, by its name."""
 
     def remote(self, shell: Any) -> Any:
         return _Class(self, shell)
@@ -122,8 +124,9 @@ class _Class:
     ray: FakeRay
     shell: Any
 
-    def options(self, *, name: str, **_: Any) -> _Class:
+    def options(self, *, name: str, **others: Any) -> _Class:
         self.name = name
+        self.ray.options[name] = others
         return self
 
     def remote(self, *args: Any) -> FakeActor:

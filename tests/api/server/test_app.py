@@ -38,6 +38,7 @@ CONTRACT = {
     "/v1/pool": {"get"},
     "/v1/backups": {"post"},
     "/v1/alerts": {"get"},
+    "/v1/nodes": {"get"},
     "/v1/events": {"get"},
     "/v1/otlp/v1/logs": {"post"},
     "/v1/reconciliations": {"get", "post"},
@@ -68,6 +69,7 @@ def test_the_document_holds_the_contract_and_nothing_else(document: dict[str, An
 DIALECTS = {
     "/v1/messages": "MessagesError",
     "/v1/chat/completions": "ChatError",
+    "/v1/responses": "ChatError",
     "/v1/models": "ModelsError",
     "/v1/models/{model_id}": "ModelsError",
 }

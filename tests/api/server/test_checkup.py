@@ -282,3 +282,18 @@ async def test_a_pool_without_a_subscription_is_warned_of(configured: Configured
     findings = by_subject(await examine(configured(), ENVIRON))
 
     assert findings["subscriptions"].level == "warning"
+
+
+async def test_what_is_not_on_this_node_of_a_cluster_may_be_on_another(
+    configured: Configured, tmp_path: Path
+) -> None:
+    head = '[ray]\naddress = "127.0.0.1:9"'
+    path = configured(head=head, a="A", elsewhere=str(tmp_path / "not-here"))
+
+    found = by_subject(await examine(path, ENVIRON))
+
+    assert (found["a"].level, found["elsewhere"].level) == ("ok", "warning")
+    assert "not on this node" in found["elsewhere"].message
+    assert found["ray.address"].level == "problem"
+    assert "no Ray answers at 127.0.0.1:9" in found["ray.address"].message
+    assert "name a PostgreSQL database" in found["pool.store"].message
