@@ -50,16 +50,32 @@ def _ignored(name: str, note: str, *idle: Any) -> Row:
     return Row(name, FieldSupport.IGNORED, note, idle)
 
 
-_SAMPLING = "the CLI has no setting for it"
-_TOKENS = "the CLI has no setting for it: the answer may be longer"
+_NO_SETTING = "Anthropic's API has no setting for it"
+_SAMPLING = "the model does not think beside it, unless asked to; 1 asks for nothing"
+_TOKENS = (
+    "the answer ends there; the CLI has the model go on, up to three times within the same bound, "
+    "unseen, and that is billed; the model does not think beside it, unless asked to"
+)
+_EFFORT = "`low`, `medium`, `high`, `xhigh` or `max`"
 _CACHE = "the CLI caches by rules of its own; what it cached is in `usage`"
+_CACHED = (
+    "the CLI marks the system prompt and the last turn by itself; what it cached is in `usage`"
+)
 _SESSION = (
     "extension, also as header `X-Session-Id`: go on in that session; of `messages` only what "
     "follows the last answer is told, the rest is named as ignored"
 )
-_STOPS = "the answer is cut there by the pool; the model goes on unseen, and that is billed"
+_STOPS = (
+    "at the model; where one is but space, which the API does not take, the answer is cut there by "
+    "the pool: the model goes on unseen, and that is billed"
+)
 _STREAM = "server-sent events, with heartbeats"
-_TOOLS = "a caller's tools cannot be offered through the CLI: leave them out"
+_TOOLS = (
+    "tools of the caller's, with a schema, which the model goes by; `strict` holds it to no more, "
+    "as the CLI does not send it on; a tool that the provider would run, or whose schema it knows "
+    "by the type, is refused"
+)
+_SERVERS_TOOLS = "it is the provider that would run it: leave it out, or send a tool of your own"
 _MODEL = (
     "one of `GET /v1/models`, a dated release of one, or what `claude.models` allows beyond them; "
     "a provider before it (`anthropic/`) is taken off; any other is a 404 with the nearest names"
@@ -69,42 +85,46 @@ MESSAGES = (
     _honoured("model", _MODEL),
     _honoured(
         "messages",
-        "several turns are told as a transcript, see below; the last one must be of the user",
+        "turns reach the model as turns, see below; the last one must be of the user",
     ),
     _honoured("system", "text or text blocks, joined with those of role `system` in `messages`"),
+    _honoured("tools", _TOOLS),
+    _honoured("tool_choice", "`disable_parallel_tool_use` too"),
+    _ignored("tools.cache_control", _CACHE),
+    _ignored(
+        "context_management", "the CLI behind the pool clears its context by rules of its own"
+    ),
     _honoured("stream", _STREAM),
     _honoured("stop_sequences", _STOPS),
     _honoured(
         "output_config",
         "`format` of type `json_schema`: the answer's text is JSON of that schema, of any kind at "
-        "its root; a schema that cannot be told is a 400 with the place in it",
+        "its root; a schema that cannot be told is a 400 with the place in it; `effort`: "
+        f"{_EFFORT}",
     ),
+    _honoured("output_format", "the older name of `output_config.format`"),
     _honoured("metadata", "`user_id` is kept in the execution's metadata"),
     _honoured("session_id", _SESSION),
-    _ignored("max_tokens", _TOKENS),
-    _ignored("temperature", _SAMPLING, 1),
-    _ignored("top_p", _SAMPLING, 1),
-    _ignored("top_k", _SAMPLING),
-    _ignored(
+    _honoured("max_tokens", _TOKENS),
+    _honoured("temperature", _SAMPLING),
+    _honoured("top_p", _SAMPLING),
+    _honoured("top_k", "the model does not think beside it, unless asked to"),
+    _honoured(
         "thinking",
-        "the CLI decides; what the model thinks is not shown",
-        {"type": "disabled"},
+        "what the model thinks is shown, streamed too, unless `display` is `omitted`; models that "
+        "decide by themselves pass `budget_tokens` over",
     ),
-    _ignored("output_config.effort", _SAMPLING),
-    _ignored("cache_control", _CACHE),
+    _honoured("cache_control", _CACHED),
+    _honoured("messages.content.cache_control", _CACHED),
     _ignored("service_tier", "the subscription decides", "auto"),
     _ignored("speed", "the subscription decides", "standard"),
     _ignored("diagnostics", "not offered"),
     _ignored("user_profile_id", "nobody is told"),
     _ignored("workspace_id", "the pool has none"),
     _ignored("anthropic-beta", "a header: nothing here is a beta of Anthropic's"),
-    _refused("tools", _TOOLS, []),
-    _refused("tool_choice", _TOOLS, {"type": "auto"}, {"type": "none"}),
-    _refused("mcp_servers", _TOOLS, []),
+    _refused("mcp_servers", _SERVERS_TOOLS, []),
     _refused("container", "not offered: leave it out"),
-    _refused("context_management", "not offered: leave it out"),
     _refused("inference_geo", "the subscription decides, and the pool cannot promise a place"),
-    _refused("output_format", "send it as `output_config.format`"),
 )
 
 _PARTS = (
@@ -114,8 +134,8 @@ _PARTS = (
     _honoured("refusal", "in answers: told as their text"),
     _honoured(
         "image",
-        "`source` of base64: JPEG, PNG, GIF or WebP by its bytes, whatever its label says, shown "
-        "before all text; by URL or file id it is refused: the pool fetches nothing",
+        "`source` of base64: JPEG, PNG, GIF or WebP by its bytes, whatever its label says; by URL "
+        "or file id it is refused: the pool fetches nothing",
     ),
     _honoured(
         "image_url",
@@ -123,6 +143,22 @@ _PARTS = (
         "refused; `detail` is ignored",
     ),
     _honoured("input_image", "as `image_url`"),
+    _honoured("tool_use", "a call that was made before"),
+    _honoured(
+        "tool_result",
+        "of texts and images. At the end: the run that made the call goes on with it, and what is "
+        "said behind it is told with it",
+    ),
+    _honoured(
+        "document",
+        "`source` of base64, a PDF by its bytes, or of `text`, with `title` and `context`; by URL "
+        "or file id it is refused: the pool fetches nothing, and keeps no files",
+    ),
+    _honoured(
+        "file",
+        "`file_data`, a `data:` URL of a PDF or a text, and `filename`; by `file_id` it is refused",
+    ),
+    _honoured("input_file", "as `file`; by `file_url` it is refused"),
 )
 """What both dialects take, in whichever words it is said."""
 
@@ -130,10 +166,7 @@ MESSAGE_BLOCKS = (
     *_PARTS,
     _ignored("thinking", "what the model thought is not told again"),
     _ignored("redacted_thinking", "what the model thought is not told again"),
-    _refused("document", "not offered: send its text"),
     _refused("search_result", "not offered: send its text"),
-    _refused("tool_use", _TOOLS),
-    _refused("tool_result", _TOOLS),
     _refused("container_upload", "not offered: leave it out"),
 )
 
@@ -141,9 +174,12 @@ CHAT = (
     _honoured("model", _MODEL),
     _honoured(
         "messages",
-        "several turns are told as a transcript, see below; the last one must be of the user; "
+        "turns reach the model as turns, see below; the last one must be of the user; "
         "`system` and `developer` messages are joined, wherever they stand",
     ),
+    _honoured("tools", _TOOLS),
+    _honoured("tool_choice", "`auto`, `none`, `required` or one by its name"),
+    _honoured("parallel_tool_calls", "`false`: one call at a time"),
     _honoured("stream", _STREAM),
     _honoured("stream_options", "`include_usage`: a last chunk with the usage"),
     _honoured("stop", _STOPS),
@@ -155,16 +191,18 @@ CHAT = (
     _honoured("metadata", "kept in the execution's metadata"),
     _honoured("user", "kept in the execution's metadata as `user`"),
     _honoured("session_id", _SESSION),
-    _ignored("max_tokens", _TOKENS),
-    _ignored("max_completion_tokens", _TOKENS),
-    _ignored("temperature", _SAMPLING, 1),
-    _ignored("top_p", _SAMPLING, 1),
-    _ignored("presence_penalty", _SAMPLING, 0),
-    _ignored("frequency_penalty", _SAMPLING, 0),
-    _ignored("seed", _SAMPLING),
-    _ignored("reasoning_effort", _SAMPLING),
-    _ignored("verbosity", _SAMPLING),
-    _ignored("parallel_tool_calls", "there are no tools to call"),
+    _honoured("max_tokens", "as `max_completion_tokens`, which comes before it"),
+    _honoured("max_completion_tokens", _TOKENS),
+    _honoured("temperature", f"Anthropic's API takes 0 to 1; {_SAMPLING}"),
+    _honoured("top_p", _SAMPLING),
+    _honoured(
+        "reasoning_effort",
+        f"{_EFFORT}; `minimal` is `low`, and with `none` the model does not think",
+    ),
+    _ignored("presence_penalty", _NO_SETTING, 0),
+    _ignored("frequency_penalty", _NO_SETTING, 0),
+    _ignored("seed", _NO_SETTING),
+    _ignored("verbosity", _NO_SETTING),
     _ignored("prediction", "it would only hasten the answer"),
     _ignored("prompt_cache_key", _CACHE),
     _ignored("prompt_cache_options", _CACHE),
@@ -175,27 +213,23 @@ CHAT = (
     _ignored("stream_options.include_obfuscation", "there is none", False),
     _ignored("messages.name", "the two sides of a conversation have no names"),
     _ignored("messages.annotations", "told without them", []),
-    _refused("messages.tool_calls", _TOOLS, []),
-    _refused("messages.function_call", _TOOLS),
+    _refused("messages.function_call", "send `tool_calls`, which have ids"),
     _refused("messages.audio", "the models read text and images"),
     _refused("n", "the pool gives one answer to a request: ask several times", 1),
     _refused("logprobs", "the CLI does not tell them", False),
     _refused("top_logprobs", "the CLI does not tell them", 0),
     _refused("logit_bias", "the CLI has no setting for it", {}),
-    _refused("tools", _TOOLS, []),
-    _refused("tool_choice", _TOOLS, "auto", "none"),
-    _refused("functions", _TOOLS, []),
-    _refused("function_call", _TOOLS, "auto", "none"),
+    _refused("functions", "send `tools`", []),
+    _refused("function_call", "send `tool_choice`", "auto", "none"),
     _refused("audio", "the models write text"),
     _refused("modalities", "the models write text", ["text"], []),
     _refused("moderation", "not offered: leave it out"),
-    _refused("web_search_options", _TOOLS),
+    _refused("web_search_options", _SERVERS_TOOLS),
 )
 
 CHAT_PARTS = (
     *_PARTS,
     _refused("input_audio", "the models read text and images"),
-    _refused("file", "not offered: send its text"),
 )
 
 
@@ -209,7 +243,9 @@ def _is_idle(value: Any, row: Row | None) -> bool:
 
 
 def ignored(sent: Mapping[str, Any], rows: Iterable[Row], inside: str = "") -> tuple[str, ...]:
-    """The names of the fields that are ignored. ``Unsupported`` for the first that is refused."""
+    """The names of the fields that are ignored. ``Unsupported`` for the first that is refused. One
+    that is honoured by doing nothing about it is not named.
+    """
     known = {row.name: row for row in rows}
     names = []
     for name, value in sent.items():
@@ -219,7 +255,8 @@ def ignored(sent: Mapping[str, Any], rows: Iterable[Row], inside: str = "") -> t
             continue
         if row is not None and row.support is FieldSupport.REFUSED:
             raise Unsupported(path, row.note)
-        names.append(path)
+        if row is None or row.support is FieldSupport.IGNORED:
+            names.append(path)
     return tuple(names)
 
 

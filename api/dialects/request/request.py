@@ -12,11 +12,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from api.dialects.request.history import Turn, after_last_answer, images_of, prompt_of
 from pool.errors import InvalidRequest
 from pool.executions.content.image import Image
+from pool.executions.content.turn import TextPart, Turn, joined
 from pool.executions.request import ExecutionRequest
 from pool.executions.schemas.answer_schema import place_inside
+from pool.executions.tools.client_tools import ToolResult
 from pool.values import Value
 
 MAX_MESSAGES = 10_000
@@ -24,6 +25,8 @@ MAX_PARTS = 1_000
 MAX_STOPS = 20
 
 StopSequence = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+_NOBODY_ASKED = Turn(role="user", content=(TextPart(text="(The assistant begins.)"),))
+"""Before an answer that a conversation begins with, as a greeting: the API takes none that does."""
 
 
 class Lenient(BaseModel):
@@ -35,10 +38,21 @@ class Lenient(BaseModel):
 class DialectRequest(Value):
     """A request of either dialect, understood."""
 
-    request: ExecutionRequest
+    request: ExecutionRequest | None
+    """What is to run; None where it is told the ``results`` of calls, and goes on."""
     ignored: tuple[str, ...]
     """Names of fields that change nothing."""
+    results: tuple[ToolResult, ...] = ()
+    earlier_results: tuple[ToolResult, ...] = ()
+    """Those that belong to them where the same answer made their calls."""
+    results_in: str = "messages"
+    """The field that they stand in."""
+    is_structured: bool = False
+    """Whether its answer is JSON of a schema."""
+    shows_thinking: bool = False
+    """Whether it asked to be shown what the model thinks."""
     stops: tuple[str, ...] = ()
+    """Where the answer is cut by the pool; see ``model_settings.own_stops``."""
     stream: bool = False
     stream_usage: bool = False
     """Whether a stream of chunks ends with one that holds the usage."""
@@ -57,11 +71,6 @@ def image(where: str, media_type: Any, data: Any) -> Image:
         raise InvalidRequest(where, _problem(error)) from None
 
 
-def no_images_in(images: Sequence[Image], where: str) -> None:
-    if images:
-        raise InvalidRequest(where, "holds an image, which only turns can: show it in one")
-
-
 def session_of(body: str | None, header: str | None) -> str | None:
     """The session to go on with, by the field or the header."""
     if body is not None and header is not None and body != header:
@@ -69,31 +78,56 @@ def session_of(body: str | None, header: str | None) -> str | None:
     return body or header
 
 
-def news_of(turns: Sequence[Turn], session_id: str | None) -> tuple[Turn, ...]:
-    """The turns that are told: all, or in a session those that it has not heard."""
+def text_of(text: str, where: str) -> TextPart:
+    """A text that was said. ``InvalidRequest`` names ``where`` it cannot be sent."""
+    try:
+        return TextPart(text=text)
+    except ValidationError as error:
+        raise InvalidRequest(where, _problem(error)) from None
+
+
+def news_of(
+    turns: Sequence[Turn], session_id: str | None, field: str = "messages"
+) -> tuple[Turn, ...]:
+    """The turns that are sent: all, or in a session those that it does not have."""
     if not turns or turns[-1].role != "user":
         raise InvalidRequest(
-            "messages",
+            field,
             "must end with a message of the user: an answer cannot be begun for the model",
         )
-    if not turns[-1].text.strip() and not turns[-1].images:
-        raise InvalidRequest(
-            "messages", "end with an empty message: write what the model should do"
-        )
-    return tuple(turns) if session_id is None else after_last_answer(turns)
+    if not joined(turns[-1:]):
+        raise InvalidRequest(field, "end with an empty message: write what the model should do")
+    if session_id is not None:
+        return _after_last_answer(turns)
+    found = joined(turns)
+    return (_NOBODY_ASKED, *found) if found[0].role == "assistant" else found
+
+
+def _after_last_answer(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The turns that a session does not have yet."""
+    answers = [at for at, turn in enumerate(turns) if turn.role == "assistant"]
+    return joined(turns[answers[-1] + 1 :] if answers else turns)
 
 
 def execution_request(
     names: Mapping[str, str], turns: Sequence[Turn], **asked: Any
 ) -> ExecutionRequest:
     """The request to the pool. ``InvalidRequest`` tells of a field by its name in the dialect."""
-    prompt, images = prompt_of(turns), images_of(turns)
+    match turns:
+        case [Turn(content=[TextPart(text=text)])]:
+            told: dict[str, Any] = {"prompt": text}
+        case _:
+            told = {"messages": turns}
     try:
-        return ExecutionRequest(prompt=prompt, images=images, **asked)
+        return ExecutionRequest(**told, **asked)
     except ValidationError as error:
         first = error.errors()[0]
-        field = str(first["loc"][0])
-        place = (names.get(field, field), *place_inside(first))
+        field, *inside = map(str, first["loc"] or ("messages",))  # what does not fit together
+        if field == "model_settings":
+            field, *inside = inside
+        else:
+            inside = list(map(str, place_inside(first)))
+        place = (names.get(field, field), *inside)
         raise InvalidRequest(".".join(map(str, place)), _problem(error)) from None
 
 

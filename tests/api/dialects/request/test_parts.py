@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient, Response
-from localpool import LocalPool
+from localpool import FakeRun, LocalPool
 from pictures import GIF, PNG
+
+from pool.executions.content.turn import ImagePart, ImageSource
 
 Ask = Callable[..., Awaitable[Response]]
 
@@ -34,6 +36,12 @@ def field_of(answer: Response) -> str:
     return str(error.get("pool", error["error"].get("pool"))["field"])
 
 
+def images(run: FakeRun) -> list[ImageSource]:
+    """What a run was shown."""
+    (turn,) = run.launch.messages
+    return [part.source for part in turn.content if isinstance(part, ImagePart)]
+
+
 @pytest.mark.parametrize(
     "part",
     [
@@ -56,7 +64,7 @@ async def test_an_image_is_taken_in_whichever_words_it_is_shown(
 
     assert answer.status_code == 200, answer.text
     (run,) = local_pool.runner.runs
-    assert [(each.data, each.media_type) for each in run.launch.images] == [(PNG, "image/png")]
+    assert [(each.data, each.media_type) for each in images(run)] == [(PNG, "image/png")]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,7 @@ async def test_an_image_under_the_label_of_another_kind_is_labelled_right(
     await ask({"type": "image", "source": {**SOURCE, "data": GIF}}, WORDS)
 
     (run,) = local_pool.runner.runs
-    assert [each.media_type for each in run.launch.images] == ["image/gif"]
+    assert [each.media_type for each in images(run)] == ["image/gif"]
 
 
 @pytest.mark.parametrize(
