@@ -25,14 +25,28 @@ from starlette.types import Receive, Scope, Send
 
 from actors.aiokit import end
 from actors.client.client import PoolClient
+from api.dialects.answer.reply import Reply, reply_of, round_reply
 from api.dialects.answer.shown import answer_headers, answerable
 from api.dialects.request.request import DialectRequest
 from api.web.authentication import MayExecute
 from api.web.problems import Problem, Stopping, problem_told
 from api.web.request.arguments import Client, IdempotencyKey
+from api.web.stream.revocation import while_open
 from api.web.stream.waiting import attended
+from pool.errors import InvalidRequest, NotFound
 from pool.executions.execution import Execution
-from pool.executions.progress import AttemptBegan, Ended, Event, Text, Thinking, ToolUse
+from pool.executions.progress import (
+    AttemptBegan,
+    Ended,
+    Event,
+    Text,
+    Thinking,
+    ToolCalled,
+    ToolCallPiece,
+    ToolUse,
+    WaitsForCaller,
+    Withdrawn,
+)
 from pool.executions.request import SessionId
 
 HOLD_SECONDS = 10.0
@@ -69,20 +83,41 @@ class DialectEncoder(Protocol):
 
     heartbeat: bytes
 
-    def begin(self, execution: Execution) -> bytes: ...
+    def begin(self, execution: Execution, number: int) -> bytes: ...
 
     def text(self, piece: str) -> bytes: ...
 
-    def end(self, execution: Execution) -> bytes: ...
+    def end(self, reply: Reply) -> bytes: ...
 
     def failure(self, body: dict[str, Any]) -> bytes: ...
 
 
-async def answered(call: Call, asked: DialectRequest) -> Execution:
-    """Run it to its end. Raises what a dialect tells as an error."""
-    execution = await _started(call, asked)
-    ended = call.client.ended(execution)
-    return answerable(await attended(ended, call.http.receive, lambda: call.abandon(execution)))
+@dataclass(frozen=True)
+class _Started:
+    """An execution, and the reply of it that is waited for."""
+
+    execution: Execution
+    number: int = 0
+    after: str | None = None
+    """The event after which that begins."""
+    calls_tools: bool = False
+
+
+async def answered(call: Call, asked: DialectRequest) -> Reply:
+    """Run it to its end, or to calls of the caller's tools. Raises what a dialect tells as an
+    error.
+    """
+    started = await _started(call, asked)
+    execution, client = started.execution, call.client
+    work = (
+        client.round_ended(execution.id, started.number)
+        if started.calls_tools
+        else client.ended(execution)
+    )
+    ended = await attended(work, call.http.receive, lambda: call.abandon(execution))
+    reply = reply_of(ended, asked, started.number)
+    _remember(call, asked, reply)
+    return reply
 
 
 async def streamed(
@@ -92,8 +127,10 @@ async def streamed(
     told: Callable[[Problem], dict[str, Any]],
 ) -> EventStream:
     """Run it, and answer as it goes on. Raises where it ended before its first word."""
-    execution = await _started(call, asked)
-    reader, abandon = _Reader(call.client.events(execution.id)), partial(call.abandon, execution)
+    started = await _started(call, asked)
+    execution = started.execution
+    events = while_open(call.client.events(execution.id, after=started.after), call.http)
+    reader, abandon = _Reader(events), partial(call.abandon, execution)
     try:
         heard = await attended(_first(reader), call.http.receive, abandon)
         if isinstance(last := heard[-1].progress if heard else None, Ended):
@@ -117,6 +154,38 @@ async def _started(call: Call, asked: DialectRequest) -> Execution:
     return await call.client.start(request, idempotency_key=call.key, caller=call.caller)
 
 
+async def _gone_on(call: Call, asked: DialectRequest) -> _Started:
+    """The execution that made some calls, once it has their results: these or, where they came
+    before, the same ones.
+    """
+    ids = [each.tool_use_id for each in asked.results]
+    try:
+        made = await call.client.execution_of_calls(ids)
+        at_once = made.calls_beside(ids)
+        beside = (each for each in asked.earlier_results if each.tool_use_id in at_once)
+        execution = await call.client.tool_results(made.id, (*beside, *asked.results))
+    except NotFound:
+        named = ", ".join(map(repr, ids[:3]))
+        raise InvalidRequest(
+            asked.results_in, f"ends in results of calls that this pool has not made: {named}"
+        ) from None
+    except InvalidRequest as error:
+        raise InvalidRequest(asked.results_in, error.problem) from None
+    number = execution.round_after(ids)
+    before = execution.rounds[number - 1].cursor if number else None
+    return _Started(execution, number, before, calls_tools=True)
+
+
+def _remember(call: Call, asked: DialectRequest, reply: Reply) -> None:
+    """Note which session holds the conversation up to an answer, if its caller has it as the
+    session has.
+    """
+    is_other = bool(reply.calls) or reply.is_cut_off or reply.refusal is not None
+    if asked.request is not None and not (is_other or asked.stops):
+        session = reply.execution.session_id
+        call.conversations.answered(asked.request, call.caller, reply.text, session)
+
+
 def _known(execution: Execution, event: Event) -> Execution:
     """An execution, with what an event tells of where it runs."""
     match event.progress:
@@ -127,6 +196,11 @@ def _known(execution: Execution, event: Event) -> Execution:
             return ended
         case _:
             return execution
+
+
+_LAST = Ended | WaitsForCaller
+_WORDS = Text | Thinking | ToolUse | ToolCallPiece | ToolCalled | _LAST
+"""What a stream begins with, once there is one of these."""
 
 
 class _Reader:
@@ -181,18 +255,19 @@ class _Answer:
         self._spoke_at = time.monotonic()
 
     async def frames(
-        self, execution: Execution, heard: Sequence[Event], reader: _Reader
+        self, execution: Execution, number: int, first: Sequence[Event], reader: _Reader
     ) -> AsyncGenerator[bytes, None]:
         """Everything from the first frame to the last, which is the end or a failure."""
         try:
-            yield self._spoken(self._encoder.begin(execution))
-            for event in heard:
-                yield self._frame(event)
-            last = heard[-1] if heard else None
-            while last is None or not isinstance(last.progress, Ended):
+            yield self._spoken(self._encoder.begin(execution, number))
+            for event in first:
+                yield self._frame(event, execution, number)
+            last = first[-1] if first else None
+            while last is None or not isinstance(last.progress, _LAST):
                 left = self._spoke_at + HEARTBEAT_SECONDS - time.monotonic()
                 last = await reader.next(left)
-                yield self._frame(last)
+                execution = execution if last is None else _known(execution, last)
+                yield self._frame(last, execution, number)
         except Exception as error:  # noqa: BLE001 - whatever it is, the stream must not just end
             yield self.failure(error)
         finally:
@@ -201,14 +276,23 @@ class _Answer:
     def failure(self, error: Exception) -> bytes:
         return self._encoder.failure(self._told(error))
 
-    def _frame(self, event: Event | None) -> bytes:
+    def _frame(self, event: Event | None, execution: Execution, number: int) -> bytes:
+        frame = b""
         match event.progress if event is not None else None:
             case None:
                 return self._spoken(self._encoder.heartbeat)
             case Text(text=text):
-                return self._spoken(self._encoder.text(text))
-            case Ended(execution=execution):
-                return self._spoken(self._encoder.end(answerable(execution)))
+                frame = self._encoder.text(text)
+            case Thinking() as thinking:
+                frame = self._encoder.thinking(thinking)
+            case ToolCallPiece(id=call_id, name=name, partial_json=piece):
+                frame = self._encoder.call(self._calls.hear(call_id, name, piece))
+            case Withdrawn(tool_call_ids=call_ids):
+                self._calls.withdraw(call_ids, execution.id)
+            case WaitsForCaller(round=made):
+                frame = self._end(round_reply(execution, made, self._asked))
+            case Ended(execution=ended):
+                frame = self._end(reply_of(ended, self._asked, number))
             case _:
                 return b""
 

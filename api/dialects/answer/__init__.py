@@ -1,4 +1,4 @@
-"""What both dialects show of an execution, and where an answer is cut.
+"""What all dialects show of an execution, and where an answer is cut.
 
 Rule: an execution in, text out.
 """

@@ -1,17 +1,18 @@
-"""The parts of an answer that both dialects show beyond their own shapes."""
+"""What all dialects show beyond their own shapes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 
+from api.dialects.answer.reply import Reply
 from api.dialects.answer.stops import Speech
 from api.dialects.request.field_support import headers
 from api.dialects.request.request import DialectRequest
 from api.web.dialect_errors import RunFailed
 from api.web.problems import served
 from pool.errors import AnswerRemoved
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import ContinuedBy, Execution, ExecutionStatus
 from pool.executions.outcome import FailureKind
 from pool.executions.routing_record import Routing
 from pool.money import Usd
@@ -26,18 +27,30 @@ class PoolPart(Value):
     session_id: str
     routing: Routing
     cost_usd: Usd
+    """Of this answer; those of an execution's answers sum up to its cost."""
+    partial: bool = False
+    """The cost is a lower bound."""
+    continued_by: ContinuedBy | None = None
+    """What took the results of tools: the process that had waited, or another one by the history.
+    """
     ignored: tuple[str, ...] = ()
 
 
-def pool_part(execution: Execution, ignored: tuple[str, ...]) -> PoolPart:
+def pool_part(execution: Execution, ignored: tuple[str, ...], cost_usd: Usd) -> PoolPart:
     return PoolPart(
         execution_id=execution.id,
         subscription_id=execution.subscription_id,
         session_id=execution.session_id,
         routing=execution.routing,
-        cost_usd=execution.usage.cost_usd,
+        cost_usd=cost_usd,
+        partial=execution.usage.partial,
+        continued_by=execution.continued_by,
         ignored=ignored,
     )
+
+
+def pool_part_of(reply: Reply, ignored: tuple[str, ...]) -> PoolPart:
+    return pool_part(reply.execution, ignored, reply.usage.cost_usd)
 
 
 def speech_of(asked: DialectRequest) -> Speech:
