@@ -20,7 +20,7 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from actors.aiokit import end
@@ -48,6 +48,7 @@ from pool.executions.progress import (
     Withdrawn,
 )
 from pool.executions.request import SessionId
+from pool.values import Value
 
 HOLD_SECONDS = 10.0
 HEARTBEAT_SECONDS = 15.0
@@ -118,6 +119,12 @@ async def answered(call: Call, asked: DialectRequest) -> Reply:
     reply = reply_of(ended, asked, started.number)
     _remember(call, asked, reply)
     return reply
+
+
+def whole(reply: Reply, asked: DialectRequest, answer: Value) -> Response:
+    """A reply on its way out, in a dialect's shape."""
+    headers = answer_headers(reply.execution, asked.ignored)
+    return Response(answer.model_dump_json(), 200, headers, "application/json")
 
 
 async def streamed(

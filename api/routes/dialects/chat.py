@@ -6,18 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from api.dialects.answer.shown import answer_headers
-from api.dialects.chat import (
-    ChatBody,
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatStream,
-    asked,
-    completion,
-)
+from api.dialects.chat.completion import ChatCompletion, completion
+from api.dialects.chat.request import ChatBody, asked
+from api.dialects.chat.stream import ChatCompletionChunk, ChatStream
 from api.dialects.error_format import ChatError, chat_error, documented
 from api.dialects.openapi import streamed as streamed_parts
-from api.dialects.running import AnyCall, SessionHeader, answered, streamed
+from api.dialects.running import AnyCall, SessionHeader, answered, streamed, whole
 from api.web.authentication import ways_to_present_a_key
 from api.web.problems import Problem
 from api.web.request.body import RoomyJsonRoute
@@ -33,7 +27,7 @@ routes = APIRouter(
 )
 
 
-def _told(problem: Problem) -> dict[str, Any]:
+def _shaped(problem: Problem) -> dict[str, Any]:
     return chat_error(problem).model_dump(mode="json")
 
 
@@ -44,7 +38,6 @@ async def create(body: ChatBody, call: AnyCall, session: SessionHeader = None) -
     """
     request = asked(body, session_id=session)
     if request.stream:
-        return await streamed(call, request, ChatStream(request), _told)
-    execution = await answered(call, request)
-    answer = completion(execution, request).model_dump_json()
-    return Response(answer, 200, answer_headers(execution, request.ignored), "application/json")
+        return await streamed(call, request, ChatStream(request), _shaped)
+    reply = await answered(call, request)
+    return whole(reply, request, completion(reply, request))

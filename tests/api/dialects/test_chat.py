@@ -15,7 +15,7 @@ from pictures import PNG
 from pydantic import BaseModel
 
 from api.dialects import running
-from api.dialects.chat import ChatCompletionChunk
+from api.dialects.chat.stream import ChatCompletionChunk
 from pool.claude.launch.launch_spec import Launch
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.money import nano_usd
