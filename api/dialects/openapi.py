@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.dialects.chat.stream import ChatCompletionChunk
-from api.dialects.messages import MessageEvent
+from api.dialects.messages.stream import MessageEvent
 from api.web.stream.event_schema import event_schema
 from pool.values import Value
 

@@ -25,8 +25,8 @@ from starlette.types import Receive, Scope, Send
 
 from actors.aiokit import end
 from actors.client.client import PoolClient
-from api.dialects.answer.reply import Reply, reply_of, round_reply
-from api.dialects.answer.shown import answer_headers, answerable
+from api.dialects.answer.reply import Reply, answerable, reply_of, round_reply
+from api.dialects.answer.shown import answer_headers
 from api.dialects.request.request import DialectRequest
 from api.web.authentication import MayExecute
 from api.web.problems import Problem, Stopping, problem_told

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from api.dialects.answer.reply import Reply
 from api.dialects.answer.stops import Speech
 from api.dialects.request.field_support import headers
 from api.dialects.request.request import DialectRequest
-from api.web.dialect_errors import RunFailed
-from api.web.problems import served
-from pool.errors import AnswerRemoved
-from pool.executions.execution import ContinuedBy, Execution, ExecutionStatus
-from pool.executions.outcome import FailureKind
+from pool.executions.execution import ContinuedBy, Execution
 from pool.executions.routing_record import Routing
 from pool.money import Usd
 from pool.values import Value
@@ -55,44 +50,7 @@ def pool_part_of(reply: Reply, ignored: tuple[str, ...]) -> PoolPart:
 
 def speech_of(asked: DialectRequest) -> Speech:
     """How the text of an answer is let through."""
-    return Speech(asked.stops, at_once=asked.request.json_schema is not None)
-
-
-def is_refusal(execution: Execution) -> bool:
-    """Whether the model declined: both dialects know that as an answer, not as an error."""
-    return execution.error is not None and execution.error.type == FailureKind.REFUSAL
-
-
-def is_cut_off(execution: Execution) -> bool:
-    """Whether the answer was cut off where the model may write, or keep in mind, no more."""
-    return execution.stop_reason in ("max_tokens", "model_context_window_exceeded")
-
-
-def answerable(execution: Execution) -> Execution:
-    """An ended execution that has an answer, be it that the model declined.
-
-    Raises ``Exhausted``, ``Unavailable`` or ``RunFailed`` for any other, and ``AnswerRemoved`` for
-    one that has none any more.
-    """
-    ended = served(execution)
-    if is_refusal(ended):
-        return ended
-    if ended.status is not ExecutionStatus.SUCCEEDED:
-        raise RunFailed.of(ended)
-    if ended.content_removed_at is not None:
-        raise AnswerRemoved(ended.id)
-    return ended
-
-
-def refusal_of(execution: Execution) -> str:
-    return execution.error.message if execution.error else ""
-
-
-def answered_text(execution: Execution, asked: DialectRequest) -> str:
-    """The answer: where a schema was asked for, the JSON of it."""
-    if asked.request.json_schema is not None:
-        return json.dumps(execution.structured_output, ensure_ascii=False)
-    return execution.result or ""
+    return Speech(asked.stops, at_once=asked.is_structured)
 
 
 def answer_headers(execution: Execution, ignored: Iterable[str]) -> dict[str, str]:

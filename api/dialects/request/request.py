@@ -8,9 +8,9 @@ becomes of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pool.errors import InvalidRequest
 from pool.executions.content.image import Image
@@ -22,9 +22,7 @@ from pool.values import Value
 
 MAX_MESSAGES = 10_000
 MAX_PARTS = 1_000
-MAX_STOPS = 20
 
-StopSequence = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 _NOBODY_ASKED = Turn(role="user", content=(TextPart(text="(The assistant begins.)"),))
 """Before an answer that a conversation begins with, as a greeting: the API takes none that does."""
 

@@ -6,18 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
-from api.dialects.answer.shown import answer_headers
 from api.dialects.error_format import MessagesError, documented, messages_error
-from api.dialects.messages import (
-    Message,
-    MessageEvent,
-    MessagesBody,
-    MessageStream,
-    asked,
-    message,
-)
+from api.dialects.messages.message import Message, message
+from api.dialects.messages.request import MessagesBody, asked
+from api.dialects.messages.stream import MessageEvent, MessageStream
 from api.dialects.openapi import streamed as streamed_parts
-from api.dialects.running import AnyCall, SessionHeader, answered, streamed
+from api.dialects.running import AnyCall, SessionHeader, answered, streamed, whole
 from api.web.authentication import ways_to_present_a_key
 from api.web.problems import Problem
 from api.web.request.body import RoomyJsonRoute
@@ -45,11 +39,10 @@ async def create(
     """
     request = asked(body, session_id=session, beta=beta)
 
-    def told(problem: Problem) -> dict[str, Any]:
+    def shaped(problem: Problem) -> dict[str, Any]:
         return messages_error(problem, request_id_of(call.http.scope)).model_dump(mode="json")
 
     if request.stream:
-        return await streamed(call, request, MessageStream(request), told)
-    execution = await answered(call, request)
-    answer = message(execution, request).model_dump_json()
-    return Response(answer, 200, answer_headers(execution, request.ignored), "application/json")
+        return await streamed(call, request, MessageStream(request), shaped)
+    reply = await answered(call, request)
+    return whole(reply, request, message(reply, request))

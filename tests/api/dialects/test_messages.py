@@ -21,7 +21,7 @@ from pictures import PNG
 from pydantic import BaseModel
 
 from api.dialects import running
-from api.dialects.messages import MessageEvent
+from api.dialects.messages.stream import MessageEvent
 from pool.claude.launch.launch_spec import Launch
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.money import nano_usd
