@@ -27,15 +27,18 @@ from actors.aiokit import end
 from actors.client.client import PoolClient
 from api.dialects.answer.reply import Reply, answerable, reply_of, round_reply
 from api.dialects.answer.shown import answer_headers
+from api.dialects.answer.streamed_calls import CallPiece, StreamedCalls
+from api.dialects.conversations import Conversations
 from api.dialects.request.request import DialectRequest
 from api.web.authentication import MayExecute
-from api.web.problems import Problem, Stopping, problem_told
+from api.web.problems import Problem, Stopping, problem_for
 from api.web.request.arguments import Client, IdempotencyKey
 from api.web.stream.revocation import while_open
 from api.web.stream.waiting import attended
-from pool.errors import InvalidRequest, NotFound
+from pool.errors import Conflict, InvalidRequest, NotFound
 from pool.executions.execution import Execution
 from pool.executions.progress import (
+    AnswerBegan,
     AttemptBegan,
     Ended,
     Event,
@@ -47,7 +50,7 @@ from pool.executions.progress import (
     WaitsForCaller,
     Withdrawn,
 )
-from pool.executions.request import SessionId
+from pool.executions.request import ExecutionRequest, SessionId
 from pool.values import Value
 
 HOLD_SECONDS = 10.0
@@ -65,6 +68,12 @@ class Call:
     client: PoolClient
     caller: str
     key: str | None
+
+    @property
+    def conversations(self) -> Conversations:
+        """What this process has answered."""
+        found: Conversations = self.http.app.state.conversations
+        return found
 
     async def abandon(self, execution: Execution) -> None:
         """What becomes of a run whose caller has hung up."""
@@ -87,6 +96,10 @@ class DialectEncoder(Protocol):
     def begin(self, execution: Execution, number: int) -> bytes: ...
 
     def text(self, piece: str) -> bytes: ...
+
+    def thinking(self, piece: Thinking) -> bytes: ...
+
+    def call(self, piece: CallPiece) -> bytes: ...
 
     def end(self, reply: Reply) -> bytes: ...
 
@@ -131,7 +144,7 @@ async def streamed(
     call: Call,
     asked: DialectRequest,
     encoder: DialectEncoder,
-    told: Callable[[Problem], dict[str, Any]],
+    shape: Callable[[Problem], dict[str, Any]],
 ) -> EventStream:
     """Run it, and answer as it goes on. Raises where it ended before its first word."""
     started = await _started(call, asked)
@@ -139,25 +152,42 @@ async def streamed(
     events = while_open(call.client.events(execution.id, after=started.after), call.http)
     reader, abandon = _Reader(events), partial(call.abandon, execution)
     try:
-        heard = await attended(_first(reader), call.http.receive, abandon)
-        if isinstance(last := heard[-1].progress if heard else None, Ended):
+        first = await attended(_first(reader), call.http.receive, abandon)
+        if isinstance(last := first[-1].progress if first else None, Ended):
             answerable(last.execution)
     except BaseException:
         await reader.close()
         raise
-    for event in heard:
+    for event in first:
         execution = _known(execution, event)
-    answer = _Answer(asked, encoder, lambda error: told(problem_told(error, call.http.url.path)))
+    answer = _Answer(
+        lambda reply: _remember(call, asked, reply),
+        asked,
+        encoder,
+        lambda error: shape(problem_for(error, call.http.url.path)),
+    )
     return EventStream(
-        answer.frames(execution, heard, reader),
+        answer.frames(execution, started.number, first, reader),
         answer.failure,
         abandon,
         answer_headers(execution, asked.ignored),
     )
 
 
-async def _started(call: Call, asked: DialectRequest) -> Execution:
+async def _started(call: Call, asked: DialectRequest) -> _Started:
+    if asked.request is None:
+        return await _gone_on(call, asked)
     request = asked.request.model_copy(update={"stream": asked.stream})
+    return _Started(await _begun(call, request), calls_tools=bool(request.client_tools))
+
+
+async def _begun(call: Call, request: ExecutionRequest) -> Execution:
+    """The execution of a request: in the session that holds its history, if there is one."""
+    # One with a key has to come to the same again, whatever was answered meanwhile.
+    further = call.conversations.gone_on_with(request, call.caller) if call.key is None else None
+    if further is not None:
+        with suppress(NotFound, Conflict):  # the session is at work by now, or gone
+            return await call.client.start(further, caller=call.caller)
     return await call.client.start(request, idempotency_key=call.key, caller=call.caller)
 
 
@@ -197,8 +227,11 @@ def _known(execution: Execution, event: Event) -> Execution:
     """An execution, with what an event tells of where it runs."""
     match event.progress:
         case AttemptBegan(subscription_id=subscription, session_id=session, model=model):
-            told = {"subscription_id": subscription, "session_id": session, "model": model}
-            return execution.model_copy(update=told)
+            known = {"subscription_id": subscription, "session_id": session, "model": model}
+            return execution.model_copy(update=known)
+        case AnswerBegan() as begun:
+            tokens = begun.model_dump(exclude={"type"})
+            return execution.model_copy(update={"usage": execution.usage.model_copy(update=tokens)})
         case Ended(execution=ended):
             return ended
         case _:
@@ -239,12 +272,12 @@ class _Reader:
 async def _first(reader: _Reader) -> list[Event]:
     """What comes up to the first sign of an answer, or in ``HOLD_SECONDS``."""
     until = time.monotonic() + HOLD_SECONDS
-    heard: list[Event] = []
+    first: list[Event] = []
     while (event := await reader.next(until - time.monotonic())) is not None:
-        heard.append(event)
-        if isinstance(event.progress, Text | Thinking | ToolUse | Ended):
+        first.append(event)
+        if isinstance(event.progress, _WORDS):
             break
-    return heard
+    return first
 
 
 class _Answer:
@@ -252,13 +285,16 @@ class _Answer:
 
     def __init__(
         self,
+        remember: Callable[[Reply], None],
         asked: DialectRequest,
         encoder: DialectEncoder,
-        told: Callable[[Exception], dict[str, Any]],
+        shape: Callable[[Exception], dict[str, Any]],
     ) -> None:
+        self._remember = remember
         self._asked = asked
         self._encoder = encoder
-        self._told = told
+        self._shape = shape
+        self._calls = StreamedCalls()
         self._spoke_at = time.monotonic()
 
     async def frames(
@@ -281,13 +317,13 @@ class _Answer:
             await reader.close()
 
     def failure(self, error: Exception) -> bytes:
-        return self._encoder.failure(self._told(error))
+        return self._encoder.failure(self._shape(error))
 
     def _frame(self, event: Event | None, execution: Execution, number: int) -> bytes:
         frame = b""
         match event.progress if event is not None else None:
             case None:
-                return self._spoken(self._encoder.heartbeat)
+                frame = self._encoder.heartbeat
             case Text(text=text):
                 frame = self._encoder.text(text)
             case Thinking() as thinking:
@@ -301,7 +337,13 @@ class _Answer:
             case Ended(execution=ended):
                 frame = self._end(reply_of(ended, self._asked, number))
             case _:
-                return b""
+                pass
+        return self._spoken(frame)
+
+    def _end(self, reply: Reply) -> bytes:
+        self._remember(reply)
+        rest = b"".join(map(self._encoder.call, self._calls.rest(reply.calls)))
+        return rest + self._encoder.end(reply)
 
     def _spoken(self, frame: bytes) -> bytes:
         if frame:

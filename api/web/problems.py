@@ -205,8 +205,8 @@ def _headers(error: Exception, now: datetime) -> dict[str, str]:
     return headers if seconds is None else {**headers, "Retry-After": str(seconds)}
 
 
-def problem_told(error: Exception, path: str) -> Problem:
-    """Any error as it is told. What nobody expected is logged, and told without details."""
+def problem_for(error: Exception, path: str) -> Problem:
+    """Any error as its caller gets it. The unexpected is logged, and shown without details."""
     if isinstance(error, PoolError) and kind_of(error).status != 500:
         return problem_of(error)
     log.error("request failed", exc_info=error, extra={"path": path})
@@ -372,7 +372,7 @@ class Answering:
                 await answer(scope, receive, send)
 
     def _answer(self, scope: Scope, error: Exception) -> Response:
-        problem = problem_told(error, str(scope.get("path")))
+        problem = problem_for(error, str(scope.get("path")))
         return response(scope, problem, _headers(error, self._clock()))
 
     def _choose_error_format(self, scope: Scope) -> None:
