@@ -6,6 +6,7 @@ from typing import Any
 
 from api.dialects.chat.stream import ChatCompletionChunk
 from api.dialects.messages.stream import MessageEvent
+from api.dialects.responses.stream import ResponseEvent
 from api.web.stream.event_schema import event_schema
 from pool.values import Value
 
@@ -20,7 +21,7 @@ def streamed(part: type[Value]) -> dict[int | str, dict[str, Any]]:
 def stream_schemas() -> dict[str, Any]:
     """What ``streamed`` refers to, by name."""
     schemas: dict[str, Any] = {}
-    for part in (MessageEvent, ChatCompletionChunk):
+    for part in (MessageEvent, ChatCompletionChunk, ResponseEvent):
         schema = part.model_json_schema(ref_template=_REF, mode="serialization")
         schemas |= schema.pop("$defs")
         schemas[part.__name__] = schema
