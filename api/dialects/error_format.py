@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -22,7 +23,7 @@ from pool.executions.outcome import FailureKind
 from pool.values import Value
 
 MAX_RETRY_AFTER_SECONDS = 120
-"""Longer, and an SDK is told not to wait: Anthropic's would sleep for whatever it is told."""
+"""Longer, and an SDK is asked not to wait: Anthropic's would sleep for whatever it gets."""
 
 # -- shapes --------------------------------------------------------------------------------------
 
@@ -164,7 +165,7 @@ def chat_error(problem: Problem) -> ChatError:
 
 
 def models_error(problem: Problem, request_id: str) -> ModelsError:
-    """A problem in a shape that both SDKs read: which of them asks is not always told."""
+    """A problem in a shape that both SDKs read: which of them asks is not always known."""
     part = _chat_part(problem, _messages_type(chat_status(problem)))
     return ModelsError(error=part, request_id=request_id)
 
@@ -201,9 +202,9 @@ _ERROR_FORMATS: dict[Dialect, ErrorFormat] = {
 }
 
 
-def error_format_of(path: str) -> ErrorFormat | None:
-    """Who tells the errors of an address; None where they are told as problems."""
-    dialect = dialect_of(path)
+def error_format_of(scope: Scope) -> ErrorFormat | None:
+    """The format of the errors of a request; None where they are problems."""
+    dialect = dialect_of(str(scope.get("path")), Headers(scope=scope))
     return None if dialect is None else _ERROR_FORMATS[dialect]
 
 
@@ -225,10 +226,10 @@ def _may_be_asked_again(problem: Problem, headers: Mapping[str, str]) -> bool:
 
 def documented(model: type[Value], *statuses: int) -> dict[int | str, dict[str, Any]]:
     """Error responses of a dialect for the OpenAPI document."""
-    return {status: {"model": model, "description": _told(status)} for status in statuses}
+    return {status: {"model": model, "description": _titles(status)} for status in statuses}
 
 
-def _told(status: int) -> str:
+def _titles(status: int) -> str:
     return _messages_type(status).replace("_", " ").capitalize()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from api.dialects import error_format
 from api.dialects.request import field_support
+from api.dialects.responses import fields
 
 README = Path(__file__).with_name("README.md")
 _PLACE = re.compile(r"(<!-- ([a-zA-Z_.]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -19,6 +20,9 @@ def renewed(text: str) -> str:
         "field_support.MESSAGE_BLOCKS": field_support.table(field_support.MESSAGE_BLOCKS),
         "field_support.CHAT": field_support.table(field_support.CHAT),
         "field_support.CHAT_PARTS": field_support.table(field_support.CHAT_PARTS),
+        "fields.RESPONSES": field_support.table(fields.RESPONSES),
+        "fields.RESPONSE_ITEMS": field_support.table(fields.RESPONSE_ITEMS),
+        "fields.RESPONSE_PARTS": field_support.table(fields.RESPONSE_PARTS),
         "error_format": error_format.table(),
     }
     return _PLACE.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text)

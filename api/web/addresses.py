@@ -1,13 +1,14 @@
-"""Addresses that clients try by default, and what they are told there.
+"""Addresses that clients try by default, and what is answered there.
 
 SDKs put their own path behind the base URL that they are given, with or without ``/v1``; some ask
-for parts of their API that this pool does not have. Whoever asks at such an address is told, in the
+for parts of their API that this pool does not have. Whoever asks at such an address learns, in the
 shape of the API it speaks, where to go.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 Dialect = Literal["messages", "chat", "models"]
@@ -15,26 +16,53 @@ Dialect = Literal["messages", "chat", "models"]
 _OFFERED: dict[str, Dialect] = {
     "/messages": "messages",
     "/chat/completions": "chat",
+    "/responses": "chat",
     "/models": "models",
 }
 """Below ``/v1``."""
+_COUNT = "/messages/count_tokens"
 _MISSING: dict[str, Dialect] = {
-    "/messages/count_tokens": "messages",
+    _COUNT: "messages",
     "/messages/batches": "messages",
     "/complete": "messages",
     "/completions": "chat",
-    "/responses": "chat",
     "/embeddings": "chat",
     "/moderations": "chat",
     "/images/generations": "chat",
     "/audio/speech": "chat",
     "/audio/transcriptions": "chat",
 }
+OWN = frozenset(
+    {
+        "alerts",
+        "backups",
+        "capacity",
+        "events",
+        "executions",
+        "keys",
+        "nodes",
+        "otlp",
+        "pool",
+        "reconciliations",
+        "route",
+        "sessions",
+        "subscriptions",
+        "usage",
+    }
+)
+"""What the pool itself has below ``/v1``: there it answers in its own words, whoever asks."""
 _ASK = {
     "messages": "ask POST /v1/messages",
     "chat": "ask POST /v1/chat/completions",
-    "models": "ask GET /v1/models",
 }
+_NO_COUNT = (
+    "this pool does not count tokens ahead: the CLI estimates a session of its own, part by part, "
+    "and cannot count a request; the `usage` of an answer of POST /v1/messages is exact"
+)
+"""Seen of CLI 2.1.330: its `get_context_usage` asks Anthropic for each part by itself, the system
+prompt as a user's turn, a dummy turn where there is none, so that two words came to 43 tokens.
+"""
+_METHODS = {"messages": "POST", "chat": "POST", "models": "GET"}
 _ENDS = {
     "messages": "with the port for Anthropic's SDK",
     "chat": "in /v1 for OpenAI's SDK",
@@ -45,25 +73,48 @@ _BASE = re.compile(r"(/(api|openai|anthropic|v1))*(?=/)")
 _SLASHES = re.compile(r"/+")
 
 
-def dialect_of(path: str) -> Dialect | None:
-    """Whose shape the errors of an address have; None for the pool's own addresses."""
+def dialect_of(path: str, headers: Mapping[str, str]) -> Dialect | None:
+    """Whose shape the errors of an address have; None for the pool's own addresses. Where there is
+    nothing below ``/v1``, it is that of the API which the headers are made for.
+    """
     end = _end(path)
     known = {**_OFFERED, **_MISSING}
-    return next((known[each] for each in known if _is_below(end, each)), None)
+    told = next((known[each] for each in known if _is_below(end, each)), None)
+    return told or (_spoken(headers) if _is_strange(path) else None)
 
 
-def hint(path: str) -> str | None:
+def hint(path: str, headers: Mapping[str, str]) -> str | None:
     """Where to go from an address at which there is nothing."""
     end = _end(path)
+    if end == _COUNT:
+        return _NO_COUNT
     for each, dialect in _MISSING.items():
         if _is_below(end, each):
             return f"this pool does not offer it: {_ASK[dialect]}"
     for each, dialect in _OFFERED.items():
         if _is_below(end, each):
-            return f"{_ASK[dialect]}: {_remedy(path, each, dialect)}"
+            return f"ask {_METHODS[dialect]} /v1{each}: {_remedy(path, each, dialect)}"
     if len(path) > 1 and path.endswith("/"):
         return "leave out the slash at the end of the address"
+    if (spoken := dialect_of(path, headers)) is not None:
+        return f"this pool does not offer it: {_ASK[spoken]}, or see /docs for all there is"
     return None
+
+
+def _is_strange(path: str) -> bool:
+    """Whether an address lies below ``/v1``, and not where the pool has anything of its own."""
+    end = _end(path)
+    _, name, *_ = f"{end}/".split("/")
+    return "/v1/" in _plain(path).removesuffix(end) + "/" and name not in {"", *OWN}
+
+
+def _spoken(headers: Mapping[str, str]) -> Dialect | None:
+    """The dialect that a client speaks: Anthropic's SDKs name a version of their API, OpenAI's
+    have no other way to show a key than this one.
+    """
+    if "anthropic-version" in headers:
+        return "messages"
+    return "chat" if headers.get("authorization", "").lower().startswith("bearer ") else None
 
 
 def _remedy(path: str, address: str, dialect: Dialect) -> str:

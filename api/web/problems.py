@@ -103,7 +103,7 @@ class Problem(Value):
 
 
 class Kind(NamedTuple):
-    """How one class of errors is told."""
+    """How one class of errors is answered."""
 
     status: int
     type: str
@@ -114,7 +114,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[type[PoolError], Kind] = {
     BrokenJson: Kind(400, "broken-json", "The body is no valid JSON"),
-    AmbiguousLength: Kind(400, "ambiguous-length", "The request's length is told twice"),
+    AmbiguousLength: Kind(400, "ambiguous-length", "The request's length is given twice"),
     BrokenCoding: Kind(400, "broken-coding", "The body is not coded as its header says"),
     Unauthorized: Kind(401, "unauthorized", "A key is needed"),
     KeyEnded: Kind(401, "key-ended", "The key opens nothing any more"),
@@ -179,7 +179,7 @@ def _problem(kind: Kind, detail: str, **extra: Any) -> Problem:
 
 
 def problem_of(error: PoolError) -> Problem:
-    """An error as it is told to its caller."""
+    """An error as its caller gets it."""
     known = ("field", "execution_id", "reason")
     extra = {name: getattr(error, name) for name in known if getattr(error, name, None)}
     return _problem(kind_of(error), str(error), **extra)
@@ -324,8 +324,8 @@ async def _refused(request: Request, error: HTTPException) -> Response:
     status = error.status_code
     kind = _HTTP.get(status, Kind(status, "http-error", "The request cannot be answered"))
     headers = dict(error.headers) if error.headers else None
-    told = hint(request.url.path) if status == 404 else None
-    detail = told or _HINTS.get(status, str(error.detail))
+    hinted = hint(request.url.path, request.headers) if status == 404 else None
+    detail = hinted or _HINTS.get(status, str(error.detail))
     return response(request.scope, _problem(kind, detail), headers)
 
 
@@ -342,7 +342,7 @@ class Answering:
         self,
         app: ASGIApp,
         clock: Callable[[], datetime],
-        error_format_of: Callable[[str], ErrorFormat | None],
+        error_format_of: Callable[[Scope], ErrorFormat | None],
     ) -> None:
         self._app = app
         self._clock = clock

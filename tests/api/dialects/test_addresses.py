@@ -5,12 +5,15 @@ from typing import Any
 import pytest
 from anthropic import AsyncAnthropic
 from anthropic import NotFoundError as ClaudeNotFound
+from fastapi import FastAPI
 from httpx import AsyncClient
 from localpool import LocalPool
 from openai import AsyncOpenAI
 from openai import NotFoundError as GptNotFound
 
-from api.web.addresses import dialect_of, hint
+from api.web.addresses import OWN, dialect_of, hint
+
+BEARER = {"authorization": "Bearer any"}
 
 MOVED = [
     ("/messages", "/v1/messages"),
@@ -21,6 +24,8 @@ MOVED = [
     ("/v1/v1/chat/completions", "/v1/chat/completions"),
     ("/v1/chat/completions/", "/v1/chat/completions"),
     ("/openai/v1/chat/completions", "/v1/chat/completions"),
+    ("/responses", "/v1/responses"),
+    ("/v1/responses/resp_1", "/v1/responses"),
     ("/models", "/v1/models"),
     ("/v1/v1/models", "/v1/models"),
     ("/models/", "/v1/models"),
@@ -37,13 +42,9 @@ SLASHES = [
     "/v1//chat/completions//",
 ]
 MISSING = [
-    "/v1/messages/count_tokens",
-    "/messages/count_tokens",
     "/v1/messages/batches/msgbatch_1/results",
     "/v1/complete",
     "/v1/completions",
-    "/v1/responses",
-    "/responses",
     "/v1/embeddings/",
 ]
 
@@ -101,24 +102,46 @@ async def test_sdks_with_a_wrong_base_url_raise_what_names_the_right_one(
     async with AsyncOpenAI(base_url=url, api_key="any", max_retries=0) as gpt:
         with pytest.raises(GptNotFound, match="ask POST /v1/chat/completions"):
             await gpt.chat.completions.create(model="sonnet", messages=words)
-        with pytest.raises(GptNotFound, match="does not offer it"):
+        with pytest.raises(GptNotFound, match="ask POST /v1/responses"):
             await gpt.responses.create(model="sonnet", input="hi")
     assert local_pool.runner.runs == []
 
 
-async def test_counting_tokens_is_told_to_anthropics_sdk_as_not_offered(
+async def test_counting_tokens_is_refused_to_anthropics_sdk_with_the_reason(
     claude: AsyncAnthropic,
 ) -> None:
-    with pytest.raises(ClaudeNotFound, match="does not offer it: ask POST /v1/messages"):
+    with pytest.raises(ClaudeNotFound, match=r"does not count tokens ahead: the CLI .* exact"):
         await claude.messages.count_tokens(
             model="sonnet", messages=[{"role": "user", "content": "hi"}]
         )
 
 
+@pytest.mark.parametrize("path", ["/v1/fine_tuning/jobs", "/v1/v1/files/", "/v1/threads"])
+async def test_an_unknown_address_is_told_in_the_words_of_the_api_that_is_spoken(
+    http: AsyncClient, path: str
+) -> None:
+    claude = (await http.get(path, headers={"anthropic-version": "2023-06-01"})).json()
+    gpt = (await http.get(path, headers=BEARER)).json()
+    neither = (await http.get(path)).json()
+
+    assert (claude["type"], claude["error"]["type"]) == ("error", "not_found_error")
+    assert (gpt.keys(), gpt["error"]["code"]) == ({"error"}, "no_such_route")
+    assert neither["type"] == "urn:claude-pool:no-such-route"
+    if not path.endswith("/"):
+        assert "does not offer it: ask POST /v1/messages, or see /docs" in error_of(claude)
+        assert "does not offer it: ask POST /v1/chat/completions" in error_of(gpt)
+
+
+def test_the_pools_own_addresses_are_those_that_it_has(app: FastAPI) -> None:
+    here = {path.split("/")[2] for path in app.openapi()["paths"] if path.startswith("/v1/")}
+
+    assert here - {"messages", "chat", "responses", "models"} == OWN
+
+
 @pytest.mark.parametrize("path", ["/v1/executions", "/v1", "/", "/v1/sessions/x", "/metrics", ""])
 def test_the_pools_own_addresses_speak_no_dialect(path: str) -> None:
-    assert dialect_of(path) is None
-    assert hint(path) is None
+    assert dialect_of(path, BEARER) is None
+    assert hint(path, BEARER) is None
 
 
 @pytest.mark.parametrize("path", ["/v1/executions/", "/nothing/"])

@@ -288,7 +288,7 @@ async def ending(local_pool: LocalPool) -> Callable[[FailureKind], None]:
         async def start(*_: object, **__: object) -> Execution:
             return execution
 
-        async def events(*_: object) -> AsyncIterator[Event]:
+        async def events(*_: object, **__: object) -> AsyncIterator[Event]:
             yield Event(cursor="0-end", progress=Ended(execution=execution))
 
         client.start, client.events = start, events
