@@ -5,6 +5,8 @@ but the API that the CLI talks to.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,14 +14,17 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from actor_processes import actor_pid
 from anthropic import Anthropic
 from openai import OpenAI
 from pydantic import BaseModel
 from service import Service, write_config
 
+from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
 from api.demo.standin.standin import Standin
+from pool.money import nano_usd
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -162,14 +167,15 @@ def test_a_session_goes_on_over_both_dialects(claude: Anthropic, gpt: OpenAI) ->
     assert pool_of(second)["session_id"] == session
 
 
-def test_turns_without_a_session_are_one_message(claude: Anthropic) -> None:
+def test_turns_without_a_session_reach_the_model_as_turns(api: Server, claude: Anthropic) -> None:
     turns = [*user("One"), {"role": "assistant", "content": "Two"}, *user("Three")]
 
-    message = claude.messages.create(model=MODEL, max_tokens=100, messages=turns)
+    claude.messages.create(model=MODEL, max_tokens=100, messages=turns)
 
-    (block,) = message.content
-    assert block.type == "text"
-    assert "messages=2" in block.text  # the CLI tells of its surroundings in one of its own
+    body = api.standin.requests.all(path="/v1/messages")[-1].body or {}
+    # The CLI tells of its surroundings in turns of its own.
+    roles = [each["role"] for each in body["messages"] if each["role"] != "system"]
+    assert roles == ["user", "assistant", "user"]
 
 
 # The smallest PNG there is: one pixel.
@@ -235,3 +241,48 @@ def test_a_model_that_nobody_has_is_not_found_before_a_run(
         gpt.chat.completions.create(model="claude-sonnet-4.6", messages=user("Hello"))
 
     assert len(api.standin.requests.all()) == before
+
+
+WEATHER: dict[str, Any] = {
+    "name": "get_weather",
+    "description": "The weather of a city.",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+
+
+def kill(service: Service, what: str, subscription: str) -> None:
+    """kill -9, and start anew what nobody else does."""
+    if what == "service":
+        service.kill()
+        service.start()
+        return
+    places = {"subscription": ("SubscriptionShell", subscription)}
+    pid = actor_pid(service, *places.get(what, ("RouterShell", "directory")))
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("killed", ["subscription", "router", "service"])
+def test_whoever_is_killed_in_a_round_of_tools_its_results_go_on_and_are_billed_once(
+    api: Server, service: Service, claude: Anthropic, killed: str
+) -> None:
+    spent = api.standin.bill.total().cost_nano_usd
+    call = Call(name="get_weather", input={"city": "Rome"}, id=f"toolu_of_{killed}")
+    api.standin.next(Behaviour(kind="tool", calls=(call,)), Behaviour(text="It is mild."))
+    asked: dict[str, Any] = {"model": MODEL, "max_tokens": 100, "tools": [WEATHER]}
+    question = user("Weather?")
+
+    calls = claude.messages.create(**asked, messages=question)
+    kill(service, killed, pool_of(calls)["subscription_id"])
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": "21 degrees"}
+    said = [{"role": "assistant", "content": calls.content}, {"role": "user", "content": [result]}]
+    answer = claude.messages.create(**asked, messages=[*question, *said])
+
+    assert calls.stop_reason == "tool_use"
+    assert [block.text for block in answer.content if block.type == "text"] == ["It is mild."]
+    assert pool_of(answer)["continued_by"] == "process"
+    assert pool_of(answer)["execution_id"] == pool_of(calls)["execution_id"]
+    with service.client() as http:
+        execution = http.get(f"/v1/executions/{pool_of(answer)['execution_id']}").json()
+    billed = api.standin.bill.total().cost_nano_usd - spent
+    assert nano_usd(execution["usage"]["cost_usd"]) == billed
