@@ -18,6 +18,7 @@ from api.cli import (
     keys,
     logs,
     migrate_store,
+    nodes,
     reconcile,
     run,
     serve,
@@ -26,6 +27,7 @@ from api.cli import (
     subscriptions,
     usage,
 )
+from api.cli.top import command as top
 from api.demo import command as demo
 from pool.config import spare_loopback
 
@@ -71,12 +73,14 @@ def main(
 app.command()(serve.serve)
 app.command()(run.run)
 app.command()(status.status)
+app.command()(top.top)
 app.command()(explain.explain)
 app.command()(usage.usage)
 app.add_typer(subscriptions.commands, name="subscriptions")
 app.add_typer(sessions.commands, name="sessions")
 app.add_typer(keys.commands, name="keys")
 app.command()(reconcile.reconcile)
+app.command()(nodes.nodes)
 app.command()(doctor.doctor)
 app.command()(logs.logs)
 app.command()(backup.backup)

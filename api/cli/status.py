@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
-from rich.live import Live
+from rich.console import Console
 
 from api.cli.display.board import board
 from api.cli.service import AsJson, Service, asking
+from api.cli.top.command import watch
 
-REFRESH_SECONDS = 1.0
-
-IsLive = Annotated[bool, typer.Option("--live", help="Go on showing it until Ctrl-C.")]
+IsLive = Annotated[bool, typer.Option("--live", help="The same as `claude-pool top`.")]
 
 
 @asking
@@ -32,20 +29,6 @@ def status(
     if as_json:
         typer.echo(asked.pool().model_dump_json(indent=2))
     elif live:
-        _watch(asked)
+        watch(asked)
     else:
-        Console().print(_shown(asked))
-
-
-def _shown(asked: Service) -> RenderableType:
-    return board(asked.subscriptions(), asked.pool())
-
-
-def _watch(asked: Service) -> None:
-    try:
-        with Live(_shown(asked), auto_refresh=False) as screen:
-            while True:
-                time.sleep(REFRESH_SECONDS)
-                screen.update(_shown(asked), refresh=True)
-    except KeyboardInterrupt:
-        return
+        Console().print(board(asked.subscriptions(), asked.pool()))
