@@ -9,20 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from actors.client.client import PoolClient, now_in_utc
 from actors.telemetry.tracing import OFF, Tracing
+from api.dialects.conversations import Conversations
 from api.dialects.error_format import SHAPES, error_format_of
 from api.dialects.openapi import stream_schemas
-from api.routes import executions, pool, reconciliations, routing, sessions, subscriptions, usage
-from api.routes.dialects import chat, messages, models
+from api.page.page import serve_page
+from api.routes import (
+    capacity,
+    executions,
+    pool,
+    reconciliations,
+    routing,
+    sessions,
+    subscriptions,
+    usage,
+)
+from api.routes.dialects import chat, messages, models, responses
 from api.routes.keys import routes as key_routes
-from api.routes.operations import alerts, backups, events, metrics, probes, telemetry
+from api.routes.operations import alerts, backups, events, metrics, nodes, probes, telemetry
 from api.server.docs import serve_docs
 from api.web.authentication import Authentication, Authenticator, Keys
 from api.web.metrics import HttpMetrics, Measured
@@ -51,10 +63,13 @@ def create_app(
     max_body_bytes: int = MAX_BODY_BYTES,
     claude: ClaudeSettings | None = None,
     credential_env: Sequence[str] = (),
+    is_cluster: bool = False,
     clock: Callable[[], datetime] = now_in_utc,
     tracing: Tracing = OFF,
 ) -> FastAPI:
-    """The application that serves ``client`` to the owners of ``keys``."""
+    """The application that serves ``client`` to the owners of ``keys``. Where subscriptions may be
+    on other machines (``is_cluster``), what they need is not looked for on this one.
+    """
     app = FastAPI(
         title="Claude subscription pool",
         description=DESCRIPTION,
@@ -63,24 +78,18 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers=HANDLERS,
+        routes=list(_routes().routes),
     )
     app.state.client = client
+    app.state.conversations = Conversations()
+    app.state.authenticator = Authenticator(keys, client, clock)
     app.state.http_metrics = HttpMetrics()
     app.state.claude = claude or ClaudeSettings()
     app.state.credential_env = tuple(credential_env)
-    for each in (executions, messages, chat, models, subscriptions, pool, alerts, backups, probes):
-        app.include_router(each.routes)
-    app.include_router(reconciliations.routes)
-    app.include_router(routing.routes)
-    app.include_router(sessions.routes)
-    app.include_router(telemetry.routes)
-    app.include_router(events.routes)
-    app.include_router(metrics.routes)
-    app.include_router(usage.routes)
-    app.include_router(key_routes)
+    app.state.is_cluster = is_cluster
     app.add_middleware(ContentCoding, limit=max_body_bytes)
     app.add_middleware(BodyLimit, limit=max_body_bytes)
-    app.add_middleware(Authentication, authenticator=Authenticator(keys, client, clock))
+    app.add_middleware(Authentication, authenticator=app.state.authenticator)
     app.add_middleware(HeadLimit)
     app.add_middleware(Answering, clock=clock, error_format_of=error_format_of)
     app.add_middleware(Traced, tracing=tracing)
@@ -88,8 +97,25 @@ def create_app(
     app.add_middleware(RequestIds)
     app.add_middleware(SecurityHeaders)
     serve_docs(app)
+    serve_page(app)
     _document(app)
     return app
+
+
+@cache
+def _routes() -> APIRouter:
+    """All routes, once: what FastAPI works out of them, at first use, takes 0.1 s, and is the same
+    for every application.
+    """
+    router = APIRouter()
+    for each in (executions, messages, chat, responses, models, subscriptions, pool):
+        router.include_router(each.routes)
+    for each in (alerts, backups, probes, reconciliations, capacity, routing, sessions):
+        router.include_router(each.routes)
+    for each in (telemetry, events, metrics, nodes, usage):
+        router.include_router(each.routes)
+    router.include_router(key_routes)
+    return router
 
 
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
