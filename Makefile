@@ -42,6 +42,10 @@ $(PAGE): $(MODULES) $(wildcard $(FRONTEND)/*.* $(FRONTEND)/src/*.* $(FRONTEND)/s
 wheel: $(READY) ## A wheel with the page in it: whoever installs it needs no Node.js
 	$(BIN)/hatchling build -t wheel
 
+browser: ## Chromium, for the tests of the page: Debian's, if there is none yet
+	@command -v chromium > /dev/null || { test "$$(id -u)" = 0 && apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium > /dev/null; } \
+	|| { echo "The tests of the page need Chromium: apt-get install chromium" >&2; exit 1; }
+
 demo: $(READY) ## A whole pool on this machine, with a stand-in for Anthropic's API: nothing is spent
 	$(BIN)/claude-pool demo
 

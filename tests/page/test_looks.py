@@ -1,0 +1,225 @@
+"""The page as people see it: any number of subscriptions, light and dark, wide and narrow, with a
+keyboard, with a key and without. The pools behind it are staged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import Visitor, visitor
+from playwright.sync_api import Browser, expect
+from staged_pool import MARKUP, stage
+
+from api.web.authentication import Keys
+from pool.config import ApiKeySpec
+
+READER = "test-key-that-reads"
+OPERATOR = "test-key-that-administers"
+RUNNER = "test-key-that-only-runs"
+VIEWPORTS = {"desk": (1440, 900), "tablet": (1024, 768), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def stages() -> Iterator[dict[int, str]]:
+    with stage(0) as none, stage(3) as three, stage(60) as sixty:
+        yield {0: none, 3: three, 60: sixty}
+
+
+@pytest.fixture(scope="module")
+def keyed() -> Iterator[str]:
+    specs = [
+        ApiKeySpec(name="reader", key_env="READER", scopes=("read",)),
+        ApiKeySpec(name="runner", key_env="RUNNER", scopes=("execute",)),
+        ApiKeySpec(name="operator", key_env="OPERATOR", scopes=("execute", "read", "admin")),
+    ]
+    keys = Keys.read(specs, {"READER": READER, "RUNNER": RUNNER, "OPERATOR": OPERATOR})
+    with stage(3, keys=keys) as url:
+        yield url
+
+
+def settled(there: Visitor) -> None:
+    """Wait until nothing is to come any more."""
+    expect(there.page.locator(".headline, .empty").first).to_be_visible()
+    expect(there.page.locator(".loading")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "theme"),
+    [
+        (3, "desk", "light"),
+        (3, "tablet", "dark"),
+        (3, "phone", "light"),
+        (60, "desk", "dark"),
+        (60, "tablet", "light"),
+        (60, "phone", "dark"),
+    ],
+)
+def test_it_can_be_read_by_everybody(
+    browser: Browser, stages: dict[int, str], tmp_path: Path, count: int, size: str, theme: str
+) -> None:
+    width, height = VIEWPORTS[size]
+    how = {"viewport": {"width": width, "height": height}, "color_scheme": theme}
+    with visitor(browser, **how) as there:
+        there.page.goto(stages[count])
+        settled(there)
+        there.page.screenshot(path=tmp_path / f"{count}-{size}-{theme}.png", full_page=True)
+
+        assert there.accessibility() == []
+        assert not there.scrolls_sideways
+        assert there.complaints == []
+
+
+@pytest.mark.parametrize("place", ["subscription=cleo", f"execution=exec_{4:012x}{4:016x}"])
+def test_details_can_be_read_by_everybody(
+    browser: Browser, stages: dict[int, str], place: str
+) -> None:
+    with visitor(browser, color_scheme="dark") as there:
+        there.page.goto(f"{stages[3]}/#{place}")
+        settled(there)
+        expect(there.page.locator("dialog.drawer .body > *").nth(2)).to_be_visible()
+
+        assert there.accessibility() == []
+        there.page.keyboard.press("Escape")
+        expect(there.page.locator("dialog")).to_have_count(0)
+        assert "#" not in there.page.url
+
+
+def test_an_empty_pool_says_what_to_do_next(browser: Browser, stages: dict[int, str]) -> None:
+    with visitor(browser) as there:
+        there.page.goto(stages[0])
+
+        expect(there.page.get_by_role("heading", level=2).first).to_contain_text("no subscription")
+        expect(there.page.locator("pre")).to_contain_text("[[subscriptions]]")
+        assert there.accessibility() == []
+        assert there.complaints == []
+
+
+def test_ten_seconds_are_enough(browser: Browser, stages: dict[int, str]) -> None:
+    """Who runs dry first, when, and what the pool costs today: on the first screen."""
+    with visitor(browser) as there:
+        there.page.goto(stages[60])
+        settled(there)
+
+        expect(there.page.locator(".verdict .first")).to_contain_text("runs dry first, in")
+        expect(there.page.locator(".verdict .figures")).to_contain_text("Today$")
+        below = there.page.locator(".verdict").bounding_box()
+        assert below is not None
+        assert below["y"] + below["height"] < 900
+
+
+def test_markup_is_text_wherever_it_comes_from(browser: Browser, stages: dict[int, str]) -> None:
+    with visitor(browser) as there:
+        there.page.goto(f"{stages[3]}/#execution=exec_{5:012x}{5:016x}")
+        settled(there)
+        expect(there.page.locator("dialog.drawer .error")).to_contain_text(MARKUP)
+        expect(there.page.locator("dialog.drawer .facts")).to_contain_text(MARKUP)
+        expect(there.page.locator("table.executions").get_by_text(MARKUP).first).to_be_attached()
+
+        assert there.page.title() == "Claude pool"
+        assert there.page.locator("main img, dialog img").count() == 0
+
+
+def test_everything_can_be_reached_by_keyboard(browser: Browser, stages: dict[int, str]) -> None:
+    with visitor(browser) as there:
+        there.page.goto(stages[3])
+        settled(there)
+        there.page.keyboard.press("Tab")
+        assert there.page.evaluate("document.activeElement.className") == "skip"
+        there.page.locator("table.subscriptions a").first.focus()
+        there.page.keyboard.press("Enter")
+        drawer = there.page.locator("dialog.drawer")
+        expect(drawer).to_be_visible()
+        for _ in range(12):
+            there.page.keyboard.press("Tab")
+            inside = "!document.activeElement.closest('main')"
+            assert there.page.evaluate(inside), "the focus stays in the dialog"
+
+
+def test_many_are_shown_most_urgent_first_and_found_by_name(
+    browser: Browser, stages: dict[int, str]
+) -> None:
+    with visitor(browser) as there:
+        there.page.goto(stages[60])
+        settled(there)
+        rows = there.page.locator("table.subscriptions tbody tr")
+        expect(rows).to_have_count(12)
+        expect(rows.first).to_contain_text("Needs login")
+
+        there.page.get_by_role("button", name="Show all 60").click()
+        expect(rows).to_have_count(60)
+        there.page.get_by_placeholder("Filter by name or state").fill("paused")
+        expect(rows).to_have_count(6)
+
+
+def test_executions_are_filtered_and_earlier_ones_asked_for(
+    browser: Browser, stages: dict[int, str]
+) -> None:
+    with visitor(browser) as there:
+        there.page.goto(stages[3])
+        settled(there)
+        rows = there.page.locator("table.executions tbody tr")
+        expect(rows).to_have_count(20)
+        there.page.get_by_role("button", name="Show earlier ones").click()
+        expect(rows).to_have_count(40)
+        there.page.get_by_label("Status").select_option("failed")
+        expect(rows).to_have_count(5)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_key_opens_the_page_and_is_kept_no_longer_than_asked_for(
+    browser: Browser, keyed: str, keep: bool
+) -> None:
+    with visitor(browser) as there:
+        there.page.goto(keyed)
+        there.page.locator("form").get_by_label("Key", exact=True).fill(
+            "test-key-that-opens-nothing"
+        )
+        there.page.get_by_role("button", name="Sign in").click()
+        expect(there.page.get_by_role("alert")).to_contain_text("does not open")
+        assert there.accessibility() == []
+        there.page.locator("form").get_by_label("Key", exact=True).fill(OPERATOR)
+        there.page.get_by_label("Keep it").set_checked(keep)
+        there.page.get_by_role("button", name="Sign in").click()
+        settled(there)
+        expect(there.page.get_by_role("heading", name="Keys")).to_be_visible()
+
+        kept = there.page.evaluate("JSON.stringify([{...localStorage}, document.cookie])")
+        assert OPERATOR not in kept + there.page.url
+        there.page.reload()
+        expect(there.page.locator(".headline" if keep else ".sign-in")).to_be_visible()
+        if keep:
+            there.page.get_by_role("button", name="Sign out").click()
+            expect(there.page.locator(".sign-in")).to_be_visible()
+            assert there.page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_key_that_only_reads_sees_no_keys_and_is_told_what_it_lacks(
+    browser: Browser, keyed: str
+) -> None:
+    with visitor(browser) as there:
+        there.page.goto(keyed)
+        there.page.locator("form").get_by_label("Key", exact=True).fill(READER)
+        there.page.get_by_role("button", name="Sign in").click()
+        settled(there)
+        expect(there.page.get_by_role("heading", name="Keys")).to_have_count(0)
+
+        there.page.locator("table.subscriptions a").last.click()
+        there.page.get_by_role("button", name="Pause").click()
+        there.page.locator("dialog.confirm").get_by_role("button").last.click()
+        expect(there.page.get_by_role("alert")).to_contain_text("'admin'")
+        expect(there.page.get_by_role("button", name="Use another key")).to_be_visible()
+
+
+def test_a_key_that_may_not_see_the_pool_sees_what_is_its_own(browser: Browser, keyed: str) -> None:
+    with visitor(browser) as there:
+        there.page.goto(keyed)
+        there.page.locator("form").get_by_label("Key", exact=True).fill(RUNNER)
+        there.page.get_by_role("button", name="Sign in").click()
+
+        expect(there.page.get_by_role("region", name="Your usage")).to_be_visible()
+        expect(there.page.get_by_role("heading", name="Executions")).to_be_visible()
+        for hidden in ("Windows", "Subscriptions", "Keys", "Latency"):
+            expect(there.page.get_by_role("heading", name=hidden, exact=True)).to_have_count(0)
+        assert there.accessibility() == []

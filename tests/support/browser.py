@@ -1,0 +1,113 @@
+"""A real browser, as somebody has it who looks at the page: Chromium, headless."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+FRONTEND = Path(__file__).parents[2] / "api" / "page" / "frontend"
+AXE = FRONTEND / "node_modules" / "axe-core" / "axe.min.js"
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
+_ARGUMENTS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+"""It runs as root in a container as a rule, and reaches nothing but this machine."""
+_OFFENDS = ("serious", "critical")
+
+
+def chromium() -> str:
+    """Where it is; says how to come by it where it is not."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        raise RuntimeError("no Chromium: `make browser`, or apt-get install chromium")
+    return found
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=[*_ARGUMENTS])
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Somebody at a page, and what the browser complains about meanwhile."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", self._told)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _told(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def accessibility(self) -> list[str]:
+        """What axe-core finds serious, or worse."""
+        # By the debugger's way: the page's policy lets in no script but its own.
+        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = self.page.evaluate("async () => (await axe.run()).violations")
+        return [_told_of(each) for each in found if each["impact"] in _OFFENDS]
+
+    @property
+    def scrolls_sideways(self) -> bool:
+        wide = self.page.evaluate("document.documentElement.scrollWidth")
+        return bool(wide > self.page.evaluate("innerWidth"))
+
+
+_COMPARE = """
+async ([one, other, width, height]) => {
+  const pixels = async (picture) => {
+    const image = new Image();
+    image.src = `data:image/png;base64,${picture}`;
+    await image.decode();
+    const canvas = new OffscreenCanvas(width, height).getContext("2d");
+    canvas.imageSmoothingQuality = "high";
+    canvas.drawImage(image, 0, 0, width, height);
+    return canvas.getImageData(0, 0, width, height).data;
+  };
+  const [left, right] = [await pixels(one), await pixels(other)];
+  return left.reduce((sum, each, at) => sum + Math.abs(each - right[at]), 0) / left.length / 255;
+}
+"""
+
+
+def difference(browser: Browser, one: bytes, other: bytes) -> float:
+    """How much two pictures differ, of 1, once both are as small as a stamp: a part that has moved
+    or gone shows, a letter that is drawn otherwise does not.
+    """
+    page = browser.new_page()
+    try:
+        pictures = [base64.b64encode(each).decode() for each in (one, other)]
+        return float(page.evaluate(_COMPARE, [*pictures, 72, 45]))
+    finally:
+        page.close()
+
+
+def _told_of(violation: dict[str, Any]) -> str:
+    nodes = [node["html"][:200] for node in violation["nodes"]]
+    return f"{violation['id']}: {violation['help']} {json.dumps(nodes[:4])}"
+
+
+@contextmanager
+def visitor(browser: Browser, **context: Any) -> Iterator[Visitor]:
+    """One with a browser of their own: nothing is remembered from others."""
+    window = {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light", **context}
+    opened = browser.new_context(**window)
+    try:
+        yield Visitor(opened.new_page())
+    finally:
+        opened.close()
