@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,10 @@ def demo(
     executions: Annotated[
         int, typer.Option(min=1, max=50, help="How many to run at once in the first act.")
     ] = 8,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="End after the comparison, as it does without a terminal."),
+    ] = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the demo's folder: stores, spools, sessions.")
     ] = False,
@@ -28,8 +33,10 @@ def demo(
 
     Starts a stand-in for Anthropic's API, a pool of three subscriptions with made-up tokens, and
     the HTTP service on a free port; all on this machine. Runs the real Claude CLI: some executions
-    at once, a session of three turns, a limit that is hit. At the end the pool's books are
-    compared with the stand-in's bill, to the nano-dollar. Exit code 1 when they disagree.
+    at once, a session of three turns, a limit that moves a session, an overload. At the end the
+    pool's records are compared with the stand-in's bill, to the nano-dollar. Exit code 1 when they
+    disagree. At a terminal light traffic goes on afterwards until Ctrl-C, for the page whose
+    address is shown, and for `claude-pool top`.
     """
     from actors.telemetry import logs  # noqa: PLC0415 - Ray takes seconds that --help need not wait for
     from api.demo.show import perform  # noqa: PLC0415
@@ -37,7 +44,8 @@ def demo(
     logs.configure("error")
     folder = Path(tempfile.mkdtemp(prefix="claude-pool-demo-"))
     try:
-        agreed = asyncio.run(perform(Console(), folder, executions))
+        stays = sys.stdout.isatty() and not once
+        agreed = asyncio.run(perform(Console(), folder, executions, stays=stays))
     except ConfigError as error:
         complain("The demo cannot run here", str(error))
         agreed = False

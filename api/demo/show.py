@@ -1,7 +1,7 @@
 """The demonstration: the real pool, the real service, the real CLI, and a stand-in for the API.
 
 Everything is as in production but the address of the API and the tokens, which are made up and
-set in this process (and so its children) alone. Two sets of books are kept apart until the end:
+set in this process (and so its children) alone. Two sets of accounts are kept apart until the end:
 the pool's, from what the CLI says of each run, and the stand-in's bill.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
@@ -26,17 +27,18 @@ from api.demo.standin import messages_api, server
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.bill import Usage
 from api.demo.standin.standin import Standin
+from api.demo.traffic import Traffic
 from api.server.app import create_app
 from api.server.listening import bound, listening
 from api.web.authentication import Keys
 from pool.claude.binary.locate import find_executable
-from pool.config import Config, environment, parse
+from pool.config import ClaudeSettings, Config, environment, parse
 from pool.money import nano_usd, usd
 from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.report import Report
 
-LONGEST_SECONDS = 120
-"""Several times what it takes on two cores (about 25 s)."""
+LONGEST_SECONDS = 180
+"""Several times what it takes on two cores (about 30 s)."""
 SETTLING_SECONDS = 5
 TOKENS = {"ada": "test-token-a", "ben": "test-token-b", "cleo": "test-token-c"}
 """Made up, by subscription."""
@@ -50,7 +52,7 @@ def configuration(api_url: str, folder: Path) -> Config:
     """A pool of three, whose runs talk to ``api_url``."""
     return parse(
         {
-            "pool": {"data_dir": folder / "data", "log_level": "error"},
+            "pool": {"data_dir": folder / "data", "log_level": "error", "tags": ["project"]},
             "server": {"port": 0},
             "claude": {
                 "timeout_seconds": 60,
@@ -109,13 +111,14 @@ class Show:
                 await self._many(executions)
                 await self._session()
                 await self._limit()
+                await self._overload()
             finally:
                 moving.cancel()
                 await asyncio.wait({moving})
         self._console.print(await self._board())
 
-    async def books(self) -> Mapping[str, Decimal]:
-        """What the pool says that each subscription has spent, once it has heard of every run."""
+    async def recorded(self) -> Mapping[str, Decimal]:
+        """What the pool says that each subscription has spent, once it has recorded every run."""
         reports, _ = await self._reports()
         return {report.id: report.totals.usage.cost_usd for report in reports}
 
@@ -139,15 +142,24 @@ class Show:
             self._say(f"  {turn} turn on {answer['subscription_id']}, {cost}")
 
     async def _limit(self) -> None:
-        self._say("cleo hits the limit of her plan")
+        self._say("cleo hits the limit of her plan, in the middle of a session")
+        begun = await self._run("the first turn", subscription_id="cleo")
         limit = Behaviour(kind="usage_limit", resets_in_seconds=600)
         self._standin.next(limit, token=TOKENS["cleo"])
         refused = await self._ask("one too many", subscription_id="cleo")
         self._say(f"  {refused.status_code}: {refused.json().get('detail')}")
         again = await self._ask("cleo, once more", subscription_id="cleo")
         self._say(f"  {again.status_code}, come back in {again.headers.get('retry-after')} s")
-        answer = await self._run("whoever is free")
-        self._say(f"  and {answer['subscription_id']} takes what comes next")
+        answer = await self._run("the second turn", session_id=begun["session_id"])
+        self._say(f"  the session goes on at {answer['subscription_id']}, with its history")
+
+    async def _overload(self) -> None:
+        self._say("an overload, which the CLI cannot sit out: the work goes on elsewhere")
+        overload = Behaviour(kind="error", status=529)
+        self._standin.next(*[overload] * (1 + ClaudeSettings().max_retries))
+        answer = await self._run("in spite of it")
+        for attempt in answer["attempts"]:
+            self._say(f"  {attempt['outcome']} on {attempt['subscription_id']}")
 
     async def _ask(self, prompt: str, **options: Any) -> httpx.Response:
         return await self._http.post("/v1/executions", json={"prompt": prompt, **options})
@@ -156,8 +168,8 @@ class Show:
         response = await self._ask(prompt, **options)
         answer: dict[str, Any] = response.json()
         if answer.get("status") != "succeeded":
-            told = answer.get("detail") or answer.get("error")
-            self._say(f"  [red]{prompt!r} did not succeed: {told}")
+            why = answer.get("detail") or answer.get("error")
+            self._say(f"  [red]{prompt!r} did not succeed: {why}")
         response.raise_for_status()
         return answer
 
@@ -181,8 +193,9 @@ class Show:
         self._console.print(what, highlight=False)
 
 
-async def perform(console: Console, folder: Path, executions: int) -> bool:
-    """The whole show. True when the pool's books agree with the bill to the nano-dollar.
+async def perform(console: Console, folder: Path, executions: int, *, stays: bool) -> bool:
+    """The whole show. True when the pool's records agree with the bill to the nano-dollar. One that
+    ``stays`` goes on with light traffic afterwards, until Ctrl-C.
 
     When this returns or raises, everything it started has ended.
     """
@@ -190,40 +203,63 @@ async def perform(console: Console, folder: Path, executions: int) -> bool:
     with server.serving(messages_api.create_app()) as api, _tokens_set():
         console.print("starting a pool of three subscriptions, which takes some seconds ...")
         async with (
-            asyncio.timeout(LONGEST_SECONDS),
+            asyncio.timeout(LONGEST_SECONDS) as deadline,
             _service(configuration(api.url, folder)) as http,
         ):
+            console.print(f"look at it: {http.base_url}", highlight=False)
             show = Show(console, http, api.standin)
             await show.act(executions)
-            return await _compare(console, show, api.standin)
+            agreed = await _compare(console, show, api.standin)
+            if stays and agreed:
+                deadline.reschedule(None)
+                console.print(f"light traffic goes on until Ctrl-C: look at {http.base_url}")
+                console.print(f"or: claude-pool top --url {http.base_url}", highlight=False)
+                await _until_interrupted(Traffic(http, api.standin, tuple(TOKENS.values())))
+            return agreed
+
+
+async def _until_interrupted(traffic: Traffic) -> None:
+    """Have traffic until Ctrl-C, which is how it ends well: the pool is put at rest as ever."""
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupted.set)
+    going = asyncio.create_task(traffic.run())
+    try:
+        await interrupted.wait()
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        going.cancel()
+        await asyncio.wait({going})
 
 
 async def _compare(console: Console, show: Show, standin: Standin) -> bool:
-    """Lay the books side by side; the pool's are a moment behind its last run."""
+    """Compare the two; the pool's records are a moment behind its last run."""
     bills = {
         subscription: standin.bill.total(token).cost_nano_usd
         for subscription, token in TOKENS.items()
     }
     deadline = asyncio.get_running_loop().time() + SETTLING_SECONDS
     while True:
-        books = {
-            subscription: nano_usd(cost) for subscription, cost in (await show.books()).items()
+        recorded = {
+            subscription: nano_usd(cost) for subscription, cost in (await show.recorded()).items()
         }
-        if books == bills or asyncio.get_running_loop().time() > deadline:
+        if recorded == bills or asyncio.get_running_loop().time() > deadline:
             break
         await asyncio.sleep(0.2)
-    console.print(_comparison(books, bills))
-    agreed = books == bills
-    verdict = "[green]the books agree to the nano-dollar" if agreed else "[bold red]they DISAGREE"
+    console.print(_comparison(recorded, bills))
+    agreed = recorded == bills
+    verdict = "[green]they agree to the nano-dollar" if agreed else "[bold red]they DISAGREE"
     console.print(verdict)
     return agreed
 
 
-def _comparison(books: Mapping[str, int], bills: Mapping[str, int]) -> Table:
-    table = Table("", "the pool's books", "the stand-in's bill", box=None, pad_edge=False)
+def _comparison(recorded: Mapping[str, int], bills: Mapping[str, int]) -> Table:
+    table = Table("", "the pool's records", "the stand-in's bill", box=None, pad_edge=False)
     for subscription in bills:
         table.add_row(
-            subscription, f"${usd(books.get(subscription, 0)):f}", f"${usd(bills[subscription]):f}"
+            subscription,
+            f"${usd(recorded.get(subscription, 0)):f}",
+            f"${usd(bills[subscription]):f}",
         )
-    table.add_row("all", f"${usd(sum(books.values())):f}", f"${usd(sum(bills.values())):f}")
+    table.add_row("all", f"${usd(sum(recorded.values())):f}", f"${usd(sum(bills.values())):f}")
     return table

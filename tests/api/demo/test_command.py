@@ -24,8 +24,16 @@ def there_is_a_cli() -> bool:
 
 @pytest.mark.timeout(330)
 @pytest.mark.skipif(not there_is_a_cli(), reason="no Claude CLI on this machine")
-def test_the_demo_shows_a_limit_and_ends_with_books_that_agree() -> None:
-    command = [sys.executable, "-c", "from api.main import app; app()", "demo", "--executions", "3"]
+def test_the_demo_shows_a_limit_and_ends_with_figures_that_agree() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from api.main import app; app()",
+        "demo",
+        "--once",
+        "--executions",
+        "3",
+    ]
     with tempfile.TemporaryDirectory(prefix="q", dir="/tmp") as short:
         done = subprocess.run(
             command,
@@ -38,6 +46,10 @@ def test_the_demo_shows_a_limit_and_ends_with_books_that_agree() -> None:
         left = [*Path(short).glob("claude-pool-*"), *Path(short).glob("cpool-*")]
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "the books agree to the nano-dollar" in done.stdout
+    assert "they agree to the nano-dollar" in done.stdout
     assert "cooldown" in done.stdout
+    assert "overloaded on " in done.stdout
+    assert "the session goes on at " in done.stdout
+    assert "look at it: http://127.0.0.1:" in done.stdout
+    assert "traffic" not in done.stdout
     assert left == []

@@ -25,13 +25,15 @@ class Bill:
         return SimpleNamespace(cost_nano_usd=self._costs.get(token.replace("-", "_"), 0))
 
 
-async def compared(monkeypatch: pytest.MonkeyPatch, books: Mapping[str, str]) -> tuple[bool, str]:
+async def compared(
+    monkeypatch: pytest.MonkeyPatch, recorded: Mapping[str, str]
+) -> tuple[bool, str]:
     """The verdict where the bill is 1.5 dollars for ada and nothing for the others."""
 
     class Ledgers:
-        async def books(self) -> dict[str, Decimal]:
+        async def recorded(self) -> dict[str, Decimal]:
             return {"ada": Decimal(0), "ben": Decimal(0), "cleo": Decimal(0)} | {
-                seat: Decimal(cost) for seat, cost in books.items()
+                subscription: Decimal(cost) for subscription, cost in recorded.items()
             }
 
     monkeypatch.setattr(show, "SETTLING_SECONDS", 0)
@@ -43,18 +45,18 @@ async def compared(monkeypatch: pytest.MonkeyPatch, books: Mapping[str, str]) ->
     return agreed, captured.get()
 
 
-async def test_equal_books_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_equal_figures_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     agreed, text = await compared(monkeypatch, {"ada": "1.5"})
 
     assert agreed
     assert "agree to the nano-dollar" in text
 
 
-@pytest.mark.parametrize("books", [{"ada": "1.500000001"}, {"ada": "1.4", "ben": "0.1"}, {}])
-async def test_a_nano_dollar_or_the_wrong_seat_is_a_disagreement(
-    monkeypatch: pytest.MonkeyPatch, books: dict[str, str]
+@pytest.mark.parametrize("recorded", [{"ada": "1.500000001"}, {"ada": "1.4", "ben": "0.1"}, {}])
+async def test_a_nano_dollar_or_the_wrong_subscription_is_a_disagreement(
+    monkeypatch: pytest.MonkeyPatch, recorded: dict[str, str]
 ) -> None:
-    agreed, text = await compared(monkeypatch, books)
+    agreed, text = await compared(monkeypatch, recorded)
 
     assert not agreed
     assert "DISAGREE" in text
