@@ -1,6 +1,7 @@
 # Every verb installs what it needs. Needs Python 3.11+ and make, nothing else.
 PYTHON ?= python3
 CONFIG ?= pool.toml
+ARGS ?=
 WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -75,8 +76,8 @@ format: $(READY) ## Put the code in form
 chaos: $(READY) ## Every fault there is, in full, and a table of what came of it (some 15 minutes)
 	$(BIN)/python tests/chaos/report.py
 
-bench: $(READY) ## Measure: stores, decisions, the whole way
-	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+bench: $(READY) ## Measure everything against a yardstick, and compare with the last results (some 12 minutes; ARGS="--quick --only cold")
+	$(BIN)/python tests/benchmarks $(ARGS)
 
 load: $(READY) ## 200 clients for a minute, with a CLI that answers at once: refusals, latencies, memory
 	$(BIN)/python tests/benchmarks/load.py
