@@ -1,0 +1,81 @@
+"""What a decision of the router costs, by the number of subscriptions. No actor is asked for it.
+
+A report comes, as it does with the answer to every request, and the next request is routed and its
+choice explained: by the router's own dispatcher, up to where a subscription would be asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import count, cycle, islice
+from statistics import median
+from typing import Any
+
+from figure import Effort, Figure, Row, interleaved
+from localpool import NOON, SONNET, spec
+from reports import report_at, state
+from yardsticks import SORTING, sorting
+
+from actors.router.dispatcher import Dispatcher, DispatchSettings
+from actors.router.keys import NOBODY
+from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.sleepers import Sleepers
+from pool.executions.request import ExecutionRequest
+from pool.subscriptions.report import Report
+
+FEW, MANY = 10, (100, 1_000)
+DECISIONS = 400
+"""In a round; the median of them counts."""
+
+
+class _Coming:
+    """Subscriptions that never come up: their reports are here already."""
+
+    async def activate(self, _: object) -> None:
+        await asyncio.Event().wait()
+
+
+async def _measured(reports: list[Report]) -> float:
+    """Microseconds of the median decision."""
+    unused: Any = None
+    coming: Any = _Coming()
+    nobody = Sleepers(unused, unused, lambda: NOON, timedelta(0))
+    cache = ReportCache(coming, nobody, lambda: NOON)
+    settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
+    dispatcher = Dispatcher(unused, unused, cache, unused, unused, settings, lambda: NOON)
+    for report in reports:
+        cache.follow(spec(report.id))
+        cache.remember(report)
+    versions, request, took = count(1), ExecutionRequest(prompt="q", max_budget_usd="0.25"), []
+    for report in islice(cycle(reports), DECISIONS):
+        news = report.model_copy(update={"version": next(versions)})
+        began = time.perf_counter()
+        cache.remember(news)
+        await dispatcher.route(request, NOBODY)
+        took.append(time.perf_counter() - began)
+    await cache.close()
+    return 1e6 * median(took[DECISIONS // 10 :])
+
+
+def _decision(subscriptions: int) -> float:
+    states = (state(f"sub{n}", spent_usd=str(n % 80)) for n in range(subscriptions))
+    return asyncio.run(_measured([report_at(each) for each in states]))
+
+
+def decisions(effort: Effort) -> Iterator[Figure]:
+    found = interleaved(
+        effort.rounds,
+        sorting=lambda: 1e6 * sorting(),
+        few=lambda: _decision(FEW),
+        **{str(each): lambda each=each: _decision(each) for each in MANY},  # type: ignore[misc]
+    )
+    yield Figure.of(f"{FEW} subscriptions", "us", found["few"], SORTING, found["sorting"])
+    for each in MANY:
+        name = f"{each:,} subscriptions"
+        yield Figure.of(name, "us", found[str(each)], f"{FEW} subscriptions", found["few"])
+
+
+ROWS = (Row("decisions", "A decision of the router, p50", decisions),)
