@@ -10,10 +10,13 @@ TOOLS := $(VENV)/.tools
 FRONTEND := api/page/frontend
 PAGE := api/page/built/index.html
 MODULES := $(FRONTEND)/node_modules/.ready
+CLIENTS := tests/clients_real
+PYTHON_CLIENTS := $(VENV)/clients/.ready
+NODE_CLIENTS := $(CLIENTS)/node_modules/.ready
 NODE := $(VENV)/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test test-fast check format fuzz chaos bench load lock clean
+.PHONY: help install page wheel browser clients serve demo test test-fast check format fuzz chaos bench load lock clean
 
 help: ## Show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,14 +50,25 @@ browser: ## Chromium, for the tests of the page: Debian's, if there is none yet
 	@command -v chromium > /dev/null || { test "$$(id -u)" = 0 && apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium > /dev/null; } \
 	|| { echo "The tests of the page need Chromium: apt-get install chromium" >&2; exit 1; }
 
+clients: $(PYTHON_CLIENTS) $(NODE_CLIENTS) ## The clients that people bring, for the tests of them: LangChain, LiteLLM, .. (0.6 GB)
+
+$(PYTHON_CLIENTS): $(CLIENTS)/requirements.txt | $(TOOLS)
+	test -x $(VENV)/clients/bin/python || $(PYTHON) -m venv $(VENV)/clients
+	$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(CLIENTS)/requirements.txt
+	touch $(PYTHON_CLIENTS)
+
+$(NODE_CLIENTS): $(TOOLS) $(CLIENTS)/package-lock.json
+	$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix $(CLIENTS) ci --loglevel error
+	touch $(NODE_CLIENTS)
+
 demo: $(READY) ## A whole pool on this machine, with a stand-in for Anthropic's API: nothing is spent
 	$(BIN)/claude-pool demo
 
 serve: $(READY) ## Serve the pool of pool.toml (or CONFIG=...)
 	$(BIN)/claude-pool serve --config $(CONFIG)
 
-test: $(READY) ## All tests: real Ray, the real CLI, real SQLite and PostgreSQL (WORKERS=... side by side)
-	$(BIN)/python -m pytest -n $(WORKERS) --durations=15
+test: $(READY) browser clients ## All tests: real Ray, the real CLI, real SQLite and PostgreSQL, a real browser (WORKERS=...)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=15
 
 test-fast: $(READY) ## The inner loop: tests that start no Ray, no CLI, no PostgreSQL and no service
 	$(BIN)/python -m pytest -n $(WORKERS) --durations=10 --ignore=tests/trips --ignore=tests/chaos -m "not slow"
@@ -86,6 +100,7 @@ lock: ## Compile the lock from pyproject.toml (hashes, no index URLs)
 	test -x $(VENV)/lock/bin/uv || { $(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv; }
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.txt
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --extra cli --extra otel --group dev -c requirements.txt -o requirements-dev.txt
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $(CLIENTS)/requirements.in -o $(CLIENTS)/requirements.txt
 
 clean: ## Remove what was built (never data/)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) $(FRONTEND)/node_modules $(CLIENTS)/node_modules api/page/built .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,0 +1,167 @@
+"""Clients that people point at a pool, as they are: each runs its checks in a process of its own,
+against a real pool with the real CLI, whose API is the stand-in.
+
+What they need stands in locks of their own, for the project's would contradict them:
+``make clients`` installs ``requirements.txt`` into ``.venv/clients``, and ``package-lock.json``
+beside it, by hash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paths import ROOT
+from service import Service, write_config
+
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import Server, serving
+from api.demo.standin.standin import Standin
+
+pytestmark = pytest.mark.timeout(600)
+
+PROGRAMS = Path(__file__).with_name("programs")
+PYTHON = ROOT / ".venv/clients/bin/python"
+KEY = "sk-real-clients-of-the-pool"
+TOOLS = "[tools]\nmax_waiting_per_key = 2\n"
+"""Calls that nobody answers wait in a process each."""
+SPENT_KEY = "sk-of-somebody-who-has-spent-it"
+KEYS = (
+    '[[api_keys]]\nname = "clients"\nkey_env = "CLIENTS_KEY"\nscopes = ["execute", "read"]\n'
+    '[[api_keys]]\nname = "spent"\nkey_env = "SPENT_KEY"\ndaily_budget_usd = 0.000001\n'
+)
+PROCESSES = {"keep_session_seconds": 60, "reuse": "same_key"}
+"""A process serves many requests: it is clients that are looked at here."""
+SECONDS = 300
+
+CLIENTS = {
+    "official.py": ("openai", "openai-responses", "anthropic"),
+    "langchain_models.py": (
+        "langchain-openai",
+        "langchain-openai-responses",
+        "langchain-anthropic",
+    ),
+    "litellm_models.py": ("litellm-openai", "litellm-anthropic"),
+    "pydantic_ai_agents.py": (
+        "pydantic-ai-openai",
+        "pydantic-ai-responses",
+        "pydantic-ai-anthropic",
+    ),
+    "instructor_models.py": ("instructor-openai", "instructor-anthropic"),
+    "openai_agents.py": ("agents-responses", "agents-chat"),
+    "official.mjs": ("openai-node", "openai-node-responses", "anthropic-node"),
+    "vercel.mjs": ("vercel-responses", "vercel-chat", "vercel-anthropic"),
+}
+WANTED: dict[str, Any] = {
+    "text": "Hello",
+    "stream": ["one two three", True],
+    "schema": {"name": "red"},
+    "turns": "the tenth",
+    "forced": {"name": "red"},
+    "loop": ["It is 5", 2],
+    "parallel": ["It is 5", 2],
+    "errors": [404, 401, 429, 400],
+}
+"""What each check sees: of errors the statuses for no such model, no such key, one whose budget
+is spent, nothing asked."""
+ADD = 'Add. [[standin name=mcp__caller__add text=It is 5]] [[standin input={"a": 2, "b": 3}]]'
+PROMPTS = {
+    "text": "[[standin text=Hello]]",
+    "stream": "[[standin slow seconds=0.5 chunks=3 text=one two three]]",
+    "schema": 'A colour. [[standin input={"name": "red"}]]',
+    "loop": f"{ADD} [[standin tool steps=2]]",
+    "parallel": f"{ADD} [[standin tool at_once=2]]",
+    "json": 'A colour. [[standin text={"name": "red"}]]',
+}
+TURNS = [
+    turn
+    for n in range(1, 10)
+    for turn in (
+        {"role": "user", "content": f"Turn {n}"},
+        {"role": "assistant", "content": f"Answer {n}"},
+    )
+] + [{"role": "user", "content": "Turn 10 [[standin text=the tenth]]"}]
+UNFORCED = tuple(each for each in WANTED if each != "forced")
+ALONE = {
+    "instructor-openai": ("schema", "forced", "errors"),
+    "instructor-anthropic": ("schema", "forced", "errors"),
+    "litellm-anthropic": UNFORCED,
+    "vercel-anthropic": UNFORCED,
+}
+"""What those have that cannot have all: Instructor has all in schemas; of some of Claude's models
+LiteLLM refuses a forced choice itself, and the AI SDK asks for a free one instead."""
+EVERY = [
+    (client, check)
+    for clients in CLIENTS.values()
+    for client in clients
+    for check in ALONE.get(client, WANTED)
+]
+
+Seen = dict[str, dict[str, Any]]
+"""By client and check."""
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Server]:
+    with serving(create_app(Standin()), port=0) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("pool")
+    config = write_config(folder, api.url, processes=PROCESSES, more=TOOLS + KEYS)
+    service = Service(config, {"CLIENTS_KEY": KEY, "SPENT_KEY": SPENT_KEY})
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def seen(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """What all clients saw; two of their processes run at a time."""
+    home = tmp_path_factory.mktemp("home")
+    asked = {
+        "url": service.url,
+        "key": KEY,
+        "spent_key": SPENT_KEY,
+        "model": "claude-sonnet-5-5",
+        "prompts": PROMPTS,
+        "turns": TURNS,
+    }
+    seen: Seen = defaultdict(dict)
+    with ThreadPoolExecutor(2) as running:
+        for lines in running.map(lambda each: _run(each, json.dumps(asked), home), CLIENTS):
+            for line in lines:
+                seen[line["client"]][line["check"]] = line["seen"]
+    return seen
+
+
+def _run(program: str, asked: str, home: Path) -> list[dict[str, Any]]:
+    node = Path(sys.executable).parent.parent / "node/bin/node"
+    interpreter = PYTHON if program.endswith(".py") else node
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    ran = subprocess.run(
+        [str(interpreter), str(PROGRAMS / program), asked],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if ran.returncode:
+        pytest.fail(f"{program}: {ran.stderr[-3000:]}")
+    return [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize(("client", "check"), EVERY)
+def test_a_client_sees_what_it_asked_for(seen: Seen, client: str, check: str) -> None:
+    assert seen[client].get(check) == WANTED[check]
