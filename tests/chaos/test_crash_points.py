@@ -11,21 +11,24 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from chaos_forge import Forge
+from chaos_forge import Forge, park
 from chaos_invariants import (
     check_nothing_left,
     check_started_once,
     check_told,
     checked_ledger,
 )
-from chaos_subscription import COST_NANO_USD, Home, activated, ask, eventually, full
+from chaos_subscription import COST_NANO_USD, Home, activated, ask, eventually, execution_id, full
 from chaos_tally import injected
 from localpool import NOON
 
+from pool.claude.process.idle import spares
 from pool.executions.execution import ExecutionStatus
+from pool.executions.process_way import ProcessWay
 from pool.money import usd
 
 POINTS = [
@@ -39,6 +42,7 @@ POINTS = [
     *(("discard", "before"), ("discard", "after")),
     *(("reply", "before"), ("reply", "after")),
 ]
+IDLE = [ProcessWay.AHEAD, ProcessWay.KEPT, ProcessWay.REUSED]
 COMMITS = [(number, when) for number in range(1, full(7, 10)) for when in ("before", "after")]
 
 
@@ -48,11 +52,16 @@ def forge() -> Iterator[Forge]:
         yield forge
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    home = Home(tmp_path / "home").prepare(gate_is_open=False)
+@pytest.fixture(params=ProcessWay)
+def home(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Home]:
+    home = Home(tmp_path / "home", request.param).prepare(gate_is_open=False)
     yield home
     home.clear()
+
+
+def is_turn(home: Home, number: int) -> bool:
+    """Whether an execution is of the session that the first one began."""
+    return home.keeps or number in home.before
 
 
 async def go_on(
@@ -62,9 +71,10 @@ async def go_on(
     ledger = await home.stores.open_ledger("sub1", wait_seconds=20)
     check_told(await checked_ledger(ledger, NOON), home.told())
     home.gate.touch()
-    subscription = await activated(home, ledger, home.runner(), max_concurrent=2)
+    runner, numbers = home.runner(), [*home.before, *numbers]
+    subscription = await activated(home, ledger, runner, max_concurrent=2)
 
-    executions = [await ask(subscription, number) for number in numbers]
+    executions = [await ask(subscription, each, is_turn=is_turn(home, each)) for each in numbers]
 
     assert {status} == {each.status for each in executions}
     found = await checked_ledger(ledger, NOON)
@@ -72,9 +82,30 @@ async def go_on(
     ran = numbers if status is ExecutionStatus.SUCCEEDED else []
     check_started_once(home, ran)
     assert [COST_NANO_USD] * len(ran) == [each.usage.cost_nano_usd for each in found.records]
+    await runner.let_go()
     await eventually(lambda: not (home.processes() or home.run_directories()))
     await subscription.close()
     check_nothing_left(home)
+
+
+async def test_without_a_death_a_run_comes_by_its_process_as_it_is_to(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spares, "READY_SECONDS", 0.0)  # given back after
+    monkeypatch.setattr(spares, "has_room", lambda: True)
+    home.gate.touch()
+    runner = home.runner()
+    ledger = await home.stores.open_ledger("sub1", wait_seconds=20)
+    subscription = await activated(home, ledger, runner)
+    for number in home.before:
+        await ask(subscription, number, is_turn=True)
+    if home.way is ProcessWay.AHEAD:
+        await park(runner, home)
+
+    execution = await ask(subscription, 1, is_turn=home.keeps)
+
+    assert execution.attempts[-1].process is home.way
+    await subscription.close()
 
 
 @pytest.mark.parametrize(("point", "when"), POINTS)
@@ -91,6 +122,19 @@ async def test_a_subscription_that_dies_at_this_point_runs_and_counts_once(
         await go_on(home, [1])
 
 
+@pytest.mark.parametrize("home", IDLE, indirect=True)
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_one_that_dies_as_a_process_is_given_settings_runs_and_counts_once(
+    forge: Forge, home: Home, when: str
+) -> None:
+    """The process is nobody's: its turn was not handed over."""
+    home.gate.touch()
+    with injected():
+        assert forge.run(home, "run", point="settings", when=when) == -signal.SIGKILL
+
+        await go_on(home, [1])
+
+
 async def test_one_that_dies_between_a_run_s_directory_and_its_spawn_starts_it_later_once(
     forge: Forge, home: Home
 ) -> None:
@@ -102,6 +146,7 @@ async def test_one_that_dies_between_a_run_s_directory_and_its_spawn_starts_it_l
         await go_on(home, [1])
 
 
+@pytest.mark.parametrize("home", [ProcessWay.COLD, ProcessWay.KEPT], indirect=True)
 @pytest.mark.parametrize(("number", "when"), COMMITS)
 async def test_a_subscription_that_dies_in_a_commit_runs_and_counts_once(
     forge: Forge, home: Home, number: int, when: str
@@ -129,16 +174,33 @@ async def test_a_subscription_that_dies_as_it_counts_what_came_after_an_answer_c
 
         ledger = await home.stores.open_ledger("sub1", wait_seconds=20)
         subscription = await activated(home, ledger, home.runner())
-        execution = await ask(subscription, 1)
+        execution = await ask(subscription, 1, is_turn=home.keeps)
         await eventually(lambda: not home.run_directories())
         found = await checked_ledger(ledger, NOON)
         await subscription.close()
+        await eventually(lambda: not home.processes())
 
-        assert execution.usage.cost_usd == usd(COST_NANO_USD)
+        assert execution.usage.cost_usd in {usd(COST_NANO_USD), usd(2 * COST_NANO_USD)}
         costs = {record.id: record.usage.cost_nano_usd for record in found.records}
-        assert costs == dict.fromkeys((execution.id, f"{execution.id}:correction"), COST_NANO_USD)
-        check_started_once(home, [1])
+        ids = (*map(execution_id, [*home.before, 1]), f"{execution.id}:correction")
+        assert costs == dict.fromkeys(ids, COST_NANO_USD)
+        check_started_once(home, [*home.before, 1])
         check_nothing_left(home)
+
+
+@pytest.mark.parametrize("home", [ProcessWay.KEPT], indirect=True)
+async def test_what_a_dead_subscription_has_kept_is_let_go_by_the_next_one(
+    forge: Forge, home: Home
+) -> None:
+    home.gate.touch()
+    with injected():
+        assert forge.run(home, "run", point="reply", when="after") == -signal.SIGKILL
+        assert home.processes()
+
+        ledger = await home.stores.open_ledger("sub1", wait_seconds=20)
+        subscription = await activated(home, ledger, home.runner())
+        await eventually(lambda: not (home.processes() or home.run_directories()))
+        await subscription.close()
 
 
 @pytest.mark.parametrize("times", [full(3, 10)])
@@ -157,7 +219,8 @@ async def test_a_run_that_nobody_saw_end_is_not_run_again(forge: Forge, home: Ho
     with injected() as figures:
         assert forge.run(home, "run", point="result", when="before") == -signal.SIGKILL
         for pid in home.processes():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it waits by a process that lives for 20 ms
+                os.kill(pid, signal.SIGKILL)
         await eventually(lambda: not home.processes())
 
         ledger = await home.stores.open_ledger("sub1", wait_seconds=20)
@@ -168,7 +231,8 @@ async def test_a_run_that_nobody_saw_end_is_not_run_again(forge: Forge, home: Ho
         await subscription.close()
 
         assert execution.status is ExecutionStatus.UNCERTAIN
-        assert (found.recovery.uncertain, found.cost_nano_usd) == (1, 0)
-        check_started_once(home, [1])
+        cost = COST_NANO_USD * len(home.before)
+        assert (found.recovery.uncertain, found.cost_nano_usd) == (1, cost)
+        check_started_once(home, [*home.before, 1])
         check_nothing_left(home)
         figures["uncertain"] += found.recovery.uncertain

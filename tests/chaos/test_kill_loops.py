@@ -9,13 +9,14 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from chaos_forge import Forge
 from chaos_invariants import check_told, checked_ledger
 from chaos_service import (
-    SEATS,
+    SUBSCRIPTIONS,
     Callers,
     actor_pid,
     argv,
@@ -34,6 +35,7 @@ from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
 from api.demo.standin.standin import Standin
 
+RAYS_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 STORE_KILLS = full(20, 300)
 ACTOR_KILLS = full(2, 30)
 ROUTER_KILLS = full(1, 10)
@@ -78,18 +80,30 @@ def api() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    config = write_config(tmp_path_factory.mktemp("pool"), api.url, seats=SEATS, slots=3)
+    config = write_config(
+        tmp_path_factory.mktemp("pool"),
+        api.url,
+        subscriptions=SUBSCRIPTIONS,
+        slots=3,
+        processes={"keep_session_seconds": 10, "reuse": "same_key"},
+    )
     service = marked(Service(config))
     service.start()
     yield service
     service.stop()
     try:
-        until(lambda: not processes(service))
+        until(lambda: not left_behind(service))
     except AssertionError:
-        left = {pid: argv(pid) for pid in processes(service)}
+        left = left_behind(service)
         for pid in left:
             kill(pid)
         raise AssertionError(f"left behind: {left}") from None
+
+
+def left_behind(service: Service) -> dict[int, str]:
+    """What runs on without it; agents of a Ray that was killed notice it after a minute."""
+    left = {pid: argv(pid) for pid in processes(service)}
+    return {pid: words for pid, words in left.items() if not words.startswith(RAYS_AGENTS)}
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +140,33 @@ def test_callers_do_not_feel_that_the_subscription_is_killed_under_them(
 
             check_answers(callers, asked)
         check_service(http, billed(api), asked)
+
+
+@pytest.mark.timeout(1800)
+def test_callers_do_not_feel_it_however_their_runs_came_by_a_process(
+    http: httpx.Client, service: Service, api: Server, asked: set[str]
+) -> None:
+    """One that is started, kept and cleared for them is at work when the subscription is killed."""
+    for life in range(ACTOR_KILLS):
+        before = Callers(service)
+        for number in range(2):
+            before.ask(f"w{life}-{number}", slow(0.2, f"{life}"), subscription_id="sub1")
+        begun = check_answers(before, asked)
+
+        callers = Callers(service)
+        session = begun[f"w{life}-0"]["session_id"]
+        callers.ask(f"kept-{life}", slow(4, f"k{life}"), session_id=session)
+        until(lambda: len(service.cli_processes()) == 1)
+        callers.ask(f"reused-{life}", slow(4, f"r{life}"), subscription_id="sub1")
+        callers.ask(f"cold-{life}", slow(4, f"c{life}"), subscription_id="sub1", max_turns=3)
+        until(lambda: len(service.cli_processes()) == 3)
+        with injected():
+            kill(until(lambda: actor_pid(service, "SubscriptionShell", "/sub1/")))
+
+        ended = check_answers(callers, asked)
+        for key, execution in ended.items():
+            assert key.startswith(execution["attempts"][-1]["process"])
+    check_service(http, billed(api), asked)
 
 
 @pytest.mark.timeout(900)
@@ -196,18 +237,21 @@ def kill_service(service: Service, life: int) -> None:
 def is_of_a_run(service: Service, pid: int) -> bool:
     """A CLI, or its supervisor, which may not have gone to its directory yet."""
     try:
-        if b"supervisor.main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"from supervisor." in Path(f"/proc/{pid}/cmdline").read_bytes():
             return True
         return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(service.data_dir)
     except OSError:
         return False
 
 
-def check_answers(callers: Callers, asked: set[str]) -> None:
-    """Each who waited got a 200 with an answer."""
+def check_answers(callers: Callers, asked: set[str]) -> dict[str, dict[str, Any]]:
+    """Each who waited got a 200 with an answer; these, by key."""
+    executions = {}
     for key, answer in callers.gathered().items():
         assert isinstance(answer, httpx.Response), f"{key}: {answer!r}"
         assert answer.status_code == 200, answer.text
         execution = answer.json()
         assert execution["status"] == "succeeded", execution
         asked.add(execution["id"])
+        executions[key] = execution
+    return executions

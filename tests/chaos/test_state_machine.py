@@ -85,6 +85,10 @@ class _AtOnce(ThreadPoolExecutor):
         return done
 
 
+_WAITS = {"until_lost"}
+"""What is called to wait for something that may never come: nothing is under way meanwhile."""
+
+
 class _Mortal:
     """Something whose caller may die at a call of it."""
 
@@ -94,7 +98,7 @@ class _Mortal:
 
     def __getattr__(self, name: str) -> Any:
         known = getattr(self._real, name)
-        if not asyncio.iscoroutinefunction(known):
+        if name in _WAITS or not asyncio.iscoroutinefunction(known):
             return known
 
         async def call(*args: Any, **named: Any) -> Any:

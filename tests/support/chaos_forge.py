@@ -17,18 +17,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import apsw
 from chaos_subscription import Home, activated, ask, eventually
-from localpool import NOON
+from localpool import NOON, SONNET
 
+from pool.claude.process import run_directory, start
+from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.idle import spares
 from pool.claude.process.process_run import ProcessRun
+from pool.claude.process.run_directory import RunDirectory
 from pool.claude.process.spawner import ProcessRunner
 from pool.errors import StoreError
+from pool.executions.process_way import ProcessWay
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +69,7 @@ class Forge:
     def begin(self, home: Home, task: str, **how: Any) -> int:
         """Start a child; its pid."""
         assert self._process.stdin is not None
-        job = {"folder": str(home.folder), "task": task, **how}
+        job = {"folder": str(home.folder), "way": home.way, "task": task, **how}
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         self._child = self._read()
@@ -104,9 +109,10 @@ class Point:
 
     def __init__(self, name: str | None, when: str | None) -> None:
         self._at = (name, when)
+        self.is_armed = True
 
     def is_at(self, name: str, when: str) -> bool:
-        return self._at == (name, when)
+        return self._at == (name, when) and (self.is_armed or name == "epoch")
 
     def reached(self, name: str, when: str) -> None:
         if self.is_at(name, when):
@@ -143,24 +149,38 @@ class CrashingRun:
         return getattr(self._run, name)
 
     async def outcome(self) -> Any:
-        spool = self._run.directory.stdout
+        files = self._run._files
         if self._point.is_at("started", "after"):
             await eventually((self._run.directory.path / "started").exists)
             die()
         for when, word in (("before", b'"init"'), ("after", b'"result"')):
             if self._point.is_at("result", when):
-                await eventually(lambda word=word: spool.exists() and word in spool.read_bytes())
+                await eventually(lambda word=word: word in _printed(files))
                 die()
         return await self._run.outcome()
 
     async def discard(self) -> None:
         self._point.reached("discard", "before")
-        self._run.directory.remove()  # in this step: the process ends once its caller is answered
+        self._run._files.remove()  # in this step: the process ends once its caller is answered
         self._point.reached("discard", "after")
+
+
+def _printed(files: RunDirectory) -> bytes:
+    piece = files.printed(0, 1_000_000)
+    return b"" if piece is None else piece.data
 
 
 def crashing_runner(point: Point) -> type[ProcessRunner]:
     class CrashingRunner(ProcessRunner):
+        def __init__(self, *args: Any, **how: Any) -> None:
+            super().__init__(*args, **how)
+            self._spawn = self._starter.supervise
+            self._starter.supervise = self._supervise  # type: ignore[method-assign]
+            self._ways._give = self._crossing(self._ways._give)  # type: ignore[method-assign]
+            self._ways._give_spare = self._crossing(  # type: ignore[method-assign]
+                self._ways._give_spare
+            )
+
         async def start(self, launch: Any, environment: Any) -> Any:
             point.reached("spawn", "before")
             run = await super().start(launch, environment)
@@ -173,9 +193,28 @@ def crashing_runner(point: Point) -> type[ProcessRunner]:
 
         def _supervise(self, *args: Any) -> None:
             point.reached("supervisor", "before")  # its directory and lock are there
-            super()._supervise(*args)
+            self._spawn(*args)
             point.reached("started", "before")  # it was spawned, and writes ``started`` later
 
+        def _crossing(self, give: Callable[..., bool]) -> Callable[..., bool]:
+            def crossing(*args: Any) -> bool:
+                point.reached("supervisor", "before")
+                is_given = give(*args)
+                point.reached("started", "before")  # it was handed over, and is begun later
+                return is_given
+
+            return crossing
+
+    class CrashingDirectory(ProcessDirectory):
+        def say(self, entry: bytes) -> None:
+            # A note says who is to have a turn; nothing says who is to have what comes before.
+            name = "settings" if b"apply_flag_settings" in entry else "say"
+            point.reached(name, "before")
+            super().say(entry)
+            point.reached(name, "after")
+
+    for module in (start, run_directory):
+        module.ProcessDirectory = CrashingDirectory  # type: ignore[attr-defined]
     return CrashingRunner
 
 
@@ -202,21 +241,42 @@ def die_at_commit(number: int, when: str) -> None:
     apsw.connection_hooks.append(watched)
 
 
+async def park(runner: ProcessRunner, home: Home) -> None:
+    """Have a process started ahead, and wait until it is up."""
+    spares.READY_SECONDS, spares.has_room = 0.0, lambda: True
+    await runner.tend_spares(1, home.environment(), SONNET)
+    (spare,) = runner._spares._parked
+    await eventually(spare.process.started)
+
+
 async def _run(home: Home, job: dict[str, Any]) -> None:
     """Be a subscription with its callers, until all have their answer or the point is reached."""
     point = Point(job.get("point"), job.get("when"))
+    told = [words[:2] for words in home.told()]
+    is_parked = home.way is not ProcessWay.AHEAD or ["admitted", "1"] in told
+    point.is_armed = is_parked and all(["ended", str(each)] in told for each in home.before)
     if "commit" in job:
         die_at_commit(job["commit"], job["when"])
     async with _opened(home, job, point) as ledger:
         runner = home.runner(crashing_runner(point))
         subscription = await activated(home, ledger, runner, max_concurrent=2)
+        for number in home.before:
+            execution = await ask(subscription, number, _say(home), is_turn=True)
+            _say(home)("ended", number, execution.status.value)
+        if not is_parked:
+            await park(runner, home)
+        point.is_armed = True
         numbers = job.get("numbers", [1])
-        executions = [asyncio.create_task(ask(subscription, each, _say(home))) for each in numbers]
+        executions = [
+            asyncio.create_task(ask(subscription, each, _say(home), is_turn=home.keeps))
+            for each in numbers
+        ]
         for number, task in zip(numbers, executions, strict=True):
             execution = await task
             point.reached("reply", "before")
             _say(home)("ended", number, execution.status.value)
             point.reached("reply", "after")
+        await runner.let_go()
         # Its CLI is still exiting, and what it left is removed after that.
         await eventually(lambda: not (home.run_directories() or point.is_at("discard", "after")))
         await subscription.close()
@@ -282,7 +342,7 @@ def _child(job: dict[str, Any]) -> NoReturn:
         os.dup2(2, 1)  # the forge alone speaks to the tests
         asyncio.run(
             {"run": _run, "write": _write, "hold": _hold}[job["task"]](
-                Home(Path(job["folder"])), job
+                Home(Path(job["folder"]), job["way"]), job
             )
         )
         code = 0

@@ -48,7 +48,7 @@ def processes(service: Service) -> set[int]:
     return found
 
 
-SEATS = 2
+SUBSCRIPTIONS = 2
 """In the service of these tests."""
 
 MARK = b"PYTHON_CHAOS_SERVICE="
@@ -126,12 +126,12 @@ def every_item(http: httpx.Client, path: str) -> list[dict[str, Any]]:
             return items
 
 
-def _seats(http: httpx.Client) -> list[dict[str, Any]]:
+def _subscriptions(http: httpx.Client) -> list[dict[str, Any]]:
     """All subscriptions. Right after its start a router may not have heard of each of them."""
-    return until(lambda: s if len(s := every_seat(http)) >= SEATS else None)
+    return until(lambda: s if len(s := every_subscription(http)) >= SUBSCRIPTIONS else None)
 
 
-def every_seat(http: httpx.Client) -> list[dict[str, Any]]:
+def every_subscription(http: httpx.Client) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = http.get("/v1/subscriptions").json()["items"]
     return items
 
@@ -140,13 +140,17 @@ def check_service(http: httpx.Client, billed: int, ids: Iterable[str]) -> list[d
     """Each id once and ended, each charged once, and the ledgers equal to the bill where every
     run has its evidence; the executions.
     """
-    seats = [each["id"] for each in _seats(http)]
+    subscriptions = [each["id"] for each in _subscriptions(http)]
     executions = every_item(http, "/v1/executions")
     listed = [each["id"] for each in executions]
     if missing := set(ids) - set(listed):
         raise Lost(f"nobody knows {missing}")
     assert sorted(listed) == sorted(ids), "there are some that nobody asked for"
-    records = [r for seat in seats for r in every_item(http, f"/v1/subscriptions/{seat}/usage")]
+    records = [
+        r
+        for subscription in subscriptions
+        for r in every_item(http, f"/v1/subscriptions/{subscription}/usage")
+    ]
     by_execution = [record["execution_id"] for record in records]
     if len(by_execution) != len(set(by_execution)):
         raise Doubled("an execution was charged twice")

@@ -20,8 +20,13 @@ from actors.client.client import now_in_utc
 from actors.interfaces.messages import NotAdmitted
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
+from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.idle.kept import Keeping
+from pool.claude.process.run_directory import processes_dir
 from pool.claude.process.spawner import ProcessRunner
 from pool.executions.execution import Execution, Intent
+from pool.executions.model_settings import ModelSettings
+from pool.executions.process_way import ProcessWay
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.money import nano_usd
@@ -40,23 +45,49 @@ ANSWER_SECONDS = 60.0
 
 _CLI = f"""#!/bin/sh
 for argument; do
-    case $argument in --session-id=*) session=${{argument#*=}} ;; esac
+    case $argument in --session-id=*|--resume=*) session=${{argument#*=}} ;; esac
 done
 [ "$session" ] || exit 0
-echo "$session" >> "$CHAOS_STARTS"
-read -r opening
-read -r prompt
+while read -r line; do
+case $line in
+    *'"text":"/clear"'*)
+        echo '{{"type":"conversation_reset","session_id":"'$session'"}}'
+        session=$(cat /proc/sys/kernel/random/uuid)
+        echo '{{"type":"system","subtype":"init","session_id":"'$session'"}}'
+        echo '{{"type":"result","is_error":false,"num_turns":0,"session_id":"'$session'",\
+"total_cost_usd":0,"model_usage_since_last_result":{{}}}}'
+        continue ;;
+    *'"type":"user"'*) ;;
+    *claim_session*)
+        echo '{{"type":"control_response","response":{{"subtype":"success","request_id":"claim",\
+"response":{{"status":"ok","session_id":"'$session'"}}}}}}'
+        continue ;;
+    *apply_flag_settings*|*set_max_thinking_tokens*)
+        id=${{line##*'"request_id":"'}}
+        echo '{{"type":"control_response","response":{{"subtype":"success",\
+"request_id":"'${{id%%'"'*}}'"}}}}'
+        continue ;;
+    *) continue ;;
+esac
+run=${{line##*question }}
+run=${{run%%[!0-9]*}}
+echo "$run" >> "$CHAOS_STARTS"
 echo '{{"type":"system","subtype":"init","session_id":"'$session'","model":"{SONNET}"}}'
-while [ ! -e "$CHAOS_GATE" ]; do sleep 0.02; done
+while [ "$run" != 0 ] && [ ! -e "$CHAOS_GATE" ]; do sleep 0.02; done
 echo '{{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"answer",\
 "uuid":"'$run'","session_id":"'$session'","total_cost_usd":0.0006,\
 "model_usage_since_last_result":\
 {{"{SONNET}":{{"inputTokens":100,"outputTokens":20,"costUSD":0.0006}}}}}}'
-[ -e "$CHAOS_LATE" ] && sleep 0.1 && echo '{{"type":"result","is_error":false,"num_turns":1,\
-"uuid":"late-'$session'","origin":{{"kind":"task-notification"}},"model_usage_since_last_result":\
+[ "$run" = 0 ] || [ ! -e "$CHAOS_LATE" ] || sleep 0.1
+[ "$run" = 0 ] || [ ! -e "$CHAOS_LATE" ] || echo '{{"type":"result","is_error":false,\
+"num_turns":1,\
+"uuid":"late-'$run'","origin":{{"kind":"task-notification"}},"model_usage_since_last_result":\
 {{"{SONNET}":{{"inputTokens":100,"outputTokens":20,"costUSD":0.0006}}}}}}'
-cat > /dev/null
+done
 """
+
+FIRST = 0
+"""The execution that begins the session of all others, where their process is kept."""
 
 
 def full(short: int, many: int) -> int:
@@ -72,11 +103,19 @@ def session_id(number: int) -> str:
     return f"634fbb1e-4256-459f-9794-{number:012d}"
 
 
-def intent(number: int, **changes: Any) -> Intent:
-    """What a router would send for the execution of this number, every time the same."""
+def intent(number: int, *, is_turn: bool = False, **changes: Any) -> Intent:
+    """What a router would send for the execution of this number, every time the same; as a turn of
+    the first one's session, or of a session of its own. All but the first bring settings, which a
+    process that is there has to be given.
+    """
+    if is_turn:
+        changes |= {"session_id": session_id(FIRST), "resumes": number != FIRST}
     fields = {
         "execution_id": execution_id(number),
-        "request": ExecutionRequest(prompt=f"question {number}"),
+        "request": ExecutionRequest(
+            prompt=f"question {number}",
+            model_settings=ModelSettings(max_tokens=number or None),
+        ),
         "session_id": session_id(number),
         "resumes": False,
         "model": SONNET,
@@ -91,9 +130,12 @@ def intent(number: int, **changes: Any) -> Intent:
 class Home:
     """Where a subscription lives on disk, and what the tiny CLI left there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, way: str = ProcessWay.COLD) -> None:
         self.folder = folder
-        self.runs = folder / "seat" / "runs"
+        self.way = ProcessWay(way)
+        """How executions come by their process: the first one's is kept for all others, or cleared
+        for them, or one is started ahead of them."""
+        self.runs = folder / "subscription" / "runs"
         self.gate = folder / "gate"
         self.late = folder / "late"
         """Where it is there, each run of the tiny CLI costs as much again after its answer."""
@@ -129,7 +171,22 @@ class Home:
         }
 
     def runner(self, make: type[ProcessRunner] = ProcessRunner) -> ProcessRunner:
-        return make(self.cli, self.runs, stop_grace=timedelta(seconds=0.5))
+        ways = {
+            "seconds": 60 if self.before else 0,
+            "reuses": self.way is ProcessWay.REUSED,
+            "spares": int(self.way is ProcessWay.AHEAD),
+        }
+        keeping = Keeping(places=self.folder / "places", most=4, **ways)
+        return make(self.cli, self.runs, stop_grace=timedelta(seconds=0.5), keeping=keeping)
+
+    @property
+    def keeps(self) -> bool:
+        return self.way is ProcessWay.KEPT
+
+    @property
+    def before(self) -> list[int]:
+        """Executions that have to come before all others."""
+        return [FIRST] if self.way in {ProcessWay.KEPT, ProcessWay.REUSED} else []
 
     def starts(self) -> Counter[str]:
         """How often the CLI was given each execution, by its number."""
@@ -141,7 +198,10 @@ class Home:
 
     def run_directories(self) -> list[str]:
         """Of runs that nobody has looked after; what is kept for who reads along is."""
-        return sorted(path.name for path in self.runs.glob("*") if not (path / "kept").exists())
+        left = {path.name for path in self.runs.glob("*") if not (path / "kept").exists()}
+        processes = map(ProcessDirectory, processes_dir(self.runs).glob("*"))
+        needed = {each.path.name: each.serves() for each in processes}
+        return sorted(left | {name for name, runs in needed.items() if not runs or runs & left})
 
     def processes(self) -> set[int]:
         """What runs for this subscription: CLIs, their supervisors and their children."""
@@ -185,10 +245,14 @@ async def activated(
 
 
 async def ask(
-    subscription: Subscription, number: int, told: Callable[..., None] = lambda *_: None
+    subscription: Subscription,
+    number: int,
+    told: Callable[..., None] = lambda *_: None,
+    *,
+    is_turn: bool = False,
 ) -> Execution:
     """What a caller does who does not give up: start, wait, and wait again by id."""
-    answer = await subscription.start(intent(number))
+    answer = await subscription.start(intent(number, is_turn=is_turn))
     if isinstance(answer, NotAdmitted):
         raise TypeError(answer.refusal.detail)
     told("admitted", number, answer.execution.status.value)
