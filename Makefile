@@ -3,6 +3,10 @@ PYTHON ?= python3
 CONFIG ?= pool.toml
 ARGS ?=
 WORKERS ?= 3
+# A worker that dies ends the run, red: with another in its place xdist can wait for ever.
+SIDE_BY_SIDE := -n $(WORKERS) --max-worker-restart=0
+# Kept bytecode: a run starts some hundred processes, and each would compile the whole project anew.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -71,10 +75,10 @@ test: $(READY) browser clients ## All tests: real Ray, the real CLI, real SQLite
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=15
 
 test-fast: $(READY) ## The inner loop: tests that start no Ray, no CLI, no PostgreSQL and no service
-	$(BIN)/python -m pytest -n $(WORKERS) --durations=10 --ignore=tests/trips --ignore=tests/chaos -m "not slow"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 --ignore=tests/trips --ignore=tests/chaos -m "not slow"
 
 fuzz: $(READY) ## The properties and the OpenAPI document, with many more examples (an hour)
-	FUZZ=full $(BIN)/python -m pytest -n $(WORKERS) --timeout=7200 --ignore=tests/chaos -m hypothesis
+	FUZZ=full $(BIN)/python -m pytest $(SIDE_BY_SIDE) --timeout=7200 --ignore=tests/chaos -m hypothesis
 
 check: $(READY) ## Format, lint, types, architecture
 	$(BIN)/ruff format --check .

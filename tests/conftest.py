@@ -10,6 +10,7 @@ from localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
 from workers import (
     pytest_collection_modifyitems,
     pytest_configure,
+    pytest_runtest_protocol,
     pytest_xdist_make_scheduler,
 )
 
@@ -18,6 +19,7 @@ from pool.subscriptions.spec import SubscriptionSpec
 __all__ = [
     "pytest_collection_modifyitems",
     "pytest_configure",
+    "pytest_runtest_protocol",
     "pytest_xdist_make_scheduler",
 ]
 

@@ -20,6 +20,8 @@ class Seen:
     id: str
     parent: str
     part: str
+    begun_at: float
+    """In seconds since 1970."""
     seconds: float
     has_failed: bool
     attributes: dict[str, str]
@@ -47,6 +49,7 @@ class Collector:
                             id=span.span_id.hex(),
                             parent=span.parent_span_id.hex(),
                             part=named["service.instance.id"],
+                            begun_at=span.start_time_unix_nano / 1e9,
                             seconds=took / 1e9,
                             has_failed=span.status.code == 2,
                             attributes={a.key: a.value.string_value for a in span.attributes},

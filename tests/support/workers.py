@@ -8,15 +8,23 @@ otherwise every worker starts a Ray at once, and nothing is left that waits less
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import fuzz
 import pytest
 
 WEEKS = "tests/simulation/"
-HEAVY = ("tests/trips/", "tests/chaos/", WEEKS, "tests/api/demo/test_command.py")
+HEAVY = (
+    "tests/trips/",
+    "tests/clients_real/",
+    "tests/page/",
+    "tests/chaos/",
+    WEEKS,
+    "tests/api/demo/test_command.py",
+)
 SPREAD = (
     "tests/chaos/test_io_faults.py",
     "tests/chaos/test_kill_loops.py::test_a_store",
@@ -26,7 +34,6 @@ SPREAD = (
     "tests/trips/test_standin_with_the_real_cli.py",
     "tests/trips/test_streaming.py::test_after",
     "tests/trips/test_service.py::test_a_stop",
-    "tests/trips/test_service.py::test_after",
     "tests/trips/test_surroundings.py",
 )
 """Tests that take their time and start all they need themselves, by how their ids begin."""
@@ -64,11 +71,35 @@ def evenly(heavy: Sequence[Any], light: Sequence[Any]) -> Iterator[Any]:
     yield from light[done:]
 
 
-def pytest_configure() -> None:
+TIMEOUT_SECONDS = 120.0
+"""Of a test that says nothing else, as ``pyproject.toml`` has it."""
+GRACE_SECONDS = 180.0
+"""Beyond its limit, for what a test has started."""
+_STDERR = pytest.StashKey[TextIO]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """What the shell says of other pools and clusters is not about those of the tests."""
+    config.stash[_STDERR] = os.fdopen(os.dup(2), "w")  # nothing is captured yet
     for name in ("CLAUDE_POOL_CONFIG", "CLAUDE_POOL_URL", "RAY_ADDRESS", "RAY_NAMESPACE"):
         os.environ.pop(name, None)
     fuzz.load_profile()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that takes too long is told so, once, by an error that may be lost: an event loop that
+    is never given back keeps it, and a teardown that hangs has none to come. Such a test's process
+    says where it is, and ends, and with it the run.
+    """
+    marker = item.get_closest_marker("timeout")
+    limit = marker.args[0] if marker else item.config.getvalue("timeout") or TIMEOUT_SECONDS
+    stderr = item.config.stash[_STDERR]
+    faulthandler.dump_traceback_later(limit + GRACE_SECONDS, exit=True, file=stderr)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -61,7 +61,9 @@ async def dribbled(streams: Streams, head: bytes, piece: bytes) -> bytes:
     async def dribble() -> None:
         while True:
             writer.write(piece)
-            await asyncio.sleep(SOON / 10)
+            await asyncio.sleep(
+                SOON / 3
+            )  # seldom: what comes after the hang-up takes the answer with it
 
     dribbling = asyncio.create_task(dribble())
     came = await everything(reader)
