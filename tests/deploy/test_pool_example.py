@@ -14,6 +14,7 @@ SECTIONS = (
     "server",
     "ray",
     "claude",
+    "processes",
     "limits",
     "health",
     "routing",
