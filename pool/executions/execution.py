@@ -436,7 +436,8 @@ def shown(subscription_id: str, row: ExecutionRow) -> Execution:
         stop_reason=completed.stop_reason if completed else None,
         tool_calls=row.rounds[-1].tool_calls if waits else (),
         waits_until=row.waits_until,
-        rounds=tuple(each.shown() for each in row.rounds),
+        # The last one is known before the outcome is durable, and shown with that.
+        rounds=tuple(each.shown() for each in row.rounds if each.tool_calls or status.is_final),
         continued_by=row.continued_by or ("transcript" if intent.continues else None),
         continues=intent.continues.execution_id if intent.continues else None,
         stop_sequence=completed.stop_sequence if completed else None,

@@ -1,12 +1,16 @@
 from typing import Any
 
 import pytest
+from localpool import NOON, completed
 from pydantic import ValidationError
 
-from pool.executions.execution import ExecutionStatus, final_status
+from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent, final_status, shown
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import MAX_PROMPT_BYTES, ExecutionRequest, request_digest
+from pool.executions.routing_record import Routing
+from pool.executions.tools.client_tools import ToolCall
 from pool.executions.tools.permissions import AgentSettings
+from pool.executions.tools.tool_rounds import KeptRound
 from pool.storage.documents import document, read_document
 
 
@@ -158,3 +162,28 @@ def test_a_conversation_counts_and_is_removed_with_the_prompt() -> None:
 
     assert asked.input_tokens > ExecutionRequest(prompt="hi").input_tokens
     assert asked.without_content().messages == ()
+
+
+def test_the_last_round_is_shown_once_its_outcome_is_durable() -> None:
+    calls = (ToolCall(id="toolu_1", name="weather", input={}),)
+    in_calls = KeptRound(number=0, tool_calls=calls, cursor="0-1", ended_at=NOON)
+    last = KeptRound(number=1, text="21 degrees", cursor="0-end", ended_at=NOON)
+    row = ExecutionRow(
+        intent=Intent(
+            execution_id="exec_1",
+            request=ExecutionRequest(prompt="q"),
+            session_id="634fbb1e-4256-459f-9794-14ea9ca8dac8",
+            resumes=False,
+            model="m",
+            timeout_seconds=1,
+            reserved_nano_usd=0,
+            routing=Routing(score=1, reason="r"),
+            created_at=NOON,
+        ),
+        status=ExecutionStatus.RUNNING,
+        rounds=(in_calls, last),
+    )
+    ended = row.model_copy(update={"status": ExecutionStatus.SUCCEEDED, "outcome": completed()})
+
+    assert [each.number for each in shown("ada", row).rounds] == [0]
+    assert [each.number for each in shown("ada", ended).rounds] == [0, 1]
