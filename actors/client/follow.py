@@ -13,7 +13,8 @@ from functools import partial
 from typing import TypeVar, cast
 
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, CameLate
-from actors.interfaces.protocols import Actors, SubscriptionActor
+from actors.interfaces.protocols import Actors
+from actors.interfaces.subscription_actor import SubscriptionActor
 from pool.errors import ActorLost, Conflict, NotFound
 from pool.executions.execution import Execution
 from pool.executions.progress import Ended, Event, ProgressPage

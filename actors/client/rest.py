@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from actors.interfaces.protocols import RouterActor
+from actors.interfaces.router_actor import RouterActor
 
 INTERRUPT_SECONDS = 10.0
 """For runs to end once they were interrupted: the ladder takes 4 s, and then they are settled."""

@@ -1,4 +1,5 @@
-"""What actors say to each other: the protocols of each, and the messages that cross.
+"""What actors say to each other: a protocol for each, where they are found, and the messages that
+cross.
 
 Rule: no behaviour.
 """

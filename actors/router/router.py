@@ -18,7 +18,8 @@ from pathlib import Path
 from actors.aiokit import Tasks, every, forwarded
 from actors.alerts.monitor import AlertMonitor
 from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken, Retracted
-from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
+from actors.interfaces.protocols import SubscriptionActors
+from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.router.archive import Archive
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import Caller, KeyRegistry

@@ -20,13 +20,10 @@ import httpx
 
 from actors.client.client import now_in_utc
 from actors.interfaces.other_nodes import NONE_REACHABLE, OtherNodes
-from actors.interfaces.protocols import (
-    Actors,
-    ReconcilerActor,
-    RouterActor,
-    SubscriptionActor,
-    SubscriptionActors,
-)
+from actors.interfaces.protocols import Actors, SubscriptionActors
+from actors.interfaces.reconciler_actor import ReconcilerActor
+from actors.interfaces.router_actor import RouterActor
+from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
 from actors.router.dispatcher import DispatchSettings

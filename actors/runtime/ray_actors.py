@@ -20,17 +20,13 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from actors.interfaces.messages import Farewell
-from actors.interfaces.protocols import ReconcilerActor, RouterActor, SubscriptionActor
+from actors.interfaces.reconciler_actor import ReconcilerActor
+from actors.interfaces.router_actor import RouterActor
+from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.runtime import cluster, factory
 from actors.runtime.actor_proxy import PATIENCE_SECONDS, ActorProxy
 from actors.runtime.calls import Raised
-from actors.runtime.makings import (
-    Makings,
-    makings,
-    of_reconciler,
-    of_router,
-    of_subscription,
-)
+from actors.runtime.makings import Makings, makings, of_reconciler, of_router, of_subscription
 from actors.runtime.nodes import ray_nodes
 from actors.runtime.nodes.places import Places
 from actors.runtime.ray_privacy import kept_back

@@ -14,7 +14,8 @@ from actors.client.follow import ExecutionFollower
 from actors.client.retry import RetrySchedule, next_key, turned_away
 from actors.client.tool_calling import Functions, results_of, with_tools
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch, Listed
-from actors.interfaces.protocols import Actors, RouterActor
+from actors.interfaces.protocols import Actors
+from actors.interfaces.router_actor import RouterActor
 from actors.telemetry.tracing import current_trace
 from pool.errors import Exhausted, InvalidRequest, KeyLimited
 from pool.executions.execution import Execution, ExecutionStatus, new_execution_id

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from actors.aiokit import forwarded
 from actors.client.calls.view import PoolView, router
-from actors.interfaces.protocols import RouterActor
+from actors.interfaces.router_actor import RouterActor
 from pool.keys.api_keys import (
     DEFAULT_GRACE_SECONDS,
     IssuedKey,

@@ -8,7 +8,7 @@ from actors.aiokit import forwarded
 from actors.client.calls.view import PoolView, router
 from actors.client.rest import put_to_rest
 from actors.interfaces.messages import LONGEST_POLL_SECONDS
-from actors.interfaces.protocols import RouterActor
+from actors.interfaces.router_actor import RouterActor
 from pool.storage.backup import Backup, backup_name
 from pool.subscriptions.overview.pool_overview import Overview
 from pool.telemetry.counters import Figures, only

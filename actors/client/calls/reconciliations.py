@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.aiokit import forwarded
 from actors.client.calls.view import PoolView, reconciler
-from actors.interfaces.protocols import ReconcilerActor
+from actors.interfaces.reconciler_actor import ReconcilerActor
 
 
 class ReconciliationCalls(PoolView):

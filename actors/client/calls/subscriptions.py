@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.client.calls.view import PoolView, for_subscription
-from actors.interfaces.protocols import RouterActor
+from actors.interfaces.router_actor import RouterActor
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 

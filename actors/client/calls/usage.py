@@ -8,7 +8,7 @@ from datetime import datetime
 
 from actors.client.calls.view import PoolView
 from actors.client.telemetry import count_telemetry
-from actors.interfaces.protocols import SubscriptionActor
+from actors.interfaces.subscription_actor import SubscriptionActor
 from pool.claude.transcripts.telemetry import Export, Taken
 from pool.keys.own_usage import OwnUsage, own_question, own_usage
 from pool.money import usd

@@ -7,7 +7,9 @@ from datetime import datetime
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from actors.interfaces.protocols import Actors, ReconcilerActor, RouterActor
+from actors.interfaces.protocols import Actors
+from actors.interfaces.reconciler_actor import ReconcilerActor
+from actors.interfaces.router_actor import RouterActor
 from pool.errors import NotFound
 from pool.keys.access import Access
 from pool.subscriptions.report import Report

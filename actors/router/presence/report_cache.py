@@ -24,7 +24,8 @@ from typing import Protocol
 
 from actors.aiokit import Keyed, News, end, every
 from actors.interfaces.messages import Activity
-from actors.interfaces.protocols import SubscriptionActor, SubscriptionActors
+from actors.interfaces.protocols import SubscriptionActors
+from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.router.presence.activations import ActivationQueue
 from actors.router.presence.renewals import Renewals
 from actors.router.presence.sleepers import Sleepers
