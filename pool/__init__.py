@@ -6,9 +6,10 @@ are public: ``from pool import ExecutionRequest, Execution, errors``.
 
 from pool import errors
 from pool.executions.content.image import Image
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.progress import Event
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ClientTool, ToolCall, ToolChoice, ToolResult
 
 __all__ = [

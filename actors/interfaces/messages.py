@@ -7,8 +7,12 @@ another or found that none takes it; it asks again after any crash, and the answ
 
 from __future__ import annotations
 
-from pool.executions.execution import Attempt, Execution, ExecutionStatus, Intent, Others
+from pool.executions.attempt import Attempt
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.request import ExecutionRequest
+from pool.executions.row import Others
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import Grant
 from pool.executions.tools.tool_rounds import Continuation
 from pool.keys.access import FULL_ACCESS, Access

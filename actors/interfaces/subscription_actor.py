@@ -16,9 +16,11 @@ from actors.interfaces.messages import (
     Started,
 )
 from pool.claude.transcripts.copy import SessionCopy
-from pool.executions.execution import Execution, ExecutionStatus, Intent
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.outcome import FailureKind
 from pool.executions.progress import ProgressPage
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolResult
 from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.paging import Page

@@ -52,7 +52,8 @@ from pool.errors import (
     StoreError,
     UnknownModel,
 )
-from pool.executions.execution import Execution, Intent
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.request import ExecutionRequest, request_digest
 from pool.executions.routing_record import Routing
 from pool.money import nano_usd

@@ -13,8 +13,9 @@ from uuid import NAMESPACE_OID, uuid5
 from actors.interfaces.messages import Dispatch, HandoffRequest
 from actors.router.keys import Permit
 from pool.errors import Exhausted, InvalidRequest, ModelRefused, PoolError, Unavailable
-from pool.executions.execution import Attempt, Others
+from pool.executions.attempt import Attempt
 from pool.executions.request import ExecutionRequest
+from pool.executions.row import Others
 from pool.executions.session import SessionHome
 from pool.executions.tools.permissions import not_granted
 from pool.keys.access import ALL

@@ -19,7 +19,8 @@ from datetime import datetime, timedelta
 from actors.aiokit import Keyed, end, within
 from actors.interfaces.protocols import SubscriptionActors
 from pool.errors import CommitUnknown, KeyLimited, NotFound, PoolError
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
+from pool.executions.status import ExecutionStatus
 from pool.keys.quotas import Charge, Settled
 from pool.money import nano_usd
 from pool.storage.directory.directory import Directory

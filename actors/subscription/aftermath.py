@@ -16,7 +16,7 @@ from actors.subscription.upkeep.correction import correct
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.runner import Run
 from pool.errors import StoreError
-from pool.executions.execution import Intent
+from pool.executions.intent import Intent
 from pool.usage.records import UsageSource
 
 EXIT_SECONDS = 2.0

@@ -34,7 +34,7 @@ from pool.claude.output.event_pages import (
 from pool.claude.output.progress import ProgressReader
 from pool.claude.runner import Runner
 from pool.errors import NotFound
-from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts, shown
+from pool.executions.execution import shown
 from pool.executions.outcome import Completed
 from pool.executions.progress import (
     AttemptBegan,
@@ -46,6 +46,8 @@ from pool.executions.progress import (
     Text,
     WaitsForCaller,
 )
+from pool.executions.row import ExecutionRow, attempts
+from pool.executions.status import ExecutionStatus
 
 LOOK_SECONDS = 0.025
 """Between two looks at a run that prints all the time."""

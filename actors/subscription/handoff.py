@@ -18,8 +18,9 @@ from actors.interfaces.messages import HandedOff, HandoffRequest, NotTaken
 from actors.subscription.context import SubscriptionContext
 from actors.subscription.live_execution import LiveExecution
 from pool.errors import Conflict, PoolError, StoreError
-from pool.executions.execution import ExecutionRow, ExecutionStatus, attempts
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.row import ExecutionRow, attempts
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.subscriptions.report import Report
 from pool.subscriptions.settlement import Settlement, given_up, moved

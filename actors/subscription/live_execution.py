@@ -8,7 +8,8 @@ from datetime import datetime
 
 from actors.aiokit import News
 from pool.claude.runner import Run
-from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 
 
 @dataclass

@@ -29,8 +29,10 @@ from pool.claude.launch.launch_spec import Launch
 from pool.claude.runner import Run
 from pool.claude.transcripts.copy import CopyRefused
 from pool.errors import ConfigError, Conflict, InvalidRequest, PoolError, StoreError
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolChoice
 from pool.subscriptions.admission import Refusal, refusal_to_start
 from pool.subscriptions.failover import goes_elsewhere, was_unsure

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from pool.executions.execution import Intent
+from pool.executions.intent import Intent
 
 MOST = 10_000
 """The latest; a call is on its way for seconds, not for as long as so many refusals take."""

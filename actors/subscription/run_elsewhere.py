@@ -18,9 +18,9 @@ from actors.subscription.context import SubscriptionContext
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.tool_calls import CallsMade
 from pool.errors import PoolError
-from pool.executions.execution import ExecutionRow
 from pool.executions.outcome import Failed, FailureKind, Outcome
 from pool.executions.process_way import ProcessWay
+from pool.executions.row import ExecutionRow
 from pool.executions.tools.client_tools import ToolResult
 from pool.usage.records import Usage
 

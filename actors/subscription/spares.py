@@ -16,7 +16,7 @@ from actors.aiokit import every
 from actors.subscription.context import SubscriptionContext
 from pool.claude.launch.launch_spec import Launch
 from pool.errors import ConfigError
-from pool.executions.execution import Intent
+from pool.executions.intent import Intent
 from pool.executions.tools.permissions import AgentSettings
 from pool.subscriptions.report import SubscriptionState
 

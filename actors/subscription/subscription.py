@@ -42,8 +42,11 @@ from actors.subscription.upkeep.models import learn_models
 from actors.subscription.upkeep.uncertain_cost import UncertainCosts
 from pool.claude.runner import Runner
 from pool.errors import NotFound, StoreError
-from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, Intent, shown
+from pool.executions.execution import Execution, shown
+from pool.executions.intent import Intent
 from pool.executions.outcome import FailureKind
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolResult
 from pool.executions.tools.tool_rounds import answered
 from pool.keys.access import FULL_ACCESS, Access

@@ -29,9 +29,11 @@ from pool.claude.output.tool_calls import CallsMade
 from pool.claude.runner import Run
 from pool.claude.transcripts.transcript import Transcript
 from pool.errors import Conflict, StoreError
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed, Ended, Failed, FailureKind, Outcome
 from pool.executions.progress import Cursor
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolResult
 from pool.executions.tools.tool_rounds import Continuation, KeptRound, answered, less, rest, spent
 from pool.usage.records import UsageSource

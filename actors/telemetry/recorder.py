@@ -16,9 +16,11 @@ from actors.telemetry.event_log import MOST_AT_ONCE, EventLog
 from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import POOL, Alert, AlertKind
 from pool.errors import PoolError
-from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, model_of
+from pool.executions.execution import Execution
 from pool.executions.outcome import Completed, Outcome
+from pool.executions.row import ExecutionRow, model_of
 from pool.executions.session import SessionHome
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.admission import RefusalCause
 from pool.subscriptions.settlement import Settlement
 from pool.telemetry import counters

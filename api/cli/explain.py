@@ -10,7 +10,8 @@ from rich.text import Text
 
 from api.cli.display.board import plain, spent
 from api.cli.service import AsJson, Service, asking, understood
-from pool.executions.execution import Attempt, Execution
+from pool.executions.attempt import Attempt
+from pool.executions.execution import Execution
 from pool.executions.routing_record import Candidate, Routing
 
 ExecutionId = Annotated[str, typer.Argument(help="The execution's id.", metavar="EXECUTION_ID")]

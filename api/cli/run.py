@@ -16,7 +16,7 @@ from api.cli.display.board import spent
 from api.cli.display.waiting import Waiting
 from api.cli.display.words import printable
 from api.cli.service import AsJson, Service, asking, complain, errors, given, understood
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.progress import (
     AttemptBegan,
     AttemptFailed,
@@ -26,6 +26,7 @@ from pool.executions.progress import (
     ToolUse,
     Withdrawn,
 )
+from pool.executions.status import ExecutionStatus
 
 Prompt = Annotated[str, typer.Argument(help="What the model should do; `-` reads standard input.")]
 Model = Annotated[str | None, typer.Option(help="A model; without it the pool's default.")]

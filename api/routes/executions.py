@@ -16,8 +16,9 @@ from api.web.request.arguments import Client, Cursor, IdempotencyKey, Limit, Pat
 from api.web.request.body import JsonRoute
 from api.web.stream.sse import STREAM, resumed, streamed
 from api.web.stream.waiting import awaited
-from pool.executions.execution import Execution, ShownStatus
+from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest, SessionId, SubscriptionId
+from pool.executions.status import ShownStatus
 from pool.executions.tools.client_tools import ToolResultsRequest
 from pool.storage.paging import Page
 

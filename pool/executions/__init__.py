@@ -1,4 +1,5 @@
-"""An execution: what a caller asks for, what becomes of it, and how it is shown.
+"""An execution: what a caller asks for (``request``), what is made durable before it runs
+(``intent``), what is kept of it (``row``), and how it is shown (``execution``).
 
 Rule: knows usage and limits; knows neither subscriptions nor the CLI's output.
 """

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pool.errors import InvalidRequest
-from pool.executions.execution import Attempt, Execution
+from pool.executions.attempt import Attempt
+from pool.executions.execution import Execution
 from pool.executions.process_way import ProcessWay
 from pool.executions.tools.client_tools import Round, ToolCall
 from pool.limits.windows import Window

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from pool.executions.execution import ExecutionRow
+from pool.executions.row import ExecutionRow
 from pool.usage.model_names import FAMILIES, is_meant, plain_name
 from pool.values import Value
 

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from pool.errors import InvalidRequest
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
+from pool.executions.status import ExecutionStatus
 from pool.keys.access import ALL, FULL_ACCESS, Access
 from pool.storage.database import Bindings
 from pool.storage.documents import micros, note_unreadable

@@ -9,8 +9,9 @@ refusal of a subscription that has answered nothing since it refused something e
 
 from __future__ import annotations
 
-from pool.executions.execution import ExecutionRow, Intent
+from pool.executions.intent import Intent
 from pool.executions.outcome import UNSURE, Completed, FailureKind, Outcome
+from pool.executions.row import ExecutionRow
 from pool.money import usd
 from pool.subscriptions.standing import Standing
 

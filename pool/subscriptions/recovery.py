@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pool.executions.execution import ExecutionRow
+from pool.executions.row import ExecutionRow
 from pool.limits.windows import Window
 from pool.subscriptions.standing import Standing
 from pool.usage.totals import LifetimeTotal

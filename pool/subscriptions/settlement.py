@@ -10,15 +10,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from pool.executions.execution import (
-    ExecutionRow,
-    ExecutionStatus,
-    Others,
-    final_status,
-    run_size,
-)
+from pool.executions.intent import run_size
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.executions.row import ExecutionRow, Others
 from pool.executions.session import SessionTotal
+from pool.executions.status import ExecutionStatus, final_status
 from pool.limits.windows import RateLimitEvent
 from pool.subscriptions import model_refusals
 from pool.subscriptions.model_refusals import ABOUT_A_MODEL

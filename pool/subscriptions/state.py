@@ -12,14 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pool.executions.execution import (
-    ExecutionRow,
-    ExecutionStatus,
-    Intent,
-    is_of_unknown_cost,
-    run_size,
-)
+from pool.executions.intent import Intent, run_size
 from pool.executions.outcome import FailureKind
+from pool.executions.row import ExecutionRow, is_of_unknown_cost
+from pool.executions.status import ExecutionStatus
 from pool.limits.forecast import Study, studied
 from pool.limits.usage_reading import ExtraUsage
 from pool.limits.windows import RateLimitEvent, Window, newest

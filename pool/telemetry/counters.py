@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from pool.executions.execution import ExecutionStatus
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import Report
 from pool.values import Instant, Value
 

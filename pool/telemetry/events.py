@@ -16,7 +16,9 @@ from typing import Annotated
 from pydantic import Field
 
 from pool.alerts.alerts import Alert, Data
-from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus, model_of
+from pool.executions.execution import Execution
+from pool.executions.row import ExecutionRow, model_of
+from pool.executions.status import ExecutionStatus
 from pool.keys.access import FULL_ACCESS, Access
 from pool.money import usd
 from pool.subscriptions.report import Report, WindowReport

@@ -16,19 +16,14 @@ from pathlib import Path
 
 import pytest
 from chaos_forge import Forge, park
-from chaos_invariants import (
-    check_nothing_left,
-    check_started_once,
-    check_told,
-    checked_ledger,
-)
+from chaos_invariants import check_nothing_left, check_started_once, check_told, checked_ledger
 from chaos_subscription import COST_NANO_USD, Home, activated, ask, eventually, execution_id, full
 from chaos_tally import injected
 from localpool import NOON
 
 from pool.claude.process.idle import spares
-from pool.executions.execution import ExecutionStatus
 from pool.executions.process_way import ProcessWay
+from pool.executions.status import ExecutionStatus
 from pool.money import usd
 
 POINTS = [

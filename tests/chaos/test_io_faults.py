@@ -24,7 +24,8 @@ from chaos_tally import Lost, injected
 from localpool import NOON, completed
 
 from pool.errors import CommitUnknown, StoreError
-from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.settlement import settlement

@@ -23,9 +23,10 @@ from actors.interfaces.messages import NotAdmitted, Started
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.errors import StoreError
-from pool.executions.execution import ExecutionStatus, Intent
+from pool.executions.intent import Intent
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.status import ExecutionStatus
 from pool.storage.postgresql import PostgresqlStores
 from pool.subscriptions.reporting import SubscriptionPolicy
 

@@ -36,8 +36,9 @@ from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.launch.launch_spec import Launch
 from pool.errors import StoreError
-from pool.executions.execution import ExecutionRow, ExecutionStatus
 from pool.executions.outcome import Failed, FailureKind, Outcome
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.limits.windows import RateLimitEvent
 from pool.storage.sqlite import SqliteStores
 from pool.storage.sqlite.connection import abandon

@@ -22,7 +22,7 @@ from actors.client.retry import (
 )
 from actors.runtime.ray_actors import RayActors
 from pool.errors import Exhausted, InvalidRequest
-from pool.executions.execution import ExecutionStatus
+from pool.executions.status import ExecutionStatus
 from pool.keys.access import Access
 from pool.subscriptions.spec import SubscriptionChange
 

@@ -17,12 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pool.errors import Conflict, Fenced, InvalidRequest, NotFound, StoreBusy, StoreError
+from pool.executions.attempt import Attempt
 from pool.executions.content.image import MAX_IMAGE_BYTES, Image
-from pool.executions.execution import Attempt, ExecutionRow, ExecutionStatus, Intent, final_status
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Candidate, Routing
+from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionTotal
+from pool.executions.status import ExecutionStatus, final_status
 from pool.executions.tools.client_tools import ToolCall
 from pool.executions.tools.permissions import AgentSettings
 from pool.executions.tools.tool_rounds import KeptRound

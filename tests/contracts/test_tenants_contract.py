@@ -9,11 +9,13 @@ from uuid import NAMESPACE_OID, uuid5
 import pytest
 from engines import Engine
 
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionHome
+from pool.executions.status import ExecutionStatus
 from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.directory.claims import NewClaim
 from pool.storage.directory.directory import Directory

@@ -21,7 +21,8 @@ from scripted_cli import failed
 
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
+from pool.executions.status import ExecutionStatus
 
 WORDS = {"model": "sonnet", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
 ENDS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -27,8 +27,9 @@ from pool.claude.binary.installation import Installation
 from pool.claude.binary.locate import find_executable
 from pool.claude.launch.environment import environment
 from pool.claude.process.spawner import ProcessRunner
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import AgentSettings
 from pool.keys.api_keys import KeySpec
 from pool.subscriptions.spec import SubscriptionSpec

@@ -26,9 +26,10 @@ from pool.errors import (
     Unavailable,
     UnknownModel,
 )
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.keys.api_keys import KeySpec
 from pool.reconciliation.findings import ReconciliationRange
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec

@@ -9,7 +9,7 @@ from typing import Any
 from localpool import NOON, SONNET
 
 from pool.errors import NotFound
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.progress import (
     Ended,
     Event,
@@ -20,6 +20,7 @@ from pool.executions.progress import (
     WaitsForCaller,
 )
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import Round, ToolCall, ToolResult
 from pool.money import nano_usd
 from pool.usage.records import ModelUsage, Usage, usage_report

@@ -16,7 +16,7 @@ from chaos_subscription import Home, execution_id
 from chaos_tally import Doubled, Lost
 
 from actors.subscription.subscription import Subscription
-from pool.executions.execution import ExecutionRow
+from pool.executions.row import ExecutionRow
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.paging import Page
 from pool.subscriptions.recovery import Recovery

@@ -24,7 +24,8 @@ from pool.claude.process.directory import ProcessDirectory
 from pool.claude.process.idle.kept import Keeping
 from pool.claude.process.run_directory import processes_dir
 from pool.claude.process.spawner import ProcessRunner
-from pool.executions.execution import Execution, Intent
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.model_settings import ModelSettings
 from pool.executions.process_way import ProcessWay
 from pool.executions.request import ExecutionRequest

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import apsw
 import asyncpg
 
-from pool.executions.execution import ExecutionRow
+from pool.executions.row import ExecutionRow
 from pool.storage.documents import document
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.rows import Columns, execution_columns, record_columns

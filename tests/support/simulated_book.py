@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from simulated_traffic import Request
 
-from pool.executions.execution import ExecutionRow
 from pool.executions.outcome import Completed, Failed, FailureKind
+from pool.executions.row import ExecutionRow
 
 if TYPE_CHECKING:
     from simulated_owner import Owner

@@ -15,8 +15,10 @@ from simulated_clock import Clock, Steps
 from simulated_traffic import OPUS, Request, SimulatedSubscription
 from simulated_witness import witness_of
 
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent, attempts
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from pool.executions.row import ExecutionRow, attempts
+from pool.executions.status import ExecutionStatus
 from pool.money import usd
 from pool.subscriptions.admission import (
     Ask,
@@ -35,13 +37,7 @@ from pool.subscriptions.settlement import given_up, moved, settlement
 from pool.subscriptions.slots import Hold
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import active_cooldown, still_signed_out
-from pool.subscriptions.state import (
-    State,
-    ask_of,
-    ask_to_start,
-    held_while_running,
-    reservation,
-)
+from pool.subscriptions.state import State, ask_of, ask_to_start, held_while_running, reservation
 from pool.usage.blocks import block_at
 from pool.usage.expected_cost import floor
 from pool.usage.records import ModelUsage, RunSize, Usage

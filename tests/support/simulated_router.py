@@ -20,10 +20,12 @@ from simulated_orders import SubscriptionOrder
 from simulated_owner import Owner
 from simulated_traffic import Request
 
-from pool.executions.execution import Attempt, ExecutionRow, Intent
+from pool.executions.attempt import Attempt
+from pool.executions.intent import Intent
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.row import ExecutionRow
 from pool.routing.ranking import Ranking, rank
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.report import Report

@@ -15,8 +15,8 @@ from simulated_owner import Owner
 from simulated_router import Router
 from simulated_traffic import MONDAY, Request, Week
 
-from pool.executions.execution import ExecutionRow
 from pool.executions.outcome import Completed
+from pool.executions.row import ExecutionRow
 from pool.subscriptions.reporting import SubscriptionPolicy
 
 DRAINED = MONDAY + WEEK + timedelta(days=2)

@@ -26,16 +26,12 @@ from api.web.authentication import Keys
 from pool.alerts.delivery import ListedAlert
 from pool.config import parse
 from pool.errors import NotFound
-from pool.executions.execution import (
-    Attempt,
-    ErrorInfo,
-    Execution,
-    ExecutionStatus,
-    ExecutionUsage,
-)
+from pool.executions.attempt import Attempt
+from pool.executions.execution import ErrorInfo, Execution, ExecutionUsage
 from pool.executions.outcome import FailureKind
 from pool.executions.routing_record import Candidate, Routing
 from pool.executions.session import Session, age_of
+from pool.executions.status import ExecutionStatus
 from pool.keys.api_keys import KeyStanding, ShownKey
 from pool.keys.own_usage import OwnUsage, own_question, own_usage
 from pool.limits.forecast import studied
@@ -49,13 +45,7 @@ from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.slots import Hold
 from pool.subscriptions.standing import Cooldown, Standing
 from pool.subscriptions.state import State, UncertainCost
-from pool.telemetry.counters import (
-    DISPATCH,
-    QUEUE_WAIT,
-    RUN,
-    Figures,
-    Tally,
-)
+from pool.telemetry.counters import DISPATCH, QUEUE_WAIT, RUN, Figures, Tally
 from pool.telemetry.events import EventFilter, PoolEventPage, StoredEvent
 from pool.usage.blocks import block_at
 from pool.usage.breakdown import (

@@ -23,9 +23,11 @@ from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
 from pool.errors import Conflict, InvalidRequest, NotFound
-from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.progress import Ended, Text, ToolCalled, ToolCallPiece, WaitsForCaller
 from pool.executions.request import ExecutionRequest
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ClientTool, ToolChoice, ToolResult, ToolSettings
 from pool.money import nano_usd
 from pool.storage.ledger.ledger import Ledger

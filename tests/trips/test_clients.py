@@ -26,7 +26,8 @@ from stubcli import stub_cli
 from actors.client.blocking import BlockingPoolClient
 from actors.client.client import PoolClient
 from actors.runtime.connecting import connect, ray
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.spec import SubscriptionChange
 
 pytestmark = pytest.mark.timeout(240)

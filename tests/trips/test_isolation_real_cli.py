@@ -21,10 +21,10 @@ from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import serving
 from pool.claude.process.idle import cleared, spares
 from pool.executions.content.image import Image
-from pool.executions.execution import ExecutionStatus
 from pool.executions.model_settings import ModelSettings
 from pool.executions.process_way import ProcessWay
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import AgentSettings, Grant
 
 MODEL = "claude-sonnet-4-5"

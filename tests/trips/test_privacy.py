@@ -15,9 +15,9 @@ from real_cli_pool import real_cli_pool
 
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
-from pool.executions.execution import ExecutionStatus
 from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 
 ASKED, ANSWERED = "XYLOPHONE-ASKED", "XYLOPHONE-ANSWERED"
 

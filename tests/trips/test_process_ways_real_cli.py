@@ -25,10 +25,11 @@ from api.demo.standin.server import Server, serving
 from pool.claude.binary.locate import find_executable
 from pool.claude.process.idle import cleared, spares
 from pool.executions.content.image import Image
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.model_settings import ModelSettings
 from pool.executions.process_way import ProcessWay
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.money import nano_usd
 
 MODEL = "claude-sonnet-4-5"

@@ -33,9 +33,9 @@ from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.rescan import rescan
 from pool.claude.process.spawner import ProcessRunner
-from pool.executions.execution import ExecutionStatus, final_status
 from pool.executions.outcome import Completed, Failed
 from pool.executions.process_way import ProcessWay
+from pool.executions.status import ExecutionStatus, final_status
 from pool.subscriptions.spec import Credential, SubscriptionSpec
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage

@@ -18,9 +18,11 @@ from actors.interfaces.protocols import Actors
 from actors.interfaces.router_actor import RouterActor
 from actors.telemetry.tracing import current_trace
 from pool.errors import Exhausted, InvalidRequest, KeyLimited
-from pool.executions.execution import Execution, ExecutionStatus, new_execution_id
+from pool.executions.execution import Execution
+from pool.executions.intent import new_execution_id
 from pool.executions.progress import Event, ProgressPage, WaitsForCaller
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolResult
 from pool.executions.tools.permissions import Grant
 from pool.keys.access import Access

@@ -19,8 +19,9 @@ from actors.interfaces.other_nodes import NONE_REACHABLE
 from actors.subscription.context import SubscriptionContext
 from pool.claude.transcripts.copy import TranscriptGone
 from pool.errors import ActorLost, Conflict, NotFound, PoolError
-from pool.executions.execution import ExecutionRow, Intent
+from pool.executions.intent import Intent
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.row import ExecutionRow
 
 log = logging.getLogger(__name__)
 

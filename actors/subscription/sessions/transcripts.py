@@ -10,8 +10,9 @@ from actors.subscription.live_executions import LiveExecutions
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import Conflict
-from pool.executions.execution import ExecutionRow, ExecutionStatus
 from pool.executions.outcome import Failed
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 
 MOST_FAILED_TURNS = 50
 """How far back turns that answered nothing are looked for."""

@@ -7,7 +7,7 @@ adds nothing (G3).
 from __future__ import annotations
 
 from actors.subscription.context import SubscriptionContext
-from pool.executions.execution import Intent
+from pool.executions.intent import Intent
 from pool.usage.records import Usage, UsageRecord, UsageSource, tags_of
 
 

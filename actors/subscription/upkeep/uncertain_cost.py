@@ -15,7 +15,8 @@ from actors.subscription.context import SubscriptionContext
 from actors.subscription.live_executions import LiveExecutions
 from actors.subscription.upkeep.correction import correct
 from pool.errors import PoolError
-from pool.executions.execution import ExecutionStatus, is_of_unknown_cost
+from pool.executions.row import is_of_unknown_cost
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.state import UncertainCost
 from pool.usage.records import Usage, UsageSource
 

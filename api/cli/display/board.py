@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.display.words import percent, window_name
-from pool.executions.execution import Attempt, ExecutionUsage
+from pool.executions.attempt import Attempt
+from pool.executions.execution import ExecutionUsage
 from pool.limits.windows import FIVE_HOUR, SEVEN_DAY
 from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.overview.verdict import serves

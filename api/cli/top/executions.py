@@ -11,7 +11,8 @@ from api.cli.display.board import dollars, span
 from api.cli.display.words import clock, model_name, printable
 from api.cli.top.snapshot import Frame, Snapshot
 from api.cli.top.table import Column, Rows, table
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
+from pool.executions.status import ExecutionStatus
 
 _COLOURS = {
     ExecutionStatus.RUNNING: "cyan",

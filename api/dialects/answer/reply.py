@@ -13,8 +13,9 @@ from api.web.dialect_errors import RunFailed
 from api.web.problems import served
 from pool.errors import AnswerRemoved
 from pool.executions.content.turn import ThinkingPart
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.outcome import FailureKind
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import Round, ToolCall
 from pool.usage.records import UsageReport
 from pool.values import Value

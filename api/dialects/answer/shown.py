@@ -8,8 +8,9 @@ from api.dialects.answer.reply import Reply
 from api.dialects.answer.stops import Speech
 from api.dialects.request.field_support import headers
 from api.dialects.request.request import DialectRequest
-from pool.executions.execution import ContinuedBy, Execution
+from pool.executions.execution import Execution
 from pool.executions.routing_record import Routing
+from pool.executions.row import ContinuedBy
 from pool.money import Usd
 from pool.values import Value
 

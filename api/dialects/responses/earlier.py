@@ -13,7 +13,8 @@ from actors.client.client import PoolClient
 from api.dialects.answer.reply import execution_id_of, reply_name
 from api.dialects.responses.request import InputMessage, Item, ItemReference, ResponsesBody
 from pool.errors import AnswerRemoved, InvalidRequest, NotFound
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
+from pool.executions.status import ExecutionStatus
 
 MAX_REFERENCES = 200
 """In one request: each is looked up."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from pool.errors import Conflict, NotFound
-from pool.executions.execution import ExecutionRow
+from pool.executions.row import ExecutionRow
 from pool.storage.database import Bindings, Db
 from pool.storage.ledger.rows import (
     beginning,

@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionTotal
+from pool.executions.status import ExecutionStatus
 from pool.keys.access import FULL_ACCESS, Access
 from pool.limits.windows import RateLimitEvent
 from pool.storage.database import Bindings, Database, Db, run_all

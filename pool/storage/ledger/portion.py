@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pool.executions.execution import ExecutionRow
+from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window
 from pool.subscriptions.standing import Standing

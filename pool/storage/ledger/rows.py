@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pool.errors import Conflict
-from pool.executions.execution import ExecutionRow, ExecutionStatus
+from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionTotal
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.tool_rounds import KeptRound
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.storage.documents import document, instant, micros, parsed, readable_rows

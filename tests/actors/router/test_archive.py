@@ -16,9 +16,10 @@ from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
 from actors.router.archive import SOON_SECONDS
 from pool.claude.process.spawner import ProcessRunner
 from pool.errors import ActorLost, NotFound, SessionGone
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import SubscriptionState
 
 OpenPool = Callable[..., Awaitable[LocalPool]]

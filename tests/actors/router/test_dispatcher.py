@@ -19,7 +19,8 @@ from actors.router.keys import KeyRegistry
 from actors.router.router import Router
 from actors.subscription.subscription import Subscription
 from pool.errors import Exhausted, KeyReused, TooManyAtOnce, Unavailable
-from pool.executions.execution import Execution, Intent
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
 from pool.storage.directory.claims import Claim, NewClaim

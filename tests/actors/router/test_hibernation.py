@@ -20,8 +20,8 @@ from sleepy_pool import IDLE, Start, ask, asleep, peers, until
 from actors.router.presence import report_cache, resting
 from actors.subscription import subscription
 from pool.errors import StoreError
-from pool.executions.execution import ExecutionStatus
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import Report, SubscriptionState
 from pool.subscriptions.spec import SubscriptionChange
 from pool.usage.breakdown import Grouping

@@ -27,10 +27,12 @@ from pool.errors import (
     TooManyAtOnce,
     Unavailable,
 )
-from pool.executions.execution import Execution, ExecutionStatus, Intent
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.keys.api_keys import IssuedKey, KeySpec, KeyStanding, fingerprint, presented
 from pool.keys.quotas import Charge, Reservation
 from pool.money import nano_usd

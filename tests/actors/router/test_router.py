@@ -18,9 +18,11 @@ from pool.errors import (
     Unavailable,
     UnknownModel,
 )
-from pool.executions.execution import Execution, ExecutionStatus, Intent
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.limits.windows import RateLimitEvent
 from pool.storage.backup import CONTENTS, Backup
 from pool.subscriptions.admission import Refusal, RefusalCause

@@ -15,10 +15,12 @@ from actors.subscription.subscription import Subscription
 from pool.alerts.alerts import AlertKind
 from pool.claude.transcripts.copy import CopyRefused, SessionCopy
 from pool.errors import ActorLost, Conflict, Exhausted, NotFound, Unavailable
-from pool.executions.execution import Execution, ExecutionStatus, Intent
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionAge, SessionMove
+from pool.executions.status import ExecutionStatus
 from pool.routing.rebalancing import Rebalancing
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.subscriptions.standing import Standing, after

@@ -12,9 +12,10 @@ from localpool import FakeRun, FakeRunner, LocalPool, completed, spec, usage_of
 
 from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import StoreError
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.usage.records import UsageRecord, UsageSource
 
 OpenPool = Callable[..., Awaitable[LocalPool]]

@@ -9,8 +9,8 @@ import pytest
 from localpool import LocalPool, spec
 
 from pool.errors import InvalidRequest, NotPermitted
-from pool.executions.execution import ExecutionStatus
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import Grant
 from pool.keys.api_keys import KeySpec
 

@@ -16,10 +16,12 @@ from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.binary.installation import Installation
 from pool.claude.process.spawner import ProcessRunner
-from pool.executions.execution import Execution, ExecutionStatus, Intent
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.outcome import FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
 

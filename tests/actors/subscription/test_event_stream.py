@@ -14,7 +14,6 @@ from actors.subscription.event_stream import IDLE_SECONDS, LOOK_SECONDS, LOOKS_A
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.tail import Piece
 from pool.errors import InvalidRequest, NotFound
-from pool.executions.execution import ExecutionStatus
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.progress import (
     AttemptBegan,
@@ -26,6 +25,7 @@ from pool.executions.progress import (
     Text,
 )
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -14,10 +14,12 @@ from actors.interfaces.messages import HandedOff, HandoffRequest, NotAdmitted, N
 from actors.router.router import Router
 from pool.alerts.alerts import AlertKind
 from pool.errors import ActorLost, Exhausted, NotFound, Unavailable
-from pool.executions.execution import Execution, ExecutionStatus, Intent
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.settlement import Settlement
 

@@ -21,10 +21,12 @@ from actors.subscription.subscription import Subscription
 from pool.claude.process.run_directory import RunDirectory
 from pool.claude.process.spawner import ProcessRunner
 from pool.config import Config
-from pool.executions.execution import Execution, ExecutionStatus, Intent
+from pool.executions.execution import Execution
+from pool.executions.intent import Intent
 from pool.executions.progress import Ended, Event
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
 
 OpenPool = Callable[..., Awaitable[LocalPool]]

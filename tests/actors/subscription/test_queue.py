@@ -12,9 +12,10 @@ from pool_requests import ask, failed, later, limit, report_of, runs_at, stop_fo
 from actors.interfaces.messages import HandedOff, HandoffRequest, NotTaken
 from api.web.problems import served
 from pool.errors import Exhausted, Unavailable
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.outcome import FailureKind
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.reporting import SubscriptionPolicy

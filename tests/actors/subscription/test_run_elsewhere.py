@@ -20,9 +20,9 @@ from actors.subscription.subscription import Subscription
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.transcripts.copy import SessionCopy, SessionFile
 from pool.errors import ActorLost
-from pool.executions.execution import ExecutionStatus
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.process_way import ProcessWay
+from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
 
 pytestmark = pytest.mark.timeout(20)

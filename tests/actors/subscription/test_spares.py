@@ -11,8 +11,9 @@ from pool_requests import until
 from actors.router.claims import Claims
 from actors.subscription import spares
 from pool.errors import ActorLost, NotFound
-from pool.executions.execution import ExecutionStatus, new_execution_id
+from pool.executions.intent import new_execution_id
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 
 AHEAD = "0d9e1f6a-4256-459f-9794-14ea9ca8dac8"
 

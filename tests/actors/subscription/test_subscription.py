@@ -8,9 +8,11 @@ from localpool import FakeRunner, LocalPool, completed, spec, usage_of
 
 from actors.subscription.live_execution import LiveExecution
 from pool.errors import NotFound, StoreError, Unavailable
-from pool.executions.execution import Execution, ExecutionRow, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.limits.windows import RateLimitEvent
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.report import Report, SubscriptionState

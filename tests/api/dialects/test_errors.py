@@ -22,19 +22,12 @@ from api.server.app import create_app
 from api.server.listening import bound, listening
 from api.web.authentication import Keys
 from pool.config import ApiKeySpec, ServerSettings
-from pool.errors import (
-    ActorLost,
-    Conflict,
-    Exhausted,
-    KeyReused,
-    NotFound,
-    StoreError,
-    Unavailable,
-)
-from pool.executions.execution import ErrorInfo, Execution, ExecutionStatus
+from pool.errors import ActorLost, Conflict, Exhausted, KeyReused, NotFound, StoreError, Unavailable
+from pool.executions.execution import ErrorInfo, Execution
 from pool.executions.outcome import FailureKind
 from pool.executions.progress import Ended, Event
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 
 MODEL = "claude-sonnet-4-6"
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]

@@ -26,7 +26,7 @@ from localpool import FakeRunner, LonelyPeers, spec, usage_of
 from actors.interfaces.messages import Started
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
-from pool.executions.execution import Intent, new_execution_id
+from pool.executions.intent import Intent, new_execution_id
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.storage.sqlite import SqliteStores

@@ -4,10 +4,13 @@ import pytest
 from localpool import NOON, completed
 from pydantic import ValidationError
 
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent, final_status, shown
+from pool.executions.execution import shown
+from pool.executions.intent import Intent
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import MAX_PROMPT_BYTES, ExecutionRequest, request_digest
 from pool.executions.routing_record import Routing
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus, final_status
 from pool.executions.tools.client_tools import ToolCall
 from pool.executions.tools.permissions import AgentSettings
 from pool.executions.tools.tool_rounds import KeptRound

@@ -12,11 +12,13 @@ import pytest
 from postgres import Server
 
 from pool.errors import StoreError
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionTotal
+from pool.executions.status import ExecutionStatus
 from pool.limits.windows import RateLimitEvent, Window
 from pool.storage.directory.claims import NewClaim, Registration
 from pool.storage.ledger.ledger import Ledger

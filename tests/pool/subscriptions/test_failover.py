@@ -4,10 +4,13 @@ from decimal import Decimal
 import pytest
 from localpool import NOON, completed, usage_of
 
-from pool.executions.execution import Attempt, ExecutionRow, ExecutionStatus, Intent
+from pool.executions.attempt import Attempt
+from pool.executions.intent import Intent
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.failover import goes_elsewhere
 from pool.subscriptions.standing import Standing
 from pool.usage.records import Usage

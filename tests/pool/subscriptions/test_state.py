@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from localpool import NOON, SONNET, completed, usage_of
 from reports import report_at, state
 
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed, Outcome
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.money import NANO_PER_USD, nano_usd
 from pool.subscriptions.settlement import settlement
 from pool.subscriptions.state import MOST_HISTORIES, State, ask_of, held_while_running, reservation

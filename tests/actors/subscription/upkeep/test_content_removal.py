@@ -11,10 +11,11 @@ import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
 
 from actors.subscription.upkeep.content_removal import seconds_between_looks
-from pool.executions.execution import Execution, ExecutionStatus
+from pool.executions.execution import Execution
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
 from pool.usage.records import Usage
 
 OpenPool = Callable[..., Awaitable[LocalPool]]

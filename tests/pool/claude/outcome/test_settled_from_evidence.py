@@ -19,8 +19,8 @@ from pool.claude.transcripts import files as session_files
 from pool.claude.transcripts.files import read_transcript
 from pool.claude.transcripts.sighting import Sighting
 from pool.claude.transcripts.transcript import Transcript
-from pool.executions.execution import ExecutionStatus, final_status
 from pool.executions.outcome import Failed, FailureKind
+from pool.executions.status import ExecutionStatus, final_status
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage, UsageSource
 

@@ -28,10 +28,12 @@ from pool.errors import (
     StoreError,
     TooManyAtOnce,
 )
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.keys.api_keys import KeySpec
 from pool.keys.quotas import Charge, Reservation
 from pool.storage.directory.claims import Claim, NewClaim, Registration

@@ -20,10 +20,12 @@ import pytest
 from paths import ROOT
 
 from pool.errors import CommitUnknown, Fenced, StoreBusy, StoreError
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.intent import Intent
 from pool.executions.outcome import Completed
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.storage.directory.claims import NewClaim, Registration
 from pool.storage.directory.directory import Directory
 from pool.storage.ledger.ledger import Ledger
