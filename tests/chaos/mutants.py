@@ -181,7 +181,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a closed subscription is not there",
-        file="actors/client/client.py",
+        file="actors/client/calls/view.py",
         guard="        if not self._covers(subscription_id):\n",
         without="        if not subscription_id:\n",
         tests=("tests/security/test_tenants.py", "-k", "subscription"),
