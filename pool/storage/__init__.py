@@ -1,8 +1,9 @@
 """The durable stores: one ledger a subscription, one directory for what belongs to none.
 
 Each store is written once, on the few words of ``database``: named statements in transactions. Two
-engines speak them, ``sqlite``, which is embedded, and ``postgresql``, that of a cluster; each keeps
-its own SQL. ``migrate`` brings a pool from one to the other, in portions (``export``).
+engines speak them, ``sqlite``, which is embedded, and ``postgresql``, that of a cluster. SQL that
+is the same for both stands in ``queries``, the rest with its engine. ``migrate`` brings a pool from
+one to the other, in portions (``export``).
 
 Rule: whoever holds a store knows nothing of its engine; ``actors.runtime.factory`` chooses.
 """

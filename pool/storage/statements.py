@@ -1,8 +1,10 @@
-"""The SQL of the stores, read from the ``.sql`` files of each engine.
+"""The SQL of the stores, read from ``.sql`` files.
 
 ``queries/<file>.sql`` holds named statements, each under a line ``-- name: <name>`` and with the
-comment that explains it. ``migrations/<schema>/<number>_<title>.sql`` are applied in the order of
-their numbers, and the last number is the version of the schema.
+comment that explains it. What both engines run word for word stands here, in ``storage/queries``;
+the ``queries`` of an engine's package hold what only that engine says so. An engine's
+``migrations/<schema>/<number>_<title>.sql`` are applied in the order of their numbers, and the last
+number is the version of the schema.
 """
 
 from __future__ import annotations
@@ -13,15 +15,22 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
+_OF_BOTH = "pool.storage"
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 @cache
 def statements(engine: str, name: str) -> Mapping[str, str]:
-    """The statements of a file in ``queries`` of an engine's package, by their name."""
-    text = (files(engine) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
-    _, *parts = _NAME.split(text)
-    return MappingProxyType(dict(zip(parts[::2], parts[1::2], strict=True)))
+    """The named statements of a file in ``queries``: those of both engines, and an engine's own."""
+    return MappingProxyType({**_named(_OF_BOTH, name), **_named(engine, name)})
+
+
+def _named(package: str, name: str) -> dict[str, str]:
+    file = files(package) / "queries" / f"{name}.sql"
+    if not file.is_file():
+        return {}
+    _, *parts = _NAME.split(file.read_text(encoding="utf-8"))
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 @cache

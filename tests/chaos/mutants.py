@@ -247,7 +247,7 @@ MUTANTS = (
     ),
     Mutant(
         name="an earlier activation leaves no snapshot",
-        file="pool/storage/sqlite/queries/directory.sql",
+        file="pool/storage/queries/directory.sql",
         guard="WHERE (excluded.epoch, excluded.version) >= (snapshots.epoch, snapshots.version);",
         without=";",
         tests=("tests/contracts/test_snapshots_contract.py", "-k", "sqlite and earlier_activation"),

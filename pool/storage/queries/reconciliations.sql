@@ -24,14 +24,6 @@ SELECT document FROM reconciliations
 WHERE organization_id = :organization_id AND kind = :kind AND next_attempt_at <= :now
 ORDER BY starts_at LIMIT :limit;
 
--- name: reconciliations
--- A page, newest bucket first, below (:at, :id).
-SELECT starts_at, id, document FROM reconciliations
-WHERE starts_at >= :since AND (starts_at, id) < (:at, :id)
-    AND (:organization_id::text IS NULL OR organization_id = :organization_id)
-    AND (:kind::text IS NULL OR kind = :kind)
-ORDER BY starts_at DESC, id DESC LIMIT :limit;
-
 -- name: poll
 SELECT polled_at FROM polls WHERE key_name = :key_name;
 
@@ -41,3 +33,12 @@ ON CONFLICT (key_name) DO UPDATE SET polled_at = excluded.polled_at;
 
 -- name: expire_reconciliations
 DELETE FROM reconciliations WHERE starts_at < :before;
+
+-- name: reconciliations
+-- A page, newest bucket first, below the time and the id. PostgreSQL wants the types of what may be
+-- NULL said.
+SELECT starts_at, id, document FROM reconciliations
+WHERE starts_at >= :since AND (starts_at, id) < (:at, :id)
+    AND (CAST(:organization_id AS text) IS NULL OR organization_id = :organization_id)
+    AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+ORDER BY starts_at DESC, id DESC LIMIT :limit;
