@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
+from postgres import Server, running
 from workers import (
     pytest_collection_modifyitems,
     pytest_configure,
@@ -24,6 +25,13 @@ __all__ = [
 ]
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Server]:
+    """A real PostgreSQL."""
+    with running() as database:
+        yield database
 
 
 @pytest.fixture

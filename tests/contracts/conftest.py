@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from engines import Engine, PostgresqlEngine, SqliteEngine
-from postgres import Server
+from postgres import Server, running
 
 from pool.storage.directory.directory import Directory
 from pool.storage.ledger.ledger import Ledger
@@ -16,13 +16,10 @@ from pool.storage.stores import Stores
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    server = Server()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+def database() -> Iterator[Server]:
+    """One for all contracts, each of which has a schema of its own."""
+    with running() as database:
+        yield database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -31,8 +28,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
         case "sqlite":
             return SqliteEngine(tmp_path / "data")
         case "postgresql":
-            server: Server = request.getfixturevalue("server")
-            return PostgresqlEngine(server.fresh_schema())
+            database: Server = request.getfixturevalue("database")
+            return PostgresqlEngine(database.fresh_schema())
     raise ValueError(request.param)
 
 

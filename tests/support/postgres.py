@@ -13,6 +13,8 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -149,3 +151,14 @@ class Server:
         subprocess.run(argv, check=True, capture_output=True, user=self._user)
         with (self._data / "postgresql.conf").open("a") as configuration:
             configuration.write(_CONFIGURATION)
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A server for as long as the block."""
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()

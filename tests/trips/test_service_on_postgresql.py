@@ -20,16 +20,6 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    database = Database()
-    try:
-        database.start()
-        yield database
-    finally:
-        database.close()
-
-
-@pytest.fixture(scope="module")
 def api() -> Iterator[Server]:
     with serving(create_app(Standin()), port=0) as server:
         yield server

@@ -87,16 +87,6 @@ class TwoNodes:
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    database = Database()
-    try:
-        database.start()
-        yield database
-    finally:
-        database.close()
-
-
-@pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterator[TwoNodes]:
     """``sub1`` has a token, and was on the second node before; ``tied`` has a directory there."""
     folder = tmp_path_factory.mktemp("pool")

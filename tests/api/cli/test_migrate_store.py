@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,6 @@ APP = typer.Typer()
 APP.command()(migrate_store)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
-
-
 @pytest.fixture
 def config(tmp_path: Path) -> str:
     path = tmp_path / "pool.toml"
@@ -30,9 +19,9 @@ def config(tmp_path: Path) -> str:
 
 
 def test_a_pool_is_moved_once_and_the_password_is_shown_nowhere(
-    server: Server, config: str
+    database: Server, config: str
 ) -> None:
-    environment = {"CLAUDE_POOL_MIGRATE_TO": server.fresh_schema()}
+    environment = {"CLAUDE_POOL_MIGRATE_TO": database.fresh_schema()}
 
     moved = CliRunner().invoke(APP, ["--config", config], env=environment)
 
@@ -41,8 +30,10 @@ def test_a_pool_is_moved_once_and_the_password_is_shown_nowhere(
     assert PASSWORD not in moved.output
 
 
-def test_a_database_that_cannot_be_used_is_told_in_a_sentence(server: Server, config: str) -> None:
-    wrong = server.url(password="hush")
+def test_a_database_that_cannot_be_used_is_told_in_a_sentence(
+    database: Server, config: str
+) -> None:
+    wrong = database.url(password="hush")
 
     refused = CliRunner().invoke(APP, ["--config", config, "--to", wrong])
 

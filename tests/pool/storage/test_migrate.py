@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -123,16 +122,6 @@ async def held(stores: Stores) -> list[Any]:
     return portions
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
-
-
 @pytest.fixture
 async def source(tmp_path: Path) -> SqliteStores:
     source = SqliteStores(tmp_path / "source")
@@ -141,8 +130,8 @@ async def source(tmp_path: Path) -> SqliteStores:
 
 
 @pytest.fixture
-def target(server: Server) -> PostgresqlStores:
-    return PostgresqlStores(server.fresh_schema())
+def target(database: Server) -> PostgresqlStores:
+    return PostgresqlStores(database.fresh_schema())
 
 
 async def test_a_pool_that_moved_there_and_back_is_what_it_was(
@@ -239,9 +228,9 @@ class _LeakyStores(PostgresqlStores):
     ],
 )
 async def test_what_does_not_arrive_is_told(
-    source: SqliteStores, server: Server, dropped: dict[str, Any], difference: str
+    source: SqliteStores, database: Server, dropped: dict[str, Any], difference: str
 ) -> None:
-    target = _LeakyStores(server.fresh_schema())
+    target = _LeakyStores(database.fresh_schema())
     target.dropped = {
         kind: LedgerPortion().subscription if kind == "subscription" else value
         for kind, value in dropped.items()

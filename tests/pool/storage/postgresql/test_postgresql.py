@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 from paths import ROOT
 from postgres import PASSWORD, Server
 from proxy import Fault, Proxy
+from stored import NOW, record, row, settlement
 
 from pool.errors import (
     CommitUnknown,
@@ -28,12 +29,6 @@ from pool.errors import (
     StoreError,
     TooManyAtOnce,
 )
-from pool.executions.intent import Intent
-from pool.executions.outcome import Completed
-from pool.executions.request import ExecutionRequest
-from pool.executions.routing_record import Routing
-from pool.executions.row import ExecutionRow
-from pool.executions.status import ExecutionStatus
 from pool.keys.api_keys import KeySpec
 from pool.keys.quotas import Charge, Reservation
 from pool.storage.directory.claims import Claim, NewClaim, Registration
@@ -42,53 +37,13 @@ from pool.storage.ledger.ledger import Ledger
 from pool.storage.owner import this_process
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.postgresql.connection import transactions
-from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing
-from pool.usage.records import ModelUsage, Usage, UsageRecord
-
-NOW = datetime(2026, 1, 28, 16, 30, tzinfo=UTC)
-SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
-
-
-def record(name: str, *, nano_usd: int = 30) -> UsageRecord:
-    usage = Usage(models={"m": ModelUsage(cost_nano_usd=nano_usd)})
-    return UsageRecord(id=name, subscription_id="sub1", timestamp=NOW, usage=usage)
-
-
-def row(name: str) -> ExecutionRow:
-    intent = Intent(
-        execution_id=name,
-        request=ExecutionRequest(prompt="hello"),
-        session_id=SESSION,
-        resumes=False,
-        model="m",
-        timeout_seconds=1,
-        reserved_nano_usd=1,
-        routing=Routing(score=1, reason="r"),
-        created_at=NOW,
-    )
-    return ExecutionRow(intent=intent, status=ExecutionStatus.QUEUED)
-
-
-def settlement(name: str) -> Settlement:
-    change = {"status": ExecutionStatus.SUCCEEDED, "finished_at": NOW, "outcome": Completed()}
-    return Settlement(row=row(name).model_copy(update=change), record=record(f"of_{name}"))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture
-def url(server: Server) -> str:
-    return server.fresh_schema()
+def url(database: Server) -> str:
+    return database.fresh_schema()
 
 
 @pytest.fixture
@@ -97,15 +52,15 @@ def stores(url: str) -> PostgresqlStores:
 
 
 @pytest.fixture
-async def proxy(server: Server) -> AsyncIterator[Proxy]:
-    async with Proxy.to(server.port) as proxy:
+async def proxy(database: Server) -> AsyncIterator[Proxy]:
+    async with Proxy.to(database.port) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def through(server: Server, url: str, proxy: Proxy) -> PostgresqlStores:
+def through(database: Server, url: str, proxy: Proxy) -> PostgresqlStores:
     """The same stores, by a wire that can be cut."""
-    return PostgresqlStores(url.replace(f":{server.port}/", f":{proxy.port}/"))
+    return PostgresqlStores(url.replace(f":{database.port}/", f":{proxy.port}/"))
 
 
 @asynccontextmanager
@@ -275,7 +230,7 @@ async def test_an_owner_frozen_inside_a_transaction_is_taken_over_and_never_writ
 
 
 async def test_writers_at_the_same_time_share_one_commit(
-    stores: PostgresqlStores, server: Server, url: str
+    stores: PostgresqlStores, database: Server, url: str
 ) -> None:
     inside, go_on = asyncio.Event(), asyncio.Event()
 
@@ -292,7 +247,7 @@ async def test_writers_at_the_same_time_share_one_commit(
 
         assert await asyncio.gather(waiting, *writers) == [True] * 65
     schema = url.rpartition("=")[2]
-    assert server.sql(f"SELECT seq FROM {schema}.owner") == "2"
+    assert database.sql(f"SELECT seq FROM {schema}.owner") == "2"
 
 
 async def test_nobody_is_answered_before_the_commit(
@@ -433,7 +388,7 @@ _SPEC = SubscriptionSpec(id="sub1")
 
 
 async def test_writes_go_on_after_the_server_was_killed_and_nothing_acknowledged_is_lost(
-    stores: PostgresqlStores, server: Server
+    stores: PostgresqlStores, database: Server
 ) -> None:
     kept: set[str] = set()
     refused: dict[str, type[StoreError]] = {}
@@ -458,11 +413,11 @@ async def test_writes_go_on_after_the_server_was_killed_and_nothing_acknowledged
             before = len(kept)
             while len(kept) < before + 100:
                 await asyncio.sleep(0.01)
-            server.kill()
+            database.kill()
             until = time.monotonic() + away_seconds
             while not refused and time.monotonic() < until:
                 await asyncio.sleep(0.01)
-            server.start()
+            database.start()
         before = len(kept)
         while len(kept) < before + 100:
             await asyncio.sleep(0.01)
@@ -478,12 +433,12 @@ async def test_writes_go_on_after_the_server_was_killed_and_nothing_acknowledged
 
 
 async def test_calls_fail_within_a_bound_while_the_server_is_away_and_work_again_when_it_is_back(
-    stores: PostgresqlStores, server: Server
+    stores: PostgresqlStores, database: Server
 ) -> None:
     directory = await stores.open_directory()
     async with opened(stores) as ledger:
         await ledger.record(record("use_1"))
-        server.kill()
+        database.kill()
         started = time.monotonic()
         answers = await asyncio.gather(
             ledger.record(record("use_2")),
@@ -494,7 +449,7 @@ async def test_calls_fail_within_a_bound_while_the_server_is_away_and_work_again
             return_exceptions=True,
         )
         took = time.monotonic() - started
-        server.start()
+        database.start()
 
         assert {type(answer) for answer in answers} == {StoreError}
         assert all("is away" in str(answer) for answer in answers)
@@ -506,28 +461,28 @@ async def test_calls_fail_within_a_bound_while_the_server_is_away_and_work_again
 
 
 async def test_a_restart_of_the_server_is_waited_for_and_not_felt(
-    stores: PostgresqlStores, server: Server
+    stores: PostgresqlStores, database: Server
 ) -> None:
     async with opened(stores) as ledger:
         await ledger.record(record("use_1"))
-        server.kill()
+        database.kill()
         calls = [
             asyncio.ensure_future(ledger.record(record("use_2"))),
             asyncio.ensure_future(ledger.execution("exec_1")),
         ]
         await asyncio.wait(calls, timeout=0.2)
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(database.start)
 
         assert await asyncio.gather(*calls) == [True, None]
 
 
 async def test_an_activation_waits_for_a_server_that_is_starting(
-    stores: PostgresqlStores, server: Server
+    stores: PostgresqlStores, database: Server
 ) -> None:
-    server.kill()
+    database.kill()
     opening = asyncio.ensure_future(stores.open_ledger("sub1"))
     await asyncio.sleep(0)
-    server.start()
+    database.start()
 
     ledger = await opening
 
@@ -645,22 +600,22 @@ async def test_many_may_make_the_tables_at_the_same_time(url: str) -> None:
 
 
 async def test_tables_of_a_newer_version_are_refused(
-    stores: PostgresqlStores, server: Server, url: str
+    stores: PostgresqlStores, database: Server, url: str
 ) -> None:
     async with opened(stores):
         pass
     schema = url.rpartition("=")[2]
-    server.sql(f"INSERT INTO {schema}.schema_version VALUES (99)")
+    database.sql(f"INSERT INTO {schema}.schema_version VALUES (99)")
 
     with pytest.raises(StoreError, match="has schema 99, and this version knows"):
         await stores.open_ledger("sub1")
 
 
 async def test_what_the_guarantees_rest_on_is_not_left_to_the_servers_configuration(
-    stores: PostgresqlStores, server: Server
+    stores: PostgresqlStores, database: Server
 ) -> None:
-    server.sql("ALTER ROLE pool SET synchronous_commit = off")
-    server.sql("ALTER ROLE pool SET default_transaction_isolation = 'serializable'")
+    database.sql("ALTER ROLE pool SET synchronous_commit = off")
+    database.sql("ALTER ROLE pool SET default_transaction_isolation = 'serializable'")
     try:
         async with opened(stores) as ledger:
             asked = (
@@ -677,42 +632,42 @@ async def test_what_the_guarantees_rest_on_is_not_left_to_the_servers_configurat
 
             shown = await in_its_transaction(ledger, settings)
     finally:
-        server.sql("ALTER ROLE pool RESET ALL")
+        database.sql("ALTER ROLE pool RESET ALL")
 
     assert shown == ["2s", "5s", "15s", "10", "on", "read committed"]
 
 
 async def test_many_ledgers_of_a_process_share_a_few_connections_and_give_them_back(
-    stores: PostgresqlStores, server: Server
+    stores: PostgresqlStores, database: Server
 ) -> None:
     ledgers = [await stores.open_ledger(f"sub{number}") for number in range(8)]
     await asyncio.gather(*(ledger.record(record("use_1")) for ledger in ledgers for _ in range(4)))
 
     counting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'claude-pool'"
-    during = int(server.sql(counting))
+    during = int(database.sql(counting))
     for ledger in ledgers:
         await ledger.close()
 
     assert 1 <= during <= 4
-    await none_is_left(server)
+    await none_is_left(database)
 
 
 async def test_a_ledger_at_rest_holds_no_connection_and_has_one_again_when_it_is_asked(
-    stores: PostgresqlStores, server: Server, monkeypatch: pytest.MonkeyPatch
+    stores: PostgresqlStores, database: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pool.storage.postgresql.connection.connections.IDLE_SECONDS", 0.1)
     async with opened(stores) as ledger:
         await ledger.record(record("use_1"))
-        await none_is_left(server)
+        await none_is_left(database)
 
         assert await names(ledger) == {"use_1"}
 
 
-async def none_is_left(server: Server) -> None:
+async def none_is_left(database: Server) -> None:
     """Wait until no connection of a pool is left."""
     counting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'claude-pool'"
     async with asyncio.timeout(5):
-        while server.sql(counting) != "0":
+        while database.sql(counting) != "0":
             await asyncio.sleep(0.02)
 
 
@@ -735,12 +690,12 @@ async def test_a_number_that_is_too_large_is_no_fault_of_its_neighbours(
 # Secrets
 
 
-async def test_a_password_stands_in_no_error(server: Server) -> None:
+async def test_a_password_stands_in_no_error(database: Server) -> None:
     secret = "hush%2Fhush"
     urls = {
-        "a wrong password": server.url(password=secret),
-        "no such database": server.url().replace("/postgres", "/absent"),
-        "nobody there": server.url(port=1, password=secret),
+        "a wrong password": database.url(password=secret),
+        "no such database": database.url().replace("/postgres", "/absent"),
+        "nobody there": database.url(port=1, password=secret),
         "no such host": f"postgresql://pool:{secret}@absent.invalid/pool",
         "a query that is none": f"postgresql://pool:{secret}@127.0.0.1/pool?{secret}",
         "in the query": f"postgresql://127.0.0.1:1/pool?password={secret}",

@@ -11,20 +11,18 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 from paths import ROOT
+from stored import NOW, record, row, settlement
 
 from pool.errors import CommitUnknown, Fenced, StoreBusy, StoreError
-from pool.executions.intent import Intent
 from pool.executions.outcome import Completed
 from pool.executions.request import ExecutionRequest
-from pool.executions.routing_record import Routing
-from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.storage.directory.claims import NewClaim, Registration
 from pool.storage.directory.directory import Directory
@@ -35,35 +33,6 @@ from pool.storage.sqlite.connection import read_owner
 from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing
-from pool.usage.records import ModelUsage, Usage, UsageRecord
-
-NOW = datetime(2026, 1, 28, 16, 30, tzinfo=UTC)
-SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
-
-
-def record(name: str, *, nano_usd: int = 30, model: str = "m") -> UsageRecord:
-    usage = Usage(models={model: ModelUsage(cost_nano_usd=nano_usd)})
-    return UsageRecord(id=name, subscription_id="sub1", timestamp=NOW, usage=usage)
-
-
-def row(name: str) -> ExecutionRow:
-    intent = Intent(
-        execution_id=name,
-        request=ExecutionRequest(prompt="hello"),
-        session_id=SESSION,
-        resumes=False,
-        model="m",
-        timeout_seconds=1,
-        reserved_nano_usd=1,
-        routing=Routing(score=1, reason="r"),
-        created_at=NOW,
-    )
-    return ExecutionRow(intent=intent, status=ExecutionStatus.QUEUED)
-
-
-def settlement(name: str) -> Settlement:
-    change = {"status": ExecutionStatus.SUCCEEDED, "finished_at": NOW, "outcome": Completed()}
-    return Settlement(row=row(name).model_copy(update=change), record=record(f"of_{name}"))
 
 
 @pytest.fixture
