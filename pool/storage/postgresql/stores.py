@@ -64,13 +64,8 @@ class PostgresqlStores:
         self, subscription_id: str, wait_seconds: float, *, is_removed: bool = False
     ) -> Ledger:
         name = f"{self._address.name} {owned_name(subscription_id)}"
-        connections = await Connections.joined(self._address)
-        try:
-            takeover = _Takeover(name, subscription_id, wait_seconds, is_removed=is_removed)
-            epoch = await _opened(name, connections, wait_seconds, takeover)
-        except BaseException:
-            await connections.left()
-            raise
+        takeover = _Takeover(name, subscription_id, wait_seconds, is_removed=is_removed)
+        connections, epoch = await self._joined(name, wait_seconds, takeover)
         commits = Commits(name, subscription_id, epoch, connections)
         mine = {"subscription_id": subscription_id}
         return Ledger(subscription_id, OwnedDatabase(commits, "ledger", always=mine))
@@ -78,12 +73,7 @@ class PostgresqlStores:
     async def open_directory(self, *, wait_seconds: float = 10.0) -> Directory:
         """Join the directory; others may have it open at the same time."""
         name = f"{self._address.name} directory"
-        connections = await Connections.joined(self._address)
-        try:
-            await _opened(name, connections, wait_seconds, _nothing_more)
-        except BaseException:
-            await connections.left()
-            raise
+        connections, _ = await self._joined(name, wait_seconds, _nothing_more)
         transactions = Transactions(name, connections, NoFence())
         files = ("directory", "outbox", "keys")
         return Directory(SharedDatabase(name, connections, transactions, *files))
@@ -93,16 +83,24 @@ class PostgresqlStores:
         own in ``owner``, so that its writes are fenced as those of a ledger are.
         """
         name = f"{self._address.name} reconciler"
-        connections = await Connections.joined(self._address)
-        try:
-            takeover = _Takeover(name, OWNER, wait_seconds, has_subscription=False)
-            epoch = await _opened(name, connections, wait_seconds, takeover)
-        except BaseException:
-            await connections.left()
-            raise
+        takeover = _Takeover(name, OWNER, wait_seconds, has_subscription=False)
+        connections, epoch = await self._joined(name, wait_seconds, takeover)
         return Reconciliations(
             OwnedDatabase(Commits(name, OWNER, epoch, connections), "reconciliations")
         )
+
+    async def _joined(
+        self, name: str, wait_seconds: float, then: Callable[[Db], Awaitable[Result]]
+    ) -> tuple[Connections, Result]:
+        """The connections of this process, and what came of what was to be done first; where that
+        fails, they are given back.
+        """
+        connections = await Connections.joined(self._address)
+        try:
+            return connections, await _opened(name, connections, wait_seconds, then)
+        except BaseException:
+            await connections.left()
+            raise
 
 
 class _Takeover:
