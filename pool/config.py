@@ -92,7 +92,7 @@ CredentialPattern = Annotated[str, Field(pattern=r"^[A-Za-z_*?][A-Za-z0-9_*?]{0,
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, told without asking anybody for its address."""
+    """Whether a host is this machine, by its name alone: nothing is resolved."""
     if host == "localhost":
         return True
     try:

@@ -14,7 +14,7 @@ from typing import dataclass_transform
 
 @dataclass_transform(eq_default=False)
 class PoolError(Exception):
-    """Anything the pool tells a caller it could not do."""
+    """Anything that the pool could not do for a caller."""
 
     def __init_subclass__(cls) -> None:
         dataclass(eq=False)(cls)

@@ -1,7 +1,7 @@
 """Showing an execution while it goes on: what its run has printed since a cursor, page by page.
 
 Readers pull, so that a slow one costs nothing, and one who went away nothing either. The output is
-on disk and outlives the owner: a reader who asks the next activation with the same cursor gets the
+on disk and outlives the actor: a reader who asks the next activation with the same cursor gets the
 rest. A run that somebody watches is looked at as it prints, off the event loop, once for all who
 watch it. What comes after a pause is there at once; what a run prints all the time comes gathered,
 every 25 ms. The end is shown after it is durable, and as the last event.

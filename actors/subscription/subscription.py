@@ -74,7 +74,7 @@ _REFUSED_BEFORE = Refusal(
 
 
 class Subscription:
-    """The owner of one subscription. Made by ``activate``."""
+    """The one actor of a subscription, and the one writer of its ledger. Made by ``activate``."""
 
     def __init__(self, context: SubscriptionContext) -> None:
         self._context = context

@@ -1,6 +1,6 @@
 """Verdicts: what was recorded and what is reported, model by model.
 
-Tokens are compared exactly. The usage report tells no money, so the dollars of a difference are
+Tokens are compared exactly. The usage report holds no money, so the dollars of a difference are
 estimated with the prices that the pool learned; where none is known the difference has no amount,
 and its size is judged by its tokens. Dollars are compared to the cent, which is what the cost
 report is rounded to.
@@ -132,7 +132,7 @@ def _of_tokens(
 def compared_dollars(
     local: Mapping[str, ModelUsage], remote: Mapping[str, ModelUsage], thresholds: Thresholds
 ) -> tuple[Finding, ...]:
-    """A day of the cost report, which tells no tokens."""
+    """A day of the cost report, which holds no tokens."""
     return tuple(
         _of_dollars(
             model,
@@ -162,7 +162,7 @@ def compared_people(
     remote: Mapping[tuple[str, str], ModelUsage],
     thresholds: Thresholds,
 ) -> tuple[Finding, ...]:
-    """A day of Claude Code, by email and model: tokens, and the dollars that both sides tell."""
+    """A day of Claude Code, by email and model: tokens, and the dollars of both sides."""
     return tuple(
         _of_person(email, model, local.get((email, model)), remote.get((email, model)), thresholds)
         for email, model in sorted({*local, *remote})

@@ -152,7 +152,7 @@ def _window(
     report: Report, name: str, window: WindowReport, settings: AlertSettings
 ) -> Iterator[_Sighting]:
     percent = _percent(window, report.observed_at)
-    resets = "at a time it did not tell"
+    resets = "at a time that it did not say"
     if window.resets_at is not None:
         resets = f"at {instant_text(window.resets_at)}"
     message = (

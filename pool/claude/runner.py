@@ -1,4 +1,4 @@
-"""One run of the CLI, as its owner sees it.
+"""One run of the CLI, as its subscription sees it.
 
 A ``Runner`` turns a ``Launch`` into a ``Run``. A run outlives whoever started it: it writes to a
 directory of its own, and another activation finds it there by its id and goes on waiting. Whether
@@ -169,7 +169,7 @@ class Runner(Protocol):
 
     def left(self, open_ids: Container[str]) -> tuple[str, ...]:
         """The ids of runs that are not open any more, and of which something is left on disk: their
-        owner ended before it could look after them. Blocking.
+        activation ended before it could look after them. Blocking.
         """
         ...
 

@@ -80,7 +80,7 @@ class FailureKind(StrEnum):
 
 
 class Ended(Value):
-    """What every end of a run tells, good or bad."""
+    """What every end of a run has in common, good or bad."""
 
     session_id: str | None = None
     model: str | None = None
@@ -165,8 +165,8 @@ class Failed(Ended):
 
     @property
     def is_unsure(self) -> bool:
-        """Whether the request may be to blame as well as the subscription, at no cost so far: what
-        becomes of the same request elsewhere tells.
+        """Whether the request may be to blame as well as the subscription, at no cost so far: that
+        shows when the same request is tried elsewhere.
         """
         return self.spent_nothing and (self.is_ambiguous or self.kind in UNSURE)
 

@@ -2,7 +2,7 @@
 cursor.
 
 The events are read from the output of the run itself, which stands on disk; so whoever asks again
-from a cursor, also after the owner was killed, gets the rest and nothing twice. The last event is
+from a cursor, even after a crash in between, gets the rest and nothing twice. The last event is
 always the result: it carries the whole execution, text included.
 """
 

@@ -133,16 +133,16 @@ class ExecutionRequest(Value):
     @property
     def prompt_bytes(self) -> int:
         """The size of all that goes into the model's context with it, as it was sent."""
-        told = sum(len(turn.model_dump_json()) for turn in self.messages)
-        return self._text_bytes + told + sum(len(image.data) for image in self.images)
+        turns = sum(len(turn.model_dump_json()) for turn in self.messages)
+        return self._text_bytes + turns + sum(len(image.data) for image in self.images)
 
     @property
     def input_tokens(self) -> int:
         """About how many tokens it adds to the model's context, rather too many."""
         schema = "" if self.json_schema is None else json.dumps(self.json_schema)
         texts = -(-(self._text_bytes + len(schema)) // BYTES_PER_TOKEN)
-        told = sum(map(tokens_of, self.messages))
-        return texts + told + TOKENS_PER_IMAGE * len(self.images)
+        turns = sum(map(tokens_of, self.messages))
+        return texts + turns + TOKENS_PER_IMAGE * len(self.images)
 
     @property
     def uses_tools(self) -> bool:

@@ -43,7 +43,7 @@ from pool.values import Instant, Value
 
 Scope = Literal["execute", "read", "read_all", "report", "admin"]
 """``execute`` runs, and sees and stops its own; ``read`` sees the pool, and its own; ``read_all``
-sees everybody's; ``report`` tells of usage beside the pool; ``admin`` changes things, and sees all.
+sees everybody's; ``report`` reports usage beside the pool; ``admin`` changes things, and sees all.
 """
 KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 KeyBudget = Annotated[Usd, Field(gt=0, le=1_000_000, decimal_places=9)]
@@ -71,7 +71,8 @@ class KeyLimits(Value):
     """For the last seven days, to the hour."""
     max_request_usd: KeyBudget | None = None
     """The most that a request may ask to cost. One that names no budget holds so much, and is ended
-    there where it uses tools; without tools it is one call, and told whatever it has cost."""
+    there where it uses tools; without tools it is one call, and its answer comes whatever it has
+    cost."""
     models: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=MOST_PATTERNS)] = ALL
     subscriptions: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=MOST_PATTERNS)] = (
         ALL

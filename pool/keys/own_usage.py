@@ -1,7 +1,7 @@
 """A tenant's own usage at one glance: today, this block, the last seven days, and what is left.
 
 Blocks begin at midnight in UTC, so that days are made of whole ones: one breakdown by block and
-model tells all three.
+model has all three.
 """
 
 from __future__ import annotations

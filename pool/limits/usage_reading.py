@@ -1,8 +1,8 @@
 """A reading of Anthropic's limits that takes no run, and when the next one is due.
 
 The CLI asks Anthropic itself (``get_usage``), where it has a login with a profile; a token of
-``claude setup-token`` and an API key have none. The endpoint refuses who asks often: so it is read
-seldom, at no fixed beat, and not while runs tell the same.
+``claude setup-token`` and an API key have none. The endpoint refuses frequent
+questions: so it is read seldom, at no fixed beat, and not while runs report the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BEFORE_A_PROBE = timedelta(minutes=1)
 
 
 class ExtraUsage(Value):
-    """Paid usage beyond the windows, as the account has it; amounts as the CLI tells them."""
+    """Paid usage beyond the windows, as the account has it; amounts as the CLI gives them."""
 
     is_enabled: bool = False
     monthly_limit: float | None = None
@@ -37,12 +37,12 @@ class UsageReading(Value):
     """What Anthropic said of an account's limits."""
 
     event: RateLimitEvent
-    """Its windows, as if a run had told of them; and the whole answer."""
+    """Its windows, as if a run had reported them; and the whole answer."""
     extra_usage: ExtraUsage | None = None
 
 
 class NoProfile(Value):
-    """The CLI says that the account's credential lets nobody ask."""
+    """The CLI says that nobody can read them with the account's credential."""
 
 
 class ReadingSchedule(Value):
@@ -65,7 +65,7 @@ class ReadingSchedule(Value):
         used_at: datetime | None,
         probe_at: datetime | None,
     ) -> bool:
-        """Whether to ask now. ``heard_at``: when a run last told of the windows; ``used_at``: when
+        """Whether to ask now. ``heard_at``: when a run last reported the windows; ``used_at``: when
         the subscription was last asked to run something; ``probe_at``: when its cooldown ends, if
         it rests. ``jitter`` is drawn once a reading, between 0 and 1.
         """

@@ -3,12 +3,12 @@
 Anthropic publishes no such price; it differs between plans, and changes. Between two observations
 the growth is mostly 0 or 1 percent, which says little, so they are joined into strides of at least
 three percent. The median of the strides' prices says roughly what is usual; of the strides that
-agree with it the sums say the price. Why both: somebody who uses the account outside the pool
-makes single strides look cheap, which spoils a ratio of sums and leaves a median alone, as long as
-it is the lesser part of the strides; but a median of rounded steps is off by a tenth (runs of 0.9
-percent mostly show as 1), while in sums of adjoining strides the rounding cancels out. The median
-of all pairs (Theil-Sen) has the same fault for a hundred times the work. What no estimate can tell
-apart is use outside the pool that always keeps step with the pool's own: the percent looks cheaper.
+agree with it the sums say the price. Why both: somebody who uses the account outside the pool makes
+single strides look cheap, which spoils a ratio of sums and leaves a median alone, as long as it is
+the lesser part of the strides; but a median of rounded steps is off by a tenth (runs of 0.9 percent
+mostly show as 1), while in sums of adjoining strides the rounding cancels out. The median of all
+pairs (Theil-Sen) has the same fault for a hundred times the work. What no estimate can separate is
+use outside the pool that always keeps step with the pool's own: the percent looks cheaper.
 """
 
 from __future__ import annotations

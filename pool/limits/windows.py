@@ -31,7 +31,7 @@ _SAME_RESET = timedelta(minutes=1)
 
 
 WindowSource = Literal["rate_limit_event", "get_usage"]
-"""A run told of it; or the CLI was asked, without a run."""
+"""A run reported it, or a question to the CLI that took no run."""
 
 
 class Window(Value):
@@ -103,7 +103,7 @@ def window_of_family(family: str) -> str:
 
 
 def family_of(model: str) -> str | None:
-    """The family that a model's name or alias tells; None for a name that tells none."""
+    """The family in a model's name or alias; None where the name has none."""
     return next((family for family in FAMILIES if family in model), None)
 
 

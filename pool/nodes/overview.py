@@ -25,7 +25,7 @@ class Node(Value):
     answers: bool
     """Whether it said, when it was last asked, what it has."""
     subscriptions: tuple[str, ...]
-    """The ids of those that are there now, or were when they were last heard of."""
+    """The ids of those that are there now, or were at their last report."""
     running: int
     queued: int
 

@@ -76,7 +76,7 @@ class ReconciliationState(StrEnum):
 
 
 class Figures(Value):
-    """Tokens and money of one side. None where the report does not tell, or no price is known."""
+    """Tokens and money of one side. None where the report does not say, or no price is known."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None

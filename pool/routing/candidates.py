@@ -117,7 +117,9 @@ def standing_refusal(
 
 
 def has_lifted(until: datetime | None, now: datetime) -> bool:
-    """Whether a refusal's time is over since the report was made: then its owner is asked."""
+    """Whether a refusal's time is over since the report was made: then the subscription itself
+    decides.
+    """
     return until is not None and until <= now
 
 

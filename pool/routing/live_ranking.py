@@ -1,8 +1,8 @@
 """Live rankings: the order of the subscriptions, kept up to date instead of made for each decision.
 
 There is one for each kind of request (its model, and what its caller's key opens). A subscription
-is judged anew when its report comes, when something is sent there, and at the moments of which
-``turns`` tells; so a decision looks at the few that come first, at those that its request has to do
+is judged anew when its report comes, when something is sent there, and at the moments that
+``turns`` names; so a decision looks at the few that come first, at those that its request has to do
 with, and at counts of all others, however many there are. What it comes to is what ``ranked``
 comes to over all of them: the same rules judge each subscription here and there.
 
@@ -29,7 +29,7 @@ from pool.subscriptions.admission import Ask, Refusal, RefusalCause, refusal, ro
 from pool.subscriptions.report import Report
 
 MOST_TOLD = 8
-"""How many are told one by one: the best of them, or all where there are no more."""
+"""How many a ranking lists one by one: the best of them, or all where there are no more."""
 MOST_KINDS = 32
 """Kinds of requests whose order is kept: those that came last. Another one costs one whole
 ranking."""
@@ -93,7 +93,7 @@ class LiveRankings:
     def ranking(self, question: Question, now: datetime, most: int = MOST_TOLD) -> Ranking:
         """The best ``most`` of all that are open to a request, those that it names, and counts of
         the others; all of them one by one where there are no more than that. Where nobody can take
-        it, those are told whose refusals lift first.
+        it, those are listed whose refusals lift first.
         """
         live = self._live(question, now)
         if len(live.ids) <= most:
@@ -105,9 +105,9 @@ class LiveRankings:
             others = tuple(islice(live.best(question.named | poor), most))
             if not others and not named.usable:
                 others = tuple(islice(live.lifting(question.named), most))
-        told = (*named.candidates, *self._ranked(others, question, now).candidates)
+        listed = (*named.candidates, *self._ranked(others, question, now).candidates)
         rest = live.rest(question.named.union(others), poor, now)
-        return Ranking(in_order(told), rest if question.only is None else rest.unwanted())
+        return Ranking(in_order(listed), rest if question.only is None else rest.unwanted())
 
     def whole(self, question: Question, now: datetime) -> Ranking:
         """All that are open to a request, one by one."""
@@ -135,7 +135,7 @@ class LiveRankings:
         return live
 
     def _kind(self, question: Question) -> _Kind:
-        """Of prompts that no subscription tells apart, the shortest stands for all."""
+        """Of prompts that are alike for every subscription, the shortest stands for all."""
         ask = question.ask
         told_apart = (each for each in self._lengths if each <= ask.prompt_bytes)
         return _Kind(question.open_to, ask.model, ask.asked_for, max(told_apart, default=0))
@@ -174,7 +174,7 @@ class _LiveRanking:
         self._usable: list[Place] = []
         self._rooms: list[tuple[Decimal, str]] = []
         self._ends: list[tuple[datetime, str]] = []
-        """When refusals lift, of those that tell it."""
+        """When refusals lift, where they say it."""
         self._turns: list[tuple[datetime, str]] = []
         self._judged_at = datetime.max.replace(tzinfo=UTC)
 

@@ -3,7 +3,7 @@
 Ranking reads what the router remembers: one report a subscription and how many requests it has
 sent there since. It calls nobody, so that a decision costs the same whoever is slow. What was just
 sent counts at once, so that a burst spreads instead of falling on the one that looked best (the
-herd). The owner's admission is what counts in the end.
+herd). The subscription's own admission is what counts in the end.
 
 This is the rule, over all subscriptions. A decision takes it from ``live_ranking``, which comes to
 the same without looking at everybody.
@@ -57,7 +57,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Rest:
-    """Subscriptions of a ranking that are not told one by one."""
+    """Subscriptions of a ranking that it counts instead of listing."""
 
     usable: int = 0
     refused: Mapping[RefusalCause, int] = field(default_factory=dict)
@@ -71,8 +71,8 @@ class Rest:
 
     def __str__(self) -> str:
         refused = sorted(self.refused.items(), key=lambda each: (-each[1], each[0]))
-        told = (f"{count} {cause.value.replace('_', ' ')}" for cause, count in refused)
-        return f"of {self.usable + sum(self.refused.values())} others " + ", ".join(told)
+        counts = (f"{count} {cause.value.replace('_', ' ')}" for cause, count in refused)
+        return f"of {self.usable + sum(self.refused.values())} others " + ", ".join(counts)
 
 
 @dataclass(frozen=True)
@@ -138,12 +138,12 @@ class Ranking:
     @property
     def reasons(self) -> str:
         """The refusals as one line."""
-        told = [
+        refusals = [
             f"{each.report.id}: {each.refusal.detail}"
             for each in self.candidates
             if each.refusal is not None
         ]
-        return "; ".join([*told, *([str(self.rest)] if self.rest.refused else [])])
+        return "; ".join([*refusals, *([str(self.rest)] if self.rest.refused else [])])
 
     @property
     def _refusals(self) -> Iterator[Refusal]:

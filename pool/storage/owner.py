@@ -20,7 +20,7 @@ _ID = TypeAdapter(SubscriptionId)
 
 
 class Owner(Value):
-    """One life of one process. What the system does not tell is None."""
+    """One life of one process. What the system does not say is None."""
 
     pid: int
     boot_id: str | None = None

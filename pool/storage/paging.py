@@ -59,7 +59,7 @@ def _decoded(cursor: str) -> Any:
 
 
 def start_of(kind: str, cursor: str | None, newest: Key = NEWEST) -> Key:
-    """The key below which a page begins. ``kind`` names the list; ``newest`` tells the key's types.
+    """The key below which a page begins. ``kind`` names the list; ``newest`` has the key's types.
 
     Raises ``InvalidRequest`` for a cursor that this list never gave.
     """

@@ -1,7 +1,8 @@
 """Admission: whether a subscription takes a request now, later, or not, with a reason and a time.
 
-One rule for two readers. The owner judges a report made that instant and reserves in the same step,
-which is what counts (G6); a router judges the reports it remembers, to ask the right owner first.
+One rule for two readers. A subscription judges its own report of that instant and reserves in the
+same step, which is what counts (G6); a router judges the reports that it remembers, to try the
+right subscription first.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class RefusalCause(StrEnum):
     OTHER_WANTED = "other_wanted"
     """The request names another subscription, or its key allows others only."""
     STORE = "store"
-    """The owner cannot make anything durable."""
+    """The subscription cannot make anything durable."""
     STALE_REPORT = "stale_report"
     """The router has had no report of it for too long."""
 

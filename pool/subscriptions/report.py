@@ -1,6 +1,6 @@
-"""A subscription's public snapshot: what routers rank by and what people are shown.
+"""A subscription's public snapshot: what routers rank by and what people see.
 
-A report is a value of one instant (``observed_at``). It is made by the owner alone; whoever holds
+A report is a value of one instant (``observed_at``). The subscription alone makes it; whoever holds
 a copy knows its age. Every percentage says whether it comes from the pool's own records
 (``local``) or from a window that Anthropic reported (``window``).
 """
@@ -105,7 +105,7 @@ class Report(Value):
     limits_read_at: Instant | None = None
     """When Anthropic was last asked for the windows without a run; null where it was not yet."""
     limits_unreadable: str | None = None
-    """Why they cannot be asked for: then they are known from what runs tell alone."""
+    """Why they cannot be asked for: then they are known from runs alone."""
     extra_usage: ExtraUsage | None = None
     """Paid usage beyond the windows, as of ``limits_read_at``."""
     weekly_percent: float

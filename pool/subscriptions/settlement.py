@@ -1,7 +1,7 @@
 """The settlement of a run that has ended: outcome, usage, session total and standing, as one
 value.
 
-Pure: the owner hands it to its ledger, which writes all of it or nothing (T2).
+Pure: the subscription hands it to its ledger, which writes all of it or nothing (T2).
 """
 
 from __future__ import annotations

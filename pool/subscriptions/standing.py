@@ -31,7 +31,7 @@ hours: quota was seen to return before its time (peers' pain 1), and a probe cos
 """
 LOGIN_RECHECK = timedelta(minutes=5)
 NEWER_BY = timedelta(seconds=30)
-"""How much later than a limit a run has to have seen the same window open: what it was told with
+"""How much later than a limit a run has to have seen the same window open: what came with
 an answer is as old as the beginning of that answer."""
 
 

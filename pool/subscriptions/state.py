@@ -58,7 +58,7 @@ class UncertainCost:
 
 @dataclass
 class State:
-    """What a subscription knows of itself. Its owner alone changes it."""
+    """What a subscription knows of itself. Its one actor alone changes it."""
 
     spec: SubscriptionSpec
     node: str | None = None

@@ -55,7 +55,7 @@ EXECUTIONS = Counter("executions", "Executions that ended, by status.", "status"
 MOVED = Counter("executions_moved", "Executions that went on at another subscription.")
 STORE_FAILURES = Counter("store_failures", "Writes that the store refused.")
 LEDGERS_LOST = Counter(
-    "ledgers_lost", "Owners that had to leave: a write of theirs was fenced off, or in doubt."
+    "ledgers_lost", "Activations that had to end: a write of theirs was fenced off, or in doubt."
 )
 QUEUE_WAIT = Timer("queue_wait_seconds", "From a request to the start of its run.")
 RUN = Timer("run_seconds", "How long runs of the CLI took.")
@@ -129,7 +129,7 @@ class Figures(Value):
 
     reports: tuple[Report, ...]
     tallies: dict[str, Tally]
-    """Of the owners, by subscription."""
+    """By subscription, of its own counters."""
     router: Tally
     unheard: tuple[str, ...]
     """Subscriptions that have sent no report since the router began."""

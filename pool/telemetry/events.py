@@ -40,7 +40,7 @@ class PoolEventKind(StrEnum):
     """A run failed before any output, and the execution was given to another subscription."""
     USAGE_RECORDED = "usage_recorded"
     SUBSCRIPTION_ACTIVATED = "subscription_activated"
-    """Its owner began a new life, with a new epoch."""
+    """Its actor began anew, with a new epoch."""
     SUBSCRIPTION_STATE = "subscription_state"
     WINDOW = "window"
     """One of Anthropic's windows was seen to change."""
@@ -99,7 +99,7 @@ class EventFilter(Value):
     execution_id: str | None = None
     session_id: str | None = None
     access: Access = FULL_ACCESS
-    """What they may be told."""
+    """What whoever reads them may see."""
 
     def takes(self, happening: PoolEvent) -> bool:
         """A gap is shown to everybody whom it may concern."""
@@ -151,7 +151,7 @@ def dispatched(execution: Execution, now: datetime) -> PoolEvent:
 def of_execution(
     kind: PoolEventKind, subscription_id: str, row: ExecutionRow, now: datetime
 ) -> PoolEvent:
-    """Something that became of an execution at its owner."""
+    """An event of an execution, as its subscription saw it."""
     outcome = row.outcome
     data: Data = {"model": model_of(row), "attempt": len(row.intent.earlier_attempts)}
     if kind is PoolEventKind.EXECUTION_ENDED:

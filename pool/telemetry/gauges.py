@@ -137,7 +137,7 @@ GAUGES = (
     ),
     Gauge(
         "owner_epoch",
-        "The number of the owner's activation: it rises when its actor begins anew.",
+        "The number of the subscription's activation: it rises when its actor begins anew.",
         _one(lambda report: report.epoch),
     ),
     Gauge("report_age_seconds", "How old a subscription's figures here are.", _age),

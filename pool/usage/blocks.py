@@ -2,7 +2,7 @@
 
 Blocks start at 00:00, 05:00, 10:00, 15:00 and 20:00 UTC; the one at 20:00 lasts four hours, so that
 every day begins anew. A block's id is its first instant. They are a calendar, not Anthropic's
-window: that one starts at an account's first use, and only the CLI can tell it
+window: that one starts at an account's first use, and only the CLI can say it
 (``pool.limits.windows``).
 """
 

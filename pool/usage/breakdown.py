@@ -4,7 +4,7 @@ Everything here is a sum of integers, so that neither the order of records nor t
 ledgers they come from matters, and the groups together are exactly the records of the range. A
 block whose records retention has removed is taken from its total, which lives for ever: that knows
 its day and its models, but no sessions, keys and tags, nor where a cost came from. What is covered,
-and by which of the two, is said with every answer (G11); what neither can tell exactly is left out
+and by which of the two, is said with every answer (G11); what neither knows exactly is left out
 and shows as a gap.
 """
 
@@ -264,7 +264,7 @@ def _order(by: By) -> tuple[tuple[bool, str], ...]:
 
 
 class CoveredSpan(Value):
-    """A part of the range of which the sums of a subscription are exact, and what tells them."""
+    """A part of the range of which the sums of a subscription are exact, and their source."""
 
     subscription_id: str
     since: Instant
@@ -328,7 +328,7 @@ class UsageRow(Value):
     cache_creation_input_tokens: int
     cache_read_input_tokens: int
     cost_usd_by_source: dict[CostSource, Usd]
-    """Where the cost comes from; `blocks` is what only the totals of blocks still tell."""
+    """Where the cost comes from; `blocks` is what only the totals of blocks still hold."""
 
 
 class UsageBreakdown(Value):

@@ -159,7 +159,7 @@ def quantile(costs: Iterable[int]) -> int:
 def floor(
     expected: Iterable[ExpectedCost], size: RunSize, runs_as: Collection[str] = frozenset()
 ) -> Floor:
-    """The least to be held for a run of a size. Where several subscriptions tell what it costs, or
+    """The least to be held for a run of a size. Where several subscriptions know what it costs, or
     its model may run as several (``runs_as``), the dearest counts.
     """
     of_model = [each for each in expected if _is_same(each.model, size.model, runs_as)]
@@ -175,8 +175,8 @@ def floor(
 
 
 def _is_same(model: str, wanted: str, runs_as: Collection[str]) -> bool:
-    """Whether runs of a model tell about another one. An alias of which nobody knows what it stands
-    for may be any of its family.
+    """Whether the costs of one model's runs say what another's cost. An alias may be any of its
+    family as long as nobody knows what it stands for.
     """
     if not runs_as and plain_name(wanted) in FAMILIES:
         return family_of(model) == plain_name(wanted)

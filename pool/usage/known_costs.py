@@ -1,4 +1,4 @@
-"""What runs are expected to cost by all that subscriptions tell of it, kept up to date.
+"""What runs are expected to cost by the reports of all subscriptions, kept up to date.
 
 Only the dearest decide (``floor``), so only those are kept at hand that may be the dearest for some
 length of prompt: of a thousand subscriptions a few. What it comes to is what ``floor`` comes to
@@ -14,20 +14,20 @@ from pool.usage.records import RunSize
 
 
 class KnownCosts:
-    """The expected costs that subscriptions have told last."""
+    """The expected costs that subscriptions reported last."""
 
     def __init__(self) -> None:
-        self._told: dict[str, Sequence[ExpectedCost]] = {}
+        self._reported: dict[str, Sequence[ExpectedCost]] = {}
         self._kinds: dict[Kind, _OfKind] = {}
 
     def heard(self, subscription_id: str, costs: Sequence[ExpectedCost]) -> None:
-        """Go by what a subscription tells now; by nothing, where it is not there any more."""
-        before = self._told.pop(subscription_id, ())
+        """Go by what a subscription reports now; by nothing, where it is not there any more."""
+        before = self._reported.pop(subscription_id, ())
         if costs:
-            self._told[subscription_id] = costs
-        told = {(each.model, each.uses_tools): each for each in costs}
-        for kind in told.keys() | {(each.model, each.uses_tools) for each in before}:
-            self._kinds.setdefault(kind, _OfKind()).put(subscription_id, told.get(kind))
+            self._reported[subscription_id] = costs
+        now = {(each.model, each.uses_tools): each for each in costs}
+        for kind in now.keys() | {(each.model, each.uses_tools) for each in before}:
+            self._kinds.setdefault(kind, _OfKind()).put(subscription_id, now.get(kind))
             if not self._kinds[kind].costs:
                 del self._kinds[kind]
 

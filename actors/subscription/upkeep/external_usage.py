@@ -1,8 +1,8 @@
 """A subscription's use outside the pool: found in its transcripts, and counted where it belongs.
 
-Every minute the owner reads what was added to the transcripts of its config directory. An answer
-that is not the pool's becomes a record of the source ``outside``, at the time of the answer; so it
-counts in the week and in its block, and whatever else tells of the same call adds nothing
+Every minute the subscription reads what was added to the transcripts of its config directory. An
+answer that is not the pool's becomes a record of the source ``outside``, at the time of the answer;
+so it counts in the week and in its block, and whatever else tells of the same call adds nothing
 (``pool.claude.transcripts.calls``). An answer shows several times, so it is counted when no more
 was seen of it for a while, with the largest of each count. Its price is what the subscription's own
 runs teach; as long as nobody knows it, which goes for all that is answered in fast mode, the answer

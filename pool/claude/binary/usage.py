@@ -56,7 +56,7 @@ def said(reading: UsageReading | NoProfile | None, executable: Path) -> UsageRea
 
 
 def usage_reading(printed: str, now: datetime) -> UsageReading | NoProfile | None:
-    """What the CLI has printed of an account's limits; None where it could not be told them."""
+    """What the CLI has printed of an account's limits; None where it did not get them."""
     readings = (usage_told(told, now) for told in _told(printed))
     return next((reading for reading in readings if reading is not None), None)
 

@@ -1,4 +1,4 @@
-"""Callers' own tools, as the CLI is told of them: an MCP server inside of whoever starts it.
+"""Callers' own tools, as the CLI sees them: an MCP server inside of whoever starts it.
 
 The CLI speaks to such a server over its own stdin and stdout, in control requests. The server is
 named in the configuration that the command line has, since it has to be known before a turn begins

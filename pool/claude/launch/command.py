@@ -146,7 +146,7 @@ def _options(launch: Launch) -> tuple[str, ...]:
 
 def input_lines(launch: Launch) -> bytes:
     """All that a run reads: the opening request, its settings, then the prompt. One that goes on
-    by itself may have begun before it reads anything: it is told the schema alone here.
+    by itself may have begun before it reads anything: it gets the schema alone here.
     """
     if launch.continues:
         return b"" if launch.json_schema is None else opening_line(launch)
@@ -227,7 +227,7 @@ def clear_line(uuid: str) -> bytes:
 
 def can_be_claimed(launch: Launch) -> bool:
     """Whether a claim can make a process the run's in all that it asks for: a new session without
-    tools, with a system prompt. What else a process can be told is ``process_settings``' to say.
+    tools, with a system prompt. What else a process can take is ``process_settings``' to say.
     """
     begins = not launch.resumes and launch.forks is None and not launch.history
     return (

@@ -1,4 +1,4 @@
-"""The settings of the model, as a process of the CLI is told of them.
+"""The settings of the model, as a process of the CLI takes them.
 
 By its environment, which it reads at each request to the API, and by a control request for what is
 shown of the thinking (tried on 2.1.330, whose requests were looked at). ``CLAUDE_CODE_EXTRA_BODY``
@@ -6,14 +6,14 @@ is put over the body of each request of the run, those of its sub-agents too. Th
 off by a variable, for the CLI then leaves out what the API takes beside thinking alone.
 
 A process that is there already takes the variables by a control request, which puts them over those
-that it was started with, and takes none away: so it is told all of them each time, and an empty one
+that it was started with, and takes none away: so it gets all of them each time, and an empty one
 for each that it is not to have (tried on 2.1.330 and 2.1.267: its requests were, to the letter,
 those of a process that was started for the settings).
 
 Where an answer is cut off at its longest, the CLI has the model go on, up to three times, and no
 setting stops that; ``--max-turns=1`` does not either. To interrupt it there saves the output of
 these answers, but its next request is out by then, 20 ms after the cut: that one's input is billed,
-and the CLI tells of it nowhere (tried on 2.1.330). So it is let to its end, whose cost is known.
+and the CLI reports it nowhere (tried on 2.1.330). So it is let to its end, whose cost is known.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def variables(settings: ModelSettings, environment: Mapping[str, str]) -> dict[s
 
 
 def variables_anew(settings: ModelSettings, environment: Mapping[str, str]) -> dict[str, str]:
-    """What a process is told that may have been told others: every variable that a setting can be
+    """What a process gets that may have others: every variable that a setting can be
     in, as one has it that is started with this environment for these settings.
     """
     return {
@@ -67,7 +67,7 @@ def thinking_request(settings: ModelSettings) -> dict[str, Any] | None:
 
 
 def thinking_anew(settings: ModelSettings) -> dict[str, Any]:
-    """The same for a process that may have been told others: what nobody asks for is as the CLI
+    """The same for a process that may have others: what nobody asks for is as the CLI
     has it again. (A display that is left out stays what it was, even where the rest does not.)
     """
     thinking = settings.thinking

@@ -38,14 +38,14 @@ class ProcessSettings(Value):
     tools: tuple[Tool, ...]
     agent: AgentSettings
     model_settings: ModelSettings
-    """As it was last told of them; it may be told others."""
+    """As it last got them; it may get others."""
     surroundings: str
     """A digest of its environment, its CLI and its login."""
     owner: str | None = None
     """Whose further sessions it may serve, once it is cleared; None: nobody's."""
 
     def serves(self, next_turn: ProcessSettings) -> bool:
-        """Whether a process with these settings, once it is told those of the model, runs a turn of
+        """Whether a process with these settings, once it has those of the model, runs a turn of
         its session as one would that was started for it; ``next_turn`` has the settings of that.
         """
         prompt = next_turn.system_prompt
@@ -68,7 +68,7 @@ class ProcessSettings(Value):
         return self.model_copy(update={"owner": owner, "model_settings": turn.model_settings})
 
     def serves_anew(self, session: ProcessSettings) -> bool:
-        """Whether a process with these settings, once it is told those of the model and cleared,
+        """Whether a process with these settings, once it has those of the model and is cleared,
         runs a new session as one would that was started for it, but for the note that it was
         cleared. Its system prompt is the one that it began with; where it began no session, nobody
         knows which that would be.
@@ -106,7 +106,7 @@ def process_settings(launch: Launch, surroundings: str) -> ProcessSettings | Non
 def surroundings(environment: Mapping[str, str], executable: Path, tools: Iterable[Tool]) -> str:
     """A digest of what a process is started in: its variables, the CLI's file and the login's.
 
-    The trace that a run belongs to is left out where nothing in the process would tell it.
+    The trace that a run belongs to is left out where nothing in the process would show it.
     Blocking.
     """
     passes_over = {} if any(tools) or environment.get(_TELEMETRY) else {_TRACE}

@@ -247,7 +247,7 @@ def _asked(usage: Usage) -> int:
 
 
 def _reported(reading: StreamReading, launch: Launch) -> dict[str, Any]:
-    """What every end of a run tells."""
+    """What every end of a run has in common."""
     result = reading.result or {}
     uuid = result.get("uuid")
     return {

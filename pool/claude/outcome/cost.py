@@ -4,7 +4,7 @@
 of 2.1.197 over one run, and ``usage`` is wrong after resends and aborts. So, in this order:
 
 1. ``model_usage_since_last_result``: this run alone, by model. A run with several results is the
-   sum of those that tell it; one that tells neither this nor a total adds nothing.
+   sum of those that have it; one that has neither this nor a total adds nothing.
 2. Where it is absent and the session is new, the totals are the run's.
 3. Where the session was resumed, the totals either run on or are this run's. They are this run's
    if they are smaller than what the session is known to have cost already, or if they cover no
@@ -29,7 +29,7 @@ _SINCE_LAST = "model_usage_since_last_result"
 
 
 def run_usage(reading: StreamReading, launch: Launch) -> Usage:
-    """Usage of this run alone, as its results tell it; nothing where there is no result."""
+    """Usage of this run alone, as its results have it; nothing where there is no result."""
     result = _largest(reading)
     if result is None:
         return Usage()
@@ -47,8 +47,8 @@ def run_usage(reading: StreamReading, launch: Launch) -> Usage:
 
 
 def later_usage(answered: StreamReading, later: StreamReading) -> Usage | None:
-    """What results after the answer tell of their own; None where that is nothing. One that tells
-    a running total alone adds nothing here: the difference of the session's next turn has it.
+    """The usage of results after the answer; None where that is nothing. One that has a running
+    total alone adds nothing here: the difference of the session's next turn has it.
     """
     known = [one["uuid"] for one in answered.results if one.get("uuid") is not None]
     new = [one for one in later.results if one.get("uuid") not in known]
@@ -57,7 +57,7 @@ def later_usage(answered: StreamReading, later: StreamReading) -> Usage | None:
 
 
 def tells_cost(reading: StreamReading) -> bool:
-    """Whether every result tells what it cost by itself, so that no difference has to be made of
+    """Whether every result says what it cost by itself, so that no difference has to be made of
     totals of which nobody knows whether they run over the process or the session.
     """
     return bool(reading.results) and all(map(_is_told, reading.results))

@@ -2,7 +2,7 @@
 
 The CLI calls API errors ``subtype: "success"``, so that word decides nothing. What decides is what
 has structure: the reason of the stop, the subtype, the CLI's own kind of the API error
-(``api_error``), the class of the message that tells of it, the HTTP status. Texts are looked at
+(``api_error``), the class of the message that reports it, the HTTP status. Texts are looked at
 where structure is missing or says less: ``_SENTENCES`` has them all, each with its reason. What
 begins with the name of a field may go on in the caller's own words, and speaks of no account.
 
@@ -76,7 +76,7 @@ _MESSAGE_CLASSES = {
     "account_on_hold": FailureKind.ACCOUNT_DISABLED,
     "max_output_tokens": FailureKind.ANSWER_TOO_LONG,
 }
-"""Classes of the message that tells of an error, where they say more than the status."""
+"""Classes of the message that reports an error, where they say more than the status."""
 _CLASSES_WITHOUT_STATUS = {
     "authentication_failed": FailureKind.AUTHENTICATION,
     "cloud_credential_error": FailureKind.AUTHENTICATION,
@@ -105,7 +105,7 @@ _SENTENCES = (
         r"\b(organi[sz]ation|account|workspace|user) (has been|is|was)( \w+)? "
         r"(disabled|suspended|deactivated|banned|archived)\b"
         r"|belongs to a disabled organi[sz]ation",
-        "an ordinary invalid_request_error; the CLI itself tells it by its words",
+        "an ordinary invalid_request_error; the CLI itself knows it by its words",
     ),
     _Sentence(
         FailureKind.NOT_ENTITLED,
@@ -342,7 +342,7 @@ def _otherwise(reading: StreamReading, result: dict[str, Any], launch: Launch) -
 
 
 def _status(result: dict[str, Any]) -> int | None:
-    """The HTTP status of an error of the API. Older releases tell it in the text alone."""
+    """The HTTP status of an error of the API. Older releases have it in the text alone."""
     status = result.get("api_error_status")
     if isinstance(status, int):
         return status

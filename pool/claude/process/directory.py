@@ -1,8 +1,8 @@
 """The directory of one process of the CLI: its files, and the lock that says "still running".
 
-Whoever owns the process appends to its ``inbox``, the supervisor writes what has become of it
+The pool appends to the process's ``inbox``, the supervisor writes what has become of it
 (``supervisor`` says what), and the CLI prints there. Nothing in it holds a credential. What callers
-asked stands in ``inbox`` and what the model answered in ``stdout``, so only the owner may enter,
+asked stands in ``inbox`` and what the model answered in ``stdout``, so only its user may enter,
 and both go with the directory, or sooner.
 """
 
@@ -104,7 +104,7 @@ class ProcessDirectory:
     def say(self, entry: bytes) -> None:
         """Append an entry to the inbox. OSError where it cannot be whole; then it is none.
 
-        What an earlier owner could not finish is cut off before: nobody has taken it.
+        An entry that an earlier activation could not finish is cut off first: nobody has taken it.
         """
         inbox = os.open(self.inbox, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:

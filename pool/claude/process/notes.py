@@ -1,4 +1,4 @@
-"""What the supervisor of a process has noted in its directory, as its owner reads it. Blocking."""
+"""What the supervisor of a process has noted in its directory, as the pool reads it. Blocking."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ more: it exits by itself, within 0.05-0.1 s, or is made to by its supervisor; or
 it is given another run or is let go. What may not happen
 before that, because the CLI writes its last words to the session's transcript as it exits (seen of
 2.1.330: ``last-prompt`` and ``cost-state``), waits for ``gone``; what the CLI charges before that
-and tells in a further result is found by ``later_usage``.
+and prints in a further result is found by ``later_usage``.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class _Sight(NamedTuple):
     lives: bool
     """Whether somebody is there who may still end it: its supervisor, or whoever starts that."""
     let_go_at: float | None = None
-    """When its process was told to end with nothing to do."""
+    """When its process got the order to end, having nothing to do."""
 
 
 class Settled(Protocol):
-    """Is told when a run has its outcome, before anybody else."""
+    """Called when a run has its outcome, before anybody else knows it."""
 
     def __call__(self, run: ProcessRun, *, is_in_order: bool) -> None: ...
 

@@ -1,7 +1,7 @@
 """Runs the CLI so that its runs outlive whoever started them.
 
 Between this process and the CLI stands the ``supervisor``, which leaves its parent at once. What
-ties a run to its owner is its directory alone, below ``runs_dir``, under the run's id.
+ties a run to its subscription is its directory alone, below ``runs_dir``, under the run's id.
 
 A turn of a session goes to the process that was kept with it, where that can run it exactly as one
 of its own. Whatever is odd about that, a process is started for it, in the same attempt; but only

@@ -1,4 +1,4 @@
-"""The start of a process for a run: its directory, what it is told, and its supervisor.
+"""The start of a process for a run: its directory, its input, and its supervisor.
 
 Nothing is synced to the disk on the way. The run's intent is, in the ledger, before it comes here;
 files outlive the death of any process; and what a loss of power took with it is not missed, for it
@@ -116,7 +116,7 @@ class ProcessStarter:
         self._supervisors.close()
 
     def turn(self, launch: Launch, *, is_first: bool) -> bytes:
-        """The run as its process is told of it."""
+        """The entry of the inbox that begins the run."""
         lines = input_lines(launch) if is_first else prompt_line(launch)
         return entries.turn(launch.run_id, launch.timeout_seconds, self._max_output_bytes, lines)
 
@@ -191,7 +191,7 @@ class ProcessStarter:
             os.close(work_dir)
 
     def _workplace(self, launch: Launch, directory: ProcessDirectory) -> Path:
-        """Where the CLI works: as it was told; with tools in a directory of the run's own, which
+        """Where the CLI works: where the launch says; with tools in a directory of its own, which
         goes with it; without any in one that stays empty.
         """
         if launch.agent.working_directory is not None:

@@ -63,7 +63,7 @@ class Supervisors:
     """Starts the supervisors of one subscription, on whichever thread."""
 
     def __init__(self, name: str) -> None:
-        """``name`` tells in a process list whose it is."""
+        """``name`` shows in a process list whose it is."""
         self._name = name
         self._zygote: _Zygote | None = None
         self._one_by_one = Lock()

@@ -63,4 +63,4 @@ class DocumentPart(Value):
     source: Annotated[PdfSource | TextSource, Field(discriminator="type")]
     title: Annotated[VerbatimText, StringConstraints(max_length=500)] | None = None
     context: Annotated[VerbatimText, StringConstraints(max_length=10_000)] | None = None
-    """What else the model is told of it."""
+    """What else the model reads about it."""

@@ -36,7 +36,7 @@ _REFUSED = (
 )
 _KINDS = "JPEG, PNG, GIF or WebP"
 _HEAD = 64
-"""Base64 characters that hold what tells the kind."""
+"""Base64 characters that hold the bytes by which the kind is known."""
 _DATA_URL = re.compile(r"data:[^,]*?;\s*base64\s*,", re.IGNORECASE)
 _PLAIN = {**dict.fromkeys(map(ord, " \t\r\n\f\v")), ord("-"): "+", ord("_"): "/"}
 

@@ -177,7 +177,7 @@ class ToolResult(Value):
     ] = ()
     """A text, or texts and images in their order."""
     is_error: bool = False
-    """The tool failed, and the content says why; the model is told so."""
+    """The tool failed, and the content says why; the model learns it."""
 
 
 def _results(results: tuple[ToolResult, ...], info: ValidationInfo) -> tuple[ToolResult, ...]:

@@ -176,6 +176,6 @@ def costs(rows: Iterable[Any]) -> tuple[tuple[datetime, int], ...]:
 def changed_windows(
     known: dict[str, Window], events: Sequence[RateLimitEvent]
 ) -> dict[str, Window]:
-    """The windows of which ``events`` tell something newer than what is known."""
+    """The windows of which ``events`` have something newer than what is known."""
     latest = newest(known, *(event.windows for event in events))
     return {name: window for name, window in latest.items() if window != known.get(name)}

@@ -22,7 +22,7 @@ async def windows(db: Db) -> dict[str, Window]:
 
 
 async def observe(db: Db, events: Sequence[RateLimitEvent]) -> None:
-    """Keep events, and of each window that they tell of the newest sight."""
+    """Keep events, and the newest sight of each window in them."""
     await db.run_many("add_limit_event", [limit_columns(event) for event in events])
     changed = changed_windows(await windows(db), events)
     named = [{"name": name, "document": document(changed[name])} for name in changed]

@@ -2,7 +2,7 @@
 
 Totals of blocks are read first, then the records of one block after the other, newest first. A
 block that has fewer records than its total counts has lost some to retention: from there back the
-totals tell what they can. Who asks for the totals alone has them however many records there are,
+totals say what they can. Who asks for the totals alone has them however many records there are,
 of whole blocks. Reading in this order a record that is added meanwhile is never taken for
 one that is missing.
 """

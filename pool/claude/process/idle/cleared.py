@@ -35,7 +35,7 @@ PROMISED_SECONDS = 60.0
 MOST_TURNS = 50
 """Of a process that is to serve another session: then one that is new does."""
 _BESIDE = {"command_lifecycle", "control_response", "system"}
-"""What the CLI may tell meanwhile, besides what it has to."""
+"""Messages that the CLI may print meanwhile, besides those that it has to."""
 
 
 class ClearedProcesses:

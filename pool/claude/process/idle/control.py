@@ -33,7 +33,7 @@ async def all_asked(
     process: ProcessDirectory, watcher: Watcher, lines: Mapping[str, bytes], seconds: float
 ) -> dict[str, dict[str, Any]] | None:
     """Say control requests to a process, by their ids, and wait for their answers: what each of
-    them tells, where all are successes; None for anything else, which comes to the same: this
+    them holds, where all are successes; None for anything else, which comes to the same: this
     process is not to be used.
     """
     said = b"".join(lines.values())

@@ -37,12 +37,12 @@ log = logging.getLogger(__name__)
 MOST_KEPT = 16
 """Of one subscription."""
 MOST_TURNS = 100
-"""Of one process: what it has printed and was told stays on the disk until it ends."""
+"""Of one process: what it has read and printed stays on the disk until it ends."""
 MOST_PRINTED_BYTES = 100_000_000
 MOST_AGE_SECONDS = 3600.0
 OWNERLESS_SECONDS = 15.0
-"""How much longer than it is kept a process waits for a word: it is let go by its owner, and ends
-by itself only where that is gone."""
+"""How much longer than it is kept a process waits for input: as a rule its subscription ends it,
+and it ends by itself only where the subscription's actor is gone."""
 
 
 class Keeping(Value):
@@ -55,7 +55,7 @@ class Keeping(Value):
     spares: int = 0
     """How many processes of a subscription may be started ahead of requests."""
     reuses: bool = False
-    """Whether one may serve another session of the same owner, once it is cleared."""
+    """Whether one may serve another session of the same caller, once it is cleared."""
     most_age_seconds: float = MOST_AGE_SECONDS
     """How old a process may grow: until its end what was asked and answered stands in its files."""
 
@@ -158,7 +158,7 @@ class KeptProcesses:
             task.add_done_callback(tasks.discard)
 
     async def end(self, session_id: str | None = None) -> None:
-        """Let go what is idle, of one session or of all; when this returns, all have been told."""
+        """Let go what is idle, of one session or of all. When this returns, each has the order."""
         for each in tuple(self._known) if session_id is None else (session_id,):
             kept = await self._idle(each)
             if kept is not None:

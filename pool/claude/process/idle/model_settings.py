@@ -2,8 +2,8 @@
 
 It is believed only if it says of every request that it was done; else it is let go, and the turn,
 of which it knows nothing yet, has a process of its own. A process that has the settings already, as
-in a conversation whose turns all bring the same, is not told again (tried on 2.1.330: nothing but
-what it is told changes them, ``/clear`` neither).
+in a conversation whose turns all bring the same, does not get them again (tried on 2.1.330:
+nothing but such a request changes them, ``/clear`` neither).
 """
 
 from __future__ import annotations

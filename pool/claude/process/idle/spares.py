@@ -1,8 +1,8 @@
 """Spares: processes that were started ahead of the requests they are for, and wait to be claimed.
 
 A spare has a session id from its start, so that an execution has to be given that before it is made
-durable: it is promised one. What it is to be beyond that, system prompt, model and the model's
-settings, it is told when it is claimed. Each is used once, or let go: when it is old, when its
+durable: it is promised one. The rest, which is system prompt, model and the model's settings, it
+gets when it is claimed. Each is used once, or let go: when it is old, when its
 environment, CLI or login are gone by, when there is more of them than wanted. Any refusal or oddity
 of a claim ends it, and the run has a process of its own, with the session id that was promised
 (tried on 2.1.332).
@@ -168,7 +168,7 @@ class Spares:
         await _ended(spare.process)
 
     async def _bind(self, spare: Spare, launch: Launch, environment: Mapping[str, str]) -> bool:
-        """Tell it all at once what it is to be; whether it is that now."""
+        """Give it session, prompt, model and settings at once; whether it has taken them."""
         lines = {"claim": claim_line(launch, self._starter.work_dir)}
         if spare.model != launch.model:
             lines["model"] = model_line(launch.model)

@@ -1,9 +1,9 @@
-"""The entries of a process's inbox, as its owner writes them and its supervisor reads them.
+"""The entries of a process's inbox, as the pool writes them and its supervisor reads them.
 
 A line that begins with ``#``, as no JSON does, is for the supervisor, every other one for the CLI:
 
 - ``#turn SECONDS BOUND BYTES RUN``: a run begins. The next BYTES are its lines, and it begins when
-  all of them are there, so that one whose owner was killed while it wrote never does. From then on
+  all of them are there, so that one whose writer was killed half-way never does. From then on
   it has so many SECONDS for its result, and may print so many bytes (BOUND).
 - ``#due SECONDS``: the run that has begun has so many seconds from here on for its result, however
   many it had: it waits for its caller, or goes on after that.

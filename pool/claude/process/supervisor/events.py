@@ -1,6 +1,6 @@
 """What wakes a supervisor: signals alone, so that one wait is enough, and none is missed.
 
-``SIGCHLD`` tells of the CLI's end and ``SIGTERM`` is a request to end; ``SIGIO`` comes when
+``SIGCHLD`` comes at the CLI's end and ``SIGTERM`` is a request to end; ``SIGIO`` comes when
 something in the process's directory was written or made, and when the CLI's stdin can be written
 to. They are blocked and taken one by one: what comes in between is waiting. A directory is watched
 by ``F_NOTIFY``, the elder of inotify's: that needs no library, and of inotify's instances a user

@@ -3,10 +3,10 @@ Python, which takes 20 ms of CPU.
 
 zygote FOLDER OF ITS SUBSCRIPTION'S RUNS
 
-It is told on a socket, its standard input: what to start in a message, with the descriptors that
-go with it, of the process's lock and of its working directory; and answers one byte, once the
-supervisor has left it or was not started. It ends with the socket, and with those that nobody has
-used for long. What it forks depends on it no more than on whoever asked.
+It reads its orders from a socket, its standard input: what to start in a message, with the
+descriptors that go with it, of the process's lock and of its working directory; and answers one
+byte, once the supervisor has left it or was not started. It ends with the socket, and with those
+that nobody has used for long. What it forks depends on it no more than on whoever asked.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _become(arguments: list[str], environment: dict[str, str], lock: int, work_d
         sys.argv[1:] = arguments
         main()
         code = 0
-    except BaseException:  # noqa: BLE001 - told to whoever asked, or to nobody any more
+    except BaseException:  # noqa: BLE001 - printed for whoever asked, or for nobody any more
         sys.excepthook(*sys.exc_info())
         code = 1
     os._exit(code)

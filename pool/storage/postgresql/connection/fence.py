@@ -1,7 +1,7 @@
 """The fence (G1): what a transaction that writes begins with, and how its fate is found out.
 
 The rows of a subscription are written by one transaction at a time, under its owner's row. So the
-row's ``seq`` tells of the last one whether it was committed, however its connection was lost.
+row's ``seq`` shows whether the last one was committed, however its connection was lost.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from pool.storage import statements as files
 
 Db: TypeAlias = Any
-"""A connection of asyncpg, lent by its pool: asyncpg tells no types."""
+"""A connection of asyncpg, lent by its pool: asyncpg has no types."""
 
 _COMMENT = re.compile(r"--.*$", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
