@@ -109,7 +109,7 @@ class News:
         """Set at the next change. Who takes it before a look misses no change after that look."""
 
     def tell(self) -> None:
-        """Let go on who waits."""
+        """Let all who wait go on."""
         self.next.set()
         self.next = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Alerting: the router looks at what it knows, and tells operators what they should hear of.
+"""Alerting: the router looks at what it knows, and alerts operators to what they should know.
 
 A look compares reports with the levels in the outbox and keeps what was crossed there, in one
 transaction; couriers bring it to the webhooks. Looks come at most once a second, in a task of their

@@ -1,8 +1,8 @@
 """The limit of executions that a client waits for at a time.
 
 A program that hands ten thousand prompts to the pool at once would fill every queue, be refused for
-the rest, and hold a call for each. A client lets so many go and keeps the others waiting at home,
-where that costs nothing.
+the rest, and hold a call for each. A client lets so many go and keeps the others waiting in the
+caller's process, where that costs nothing.
 """
 
 from __future__ import annotations

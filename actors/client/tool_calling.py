@@ -17,7 +17,7 @@ from pool.executions.tools.client_tools import ClientTool, ImagePart, TextPart, 
 Functions = Mapping[str, Callable[..., Any]]
 """Functions, plain or async, by the name of the tool that each is. What one returns is the result:
 a text, ``TextPart`` and ``ImagePart`` in a list, or anything that can be written as JSON; what it
-raises is an error that the model is told of."""
+raises goes to the model as an error."""
 
 
 def with_tools(request: ExecutionRequest, functions: Functions) -> ExecutionRequest:

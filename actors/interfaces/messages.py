@@ -33,7 +33,7 @@ class Activity(Value):
 
 
 class Farewell(Value):
-    """What a subscription leaves that falls asleep, and what it has to tell for the last time."""
+    """What a subscription leaves when it falls asleep, with its last events and counters."""
 
     snapshot: Snapshot
     activity: Activity

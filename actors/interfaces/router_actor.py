@@ -52,8 +52,8 @@ class RouterActor(Protocol):
     ) -> Routing:
         """Where a request would go now, and why. Nothing is claimed, reserved or run.
 
-        Tells as much as an execution keeps, which is the best candidates and counts of the others;
-        with ``all_candidates`` it tells every subscription.
+        Lists as many as an execution keeps, which is the best candidates and counts of the others;
+        with ``all_candidates`` every subscription.
 
         Raises what ``dispatch`` would raise, but for want of the limits of the caller's key.
         """

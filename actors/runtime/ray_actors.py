@@ -65,7 +65,7 @@ class _Wanted(NamedTuple):
 
 
 class RayActors:
-    """Peers as named actors of a Ray namespace.
+    """The actors of the pool as named actors of a Ray namespace.
 
     Only one that was given a configuration can activate; whoever just calls needs none.
     """

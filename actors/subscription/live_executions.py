@@ -48,8 +48,9 @@ TEND_SECONDS = 0.5
 AHEAD_SECONDS = 60.0
 """How long a cancellation waits for its execution: longer than anything is on its way."""
 WANTED_SECONDS = 2.0
-"""How long earlier owners are asked whether an execution is wanted still: one that is being started
-again answers later, and would hold up what may have left it for that reason."""
+"""How long to wait for an earlier subscription to say whether an execution is wanted still: one
+that is being started again answers later, and would hold up what may have left it for that
+reason."""
 
 
 _LOST = Failed(
@@ -449,14 +450,17 @@ class LiveExecutions:
         return live.row.cancel_requested_at is None
 
     async def _was_cancelled_at(self, subscription_id: str, execution_id: str) -> bool:
-        """Whether an earlier owner knows that it was cancelled. One that is away cannot tell."""
+        """Whether an earlier subscription knows that it was cancelled. One that is away does not
+        say.
+        """
         try:
             async with asyncio.timeout(WANTED_SECONDS):
-                owner = self._context.deps.actors.subscription(subscription_id)
-                return await owner.was_cancelled(execution_id)
+                earlier = self._context.deps.actors.subscription(subscription_id)
+                return await earlier.was_cancelled(execution_id)
         except (PoolError, TimeoutError) as error:
             fields = {"subscription_id": subscription_id, "execution_id": execution_id}
-            log.warning("earlier owner was not asked", extra={**fields, "problem": str(error)})
+            problem = {**fields, "problem": str(error)}
+            log.warning("earlier subscription did not answer", extra=problem)
             return False
 
     async def _follow(self, live: LiveExecution, run: Run) -> None:
@@ -580,7 +584,7 @@ class LiveExecutions:
             await self._context.deps.actors.subscription(subscription_id).suspect(kind)
         except PoolError as error:
             fields = {"subscription_id": subscription_id, "problem": str(error)}
-            log.warning("suspect was not told", extra=fields)
+            log.warning("suspicion was not passed on", extra=fields)
 
     async def end(self, live: LiveExecution, make: Callable[[], Settlement]) -> None:
         """End an execution whose run, if it had one, was settled before."""

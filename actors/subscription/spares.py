@@ -1,7 +1,7 @@
 """Spares of a subscription: processes that are started ahead of the sessions that will begin here.
 
 How many there are follows from how many sessions began lately: none where nothing does. An
-execution that begins a session at once, without tools and whatever else a spare cannot be told,
+execution that begins a session at once, without tools and whatever else a spare cannot take,
 takes the session id of a spare with its admission, before it is durable: its process has that id.
 """
 
@@ -81,8 +81,8 @@ class SpareKeeper:
 
 
 def can_have_one(intent: Intent) -> bool:
-    """Whether it begins a session of which nobody has heard, and asks for nothing that a process
-    which is there cannot be told; the runner looks again.
+    """Whether it begins a session that nobody knows yet, and asks for nothing that a running
+    process cannot take; the runner looks again.
     """
     request = intent.request
     begins = not intent.resumes and intent.forks is None and not intent.earlier_owners

@@ -70,7 +70,7 @@ PRICED_RECORDS = 200
 _REFUSED_BEFORE = Refusal(
     cause=RefusalCause.BUSY, detail="it was refused by this placement before: place it anew"
 )
-"""Whoever was told may have placed it elsewhere since."""
+"""Whoever got that refusal may have placed it elsewhere since."""
 
 
 class Subscription:

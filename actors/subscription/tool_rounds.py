@@ -1,6 +1,6 @@
 """Rounds of executions whose caller runs tools: the model calls, the caller answers, it goes on.
 
-The calls are durable before anybody is told of them, and so are the results before the process is.
+The calls are durable before anybody sees them, and so are the results before the process does.
 While an execution waits for its caller it holds its session and its budget and no slot; with the
 results it takes a slot again, before all that waits in the queue. An activation that finds it in
 the midst of a round goes on from the row: calls that are not noted are read from what was printed,

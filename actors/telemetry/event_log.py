@@ -1,8 +1,8 @@
-"""The newest happenings, in order, for whoever reads along or comes back.
+"""The newest events, in order, for whoever reads along or comes back.
 
-A bounded ring in memory: the happening before the oldest one falls out. Its ids are
+A bounded ring in memory: the oldest event falls out. Its ids are
 ``<activation>-<number>``, so an id of an earlier activation, or one whose successor has fallen out,
-is known for what it is and answered with a gap first. Nothing here is waited for by those who tell.
+is known for what it is and answered with a gap first. Whoever adds an event waits for nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CURSOR = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,15})", re.ASCII)
 
 
 class EventLog:
-    """What happened in one activation of whoever tells."""
+    """The events of one activation, of a subscription or of the router."""
 
     def __init__(
         self, activation: str, clock: Callable[[], datetime], most_kept: int = MOST_KEPT

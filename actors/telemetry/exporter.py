@@ -7,7 +7,9 @@ from pool.errors import ConfigError
 
 
 def tracing_to(endpoint: str | None, part: str) -> Tracing:
-    """What a part of the pool tells its spans to; ``ConfigError`` where that is not installed."""
+    """Where a part of the pool sends its spans; ``ConfigError`` where OpenTelemetry is not
+    installed.
+    """
     if endpoint is None:
         return OFF
     try:

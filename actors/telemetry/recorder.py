@@ -63,7 +63,7 @@ class Recorder:
 
 
 def beginning(epoch: int) -> str:
-    """The cursor from which on everything is heard that an activation of a subscription tells."""
+    """The cursor before the first event of a subscription's activation."""
     return f"{epoch:x}-0"
 
 

@@ -24,7 +24,7 @@ def explain(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Tell why an execution went where it went.
+    """Explain why an execution went where it went.
 
     Shows the subscriptions as they stood when the last one was chosen, the best first: the score
     with what it is made of, or why it refused and until when; of many the best eight, and counts of

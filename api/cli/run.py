@@ -153,7 +153,7 @@ def _answer(execution: Execution) -> str | None:
 
 
 def _rest(answer: str | None, shown: str) -> str | None:
-    """What follows what was shown, which may tell of several turns; None where nothing does."""
+    """What follows what was shown, which may be of several turns; None where nothing does."""
     if answer is None or (shown and shown.endswith(answer)):
         return "" if shown else None
     return answer.removeprefix(shown) if answer.startswith(shown) else f"\n{answer}"

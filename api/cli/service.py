@@ -196,6 +196,6 @@ def show_json(value: Any) -> None:
 
 
 def complain(title: str, detail: str) -> None:
-    """Tell what went wrong, on standard error."""
+    """Say what went wrong, on standard error."""
     errors.print(f"{title}:", style="bold red", end=" ", markup=False, highlight=False)
     errors.print(detail, markup=False, highlight=False)

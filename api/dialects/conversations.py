@@ -56,7 +56,7 @@ class Conversations:
 
 
 def _name(caller: str, request: ExecutionRequest, turns: Iterable[Turn]) -> bytes:
-    """What tells a caller's conversation from all others."""
+    """A digest that only this conversation of this caller has."""
     digest = hashlib.sha256()
     profile = request.model_dump_json(include=_PROFILE)
     for part in (caller, profile, *(turn.model_dump_json() for turn in turns)):

@@ -43,7 +43,7 @@ class MessagesErrorPart(Value):
 
 
 class MessagesError(Value):
-    """An error as Anthropic's API tells it."""
+    """An error in the shape of Anthropic's API."""
 
     type: Literal["error"] = "error"
     error: MessagesErrorPart
@@ -60,7 +60,7 @@ class ChatErrorPart(Value):
 
 
 class ChatError(Value):
-    """An error as OpenAI's API tells it."""
+    """An error in the shape of OpenAI's API."""
 
     error: ChatErrorPart
 

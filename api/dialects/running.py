@@ -89,7 +89,7 @@ AnyCall = Annotated[Call, Depends(_call)]
 
 
 class DialectEncoder(Protocol):
-    """How a dialect tells an answer while it is made."""
+    """Writes an answer, while it is made, as the events of a dialect."""
 
     heartbeat: bytes
 
@@ -118,8 +118,8 @@ class _Started:
 
 
 async def answered(call: Call, asked: DialectRequest) -> Reply:
-    """Run it to its end, or to calls of the caller's tools. Raises what a dialect tells as an
-    error.
+    """Run it to its end, or to calls of the caller's tools. Raises what becomes an error of the
+    dialect.
     """
     started = await _started(call, asked)
     execution, client = started.execution, call.client
@@ -224,7 +224,7 @@ def _remember(call: Call, asked: DialectRequest, reply: Reply) -> None:
 
 
 def _known(execution: Execution, event: Event) -> Execution:
-    """An execution, with what an event tells of where it runs."""
+    """An execution, with what an event says of where it runs."""
     match event.progress:
         case AttemptBegan(subscription_id=subscription, session_id=session, model=model):
             known = {"subscription_id": subscription, "session_id": session, "model": model}

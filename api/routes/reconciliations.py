@@ -41,7 +41,7 @@ async def reconciliations(
     cursor: Cursor = None,
 ) -> Page[Reconciliation]:
     """Those whose hour or day begins in `since <= start < until`, newest first. 409 where no
-    organization is configured. They tell of everybody: for `read_all`.
+    organization is configured. They are about everybody: for `read_all`.
     """
     return await client.reconciliations(
         limit=limit,

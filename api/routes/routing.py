@@ -29,7 +29,7 @@ async def route(
     caller: MayRead,
     *,
     all_candidates: Annotated[
-        bool, Query(description="Tell every subscription, however many there are.")
+        bool, Query(description="List every subscription, however many there are.")
     ] = False,
 ) -> Routing:
     """Say where a request would go now: the subscriptions, each with its score, what that is made

@@ -87,7 +87,7 @@ class Foreign(PoolError):
 
 @dataclass(frozen=True)
 class Caller:
-    """The owner of a key. Idempotency keys are scoped by ``name``."""
+    """Whose key a request bears. Idempotency keys are scoped by ``name``."""
 
     name: str
     scopes: frozenset[str]
@@ -317,7 +317,7 @@ MayAct = Annotated[Caller, Security(_granted, scopes=["execute", "admin"])]
 MayRead = Annotated[Caller, Security(_granted, scopes=["read", "read_all", "admin"])]
 """The state of the pool."""
 MayReadAll = Annotated[Caller, Security(_granted, scopes=["read_all", "admin"])]
-"""What tells of everybody."""
+"""What is about everybody."""
 MayReport = Annotated[Caller, Security(_granted, scopes=["report", "admin"])]
 """Telemetry of other programs: so that a developer's machine needs no key that may do more."""
 MayAdminister = Annotated[Caller, Security(_granted, scopes=["admin"])]

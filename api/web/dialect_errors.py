@@ -19,7 +19,7 @@ class RunFailed(PoolError):
 
     @classmethod
     def of(cls, execution: Execution) -> RunFailed:
-        """What a failed execution tells."""
+        """The failure of an execution."""
         error = execution.error
         if error is None:
             return cls(execution.id, execution.status.value, "it ended without an answer")

@@ -336,7 +336,7 @@ HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, An
 
 
 class Answering:
-    """The layer in which every error becomes a problem, or what its address tells instead."""
+    """The layer in which every error becomes a problem, or the error of its address's dialect."""
 
     def __init__(
         self,

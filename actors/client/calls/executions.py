@@ -181,8 +181,8 @@ class ExecutionCalls(PoolView):
         """The events of an execution after a cursor, or all; the last one is ``Ended``. With
         ``raw`` the CLI's own messages are among them.
 
-        Raises ``NotFound``, ``InvalidRequest`` for a cursor that is none, and ``ActorLost`` for an
-        subscription that stays away; one that comes back is asked for the rest.
+        Raises ``NotFound``, ``InvalidRequest`` for a cursor that is none, and ``ActorLost`` for a
+        subscription that stays away; from one that comes back the rest follows.
         """
         holder = await self._following.open(execution_id)
         async for event in self._following.events(execution_id, holder, after, raw=raw):
@@ -237,7 +237,7 @@ class ExecutionCalls(PoolView):
         return execution
 
     async def execution_of_calls(self, tool_use_ids: Sequence[str]) -> Execution:
-        """The execution that made some calls of callers' tools, whichever API process told of them,
+        """The execution that made some calls of callers' tools, whichever API process showed them,
         as long as executions are kept. ``NotFound`` for a call that is not known, or belongs to
         somebody else; ``InvalidRequest`` for calls of several executions.
         """

@@ -39,7 +39,7 @@ class UsageCalls(PoolView):
         self, subscription_id: str, wanted: UsageToRetract, *, by: str = ""
     ) -> RetractedUsage:
         """Take back usage that the pool did not see: what was reported, found in transcripts or
-        told by telemetry. The same usage told again is not counted.
+        sent as telemetry. The same usage is not counted when it comes again.
         """
         retracted = await self._open_router(subscription_id).retract(subscription_id, wanted, by)
         return RetractedUsage(
@@ -49,7 +49,7 @@ class UsageCalls(PoolView):
         )
 
     async def report_telemetry(self, export: Export, subscription_id: str | None = None) -> Taken:
-        """Count what Claude Code tells of its own requests, once each; those of the pool's own
+        """Count what Claude Code reports of its own requests, once each; those of the pool's own
         sessions are counted already. ``NotFound`` for a subscription that is named and not known;
         requests that name none, or one that is not known, are rejected.
         """

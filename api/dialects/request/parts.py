@@ -56,7 +56,7 @@ class ImagePart(Lenient):
 
 
 class ToolUsePart(Lenient):
-    """A call of a tool, in an answer that is told again."""
+    """A call of a tool, in an answer that the caller repeats."""
 
     type: Literal["tool_use"] = "tool_use"
     id: str

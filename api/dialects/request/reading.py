@@ -47,7 +47,7 @@ class Reading:
         self.system: list[str] = []
         self.ignored: list[str] = []
         self.results: list[ToolResult] = []
-        """Of calls that the last answer made. What is said after them is told with the last one."""
+        """Of calls that the last answer made. What is said after them goes with the last one."""
         self.earlier_results: list[ToolResult] = []
         """Of calls directly before: of the same answer, perhaps, where each call stands alone."""
 

@@ -37,7 +37,7 @@ class DialectRequest(Value):
     """A request of either dialect, understood."""
 
     request: ExecutionRequest | None
-    """What is to run; None where it is told the ``results`` of calls, and goes on."""
+    """What is to run; None where the request brings ``results`` of calls, and a run goes on."""
     ignored: tuple[str, ...]
     """Names of fields that change nothing."""
     results: tuple[ToolResult, ...] = ()
@@ -110,14 +110,14 @@ def _after_last_answer(turns: Sequence[Turn]) -> tuple[Turn, ...]:
 def execution_request(
     names: Mapping[str, str], turns: Sequence[Turn], **asked: Any
 ) -> ExecutionRequest:
-    """The request to the pool. ``InvalidRequest`` tells of a field by its name in the dialect."""
+    """The request to the pool. ``InvalidRequest`` names a field as the dialect does."""
     match turns:
         case [Turn(content=[TextPart(text=text)])]:
-            told: dict[str, Any] = {"prompt": text}
+            said: dict[str, Any] = {"prompt": text}
         case _:
-            told = {"messages": turns}
+            said = {"messages": turns}
     try:
-        return ExecutionRequest(**told, **asked)
+        return ExecutionRequest(**said, **asked)
     except ValidationError as error:
         first = error.errors()[0]
         field, *inside = map(str, first["loc"] or ("messages",))  # what does not fit together

@@ -1,6 +1,6 @@
 """Callers' tools in a request, of whichever dialect: what its words for them come to.
 
-A result is matched to its call by the id that the pool told; which history stands around it does
+A result is matched to its call by the id that the pool gave; which history stands around it does
 not matter, for the execution that made the call has its own.
 """
 

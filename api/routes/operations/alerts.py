@@ -23,6 +23,6 @@ async def alerts(
     client: Client, _: MayReadAll, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[ListedAlert]:
     """Limits that were crossed and what else happened, newest first, each with its deliveries. They
-    tell of everybody: for `read_all`.
+    are about everybody: for `read_all`.
     """
     return await client.alerts(limit=limit, cursor=cursor)

@@ -1,6 +1,6 @@
 """``/metrics``: the pool's figures for Prometheus.
 
-They say what is spent, so a pool with keys tells them only to a key with the scope ``read``
+They say what is spent, so a pool with keys gives them only to a key with the scope ``read``
 (``authorization`` in a scrape configuration). The format is not JSON and the address is none of the
 API's: it is not in the OpenAPI document.
 """

@@ -21,6 +21,6 @@ routes = APIRouter(
 async def nodes(client: Client, _: MayReadAll) -> NodeList:
     """The nodes of the pool's Ray, each with its name for good, its address, and the subscriptions
     that are there; and the subscriptions that no node can have as they are configured, with the
-    reason. They tell of machines: for `read_all`.
+    reason. They are about machines: for `read_all`.
     """
     return await client.nodes()

@@ -1,4 +1,4 @@
-"""``/v1/otlp/v1/logs``: what Claude Code tells of its own use, over OTLP/HTTP in JSON.
+"""``/v1/otlp/v1/logs``: what Claude Code reports of its own use, over OTLP/HTTP in JSON.
 
 For programs that use a subscription beside the pool: ``CLAUDE_CODE_ENABLE_TELEMETRY=1``,
 ``OTEL_LOGS_EXPORTER=otlp``, ``OTEL_EXPORTER_OTLP_PROTOCOL=http/json``,
