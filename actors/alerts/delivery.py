@@ -27,7 +27,7 @@ LONGEST_WAIT_SECONDS = 30.0
 
 
 class AlertDelivery:
-    """Of one webhook."""
+    """The deliveries to one webhook, one after the other."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from pool.keys.access import FULL_ACCESS, Access
 
 Answer = TypeVar("Answer")
 Holder = Callable[[], SubscriptionActor]
-"""Finds whoever has an execution, each time that it is asked."""
+"""Finds whoever has an execution, each time that it is called."""
 
 ARRIVES_SECONDS = 10.0
 """How long an execution may be on its way to the subscription that the directory names."""
@@ -82,7 +82,7 @@ class RemovedOwner:
 
 
 class ExecutionFollower:
-    """Asks the holder of an execution, whoever that is by then, for somebody with an access."""
+    """Calls the holder of an execution, whoever that is by then, for somebody with an access."""
 
     def __init__(self, actors: Actors, access: Access = FULL_ACCESS) -> None:
         self._actors = actors
@@ -92,8 +92,8 @@ class ExecutionFollower:
         return partial(self._actors.subscription, subscription_id)
 
     async def open(self, execution_id: str) -> Holder:
-        """Who has an execution by now; ``NotFound``, too, where it is not for whoever asks. It is
-        looked at once, before anything is asked: what it belongs to never changes.
+        """The holder of an execution by now; ``NotFound``, too, where it is not for whoever asks.
+        That is checked once, before any other question: whose it is never changes.
         """
         holder = await self.holder(execution_id)
         if self._access == FULL_ACCESS:
@@ -104,7 +104,7 @@ class ExecutionFollower:
         return holder
 
     async def holder(self, execution_id: str) -> Holder:
-        """Who has an execution by now, or answers for it."""
+        """The holder of an execution by now, or whoever answers for it."""
         found = await self._actors.router().locate(execution_id, self._access)
         if isinstance(found, Execution):
             removed = cast(SubscriptionActor, RemovedOwner(found))

@@ -27,7 +27,7 @@ _WANT_OF_HEADROOM = {
 
 
 def pause_seconds(asked: int, retry_at: datetime | None, now: datetime) -> float:
-    """How long to wait after ``asked`` refusals in a row, the last of which lifts at ``retry_at``.
+    """The pause after ``asked`` refusals in a row, the last of which lifts at ``retry_at``.
 
     Callers that were refused together do not come back together: a pause is drawn from the upper
     half of its length, and up to a tenth of a second is added to an announced time.
@@ -61,7 +61,7 @@ class RetrySchedule:
         self._asked = 0
 
     def pause(self, retry_at: datetime | None, now: datetime) -> float | None:
-        """How long to wait before asking again; None where the time is over."""
+        """The pause before the next try; None where the time is over."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             return None

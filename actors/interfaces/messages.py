@@ -67,7 +67,7 @@ class Retracted(Value):
 
 
 class Listed(Value):
-    """Which executions a list is to show, and how many at most."""
+    """A question for a list of executions: which, and how many at most."""
 
     limit: int
     cursor: str | None = None

@@ -1,4 +1,4 @@
-"""What a subscription asks of the other nodes: what became of runs that it started there, and the
+"""The other nodes, as a subscription calls them: what became of runs that it started there, and the
 transcripts of sessions that it had there.
 
 A run, its output, its process and its transcript stay on the machine where it was started, when the
@@ -59,7 +59,7 @@ class OtherNodes(Protocol):
 
 
 class NoOtherNodes:
-    """Of a pool of one node, or a test: whatever was elsewhere is out of reach."""
+    """The nodes besides the only one, or besides a test: whatever was elsewhere is out of reach."""
 
     async def ask(self, node: str, place: str, launch: Launch, *, stops: bool) -> RunElsewhere:
         del place, stops

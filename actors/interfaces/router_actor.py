@@ -96,7 +96,7 @@ class RouterActor(Protocol):
         ...
 
     async def session_home(self, session_id: str) -> SessionHome | None:
-        """Which subscription holds a session."""
+        """The subscription that holds a session, if any does."""
         ...
 
     async def session_arrived(self, session_id: str, subscription_id: str) -> bool:
@@ -139,7 +139,7 @@ class RouterActor(Protocol):
         ...
 
     async def authenticate(self, shown: Presented) -> KeyHolder | None:
-        """Whose key it is; None for one that opens nothing."""
+        """The holder of a key; None for one that opens nothing."""
         ...
 
     async def keys(self) -> tuple[ShownKey, ...]:

@@ -53,7 +53,7 @@ class ReconcilerSettings(Value):
 
 
 class OrganizationPoll:
-    """How a reconciler looks."""
+    """The comparison of one organization's reports with the ledgers, look after look."""
 
     def __init__(
         self,

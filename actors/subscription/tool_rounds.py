@@ -310,7 +310,9 @@ def settled(live: LiveExecution, outcome: Outcome, now: datetime) -> Outcome:
 
 
 def _of_a_wait(row: ExecutionRow, outcome: Outcome) -> Outcome:
-    """How a run ended while nothing was asked of the API: what it used is known by its rounds."""
+    """The outcome of a run that ended while the API had no request of it: its rounds say what it
+    used.
+    """
     known: dict[str, Any] = {name: getattr(outcome, name) for name in Ended.model_fields}
     if isinstance(outcome, Failed) and not _tells_all(outcome):
         known |= {"usage": spent(row.rounds), "usage_source": UsageSource.CLI}

@@ -41,7 +41,7 @@ _HEADINGS = ("records", "cost", "input", "output", "cache writes", "cache reads"
 
 
 class Form(StrEnum):
-    """How usage is shown."""
+    """The form in which usage is printed."""
 
     TABLE = "table"
     CSV = "csv"

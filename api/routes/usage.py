@@ -25,7 +25,7 @@ LINES_AT_ONCE = 500
 
 
 class Form(StrEnum):
-    """How the answer is written."""
+    """The form of the answer."""
 
     JSON = "json"
     CSV = "csv"

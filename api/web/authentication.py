@@ -124,7 +124,9 @@ class Keys:
         self._operators = {} if operator is None else {_digest(operator): _Static(OPERATOR, None)}
 
     def __len__(self) -> int:
-        """How many stand in ``pool.toml``: with the operator's alone a pool is one without keys."""
+        """The number of keys in ``pool.toml``: with the operator's alone a pool is one without
+        keys.
+        """
         return len(self._known)
 
     @classmethod

@@ -54,7 +54,7 @@ class Guesses:
 
 
 def _owner(address: str) -> str:
-    """Whose an address is."""
+    """The network that an address belongs to: all its addresses may be one caller's."""
     try:
         known = ip_address(address)
     except ValueError:

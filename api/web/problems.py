@@ -103,7 +103,7 @@ class Problem(Value):
 
 
 class Kind(NamedTuple):
-    """How one class of errors is answered."""
+    """The answer to one class of errors."""
 
     status: int
     type: str

@@ -26,7 +26,7 @@ from pool.values import Instant, Value, instant_text
 
 
 class AlertState(Value):
-    """How far one signal of one subject has come."""
+    """The state of one signal of one subject: the highest threshold that it has crossed."""
 
     subject: str
     signal: str

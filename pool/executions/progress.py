@@ -1,5 +1,4 @@
-"""What a caller may see of an execution while it goes on: a sequence of events, each with a
-cursor.
+"""The progress of an execution as its caller sees it: a sequence of events, each with a cursor.
 
 The events are read from the output of the run itself, which stands on disk; so whoever asks again
 from a cursor, even after a crash in between, gets the rest and nothing twice. The last event is

@@ -19,7 +19,7 @@ class SessionTotal(Value):
 
 
 class SessionHome(Value):
-    """Which subscription holds a session."""
+    """The subscription that holds a session."""
 
     session_id: str
     subscription_id: str

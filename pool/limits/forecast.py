@@ -33,7 +33,7 @@ _ROUNDS = 64
 
 
 class OutsideUsage(Value):
-    """How much of a window was used outside the pool since the window began: at least this."""
+    """The share of a window that was used outside the pool since it began: at least this."""
 
     percent: float
     evidence: str

@@ -1,4 +1,4 @@
-"""What a window left unused when it reset: headroom that was paid for and is gone.
+"""Past windows: what each left unused when it reset, which is headroom paid for and gone.
 
 Nobody reports it. It follows from the last observation before the reset, and from what the pool
 spent between the two, where the price of a percent is known; somebody else may have used more by

@@ -125,7 +125,7 @@ def limit_that_rejected(events: Iterable[RateLimitEvent]) -> RateLimitEvent | No
 
 
 def newest(*observations: dict[str, Window]) -> dict[str, Window]:
-    """Of several sets of windows, for each name the one that was observed last.
+    """The newest window of each name in several sets.
 
     One that came without its figure keeps the figure known before, and that one's age, as long as
     it is the same window; after a reset nothing is known, which is not 0. One that was only read

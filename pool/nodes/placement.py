@@ -99,7 +99,7 @@ def _missing(spec: SubscriptionSpec, node: Candidate) -> Iterator[tuple[str, str
 
 
 def _logins(spec: SubscriptionSpec, nodes: Sequence[Candidate]) -> Mapping[str, str]:
-    """Who is signed in, by node, where it is a login by which the subscription signs in."""
+    """The logins by node, for a subscription that signs in by a login."""
     if spec.config_dir is None or spec.credential is not None:
         return {}
     found = {

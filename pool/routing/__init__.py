@@ -1,4 +1,4 @@
-"""Which subscription to ask first, which sessions to move, and which models there are.
+"""Routing: which subscription to try first, which sessions to move, and which models there are.
 
 Rule: ranks reports; whoever calls it keeps them.
 """

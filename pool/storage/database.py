@@ -60,7 +60,7 @@ class Database(Protocol):
 
     @property
     def epoch(self) -> int:
-        """Of a store with one owner at a time, the number of this one."""
+        """The number of this owner, of a store that has one at a time."""
         ...
 
     @property

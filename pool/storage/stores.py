@@ -1,4 +1,6 @@
-"""Where stores are opened: one protocol for the engines, and the pace of their retention."""
+"""The stores of a pool, as they are opened: one protocol for the engines, and the pace of
+retention.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a subscription leaves when it falls asleep: everything that its report is a function of.
+"""The snapshot that a subscription leaves when it falls asleep: all that its report is made from.
 
 Nothing changes while nobody runs, so the state that is put together from it again is the one that
 was left, and the report of that at any ``now`` is the one that its actor would have made: there is

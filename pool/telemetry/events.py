@@ -92,7 +92,7 @@ class PoolEventPage(Value):
 
 
 class EventFilter(Value):
-    """Which events somebody wants; what is left out is not asked about."""
+    """The events that somebody wants; a field that is left out filters nothing."""
 
     kinds: Annotated[tuple[PoolEventKind, ...], Field(max_length=len(PoolEventKind))] = ()
     subscription_id: str | None = None

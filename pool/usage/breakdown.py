@@ -95,7 +95,7 @@ _OF_BLOCKS: frozenset[GroupBy] = frozenset(
 
 
 class Question(Value):
-    """How usage is to be broken down: records with ``since <= timestamp < until``."""
+    """A question for a breakdown of usage: records with ``since <= timestamp < until``."""
 
     group_by: tuple[GroupBy, ...]
     since: Instant

@@ -1,4 +1,4 @@
-"""What runs are expected to cost by the reports of all subscriptions, kept up to date.
+"""The expected costs of runs, from the reports of all subscriptions and kept up to date.
 
 Only the dearest decide (``floor``), so only those are kept at hand that may be the dearest for some
 length of prompt: of a thousand subscriptions a few. What it comes to is what ``floor`` comes to

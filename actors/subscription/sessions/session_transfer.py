@@ -91,7 +91,7 @@ async def note_gone(context: SubscriptionContext, intent: Intent) -> None:
 
 
 async def _source(context: SubscriptionContext, intent: Intent) -> str | Elsewhere | None:
-    """Who has the transcript; None where it is here already."""
+    """The subscription that has the transcript; None where it is here already."""
     here, session_id = context.state.spec.id, intent.forks or intent.session_id
     home = await _answer(lambda: context.deps.actors.router().session_home(session_id))
     if home is None:

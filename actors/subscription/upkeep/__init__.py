@@ -1,3 +1,3 @@
-"""What a subscription does beside its executions, by the clock or on what it hears: it removes what
+"""A subscription's work beside its executions, by the clock or on a report: it removes what
 is too old to keep, and looks after its login, its limits, and costs that are in doubt.
 """

@@ -20,7 +20,7 @@ SHORTEST_SECONDS = 1.0
 
 
 def seconds_between_looks(kept: timedelta) -> float:
-    """How long it is waited until it is looked again for what has been kept so long."""
+    """The pause between two looks for what has been kept so long."""
     return min(LONGEST_SECONDS, max(SHORTEST_SECONDS, kept.total_seconds()))
 
 

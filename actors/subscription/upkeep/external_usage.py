@@ -118,7 +118,7 @@ class ExternalUsage:
         return made, more
 
     async def _ids_of(self, wanted: UsageToRetract) -> tuple[Sequence[str], bool]:
-        """Of the records of a period that were not taken back yet, as many as one call takes."""
+        """The ids of a period's records that were not taken back yet, as many as one call takes."""
         ids: list[str] = []
         cursor = None
         while True:

@@ -171,7 +171,7 @@ def left_over(reports: Sequence[Report]) -> str:
 
 
 def left_share(name: str, reports: Sequence[Report]) -> float | None:
-    """Of 1, by the weight of those that know it; None where none does."""
+    """The share of the week that is left, of 1, by weight; None where no subscription knows it."""
     known = [
         (each.weight, window.past.unused_percent / 100)
         for each in reports

@@ -1,4 +1,5 @@
-"""What all dialects show of an execution, and where an answer is cut.
+"""The parts of an answer that all dialects share: what they show of an execution, and where they
+cut.
 
 Rule: an execution in, text out.
 """

@@ -63,7 +63,7 @@ _CACHED = (
 )
 _SESSION = (
     "extension, also as header `X-Session-Id`: go on in that session; of `messages` only what "
-    "follows the last answer is told, the rest is named as ignored"
+    "follows the last answer is sent, the rest is named as ignored"
 )
 _STOPS = (
     "at the model; where one is but space, which the API does not take, the answer is cut there by "
@@ -99,7 +99,7 @@ MESSAGES = (
     _honoured(
         "output_config",
         "`format` of type `json_schema`: the answer's text is JSON of that schema, of any kind at "
-        "its root; a schema that cannot be told is a 400 with the place in it; `effort`: "
+        "its root; a schema that the API cannot take is a 400 with the place in it; `effort`: "
         f"{_EFFORT}",
     ),
     _honoured("output_format", "the older name of `output_config.format`"),
@@ -119,7 +119,7 @@ MESSAGES = (
     _ignored("service_tier", "the subscription decides", "auto"),
     _ignored("speed", "the subscription decides", "standard"),
     _ignored("diagnostics", "not offered"),
-    _ignored("user_profile_id", "nobody is told"),
+    _ignored("user_profile_id", "it is passed on to nobody"),
     _ignored("workspace_id", "the pool has none"),
     _ignored("anthropic-beta", "a header: nothing here is a beta of Anthropic's"),
     _refused("mcp_servers", _SERVERS_TOOLS, []),
@@ -131,7 +131,7 @@ _PARTS = (
     _honoured("text", "verbatim; so is a bare text in the list of parts"),
     _honoured("input_text", "as `text`"),
     _honoured("output_text", "as `text`"),
-    _honoured("refusal", "in answers: told as their text"),
+    _honoured("refusal", "in answers: sent as their text"),
     _honoured(
         "image",
         "`source` of base64: JPEG, PNG, GIF or WebP by its bytes, whatever its label says; by URL "
@@ -147,7 +147,7 @@ _PARTS = (
     _honoured(
         "tool_result",
         "of texts and images. At the end: the run that made the call goes on with it, and what is "
-        "said behind it is told with it",
+        "said behind it is sent with it",
     ),
     _honoured(
         "document",
@@ -164,8 +164,8 @@ _PARTS = (
 
 MESSAGE_BLOCKS = (
     *_PARTS,
-    _ignored("thinking", "what the model thought is not told again"),
-    _ignored("redacted_thinking", "what the model thought is not told again"),
+    _ignored("thinking", "what the model thought is not sent again"),
+    _ignored("redacted_thinking", "what the model thought is not sent again"),
     _refused("search_result", "not offered: send its text"),
     _refused("container_upload", "not offered: leave it out"),
 )
@@ -186,7 +186,8 @@ CHAT = (
     _honoured(
         "response_format",
         "`json_schema`: the answer's text is JSON of that schema, of any kind at its root; a "
-        "schema that cannot be told is a 400 with the place in it; `json_object`: of any object",
+        "schema that the API cannot take is a 400 with the place in it; `json_object`: of any "
+        "object",
     ),
     _honoured("metadata", "kept in the execution's metadata"),
     _honoured("user", "kept in the execution's metadata as `user`"),
@@ -207,17 +208,17 @@ CHAT = (
     _ignored("prompt_cache_key", _CACHE),
     _ignored("prompt_cache_options", _CACHE),
     _ignored("prompt_cache_retention", _CACHE),
-    _ignored("safety_identifier", "nobody is told"),
+    _ignored("safety_identifier", "it is passed on to nobody"),
     _ignored("service_tier", "the subscription decides", "auto", "default"),
     _ignored("store", "kept as an execution all the same, under `/v1/executions`", False),
     _ignored("stream_options.include_obfuscation", "there is none", False),
     _ignored("messages.name", "the two sides of a conversation have no names"),
-    _ignored("messages.annotations", "told without them", []),
+    _ignored("messages.annotations", "sent without them", []),
     _refused("messages.function_call", "send `tool_calls`, which have ids"),
     _refused("messages.audio", "the models read text and images"),
     _refused("n", "the pool gives one answer to a request: ask several times", 1),
-    _refused("logprobs", "the CLI does not tell them", False),
-    _refused("top_logprobs", "the CLI does not tell them", 0),
+    _refused("logprobs", "the CLI does not report them", False),
+    _refused("top_logprobs", "the CLI does not report them", 0),
     _refused("logit_bias", "the CLI has no setting for it", {}),
     _refused("functions", "send `tools`", []),
     _refused("function_call", "send `tool_choice`", "auto", "none"),

@@ -99,7 +99,7 @@ class DocumentPart(Lenient):
 
 
 class OtherPart(Lenient):
-    """Of any other kind; ``field_support`` says what becomes of it."""
+    """A part of any other kind; ``field_support`` says what becomes of it."""
 
     type: str
 

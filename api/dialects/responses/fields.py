@@ -36,8 +36,8 @@ RESPONSES = (
         "text",
         HONOURED,
         "`format` of type `json_schema`: the answer's text is JSON of that schema, of any kind at "
-        "its root; a schema that cannot be told is a 400 with the place in it; `json_object`: of "
-        "any object",
+        "its root; a schema that the API cannot take is a 400 with the place in it; `json_object`: "
+        "of any object",
     ),
     _as_in_chat("metadata"),
     _as_in_chat("user"),
@@ -63,7 +63,7 @@ RESPONSES = (
     _as_in_chat("text.verbosity", "verbosity"),
     Row("include", IGNORED, "what it would add there is none of", ([],)),
     Row("truncation", IGNORED, "the CLI decides what becomes of an input too long", ("disabled",)),
-    Row("access_programs", IGNORED, "nobody is told"),
+    Row("access_programs", IGNORED, "it is passed on to nobody"),
     Row("background_options", IGNORED, "nothing runs in the background"),
     Row("image", IGNORED, "images are shown as they are"),
     _as_in_chat("prompt_cache_key"),
@@ -71,8 +71,8 @@ RESPONSES = (
     _as_in_chat("prompt_cache_retention"),
     _as_in_chat("safety_identifier"),
     _as_in_chat("service_tier"),
-    Row("input.content.annotations", IGNORED, "told without them", ([],)),
-    Row("input.content.logprobs", IGNORED, "told without them", ([],)),
+    Row("input.content.annotations", IGNORED, "sent without them", ([],)),
+    Row("input.content.logprobs", IGNORED, "sent without them", ([],)),
     Row("stream_options", IGNORED, "it is about obfuscation: there is none", ({},)),
 )
 
@@ -83,10 +83,10 @@ RESPONSE_ITEMS = (
         "function_call_output",
         HONOURED,
         "of text and images. At the end: the run that made the call goes on with it, and what is "
-        "said behind it is told with it",
+        "said behind it is sent with it",
     ),
     Row("item_reference", HONOURED, "to an earlier answer, by the id of its message"),
-    Row("reasoning", IGNORED, "what the model thought is not told again"),
+    Row("reasoning", IGNORED, "what the model thought is not sent again"),
     Row("web_search_call", REFUSED, _SERVERS_TOOLS),
     Row("file_search_call", REFUSED, _SERVERS_TOOLS),
     Row("code_interpreter_call", REFUSED, _SERVERS_TOOLS),

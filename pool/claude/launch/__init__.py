@@ -1,4 +1,4 @@
-"""What one run of the CLI is started with: command line, environment, directories, input.
+"""The start of a run of the CLI: its command line, environment, directories and input.
 
 Rule: makes values; ``process`` starts them.
 """

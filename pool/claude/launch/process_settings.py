@@ -1,4 +1,4 @@
-"""What a process of the CLI was started with and cannot change: whether a further run can be had in
+"""The settings that a process of the CLI has for good: whether a further run can be had in
 it exactly as in a process of its own.
 
 Whatever is not known to come out the same is not to be had there. A bound of money or of turns is

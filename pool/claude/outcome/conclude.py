@@ -64,7 +64,7 @@ _NO_TRANSCRIPT = Transcript()
 def conclude(
     reading: StreamReading, ending: Ending, launch: Launch, transcript: Transcript = _NO_TRANSCRIPT
 ) -> Completed | Failed:
-    """How a run ended, what it says, and what it cost.
+    """The outcome of a run: how it ended, what it says, and what it cost.
 
     ``transcript`` is looked at where the run left no result.
     """

@@ -89,7 +89,7 @@ def _asked_for(model: str, reading: StreamReading) -> str:
 
 
 def larger_usage(one: Usage, other: Usage) -> Usage:
-    """Of each count the larger: both are lower bounds of the same."""
+    """The larger of each count: both are lower bounds of the same."""
     nothing = ModelUsage()
     return Usage(
         models={

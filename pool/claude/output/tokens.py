@@ -38,7 +38,7 @@ def message_usage(usage: Any) -> ModelUsage:
 
 
 def hour_writes(usage: Any) -> int:
-    """Of the tokens that a message wrote to the cache those that live an hour, not five minutes."""
+    """The tokens that a message wrote to the cache for an hour, not for five minutes."""
     written = usage.get("cache_creation") if isinstance(usage, dict) else None
     return count(written.get("ephemeral_1h_input_tokens")) if isinstance(written, dict) else 0
 
@@ -85,7 +85,7 @@ def _rows(printed: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def larger(one: ModelUsage, other: ModelUsage) -> ModelUsage:
-    """Of each count the larger: two sightings of the same message."""
+    """The larger of each count: two sightings of the same message."""
     return ModelUsage(
         **{name: max(getattr(one, name), getattr(other, name)) for name in ModelUsage.model_fields}
     )

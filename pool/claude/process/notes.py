@@ -1,4 +1,6 @@
-"""What the supervisor of a process has noted in its directory, as the pool reads it. Blocking."""
+"""The notes that a supervisor leaves in the directory of its process, as read by the pool.
+Blocking.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run is found again by its id, whoever was killed meanwhile: its directory, and the
+"""The directory of a run, by which it is found again whoever was killed meanwhile, and the
 process that has it.
 
 A run that was the reason for its process shares the directory with it. One that was given to a

@@ -1,1 +1,1 @@
-"""What a model is shown and says: texts, images, documents, and the turns that hold them."""
+"""The content of a conversation: texts, images, documents, and the turns that hold them."""

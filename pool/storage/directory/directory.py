@@ -112,7 +112,7 @@ class Directory:
         return await self._database.read(lambda db: _located(db, execution_id, key))
 
     async def session_home(self, session_id: str) -> SessionHome | None:
-        """Which subscription holds a session."""
+        """The subscription that holds a session, if any does."""
         return await self._database.read(lambda db: _home(db, session_id))
 
     async def session_homes(

@@ -24,7 +24,7 @@ def session_home(row: Sequence[Any]) -> SessionHome:
 
 
 def listed_home(row: Sequence[Any]) -> SessionHome:
-    """Of a row of a page, which begins with its key."""
+    """A session's home from a row of a page, which begins with its key."""
     used_at, session_id, subscription_id, fetch_from, tenant = row
     return session_home((session_id, subscription_id, used_at, fetch_from, tenant))
 
@@ -59,7 +59,7 @@ def claim_columns(wanted: NewClaim) -> Bindings:
 
 
 def claim(row: Sequence[Any]) -> Claim:
-    """Of what stands in a claim's row, in the order in which it is selected."""
+    """A claim from the columns of its row, in the order in which they are selected."""
     execution_id, digest, created_at, subscription_id, placement = row
     return Claim(
         execution_id=execution_id,

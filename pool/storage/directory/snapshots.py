@@ -16,7 +16,7 @@ from pool.subscriptions.snapshot import Snapshot
 
 
 class SnapshotStore:
-    """Who sleeps, and as what."""
+    """The snapshots of subscriptions that sleep."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -62,7 +62,7 @@ def _changing(row: ExecutionRow) -> Columns:
 
 
 def kept_execution(row: Sequence[str | None]) -> ExecutionRow:
-    """Of document and request. Earlier releases kept the request inside of the document."""
+    """The row from its document and request, which earlier releases kept inside the document."""
     kept, request = row
     execution = parsed(kept or "")
     intent = execution.get("intent") if isinstance(execution, dict) else None
@@ -145,7 +145,7 @@ def session_total(session_id: str, total_nano_usd: int | None, last_used_at: int
 
 
 def model_usage(figures: Sequence[int]) -> ModelUsage:
-    """Of the five sums, in the order in which the statements select them."""
+    """A model's usage from its five sums, in the order in which the statements select them."""
     return ModelUsage(
         input_tokens=figures[0],
         output_tokens=figures[1],

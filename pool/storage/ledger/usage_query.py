@@ -107,7 +107,7 @@ async def _blocks(ledger: Ledger, asked: Question) -> list[BlockTotal]:
 async def _kept(
     ledger: Ledger, block: BlockTotal, asked: Question, records: Sequence[UsageRecord]
 ) -> int:
-    """How many records of a block are there still, those of others included."""
+    """The number of records that a block still has, those of other tenants included."""
     if asked.tenant is None:
         return len(records)
     return await ledger.count_records(block.starts_at, block.ends_at)

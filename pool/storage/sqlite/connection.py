@@ -214,7 +214,7 @@ def write_owner(store: Path, owner: Owner) -> None:
 
 
 def read_owner(store: Path) -> Owner | None:
-    """Who was noted last; None where nobody was, or the note cannot be read."""
+    """The owner that was noted last; None where none was, or the note cannot be read."""
     with suppress(OSError, ValidationError, UnicodeDecodeError):
         return Owner.model_validate_json(_note(store).read_text())
     return None

@@ -1,5 +1,5 @@
-"""What somebody should look at in a pool: each notice says about whom it is, what is so, and what
-to do about it. What can be said of several subscriptions is said once.
+"""Notices of what needs attention in a pool: each says which subscription it is about, what is so,
+and what to do about it. What can be said of several subscriptions is said once.
 """
 
 from __future__ import annotations

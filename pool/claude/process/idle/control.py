@@ -1,4 +1,4 @@
-"""What is said to a process of the CLI beside its turns, such as control requests, and what it
+"""Talk with a process of the CLI beside its turns, such as control requests, and what it
 answers.
 """
 

@@ -1,4 +1,4 @@
-"""What wakes a supervisor: signals alone, so that one wait is enough, and none is missed.
+"""The events that wake a supervisor: signals alone, so that one wait is enough, and none is missed.
 
 ``SIGCHLD`` comes at the CLI's end and ``SIGTERM`` is a request to end; ``SIGIO`` comes when
 something in the process's directory was written or made, and when the CLI's stdin can be written

@@ -1,4 +1,4 @@
-"""What is still to be written to the CLI's stdin; never waits for the CLI to read it."""
+"""The input that is still to be written to the CLI; never waits for the CLI to read it."""
 
 from __future__ import annotations
 

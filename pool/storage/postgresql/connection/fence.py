@@ -30,7 +30,7 @@ class Fence(Protocol):
 
 
 class OwnerFence:
-    """Of one activation, which writes one transaction after the other."""
+    """The fence of one activation, which writes one transaction after the other."""
 
     repeats = False
 

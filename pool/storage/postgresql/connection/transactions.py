@@ -52,7 +52,7 @@ class _InDoubt(Exception):
 
 
 class Transactions:
-    """Of one store."""
+    """The transactions of one store."""
 
     def __init__(self, store: str, connections: Connections, fence: Fence) -> None:
         self._store = store
