@@ -2,4 +2,6 @@
 
 Everything here is thin. Requests are read and answered here; what they ask for is done by
 ``actors.client.client.PoolClient``, with the same values and the same errors.
+
+Rule: imports ``actors`` and ``pool``, and nobody imports it.
 """

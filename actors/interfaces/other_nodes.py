@@ -59,7 +59,7 @@ class OtherNodes(Protocol):
 
 
 class NoOtherNodes:
-    """The nodes besides the only one, or besides a test: whatever was elsewhere is out of reach."""
+    """The other nodes where there are none, as in a test: what was elsewhere is out of reach."""
 
     async def ask(self, node: str, place: str, launch: Launch, *, stops: bool) -> RunElsewhere:
         del place, stops

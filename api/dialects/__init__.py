@@ -8,4 +8,7 @@ as if it had been done.
 
 Each dialect has a room: its request, its answer as a whole and as a stream. What they share is in
 ``request`` and ``answer``, which know none of them.
+
+Rule: makes an ``ExecutionRequest`` of a body and an answer of an ``Execution``; what runs is the
+client's business.
 """

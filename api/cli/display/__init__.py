@@ -1,1 +1,4 @@
-"""Reports as tables and bars on a terminal."""
+"""Reports as tables and bars on a terminal.
+
+Rule: values in, renderables out; asks nobody.
+"""

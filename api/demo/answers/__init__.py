@@ -1,1 +1,4 @@
-"""Answers of the stand-in: composed, played back in time, or broken."""
+"""Answers of the stand-in: composed, played back in time, or broken.
+
+Rule: knows the stand-in alone, and nothing of the pool.
+"""

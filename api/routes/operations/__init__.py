@@ -1,1 +1,4 @@
-"""The routes of whoever operates the pool: alerts, backups, events, metrics, probes, telemetry."""
+"""The routes of whoever operates the pool: alerts, backups, events, metrics, probes, telemetry.
+
+Rule: as in ``api.routes``.
+"""

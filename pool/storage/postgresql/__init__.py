@@ -15,6 +15,8 @@ it is back, without a new activation (``transactions``).
 Each process uses up to four connections, however many stores it holds, and as a rule two; after ten
 seconds without a statement they are given back. So ``max_connections`` of the server has to allow
 for four of each subscription that is at work at the same time, and four a router, at the very most.
+
+Rule: everything that speaks to PostgreSQL; only ``actors.runtime.factory`` names it.
 """
 
 from pool.storage.postgresql.stores import PostgresqlStores

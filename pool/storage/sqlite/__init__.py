@@ -7,6 +7,8 @@ not, and can a moment after its death. It is also the fastest: 16 writers sharin
 
 Every commit is on the disk before its reply (WAL, ``synchronous=FULL``); callers at the same time
 share one (``commits``), so that durability costs one sync a batch and not one a row.
+
+Rule: everything that opens a file of SQLite; only ``actors.runtime.factory`` names it.
 """
 
 from pool.storage.sqlite.stores import SqliteStores
