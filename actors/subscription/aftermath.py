@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from actors.subscription.context import STORE_RETRY_SECONDS, SubscriptionContext
-from actors.subscription.upkeep.correction import correct
+from actors.subscription.correction import correct
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.runner import Run
 from pool.errors import StoreError

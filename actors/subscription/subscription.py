@@ -80,7 +80,7 @@ class Subscription:
         self._context = context
         self._executions = LiveExecutions(context)
         self._event_streams = EventStreams(context, self._executions)
-        self._transcripts = Transcripts(context, self._executions)
+        self._transcripts = Transcripts(context, self._executions.launch)
         self._external_usage = ExternalUsage(context)
         self._refusals = Refusals()
         self._spares = SpareKeeper(context)
@@ -99,7 +99,7 @@ class Subscription:
         context.state.learn(priced.items)
         seen = await ledger.limits(limit=OBSERVED_EVENTS)
         context.state.recall(seen.items, dependencies.clock() - REMEMBERED)
-        uncertain_costs = UncertainCosts(context, self._executions)
+        uncertain_costs = UncertainCosts(context, self._executions.launch)
         await uncertain_costs.recover()
         open_ids = {row.intent.execution_id for row in recovery.open}
         await dependencies.runner.let_go()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from actors.subscription.context import SubscriptionContext
-from actors.subscription.live_executions import LiveExecutions
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import Conflict
+from pool.executions.intent import Intent
 from pool.executions.outcome import Failed
 from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
@@ -21,9 +21,11 @@ MOST_FAILED_TURNS = 50
 class Transcripts:
     """What the CLI keeps of the sessions here."""
 
-    def __init__(self, context: SubscriptionContext, executions: LiveExecutions) -> None:
+    def __init__(
+        self, context: SubscriptionContext, launch_of: Callable[[Intent], Awaitable[Launch]]
+    ) -> None:
         self._context = context
-        self._executions = executions
+        self._launch_of = launch_of
 
     async def copy(self, session_id: str, execution_id: str) -> SessionCopy:
         """A session's transcript, for another subscription that is to go on with it.
@@ -66,7 +68,7 @@ class Transcripts:
                 continue  # it waits, or went on elsewhere before it was run
             if not is_asking and not _answered_nothing(row):
                 return
-            yield await self._executions.launch(row.intent)
+            yield await self._launch_of(row.intent)
 
 
 def _answered_nothing(row: ExecutionRow) -> bool:

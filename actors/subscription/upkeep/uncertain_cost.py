@@ -9,12 +9,14 @@ once, next to the execution and in its outcome, and its cost is certain.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 
 from actors.aiokit import every
 from actors.subscription.context import SubscriptionContext
-from actors.subscription.live_executions import LiveExecutions
-from actors.subscription.upkeep.correction import correct
+from actors.subscription.correction import correct
+from pool.claude.launch.launch_spec import Launch
 from pool.errors import PoolError
+from pool.executions.intent import Intent
 from pool.executions.row import is_of_unknown_cost
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.state import UncertainCost
@@ -30,9 +32,11 @@ MOST_DOUBTS = 500
 class UncertainCosts:
     """The uncertain executions of a subscription."""
 
-    def __init__(self, context: SubscriptionContext, executions: LiveExecutions) -> None:
+    def __init__(
+        self, context: SubscriptionContext, launch_of: Callable[[Intent], Awaitable[Launch]]
+    ) -> None:
         self._context = context
-        self._executions = executions
+        self._launch_of = launch_of
 
     async def recover(self) -> None:
         """Take up what earlier activations left uncertain."""
@@ -63,7 +67,7 @@ class UncertainCosts:
             return
         recorded = row.outcome.usage if row.outcome else Usage()
         environment = self._context.deps.environment(self._context.state.spec)
-        launch = await self._executions.launch(row.intent)
+        launch = await self._launch_of(row.intent)
         found = await self._context.deps.runner.rescan(launch, environment, recorded)
         if found is not None:
             await correct(self._context, row.intent, found, UsageSource.PARTIAL)
