@@ -63,9 +63,9 @@ def main(
     """A pool of Claude subscriptions: it runs prompts where there is headroom, and knows what each
     subscription has spent.
 
-    The commands `run`, `top`, `status`, `explain`, `usage`, `subscriptions`, `sessions`, `keys`
-    and `nodes` speak with a running service, found at CLAUDE_POOL_URL (by default this machine,
-    port 8600), with the key in CLAUDE_POOL_KEY if it wants one.
+    All commands but `serve`, `doctor`, `logs`, `migrate-store` and `demo` speak with a running
+    service, found at CLAUDE_POOL_URL (by default this machine, port 8600), with the key in
+    CLAUDE_POOL_KEY if it wants one.
     """
     spare_loopback()
 

@@ -27,21 +27,23 @@ Many = list[str] | None
 @asking
 def create(
     asked: Service,
-    name: Annotated[str, typer.Argument(help="Whose key it is; it scopes idempotency keys.")],
+    name: Annotated[
+        str, typer.Argument(help="Whose key it is. Idempotency keys are kept apart by it.")
+    ],
     *,
     tenant: Annotated[
         str | None,
-        typer.Option(help="The team it is of, which sees each other's things. Default: none."),
+        typer.Option(help="The team it belongs to: its keys see each other's work. Default: none."),
     ] = None,
     scope: Annotated[
         Many,
         typer.Option(
-            help="execute, read (the pool), read_all (everybody's), report or admin; may be "
+            help="execute, read (the pool), read_all (everybody's), report (usage), admin; may be "
             "repeated. Default: the first two."
         ),
     ] = None,
-    requests_per_minute: Annotated[float | None, typer.Option(help="The rate it may hold.")] = None,
-    burst: Annotated[int | None, typer.Option(help="Requests at once before that.")] = None,
+    requests_per_minute: Annotated[float | None, typer.Option(help="Requests a minute.")] = None,
+    burst: Annotated[int | None, typer.Option(help="Requests at once beyond it.")] = None,
     max_concurrent: Annotated[
         int | None, typer.Option(help="Executions that run or wait at once.")
     ] = None,
@@ -49,7 +51,7 @@ def create(
     weekly_budget: Annotated[str | None, typer.Option(help="US dollars in seven days.")] = None,
     max_request: Annotated[
         str | None,
-        typer.Option(help="US dollars that one request holds, and where one with tools is ended."),
+        typer.Option(help="US dollars held for one request; one with tools is stopped there."),
     ] = None,
     model: Annotated[
         Many, typer.Option(help="A pattern of models; may be repeated. Default: all.")

@@ -90,21 +90,21 @@ def add(
 @commands.command()
 @asking
 def pause(asked: Service, id_: Id) -> None:
-    """Take no new work; what runs or waits goes on."""
+    """Give a subscription no new work; what runs or waits there goes on."""
     _tell(asked, f"/v1/subscriptions/{id_}/pause")
 
 
 @commands.command()
 @asking
 def resume(asked: Service, id_: Id) -> None:
-    """Take work again, after a pause, a drain or a cooldown."""
+    """Give a subscription work again, after a pause, a drain or a cooldown."""
     _tell(asked, f"/v1/subscriptions/{id_}/resume")
 
 
 @commands.command()
 @asking
 def drain(asked: Service, id_: Id) -> None:
-    """End what runs or waits and take nothing new: the step before remove."""
+    """Let a subscription end what runs or waits there, and give it nothing new: then remove it."""
     _tell(asked, f"/v1/subscriptions/{id_}/drain")
 
 
@@ -122,15 +122,19 @@ def retract_usage(
     asked: Service,
     id_: Id,
     records: Annotated[
-        list[str] | None, typer.Argument(help="Ids of usage records, as the list shows them.")
+        list[str] | None,
+        typer.Argument(help="Ids of usage records: GET /v1/subscriptions/ID/usage has them."),
     ] = None,
     *,
     source: Annotated[
-        str | None, typer.Option(help="external or outside: all of a period, and no ids.")
+        str | None,
+        typer.Option(help="Instead of ids: all records of a source, external or outside."),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Begin of the period, ISO 8601.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="With --source: the begin of the period, ISO 8601.")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="Its end.")] = None,
-    reason: Annotated[str | None, typer.Option(help="For whoever reads the list.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for whoever reads the records.")] = None,
 ) -> None:
     """Take back usage from outside the pool that was reported by mistake."""
     body = given(ids=records or None, source=source, since=since, until=until, reason=reason)
