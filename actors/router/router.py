@@ -56,6 +56,7 @@ from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed
 from pool.telemetry.counters import Figures
 from pool.telemetry.events import PoolEvent
+from pool.telemetry.percentiles import latencies
 from pool.usage.records import UsageRecord
 from pool.usage.retraction import UsageToRetract
 from pool.values import Value
@@ -284,7 +285,10 @@ class Router:
         await self._reports.refresh(SHOWN_AGE)
         unheard = tuple(filter(access.covers_subscription, await self._reports.await_all()))
         reports = [each for each in self._reports.reports if access.covers_subscription(each.id)]
-        return overview(reports, self._clock(), unheard)
+        tallies = self._reports.tallies
+        counted = [tallies[each.id] for each in reports if each.id in tallies]
+        latency = latencies([self._recorder.tally, *counted])
+        return overview(reports, self._clock(), unheard, latency)
 
     async def nodes(self) -> NodeList:
         known = await self._actors.nodes()

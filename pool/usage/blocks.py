@@ -36,3 +36,9 @@ def block_at(instant: datetime) -> Block:
     start = midnight + timedelta(hours=utc.hour - utc.hour % BLOCK_HOURS)
     end = min(start + timedelta(hours=BLOCK_HOURS), midnight + timedelta(days=1))
     return Block(starts_at=start, ends_at=end)
+
+
+def most_blocks(span: timedelta) -> int:
+    """How many blocks a span of time can have a part in, wherever it begins."""
+    a_day = -(-24 // BLOCK_HOURS)
+    return a_day * (span // timedelta(days=1) + 1) + 1

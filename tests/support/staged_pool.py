@@ -47,6 +47,7 @@ from pool.subscriptions.standing import Cooldown, Standing
 from pool.subscriptions.state import State, UncertainCost
 from pool.telemetry.counters import DISPATCH, QUEUE_WAIT, RUN, Figures, Tally
 from pool.telemetry.events import EventFilter, PoolEventPage, StoredEvent
+from pool.telemetry.percentiles import latencies
 from pool.usage.blocks import block_at
 from pool.usage.breakdown import (
     NOTHING,
@@ -370,7 +371,9 @@ class StagedPool:
         return None
 
     async def pool(self) -> Overview:
-        return overview(self.reports(), self.now)
+        figures = await self.figures()
+        latency = latencies([figures.router, *figures.tallies.values()])
+        return overview(self.reports(), self.now, latency=latency)
 
     async def subscriptions(self) -> tuple[Report, ...]:
         return tuple(self.reports())

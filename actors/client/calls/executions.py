@@ -6,11 +6,13 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from actors.aiokit import forwarded
 from actors.client.calls.view import PoolView, router
 from actors.client.concurrency import ConcurrencyLimit
 from actors.client.follow import ExecutionFollower
+from actors.client.merged_pages import Source, merged_page
 from actors.client.retry import RetrySchedule, next_key, turned_away
 from actors.client.tool_calling import Functions, results_of, with_tools
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch, Listed
@@ -27,7 +29,7 @@ from pool.executions.tools.client_tools import ToolResult
 from pool.executions.tools.permissions import Grant
 from pool.keys.access import Access
 from pool.routing.capacity import MOST_ASKED, Capacity
-from pool.storage.paging import Page, newest_first
+from pool.storage.paging import Page, check_limit
 
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -271,6 +273,7 @@ class ExecutionCalls(PoolView):
         """Executions of every subscription, newest first; of those too that were removed, as long
         as they are kept.
         """
+        check_limit(limit)
         wanted = Listed(
             limit=limit,
             cursor=cursor,
@@ -281,10 +284,15 @@ class ExecutionCalls(PoolView):
         known, router = await self._known(), self._router()
         ids = [id_ for id_ in known if subscription_id in {None, id_}]
         resting = sorted(await router.asleep() & set(ids))
-        actors = (self._actors.subscription(id_) for id_ in ids if id_ not in resting)
-        asked = [actor.executions(**dict(wanted)) for actor in actors]
+        sources = [self._listing(id_) for id_ in ids if id_ not in resting]
         if resting:
-            asked.append(router.resting_executions(wanted, resting))
+            asleep = partial(router.resting_executions, subscription_ids=resting)
+            sources.append(Source(asleep, ledgers=len(resting)))
         if subscription_id is None or not ids:
-            asked.append(router.removed_executions(wanted, subscription_id))
-        return newest_first(await asyncio.gather(*asked), limit)
+            removed = partial(router.removed_executions, subscription_id=subscription_id)
+            sources.append(Source(removed))
+        return await merged_page(sources, wanted)
+
+    def _listing(self, subscription_id: str) -> Source:
+        actor = self._actors.subscription(subscription_id)
+        return Source(lambda wanted: actor.executions(**dict(wanted)))

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from pool.errors import InvalidRequest
 from pool.storage.ledger.ledger import Ledger
+from pool.usage.blocks import most_blocks
 from pool.usage.breakdown import (
     NOTHING,
     Question,
@@ -89,11 +90,13 @@ def _table(
 
 
 async def _blocks(ledger: Ledger, asked: Question) -> list[BlockTotal]:
-    """Those that have a part in the range, newest first."""
+    """Those that have a part in the range, newest first. A range that ends now, as most do, is read
+    in one page that goes no further back than the range.
+    """
     found: list[BlockTotal] = []
-    cursor = None
+    cursor, limit = None, min(_AT_ONCE, most_blocks(asked.until - asked.since))
     while True:
-        page = await ledger.blocks(limit=_AT_ONCE, cursor=cursor)
+        page = await ledger.blocks(limit=limit, cursor=cursor)
         found += [
             each
             for each in page.items

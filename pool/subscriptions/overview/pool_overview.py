@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from pool.money import Usd
 from pool.subscriptions.overview.attention import Notice, notices
+from pool.subscriptions.overview.latency import Latency
 from pool.subscriptions.overview.verdict import Verdict, pool_dry_at, serves, verdict
 from pool.subscriptions.report import Report, SubscriptionState
 from pool.values import Instant, Value
@@ -53,6 +54,8 @@ class Overview(Value):
     verdict: Verdict
     attention: tuple[Notice, ...]
     """What somebody should look at, the most urgent first."""
+    latency: tuple[Latency, ...] = ()
+    """How long the steps of executions took, of those that were taken since the last start."""
     observed_at: Instant
     oldest_report_age_seconds: float
 
@@ -82,7 +85,12 @@ def _forecast(reports: Sequence[Report], now: datetime) -> Forecast:
     )
 
 
-def overview(reports: Sequence[Report], now: datetime, unheard: tuple[str, ...] = ()) -> Overview:
+def overview(
+    reports: Sequence[Report],
+    now: datetime,
+    unheard: tuple[str, ...] = (),
+    latency: tuple[Latency, ...] = (),
+) -> Overview:
     """Add reports up, at ``now``."""
 
     def total(figures: list[Decimal]) -> Decimal:
@@ -110,6 +118,7 @@ def overview(reports: Sequence[Report], now: datetime, unheard: tuple[str, ...] 
         forecast=_forecast(reports, now),
         verdict=verdict(reports, now),
         attention=notices(reports, unheard, now),
+        latency=latency,
         observed_at=now,
         oldest_report_age_seconds=round(max(ages, default=0.0), 3),
     )

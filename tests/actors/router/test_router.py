@@ -394,6 +394,7 @@ async def test_the_overview_adds_everything_up(local_pool: LocalPool) -> None:
         overview.records,
         overview.total_cost_usd,
     )
+    assert {each.step: each.count for each in overview.latency}["dispatch"] == 5
 
 
 def _count_calls(subscription: object, asked: "Counter[str]", id_: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.usage.blocks import block_at
+from pool.usage.blocks import block_at, most_blocks
 from pool.usage.weekly import Spending
 
 INSTANTS = st.datetimes(
@@ -74,3 +74,12 @@ def test_the_blocks_of_all_records_sum_to_everything(costs: list[tuple[datetime,
     total = sum(spending.within(block.starts_at, block.ends_at) for block in blocks.values())
 
     assert sum(cost for _, cost in costs) == total
+
+
+@given(INSTANTS, st.timedeltas(timedelta(0), timedelta(days=40)))
+def test_no_span_of_time_has_more_blocks_than_is_said(since: datetime, span: timedelta) -> None:
+    block, met = block_at(since), 1
+    while block.ends_at < since + span:
+        block, met = block_at(block.ends_at), met + 1
+
+    assert met <= most_blocks(span) <= met + 6

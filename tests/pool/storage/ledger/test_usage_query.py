@@ -17,9 +17,11 @@ from pool.money import nano_usd, usd
 from pool.storage.ledger import usage_query as breakdowns
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import usage_table
+from pool.storage.paging import Page
 from pool.storage.sqlite import SqliteStores
 from pool.usage.breakdown import CostSource, Grouping, UsageBreakdown, UsageTable, question
 from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.totals import BlockTotal
 
 HOUR = timedelta(hours=1)
 DAY = 24 * HOUR
@@ -105,6 +107,25 @@ async def test_totals_answer_for_whole_blocks_and_no_record_is_read(
     assert sources(table) == [("blocks", "01-27T00", "01-29T00")]
     assert costs(cut) == {"2026-01-27": "100"}, "the block that is on is cut"
     assert sources(cut) == [("blocks", "01-27T00", "01-28T10")]
+
+
+async def test_no_block_before_the_range_is_read(ledger: Ledger) -> None:
+    for days_ago in range(60):
+        await spend(ledger, 24 * days_ago)
+    blocks, read = ledger.blocks, []
+
+    async def counted(**wanted: int) -> Page[BlockTotal]:
+        page = await blocks(**wanted)
+        read.append(len(page.items))
+        return page
+
+    ledger.blocks = counted  # type: ignore[method-assign, assignment]
+    since, until = NOON - 36 * HOUR, NOON + 12 * HOUR
+
+    table = await usage_table(ledger, question([Grouping.DAY], since, until, NOON, by_totals=True))
+
+    assert costs(table) == {"2026-01-27": "1", "2026-01-28": "1"}
+    assert sum(read) <= 2 * 5 + 6, "a block a day would be some sixty"
 
 
 async def test_what_retention_has_removed_is_told_from_the_totals_of_blocks(
