@@ -45,6 +45,12 @@ test("the largest stand by name, the others as one, and nothing is lost", () => 
   assert.deepEqual(costs.series[0]?.values, [0, 9]);
 });
 
+test("what is known by block is told by day too", () => {
+  const rows = [0, 20].map((hour) => row({ block: new Date(MIDNIGHT + hour * HOUR).toISOString(), subscription: "ada" }));
+
+  assert.deepEqual(stacked(rows, "day", "subscription", [MIDNIGHT - DAY, MIDNIGHT]).series[0]?.values, [0, 2]);
+});
+
 test("one more than fits by name stands by name, for others would be longer", () => {
   const rows = ["a", "b", "c"].map((key) => row({ day: "2026-01-28", key }));
 

@@ -105,6 +105,7 @@ export function pool(more: Partial<Pool> = {}, dryInMs: number | null = null): P
     },
     verdict: judged(),
     attention: [],
+    latency: [],
     observed_at: at(0),
     ...more,
   };

@@ -50,10 +50,6 @@ export class Client {
     return (await (await this.send("GET", address(path, query))).json()) as T;
   }
 
-  async text(path: string): Promise<string> {
-    return (await this.send("GET", path)).text();
-  }
-
   /** POST, PATCH or DELETE; null where the answer has no body. */
   async act<T>(method: "POST" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<T | null> {
     const answer = await this.send(method, path, body, 90_000);

@@ -137,7 +137,17 @@ export interface Pool {
   };
   verdict: Verdict;
   attention: Notice[];
+  latency: Latency[];
   observed_at: string;
+}
+
+/** How long a step of executions took, since the last start. */
+export interface Latency {
+  step: "dispatch" | "queue_wait" | "run";
+  count: number;
+  p50_seconds: number;
+  p90_seconds: number;
+  p99_seconds: number;
 }
 
 /** What somebody should look at; `text` goes on from the subjects. */

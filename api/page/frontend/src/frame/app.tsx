@@ -69,7 +69,7 @@ export function App() {
               <div class="stack">
                 <SessionsPanel snapshot={snapshot} now={now} />
                 <TokensPanel snapshot={snapshot} />
-                <LatencyPanel />
+                <LatencyPanel snapshot={snapshot} />
               </div>
             </div>
           </>

@@ -4,7 +4,7 @@ import uPlot from "uplot";
 import { type By, type Costs, type Step, stacked, steps, wholeDays } from "../rules/costs.ts";
 import { clock, dollars, utcDay, words } from "../rules/format.ts";
 import { useAround, useLoaded } from "../state/hooks.ts";
-import type { Snapshot } from "../state/live.ts";
+import { type Snapshot, TREND_DAYS } from "../state/live.ts";
 import { axes, Chart } from "../elements/chart.tsx";
 import { Choice } from "../elements/choice.tsx";
 import { Nothing, Panel, Shown } from "../elements/panel.tsx";
@@ -22,11 +22,14 @@ export function CostsPanel({ snapshot, now }: { snapshot: Snapshot; now: number 
   const today = Math.floor(now / 86_400_000);
   const span = useMemo(() => wholeDays(days, now), [days, today]);
   const turn = Math.floor(snapshot.recorded / 20);
-  const part = useLoaded(
-    `${range} ${by} ${today} ${turn} ${snapshot.since}`,
+  // What trends tell is there already.
+  const isKnown = by === "subscription" && days < TREND_DAYS;
+  const loaded = useLoaded(
+    isKnown ? null : `${range} ${by} ${today} ${turn} ${snapshot.returns}`,
     () => live.usage.read(span, [step, by]),
     EVERY_MS,
   );
+  const part = isKnown ? snapshot.trends : loaded;
   const tags = (snapshot.costs.value?.tags ?? []).map((each) => [`tag:${each}`, words(each)]);
   const bys = { ...BYS, ...(Object.fromEntries(tags) as typeof BYS) };
   const starts = steps(step, Date.parse(span.since), Math.min(Date.parse(span.until), now + 1));

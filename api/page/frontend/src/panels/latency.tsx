@@ -1,20 +1,17 @@
+import type { Latency } from "../api/types.ts";
 import { seconds } from "../rules/format.ts";
-import { latencies } from "../rules/latency.ts";
-import { useAround, useLoaded, useSnapshot } from "../state/hooks.ts";
+import type { Snapshot } from "../state/live.ts";
 import { Nothing, Panel, Shown } from "../elements/panel.tsx";
 
-const EVERY_MS = 30_000;
+const STEPS: Record<Latency["step"], string> = { dispatch: "Routing", queue_wait: "Waiting", run: "Running" };
 
-export function LatencyPanel() {
-  const { live } = useAround();
-  const { since } = useSnapshot();
-  const part = useLoaded(`latency ${since}`, async () => latencies(await live.client.text("/metrics")), EVERY_MS);
-  if (part.value === null && part.problem?.isAboutKeys) return null;
+export function LatencyPanel({ snapshot }: { snapshot: Snapshot }) {
+  if (snapshot.pool.value === null && snapshot.pool.problem?.isAboutKeys) return null;
   return (
     <Panel title="Latency" name="latency" aside={<span class="muted">since the last start</span>}>
-      <Shown part={part} lines={4}>
-        {(found) =>
-          found.length === 0 ? (
+      <Shown part={snapshot.pool} lines={4}>
+        {({ latency }) =>
+          latency.length === 0 ? (
             <Nothing>Nothing has run since the last start.</Nothing>
           ) : (
             <table class="plain">
@@ -35,12 +32,12 @@ export function LatencyPanel() {
                 </tr>
               </thead>
               <tbody>
-                {found.map((each) => (
-                  <tr key={each.name}>
-                    <th scope="row">{each.name}</th>
-                    <td class="number">{seconds(each.p50)}</td>
-                    <td class="number">{seconds(each.p90)}</td>
-                    <td class="number">{seconds(each.p99)}</td>
+                {latency.map((each) => (
+                  <tr key={each.step}>
+                    <th scope="row">{STEPS[each.step]}</th>
+                    <td class="number">{seconds(each.p50_seconds)}</td>
+                    <td class="number">{seconds(each.p90_seconds)}</td>
+                    <td class="number">{seconds(each.p99_seconds)}</td>
                   </tr>
                 ))}
               </tbody>

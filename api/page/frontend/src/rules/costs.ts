@@ -45,8 +45,9 @@ export function wholeDays(days: number, now: number): { since: string; until: st
   };
 }
 
+/** A block lies within a day: what is known by block is known by day. */
 export function startOf(row: UsageRow, step: Step): number {
-  const text = step === "day" ? row.day : row.block;
+  const text = step === "day" ? (row.day ?? row.block?.slice(0, 10)) : row.block;
   return Date.parse(text ?? "");
 }
 

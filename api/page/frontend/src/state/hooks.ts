@@ -41,10 +41,11 @@ export function useNow(everyMs = 5_000): number {
   return now + live.snapshot.skew;
 }
 
-/** What one part of the page alone reads: anew when `key` changes, and every `everyMs`. */
-export function useLoaded<T>(key: string, load: () => Promise<T>, everyMs: number): Part<T> {
-  const [part, set] = useState<Part<T> & { key: string }>({ key, value: null, problem: null });
+/** What one part of the page alone reads: anew when `key` changes, and every `everyMs`; nothing without one. */
+export function useLoaded<T>(key: string | null, load: () => Promise<T>, everyMs: number): Part<T> {
+  const [part, set] = useState<Part<T> & { key: string | null }>({ key, value: null, problem: null });
   useEffect(() => {
+    if (key === null) return undefined;
     let over = false;
     const read = async () => {
       try {

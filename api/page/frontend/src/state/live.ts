@@ -36,6 +36,8 @@ export interface Snapshot {
   /** When the connection was lost, or found again. */
   since: number;
   wasLost: boolean;
+  /** How often the connection was found again: what is read then is read anew. */
+  returns: number;
   needsKey: Problem | null;
   /** The pool's clock, less the browser's, in ms. */
   skew: number;
@@ -60,13 +62,14 @@ const NOTHING = { value: null, problem: null };
 const PAGE = 20;
 const POLL_MS = 15_000;
 const DAYS_BACK = 14;
-const TREND_DAYS = 8;
+export const TREND_DAYS = 8;
 
 function beginning(): Snapshot {
   return {
     connection: "connecting",
     since: Date.now(),
     wasLost: false,
+    returns: 0,
     needsKey: null,
     skew: 0,
     pool: NOTHING,
@@ -89,6 +92,7 @@ export class Live {
   private following = new AbortController();
   private poll: ReturnType<typeof setInterval> | undefined;
   private shown = PAGE;
+  private hasEvents = true;
   readonly client: Client;
   readonly usage: UsageReader;
 
@@ -97,7 +101,7 @@ export class Live {
   private readonly sessions = new Refresher(() => this.readSessions(), 3_000);
   private readonly alerts = new Refresher(() => this.readAlerts(), 3_000);
   private readonly costs = new Refresher(() => this.readCosts(), 5_000);
-  private readonly trends = new Refresher(() => this.readTrends(), 60_000);
+  private readonly trends = new Refresher(() => this.readTrends(), 30_000);
   private readonly own = new Refresher(() => this.readOwn(), 3_000);
   private readonly all = [
     this.own,
@@ -123,6 +127,7 @@ export class Live {
   start(): void {
     this.stop();
     this.shown = PAGE;
+    this.hasEvents = true;
     this.usage.reset();
     this.set(beginning());
     this.following = new AbortController();
@@ -137,7 +142,9 @@ export class Live {
     );
     for (const each of [this.reports, this.executions, this.sessions, this.alerts]) each.wanted();
     this.poll = setInterval(() => {
-      if (!document.hidden) this.reports.wanted();
+      if (document.hidden) return;
+      if (this.hasEvents) this.reports.wanted();
+      else this.refresh();
     }, POLL_MS);
   }
 
@@ -165,14 +172,16 @@ export class Live {
 
   private opened(): void {
     const wasLost = this.snapshot.connection === "lost";
-    this.set({ connection: "live", since: Date.now(), wasLost });
+    const returns = this.snapshot.returns + (wasLost ? 1 : 0);
+    this.set({ connection: "live", since: Date.now(), wasLost, returns });
     if (wasLost) this.refresh();
   }
 
   private lost(problem: Problem): void {
     if (problem.status === 401) this.set({ needsKey: problem });
     if (problem.isAboutKeys) {
-      // No events for this caller: what it may read is asked for every few seconds.
+      // No events for this caller: what it may read is asked for again and again.
+      this.hasEvents = false;
       this.set({ connection: "live" });
     } else if (this.snapshot.connection !== "lost") {
       this.set({ connection: "lost", since: Date.now() });

@@ -1,0 +1,152 @@
+"""What looking at the page costs the stores: it must not grow with what is kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import apsw
+import httpx
+import pytest
+from browser import visitor
+from full_pool import served
+from playwright.sync_api import Browser, expect
+
+pytestmark = pytest.mark.timeout(240)
+TIMES = 3
+QUIET_SECONDS, PATIENCE_SECONDS = 0.5, 60
+SUBSCRIPTIONS = 6
+FEW, MANY = 3_000, 15_000
+"""Of few already each block has some, of each model."""
+
+
+class Witness:
+    """Counts what SQLite does, in every store that is opened from now on."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        """That statements gave."""
+        self.steps = 0
+        """Of SQLite's machine: it takes some to look at a row, whether it is given or not."""
+
+    def watch(self, db: apsw.Connection) -> None:
+        db.trace_v2(apsw.SQLITE_TRACE_ROW | apsw.SQLITE_TRACE_PROFILE, self._note)
+
+    def _note(self, event: dict) -> None:  # type: ignore[type-arg]
+        if event["code"] == apsw.SQLITE_TRACE_ROW:
+            self.rows += 1
+        else:
+            self.steps += event["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"]
+
+    def rests(self) -> None:
+        """Wait until the pools have looked after themselves, as they do once they are up."""
+        known, until = -1, time.monotonic() + PATIENCE_SECONDS
+        while known != self.steps:
+            assert time.monotonic() < until
+            known = self.steps
+            time.sleep(QUIET_SECONDS)
+
+    def of(self, http: httpx.Client, address: str) -> tuple[int, int]:
+        """Rows and steps that one request takes: the least of several, beside what else happens."""
+        rows, steps = [], []
+        for _ in range(TIMES):
+            before = self.rows, self.steps
+            http.get(address).raise_for_status()
+            rows.append(self.rows - before[0])
+            steps.append(self.steps - before[1])
+        return min(rows), min(steps)
+
+
+@pytest.fixture(scope="module")
+def witness() -> Iterator[Witness]:
+    witness = Witness()
+    apsw.connection_hooks.append(witness.watch)
+    logging.disable()  # nobody is signed in here, which each subscription would say
+    yield witness
+    logging.disable(logging.NOTSET)
+    apsw.connection_hooks.remove(witness.watch)
+
+
+@pytest.fixture(scope="module")
+def pools(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    folder: Path = tmp_path_factory.mktemp("pools")
+    with (
+        served(folder / "few", SUBSCRIPTIONS, FEW) as few,
+        served(folder / "many", SUBSCRIPTIONS, MANY) as many,
+    ):
+        witness.rests()
+        yield few, many
+
+
+@pytest.fixture(scope="module")
+def asked(browser: Browser, pools: tuple[str, str]) -> list[str]:
+    """The addresses that the page asks for until it has all its figures, in turn."""
+    url, found = pools[0], []
+    with visitor(browser) as there:
+        there.page.on("request", lambda request: found.append(request.url.removeprefix(url)))
+        there.page.goto(url)
+        expect(there.page.locator(".verdict .figures")).to_contain_text("Today$")
+        expect(there.page.locator(".spark polyline").first).to_be_attached()
+        expect(there.page.locator(".loading")).to_have_count(0)
+    return [each for each in found if not each.startswith("/page/") and each != "/"]
+
+
+def test_each_part_is_asked_for_once(asked: list[str]) -> None:
+    assert sorted(urlsplit(each).path for each in asked) == [
+        "/v1/alerts",
+        "/v1/events",
+        "/v1/executions",
+        "/v1/pool",
+        "/v1/sessions",
+        "/v1/subscriptions",
+        "/v1/usage",
+        "/v1/usage",
+    ]
+    assert len({*asked}) == len(asked)
+
+
+def test_no_request_takes_more_of_the_stores_where_more_is_kept(
+    asked: list[str], pools: tuple[str, str], witness: Witness
+) -> None:
+    grown = {}
+    with (
+        httpx.Client(base_url=pools[0], trust_env=False) as few,
+        httpx.Client(base_url=pools[1], trust_env=False) as many,
+    ):
+        for each in asked:
+            if each == "/v1/events":
+                continue
+            before, now = witness.of(few, each)[1], witness.of(many, each)[1]
+            if now > 1.5 * before + 200:
+                grown[each] = (before, now)
+
+    assert grown == {}
+
+
+def test_no_request_reads_many_times_the_rows_that_it_shows(
+    asked: list[str], pools: tuple[str, str], witness: Witness
+) -> None:
+    """Of a list some rows of each ledger; of sums over time a row a block and one a model in it."""
+    too_many = {}
+    with httpx.Client(base_url=pools[1], trust_env=False) as http:
+        for each in asked:
+            if each == "/v1/events":
+                continue
+            rows, _ = witness.of(http, each)
+            if rows > _most_rows(each):
+                too_many[each] = rows
+
+    assert too_many == {}
+
+
+def _most_rows(address: str) -> int:
+    parts = urlsplit(address)
+    query = parse_qs(parts.query)
+    if parts.path == "/v1/usage":
+        days = 14 if query["group_by"] == ["block"] else 8
+        return SUBSCRIPTIONS * (days * 5 + 7) * (1 + 3)
+    limit = int(query.get("limit", ["0"])[0])
+    return 2 * limit + 4 * SUBSCRIPTIONS if parts.path == "/v1/executions" else limit + 10
