@@ -33,10 +33,10 @@ def demo(
 
     Starts a stand-in for Anthropic's API, a pool of three subscriptions with made-up tokens, and
     the HTTP service on a free port; all on this machine. Runs the real Claude CLI: some executions
-    at once, a session of three turns, a limit that moves a session, an overload. At the end the
-    pool's records are compared with the stand-in's bill, to the nano-dollar. Exit code 1 when they
-    disagree. At a terminal light traffic goes on afterwards until Ctrl-C, for the page whose
-    address is shown, and for `claude-pool top`.
+    at once, a session of three turns, a caller with a tool of its own, a limit that moves a
+    session, an overload. At the end the pool's records are compared with the stand-in's bill, to
+    the nano-dollar. Exit code 1 when they disagree. At a terminal light traffic goes on afterwards
+    until Ctrl-C, for the page whose address is shown, and for `claude-pool top`.
     """
     from actors.telemetry import logs  # noqa: PLC0415 - Ray takes seconds that --help need not wait for
     from api.demo.show import perform  # noqa: PLC0415

@@ -27,6 +27,7 @@ from api.demo.standin import messages_api, server
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.bill import Usage
 from api.demo.standin.standin import Standin
+from api.demo.tool_caller import ToolCaller
 from api.demo.traffic import Traffic
 from api.server.app import create_app
 from api.server.listening import bound, listening
@@ -40,6 +41,8 @@ from pool.subscriptions.report import Report
 LONGEST_SECONDS = 180
 """Several times what it takes on two cores (about 30 s)."""
 SETTLING_SECONDS = 5
+TOOL_SECONDS = 1.5
+"""How long the caller's tool takes: long enough to be seen on the page."""
 TOKENS = {"ada": "test-token-a", "ben": "test-token-b", "cleo": "test-token-c"}
 """Made up, by subscription."""
 
@@ -110,6 +113,7 @@ class Show:
             try:
                 await self._many(executions)
                 await self._session()
+                await self._tool()
                 await self._limit()
                 await self._overload()
             finally:
@@ -140,6 +144,18 @@ class Show:
             session = answer["session_id"]
             cost = dollars(Decimal(str(answer["usage"]["cost_usd"])))
             self._say(f"  {turn} turn on {answer['subscription_id']}, {cost}")
+
+    async def _tool(self) -> None:
+        self._say("a caller with a tool of its own: its execution waits for it, and holds no slot")
+
+        def told(waits: dict[str, Any]) -> None:
+            (call,) = waits["tool_calls"]
+            where = f"{waits['status']} on {waits['subscription_id']}"
+            self._say(f"  {where}: {call['name']}(city={call['input']['city']!r})")
+
+        answer = await ToolCaller(self._http, self._standin, TOOL_SECONDS).ask("Rome", told=told)
+        cost = dollars(Decimal(str(answer["usage"]["cost_usd"])))
+        self._say(f"  {answer['status']} after {len(answer['rounds'])} rounds, {cost} in one bill")
 
     async def _limit(self) -> None:
         self._say("cleo hits the limit of her plan, in the middle of a session")

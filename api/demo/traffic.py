@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ import httpx
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.bill import Usage
 from api.demo.standin.standin import Standin
+from api.demo.tool_caller import ToolCaller
 from pool.config import ClaudeSettings
 
 PAUSE_SECONDS = (1.0, 4.0)
@@ -20,6 +22,8 @@ SESSIONS = 3
 """Conversations that go on."""
 TOOLS, BEGINS = 0.2, 0.4
 """How likely a job has a tool round, and a turn is the first of a new conversation."""
+TOOL_SECONDS = (2.0, 8.0)
+_CITIES = ("Lima", "Oslo", "Rome", "Kyoto")
 _JOBS = ("summarise", "translate", "review", "classify", "draft")
 
 
@@ -38,7 +42,8 @@ class Traffic:
         async with asyncio.TaskGroup() as asked:
             while True:
                 what = self._random.choices(
-                    (self._job, self._turn, self._overload, self._limit), (8, 5, 1, 0.4)
+                    (self._job, self._turn, self._tool, self._overload, self._limit),
+                    (8, 5, 2, 1, 0.4),
                 )[0]
                 asked.create_task(what())
                 await asyncio.sleep(self._random.uniform(*PAUSE_SECONDS))
@@ -59,6 +64,13 @@ class Traffic:
         told = await self._ask("and then?", session_id=session, metadata={"project": "chat"})
         if session is None and told.get("session_id"):
             self._sessions = [*self._sessions[1 - SESSIONS :], told["session_id"]]
+
+    async def _tool(self) -> None:
+        """A round of a caller's own tool, which takes long enough to be seen."""
+        begins = Behaviour(usage=self._usage(), seconds=self._seconds())
+        caller = ToolCaller(self._http, self._standin, self._random.uniform(*TOOL_SECONDS))
+        with suppress(httpx.HTTPError):
+            await caller.ask(self._random.choice(_CITIES), begins=begins)
 
     async def _overload(self) -> None:
         """One subscription is overloaded for a moment: its work goes on elsewhere."""

@@ -48,6 +48,8 @@ def test_the_demo_shows_a_limit_and_ends_with_figures_that_agree() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "they agree to the nano-dollar" in done.stdout
     assert "cooldown" in done.stdout
+    assert "waiting_for_caller on " in done.stdout
+    assert "succeeded after 2 rounds" in done.stdout
     assert "overloaded on " in done.stdout
     assert "the session goes on at " in done.stdout
     assert "look at it: http://127.0.0.1:" in done.stdout
