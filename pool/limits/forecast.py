@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from pydantic import Field
 
-from pool.limits.observations import Observation, continued, observation
+from pool.limits.observations import LENGTHS, Observation, continued, observation
 from pool.limits.outside_usage import Outside, outside
 from pool.limits.past_window import PastWindow, past_window
 from pool.limits.window_price import Confidence, WindowPrice, learned
@@ -71,6 +71,7 @@ class SubscriptionForecast(Value):
     exhausted_by: str | None = None
     """Which limit that is: ``weekly_budget``, ``five_hour`` or ``seven_day``."""
     windows: dict[str, WindowForecast] = Field(default_factory=dict)
+    """By their names; of a family of models once it has reset, with what it left alone."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def studied(
                     past[name] = before[-1]
     return {
         **studies,
-        **{name: _study(seen, past.get(name), spending) for name, seen in known.items()},
+        **{name: _study(name, seen, past.get(name), spending) for name, seen in known.items()},
     }
 
 
@@ -126,7 +127,11 @@ def forecast(
     prospect: Prospect, studies: Mapping[str, Study], now: datetime
 ) -> SubscriptionForecast:
     """The subscription's forecast at ``now``."""
-    windows = {name: _window(prospect, study, now) for name, study in sorted(studies.items())}
+    windows = {
+        name: _window(prospect, study, now)
+        for name, study in sorted(studies.items())
+        if name in LENGTHS
+    }
     ends = [(budget_exhausted_at(prospect, now), BUDGET)]
     if prospect.windows_bind:
         ends += [(window.exhausted_at, name) for name, window in windows.items()]
@@ -137,8 +142,20 @@ def forecast(
         projected_block_usd=usd(prospect.block_nano_usd + to_come),
         exhausted_at=at,
         exhausted_by=by,
-        windows=windows,
+        windows={**windows, **_of_families(prospect.spending, studies, now)},
     )
+
+
+def _of_families(
+    spending: Spending, studies: Mapping[str, Study], now: datetime
+) -> dict[str, WindowForecast]:
+    """Of the windows of families that have reset: what they left, and nothing else is known."""
+    past = {
+        name: _past(spending, study, now)
+        for name, study in sorted(studies.items())
+        if name not in LENGTHS
+    }
+    return {name: WindowForecast(past=each) for name, each in past.items() if each is not None}
 
 
 def budget_exhausted_at(prospect: Prospect, now: datetime) -> datetime | None:
@@ -170,8 +187,13 @@ def _observations(studies: Mapping[str, Study], name: str) -> tuple[Observation,
 
 
 def _study(
-    observations: tuple[Observation, ...], past: Observation | None, spending: Spending
+    name: str,
+    observations: tuple[Observation, ...],
+    past: Observation | None,
+    spending: Spending,
 ) -> Study:
+    if name not in LENGTHS:
+        return Study(observations, None, None, past)
     window_price = learned(observations, spending)
     return Study(observations, window_price, outside(observations, spending, window_price), past)
 

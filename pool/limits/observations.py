@@ -15,8 +15,9 @@ from pool.limits.windows import FIVE_HOUR, REJECTED, SEVEN_DAY, Window
 from pool.usage.weekly import WEEK, Spending
 
 LENGTHS = {FIVE_HOUR: timedelta(hours=5), SEVEN_DAY: WEEK}
-"""The windows that everything a subscription spends counts in; those of single models are not
-among them, since what is kept in memory of costs does not say which model they were for."""
+"""The windows that everything a subscription spends counts in. Those of single families of models,
+whose names begin with these, are observed for what they leave; no price is learned of them, since
+what is kept in memory of costs does not say which model they were for."""
 MAX_OBSERVATIONS = 200
 KEPT_FOR = WEEK + timedelta(days=1)
 """As long as costs are remembered: without them, growth would look like somebody else's."""
@@ -46,7 +47,7 @@ def observation(name: str, window: Window, spending: Spending) -> Observation | 
 
     ``spending`` has the cost of the run that saw it.
     """
-    length = LENGTHS.get(name)
+    length = length_of(name)
     share = 1.0 if window.status == REJECTED else window.utilization
     if length is None or share is None or window.resets_at is None:
         return None
@@ -59,6 +60,11 @@ def observation(name: str, window: Window, spending: Spending) -> Observation | 
         starts_at=window.resets_at - length,
         resets_at=window.resets_at,
     )
+
+
+def length_of(window: str) -> timedelta | None:
+    """How long a window lasts, of all models or of a family; None where its name does not say."""
+    return next((LENGTHS[name] for name in LENGTHS if f"{window}_".startswith(f"{name}_")), None)
 
 
 def continued(known: tuple[Observation, ...], new: Observation) -> tuple[Observation, ...]:

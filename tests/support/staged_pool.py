@@ -35,7 +35,7 @@ from pool.executions.status import ExecutionStatus
 from pool.keys.api_keys import KeyStanding, ShownKey
 from pool.keys.own_usage import OwnUsage, own_question, own_usage
 from pool.limits.forecast import studied
-from pool.limits.observations import LENGTHS
+from pool.limits.observations import length_of
 from pool.limits.windows import RateLimitEvent, Window
 from pool.money import nano_usd, usd
 from pool.storage.paging import Page
@@ -228,6 +228,9 @@ class StagedPool:
         if window is None or window.resets_at is None or window.utilization is None:
             return
         self._remember(state, "five_hour", window, 0.25 + 0.7 * window.utilization)
+        opus = state.windows.get("seven_day_opus")
+        if opus is not None and opus.utilization is not None:
+            self._remember(state, "seven_day_opus", opus, 0.9 * opus.utilization)
         for minutes in (150, 100, 60, 30, 5):
             seen = window.observed_at - timedelta(minutes=minutes)
             share = max(0.0, window.utilization - minutes / 60 * 0.09)
@@ -242,7 +245,9 @@ class StagedPool:
     def _remember(self, state: State, name: str, window: Window, used: float) -> None:
         """Let it have seen the window before, at its end."""
         assert window.resets_at is not None
-        ended = min(window.resets_at - LENGTHS[name], window.observed_at - 3 * HOUR)
+        length = length_of(name)
+        assert length is not None
+        ended = min(window.resets_at - length, window.observed_at - 3 * HOUR)
         seen = {"observed_at": ended - timedelta(minutes=8), "resets_at": ended}
         figure = {"utilization": round(min(1.0, used), 2), "status": "allowed"}
         before = window.model_copy(update={**seen, **figure})

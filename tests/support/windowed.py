@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from localpool import NOON
 
 from pool.limits.forecast import Study, studied
-from pool.limits.observations import LENGTHS
+from pool.limits.observations import length_of
 from pool.limits.windows import FIVE_HOUR, RateLimitEvent, Window
 from pool.money import nano_usd
 from pool.usage.weekly import Spending
@@ -30,7 +30,9 @@ class Account:
 
     @property
     def resets_at(self) -> datetime:
-        return self.starts_at + LENGTHS[self.name]
+        length = length_of(self.name)
+        assert length is not None
+        return self.starts_at + length
 
     def others_use(self, percent: float) -> None:
         """Somebody uses the account outside the pool."""

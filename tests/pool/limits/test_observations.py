@@ -115,11 +115,11 @@ def test_a_cost_that_comes_much_later_is_another_run_s() -> None:
         ("five_hour", Window(status="allowed", observed_at=NOON, resets_at=NOON)),
         ("five_hour", Window(status="allowed", observed_at=NOON, utilization=0.5)),
         (
-            "seven_day_opus",
+            "overage",
             Window(status="allowed", observed_at=NOON, utilization=0.5, resets_at=NOON),
         ),
     ],
-    ids=["no utilization", "no reset", "one model's"],
+    ids=["no utilization", "no reset", "no length"],
 )
 def test_a_window_that_does_not_say_enough_teaches_nothing(name: str, window: Window) -> None:
     assert observation(name, window, Spending()) is None

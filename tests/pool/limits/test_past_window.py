@@ -8,6 +8,8 @@ from localpool import NOON
 from reports import report_at, state
 from windowed import Account
 
+from pool.limits.forecast import BUDGET
+from pool.limits.observations import length_of
 from pool.limits.past_window import PastWindow
 from pool.limits.windows import FIVE_HOUR
 from pool.usage.weekly import WEEK
@@ -112,7 +114,50 @@ def test_a_full_window_has_left_nothing() -> None:
     assert found.unused_percent == 0
 
 
-@pytest.mark.parametrize(("name", "length"), [(FIVE_HOUR, 5 * HOUR), ("seven_day", WEEK)])
+def test_a_window_of_a_family_leaves_its_percent_and_no_price_is_learned_of_it() -> None:
+    account = used(40, Account(usd_per_percent=0.5, name="seven_day_opus"))
+    ended_at, seen_at = account.resets_at, account.now
+
+    running = past_of(account, account.resets_at - SOON)
+    found = past_of(account, account.resets_at)
+
+    assert running is None
+    assert found == PastWindow(
+        ended_at=ended_at, unused_percent=60, unused_usd=None, observed_at=seen_at
+    )
+
+
+def test_a_full_window_of_a_family_is_not_what_the_subscription_runs_dry_by() -> None:
+    account = used(100, Account(usd_per_percent=0.5, name="seven_day_opus"))
+    lived = state("sub1")
+    lived.spending = account.spending
+    lived.observe(account.events)
+
+    forecast = report_at(lived, account.now).forecast
+
+    assert (forecast.exhausted_by, forecast.windows) == (BUDGET, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "length"),
+    [
+        (FIVE_HOUR, timedelta(hours=5)),
+        ("seven_day", WEEK),
+        ("seven_day_sonnet", WEEK),
+        ("five_hour_opus", timedelta(hours=5)),
+        ("seven_day_overage_included", WEEK),
+        ("overage", None),
+        ("seven_days_of_another_kind", None),
+    ],
+)
+def test_the_name_of_a_window_says_how_long_it_lasts(name: str, length: timedelta | None) -> None:
+    assert length_of(name) == length
+
+
+@pytest.mark.parametrize(
+    ("name", "length"),
+    [(FIVE_HOUR, 5 * HOUR), ("seven_day", WEEK), ("seven_day_opus", WEEK)],
+)
 def test_it_survives_a_restart_in_what_the_ledger_keeps_of_the_limits(
     name: str, length: timedelta
 ) -> None:
