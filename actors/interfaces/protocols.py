@@ -9,12 +9,14 @@ repeats a call whose fate it does not know, and raises ``ActorLost`` for one who
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from actors.interfaces.messages import Farewell
 from actors.interfaces.reconciler_actor import ReconcilerActor
 from actors.interfaces.router_actor import RouterActor
 from actors.interfaces.subscription_actor import SubscriptionActor
+from pool.errors import ConfigError
 from pool.nodes.overview import KnownNode
 from pool.subscriptions.spec import SubscriptionSpec
 
@@ -56,6 +58,12 @@ class SubscriptionActors(Protocol):
 
     async def deactivate(self, subscription_id: str) -> None:
         """End a subscription's actor; its ledger stays."""
+        ...
+
+    async def unplaced(self, specs: Sequence[SubscriptionSpec]) -> dict[str, ConfigError]:
+        """Those of some subscriptions that can run on no node, as they are configured, by id, and
+        why not.
+        """
         ...
 
     async def nodes(self) -> tuple[KnownNode, ...]:

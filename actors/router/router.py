@@ -24,6 +24,7 @@ from actors.router.archive import Archive
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import Caller, KeyRegistry
 from actors.router.presence.alarms import Alarms
+from actors.router.presence.newcomers import Newcomers
 from actors.router.presence.report_cache import ReportCache
 from actors.router.presence.resting import RestingLedgers
 from actors.router.presence.retirements import Retirements
@@ -128,6 +129,7 @@ class Router:
         self._resting = RestingLedgers(
             *(stores, self._reports, self._sleepers, actors), tags=settings.tags
         )
+        self._newcomers = Newcomers(stores, actors, self._reports, self._sleepers)
         self._alarms = Alarms(
             *(self._sleepers, self._reports, self._resting, self._archive), clock=clock
         )
@@ -164,7 +166,9 @@ class Router:
         """
         self = cls(directory, actors, settings, clock, stores, runner_of, tracing)
         await self._sleepers.recover()
-        for registration in await directory.registrations():
+        registrations = await directory.registrations()
+        await self._newcomers.settle([each.spec for each in registrations])
+        for registration in registrations:
             self._adopt(registration)
         await self._keys.recover()
         self._tasks.spawn(self._retain())
@@ -331,8 +335,8 @@ class Router:
         for subscription_id in declared:  # it was put back while it was let go
             await self._retirements.end(subscription_id)
         before = dict(self._registrations)
-        for spec in declared.values():
-            await self._register(spec, declared=True)
+        await self._newcomers.settle([each for id_, each in declared.items() if id_ not in before])
+        await asyncio.gather(*(self._register(each, declared=True) for each in declared.values()))
         known = (each.spec.id for each in before.values() if each.declared)
         await self._retirements.begin(id_ for id_ in known if id_ not in declared)
         changed = (id_ for id_ in before.keys() & declared if before[id_].spec != declared[id_])
@@ -343,6 +347,9 @@ class Router:
         if known is not None and known.spec != spec:
             raise Conflict(f"subscription {spec.id!r} exists: change it with PATCH")
         if known is None:
+            nowhere = await self._newcomers.settle([spec])
+            if (problem := nowhere.get(spec.id)) is not None:
+                raise InvalidRequest(problem.field, problem.problem)
             await self._register(spec, declared=False)
             await self._reports.await_one({spec.id})
             if (problem := self._reports.unusable.get(spec.id)) is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -102,6 +102,9 @@ class RayActors:
     async def renew(self, spec: SubscriptionSpec) -> None:
         await self._end(_name_of(spec.id))
         await self.activate(spec)
+
+    async def unplaced(self, specs: Sequence[SubscriptionSpec]) -> dict[str, ConfigError]:
+        return await self._placed().unplaced(specs)
 
     async def nodes(self) -> tuple[KnownNode, ...]:
         return await self._placed().known()

@@ -93,6 +93,35 @@ def snapshot(
     )
 
 
+def of_newcomer(at: datetime) -> Snapshot:
+    """Of a subscription that was never activated, registered at ``at``: it has no records, so there
+    is nothing that its first activation could find and this does not say.
+    """
+    return Snapshot(
+        epoch=0,
+        version=0,
+        asleep_since=at,
+        idle_since=None,
+        costs=(),
+        standing=Standing(),
+        windows={},
+        studies={},
+        totals=LifetimeTotal(),
+        recent_costs=(),
+        expected_costs=(),
+        models={},
+        login_expires_at=None,
+        limits_read_at=None,
+        limits_unreadable=None,
+        extra_usage=None,
+        uncertain=0,
+        uncertain_costs=(),
+        first_used_at=None,
+        last_request_at=None,
+        last_session_id=None,
+    )
+
+
 def asleep(spec: SubscriptionSpec, left: Snapshot) -> State:
     """The state of a subscription that sleeps, with the settings that it has by now."""
     expected = {(each.model, each.uses_tools): each for each in left.expected_costs}

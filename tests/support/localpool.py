@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -374,6 +374,8 @@ class LocalPeers:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     the_router: Router | None = None
     the_reconciler: Reconciler | None = None
+    nowhere: dict[str, ConfigError] = field(default_factory=dict)
+    """Those that no node can have, and why not."""
     one_at_a_time: Keyed[asyncio.Lock] = field(default_factory=lambda: Keyed(asyncio.Lock))
 
     def router(self) -> Router:
@@ -400,6 +402,9 @@ class LocalPeers:
                 self.subscriptions[spec.id] = await self.make(spec)
             else:
                 await known.configure(spec)
+
+    async def unplaced(self, specs: Sequence[SubscriptionSpec]) -> dict[str, ConfigError]:
+        return {each.id: self.nowhere[each.id] for each in specs if each.id in self.nowhere}
 
     async def nodes(self) -> tuple[KnownNode, ...]:
         return (KnownNode(candidate=THIS_NODE, alive=True),)

@@ -52,6 +52,12 @@ by then."""
 EVERYBODY_SECONDS = 3.0
 """How long a list waits for those who are missing in it: a router that was started again hears of
 everybody within a second."""
+KEPT_UP = 10
+"""As many may be up without having run anything; what there is beyond that, of hundreds that are
+registered, has some 80 MB each for something else."""
+UNUSED = timedelta(seconds=60)
+"""How long one beyond these is up that has run nothing: its login, its models and its account's
+limits are read by then."""
 FIRST_REPORT_SECONDS = 20.0
 """How long to wait for one that never sent a report: an activation takes a few seconds, and
 begins with the next free turn where somebody waits for it."""
@@ -144,6 +150,22 @@ class ReportCache:
     def resting(self) -> frozenset[str]:
         """The ids of those that have no actor, or are not to be bothered in leaving or coming."""
         return frozenset(self._resting)
+
+    @property
+    def coming(self) -> frozenset[str]:
+        """The ids of those that are on their way up, or wait for their turn."""
+        up = (id_ for id_, report in self._reports.items() if report.presence == "awake")
+        return frozenset(self._specs) - self._sleepers.ids - self.unusable.keys() - frozenset(up)
+
+    @property
+    def puts_to_sleep(self) -> bool:
+        """Whether anybody falls asleep at all."""
+        return bool(self._idle)
+
+    @property
+    def room(self) -> int:
+        """How many more may be up that nobody asks for; less than nothing where it is too many."""
+        return KEPT_UP - (len(self._specs) - len(self._resting))
 
     def follow(self, spec: SubscriptionSpec) -> None:
         """Keep this subscription running with this specification, or asleep where it is. Where it
@@ -270,12 +292,14 @@ class ReportCache:
         """
         if is_enough():
             return
-        await self._news.until(lambda: is_enough() or not self._coming, FIRST_REPORT_SECONDS)
+        await self._news.until(
+            lambda: is_enough() or not self._is_anybody_coming, FIRST_REPORT_SECONDS
+        )
         if not is_enough():
             await self.await_all()
 
     @property
-    def _coming(self) -> bool:
+    def _is_anybody_coming(self) -> bool:
         return not self._specs.keys() <= self._reports.keys() | self._failed.keys()
 
     async def await_all(self) -> tuple[str, ...]:
@@ -308,7 +332,7 @@ class ReportCache:
             await self._activate(spec)
         except ConfigError:
             return UNUSABLE_SECONDS
-        epoch, version, wait_seconds = -1, -1, HEARTBEAT_SECONDS
+        epoch, version, wait_seconds, up_since = -1, -1, HEARTBEAT_SECONDS, self._clock()
         while True:
             peer = self._actors.subscription(spec.id)
             report = await peer.next_report(epoch, version, wait_seconds)
@@ -324,18 +348,20 @@ class ReportCache:
             if self._idle:
                 await self._sleepers.is_awake(report.id, report.epoch)
             epoch, version = report.epoch, report.version
-            until_it_sleeps = self._until_it_sleeps(report)
+            until_it_sleeps = self._until_it_sleeps(report, up_since)
             if until_it_sleeps <= 0 and await self._fall_asleep(spec):
                 return None
             moments = (until_it_sleeps, self._until_it_turns(report))
             wait_seconds = min((HEARTBEAT_SECONDS, *(each for each in moments if each > 0)))
             await asyncio.sleep(POLL_SPACING_SECONDS)
 
-    def _until_it_sleeps(self, report: Report) -> float:
+    def _until_it_sleeps(self, report: Report, up_since: datetime) -> float:
         """Seconds; infinite for one that has something to do, or where nobody is to sleep."""
         if not self._idle or report.idle_since is None or self._is_suspended:
             return math.inf
-        return (report.idle_since + self._idle - self._clock()).total_seconds()
+        is_used = report.last_request_at is not None and report.last_request_at >= up_since
+        idle = self._idle if is_used or self.room >= 0 else min(self._idle, UNUSED)
+        return (report.idle_since + idle - self._clock()).total_seconds()
 
     def _until_it_turns(self, report: Report) -> float:
         """Seconds until its state is another one by the clock alone: nobody tells of that."""

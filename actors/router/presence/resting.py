@@ -78,6 +78,8 @@ class RestingLedgers:
     ) -> str | None:
         """The execution that made a call of its caller's tools; None where none of these has."""
         for each in subscription_ids:
+            if self._sleepers.is_new(each):
+                continue
             async with self.of(each) as ledger:
                 if ledger is not None:
                     found = await ledger.execution_of_call(call_id, tenant)
@@ -88,7 +90,11 @@ class RestingLedgers:
         return None
 
     async def backup(self, subscription_id: str, file: Path) -> None:
-        """Copy a ledger, of one that sleeps or of any other; see ``Subscription.backup``."""
+        """Copy a ledger, of one that sleeps or of any other; see ``Subscription.backup``. One that
+        never was up has none.
+        """
+        if self._sleepers.is_new(subscription_id):
+            return
         async with self.of(subscription_id) as ledger:
             if ledger is None:
                 await self._actors.subscription(subscription_id).backup(file)

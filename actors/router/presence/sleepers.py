@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pool.storage.directory.snapshots import SnapshotStore
 from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy, report
-from pool.subscriptions.snapshot import Snapshot, asleep
+from pool.subscriptions.snapshot import Snapshot, asleep, of_newcomer
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.state import REMEMBERED, State
 
@@ -52,6 +52,17 @@ class Sleepers:
     def ids(self) -> frozenset[str]:
         return frozenset(self._left)
 
+    def begin(self, subscription_id: str) -> None:
+        """Have one that was never activated sleep from the beginning. Nothing of it is kept: after
+        another start it is as new as now.
+        """
+        self._left[subscription_id] = of_newcomer(self._clock())
+
+    def is_new(self, subscription_id: str) -> bool:
+        """Whether one sleeps that was never activated: it has no ledger yet."""
+        left = self._left.get(subscription_id)
+        return left is not None and left.epoch == 0
+
     def report(self, spec: SubscriptionSpec) -> Report:
         """One that sleeps, at this instant, with the settings that it has by now."""
         state = self._states.get(spec.id)
@@ -83,11 +94,13 @@ class Sleepers:
             self._left[subscription_id] = left
 
     def next_to_look(self, now: datetime) -> str | None:
-        """The one that has slept longest, where it has for so long that it is to come up."""
+        """The one that has slept longest, where it has for so long that it is to come up. One that
+        never was up is due from the beginning.
+        """
         if self._is_suspended or not self._left:
             return None
-        since, longest = min((left.asleep_since, id_) for id_, left in self._left.items())
-        return longest if now - since >= LOOK_EVERY else None
+        due_at, first = min((_look_at(left), id_) for id_, left in self._left.items())
+        return first if due_at <= now else None
 
     def suspend(self) -> None:
         """The service is stopping: nobody is sent to one that sleeps any more."""
@@ -119,3 +132,8 @@ class Sleepers:
         """It does not sleep any more, or was removed."""
         self._left.pop(subscription_id, None)
         self._states.pop(subscription_id, None)
+
+
+def _look_at(left: Snapshot) -> datetime:
+    """When one is to come up, so that its actor sees what nobody else does."""
+    return left.asleep_since + LOOK_EVERY if left.epoch else left.asleep_since

@@ -60,11 +60,22 @@ class Places:
         ``ConfigError`` with the field, the nodes and the reason where it can be nowhere.
         """
         self._specs[spec.id] = spec
-        candidates = await self._candidates()
-        found = place(spec, candidates)
+        found = place(spec, await self._candidates())
         if isinstance(found, Unplaced):
-            raise ConfigError(f"subscriptions.{spec.id}.{found.field}", found.reason)
+            raise _nowhere(spec, found)
         return self._options(spec, found)
+
+    async def unplaced(self, specs: Iterable[SubscriptionSpec]) -> dict[str, ConfigError]:
+        """Those that can be nowhere, by id; every node is asked once for all of them."""
+        wanted = {spec.id: spec for spec in specs}
+        self._specs.update(wanted)
+        candidates = await self._candidates()
+        found = {id_: place(spec, candidates) for id_, spec in wanted.items()}
+        return {
+            id_: _nowhere(wanted[id_], each)
+            for id_, each in found.items()
+            if isinstance(each, Unplaced)
+        }
 
     async def known(self) -> tuple[KnownNode, ...]:
         """Every node that lives, and those that were seen to."""
@@ -138,6 +149,10 @@ class Places:
             problem = str(error).partition("\n")[0] or type(error).__name__
             log.warning("node does not answer", extra={"ray_node_id": ray_id, "problem": problem})
             return None
+
+
+def _nowhere(spec: SubscriptionSpec, found: Unplaced) -> ConfigError:
+    return ConfigError(f"subscriptions.{spec.id}.{found.field}", found.reason)
 
 
 async def run_at(ray_id: str, function: Any, *args: Any) -> Any:

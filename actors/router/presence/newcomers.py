@@ -1,0 +1,49 @@
+"""Newcomers: subscriptions that are registered and were never activated.
+
+The first few come up as they are registered, so that a person sees at once who is signed in. Of
+hundreds the others sleep from the beginning: a start then costs what it does with ten. They have no
+records, so nothing is missing in their reports; whether they can be placed is asked for all of them
+at once, and one that cannot comes up, to fail with its reason where everybody sees it. Each has its
+first look later, as those who sleep have theirs once a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from actors.interfaces.protocols import SubscriptionActors
+from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.sleepers import Sleepers
+from pool.errors import ConfigError
+from pool.storage.stores import Stores
+from pool.subscriptions.spec import SubscriptionSpec
+
+
+class Newcomers:
+    """Has those sleep for whom there is no room."""
+
+    def __init__(
+        self, stores: Stores, actors: SubscriptionActors, reports: ReportCache, sleepers: Sleepers
+    ) -> None:
+        self._stores = stores
+        self._actors = actors
+        self._reports = reports
+        self._sleepers = sleepers
+
+    async def settle(self, specs: Sequence[SubscriptionSpec]) -> Mapping[str, ConfigError]:
+        """Before they are followed: have those begin asleep that have no ledger and no room. Those
+        of them that can be placed nowhere, by id, and why not.
+        """
+        if not self._reports.puts_to_sleep or len(specs) <= self._reports.room:
+            return {}
+        known = set(await self._stores.ledgers())
+        new = [each for each in specs if each.id not in known and each.id not in self._sleepers]
+        coming = sum(each.id not in self._sleepers for each in specs) - len(new)
+        waiting = new[max(0, self._reports.room - coming) :]
+        if not waiting:
+            return {}
+        nowhere = await self._actors.unplaced(waiting)
+        for each in waiting:
+            if each.id not in nowhere:
+                self._sleepers.begin(each.id)
+        return nowhere
