@@ -314,6 +314,8 @@ class Router:
             tallies=self._reports.tallies,
             router=self._recorder.tally,
             unheard=tuple(sorted(unheard)),
+            coming=self._reports.coming,
+            unusable=frozenset(self._reports.unusable),
             observed_at=self._clock(),
         )
 
@@ -413,6 +415,9 @@ class Router:
         known = self._known(subscription_id)
         if known.declared:
             raise Conflict(f"subscription {subscription_id!r} stands in pool.toml: remove it there")
+        if subscription_id in self._reports.unusable:  # nothing of it runs, or could be drained
+            await self._forget(subscription_id)
+            return
         report = await self.drain(subscription_id)
         if report.running or report.queued:
             raise Conflict(

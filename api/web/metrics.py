@@ -116,6 +116,14 @@ def _of_pool(figures: Figures) -> Iterator[Metric]:
         "Subscriptions that have sent no report since the router began.",
         len(figures.unheard),
     )
+    family = GaugeMetricFamily(
+        "claude_pool_subscriptions_by_presence",
+        "Subscriptions whose actor runs, that are asleep, on their way up, or cannot come up.",
+        labels=("presence",),
+    )
+    for presence, count in figures.presences.items():
+        family.add_metric((presence,), count)
+    yield family
 
 
 def _of_reports(gauge: Gauge, figures: Figures) -> Metric:

@@ -10,6 +10,7 @@ is bounded.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter as Counted
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -133,7 +134,23 @@ class Figures(Value):
     router: Tally
     unheard: tuple[str, ...]
     """Subscriptions that have sent no report since the router began."""
+    coming: frozenset[str] = frozenset()
+    """Subscriptions that are on their way up, or wait for their turn to be."""
+    unusable: frozenset[str] = frozenset()
+    """Subscriptions that cannot come up as they are configured."""
     observed_at: Instant
+
+    @property
+    def presences(self) -> dict[str, int]:
+        """How many subscriptions there are of each presence; each that is registered is of one."""
+        away = self.coming | self.unusable
+        there = Counted(each.presence for each in self.reports if each.id not in away)
+        return {
+            "awake": there["awake"],
+            "asleep": there["asleep"],
+            "starting": len(self.coming),
+            "unusable": len(self.unusable),
+        }
 
 
 def only(figures: Figures, covers: Callable[[str], bool]) -> Figures:
@@ -143,5 +160,7 @@ def only(figures: Figures, covers: Callable[[str], bool]) -> Figures:
             "reports": tuple(each for each in figures.reports if covers(each.id)),
             "tallies": {id_: each for id_, each in figures.tallies.items() if covers(id_)},
             "unheard": tuple(filter(covers, figures.unheard)),
+            "coming": frozenset(filter(covers, figures.coming)),
+            "unusable": frozenset(filter(covers, figures.unusable)),
         }
     )

@@ -10,6 +10,7 @@ from localpool import FakeRunner, LocalPool, ManualClock, spec
 
 from actors.interfaces.messages import NotAdmitted, Started
 from pool.errors import (
+    ConfigError,
     Conflict,
     Exhausted,
     InvalidRequest,
@@ -26,7 +27,7 @@ from pool.executions.status import ExecutionStatus
 from pool.limits.windows import RateLimitEvent
 from pool.storage.backup import CONTENTS, Backup
 from pool.subscriptions.admission import Refusal, RefusalCause
-from pool.subscriptions.spec import SubscriptionChange
+from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 
@@ -436,6 +437,42 @@ async def test_a_backup_says_what_it_holds_in_its_folder_too(
     assert backup.prompts_since == clock.now - timedelta(days=1)
     assert "those of a copy with it only if you do" in backup.holds
     assert (folder / CONTENTS).stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_backup_asks_the_reconciler_for_its_history(local_pool: LocalPool) -> None:
+    asked: list[str] = []
+
+    class Historian:
+        async def backup(self, name: str) -> None:
+            asked.append(name)
+
+    local_pool.actors.the_reconciler = Historian()  # type: ignore[assignment]
+    backup = await local_pool.client.backup()
+
+    assert asked == [Path(backup.path).name]
+
+
+async def test_one_that_cannot_come_up_as_it_is_configured_can_be_removed(
+    local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activate, gone = local_pool.actors.activate, ConfigError("config_dir", "is no directory")
+
+    async def activated(wanted: SubscriptionSpec) -> None:
+        if wanted.id == "lost":
+            raise gone
+        await activate(wanted)
+
+    monkeypatch.setattr(local_pool.actors, "activate", activated)
+    await local_pool.router._register(spec("lost"), declared=False)
+    await local_pool.router._reports.await_one({"lost"})
+    assert (await local_pool.client.figures()).presences["unusable"] == 1
+
+    await local_pool.client.remove("lost")
+
+    with pytest.raises(NotFound):
+        await local_pool.client.subscription("lost")
+    presences = (await local_pool.client.figures()).presences
+    assert presences == {"awake": 3, "asleep": 0, "starting": 0, "unusable": 0}
 
 
 async def test_a_backup_asked_for_again_is_the_same_one(local_pool: LocalPool) -> None:
