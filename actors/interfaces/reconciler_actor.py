@@ -45,6 +45,10 @@ class ReconcilerActor(Protocol):
         """Take back what was adjusted by a reconciliation, and adjust there no more."""
         ...
 
+    async def backup(self, name: str) -> None:
+        """Copy its history into the folder of a backup."""
+        ...
+
     async def is_there(self) -> bool:
         """Asked every now and then, so that a reconciler that was ended begins again."""
         ...

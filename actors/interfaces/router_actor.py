@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from actors.interfaces.messages import (
@@ -79,6 +80,19 @@ class RouterActor(Protocol):
         self, wanted: Listed, subscription_ids: Sequence[str]
     ) -> Page[Execution]:
         """Those of some subscriptions of which most sleep, newest first; nobody is woken for it."""
+        ...
+
+    async def resting_records(
+        self,
+        subscription_id: str,
+        *,
+        limit: int,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[UsageRecord] | None:
+        """The first page of the records of one that sleeps, newest first, read from its ledger at
+        rest; None for one that is awake, which is to be asked itself.
+        """
         ...
 
     async def resting_usage(

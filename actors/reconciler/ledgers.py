@@ -9,6 +9,7 @@ from actors.interfaces.protocols import Actors
 from pool.admin_api.organizations import Account
 from pool.alerts.alerts import Alert
 from pool.errors import Conflict, NotFound
+from pool.storage.paging import Page
 from pool.usage.model_names import base_name, plainly_named
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, UsageRecord, UsageSource
@@ -55,8 +56,7 @@ class Ledgers:
         """Prices, by the plain names of models, that the accounts' own runs teach."""
         learned: list[UsageRecord] = []
         for account in accounts:
-            subscription = self._actors.subscription(account.subscription_id)
-            page = await subscription.usage(limit=_PRICED_RECORDS)
+            page = await self._page(account.subscription_id, limit=_PRICED_RECORDS)
             learned.extend(
                 record.model_copy(update={"usage": plainly_named(record.usage)})
                 for record in page.items
@@ -68,12 +68,13 @@ class Ledgers:
 
         ``Conflict`` where there are more than are read: nothing is said of a part of them.
         """
-        subscription = self._actors.subscription(subscription_id)
         models: dict[str, ModelUsage] = {}
         adjusted: list[UsageRecord] = []
         cursor, read = None, 0
         while True:
-            page = await subscription.usage(limit=_AT_ONCE, cursor=cursor, since=since, until=until)
+            page = await self._page(
+                subscription_id, limit=_AT_ONCE, cursor=cursor, since=since, until=until
+            )
             for record in page.items:
                 if record.source is UsageSource.ADJUSTMENT:
                     adjusted.append(record)
@@ -94,3 +95,24 @@ class Ledgers:
             if recorded.added:
                 added.append(record)
         return tuple(added)
+
+    async def _page(
+        self,
+        subscription_id: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[UsageRecord]:
+        """Of one that sleeps the router reads the first page, and nobody wakes; where there is more
+        to read, it comes up and reads that itself.
+        """
+        if cursor is None:
+            page = await self._actors.router().resting_records(
+                subscription_id, limit=limit, since=since, until=until
+            )
+            if page is not None:
+                return page
+        subscription = self._actors.subscription(subscription_id)
+        return await subscription.usage(limit=limit, cursor=cursor, since=since, until=until)

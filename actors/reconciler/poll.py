@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from actors.reconciler.adjustment import adjusted
 from actors.reconciler.comparison import Comparison, Remote, present
@@ -50,6 +51,7 @@ class ReconcilerSettings(Value):
     organizations: tuple[Organization, ...]
     settings: ReconciliationSettings = ReconciliationSettings()
     retention: timedelta = timedelta(days=35)
+    backups_dir: Path = Path("backups")
 
 
 class OrganizationPoll:

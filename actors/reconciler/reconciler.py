@@ -115,6 +115,12 @@ class Reconciler:
             buckets=len(rows),
         )
 
+    async def backup(self, name: str) -> None:
+        """Copy its store into the folder of a backup. Called again, the first copy stands."""
+        file = self._settings.backups_dir / name / "reconciler.sqlite"
+        if not await asyncio.to_thread(file.exists):
+            await self._store.backup(file)
+
     reconciliations = forwarded(attrgetter("_store"), Reconciliations.page)
 
     async def reconciliation(self, reconciliation_id: str) -> Reconciliation:

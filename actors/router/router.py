@@ -230,6 +230,7 @@ class Router:
 
     resting_executions = forwarded(attrgetter("_resting"), RestingLedgers.executions)
     resting_usage = forwarded(attrgetter("_resting"), RestingLedgers.usage_by)
+    resting_records = forwarded(attrgetter("_resting"), RestingLedgers.records)
     removed_executions = forwarded(attrgetter("_archive"), Archive.executions)
 
     # -- sessions and keys -----------------------------------------------------------------------

@@ -140,6 +140,7 @@ async def _make_reconciler(config: Config, actors: Actors) -> ReconcilerActor:
         organizations=config.organizations,
         settings=config.reconciliation,
         retention=timedelta(days=config.pool.retention_days),
+        backups_dir=config.pool.data_dir / "backups",
     )
     store = await stores_of(config).open_reconciliations()
     reports = partial(_admin_api, http)

@@ -58,5 +58,6 @@ async def _moved(before: Config, after: Config) -> str:
     return (
         f"Moved and verified: {len(moved.subscriptions)} subscriptions, {moved.executions} "
         f"executions, {moved.records} usage records, {usd(moved.cost_nano_usd)} USD in all, "
-        f"{moved.claims} claims. Now name the new store in pool.toml."
+        f"{moved.claims} claims, {moved.reconciliations} reconciliations. Now name the new "
+        "store in pool.toml."
     )

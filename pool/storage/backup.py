@@ -10,10 +10,10 @@ from pool.values import Instant, Value
 CONTENTS = "contents.json"
 """Says in the folder of a backup what is in it."""
 _HOLDS = (
-    "ledgers and the directory: accounting, hashes of keys, and what was asked and answered by "
-    "executions that had not ended, or had done so after `prompts_since`. The pool removes its own "
-    "prompts and answers in time, and those of a copy with it only if you do. Logins and the CLI's "
-    "transcripts of sessions are not in it."
+    "ledgers, the directory and the reconciler's history: accounting, hashes of keys, and what was "
+    "asked and answered by executions that had not ended, or had done so after `prompts_since`. "
+    "The pool removes its own prompts and answers in time, and those of a copy with it only if you "
+    "do. Logins and the CLI's transcripts of sessions are not in it."
 )
 
 

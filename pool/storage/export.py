@@ -1,4 +1,4 @@
-"""A ledger or a directory in portions, on its way out of one store and into another.
+"""A ledger, a directory or a history in portions, on its way out of one store and into another.
 
 Engines name these statements alike, so that what is moved, and in which order, is said once. Rows
 go in the order of a key, a bounded number at a time, and none is read twice.
@@ -13,6 +13,7 @@ from pool.alerts.thresholds import AlertState
 from pool.executions.session import SessionHome, SessionMove
 from pool.keys.api_keys import ApiKey
 from pool.limits.windows import RateLimitEvent, Window
+from pool.reconciliation.findings import Reconciliation
 from pool.storage.database import Bindings, Loading
 from pool.storage.directory.alert_rows import listed_alert, loading_outbox
 from pool.storage.directory.claims import Registration
@@ -33,6 +34,7 @@ from pool.storage.ledger.rows import (
     session_total,
 )
 from pool.storage.paging import LARGEST
+from pool.storage.reconciler_portion import KeyPoll, ReconcilerPortion, SeenOrganization
 from pool.subscriptions.standing import Standing
 from pool.usage.records import UsageRecord
 
@@ -200,3 +202,43 @@ def loading_directory(portion: DirectoryPortion) -> Loading:
         *loading_outbox(portion.levels, portion.alerts),
         *loading_keys(portion.keys, portion.charges, portion.key_hours),
     ]
+
+
+async def exported_reconciler(found: Found) -> AsyncIterator[ReconcilerPortion]:
+    """The portions of a reconciler's history."""
+    async for rows in _batches(found, "export_organizations", ""):
+        seen = tuple(SeenOrganization(id=id_, begun_at=instant(at)) for id_, at in rows)
+        yield ReconcilerPortion(organizations=seen)
+    async for rows in _batches(found, "export_polls", ""):
+        polls = tuple(KeyPoll(key_name=name, polled_at=instant(at)) for name, at in rows)
+        yield ReconcilerPortion(polls=polls)
+    async for rows in _batches(found, "export_reconciliations", ""):
+        kept = tuple(read_document(Reconciliation, row[1]) for row in rows)
+        yield ReconcilerPortion(reconciliations=kept)
+
+
+def loading_reconciler(portion: ReconcilerPortion) -> Loading:
+    """What keeps a portion of a reconciler's history."""
+    return [
+        (
+            "begin_organization",
+            [{"id": each.id, "now": micros(each.begun_at)} for each in portion.organizations],
+        ),
+        (
+            "note_poll",
+            [{"key_name": each.key_name, "at": micros(each.polled_at)} for each in portion.polls],
+        ),
+        ("keep_reconciliation", [reconciliation_columns(row) for row in portion.reconciliations]),
+    ]
+
+
+def reconciliation_columns(row: Reconciliation) -> Bindings:
+    at = row.next_attempt_at
+    return {
+        "id": row.id,
+        "organization_id": row.organization_id,
+        "kind": row.kind.value,
+        "starts_at": micros(row.starts_at),
+        "next_attempt_at": None if at is None else micros(at),
+        "document": document(row),
+    }

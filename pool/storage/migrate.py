@@ -23,10 +23,11 @@ from pool.storage.directory.portion import DirectoryPortion
 from pool.storage.documents import document
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.portion import LedgerPortion
+from pool.storage.reconciler_portion import ReconcilerPortion
 from pool.storage.stores import Stores
 from pool.values import Value
 
-Portion = TypeVar("Portion", LedgerPortion, DirectoryPortion)
+Portion = TypeVar("Portion", LedgerPortion, DirectoryPortion, ReconcilerPortion)
 _AFTER_ALL = datetime.max.replace(tzinfo=UTC)
 
 
@@ -41,6 +42,7 @@ class Moved(Value):
     """Of all lifetimes."""
     claims: int
     registrations: int
+    reconciliations: int
 
 
 class _Store(Protocol[Portion]):
@@ -57,7 +59,7 @@ class _Tally:
         self.cost_nano_usd = 0
         self._digest = hashlib.sha256()
 
-    def add(self, portion: LedgerPortion | DirectoryPortion) -> None:
+    def add(self, portion: LedgerPortion | DirectoryPortion | ReconcilerPortion) -> None:
         for kind in portion.model_fields_set:
             given = getattr(portion, kind)
             values = given if isinstance(given, tuple) else (given,)
@@ -86,7 +88,8 @@ def _difference(sent: _Tally, arrived: _Tally) -> str | None:
 
 
 async def move(source: Stores, target: Stores, subscription_ids: Iterable[str]) -> Moved:
-    """Move the ledgers of these subscriptions and of all that the directory names, and it itself.
+    """Move the ledgers of these subscriptions and of all that the directory names, the reconciler's
+    history, and the directory itself.
 
     When this returns, the target holds what the source does. Raises ``StoreError`` for a target
     that is not empty, before anything is written, and for one that differs afterwards.
@@ -96,11 +99,17 @@ async def move(source: Stores, target: Stores, subscription_ids: Iterable[str]) 
         opened.push_async_callback(from_directory.close)
         to_directory = await target.open_directory()
         opened.push_async_callback(to_directory.close)
+        from_history = await source.open_reconciliations()
+        opened.push_async_callback(from_history.close)
+        to_history = await target.open_reconciliations()
+        opened.push_async_callback(to_history.close)
         wanted = sorted({*subscription_ids, *await _named(from_directory)})
         await _check_empty("directory", to_directory)
+        await _check_empty("reconciler", to_history)
         for subscription_id in wanted:
             await _check_ledger_empty(target, subscription_id)
         tallies = [await _move_ledger(source, target, each) for each in wanted]
+        history = await _brought("reconciler", from_history, to_history)
         # The registry comes last: until then nobody takes the target for a pool.
         tally = await _brought("directory", from_directory, to_directory)
     return Moved(
@@ -110,6 +119,7 @@ async def move(source: Stores, target: Stores, subscription_ids: Iterable[str]) 
         cost_nano_usd=sum(each.cost_nano_usd for each in tallies),
         claims=tally.rows["claims"],
         registrations=tally.rows["registrations"],
+        reconciliations=history.rows["reconciliations"],
     )
 
 

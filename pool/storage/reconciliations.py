@@ -7,14 +7,17 @@ it goes on; the last writing counts. Lists are newest bucket first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pool.reconciliation.findings import Reconciliation, ReportKind
-from pool.storage.database import Bindings, Database, Db
-from pool.storage.documents import document, instant, micros, read_document
+from pool.storage.database import Bindings, Database, Db, run_all
+from pool.storage.documents import instant, micros, read_document
+from pool.storage.export import exported_reconciler, loading_reconciler, reconciliation_columns
 from pool.storage.paging import LARGEST, Page, check_limit, page, start_of
+from pool.storage.reconciler_portion import ReconcilerPortion
 
 OWNER = "reconciler:"
 """Its name among the owners of stores; no subscription can bear it."""
@@ -109,23 +112,23 @@ class Reconciliations:
         edge = {"before": micros(before)}
         return await self._database.write(lambda db: db.run("expire_reconciliations", edge))
 
+    def export(self) -> AsyncIterator[ReconcilerPortion]:
+        """Everything in it, in portions of bounded size and always in the same order."""
+        return exported_reconciler(self._rows)
+
+    async def load(self, portion: ReconcilerPortion) -> None:
+        """Keep what another one exported, in one transaction; see ``Ledger.load``."""
+        await self._database.write(lambda db: run_all(db, loading_reconciler(portion)))
+
+    async def backup(self, file: Path) -> None:
+        """See ``Database.backup``."""
+        await self._database.backup(file)
+
     async def close(self) -> None:
         await self._database.close()
 
     async def _rows(self, statement: str, wanted: Bindings) -> list[Any]:
         return await self._database.read(lambda db: db.rows(statement, wanted))
-
-
-def reconciliation_columns(row: Reconciliation) -> Bindings:
-    at = row.next_attempt_at
-    return {
-        "id": row.id,
-        "organization_id": row.organization_id,
-        "kind": row.kind.value,
-        "starts_at": micros(row.starts_at),
-        "next_attempt_at": None if at is None else micros(at),
-        "document": document(row),
-    }
 
 
 def reconciliations_below(

@@ -26,8 +26,12 @@ class LedgerAccount:
     kind: str
     email: str | None
     is_away: bool = False
+    is_asleep: bool = False
+    woken: int = 0
+    """How often it was called."""
 
     async def usage(self, **wanted: Any) -> Any:
+        self.woken += 1
         if self.is_away:
             raise ActorLost(self.ledger.subscription_id, "away")
         return await self.ledger.usage(**wanted)
@@ -55,7 +59,16 @@ class LedgerPeers:
         return self.accounts[id_]
 
     def router(self) -> Any:
-        return SimpleNamespace(raise_alert=self.raise_alert, subscription=self._report)
+        return SimpleNamespace(
+            raise_alert=self.raise_alert,
+            subscription=self._report,
+            resting_records=self._resting_records,
+        )
+
+    async def _resting_records(self, id_: str, **wanted: Any) -> Any:
+        """Of one that sleeps."""
+        account = self.accounts[id_]
+        return await account.ledger.usage(**wanted) if account.is_asleep else None
 
     async def _report(self, id_: str) -> Any:
         if self.is_away:

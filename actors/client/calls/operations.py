@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from actors.aiokit import forwarded
 from actors.client.calls.view import PoolView, router
 from actors.client.rest import put_to_rest
 from actors.interfaces.messages import LONGEST_POLL_SECONDS
 from actors.interfaces.router_actor import RouterActor
+from pool.errors import Conflict
 from pool.storage.backup import Backup, backup_name
 from pool.subscriptions.overview.pool_overview import Overview
 from pool.telemetry.counters import Figures, only
@@ -23,7 +25,10 @@ class OperationCalls(PoolView):
 
         ``StoreError`` for a pool in PostgreSQL, which has tools of its own for that.
         """
-        return await self._router().backup(backup_name(self._clock()))
+        name, router = backup_name(self._clock()), self._router()
+        with suppress(Conflict):  # no organization is compared: there is no reconciler
+            await self._reconciler().backup(name)
+        return await router.backup(name)
 
     async def stop(self, drain_seconds: float) -> None:
         """Put the pool at rest: take no new work, let what runs end for ``drain_seconds``, then

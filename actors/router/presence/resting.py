@@ -24,6 +24,7 @@ from pool.storage.ledger.usage_query import empty_table, usage_table
 from pool.storage.paging import Page
 from pool.storage.stores import Stores
 from pool.usage.breakdown import Question, UsageTable
+from pool.usage.records import UsageRecord
 
 MOST_READ = 5_000
 """Records that are read while their subscription waits: 0.1 s."""
@@ -62,6 +63,25 @@ class RestingLedgers:
         read it, so that a request there waits for neither.
         """
         return tuple([await self._usage_by(asked, each) for each in subscription_ids])
+
+    async def records(
+        self,
+        subscription_id: str,
+        *,
+        limit: int,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[UsageRecord] | None:
+        """The first page of the records of one that sleeps, newest first; None for one that is
+        awake.
+        """
+        is_new = self._sleepers.is_new(subscription_id)
+        if is_new or (since and self._sleepers.records_since(subscription_id, since) == 0):
+            return Page[UsageRecord](items=())
+        async with self.of(subscription_id) as ledger:
+            if ledger is None:
+                return None
+            return await ledger.usage(limit=limit, since=since, until=until)
 
     async def _usage_by(self, asked: Question, subscription_id: str) -> UsageTable:
         records = self._sleepers.records_since(subscription_id, asked.since)

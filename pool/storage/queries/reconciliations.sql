@@ -42,3 +42,13 @@ WHERE starts_at >= :since AND (starts_at, id) < (:at, :id)
     AND (CAST(:organization_id AS text) IS NULL OR organization_id = :organization_id)
     AND (CAST(:kind AS text) IS NULL OR kind = :kind)
 ORDER BY starts_at DESC, id DESC LIMIT :limit;
+
+-- name: export_organizations
+-- Everything, in the order of a key: the next rows after the last one that was read.
+SELECT id, begun_at FROM organizations WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: export_polls
+SELECT key_name, polled_at FROM polls WHERE key_name > :after ORDER BY key_name LIMIT :limit;
+
+-- name: export_reconciliations
+SELECT id, document FROM reconciliations WHERE id > :after ORDER BY id LIMIT :limit;

@@ -152,6 +152,37 @@ async def spent(account: LedgerAccount) -> int:
     return sum(cost for _, cost in recovery.costs)
 
 
+async def test_one_that_sleeps_is_compared_and_does_not_wake(
+    world: World, account: LedgerAccount
+) -> None:
+    await ran(account, world.bill, MIDNIGHT + HOUR, usage=MILLION)
+    account.is_asleep = True
+    after(1, world)
+
+    await world.look()
+
+    assert only(await world.row(MIDNIGHT + HOUR)).verdict is Verdict.MATCH
+    assert account.woken == 0
+
+
+async def test_its_history_is_copied_with_a_backup_once(world: World, tmp_path: Path) -> None:
+    after(1, world)
+    await world.look()
+    assert world.reconciler is not None
+    world.reconciler._settings = world.reconciler._settings.model_copy(
+        update={"backups_dir": tmp_path / "backups"}
+    )
+
+    for _ in range(2):
+        await world.reconciler.backup("monday")
+
+    copy = await SqliteStores(tmp_path / "backups" / "monday").open_reconciliations()
+    rows = (await copy.page(limit=500)).items
+    await copy.close()
+    assert rows == await world.rows()
+    assert rows
+
+
 # -- verdicts ------------------------------------------------------------------------------------
 
 

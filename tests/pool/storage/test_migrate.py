@@ -19,6 +19,7 @@ from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionTotal
 from pool.executions.status import ExecutionStatus
 from pool.limits.windows import RateLimitEvent, Window
+from pool.reconciliation.findings import Bucket, ReportKind, untouched
 from pool.storage.directory.claims import NewClaim, Registration
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.portion import LedgerPortion
@@ -32,7 +33,7 @@ from pool.subscriptions.standing import Cooldown, Standing
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
-TICK = timedelta(microseconds=1)
+TICK, HOUR = timedelta(microseconds=1), timedelta(hours=1)
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 
 
@@ -92,6 +93,15 @@ async def lived(stores: Stores) -> None:
         *(ledger.record(record(f"use_{n}", NOW + n * TICK, "opus")) for n in range(1201))
     )
     await ledger.close()
+    history = await stores.open_reconciliations()
+    await history.begin("acme", NOW)
+    await history.note_poll("ACME_KEY", NOW + TICK)
+    hours = (
+        Bucket(organization_id="acme", kind=ReportKind.USAGE, starts_at=NOW + n * HOUR)
+        for n in range(250)
+    )
+    await history.keep([untouched(bucket, NOW) for bucket in hours])
+    await history.close()
     directory = await stores.open_directory()
     for name in ("sub1", "sub2"):
         await directory.register(
@@ -111,6 +121,10 @@ async def held(stores: Stores) -> list[Any]:
     directory = await stores.open_directory()
     portions: list[Any] = [portion async for portion in directory.export()]
     await directory.close()
+    history = await stores.open_reconciliations()
+    portions += [portion async for portion in history.export()]
+    portions.append(await history.polled_at("ACME_KEY"))
+    await history.close()
     for name in ("sub1", "sub2", "gone"):
         ledger = await stores.open_ledger(name)
         portions += [portion async for portion in ledger.export()]
@@ -151,6 +165,7 @@ async def test_a_pool_that_moved_there_and_back_is_what_it_was(
         cost_nano_usd=1201 + 2 * 3,
         claims=2,
         registrations=2,
+        reconciliations=250,
     )
     assert before == await held(target) == await held(back)
 
