@@ -176,6 +176,16 @@ class RouterActor(Protocol):
         """The latest report of every subscription, by id, from memory."""
         ...
 
+    async def shown_subscriptions(
+        self, access: Access = FULL_ACCESS, *, limit: int | None = None, cursor: str | None = None
+    ) -> str:
+        """A page of the reports that somebody has access to, by id, as the JSON that is sent."""
+        ...
+
+    async def heard_from(self) -> int:
+        """How many subscriptions have sent a report, from memory."""
+        ...
+
     async def subscription(self, subscription_id: str) -> Report:
         """The latest report of one subscription."""
         ...
@@ -215,6 +225,10 @@ class RouterActor(Protocol):
         ...
 
     async def registrations(self) -> tuple[Registration, ...]: ...
+
+    async def subscription_ids(self) -> tuple[str, ...]:
+        """The ids of all that are registered."""
+        ...
 
     async def alerts(self, *, limit: int = 50, cursor: str | None = None) -> Page[ListedAlert]:
         """The alerts and whether they arrived, newest first."""

@@ -24,6 +24,7 @@ from actors.router.archive import Archive
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import Caller, KeyRegistry
 from actors.router.presence.alarms import Alarms
+from actors.router.presence.listing import shown_page
 from actors.router.presence.newcomers import Newcomers
 from actors.router.presence.report_cache import ReportCache
 from actors.router.presence.resting import RestingLedgers
@@ -276,6 +277,14 @@ class Router:
         await self._reports.await_all()
         return self._reports.reports
 
+    async def shown_subscriptions(
+        self, access: Access = FULL_ACCESS, *, limit: int | None = None, cursor: str | None = None
+    ) -> str:
+        return shown_page(await self.subscriptions(), access, limit, cursor)
+
+    async def heard_from(self) -> int:
+        return len(self._reports.known)
+
     async def subscription(self, subscription_id: str) -> Report:
         spec = self._known(subscription_id).spec
         if subscription_id in self._sleepers:
@@ -322,6 +331,9 @@ class Router:
 
     async def registrations(self) -> tuple[Registration, ...]:
         return tuple(self._registrations[id_] for id_ in sorted(self._registrations))
+
+    async def subscription_ids(self) -> tuple[str, ...]:
+        return tuple(sorted(self._registrations))
 
     def _heard(self) -> tuple[tuple[Report, ...], frozenset[str]]:
         """The latest reports, and the ids of those that have sent none."""

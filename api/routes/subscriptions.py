@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.web.authentication import MayAdminister, MayRead, ways_to_present_a_key
 from api.web.problems import Responses, documented
-from api.web.request.arguments import Client, Cursor, Limit, PathId
+from api.web.request.arguments import Client, Cursor, Limit, MaybeLimit, PathId
 from api.web.request.body import JsonRoute
 from pool.config import check_subscription, environment
 from pool.errors import ConfigError, InvalidRequest
@@ -57,10 +57,13 @@ def _usable(
     return spec
 
 
-@routes.get("")
-async def subscriptions(client: Client, _: MayRead) -> Page[Report]:
-    """Every subscription with its latest report."""
-    return Page[Report](items=await client.subscriptions())
+@routes.get("", response_model=Page[Report])
+async def subscriptions(
+    client: Client, _: MayRead, limit: MaybeLimit = None, cursor: Cursor = None
+) -> Response:
+    """Subscriptions with their latest reports, by id: all, unless a limit is named."""
+    shown = await client.shown_subscriptions(limit=limit, cursor=cursor)
+    return Response(shown, media_type="application/json")
 
 
 @routes.post("", status_code=201, responses={**_BODY, **documented(409)})

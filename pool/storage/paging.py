@@ -45,7 +45,8 @@ def check_limit(limit: int) -> None:
         raise InvalidRequest("limit", f"is {limit}: ask for 1 to {MAX_LIMIT}")
 
 
-def _cursor(kind: str, key: Key) -> str:
+def cursor_at(kind: str, key: Key) -> str:
+    """The cursor of a list after a key."""
     text = json.dumps([kind, *key], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
@@ -83,7 +84,7 @@ def cursor_of(execution: Execution) -> str:
     """Where a list of executions goes on below this one, in whichever ledger: so that the lists of
     several subscriptions can be shown as one.
     """
-    return _cursor("executions", (micros(execution.created_at), execution.id))
+    return cursor_at("executions", (micros(execution.created_at), execution.id))
 
 
 def newest_first(pages: Iterable[Page[Execution]], limit: int) -> Page[Execution]:
@@ -115,7 +116,7 @@ def page(kind: str, limit: int, rows: Sequence[Any], read: Callable[[Any], Item]
     more = len(rows) > limit
     return Page[Any](
         items=tuple(_readable(kind, shown, read)),
-        next_cursor=_cursor(kind, (shown[-1][0], shown[-1][1])) if more else None,
+        next_cursor=cursor_at(kind, (shown[-1][0], shown[-1][1])) if more else None,
     )
 
 

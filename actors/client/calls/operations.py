@@ -27,7 +27,7 @@ class OperationCalls(PoolView):
         """
         name, router = backup_name(self._clock()), self._router()
         with suppress(Conflict):  # no organization is compared: there is no reconciler
-            await self._reconciler().backup(name)
+            await self._actors.reconciler().backup(name)
         return await router.backup(name)
 
     async def stop(self, drain_seconds: float) -> None:

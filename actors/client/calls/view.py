@@ -42,8 +42,7 @@ class PoolView:
 
     async def _known(self) -> list[str]:
         """The subscriptions that there are for whoever asks."""
-        ids = (each.spec.id for each in await self._router().registrations())
-        return [id_ for id_ in ids if self._covers(id_)]
+        return [id_ for id_ in await self._router().subscription_ids() if self._covers(id_)]
 
     async def _ids(self, subscription_id: str | None) -> list[str]:
         """Those of all subscriptions, or of one; ``NotFound`` where that is not known."""

@@ -31,6 +31,9 @@ PathId = Annotated[
 ]
 """An id in an address: it names no file, holds nothing that a log or a store could trip over."""
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")]
+MaybeLimit = Annotated[
+    int | None, Query(ge=1, le=MAX_LIMIT, description="How many items at most; all without it.")
+]
 Cursor = Annotated[
     str | None, Query(max_length=500, description="`next_cursor` of the page before.")
 ]

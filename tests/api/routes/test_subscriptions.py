@@ -56,6 +56,31 @@ async def test_the_list_shows_every_subscription_with_its_report(
     assert sub2["current_block"]["cost_usd"] == 0.0006
 
 
+async def test_the_list_is_what_a_program_is_given(
+    http: AsyncClient, local_pool: LocalPool
+) -> None:
+    await http.post("/v1/executions", json={"prompt": "say yes", "subscription_id": "sub2"})
+
+    answer = await http.get(SUBSCRIPTIONS)
+
+    given = await local_pool.client.subscriptions()
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["items"] == [each.model_dump(mode="json") for each in given]
+
+
+async def test_the_list_comes_in_pages_where_a_limit_is_named(http: AsyncClient) -> None:
+    first = (await http.get(SUBSCRIPTIONS, params={"limit": 2})).json()
+    wanted = {"limit": 2, "cursor": first["next_cursor"]}
+    second = (await http.get(SUBSCRIPTIONS, params=wanted)).json()
+    none = await http.get(SUBSCRIPTIONS, params={"limit": 0})
+    strange = await http.get(SUBSCRIPTIONS, params={"cursor": "strange"})
+
+    assert [each["id"] for each in first["items"]] == ["sub1", "sub2"]
+    assert [each["id"] for each in second["items"]] == ["sub3"]
+    assert second["next_cursor"] is None
+    assert {none.status_code, strange.status_code} == {422}
+
+
 async def test_an_unknown_subscription_is_a_404_everywhere(http: AsyncClient) -> None:
     requests = [
         ("GET", "", None),

@@ -58,7 +58,7 @@ async def test_a_router_that_hangs_is_not_waited_for(
         await asyncio.Event().wait()
 
     monkeypatch.setattr("api.routes.operations.probes.PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(local_pool.client, "figures", never)
+    monkeypatch.setattr(local_pool.client, "heard_from", never)
 
     async with asking(local_pool.client) as http:
         ready = await http.get("/readyz")
