@@ -23,9 +23,10 @@ from actors.interfaces.messages import Farewell
 from actors.interfaces.reconciler_actor import ReconcilerActor
 from actors.interfaces.router_actor import RouterActor
 from actors.interfaces.subscription_actor import SubscriptionActor
-from actors.runtime import cluster, factory
+from actors.runtime import cluster
 from actors.runtime.actor_proxy import PATIENCE_SECONDS, ActorProxy
 from actors.runtime.calls import Raised
+from actors.runtime.factory import makers
 from actors.runtime.makings import Makings, makings, of_reconciler, of_router, of_subscription
 from actors.runtime.nodes import ray_nodes
 from actors.runtime.nodes.places import Places
@@ -112,7 +113,7 @@ class RayActors:
     async def activate_router(self) -> None:
         """Bring up the router, or join it. ``ConfigError`` where it is another pool's."""
         part = of_router(self._configuration())
-        make = factory.router_maker(part, RayActors(self._namespace, part))
+        make = makers.router_maker(part, RayActors(self._namespace, part))
         await self._ensure(_Wanted(RouterShell, ROUTER, make, makings(ROUTER, part)))
 
     async def activate_reconciler(self) -> None:
@@ -121,7 +122,7 @@ class RayActors:
         if not part.organizations:
             await self.deactivate_reconciler()
             return
-        make = factory.reconciler_maker(part, RayActors(self._namespace))
+        make = makers.reconciler_maker(part, RayActors(self._namespace))
         wanted = _Wanted(ReconcilerShell, RECONCILER, make, makings(RECONCILER, part))
         await self._ensure(wanted)
 
@@ -163,7 +164,7 @@ class RayActors:
 
     def _subscription(self, spec: SubscriptionSpec) -> _Wanted:
         part = of_subscription(self._configuration())
-        make = factory.subscription_maker(spec, part, RayActors(self._namespace))
+        make = makers.subscription_maker(spec, part, RayActors(self._namespace))
         name = _name_of(spec.id)
         return _Wanted(SubscriptionShell, name, make, makings(name, part, spec), spec)
 

@@ -50,7 +50,7 @@ def _with_store(config: Config, store: str) -> Config:
 
 
 async def _moved(before: Config, after: Config) -> str:
-    from actors.runtime.factory import stores_of  # noqa: PLC0415 - --help need not wait for it
+    from actors.runtime.factory.stores import stores_of  # noqa: PLC0415 - --help need not wait for it
     from pool.storage.migrate import move  # noqa: PLC0415
 
     declared = [spec.id for spec in before.subscriptions]

@@ -21,10 +21,12 @@ from api.server.app import create_app
 from api.server.listening import bound, listening
 from api.web.authentication import Keys
 from pool.config import parse
-from pool.executions.execution import ExecutionRow, ExecutionStatus, Intent
+from pool.executions.intent import Intent
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionHome
+from pool.executions.status import ExecutionStatus
 from pool.money import nano_usd
 from pool.storage.directory.portion import DirectoryPortion
 from pool.storage.ledger.portion import LedgerPortion, SubscriptionRows

@@ -12,8 +12,10 @@ from localpool import NOON, completed
 
 from actors.client.merged_pages import Source, merged_page
 from actors.interfaces.messages import Listed
-from pool.executions.execution import Attempt, Execution, ExecutionStatus, ExecutionUsage
+from pool.executions.attempt import Attempt
+from pool.executions.execution import Execution, ExecutionUsage
 from pool.executions.routing_record import Routing
+from pool.executions.status import ExecutionStatus
 from pool.money import usd
 from pool.storage.paging import Page, cursor_of, newest_first
 

@@ -11,7 +11,8 @@ from fake_ray import FakeRay
 from localpool import spec
 from pool_requests import until
 
-from actors.runtime import actor_proxy, calls, factory, ray_actors, shells
+from actors.runtime import actor_proxy, calls, ray_actors, shells
+from actors.runtime.factory import makers
 from actors.runtime.nodes import places, ray_nodes
 from actors.runtime.nodes.ray_nodes import RayNode
 from actors.runtime.ray_actors import RayActors
@@ -70,7 +71,7 @@ async def fake_ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     for module in (ray_actors, actor_proxy):
         monkeypatch.setattr(module, "ray", fake)
     for kind in ("router", "subscription", "reconciler"):
-        monkeypatch.setattr(factory, f"{kind}_maker", maker(kind))
+        monkeypatch.setattr(makers, f"{kind}_maker", maker(kind))
     this_node = RayNode(NODE_OF_THE_DATA, "127.0.0.1", "host1", {})
     inventory = Inventory(node_id="node1", hostname="host1", variables=frozenset({"SUB_TOKEN"}))
     monkeypatch.setattr(ray_nodes, "here", lambda: this_node.ray_id)

@@ -16,7 +16,7 @@ import pytest
 from localpool import NOON, FakeRunner, LocalPool, LonelyPeers, completed, spec
 
 from actors.interfaces.messages import Started
-from actors.runtime.factory import _dependencies
+from actors.runtime.factory.subscription import _dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.process.run_directory import RunDirectory
 from pool.claude.process.spawner import ProcessRunner

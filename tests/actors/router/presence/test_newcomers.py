@@ -15,7 +15,7 @@ from sleepy_pool import Start, ask, asleep, peers, until
 from actors.router.presence.alarms import ONE_COMES_UP
 from actors.router.presence.report_cache import KEPT_UP, UNUSED
 from pool.errors import ConfigError, InvalidRequest
-from pool.executions.execution import ExecutionStatus
+from pool.executions.status import ExecutionStatus
 from pool.subscriptions.spec import SubscriptionSpec
 
 MANY = 40

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from localpool import LonelyPeers, spec
 
-from actors.runtime import factory as activation
+from actors.runtime.factory import subscription as activation
 from pool.config import parse
 from pool.errors import StoreError
 
@@ -16,7 +16,7 @@ def test_an_activation_that_loses_its_ledger_leaves_a_mark_that_the_next_one_cou
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     left: list[StoreError] = []
-    monkeypatch.setattr(activation, "_leave", left.append)
+    monkeypatch.setattr(activation, "leave", left.append)
     config, home = parse({"pool": {"data_dir": str(tmp_path)}}), tmp_path / "sub1"
     home.mkdir()
 
@@ -36,7 +36,7 @@ def test_an_owner_that_cannot_leave_a_mark_leaves_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left: list[StoreError] = []
-    monkeypatch.setattr(activation, "_leave", left.append)
+    monkeypatch.setattr(activation, "leave", left.append)
 
     activation._leave_behind(tmp_path / "nowhere" / "mark", StoreError("sub1", "the disk is full"))
 

@@ -1,0 +1,51 @@
+"""What a router is made of."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from actors.client.client import now_in_utc
+from actors.interfaces.protocols import SubscriptionActors
+from actors.interfaces.router_actor import RouterActor
+from actors.router.dispatcher import DispatchSettings
+from actors.router.router import Router, RouterSettings
+from actors.runtime.factory.runners import home_of, runner_of
+from actors.runtime.factory.stores import stores_of
+from actors.telemetry.exporter import tracing_to
+from pool import config as configuration
+from pool.config import Config
+from pool.routing.policy import RoutingPolicy
+
+LEAST_AT_ONCE = 2
+"""Activations, on a machine of one core: one may wait for a disk while the other computes."""
+
+
+async def made(config: Config, actors: SubscriptionActors) -> RouterActor:
+    settings = RouterSettings(
+        dispatch=DispatchSettings(
+            policy=RoutingPolicy(
+                limits=config.limits, weights=config.health, settings=config.routing
+            ),
+            default_model=config.claude.model,
+            models=config.claude.models,
+            timeout_seconds=config.claude.timeout_seconds,
+        ),
+        backups_dir=config.pool.data_dir / "backups",
+        retention=timedelta(days=config.pool.retention_days),
+        keep_prompts=config.pool.keep_prompts,
+        tags=config.pool.tags,
+        rebalancing=config.rebalancing,
+        alerts=config.alerts,
+        webhooks=configuration.webhooks(config, configuration.environment()),
+        keys=config.api_keys,
+        activations_at_once=max(LEAST_AT_ONCE, os.cpu_count() or 1),
+        idle=timedelta(seconds=config.hibernation.idle_seconds),
+    )
+    stores = stores_of(config)
+    directory = await stores.open_directory()
+    return await Router.activate(
+        *(directory, actors, settings, now_in_utc, stores),
+        runner_of=lambda id_: runner_of(config, home_of(config, id_)),
+        tracing=tracing_to(config.tracing.endpoint, "router"),
+    )
