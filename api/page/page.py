@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import gzip
 import mimetypes
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
@@ -41,9 +43,15 @@ def _read(path: Path) -> _File:
     return _File(plain, gzip.compress(plain, mtime=0), media_type)
 
 
+@cache
+def _read_all(built: Path) -> Mapping[str, _File]:
+    """The files of a folder by name: packing them takes longer than all else of an application."""
+    return {each.name: _read(each) for each in built.glob("*") if each.is_file()}
+
+
 def serve_page(app: FastAPI, built: Path = BUILT) -> None:
     """Have ``app`` answer with the page that was built into a folder; without one, say how."""
-    files = {each.name: _read(each) for each in built.glob("*") if each.is_file()}
+    files = _read_all(built)
 
     async def document(request: Request) -> Response:
         if DOCUMENT not in files:

@@ -47,6 +47,7 @@ from api.web.stream.sse import event_schemas
 from api.web.tracing import Traced
 from pool.config import ClaudeSettings
 
+TITLE = "Claude subscription pool"
 DESCRIPTION = """\
 Runs prompts on a pool of Claude subscriptions: it picks the one with the most headroom, and knows
 what each has spent.
@@ -71,7 +72,7 @@ def create_app(
     on other machines (``is_cluster``), what they need is not looked for on this one.
     """
     app = FastAPI(
-        title="Claude subscription pool",
+        title=TITLE,
         description=DESCRIPTION,
         version=version("claude-subscription-pool"),
         docs_url=None,
@@ -98,7 +99,7 @@ def create_app(
     app.add_middleware(SecurityHeaders)
     serve_docs(app)
     serve_page(app)
-    _document(app)
+    app.openapi = _document  # type: ignore[method-assign] # the way that FastAPI documents
     return app
 
 
@@ -121,28 +122,25 @@ def _routes() -> APIRouter:
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
-def _document(app: FastAPI) -> None:
-    """Let the OpenAPI document say that errors are problems."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title,
-                version=app.version,
-                description=app.description,
-                routes=app.routes,
-            )
-            known = schema["components"]["schemas"]
-            own = {**event_schemas(), **events.happening_schemas(), **stream_schemas()}
-            known.update({**own, **known})
-            for path in schema["paths"].values():
-                for operation in path.values():
-                    _retyped(operation["responses"])
-                    _bounded(operation)
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign] # the way that FastAPI documents
+@cache
+def _document() -> dict[str, Any]:
+    """The OpenAPI document, which says that errors are problems. Once: it takes a second, and is
+    the same for every application.
+    """
+    schema = get_openapi(
+        title=TITLE,
+        version=version("claude-subscription-pool"),
+        description=DESCRIPTION,
+        routes=_routes().routes,
+    )
+    known = schema["components"]["schemas"]
+    own = {**event_schemas(), **events.happening_schemas(), **stream_schemas()}
+    known.update({**own, **known})
+    for path in schema["paths"].values():
+        for operation in path.values():
+            _retyped(operation["responses"])
+            _bounded(operation)
+    return schema
 
 
 def _retyped(responses: dict[str, Any]) -> None:

@@ -101,18 +101,14 @@ def _locked(path: Path, wait_seconds: float, closing: Event) -> apsw.Connection:
                 raise StoreBusy(str(path), problem) from None
 
 
-def _migrate(path: Path, db: apsw.Connection, schema: str) -> None:
+def _missing(path: Path, db: apsw.Connection, schema: str) -> list[tuple[int, str]]:
+    """The migrations that a store has not had."""
     version, scripts = db.pragma("user_version"), migrations(schema)
     newest = scripts[-1][0]
     if version > newest:
         problem = f"has schema {version}, and this version knows {newest}: install a newer one"
         raise StoreError(str(path), problem)
-    for number, script in scripts:
-        if number > version:
-            db.execute("BEGIN IMMEDIATE")
-            db.execute(script)
-            db.pragma("user_version", number)
-            db.execute("COMMIT")
+    return [each for each in scripts if each[0] > version]
 
 
 def empty_log(db: apsw.Connection) -> None:
@@ -123,8 +119,11 @@ def empty_log(db: apsw.Connection) -> None:
 def _activate(path: Path, db: apsw.Connection, schema: str) -> int:
     owner = this_process()
     write_owner(path, owner)
-    _migrate(path, db, schema)
-    db.execute("BEGIN IMMEDIATE")
+    missing = _missing(path, db, schema)
+    db.execute("BEGIN IMMEDIATE")  # one for all: each commit is a sync, and a new store misses many
+    for number, script in missing:
+        db.execute(script)
+        db.pragma("user_version", number)
     epoch: int = first_row(db, _OWNER["take"], owner.model_dump())[0]
     db.execute("COMMIT")
     # What a sync that failed left in the page cache alone may be in the log: write it out anew.
