@@ -144,13 +144,9 @@ class Figures(Value):
     def presences(self) -> dict[str, int]:
         """How many subscriptions there are of each presence; each that is registered is of one."""
         away = self.coming | self.unusable
-        there = Counted(each.presence for each in self.reports if each.id not in away)
-        return {
-            "awake": there["awake"],
-            "asleep": there["asleep"],
-            "starting": len(self.coming),
-            "unusable": len(self.unusable),
-        }
+        there = Counted(str(each.presence) for each in self.reports if each.id not in away)
+        some = {"starting": len(self.coming), "unusable": len(self.unusable)}
+        return {"awake": 0, "asleep": 0, **there, **some}
 
 
 def only(figures: Figures, covers: Callable[[str], bool]) -> Figures:

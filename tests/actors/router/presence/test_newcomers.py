@@ -113,6 +113,16 @@ async def test_one_that_no_node_can_have_is_told_at_once_and_does_not_sleep(star
     assert [each.id for each in await pool.client.subscriptions()][-1] == "sub31"
 
 
+async def test_one_that_is_declared_and_can_be_nowhere_comes_up_to_say_so(start: Start) -> None:
+    pool = await start(*many()[:KEPT_UP])
+    peers(pool).nowhere["sub30"] = ConfigError("subscriptions.sub30.config_dir", "is nowhere")
+
+    await pool.router.declare(many())
+
+    await until(lambda: "sub30" in up(pool))
+    assert up(pool) == {each.id for each in many()[:KEPT_UP]} | {"sub30"}
+
+
 async def test_each_has_its_first_look_and_sleeps_again_before_it_takes_room_for_long(
     crowd: LocalPool, clock: ManualClock
 ) -> None:
