@@ -98,21 +98,23 @@ def _attempts(execution: Execution) -> RenderableType:
         return "Nothing was run for it."
     table = plain()
     table.add_column("attempt", justify="right")
-    for heading in ("subscription", "outcome", "process"):
+    has_nodes = any(each.node for each in execution.attempts)
+    for heading in ("subscription", "outcome", "process", *(("node",) if has_nodes else ())):
         table.add_column(heading, no_wrap=True)
     table.add_column("cost", justify="right", no_wrap=True)
     table.add_column("reason")
     for number, each in enumerate(execution.attempts, start=1):
-        table.add_row(*_row(number, each))
+        table.add_row(*_row(number, each, has_nodes=has_nodes))
     return table
 
 
-def _row(number: int, attempt: Attempt) -> tuple[RenderableType, ...]:
+def _row(number: int, attempt: Attempt, *, has_nodes: bool) -> tuple[RenderableType, ...]:
     return (
         str(number),
         Text(attempt.subscription_id),
         Text(attempt.outcome),
         Text("" if attempt.process is None else attempt.process.value),
+        *((Text(attempt.node or ""),) if has_nodes else ()),
         spent(attempt),
         Text(attempt.reason or ""),
     )

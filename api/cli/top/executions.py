@@ -16,6 +16,7 @@ from pool.executions.status import ExecutionStatus
 
 _COLOURS = {
     ExecutionStatus.RUNNING: "cyan",
+    ExecutionStatus.WAITING_FOR_CALLER: "blue",
     ExecutionStatus.SUCCEEDED: "green",
     ExecutionStatus.FAILED: "red",
     ExecutionStatus.UNCERTAIN: "yellow",
@@ -50,7 +51,7 @@ def _cells(each: Execution, now: datetime) -> list[Text]:
         where.append(f" +{len(each.attempts) - 1}", style="dim")
     reason = each.routing.reason if each.error is None else each.error.message
     return [
-        Text.assemble(("● ", _COLOURS.get(each.status, "dim")), each.status.replace("_", " ")),
+        Text.assemble(("● ", _COLOURS.get(each.status, "dim")), _status(each.status)),
         Text(clock(each.created_at, now), style="dim"),
         where,
         Text(printable(model_name(each.model)), style="dim"),
@@ -58,6 +59,12 @@ def _cells(each: Execution, now: datetime) -> list[Text]:
         _cost(each),
         Text(printable(reason), style="dim" if each.error is None else "red"),
     ]
+
+
+def _status(status: ExecutionStatus) -> str:
+    if status is ExecutionStatus.WAITING_FOR_CALLER:
+        return "waits for caller"
+    return status.replace("_", " ")
 
 
 def took(each: Execution, now: datetime) -> str:

@@ -229,7 +229,18 @@ def _of_report(report: Report, frame: Frame) -> RenderableType:
         (report.id, "bold"), f" is {report.state.value}: {printable(report.state_reason)}{lifts}."
     )
     score = Text(f"Health {report.health.score:.0f} of 100", style="bold")
-    return Group(reason, "", score, health_table(report), "", windows_table(report))
+    where = Text(_whereabouts(report), style="dim")
+    return Group(reason, where, "", score, health_table(report), "", windows_table(report))
+
+
+def _whereabouts(report: Report) -> str:
+    """What it does, and on which node."""
+    sleeps = report.presence == "asleep"
+    does = "It is asleep" if sleeps else f"It runs {report.running} of {report.capacity}"
+    queued = f", {report.queued} wait for a slot" if report.queued else ""
+    held = report.waiting_for_caller
+    callers = f", {held} with its caller, for results of tools" if held else ""
+    return f"{does}{queued}{callers}{f', on {printable(report.node)}' if report.node else ''}."
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,10 @@ def _login(report: Report, now: datetime) -> Text:
     return Text("ended", style="red") if left <= 0 else Text(span(left), style="dim")
 
 
+def _node(report: Report, _: datetime) -> Text:
+    return Text(printable(report.node or "-"), style="dim")
+
+
 def _reason(report: Report, _: datetime) -> Text:
     return Text(printable(report.state_reason), style="dim")
 
@@ -141,5 +145,6 @@ _COLUMNS = (
     _Shown(Column("resets", 9, "right"), 128, _resets),
     _Shown(Column("last left", 9, "right"), 138, _left),
     _Shown(Column("login", 8, "right"), 147, _login),
-    _Shown(Column("why", 0), 160, _reason),
+    _Shown(Column("node", 12), 160, _node),
+    _Shown(Column("why", 0), 173, _reason),
 )

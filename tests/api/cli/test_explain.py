@@ -57,8 +57,9 @@ async def test_every_attempt_has_a_line(cli: Cli, http: AsyncClient, local_pool:
     result = await cli("explain", await execution_id(http))
 
     first, second = [line.split() for line in result.stdout.splitlines()[-2:]]
-    assert first == ["1", "sub1", "usage_limit", "cold", "$0.00", "limit", "[reached]"]
-    assert second == ["2", "sub2", "completed", "cold", "$0.0006"]
+    node = "node-of-the-tests"
+    assert first == ["1", "sub1", "usage_limit", "cold", node, "$0.00", "limit", "[reached]"]
+    assert second == ["2", "sub2", "completed", "cold", node, "$0.0006"]
 
 
 async def test_of_many_subscriptions_the_others_are_told_by_number(http: AsyncClient) -> None:

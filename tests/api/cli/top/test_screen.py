@@ -73,6 +73,29 @@ def test_the_first_lines_say_whether_it_is_safe_who_runs_dry_first_and_what_toda
     assert "five hours" in lines[1]
 
 
+def test_what_waits_for_its_caller_says_so_and_stands_with_what_runs() -> None:
+    lines = shown(staged(3), height=24)
+
+    first = lines.index(line(lines, "Executions")) + 1
+    assert "● waits for caller" in "".join(lines[first : first + 3])
+
+
+def test_a_subscription_is_explained_with_what_it_does_and_its_node() -> None:
+    view = View(explains=True, subscription_id="ben")
+
+    assert line(shown(staged(60), view, height=24), "It runs").rstrip() == (
+        "It runs 1 of 5, 1 with its caller, for results of tools, on borea."
+    )
+    asleep = next(each.id for each in staged(60).reports if each.presence == "asleep")
+    view = View(explains=True, subscription_id=asleep)
+    assert "It is asleep, on " in "".join(shown(staged(60), view, height=24))
+
+
+def test_a_wide_terminal_has_room_for_nodes() -> None:
+    assert " node " in line(shown(staged(60), width=200, height=30), "slots")
+    assert " node " not in line(shown(staged(60), width=150, height=30), "slots")
+
+
 def test_windows_show_all_subscriptions_and_the_next_reset() -> None:
     full = report_at(state("ada", windows={"five_hour": window(1, status="rejected")}))
     half = report_at(state("ben", windows={"five_hour": window(0.5, resets_in=HOUR)}))
