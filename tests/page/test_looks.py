@@ -103,7 +103,7 @@ def test_ten_seconds_are_enough(browser: Browser, stages: dict[int, str]) -> Non
         settled(there)
 
         expect(there.page.locator(".verdict .first")).to_contain_text("runs dry first, in")
-        expect(there.page.locator(".verdict .figures")).to_contain_text("Today$")
+        expect(there.page.locator(".verdict .figures")).to_contain_text("Cost today$")
         below = there.page.locator(".verdict").bounding_box()
         assert below is not None
         assert below["y"] + below["height"] < 900
@@ -151,6 +151,40 @@ def test_many_are_shown_most_urgent_first_and_found_by_name(
         expect(rows).to_have_count(60)
         there.page.get_by_placeholder("Filter by name or state").fill("paused")
         expect(rows).to_have_count(6)
+
+
+def test_who_sleeps_and_who_is_where_can_be_looked_for(
+    browser: Browser, stages: dict[int, str]
+) -> None:
+    with visitor(browser) as there:
+        there.page.goto(stages[60])
+        settled(there)
+        rows = there.page.locator("table.subscriptions tbody tr")
+        look_for = there.page.get_by_placeholder("Filter by name or state")
+        look_for.fill("asleep")
+        expect(rows.first).to_contain_text("asleep · on ")
+        look_for.fill("borea")
+        expect(rows).to_have_count(30)
+        rows.first.get_by_role("link").click()
+        expect(there.page.locator("dialog.drawer .facts")).to_contain_text("Nodeborea")
+
+
+def test_what_waits_for_its_caller_says_for_what_and_how_long_and_can_be_cancelled(
+    browser: Browser, stages: dict[int, str]
+) -> None:
+    with visitor(browser, timezone_id="UTC") as there:
+        there.page.goto(stages[3])
+        settled(there)
+        there.page.get_by_label("Status").select_option("waiting_for_caller")
+        rows = there.page.locator("table.executions tbody tr")
+        expect(rows).to_have_count(1)
+        rows.get_by_role("link", name="Waits for caller").click()
+        drawer = there.page.locator("dialog.drawer")
+        expect(drawer).to_contain_text('get_weather {"city":"Rome"}')
+        expect(drawer).to_contain_text("It ends at 13:50 if nothing comes.")
+        expect(drawer.get_by_role("button", name="Cancel it")).to_be_visible()
+        waits = there.page.locator("table.subscriptions tbody tr").filter(has_text="ben")
+        expect(waits).to_contain_text("1 with caller")
 
 
 def test_executions_are_filtered_and_earlier_ones_asked_for(

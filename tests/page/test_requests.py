@@ -88,7 +88,7 @@ def asked(browser: Browser, pools: tuple[str, str]) -> list[str]:
     with visitor(browser) as there:
         there.page.on("request", lambda request: found.append(request.url.removeprefix(url)))
         there.page.goto(url)
-        expect(there.page.locator(".verdict .figures")).to_contain_text("Today$")
+        expect(there.page.locator(".verdict .figures")).to_contain_text("Cost today$")
         expect(there.page.locator(".spark polyline").first).to_be_attached()
         expect(there.page.locator(".loading")).to_have_count(0)
     return [each for each in found if not each.startswith("/page/") and each != "/"]

@@ -32,6 +32,7 @@ from pool.executions.outcome import FailureKind
 from pool.executions.routing_record import Candidate, Routing
 from pool.executions.session import Session, age_of
 from pool.executions.status import ExecutionStatus
+from pool.executions.tools.client_tools import ToolCall
 from pool.keys.api_keys import KeyStanding, ShownKey
 from pool.keys.own_usage import OwnUsage, own_question, own_usage
 from pool.limits.forecast import studied
@@ -75,7 +76,10 @@ NAMES = (
 _KINDS = ("max", "max", "team", "pro", "max")
 _BUDGETS = {"max": 456, "team": 300, "pro": 90}
 MODELS = {"claude-sonnet-4-5": 0.62, "claude-opus-4-5": 0.3, "claude-haiku-4-5": 0.08}
+NODES = ("atlas", "borea")
+"""Of a pool of many; a small one is on one."""
 PROJECTS = ("search", "billing", "docs")
+CALL = ToolCall(id="toolu_1", name="get_weather", input={"city": "Rome"})
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><b>bold</b> & <script>1</script>"
 """What nobody's browser may take for anything but text."""
 
@@ -99,6 +103,8 @@ class StagedPool:
         self.now = now or _afternoon()
         self.costs = {name_of(n): self._costs(n) for n in range(count)}
         self.states = {name_of(n): self._state(n) for n in range(count)}
+        for number, state in enumerate(self.states.values() if count > len(NODES) + 1 else ()):
+            state.node = NODES[number % len(NODES)]
         self.listed = self._executions(48) if count else []
 
     # -- what is on the stage --------------------------------------------------------------------
@@ -151,6 +157,10 @@ class StagedPool:
         ):
             hold = Hold(f"session-{number}-{run}", nano_usd("0.4"))
             state.slots.take(f"{id_}-run-{run}", hold)
+        if number % 25 == 1:
+            state.slots.take(f"{id_}-waits-for-caller", Hold("session-caller", nano_usd("0.4")))
+            state.slots.park(f"{id_}-waits-for-caller")
+        state.is_asleep = number > 1 and not state.slots.running and state.standing == Standing()
         if number % 13 == 3:
             state.slots.enqueue(f"{id_}-waits", Hold("session-waits", nano_usd("0.4")))
         if number % 9 == 1:
@@ -295,7 +305,9 @@ class StagedPool:
     def _execution(self, number: int, where: str) -> Execution:
         created = self.now - timedelta(seconds=20 + 95 * number)
         status = (
-            ExecutionStatus.RUNNING
+            ExecutionStatus.WAITING_FOR_CALLER
+            if number == 1
+            else ExecutionStatus.RUNNING
             if number < 3
             else ExecutionStatus.FAILED
             if number % 9 == 5
@@ -303,7 +315,7 @@ class StagedPool:
             if number == 17
             else ExecutionStatus.SUCCEEDED
         )
-        runs = status is ExecutionStatus.RUNNING
+        runs = not status.is_final
         cost = 0 if runs else nano_usd(f"{0.02 + 0.9 * self._random.random():.4f}")
         took = None if runs else self._random.randint(2_400, 71_000)
         model = list(MODELS)[number % 3]
@@ -335,6 +347,10 @@ class StagedPool:
             ),
             attempts=tuple(attempts),
             routing=self._routing(where),
+            tool_calls=(CALL,) if status is ExecutionStatus.WAITING_FOR_CALLER else (),
+            waits_until=created + 600 * timedelta(seconds=1)
+            if status is ExecutionStatus.WAITING_FOR_CALLER
+            else None,
             created_at=created,
             started_at=created + timedelta(seconds=1),
             finished_at=None if took is None else created + timedelta(milliseconds=1000 + took),

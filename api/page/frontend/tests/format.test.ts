@@ -7,7 +7,7 @@ import { DAY, HOUR, MINUTE } from "./made.ts";
 test("money has as many digits as say something", () => {
   const told = [0, 0.0006, 0.00001, 1.5, 12.345, 1234.5, 21_100].map(dollars);
 
-  assert.deepEqual(told, ["$0.00", "$0.0006", "<$0.0001", "$1.50", "$12.35", "$1235", "$21.1k"]);
+  assert.deepEqual(told, ["$0.00", "$0.0006", "<$0.0001", "$1.50", "$12.35", "$1,235", "$21.1k"]);
 });
 
 test("spans are told in their two largest units", () => {

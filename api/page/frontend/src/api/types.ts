@@ -79,6 +79,8 @@ export interface Subscription {
   state_reason: string;
   state_until: string | null;
   presence: "awake" | "asleep";
+  /** The node that it is on; null where that is not known. */
+  node: string | null;
   cooldown_cause: string | null;
   unproved: string | null;
   login_expires_at: string | null;
@@ -101,6 +103,8 @@ export interface Subscription {
   };
   running: number;
   queued: number;
+  /** Executions that wait for results of their callers' tools, and hold no slot. */
+  waiting_for_caller: number;
   uncertain: number;
   uncertain_usd: number;
   max_concurrent: number;
@@ -190,6 +194,7 @@ export interface Attempt {
   reason: string | null;
   cost_usd: number;
   process?: string | null;
+  node?: string | null;
 }
 
 export interface Candidate {
@@ -220,6 +225,10 @@ export interface Execution {
   /** `partial`: a lower bound, of a run that was cut off. */
   usage: Usage & { partial?: boolean };
   attempts: Attempt[];
+  /** What it waits for its caller to run. */
+  tool_calls?: { id: string; name: string; input: unknown }[];
+  waits_until?: string | null;
+  rounds?: unknown[];
   routing: Routing;
   created_at: string;
   started_at: string | null;

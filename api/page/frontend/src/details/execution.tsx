@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 
-import type { Candidate, Execution, Routing } from "../api/types.ts";
-import { clock, count, dollars, span, words } from "../rules/format.ts";
+import type { Candidate, Execution, ExecutionStatus, Routing } from "../api/types.ts";
+import { clock, count, dollars, plural, span, words } from "../rules/format.ts";
 import { useAround, useLoaded } from "../state/hooks.ts";
 import type { Snapshot } from "../state/live.ts";
 import { hrefOf, leave } from "../state/place.ts";
@@ -11,6 +11,8 @@ import { costOf, modelName, Status, took } from "../panels/executions.tsx";
 import { Facts } from "../elements/facts.tsx";
 import { Shown } from "../elements/panel.tsx";
 import { Reasons } from "../elements/reasons.tsx";
+
+const LIVE: ExecutionStatus[] = ["queued", "running", "waiting_for_caller"];
 
 interface DetailProps {
   id: string;
@@ -27,7 +29,7 @@ export function ExecutionDetail({ id, snapshot, now, signIn }: DetailProps) {
   const version = `${listed?.status} ${listed?.attempts.length}`;
   const part = useLoaded(`${id} ${version}`, () => live.client.get<Execution>(path), 5_000);
   const of = part.value ?? listed ?? null;
-  const runs = of !== null && (of.status === "queued" || of.status === "running");
+  const runs = of !== null && LIVE.includes(of.status);
   const cancel = () =>
     setChange({
       title: "Cancel this execution?",
@@ -73,6 +75,7 @@ function Body({ of, now }: { of: Execution; now: number }) {
           <strong>{words(of.error.type)}.</strong> {of.error.message}
         </p>
       )}
+      {of.status === "waiting_for_caller" && <Waits of={of} now={now} />}
       <Facts
         facts={[
           ["Id", <code>{of.id}</code>],
@@ -85,6 +88,7 @@ function Body({ of, now }: { of: Execution; now: number }) {
           ["Asked for", clock(of.created_at, now)],
           ["Waited", of.started_at === null ? null : span(Date.parse(of.started_at) - Date.parse(of.created_at))],
           ["Took", took(of, now)],
+          ["Rounds of tools", of.rounds?.length ? String(of.rounds.length) : null],
           ["Cost", of.usage.partial ? `${costOf(of)}, as far as is known: the run was cut off` : costOf(of)],
           [
             "Tokens",
@@ -118,6 +122,7 @@ function Body({ of, now }: { of: Execution; now: number }) {
                   <td>
                     {words(each.outcome)}
                     {each.process != null && <span class="muted"> · process {each.process}</span>}
+                    {each.node != null && <span class="muted"> · on {each.node}</span>}
                     {each.reason !== null && <span class="muted"> · {each.reason}</span>}
                   </td>
                   <td class="number">{dollars(each.cost_usd)}</td>
@@ -130,6 +135,28 @@ function Body({ of, now }: { of: Execution; now: number }) {
       <h3>Answer</h3>
       <Answer of={of} />
     </>
+  );
+}
+
+/** What the caller has to bring, and how long it is waited for. */
+function Waits({ of, now }: { of: Execution; now: number }) {
+  const calls = of.tool_calls ?? [];
+  return (
+    <div class="waits">
+      <p>
+        It waits for its caller to run {plural(calls.length, "tool")}, and holds no slot.
+        {of.waits_until != null && ` It ends at ${clock(of.waits_until, now)} if nothing comes.`}
+      </p>
+      <ul>
+        {calls.map((each) => (
+          <li key={each.id}>
+            <code>
+              {each.name} {JSON.stringify(each.input)}
+            </code>
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
 

@@ -273,6 +273,8 @@ function Settings({ of, now }: { of: Subscription; now: number }) {
         ["Kept for its human", of.reserve_percent ? `${of.reserve_percent}%` : null],
         ["Beyond its windows", of.allow_overage ? "allowed" : "not allowed"],
         ["Ever", `${plural(of.totals.executions, "execution")}, ${dollars(of.totals.usage.cost_usd)}, ${count(of.totals.usage.output_tokens)} tokens written`],
+        ["Node", of.node],
+        ["With their callers", of.waiting_for_caller ? `${plural(of.waiting_for_caller, "execution")}, waiting for results of tools` : null],
         ["Last request", of.last_request_at === null ? "none yet" : clock(of.last_request_at, now)],
       ]}
     />

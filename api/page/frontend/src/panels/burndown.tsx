@@ -21,7 +21,7 @@ export function BurndownPanel({ snapshot, now }: { snapshot: Snapshot; now: numb
             note={
               pool.forecast.exhausted_at === null
                 ? "At the present rate it lasts."
-                : `At the present rate it lasts ${span(Date.parse(pool.forecast.exhausted_at) - now)}.`
+                : `Those that take work have ${dollars(pool.forecast.weekly_headroom_usd)}, for ${span(Date.parse(pool.forecast.exhausted_at) - now)} at this rate.`
             }
           />
         )}
@@ -98,7 +98,8 @@ function Curve({ points, budget, note }: { points: Point[]; budget: number; note
         })}
       />
       <p class="after">
-        <strong>{dollars(now?.left ?? 0)}</strong> of {dollars(budget)} left. {note}
+        <strong>{dollars(now?.left ?? 0)}</strong> of {dollars(budget)} left.
+        <span class="rest">{note}</span>
       </p>
     </>
   );

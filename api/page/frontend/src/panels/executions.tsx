@@ -8,6 +8,7 @@ import { Nothing, Panel, Shown } from "../elements/panel.tsx";
 const STATUSES: ExecutionStatus[] = [
   "queued",
   "running",
+  "waiting_for_caller",
   "succeeded",
   "failed",
   "cancelled",
@@ -33,7 +34,7 @@ export function ExecutionsPanel({ snapshot, now }: { snapshot: Snapshot; now: nu
               <option value="">Any status</option>
               {STATUSES.map((each) => (
                 <option key={each} value={each}>
-                  {words(each)}
+                  {statusName(each)}
                 </option>
               ))}
             </select>
@@ -108,7 +109,7 @@ function Row({ of, now }: { of: Execution; now: number }) {
   return (
     <tr class="arrives">
       <th scope="row">
-        <a href={hrefOf({ kind: "execution", id: of.id })} aria-label={`${words(of.status)}, ${of.id}`}>
+        <a href={hrefOf({ kind: "execution", id: of.id })} aria-label={`${statusName(of.status)}, ${of.id}`}>
           <Status of={of.status} />
         </a>
       </th>
@@ -138,14 +139,18 @@ function Row({ of, now }: { of: Execution; now: number }) {
 const TONES: Record<string, string> = {
   queued: "rest",
   running: "live",
-  waiting_for_caller: "rest",
+  waiting_for_caller: "held",
   succeeded: "good",
   failed: "bad",
   uncertain: "warn",
 };
 
 export function Status({ of }: { of: ExecutionStatus }) {
-  return <span class={`state ${TONES[of] ?? "rest"}`}>{words(of)}</span>;
+  return <span class={`state ${TONES[of] ?? "rest"}`}>{statusName(of)}</span>;
+}
+
+export function statusName(of: ExecutionStatus): string {
+  return of === "waiting_for_caller" ? "Waits for caller" : words(of);
 }
 
 export function took(of: Execution, now: number): string {

@@ -43,6 +43,7 @@ export function SubscriptionsPanel({ snapshot, now }: { snapshot: Snapshot; now:
         {(subscriptions) => {
           const found = subscriptions.filter((each) => fits(each, wanted)).sort(byUrgency);
           const shown = all || wanted ? found : found.slice(0, FIRST);
+          const onNodes = new Set(subscriptions.map((each) => each.node)).size > 1;
           return (
             <>
               <div class="scroll">
@@ -69,7 +70,13 @@ export function SubscriptionsPanel({ snapshot, now }: { snapshot: Snapshot; now:
                   </thead>
                   <tbody>
                     {shown.map((each) => (
-                      <Row key={each.id} of={each} trend={rows && trendOf(rows, each.id, blocks)} now={now} />
+                      <Row
+                        key={each.id}
+                        of={each}
+                        trend={rows && trendOf(rows, each.id, blocks)}
+                        now={now}
+                        onNodes={onNodes}
+                      />
                     ))}
                   </tbody>
                 </table>
@@ -89,21 +96,34 @@ export function SubscriptionsPanel({ snapshot, now }: { snapshot: Snapshot; now:
 }
 
 function fits(each: Subscription, wanted: string): boolean {
-  const text = `${each.id} ${each.email ?? ""} ${each.kind} ${stateName(each.state)}`.toLowerCase();
+  const about = [each.id, each.email, each.kind, stateName(each.state), each.presence, each.node];
+  const text = about.filter((one) => one !== null).join(" ").toLowerCase();
   return text.includes(wanted.trim().toLowerCase());
 }
 
-function Row({ of, trend, now }: { of: Subscription; trend: number[] | null; now: number }) {
+interface RowProps {
+  of: Subscription;
+  trend: number[] | null;
+  now: number;
+  /** Whether it matters where each is. */
+  onNodes: boolean;
+}
+
+function Row({ of, trend, now, onNodes }: RowProps) {
   const fiveHour = of.windows["five_hour"];
   const week = of.windows["seven_day"];
   const until = of.state_until === null ? null : Date.parse(of.state_until);
+  const under = [
+    until !== null && until > now && of.state !== "needs_login" ? `until ${clock(until, now)}` : null,
+    of.presence === "asleep" ? "asleep" : null,
+    onNodes && of.node !== null ? `on ${of.node}` : null,
+  ].filter((each) => each !== null);
   return (
     <tr class={`state-${stateTone(of.state)}`}>
       <th scope="row">
         <a href={hrefOf({ kind: "subscription", id: of.id })}>{of.id}</a>
         <State of={of} />
-        {until !== null && until > now && of.state !== "needs_login" && <span class="until">until {clock(until, now)}</span>}
-        {of.presence === "asleep" && <span class="until">asleep</span>}
+        {under.length > 0 && <span class="until">{under.join(" · ")}</span>}
       </th>
       <td data-label="Five hours">
         <Meter
@@ -165,6 +185,11 @@ function Slots({ of }: { of: Subscription }) {
       <span class="muted">/{of.capacity}</span>
       {of.queued > 0 && <span class="queued"> +{of.queued}</span>}
       {of.queued > 0 && <span class="hidden"> waiting</span>}
+      {of.waiting_for_caller > 0 && (
+        <span class="under muted" title="They wait for results of their callers' tools, and hold no slot">
+          {of.waiting_for_caller} with caller
+        </span>
+      )}
     </>
   );
 }

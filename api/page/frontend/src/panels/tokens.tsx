@@ -4,8 +4,8 @@ import type { Snapshot } from "../state/live.ts";
 import { Nothing, Panel, Shown } from "../elements/panel.tsx";
 
 const KINDS: [string, keyof UsageRow][] = [
-  ["Read from cache", "cache_read_input_tokens"],
-  ["Written to cache", "cache_creation_input_tokens"],
+  ["Cache read", "cache_read_input_tokens"],
+  ["Cache write", "cache_creation_input_tokens"],
   ["Input", "input_tokens"],
   ["Output", "output_tokens"],
 ];

@@ -1,3 +1,4 @@
+import type { Subscription } from "../api/types.ts";
 import { Figure } from "../elements/figure.tsx";
 import { dollars, plural, span } from "../rules/format.ts";
 import { serves } from "../rules/serving.ts";
@@ -40,7 +41,7 @@ export function VerdictPanel({ snapshot, now }: { snapshot: Snapshot; now: numbe
       </div>
       <dl class="figures">
         <Figure
-          name="Today"
+          name="Cost today"
           value={costToday(snapshot, now)}
           note={`${dollars(pool.block_cost_usd)} in this block`}
         />
@@ -61,11 +62,18 @@ export function VerdictPanel({ snapshot, now }: { snapshot: Snapshot; now: numbe
         <Figure
           name="Running"
           value={`${pool.running}/${slots}`}
-          note={pool.queued ? `${pool.queued} waiting` : `${plural(Math.max(0, slots - pool.running), "slot")} free`}
+          note={besideRuns(pool.queued, subscriptions, Math.max(0, slots - pool.running))}
         />
       </dl>
     </section>
   );
+}
+
+/** What waits for a slot, or else for its caller, or else the room that there is. */
+function besideRuns(queued: number, subscriptions: readonly Subscription[], free: number): string {
+  if (queued > 0) return `${queued} waiting`;
+  const held = subscriptions.reduce((sum, each) => sum + each.waiting_for_caller, 0);
+  return held > 0 ? `${held} with ${held === 1 ? "its caller" : "their callers"}` : `${plural(free, "slot")} free`;
 }
 
 /** Since midnight in UTC, which is where the pool's days begin. */

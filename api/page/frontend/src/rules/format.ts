@@ -7,7 +7,7 @@ const DAY = 24 * HOUR;
 export function dollars(usd: number): string {
   const size = Math.abs(usd);
   if (size >= 10_000) return `$${(usd / 1000).toFixed(1)}k`;
-  if (size >= 1000) return `$${usd.toFixed(0)}`;
+  if (size >= 1000) return `$${usd.toFixed(0).replace(/\B(?=\d{3}$)/, ",")}`;
   if (size > 0 && size < 0.01) return size < 0.0001 ? "<$0.0001" : `$${usd.toFixed(4)}`;
   return `$${usd.toFixed(2)}`;
 }
