@@ -18,7 +18,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "sup
 import machine
 import results
 from figure import Effort, Row
-from rows import activation, decisions, durable_records, overhead, recovery, rest, runs
+from rows import activation, decisions, durable_records, overhead, page, recovery, rest, runs
 
 ROWS: tuple[Row, ...] = (
     *runs.ROWS,
@@ -28,6 +28,7 @@ ROWS: tuple[Row, ...] = (
     *activation.ROWS,
     *recovery.ROWS,
     *rest.ROWS,
+    *page.ROWS,
 )
 
 
