@@ -81,7 +81,7 @@ class PoolSettings(Value):
     keep_prompts: Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=3650))] = timedelta(
         days=1
     )
-    """How long what was asked and answered is kept after the end of its execution."""
+    """How long prompt and answer are kept after the end of an execution."""
     tags: Annotated[tuple[MetadataName, ...], Field(max_length=MAX_TAGS)] = ()
     """Keys of requests' ``metadata`` whose values usage records keep, to be added up by."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -73,7 +73,7 @@ class ModelRefused(PoolError):
 
 
 class Conflict(PoolError):
-    """The thing exists, but what was asked does not fit its state."""
+    """The thing exists, but the call does not fit its state."""
 
     problem: str
 
@@ -197,7 +197,7 @@ class AnswerRemoved(PoolError):
 
 
 class StoreError(PoolError):
-    """A durable store that cannot do what it was asked; nothing of it was kept."""
+    """A durable store that cannot do a call; nothing of it was kept."""
 
     store: str
     problem: str
@@ -219,7 +219,7 @@ class CommitUnknown(StoreError):
 
 
 class ActorLost(PoolError):
-    """A part of the pool that does not answer: what was asked of it may or may not have run.
+    """A part of the pool that does not answer: the call may or may not have run.
 
     Asking again with the same id is safe.
     """

@@ -1,4 +1,4 @@
-"""Proxies that a machine names in its environment, and what is not to be asked through them."""
+"""Proxies that a machine names in its environment, and the hosts that must not go through them."""
 
 from __future__ import annotations
 

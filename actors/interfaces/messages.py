@@ -62,7 +62,7 @@ class Retracted(Value):
 
     records: tuple[UsageRecord, ...]
     more: bool
-    """Whether there is more of what was asked for."""
+    """Whether there is more than this answer holds."""
     report: Report
 
 

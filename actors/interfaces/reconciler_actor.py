@@ -50,7 +50,7 @@ class ReconcilerActor(Protocol):
         ...
 
     async def is_there(self) -> bool:
-        """Asked every now and then, so that a reconciler that was ended begins again."""
+        """Called every now and then, so that a reconciler that was ended begins again."""
         ...
 
     async def look(self) -> None:

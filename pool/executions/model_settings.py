@@ -65,4 +65,4 @@ class ModelSettings(Value):
 
 
 AS_IT_COMES = ModelSettings()
-"""Nothing was asked for."""
+"""All as the model has them by itself."""

@@ -54,7 +54,7 @@ class ExecutionRow(Value):
     """The node of that place: it can be asked, when the subscription is on another one."""
     outcome: Outcome | None = Field(default=None, discriminator="outcome")
     content_removed_at: Instant | None = None
-    """When what was asked and answered was removed; all the rest stays."""
+    """When prompt and answer were removed; all the rest stays."""
 
     @property
     def results_came(self) -> bool:
@@ -62,8 +62,8 @@ class ExecutionRow(Value):
         return bool(self.rounds) and self.rounds[-1].results_digest is not None
 
     def without_content(self, now: datetime) -> ExecutionRow:
-        """The row as it is kept once nobody may read any more what was asked and answered. The
-        message of a failure holds neither.
+        """The row as it is kept once nobody may read its prompt and answer any more. The message of
+        a failure holds neither.
         """
         continues = self.intent.continues
         asked = {
@@ -120,5 +120,5 @@ def is_of_unknown_cost(row: ExecutionRow) -> bool:
 
 
 def model_of(row: ExecutionRow) -> str:
-    """What ran, as the CLI says; the name that was asked for until it has."""
+    """The model that ran, as the CLI says; until then, as the request names it."""
     return (row.outcome and row.outcome.model) or row.intent.model

@@ -58,7 +58,7 @@ class Session(Value):
     subscription_id: str
     state: SessionAge
     last_used_at: Instant
-    """When its last turn was asked for."""
+    """When its last turn was requested."""
     fetch_from: str | None = None
     """It was given a new home, and its transcript is fetched from here before the next turn."""
     tenant: str | None = None

@@ -46,7 +46,7 @@ class NoProfile(Value):
 
 
 class ReadingSchedule(Value):
-    """When limits were asked for, and how that went."""
+    """When limits were last read, and how that went."""
 
     asked_at: Instant | None = None
     failures: int = 0

@@ -23,7 +23,7 @@ class Node(Value):
     """Those it was started with; ``node`` of a subscription may be one, as ``key=value``."""
     alive: bool
     answers: bool
-    """Whether it said, when it was last asked, what it has."""
+    """Whether it answered the last question what it has."""
     subscriptions: tuple[str, ...]
     """The ids of those that are there now, or were at their last report."""
     running: int

@@ -30,7 +30,7 @@ _WILD = frozenset("*?[")
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What a pool can be asked for by name."""
+    """The models that requests to a pool may name."""
 
     default: str
     """The model of requests that name none."""

@@ -33,7 +33,7 @@ class RoutingSettings(Value):
     queue_timeout_seconds: Annotated[float, Field(gt=0, le=86400)] = 600
     """How long a request may wait for a slot, unless it says so itself."""
     max_report_age_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
-    """A subscription whose last report is older is not asked."""
+    """A subscription whose last report is older is not considered."""
 
 
 class RoutingPolicy(Value):

@@ -36,7 +36,7 @@ class Question:
     only: str | None = None
     """The one that its caller asks for."""
     asked: str | None = None
-    """The one that was asked for it before."""
+    """The subscription that got the execution before."""
     barred: Mapping[str, Refusal] = field(default_factory=dict)
     """Those that do not run it; one that refuses anyway keeps its own reason."""
     refused: Mapping[str, Refusal] = field(default_factory=dict)

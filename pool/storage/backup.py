@@ -28,7 +28,7 @@ class Backup(Value):
     bytes: int
     taken_at: Instant
     prompts_since: Instant
-    """It holds what was asked and answered by executions that ended after this, or had not."""
+    """It holds prompts and answers of executions that ended after this, or had not ended."""
     holds: str = _HOLDS
 
 

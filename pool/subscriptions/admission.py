@@ -92,7 +92,7 @@ class Ask(Value):
     model: str | None = None
     """Limits of single models hold for it alone."""
     asked_for: str | None = None
-    """The name that the model was asked for by, which may be an alias."""
+    """The model as the request names it, which may be an alias."""
     prompt_bytes: int = 0
     session_busy: bool = False
     """Another turn of its session is running or waiting here: it may only wait behind it."""

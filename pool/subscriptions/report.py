@@ -103,9 +103,9 @@ class Report(Value):
     expected_block_usd: Usd
     windows: dict[str, WindowReport] = Field(default_factory=dict)
     limits_read_at: Instant | None = None
-    """When Anthropic was last asked for the windows without a run; null where it was not yet."""
+    """When the windows were last read without a run; null where they were not yet."""
     limits_unreadable: str | None = None
-    """Why they cannot be asked for: then they are known from runs alone."""
+    """Why they cannot be read without a run: then they are known from runs alone."""
     extra_usage: ExtraUsage | None = None
     """Paid usage beyond the windows, as of ``limits_read_at``."""
     weekly_percent: float

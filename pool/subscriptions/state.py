@@ -84,7 +84,7 @@ class State:
     login_expires_at: datetime | None = None
     """When somebody has to sign in again, where that is known."""
     limits_read_at: datetime | None = None
-    """When Anthropic was last asked for the windows without a run."""
+    """When the windows were last read without a run."""
     limits_unreadable: str | None = None
     """Why it cannot be."""
     extra_usage: ExtraUsage | None = None

@@ -103,7 +103,7 @@ class Question(Value):
     tenant: str | None = None
     """Of whom; None for everybody."""
     by_totals: bool = False
-    """Whether the totals of blocks are asked alone, and no record is read."""
+    """Whether the totals of blocks suffice, and no record is read."""
 
     @property
     def blocks_can_tell(self) -> bool:

@@ -28,7 +28,7 @@ QUIET_ARGUMENTS = (
     *("--tools=", "--strict-mcp-config", "--setting-sources=", "--restricted"),
     *("--permission-prompts=none", "--disable-slash-commands", "--no-session-persistence"),
 )
-"""For a CLI that is asked something and given no prompt."""
+"""For a CLI that answers a question and gets no prompt."""
 
 
 async def offered_models(

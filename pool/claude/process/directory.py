@@ -142,7 +142,7 @@ class ProcessDirectory:
         return found is not None and isinstance(found[0], Turn) and found[0].run == run_id
 
     def forget_input(self) -> None:
-        """Remove what was said to it: it holds what callers asked."""
+        """Remove the inbox: it holds callers' prompts."""
         self.inbox.unlink(missing_ok=True)
 
     def request_stop(self, run_id: str) -> None:

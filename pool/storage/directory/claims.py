@@ -8,7 +8,7 @@ from pool.values import Instant, Value
 
 
 class NewClaim(Value):
-    """What a request takes in the directory before a subscription is asked to run it."""
+    """What a request takes in the directory before a subscription gets it."""
 
     execution_id: str
     key: str | None = None
@@ -24,7 +24,7 @@ class NewClaim(Value):
 
 
 class Claim(Value):
-    """An execution id taken in the directory, with the digest of what was asked for."""
+    """An execution id taken in the directory, with the digest of its request."""
 
     execution_id: str
     digest: str

@@ -78,7 +78,7 @@ async def of_call(db: Db, call_id: str, tenant: str | None) -> str | None:
 
 
 async def remove_content(db: Db, ids: Iterable[str], now: datetime) -> None:
-    """Keep of these executions what is not about what was asked and answered."""
+    """Remove prompt and answer of these executions, and keep the rest."""
     for id_ in ids:
         row = await find(db, id_)
         if row is None:  # gone by now, or it cannot be read, and so cannot be kept in part

@@ -28,7 +28,7 @@ Columns = dict[str, Any]
 
 _REQUEST = {"intent": {"request"}}
 WITH_CONTENT_AT_ONCE = 20
-"""Executions that lose what was asked and answered in one transaction."""
+"""Executions that lose prompt and answer in one transaction."""
 
 
 def execution_columns(row: ExecutionRow) -> Columns:

@@ -57,7 +57,7 @@ class Keeping(Value):
     reuses: bool = False
     """Whether one may serve another session of the same caller, once it is cleared."""
     most_age_seconds: float = MOST_AGE_SECONDS
-    """How old a process may grow: until its end what was asked and answered stands in its files."""
+    """How old a process may grow: until its end prompts and answers stand in its files."""
 
 
 @dataclass
@@ -144,7 +144,7 @@ class KeptProcesses:
         return None
 
     def one_in(self, around: str) -> ProcessDirectory | None:
-        """An idle process that was started in these surroundings, to be asked something."""
+        """An idle process that was started in these surroundings, for a question."""
         known = (each for each in self._known.values() if each.is_idle)
         return next((each.process for each in known if each.settings.surroundings == around), None)
 

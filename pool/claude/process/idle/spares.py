@@ -105,7 +105,7 @@ class Spares:
         return ready.session_id
 
     def one_in(self, around: str) -> ProcessDirectory | None:
-        """A spare that was started in these surroundings, to be asked something."""
+        """A spare that was started in these surroundings, for a question."""
         ready = (each for each in self._parked if each.age >= READY_SECONDS)
         return next((each.process for each in ready if each.surroundings == around), None)
 
