@@ -3,7 +3,7 @@
 A refusal for want of headroom says when it lifts, as far as the clock alone decides that; a place
 in a queue comes free unannounced. So a client asks again at the announced time, or after a pause
 that grows, whichever comes first. Nothing ran for a refused request, so it keeps its id. A run that
-limits ended before it cost anything has ended all the same: it is asked for anew, under
+limits ended before it cost anything has ended all the same: it is made anew, under
 a key that follows from its own, so that the whole call, repeated, finds the same executions.
 """
 
@@ -49,7 +49,7 @@ def turned_away(execution: Execution) -> bool:
 
 
 def next_key(idempotency_key: str, asked: int) -> str:
-    """The key under which a request is asked for anew. It holds a space, as no caller's does."""
+    """The key of a request's further execution. It holds a space, as no caller's does."""
     return f"{idempotency_key} {asked}"
 
 

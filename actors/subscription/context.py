@@ -57,7 +57,7 @@ class Dependencies:
     system_prompt: str
     retention: timedelta
     keep_prompts: timedelta = timedelta(days=1)
-    """How long what was asked and answered is kept after the end of its execution."""
+    """How long prompt and answer are kept after the end of an execution."""
     tracing: Tracing = OFF
     ledgers_lost: int = 0
     """How many activations have left, in this place, since their ledger was lost to them."""

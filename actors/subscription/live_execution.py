@@ -30,7 +30,7 @@ class LiveExecution:
     is_being_settled: bool = False
     """Its outcome is on its way into the ledger: nothing older may be written after it."""
     may_be_elsewhere: bool = False
-    """A router was asked to hand it on, and may have done it."""
+    """A router got the order to hand it on, and may have done it."""
     turned: News = field(default_factory=News)
     """Of its turning to its caller, and from there."""
     giving: asyncio.Lock = field(default_factory=asyncio.Lock)

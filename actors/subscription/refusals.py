@@ -1,4 +1,4 @@
-"""The refusals of a subscription, by the placement that it was asked by.
+"""The refusals of a subscription, by the placement that each answered.
 
 A router that is refused places the execution elsewhere, under the next number. A second router that
 has looked before that may still ask here, by the number that was refused; if it were admitted now,

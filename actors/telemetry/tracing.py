@@ -26,7 +26,7 @@ def current_trace() -> str | None:
 
 @contextmanager
 def within(trace: str | None) -> Iterator[None]:
-    """Let what is asked of the pool in this block belong to a trace."""
+    """Let calls to the pool in this block belong to a trace."""
     token = _current.set(trace)
     try:
         yield

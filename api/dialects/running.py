@@ -1,4 +1,4 @@
-"""Running what was asked in a dialect, and answering while or after it runs.
+"""Running a request of a dialect, and answering while or after it runs.
 
 The SDKs repeat a request that timed out, and send no ``Idempotency-Key`` unless told to. So a
 caller without a key takes its run along when it hangs up, as with the real APIs; one with a key

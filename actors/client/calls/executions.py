@@ -86,8 +86,8 @@ class ExecutionCalls(PoolView):
         model calls some ends in ``waiting_for_caller``: see ``tool_results``.
 
         With ``patience_seconds`` a request that is refused for want of headroom waits for relief
-        and is asked again, and one that limits ended before it cost anything is asked
-        anew, as a further execution. Once they have passed: ``Exhausted`` or ``KeyLimited``, or the
+        and is tried again, and one that limits ended before it cost anything is made anew,
+        as a further execution. Once they have passed: ``Exhausted`` or ``KeyLimited``, or the
         execution that ended.
         """
         async with self._in_flight.place:

@@ -44,7 +44,7 @@ class OperationCalls(PoolView):
     nodes = forwarded(router, RouterActor.nodes)
 
     async def figures(self) -> Figures:
-        """What metrics are made of, from memory; nobody is asked and nothing is waited for."""
+        """The figures behind the metrics, from memory: no call to a subscription, and no wait."""
         return only(await self._router().figures(), self._covers)
 
     async def happenings(

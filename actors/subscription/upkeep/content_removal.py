@@ -1,4 +1,4 @@
-"""The removal of what was asked and answered, some time after the end of its execution.
+"""The removal of prompts and answers, some time after the end of their executions.
 
 By then whoever waited has been answered, and what an execution cost, where it ran and how it ended
 is what is still asked for: that stays as long as records do.
