@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from ready_stores import ReadyStores
+
 from actors.aiokit import Keyed
 from actors.client.client import PoolClient
 from actors.interfaces.messages import HandoffRequest, NotTaken
@@ -458,7 +460,7 @@ async def local_pool_at(
     """A local pool whose stores are in a folder, each subscription with a runner of its own.
     With ``idle`` they fall asleep, which takes ``peers`` that leave.
     """
-    stores = SqliteStores(folder)
+    stores = ReadyStores(folder)
     left: list[StoreError] = []
 
     async def make(wanted: SubscriptionSpec) -> Subscription:
