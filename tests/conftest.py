@@ -9,6 +9,7 @@ import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
 from postgres import Server, running
 from workers import (
+    pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_runtest_protocol,
@@ -18,6 +19,7 @@ from workers import (
 from pool.subscriptions.spec import SubscriptionSpec
 
 __all__ = [
+    "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_runtest_protocol",

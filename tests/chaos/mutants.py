@@ -691,7 +691,8 @@ def copied() -> Iterator[Path]:
     """A copy of the tree, to be changed."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder) / "tree"
-        hidden = shutil.ignore_patterns(".*", "__pycache__", "data", "dist")
+        # With its bytecode, which is right for as long as a file keeps its time.
+        hidden = shutil.ignore_patterns(".*", "node_modules", "data", "dist")
         shutil.copytree(ROOT, tree, ignore=hidden)
         yield tree
 

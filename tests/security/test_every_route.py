@@ -39,8 +39,10 @@ def _status(service: Service, who: str, method: str, path: str, body: Any) -> in
 def test_each_caller_gets_what_the_table_says(service: Service, method: str, route: str) -> None:
     each = TABLE[method, route]
     assert each.path is not None
+    thing = service.run("alice")
+    is_changed = method != "GET" and each.path(thing) != each.path(service.run("alice"))
     for who in EVERYBODY:
-        thing = service.run("alice")  # anew: some addresses remove it
+        thing = service.run("alice") if is_changed else thing
         status = _status(service, who, method, each.path(thing), each.body)
         told = f"{who}: {status}"
 
