@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 from chaos_subscription import intent
+from fuzz import examples
 from localpool import FakeRunner, LocalPool, ManualClock, completed, local_pool_at, spec
 from sleepy_peers import SleepyPeers
 from sleepy_pool import IDLE, Start, ask, asleep, peers, until
@@ -394,7 +395,11 @@ class TickingClock(ManualClock):
         return self.now
 
 
-@pytest.mark.parametrize("seed", range(2))
+ROUNDS = examples(20, 120)
+
+
+@pytest.mark.hypothesis  # many more of them in ``make fuzz``
+@pytest.mark.parametrize("seed", range(examples(2, 10)))
 async def test_no_request_is_lost_or_refused_however_leaving_and_arriving_meet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
@@ -424,12 +429,12 @@ async def test_no_request_is_lost_or_refused_however_leaving_and_arriving_meet(
         assert ended.status is ExecutionStatus.SUCCEEDED
         return execution.id
 
-    asked = [id_ for _ in range(60) for id_ in await asyncio.gather(*(one() for _ in range(8)))]
+    asked = [id_ for _ in range(ROUNDS) for id_ in await asyncio.gather(*(one() for _ in range(8)))]
 
     await until(lambda: pool.router._sleepers.ids == {"sub1", "sub2"})
     counted = [each.totals.executions for each in await pool.client.subscriptions()]
     runs = [each.run_id for each in runner.runs]
     assert sorted(asked) == sorted(runs)
-    assert sum(counted) == len(asked) == 480
-    assert peers(pool).departures.total() > 60
+    assert sum(counted) == len(asked) == 8 * ROUNDS
+    assert peers(pool).departures.total() > ROUNDS
     await pool.close()
