@@ -79,13 +79,21 @@ def config_dir(tmp_path: Path) -> Path:
     return tmp_path / "config"
 
 
-@pytest.fixture(params=[ProcessWay.COLD, ProcessWay.KEPT])
+either_way = pytest.mark.parametrize(
+    "subscription", [ProcessWay.COLD, ProcessWay.KEPT], indirect=True
+)
+"""A turn of a session that is gone on with has a process of its own, or a kept one. The first turn
+of a session is the same either way.
+"""
+
+
+@pytest.fixture
 async def subscription(
     api: Server, executable: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[OneSubscription]:
-    """A turn of a session that is gone on with has a process of its own, or a kept one."""
     api.standin.reset()
-    subscription = OneSubscription(api, executable, tmp_path, request.param)
+    way = getattr(request, "param", ProcessWay.COLD)
+    subscription = OneSubscription(api, executable, tmp_path, way)
     yield subscription
     for run in subscription.runs:
         await run.stop()
@@ -241,6 +249,7 @@ async def test_the_same_kill_without_a_known_price_is_uncertain_until_there_is_o
     assert outcome.usage + found.usage == charged(1000, 1)
 
 
+@either_way
 async def test_in_a_resumed_session_the_killed_turn_alone_is_charged(
     subscription: OneSubscription,
 ) -> None:
@@ -258,6 +267,7 @@ async def test_in_a_resumed_session_the_killed_turn_alone_is_charged(
     assert subscription.bill == before + charged(1000, 25)
 
 
+@either_way
 async def test_a_turn_is_found_in_its_session_after_others_have_followed(
     subscription: OneSubscription,
 ) -> None:
@@ -367,6 +377,7 @@ async def test_a_subagent_cut_off_in_its_first_answer_leaves_a_request_without_a
 
 
 @pytest.mark.usefixtures("with_tools")
+@either_way
 async def test_what_killed_clis_leave_is_cleaned_and_their_sessions_stay(
     subscription: OneSubscription,
 ) -> None:
