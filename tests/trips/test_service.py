@@ -29,6 +29,9 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.timeout(240)
 
+DRAIN_SECONDS = 0.5
+"""What a stop leaves to what still runs: nothing does but in the test of it."""
+
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Server]:
@@ -38,7 +41,8 @@ def api() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(write_config(tmp_path_factory.mktemp("pool"), api.url))
+    folder = tmp_path_factory.mktemp("pool")
+    service = Service(write_config(folder, api.url, drain_seconds=DRAIN_SECONDS))
     service.start()
     yield service
     service.stop()
@@ -86,7 +90,7 @@ def test_the_pool_agrees_with_the_bill_to_the_nano_dollar(http: httpx.Client, ap
     bill_before, spent_before = api.standin.bill.total().cost_nano_usd, spent(http)
 
     executions = [
-        execute(http, f"[[standin in={100 + n} out={20 + 7 * n}]] question {n}") for n in range(10)
+        execute(http, f"[[standin in={100 + n} out={20 + 7 * n}]] question {n}") for n in range(6)
     ]
     first = execute(http, "turn 1")
     turns = [first] + [execute(http, f"turn {n}", session_id=first["session_id"]) for n in (2, 3)]
@@ -110,7 +114,7 @@ def test_a_resumed_session_remembers_what_was_said(http: httpx.Client) -> None:
     assert "messages=4" in second["result"]
 
 
-def test_thirty_requests_never_run_more_clis_than_there_are_slots(
+def test_three_times_as_many_requests_as_slots_never_run_more_clis_than_those(
     http: httpx.Client, service: Service
 ) -> None:
     seen: list[int] = []
@@ -119,19 +123,19 @@ def test_thirty_requests_never_run_more_clis_than_there_are_slots(
     def count() -> None:
         while not done.is_set():
             seen.append(len(service.cli_processes()))
-            time.sleep(0.01)
+            time.sleep(0.05)
 
     counter = threading.Thread(target=count)
     counter.start()
-    with ThreadPoolExecutor(30) as callers:
-        executions = list(callers.map(lambda n: execute(http, f"parallel {n}"), range(30)))
+    with ThreadPoolExecutor(18) as callers:
+        executions = list(callers.map(lambda n: execute(http, f"parallel {n}"), range(18)))
     done.set()
     counter.join()
 
     assert {"succeeded"} == {each["status"] for each in executions}
     assert 3 <= max(seen) <= 6
     shares = Counter(each["subscription_id"] for each in executions)
-    assert all(8 <= shares[f"sub{n}"] <= 12 for n in (1, 2, 3)), shares
+    assert all(4 <= shares[f"sub{n}"] <= 8 for n in (1, 2, 3)), shares
 
 
 def test_the_windows_that_the_cli_reports_are_shown_with_their_age(http: httpx.Client) -> None:
@@ -187,13 +191,16 @@ def test_a_background_execution_is_fetched_by_its_id(http: httpx.Client) -> None
     assert ("succeeded", execution["id"]) == (ended["status"], ended["id"])
 
 
-def test_a_running_execution_is_cancelled_and_its_cost_is_kept(
-    http: httpx.Client, api: Server
-) -> None:
-    bill_before = api.standin.bill.total().cost_nano_usd
+def until_it_speaks(http: httpx.Client, execution: dict[str, Any]) -> None:
+    """Wait for the first word of its answer: from then on it is known what it costs."""
+    with http.stream("GET", f"/v1/executions/{execution['id']}/events") as events:
+        assert "event: text" in events.iter_lines()
+
+
+def test_a_running_execution_is_cancelled_and_its_cost_is_kept(http: httpx.Client) -> None:
     prompt = "[[standin slow seconds=60 chunks=60]] a long story"
     started = http.post("/v1/executions", json={"prompt": prompt, "background": True}).json()
-    eventually(lambda: api.standin.bill.total().cost_nano_usd > bill_before or None)
+    until_it_speaks(http, started)
 
     cancelled = http.post(f"/v1/executions/{started['id']}/cancel").json()
 
@@ -256,21 +263,17 @@ def actor_pid(service: Service, shell: str, holds: str) -> int | None:
     return None
 
 
-def test_a_stop_interrupts_what_does_not_end_and_settles_it(api: Server, tmp_path: Path) -> None:
-    service = Service(write_config(tmp_path, api.url, subscriptions=1, drain_seconds=0.5))
-    service.start()
-    bill_before = api.standin.bill.total().cost_nano_usd
+def test_a_stop_interrupts_what_does_not_end_and_settles_it(service: Service) -> None:
     with service.client() as http:
         slow = {"prompt": "[[standin slow seconds=60 chunks=600]] go on", "background": True}
         started = http.post("/v1/executions", json=slow).json()
-        eventually(lambda: api.standin.bill.total().cost_nano_usd > bill_before or None)
+        until_it_speaks(http, started)
 
         service.stop()
         left = service.cli_processes()
         service.start()
 
         ended = http.get(f"/v1/executions/{started['id']}").json()
-    service.stop()
 
     assert set() == left
     assert ended["status"] == "interrupted"

@@ -125,11 +125,7 @@ def test_killing_the_owner_in_the_middle_is_not_felt_by_who_reads(
     assert is_whole(sent)
 
 
-def test_after_kill_9_of_the_whole_service_a_reader_goes_on_where_it_was(
-    api: Server, tmp_path: Path
-) -> None:
-    service = Service(write_config(tmp_path, api.url, subscriptions=1))
-    service.start()
+def test_after_kill_9_of_the_whole_service_a_reader_goes_on_where_it_was(service: Service) -> None:
     sent = list[Sent]()
     asked = {"prompt": SLOWLY, "stream": True}
     with service.client() as http, http.stream("POST", "/v1/executions", json=asked) as response:
@@ -147,7 +143,6 @@ def test_after_kill_9_of_the_whole_service_a_reader_goes_on_where_it_was(
         http.stream("GET", f"{location}/events", headers=headers) as response,
     ):
         sent += events_of(response)
-    service.stop()
 
     assert is_whole(sent)
 
