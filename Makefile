@@ -94,7 +94,7 @@ format: $(READY) ## Put the code in form
 chaos: $(READY) ## Every fault there is, in full, and a table of what came of it (some 15 minutes)
 	$(BIN)/python tests/chaos/report.py
 
-bench: $(READY) ## Measure everything against a yardstick, and compare with the last results (some 12 minutes; ARGS="--quick --only cold")
+bench: $(READY) ## Measure everything against a yardstick, and compare with the last results (some 25 minutes; ARGS="--quick --only cold")
 	$(BIN)/python tests/benchmarks $(ARGS)
 
 load: $(READY) ## 200 clients for a minute, with a CLI that answers at once: refusals, latencies, memory

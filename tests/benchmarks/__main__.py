@@ -1,6 +1,6 @@
 """Measures the pool: ``make bench``, or ``python tests/benchmarks [--quick] [--only ROW]``.
 
-A whole run takes some twelve minutes on two idle cores, and writes ``results.json`` and
+A whole run takes some twenty-five minutes on two idle cores, and writes ``results.json`` and
 ``RESULTS.md``. With ``--only`` or ``--quick`` nothing is written. What differs from the committed
 results is listed at the end; so is a row that failed, and then nothing is written either.
 """
@@ -18,7 +18,17 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "sup
 import machine
 import results
 from figure import Effort, Row
-from rows import activation, decisions, durable_records, overhead, page, recovery, rest, runs
+from rows import (
+    activation,
+    decisions,
+    durable_records,
+    overhead,
+    page,
+    recovery,
+    registered,
+    rest,
+    runs,
+)
 
 ROWS: tuple[Row, ...] = (
     *runs.ROWS,
@@ -29,6 +39,7 @@ ROWS: tuple[Row, ...] = (
     *recovery.ROWS,
     *rest.ROWS,
     *page.ROWS,
+    *registered.ROWS,
 )
 
 
