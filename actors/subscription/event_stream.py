@@ -276,16 +276,20 @@ class _Growth:
         self.is_over = False
 
     async def follow(self) -> None:
-        """Look, as there is news, until the run has ended or nobody has asked for a while."""
+        """Look, as there is news, until the run has ended or nobody has asked for a while. A run that
+        had ended before the first look is looked at once: its readers come with cursors, too.
+        """
         try:
             with self._watch() as wake:
-                while not self._ended.is_set() and not self._is_idle():
+                while True:
                     with contextlib.suppress(OSError):
                         printed = await asyncio.to_thread(self._look)
                         if printed is not None and printed.size > self.size:
                             self.size = printed.size
                             self._growth.tell()
                     self._began.set()
+                    if self._ended.is_set() or self._is_idle():
+                        return
                     if (pause := self._pause()) > 0:
                         await within(pause, self._ended)
                     await _first(wake.wait(IDLE_SECONDS), self._ended.wait())

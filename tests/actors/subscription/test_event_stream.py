@@ -10,7 +10,7 @@ import pytest
 from localpool import FakeRun, FakeRunner, LocalPool, completed, spec
 
 from actors.client.blocking import BlockingPoolClient
-from actors.subscription.event_stream import IDLE_SECONDS, LOOK_SECONDS, LOOKS_AT_ONCE
+from actors.subscription.event_stream import IDLE_SECONDS, LOOK_SECONDS, LOOKS_AT_ONCE, _Growth
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.tail import Piece
 from pool.errors import InvalidRequest, NotFound
@@ -231,6 +231,21 @@ async def test_every_cursor_leads_to_exactly_the_rest_while_it_runs_and_afterwar
         rest = await all_of(pool.client.events(run.run_id, after=each.cursor, raw=raw))
         assert rest == ended[number:]
     assert any(isinstance(each.progress, RawMessage) for each in ended) == raw
+
+
+async def test_a_run_that_has_ended_before_the_first_look_is_looked_at_all_the_same(
+    pool: LocalPool,
+) -> None:
+    run = await begun(pool)
+    run.says("all of it")
+    ended = asyncio.Event()
+    ended.set()
+    growth = _Growth(pool.runner, run.run_id, ended)
+
+    await asyncio.gather(growth.follow(), growth.looked())
+
+    assert growth.size > 0
+    run.end(completed("all of it"))
 
 
 async def test_the_next_activation_goes_on_at_the_cursor(pool: LocalPool) -> None:
