@@ -1,7 +1,7 @@
 """A disk below SQLite on which one chosen operation fails.
 
 An apsw VFS over the system's own: it counts writes, syncs and truncations, and lets the one of a
-given number fail, once or from then on. ``tests/pool/storage/sqlite/test_sqlite.py`` has one that
+given number fail, once or from then on. ``tests/pool/storage/sqlite/test_commits.py`` has one that
 is full or fails as a whole; this one goes through a scenario operation by operation.
 """
 

@@ -1,8 +1,11 @@
-"""The smallest rows that a ledger takes, of the subscription ``sub1``."""
+"""The smallest rows that a ledger takes, of ``sub1``, and looks at what is kept."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from pool.executions.intent import Intent
 from pool.executions.outcome import Completed
@@ -10,6 +13,9 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
+from pool.storage.directory.claims import NewClaim
+from pool.storage.ledger.ledger import Ledger
+from pool.storage.stores import Stores
 from pool.subscriptions.settlement import Settlement
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
@@ -41,3 +47,38 @@ def settlement(name: str) -> Settlement:
     """Of an execution that succeeded, with its record."""
     change = {"status": ExecutionStatus.SUCCEEDED, "finished_at": NOW, "outcome": Completed()}
     return Settlement(row=row(name).model_copy(update=change), record=record(f"of_{name}"))
+
+
+def new_claim(name: str, **of: Any) -> NewClaim:
+    return NewClaim(execution_id=name, digest="d", at=NOW, session_id="s1", **of)
+
+
+@asynccontextmanager
+async def opened(stores: Stores) -> AsyncIterator[Ledger]:
+    ledger = await stores.open_ledger("sub1")
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+async def names(ledger: Ledger) -> set[str]:
+    """The ids of all records, over however many pages."""
+    found: set[str] = set()
+    cursor = None
+    while True:
+        page = await ledger.usage(limit=500, cursor=cursor)
+        found.update(kept.id for kept in page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+async def on_its_connection(store: Any, work: Callable[[Any], Any]) -> Any:
+    """Run something on the thread and connection of a store in SQLite, which nobody else has."""
+    return await store._database._commits.read(work)
+
+
+async def in_its_transaction(ledger: Any, work: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Run something in a transaction of a ledger in PostgreSQL."""
+    return await ledger._database._commits.write(work)

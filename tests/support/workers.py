@@ -41,7 +41,7 @@ SPREAD = (
 
 SLOW = (
     "tests/pool/storage/test_migrate.py",
-    "tests/pool/storage/postgresql/test_postgresql.py",
+    "tests/pool/storage/postgresql/",
     "tests/api/cli/test_migrate_store.py",
     "tests/api/server/test_serve.py",
     *HEAVY,
