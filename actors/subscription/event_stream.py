@@ -276,7 +276,7 @@ class _Growth:
         self.is_over = False
 
     async def follow(self) -> None:
-        """Look, as there is news, until the run has ended or nobody has asked for a while. A run that
+        """Look, as there is news, until the run has ended or nobody has asked for a while. One that
         had ended before the first look is looked at once: its readers come with cursors, too.
         """
         try:
