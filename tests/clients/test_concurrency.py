@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from behaviours import SLOW, ask, until
+from behaviours import SLOW, ask
 from localpool import NOON, FakeRunner, LocalPool
 from pool_requests import limit
+from waiting import until
 
 from actors.client.client import PoolClient, now_in_utc
 from actors.client.concurrency import ConcurrencyLimit

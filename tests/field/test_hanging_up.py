@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from field_cases import Case, Comes, beside
 from field_pool import Field, OpenField
 from httpx import AsyncClient
-from pool_requests import until
 from scripted_cli import failed
+from waiting import until
 
 from api.server.listening import bound, listening
 from pool.config import ServerSettings

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 from drivers import collected
+from waiting import until
 
 from pool.errors import (
     Conflict,
@@ -62,12 +63,6 @@ def subscription(id_: str, **settings: object) -> SubscriptionSpec:
     return SubscriptionSpec.model_validate(
         {"id": id_, "credential": {"oauth_token_env": "SUB9_TOKEN"}, **settings}
     )
-
-
-async def until(what: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not await what():
-            await asyncio.sleep(0.02)
 
 
 async def running(client: Any, execution: Execution) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from talking_cli import BOUND_BYTES, GRACE, talking_cli
+from waiting import until
 
 from pool.claude.process.directory import ProcessDirectory
 from pool.claude.process.idle.kept import Keeping
@@ -52,7 +49,7 @@ class IdleProcesses:
 
     async def end(self) -> None:
         """End them all. Asked again and again: one may only just be starting."""
-        await eventually(self._all_ended)
+        await until(self._all_ended)
 
     def _all_ended(self) -> bool:
         for process in self.processes():
@@ -62,12 +59,3 @@ class IdleProcesses:
                     os.kill(started.supervisor.pid, signal.SIGCONT)
                     os.kill(started.supervisor.pid, signal.SIGTERM)
         return not self.alive()
-
-
-async def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """What a condition gives, once it gives something."""
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, "what was awaited did not come"
-        await asyncio.sleep(0.01)
-    return found

@@ -3,8 +3,6 @@ of them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from localpool import NOON, LocalPool
@@ -31,16 +29,6 @@ def limit(resets_at: datetime = NOON + timedelta(hours=1)) -> Failed:
         observed_at=NOON, status="rejected", type="five_hour", resets_at=resets_at
     )
     return Failed(kind=FailureKind.USAGE_LIMIT, message="limit", limits=(event,))
-
-
-async def until(what: Callable[[], Awaitable[bool] | bool], seconds: float = 10) -> None:
-    """Wait for something that no event tells of."""
-    async with asyncio.timeout(seconds):
-        while True:
-            found = what()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.01)
 
 
 async def report_of(pool: LocalPool, subscription_id: str) -> Report:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import cast
 
 from localpool import LocalPool, ManualClock
 from sleepy_peers import SleepyPeers
+from waiting import until
 
 from pool.executions.request import ExecutionRequest
 
@@ -22,12 +22,6 @@ def ask(**of: object) -> ExecutionRequest:
 
 def peers(pool: LocalPool) -> SleepyPeers:
     return cast(SleepyPeers, pool.actors)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def asleep(pool: LocalPool, clock: ManualClock, *ids: str, after: timedelta = IDLE) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import eventually
 from localpool import LocalPool, ManualClock
 from pictures import PNG
 from pool_requests import report_of
 from real_cli_pool import real_cli_pool
+from waiting import until
 
 from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.messages_api import create_app
@@ -309,7 +309,7 @@ async def test_results_go_on_by_a_transcript_where_the_process_is_gone(
     if comes_back:
         await kill(pool, waiting)
         await pool.restart("sub1")
-        await eventually(lambda: was_found_again(pool, waiting))
+        await until(lambda: was_found_again(pool, waiting))
     else:
         await kill(pool, waiting)
     results = [result("Rome"), result("Oslo")]

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from localpool import LocalPool, ManualClock
 from pictures import PNG
-from pool_requests import until
 from real_cli_pool import real_cli_pool
+from waiting import until
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.messages_api import create_app

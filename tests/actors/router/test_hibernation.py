@@ -16,7 +16,8 @@ from chaos_subscription import intent
 from fuzz import examples
 from localpool import FakeRunner, LocalPool, ManualClock, completed, local_pool_at, spec
 from sleepy_peers import SleepyPeers
-from sleepy_pool import IDLE, Start, ask, asleep, peers, until
+from sleepy_pool import IDLE, Start, ask, asleep, peers
+from waiting import until
 
 from actors.router.presence import report_cache, resting
 from actors.subscription import subscription

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from localpool import SONNET, FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
-from pool_requests import until
+from waiting import until
 
 from actors.interfaces.messages import NotAdmitted, Started
 from actors.router.keys import KeyRegistry

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 from localpool import FakeRunner, LocalPool, completed, spec, usage_of
-from pool_requests import ask, failed, later, limit, runs_at, stop_for, until
+from pool_requests import ask, failed, later, limit, runs_at, stop_for
+from waiting import until
 
 from actors.aiokit import end
 from actors.interfaces.messages import NotAdmitted

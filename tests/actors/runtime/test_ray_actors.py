@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fake_ray import FakeRay
 from localpool import spec
-from pool_requests import until
+from waiting import until
 
 from actors.runtime import actor_proxy, calls, ray_actors, shells
 from actors.runtime.factory import makers

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from localpool import FakeRun, FakeRunner, LocalPool, completed, spec, usage_of
+from waiting import until
 
 from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import StoreError
@@ -40,25 +41,12 @@ async def records(pool: LocalPool) -> list[UsageRecord]:
     return [*(await pool.actors.subscription("sub1").usage(limit=50)).items]
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 5) -> Any:
-    async with asyncio.timeout(seconds):
-        while not (found := await condition()):
-            await asyncio.sleep(0.01)
-        return found
-
-
 async def discarded(run: FakeRun) -> None:
-    async def is_so() -> bool:
-        return run.discarded
-
-    await eventually(is_so)
+    await until(lambda: run.discarded)
 
 
 async def kept(run: FakeRun) -> None:
-    async def is_so() -> bool:
-        return run.kept
-
-    await eventually(is_so)
+    await until(lambda: run.kept)
 
 
 def corrections(found: list[UsageRecord], ended: Execution) -> list[tuple[str, UsageSource, int]]:
@@ -193,7 +181,7 @@ async def test_a_run_of_unknown_cost_that_is_charged_later_is_corrected_once(
         report = await pool.actors.subscription("sub1").next_report(-1, -1, 0)
         return not report.uncertain
 
-    await eventually(nothing_is_uncertain)
+    await until(nothing_is_uncertain)
     assert ended.status is ExecutionStatus.UNCERTAIN
     assert [each for _, _, each in corrections(await records(pool), ended)] == [400_000]
 

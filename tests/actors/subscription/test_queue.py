@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
-from pool_requests import ask, failed, later, limit, report_of, runs_at, stop_for, until
+from pool_requests import ask, failed, later, limit, report_of, runs_at, stop_for
+from waiting import until
 
 from actors.interfaces.messages import HandedOff, HandoffRequest, NotTaken
 from api.web.problems import served

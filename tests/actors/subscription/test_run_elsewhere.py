@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from chaos_subscription import execution_id, intent
 from localpool import POLICY, FakeRunner, LonelyPeers, ManualClock, completed, spec
-from pool_requests import until
+from waiting import until
 
 from actors.interfaces.other_nodes import RunElsewhere, RunState
 from actors.subscription import run_elsewhere

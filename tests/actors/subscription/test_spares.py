@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from localpool import NOON, FakeRunner, LocalPool, spec
-from pool_requests import until
+from waiting import until
 
 from actors.router.claims import Claims
 from actors.subscription import spares

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from localpool import FakeRunner, LocalPool, spec, usage_of
-from pool_requests import ask, limit, runs_at, stop_for, until
+from pool_requests import ask, limit, runs_at, stop_for
+from waiting import until
 
 from actors.router.router import Router
 from pool.executions.outcome import Completed

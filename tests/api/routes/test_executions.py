@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 import pytest
 from httpx import AsyncClient, Response
 from localpool import LocalPool, completed
-from pool_requests import limit, until
+from pool_requests import limit
+from waiting import until
 
 from actors.interfaces.messages import HandoffRequest
 from pool.errors import ActorLost

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from localpool import LocalPool, ManualClock, spec
-from sleepy_pool import Start, ask, asleep, peers, until
+from sleepy_pool import Start, ask, asleep, peers
+from waiting import until
 
 from actors.router.presence.alarms import ONE_COMES_UP
 from actors.router.presence.sleepers import LOOK_EVERY

@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, spec
-from pool_requests import limit, until
+from pool_requests import limit
+from waiting import until
 
 from actors.router.presence import report_cache
 from pool.errors import ActorLost, Unavailable

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from localpool import NOON, FakeRunner, LocalPool, ManualClock, spec
-from pool_requests import until
+from waiting import until
 
 from actors.subscription.upkeep import limit_reading
 from actors.subscription.upkeep.limit_reading import LimitReading

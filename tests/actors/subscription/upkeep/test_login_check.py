@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from localpool import NOON, FakeRunner, LocalPool, spec
-from pool_requests import until
+from waiting import until
 
 from pool.alerts.alerts import AlertKind
 from pool.errors import ConfigError

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from chaos_subscription import intent
 from localpool import FakeRunner, LocalPool, spec
-from pool_requests import until
+from waiting import until
 
 from pool.errors import NotPermitted, UnknownModel
 from pool.executions.request import ExecutionRequest

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from idle_processes import IdleProcesses, eventually
+from idle_processes import IdleProcesses
 from talking_cli import SESSION, a_launch
+from waiting import until
 
 from pool.claude.process import supervise
 from pool.claude.process.idle.kept import Keeping
@@ -46,7 +47,7 @@ class OneSubscription(IdleProcesses):
         return [pid for pid in pids if _is_zygote(pid, name)]
 
     async def zygote(self) -> int:
-        (pid,) = await eventually(self.zygotes)
+        (pid,) = await until(self.zygotes)
         assert isinstance(pid, int)
         return pid
 
@@ -69,7 +70,7 @@ async def subscription(tmp_path: Path) -> AsyncIterator[OneSubscription]:
     subscription = OneSubscription(tmp_path)
     yield subscription
     await subscription.runner.let_go()
-    await eventually(lambda: not subscription.zygotes())
+    await until(lambda: not subscription.zygotes())
 
 
 async def test_from_the_second_on_supervisors_are_forked_and_live_on_their_own(
@@ -79,7 +80,7 @@ async def test_from_the_second_on_supervisors_are_forked_and_live_on_their_own(
     zygote = await subscription.zygote()
 
     run = await subscription.start("stalls")
-    started = await eventually(run.directory.started)
+    started = await until(run.directory.started)
     assert b"zygote" in _of(started.supervisor.pid, "cmdline")
     assert os.getsid(started.supervisor.pid) != os.getsid(zygote)
     os.kill(zygote, signal.SIGKILL)
@@ -96,8 +97,8 @@ async def test_no_credential_stands_in_the_environment_of_either(
     subscription.environment["CLAUDE_CODE_OAUTH_TOKEN"] = "a-secret"
     await subscription.run()
     run = await subscription.start("stalls")
-    started = await eventually(run.directory.started)
-    await eventually(lambda: b"a-secret" in _of(started.cli.pid, "environ"))  # since its exec
+    started = await until(run.directory.started)
+    await until(lambda: b"a-secret" in _of(started.cli.pid, "environ"))  # since its exec
 
     pids = (await subscription.zygote(), started.supervisor.pid)
     assert [b"a-secret" in _of(pid, "environ") for pid in pids] == [False, False]
@@ -144,4 +145,4 @@ async def test_it_ends_with_whoever_has_it(tmp_path: Path) -> None:
     del subscription.runner
     gc.collect()
 
-    await eventually(lambda: not subscription.zygotes())
+    await until(lambda: not subscription.zygotes())

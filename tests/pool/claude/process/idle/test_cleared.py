@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import IdleProcesses, eventually
+from idle_processes import IdleProcesses
 from talking_cli import SESSION, TURN_NANO_USD, a_launch
+from waiting import until
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process import process_run
@@ -167,7 +168,7 @@ async def test_only_a_process_that_may_be_cleared_knows_commands(
     for number, fields in enumerate(ways):
         launch = a_session(number, prompt="stalls", **fields)
         run = await subscription.runner.start(launch, subscription.environment)
-        command = await eventually(partial(_command, run.directory))
+        command = await until(partial(_command, run.directory))
         assert (b"--disable-slash-commands" in command) is bool(fields)
 
 
@@ -186,7 +187,7 @@ async def test_it_is_retired_after_some_sessions(
     ways = [(await subscription.session(number))[1] for number in (1, 2, 3)]
 
     assert ways == [COLD, REUSED, COLD]
-    await eventually(lambda: subscription.alive() == 1)
+    await until(lambda: subscription.alive() == 1)
 
 
 RESET = '{"type":"conversation_reset","session_id":"%s"}'
@@ -253,7 +254,7 @@ async def test_an_odd_answer_ends_it_and_the_run_is_answered(
 
     assert await subscription.session(2) == (a_session(2).session_id, COLD)
 
-    await eventually(lambda: not process.is_locked())
+    await until(lambda: not process.is_locked())
 
 
 def _signal(name: str, number: signal.Signals) -> Callable[[ProcessDirectory], None]:
@@ -316,7 +317,7 @@ async def test_one_whose_execution_never_comes_is_let_go(
     await subscription.session(1)
     transcript = _transcript(subscription, await subscription.cleared())
 
-    await eventually(lambda: not subscription.alive() and not transcript.exists())
+    await until(lambda: not subscription.alive() and not transcript.exists())
 
 
 async def test_all_of_them_can_be_let_go(subscription: OneSubscription) -> None:
@@ -336,7 +337,7 @@ async def test_the_next_activation_runs_it_in_a_process_of_its_own(
     transcript = _transcript(subscription, session)
     subscription.runner = subscription.anew()
     await subscription.runner.let_go()
-    await eventually(lambda: not subscription.alive())
+    await until(lambda: not subscription.alive())
 
     assert await subscription.run(a_session(2, session_id=session)) is COLD
     assert not transcript.exists()

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import IdleProcesses, eventually
+from idle_processes import IdleProcesses
 from talking_cli import MODEL, SESSION, a_launch
+from waiting import until
 
 from pool.claude.process import spawner
 from pool.claude.process.idle import spares
@@ -36,12 +37,12 @@ class OneSubscription(IdleProcesses):
     async def keep(self) -> None:
         run = await self.runner.start(a_launch(), self.environment)
         assert isinstance(await run.outcome(), Completed)
-        await eventually(lambda: self.runner._kept._known[SESSION].is_idle)
+        await until(lambda: self.runner._kept._known[SESSION].is_idle)
 
     async def park(self) -> None:
         await self.runner.tend_spares(1, self.environment, MODEL)
         (spare,) = self.processes()
-        await eventually(spare.started)
+        await until(spare.started)
 
     async def usage(self) -> UsageReading | NoProfile:
         return await self.runner.usage(self.environment, NOW)

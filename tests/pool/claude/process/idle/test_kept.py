@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import IdleProcesses, eventually
+from idle_processes import IdleProcesses
 from talking_cli import SESSION, TURN_NANO_USD, a_launch
+from waiting import until
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process import process_run
@@ -150,7 +151,7 @@ async def test_another_environment_cli_or_login_is_another_process(
         ways.append((await subscription.turn(number))[1])
 
     assert ways == [COLD, COLD, COLD, KEPT, KEPT]
-    await eventually(lambda: subscription.alive() == 1)
+    await until(lambda: subscription.alive() == 1)
 
 
 async def test_a_trace_is_the_processs_where_something_in_it_would_tell_of_it(
@@ -168,7 +169,7 @@ async def test_it_ends_when_its_time_is_over(tmp_path: Path) -> None:
     await subscription.turn(1)
     assert subscription.alive() == 1
 
-    await eventually(lambda: not subscription.alive())
+    await until(lambda: not subscription.alive())
 
     assert (await subscription.turn(2))[1] is COLD
     await subscription.end()
@@ -214,14 +215,14 @@ async def test_all_of_them_can_be_let_go(subscription: OneSubscription, who: str
 
     await runner.let_go()
 
-    await eventually(lambda: not subscription.alive())
+    await until(lambda: not subscription.alive())
 
 
 async def test_a_process_that_is_let_go_during_its_turn_ends_after_it(
     subscription: OneSubscription,
 ) -> None:
     run = await subscription.start(a_turn(1, "stalls", timeout_seconds=20))
-    await eventually(lambda: run.directory.stretch(run.run_id))
+    await until(lambda: run.directory.stretch(run.run_id))
 
     await subscription.runner.let_go()
     await asyncio.sleep(0.2)
@@ -260,7 +261,7 @@ async def test_a_turn_that_does_not_end_in_order_takes_its_process_along(
         await run.stop()
 
     assert isinstance(await run.outcome(), Failed)
-    await eventually(lambda: not subscription.alive())
+    await until(lambda: not subscription.alive())
     assert (await subscription.turn(3))[1] is COLD
 
 
@@ -319,7 +320,7 @@ async def test_whatever_happens_to_an_idle_process_the_turn_is_answered_and_coun
     answer = await subscription.turn(2)
 
     assert answer == ("answer 1", COLD)
-    await eventually(lambda: not process.is_locked())
+    await until(lambda: not process.is_locked())
     assert (await subscription.turn(3))[1] is KEPT
 
 
@@ -341,7 +342,7 @@ async def test_what_was_said_in_its_session_elsewhere_is_read_by_a_process_of_it
     transcript = folder / f"{SESSION}.jsonl"
     transcript.write_text(f'{A_PROMPT}\n{{"type":"assistant"}}\n', encoding="utf-8")
     await subscription.turn(1)
-    await eventually(lambda: subscription.runner._kept._known[SESSION].is_idle)
+    await until(lambda: subscription.runner._kept._known[SESSION].is_idle)
 
     if added is None:
         transcript.unlink()
@@ -370,7 +371,7 @@ async def test_one_that_has_grown_is_not_kept(
 
     await subscription.turn(1)
 
-    await eventually(lambda: not subscription.alive())
+    await until(lambda: not subscription.alive())
     assert (await subscription.turn(2))[1] is COLD
 
 
@@ -378,7 +379,7 @@ async def test_one_that_has_grown_while_it_was_idle_is_not_given_a_turn(
     subscription: OneSubscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await subscription.turn(1)
-    await eventually(lambda: subscription.runner._kept._known[SESSION].is_idle)
+    await until(lambda: subscription.runner._kept._known[SESSION].is_idle)
     monkeypatch.setattr(kept_processes, "GROWN_BYTES", 1)
 
     assert (await subscription.turn(2))[1] is COLD
@@ -391,7 +392,7 @@ async def test_a_clock_that_is_set_anew_ends_no_turn_and_keeps_no_process(
     """That a process was let go is known by the time of a file; what runs there has its time."""
     await subscription.turn(1)
     run = await subscription.start(a_turn(2, "stalls", timeout_seconds=20))
-    await eventually(lambda: run.directory.stretch(run.run_id))
+    await until(lambda: run.directory.stretch(run.run_id))
     await subscription.runner.let_go()
     at = datetime.now(UTC) + timedelta(hours=hours)
     os.utime(run.directory.path / "let_go", (at.timestamp(), at.timestamp()))
@@ -421,7 +422,7 @@ async def test_one_that_is_old_is_not_kept(tmp_path: Path) -> None:
     await subscription.turn(1)
     assert subscription.alive() == 1
 
-    await eventually(lambda: not subscription.alive())
+    await until(lambda: not subscription.alive())
     await subscription.end()
 
 
@@ -432,7 +433,7 @@ async def test_on_a_machine_without_memory_nothing_is_kept(
 
     await subscription.turn(1)
 
-    await eventually(lambda: not subscription.alive())
+    await until(lambda: not subscription.alive())
     assert (await subscription.turn(2))[1] is COLD
 
 
@@ -442,7 +443,7 @@ async def test_who_has_been_idle_for_longest_makes_way(tmp_path: Path) -> None:
     for number, session in enumerate(sessions):
         await subscription.turn(number, session_id=session, resumes=False)
 
-    await eventually(lambda: subscription.alive() == 2)
+    await until(lambda: subscription.alive() == 2)
 
     ways = [
         (await subscription.turn(10 + number, session_id=session))[1]
@@ -460,7 +461,7 @@ async def test_all_subscriptions_of_a_machine_share_its_places(tmp_path: Path) -
     await one.turn(1)
 
     await other.turn(1)
-    await eventually(lambda: not other.alive())
+    await until(lambda: not other.alive())
     assert one.alive() == 1
 
     await one.runner.let_go()
@@ -479,7 +480,7 @@ async def test_a_thousand_sessions_keep_as_many_processes_as_there_is_room_for(
         session = f"{number:08d}-4256-459f-9794-14ea9ca8dac8"
         await subscription.turn(number, session_id=session, resumes=False)
 
-    await eventually(lambda: subscription.alive() == 3)
+    await until(lambda: subscription.alive() == 3)
     await subscription.end()
 
 
@@ -536,7 +537,7 @@ async def test_a_late_result_is_counted_with_the_turn_before_the_next(
 ) -> None:
     run = await subscription.start(a_turn(1, "has a late result"))
     await run.outcome()
-    await eventually(lambda: b"late1" in run.directory.stdout.read_bytes())
+    await until(lambda: b"late1" in run.directory.stdout.read_bytes())
 
     assert (await subscription.turn(2))[1] is COLD, "what has a background task is not kept"
     later = await asyncio.wait_for(run.later_usage(), 10)

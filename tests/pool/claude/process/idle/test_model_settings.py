@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import IdleProcesses, eventually
+from idle_processes import IdleProcesses
 from talking_cli import MODEL, SESSION, TURN_NANO_USD, a_launch
+from waiting import until
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process.idle import model_settings, spares
@@ -65,7 +66,7 @@ class OneSubscription(IdleProcesses):
         if way is AHEAD:
             await self.runner.tend_spares(1, self.environment, MODEL)
             (spare,) = self.processes()
-            await eventually(spare.started)
+            await until(spare.started)
             return await self.begin(2, model_settings=settings)
         await self.run(1)
         if way is KEPT:
@@ -189,4 +190,4 @@ async def test_a_process_that_does_not_take_them_is_ended_and_the_run_is_answere
 
     assert await subscription.by(way, SHORT) is COLD
 
-    await eventually(lambda: subscription.alive() == 1)
+    await until(lambda: subscription.alive() == 1)

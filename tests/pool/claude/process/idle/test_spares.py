@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import IdleProcesses, eventually
+from idle_processes import IdleProcesses
 from pictures import PNG
 from talking_cli import MODEL, SESSION, TURN_NANO_USD, a_launch
+from waiting import until
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process import process_run
@@ -44,7 +45,7 @@ class OneSubscription(IdleProcesses):
         before = {each.path for each in self.processes()}
         await self.tend(1, model)
         (spare,) = (each for each in self.processes() if each.path not in before)
-        await eventually(spare.started)
+        await until(spare.started)
         return spare
 
     async def promised(self) -> str | None:
@@ -268,7 +269,7 @@ async def test_they_are_replaced_too(subscription: OneSubscription) -> None:
 
     await subscription.tend()
 
-    await eventually(lambda: not spare.exists())
+    await until(lambda: not spare.exists())
     assert subscription.alive() == 1
 
 
@@ -280,7 +281,7 @@ async def test_one_that_is_old_is_replaced(
 
     await subscription.tend(0)
 
-    await eventually(lambda: not spare.exists())
+    await until(lambda: not spare.exists())
 
 
 async def test_each_is_promised_once_and_what_is_not_used_is_let_go(
@@ -292,7 +293,7 @@ async def test_each_is_promised_once_and_what_is_not_used_is_let_go(
     assert await subscription.promised()
     assert await subscription.promised() is None
 
-    await eventually(lambda: not spare.exists())
+    await until(lambda: not spare.exists())
 
 
 async def test_there_are_none_where_nothing_begins(subscription: OneSubscription) -> None:
@@ -302,7 +303,7 @@ async def test_there_are_none_where_nothing_begins(subscription: OneSubscription
     await subscription.park()
     await subscription.tend(0)
 
-    await eventually(lambda: not subscription.processes())
+    await until(lambda: not subscription.processes())
 
 
 @pytest.mark.parametrize(
@@ -355,7 +356,7 @@ async def test_where_there_is_no_room_one_takes_that_of_a_process_that_waits_for
     subscription = OneSubscription(tmp_path, most=1)
     launch = a_turn(1, SESSION)
     await (await subscription.runner.start(launch, subscription.environment)).outcome()
-    await eventually(lambda: subscription.runner._kept._known[SESSION].is_idle)
+    await until(lambda: subscription.runner._kept._known[SESSION].is_idle)
     (kept,) = subscription.processes()
 
     await subscription.tend()
@@ -363,7 +364,7 @@ async def test_where_there_is_no_room_one_takes_that_of_a_process_that_waits_for
     monkeypatch.setattr(spares, "MISSED_SECONDS", 0.0)
     await subscription.park()
 
-    await eventually(lambda: not kept.is_locked())
+    await until(lambda: not kept.is_locked())
     assert await subscription.runs(2) is AHEAD
     await subscription.end()
 
@@ -375,7 +376,7 @@ async def test_a_cli_that_has_no_numberis_not_started_again_and_again(
 
     for _ in range(5):
         await subscription.tend()
-        await eventually(lambda: not subscription.alive())
+        await until(lambda: not subscription.alive())
 
     assert len(subscription.runner._spares._parked) == 0
     assert subscription.runner._spares._deaths == 1
@@ -386,7 +387,7 @@ async def test_the_next_activation_lets_go_what_was_parked(subscription: OneSubs
     successor = subscription.anew()
 
     await successor.let_go()
-    await eventually(lambda: not subscription.alive())
+    await until(lambda: not subscription.alive())
     successor.sweep(set())
 
     assert subscription.processes() == []
@@ -398,4 +399,4 @@ async def test_without_keeping_a_spare_serves_its_run_and_ends(tmp_path: Path) -
 
     assert await subscription.runs() is AHEAD
 
-    await eventually(lambda: not subscription.alive())
+    await until(lambda: not subscription.alive())
