@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockingPoolClient", "PoolClient", "connect"]
 
-_HOMES = {
+_MODULES = {
     "BlockingPoolClient": "actors.client.blocking",
     "PoolClient": "actors.client.client",
     "connect": "actors.runtime.connecting",
@@ -23,6 +23,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'actors' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -84,7 +84,7 @@ class Aftermath:
         return frozenset(known)
 
     async def _discard(self, run: Run) -> None:
-        """Remove what a run left. Where this life ends meanwhile, its end waits for that."""
+        """Remove what a run left. Where this activation ends meanwhile, its end waits for that."""
         self.being_discarded.add(run.run_id)
         removal = asyncio.ensure_future(run.discard())
         try:

@@ -1,4 +1,4 @@
-"""One life of a subscription: from the opening of its ledger to the end of its process.
+"""One activation of a subscription: from the opening of its ledger to the end of its process.
 
 It holds what every part of the subscription shares: the state, the ledger, what it was given, its
 tasks, and the news that its report has changed. When the ledger refuses a write it takes no work

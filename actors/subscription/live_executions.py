@@ -2,7 +2,7 @@
 
 The order of things is the guarantee. The intent is durable before anything is spawned (T1); outcome
 and usage are durable, in one transaction, before the slot is free again and anybody is answered
-(T2; G2, G3). A run is a task of the subscription's life: callers come and go. It is over with its
+(T2; G2, G3). A run is a task of the activation: callers come and go. It is over with its
 answer; what its CLI does as it exits holds no slot (G6 bounds runs), and is the ``aftermath``. What
 cannot be served here is handed on; see ``handoff``.
 """
@@ -312,7 +312,7 @@ class LiveExecutions:
     # -- what waits ------------------------------------------------------------------------------
 
     async def tend(self) -> None:
-        """Look after what waits, for as long as this life lasts."""
+        """Look after what waits, for as long as this activation lasts."""
         await every(TEND_SECONDS, self._tend, "what waits was not looked after")
 
     async def _tend(self) -> None:

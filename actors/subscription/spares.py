@@ -58,7 +58,7 @@ class SpareKeeper:
             return None
 
     async def tend(self) -> None:
-        """Have as many spares as are needed, for as long as this life lasts."""
+        """Have as many spares as are needed, for as long as this activation lasts."""
         await every(TEND_SECONDS, self._tend, "spares not tended", wake=self._begins)
 
     async def _tend(self) -> float | None:

@@ -25,7 +25,7 @@ def seconds_between_looks(kept: timedelta) -> float:
 
 
 async def remove_content(context: SubscriptionContext) -> None:
-    """Remove what is due, now and again for as long as this life lasts."""
+    """Remove what is due, now and again for as long as this activation lasts."""
     pause = seconds_between_looks(context.deps.keep_prompts)
     await every(pause, partial(_remove, context), "prompts and answers not removed")
 

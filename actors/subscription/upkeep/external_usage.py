@@ -53,7 +53,7 @@ class ExternalUsage:
         """Models of answers that are held back, since nobody knows their price."""
 
     async def watch(self) -> None:
-        """Look, for as long as this life lasts."""
+        """Look, for as long as this activation lasts."""
         await every(SCAN_SECONDS, self.look, "usage outside the pool was not read")
 
     async def look(self) -> None:
@@ -144,7 +144,7 @@ class ExternalUsage:
         return self._known
 
     async def _counted(self) -> AsyncIterator[UsageRecord]:
-        """What earlier lives counted of the week."""
+        """What earlier activations counted of the week."""
         since, cursor = self._context.now() - WEEK, None
         while True:
             page = await self._context.ledger.usage(

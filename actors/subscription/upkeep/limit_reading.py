@@ -36,7 +36,7 @@ class LimitReading:
         self._jitter = random.random()  # noqa: S311 - nobody is to guess it, or needs to
 
     async def read(self) -> None:
-        """Keep the windows young, for as long as this life lasts."""
+        """Keep the windows young, for as long as this activation lasts."""
         credential = self._context.state.spec.credential
         if credential is not None:
             is_token = credential.oauth_token_env is not None

@@ -27,7 +27,7 @@ READ_SECONDS = 300.0
 
 
 async def check_login(context: SubscriptionContext) -> None:
-    """Keep a subscription stopped while nobody is signed in, for as long as this life lasts."""
+    """Keep a subscription stopped while nobody is signed in, as long as this activation lasts."""
     await every(LOOK_SECONDS, partial(_check_login, context), "login not checked")
 
 
@@ -57,7 +57,7 @@ async def _is_signed_out(context: SubscriptionContext) -> bool:
 
 
 async def follow_login(context: SubscriptionContext) -> None:
-    """Let the report say when the login ends, for as long as this life lasts."""
+    """Let the report say when the login ends, for as long as this activation lasts."""
     await every(READ_SECONDS, partial(_read_login, context), "end of login not read")
 
 

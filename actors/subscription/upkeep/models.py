@@ -22,7 +22,7 @@ each time, up to the hour."""
 
 
 async def learn_models(context: SubscriptionContext) -> None:
-    """Let the report say which models the CLI offers, for as long as this life lasts."""
+    """Let the report say which models the CLI offers, for as long as this activation lasts."""
     pause = RETRY_SECONDS
 
     async def learn() -> float | None:

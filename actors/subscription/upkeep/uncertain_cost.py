@@ -50,7 +50,7 @@ class UncertainCosts:
             state.uncertain_cost(row)
 
     async def rescan(self) -> None:
-        """Look again, for as long as this life lasts."""
+        """Look again, for as long as this activation lasts."""
         await every(RESCAN_SECONDS, self._rescan, "rescan failed")
 
     async def _rescan(self) -> None:
