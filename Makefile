@@ -77,7 +77,7 @@ test: $(READY) browser clients ## All tests: real Ray, the real CLI, real SQLite
 test-fast: $(READY) ## The inner loop: tests that start no Ray, no CLI, no PostgreSQL and no service
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 --ignore=tests/trips --ignore=tests/chaos -m "not slow"
 
-fuzz: $(READY) ## The properties and the OpenAPI document, with many more examples (an hour)
+fuzz: $(READY) ## The properties and the OpenAPI document with many more examples, all weeks and schemas (an hour)
 	FUZZ=full $(BIN)/python -m pytest $(SIDE_BY_SIDE) --timeout=7200 --ignore=tests/chaos -m hypothesis
 
 check: $(READY) ## Format, lint, types, architecture
