@@ -23,6 +23,8 @@ class LiveExecution:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """It has ended here, for good or because it went on elsewhere."""
     run: Run | None = None
+    is_found: asyncio.Event = field(default_factory=asyncio.Event)
+    """Its run is there; or it has ended, and has none."""
     waits_since: datetime | None = None
     """Since when it waits in this activation: what waited while nobody was there waits anew."""
     is_followed: bool = False

@@ -465,6 +465,7 @@ class LiveExecutions:
 
     async def _follow(self, live: LiveExecution, run: Run) -> None:
         live.run = run
+        live.is_found.set()
         live.becomes(process=run.way)
         if live.row.cancel_requested_at is not None:
             await run.stop()
@@ -633,6 +634,7 @@ class LiveExecutions:
         self._live.pop(live.id, None)
         self._context.state.idle_since = self._context.now()
         live.ended.set()
+        live.is_found.set()
         live.turned.tell()
         self._context.changed()
 

@@ -121,8 +121,8 @@ class ToolRounds:
         """Speak with the process until it is to be ended."""
         while not ends_in_calls(live.row):
             if live.row.status is ExecutionStatus.WAITING_FOR_CALLER:
-                if not await self._answered_in_time(live):
-                    break
+                if not (await self._answered_in_time(live) and await run.lives()):
+                    break  # one that is gone would pass for having had the results
                 await self._goes_on(live)
                 await self._give_time(live, run)
             made = await run.next_calls(len(live.row.rounds), live.row.results)
@@ -234,7 +234,10 @@ class ToolRounds:
 
 
 async def _lives(live: LiveExecution) -> bool:
-    """Whether its process can take results; of one that was just found again, it is thought so."""
+    """Whether its process can take results. One that is taken up by a new activation is looked for
+    first, for it may be gone.
+    """
+    await within(LONGEST_POLL_SECONDS, live.is_found)
     return live.run is None or await live.run.lives()
 
 
@@ -322,7 +325,8 @@ def _of_a_wait(row: ExecutionRow, outcome: Outcome) -> Outcome:
         message = "its caller gave no results in time; they can still be sent"
         return Failed(**known, kind=FailureKind.NO_TOOL_RESULTS, message=message)
     if isinstance(outcome, Failed):
-        return Failed(**known, kind=outcome.kind, message=outcome.message)
+        message = f"{outcome.message}; the results of its calls can still be sent"
+        return Failed(**known, kind=outcome.kind, message=message)
     return outcome
 
 

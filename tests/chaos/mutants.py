@@ -484,6 +484,57 @@ MUTANTS = (
         tests=("tests/actors/subscription/test_aftermath.py", "-k", "looked_after"),
     ),
     Mutant(
+        name="calls are durable before they are told",
+        file="actors/subscription/tool_rounds.py",
+        guard="        await self._durable(\n"
+        "            lambda: self._context.ledger.update(live.row.model_copy(update=changes))\n"
+        "        )\n"
+        "        live.answered.clear()\n",
+        without="        live.answered.clear()\n",
+        tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "this_point and results-0"),
+    ),
+    Mutant(
+        name="results are durable before they are taken",
+        file="actors/subscription/tool_rounds.py",
+        guard="        await self._context.ledger.update(live.row.model_copy(update=changes))\n"
+        "        live.becomes(**changes)\n"
+        "        live.answered.set()\n",
+        without="        live.becomes(**changes)\n        live.answered.set()\n",
+        tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "this_point and goes_on-0"),
+    ),
+    Mutant(
+        name="that it goes on is durable before the process has the results",
+        file="actors/subscription/tool_rounds.py",
+        guard="        await self._durable(\n"
+        "            lambda: self._context.ledger.update(live.row.model_copy(update=changes))\n"
+        "        )\n"
+        "        live.becomes(**changes)\n"
+        "        self._context.changed()\n",
+        without="        live.becomes(**changes)\n        self._context.changed()\n",
+        tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "process_gone and call-1-0"),
+    ),
+    Mutant(
+        name="a process is given each result once",
+        file="pool/claude/process/tool_calls.py",
+        guard="        if asked.request_id not in self._replied:\n",
+        without="        if asked.request_id:\n",
+        tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "this_point and call-1-0"),
+    ),
+    Mutant(
+        name="a process that is gone is given no results",
+        file="actors/subscription/tool_rounds.py",
+        guard="(await self._answered_in_time(live) and await run.lives())",
+        without="await self._answered_in_time(live)",
+        tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "process_gone and results-0"),
+    ),
+    Mutant(
+        name="results are not taken before it is known whether the process lives",
+        file="actors/subscription/tool_rounds.py",
+        guard="    await within(LONGEST_POLL_SECONDS, live.is_found)\n",
+        without="",
+        tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "process_gone and results-0"),
+    ),
+    Mutant(
         name="executions are adopted",
         file="actors/subscription/live_executions.py",
         guard="run = await asyncio.to_thread(deps.runner.find, await self.launch(row.intent))\n",

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,9 +24,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import apsw
-from chaos_subscription import Home, activated, ask, eventually
+from chaos_subscription import Home, activated, ask, ask_and_answer, eventually
 from localpool import NOON, SONNET
 
+from actors.interfaces.messages import CameLate
+from actors.subscription.subscription import Subscription
 from pool.claude.process import run_directory, start
 from pool.claude.process.directory import ProcessDirectory
 from pool.claude.process.idle import spares
@@ -33,7 +36,10 @@ from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.run_directory import RunDirectory
 from pool.claude.process.spawner import ProcessRunner
 from pool.errors import StoreError
+from pool.executions.execution import Execution
 from pool.executions.process_way import ProcessWay
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 ROOT = Path(__file__).parents[2]
@@ -132,12 +138,24 @@ class CrashingLedger:
             return known
 
         async def call(*args: Any, **named: Any) -> Any:
-            self._point.reached(name, "before")
+            names = (name, _step_of(args[0])) if name == "update" else (name,)
+            for each in names:
+                self._point.reached(each, "before")
             answer = await known(*args, **named)
-            self._point.reached(name, "after")
+            for each in names:
+                self._point.reached(each, "after")
             return answer
 
         return call
+
+
+def _step_of(row: ExecutionRow) -> str:
+    """The step of a round that an update of an execution is, with the round's number."""
+    if row.status is ExecutionStatus.WAITING_FOR_CALLER:
+        step = "results" if row.results_came else "calls"
+    else:
+        step = "goes_on" if row.results_came else "other"
+    return f"{step}-{len(row.rounds) - 1}"
 
 
 class CrashingRun:
@@ -208,7 +226,7 @@ def crashing_runner(point: Point) -> type[ProcessRunner]:
     class CrashingDirectory(ProcessDirectory):
         def say(self, entry: bytes) -> None:
             # A note says who is to have a turn; nothing says who is to have what comes before.
-            name = "settings" if b"apply_flag_settings" in entry else "say"
+            name = _said_in(entry)
             point.reached(name, "before")
             super().say(entry)
             point.reached(name, "after")
@@ -216,6 +234,16 @@ def crashing_runner(point: Point) -> type[ProcessRunner]:
     for module in (start, run_directory):
         module.ProcessDirectory = CrashingDirectory  # type: ignore[attr-defined]
     return CrashingRunner
+
+
+def _said_in(entry: bytes) -> str:
+    """What an entry of an inbox is: of a round, by the id of what is answered."""
+    if (asked := re.search(rb'"request_id":"((?:call|list)-[0-9-]+)"', entry)) is not None:
+        return asked[1].decode()
+    for word, name in ((b"apply_flag_settings", "settings"), (b"get_usage", "spent")):
+        if word in entry:
+            return name
+    return "due" if entry.startswith(b"#due ") else "say"
 
 
 def die_at_commit(number: int, when: str) -> None:
@@ -267,8 +295,13 @@ async def _run(home: Home, job: dict[str, Any]) -> None:
             await park(runner, home)
         point.is_armed = True
         numbers = job.get("numbers", [1])
+        calls_tools = job.get("calls_tools", False)
         executions = [
-            asyncio.create_task(ask(subscription, each, _say(home), is_turn=home.keeps))
+            asyncio.create_task(
+                _answered(subscription, each, home)
+                if calls_tools
+                else ask(subscription, each, _say(home), is_turn=home.keeps)
+            )
             for each in numbers
         ]
         for number, task in zip(numbers, executions, strict=True):
@@ -280,6 +313,13 @@ async def _run(home: Home, job: dict[str, Any]) -> None:
         # Its CLI is still exiting, and what it left is removed after that.
         await eventually(lambda: not (home.run_directories() or point.is_at("discard", "after")))
         await subscription.close()
+
+
+async def _answered(subscription: Subscription, number: int, home: Home) -> Execution:
+    execution = await ask_and_answer(subscription, number, _say(home))
+    if isinstance(execution, CameLate):
+        raise TypeError("its results came late, though nobody died")
+    return execution
 
 
 async def _write(home: Home, job: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from chaos_tally import Doubled, Lost
 
 from actors.subscription.subscription import Subscription
 from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.paging import Page
 from pool.subscriptions.recovery import Recovery
@@ -120,14 +121,27 @@ def check_told(found: Ledgers, told: Iterable[list[str]]) -> None:
     """Acknowledged implies durable: whatever a caller was told stands in the books (G2)."""
     records = {record.id for record in found.records}
     for what, *words in told:
-        if what in {"admitted", "ended"}:
+        if what in {"admitted", "ended", "called", "taken"}:
             row = found.execution(int(words[0]))
             if row is None:
                 raise Lost(f"execution {words[0]} was {what}, and nobody knows it")
             if what == "ended" and row.status.value != words[1]:
                 raise Lost(f"told {words}, and it stands as {row.status}")
+            if what in {"called", "taken"}:
+                _check_round(row, int(words[1]), is_taken=what == "taken")
         elif what == "kept" and words[0] not in records:
             raise Lost(f"record {words[0]} was acknowledged, and is not there")
+
+
+def _check_round(row: ExecutionRow, number: int, *, is_taken: bool) -> None:
+    """What a caller was told of a round of calls is there: the calls; that it has the results,
+    unless it has ended without them, for then they can come once more.
+    """
+    if len(row.rounds) <= number or not row.rounds[number].tool_calls:
+        raise Lost(f"its caller was shown the calls of round {number}, and nobody knows them")
+    ended = row.status.is_final and row.status is not ExecutionStatus.SUCCEEDED
+    if is_taken and row.rounds[number].results_digest is None and not ended:
+        raise Lost(f"the results of round {number} were taken, and nobody knows them")
 
 
 def check_started_once(home: Home, numbers: Iterable[int]) -> None:
@@ -158,7 +172,7 @@ def check_slots(subscription: Subscription, found: Ledgers) -> None:
         row.intent.execution_id: row for row in found.executions if not row.status.is_final
     }
     assert len(slots.running) <= spec.max_concurrent, f"{len(slots.running)} run at once"
-    held = {**slots.running, **slots.waiting}
+    held = {**slots.running, **slots.waiting, **slots.parked}
     assert held.keys() == still_open.keys(), f"held {sorted(held)}, open {sorted(still_open)}"
     reserved = sum(row.intent.reserved_nano_usd for row in still_open.values())
     assert slots.reserved_nano_usd == reserved, "the reservation is not that of what is open"

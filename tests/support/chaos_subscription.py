@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from localpool import NOON, SONNET, LonelyPeers, spec
 
 from actors.client.client import now_in_utc
-from actors.interfaces.messages import NotAdmitted
+from actors.interfaces.messages import CameLate, NotAdmitted
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.process.directory import ProcessDirectory
@@ -30,6 +30,7 @@ from pool.executions.model_settings import ModelSettings
 from pool.executions.process_way import ProcessWay
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
+from pool.executions.tools.client_tools import ClientTool, ToolCall, ToolResult
 from pool.money import nano_usd
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
@@ -39,16 +40,41 @@ IS_FULL = os.environ.get("CHAOS") == "full"
 """Whether the large numbers are wanted: ``make chaos``, and not ``make test``."""
 
 COST_NANO_USD = nano_usd("0.0006")
-"""What each run of the tiny CLI costs."""
+"""What each answer of the tiny CLI costs; a run gives one, or as many more as it has rounds."""
+
+ROUNDS = 2
+"""How often the tiny CLI calls its caller's tool, where it has one."""
 
 ANSWER_SECONDS = 60.0
 """For a run of the tiny CLI, which takes 0.1 s, on a machine that does ten other things."""
 
 _CLI = f"""#!/bin/sh
+rounds=0
 for argument; do
-    case $argument in --session-id=*|--resume=*) session=${{argument#*=}} ;; esac
+    case $argument in
+        --session-id=*|--resume=*) session=${{argument#*=}} ;;
+        --mcp-config=*) rounds={ROUNDS} ;;
+    esac
 done
 [ "$session" ] || exit 0
+spent() {{ printf '{{"{SONNET}":{{"inputTokens":%d,"outputTokens":%d,"costUSD":0.%04d}}}}' \
+    $(($1 * 100)) $(($1 * 20)) $(($1 * 6)); }}
+asks() {{  # its caller's server, by an id, and waits for the answer
+    echo '{{"type":"control_request","request_id":"'$1'","request":{{"subtype":"mcp_message",\
+"server_name":"caller","message":{{"jsonrpc":"2.0","id":1,"method":"'$2'","params":'$3'}}}}}}'
+    while read -r line; do
+    case $line in
+        *'"request_id":"'$1'"'*) echo "$1" >> "$CHAOS_GIVEN"; return ;;
+        *'"request_id":"call-'*) echo again >> "$CHAOS_GIVEN" ;;
+        *get_usage*)
+            id=${{line#*'"request_id": "'}}
+            echo '{{"type":"control_response","response":{{"subtype":"success",\
+"request_id":"'${{id%%'"'*}}'","response":{{"session":{{"model_usage":\
+'$(spent $answers)'}}}}}}}}' ;;
+    esac
+    done
+    exit 1
+}}
 while read -r line; do
 case $line in
     *'"text":"/clear"'*)
@@ -68,6 +94,9 @@ case $line in
         echo '{{"type":"control_response","response":{{"subtype":"success",\
 "request_id":"'${{id%%'"'*}}'"}}}}'
         continue ;;
+    *'"request_id":"call-'*)
+        echo again >> "$CHAOS_GIVEN"
+        continue ;;
     *) continue ;;
 esac
 run=${{line##*question }}
@@ -75,10 +104,20 @@ run=${{run%%[!0-9]*}}
 echo "$run" >> "$CHAOS_STARTS"
 echo '{{"type":"system","subtype":"init","session_id":"'$session'","model":"{SONNET}"}}'
 while [ "$run" != 0 ] && [ ! -e "$CHAOS_GATE" ]; do sleep 0.02; done
+answers=1
+[ $rounds = 0 ] || asks "list-$run" tools/list '{{}}'
+while [ $answers -le $rounds ]; do
+    call=$run-$((answers - 1))
+    echo '{{"type":"assistant","parent_tool_use_id":null,"message":{{"id":"msg_'$call'",\
+"model":"{SONNET}","stop_reason":"tool_use","usage":{{"input_tokens":100,"output_tokens":20}},\
+"content":[{{"type":"tool_use","id":"toolu_'$call'","name":"mcp__caller__look","input":{{}}}}]}}}}'
+    asks "call-$call" tools/call '{{"name":"look","arguments":{{}},\
+"_meta":{{"claudecode/toolUseId":"toolu_'$call'"}}}}'
+    answers=$((answers + 1))
+done
 echo '{{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"answer",\
-"uuid":"'$run'","session_id":"'$session'","total_cost_usd":0.0006,\
-"model_usage_since_last_result":\
-{{"{SONNET}":{{"inputTokens":100,"outputTokens":20,"costUSD":0.0006}}}}}}'
+"uuid":"'$run'","session_id":"'$session'","total_cost_usd":'$(printf 0.%04d $((answers * 6)))',\
+"model_usage_since_last_result":'$(spent $answers)'}}'
 [ "$run" = 0 ] || [ ! -e "$CHAOS_LATE" ] || sleep 0.1
 [ "$run" = 0 ] || [ ! -e "$CHAOS_LATE" ] || echo '{{"type":"result","is_error":false,\
 "num_turns":1,\
@@ -104,7 +143,9 @@ def session_id(number: int) -> str:
     return f"634fbb1e-4256-459f-9794-{number:012d}"
 
 
-def intent(number: int, *, is_turn: bool = False, **changes: Any) -> Intent:
+def intent(
+    number: int, *, is_turn: bool = False, calls_tools: bool = False, **changes: Any
+) -> Intent:
     """What a router would send for the execution of this number, every time the same; as a turn of
     the first one's session, or of a session of its own. All but the first bring settings, which a
     process that is there has to be given.
@@ -116,6 +157,7 @@ def intent(number: int, *, is_turn: bool = False, **changes: Any) -> Intent:
         "request": ExecutionRequest(
             prompt=f"question {number}",
             model_settings=ModelSettings(max_tokens=number or None),
+            client_tools=(ClientTool(name="look"),) if calls_tools else (),
         ),
         "session_id": session_id(number),
         "resumes": False,
@@ -142,6 +184,7 @@ class Home:
         """Where it is there, each run of the tiny CLI costs as much again after its answer."""
         self.said = folder / "said"
         self._starts = folder / "starts"
+        self._given = folder / "given"
         self._cli = folder / "tiny-cli"
 
     def prepare(self, *, gate_is_open: bool = True) -> Home:
@@ -150,6 +193,7 @@ class Home:
         self._cli.write_text(_CLI, encoding="utf-8")
         self._cli.chmod(0o700)
         self._starts.touch()
+        self._given.touch()
         self.said.touch()
         if gate_is_open:
             self.gate.touch()
@@ -166,6 +210,7 @@ class Home:
         return {
             "PATH": os.environ["PATH"],
             "CHAOS_STARTS": str(self._starts),
+            "CHAOS_GIVEN": str(self._given),
             "CHAOS_GATE": str(self.gate),
             "CHAOS_LATE": str(self.late),
             "CLAUDE_CONFIG_DIR": str(self.folder / "claude"),
@@ -192,6 +237,10 @@ class Home:
     def starts(self) -> Counter[str]:
         """How often the CLI was given each execution, by its number."""
         return Counter(self._starts.read_text(encoding="utf-8").split())
+
+    def given(self) -> Counter[str]:
+        """How often the CLI was given what it asked its caller's server for, by its ids."""
+        return Counter(self._given.read_text(encoding="utf-8").split())
 
     def told(self) -> list[list[str]]:
         """What callers were told, by any process, in its order; each as words."""
@@ -263,6 +312,41 @@ async def ask(
             raise TimeoutError(f"execution {number} did not end")
         execution = await subscription.result(execution.id)
     return execution
+
+
+async def ask_and_answer(
+    subscription: Subscription, number: int, told: Callable[..., None] = lambda *_: None
+) -> Execution | CameLate:
+    """What a caller does whose tools are called: it sends a result for each call, and again after a
+    failure. What to do with them, where they came late.
+    """
+    answer = await subscription.start(intent(number, calls_tools=True))
+    if isinstance(answer, NotAdmitted):
+        raise TypeError(answer.refusal.detail)
+    told("admitted", number, answer.execution.status.value)
+    execution, deadline = answer.execution, time.monotonic() + ANSWER_SECONDS
+    shown: set[int] = set()
+    while True:
+        made = execution.rounds[-1] if execution.rounds else None
+        if made is not None and made.tool_calls and made.number not in shown:
+            shown.add(made.number)
+            told("called", number, made.number)
+            gone_on = await subscription.tool_results(execution.id, results_of(made.tool_calls))
+            if isinstance(gone_on, CameLate):
+                return gone_on
+            told("taken", number, made.number)
+            execution = gone_on
+        elif execution.status.is_final:
+            return execution
+        elif time.monotonic() > deadline:
+            raise TimeoutError(f"execution {number} did not end")
+        else:
+            execution = await subscription.result(execution.id)
+
+
+def results_of(calls: Iterable[ToolCall]) -> tuple[ToolResult, ...]:
+    found = ({"tool_use_id": call.id, "content": f"of {call.id}"} for call in calls)
+    return tuple(map(ToolResult.model_validate, found))
 
 
 async def eventually(condition: Callable[[], Any], seconds: float = 20) -> Any:
