@@ -62,6 +62,18 @@ _NO_COUNT = (
 """Seen of CLI 2.1.330: its `get_context_usage` asks Anthropic for each part by itself, the system
 prompt as a user's turn, a dummy turn where there is none, so that two words came to 43 tokens.
 """
+_KEPT = (
+    "a response goes when its execution does: nobody removes one by itself, and pool.keep_prompts "
+    "says for how long its texts are kept"
+)
+_NO_CANCEL = (
+    "a response is never made in the background: hang up, or end its execution with POST "
+    "/v1/executions/{id}/cancel"
+)
+_BELOW_A_RESPONSE = {
+    "cancel": _NO_CANCEL,
+    "input_items": "the pool keeps no input to show: it is in your hands",
+}
 _METHODS = {"messages": "POST", "chat": "POST", "models": "GET"}
 _ENDS = {
     "messages": "with the port for Anthropic's SDK",
@@ -70,6 +82,7 @@ _ENDS = {
 }
 """What the address of an SDK's own must look like for that."""
 _BASE = re.compile(r"(/(api|openai|anthropic|v1))*(?=/)")
+_RESPONSES = re.compile(r"/responses/[^/]+/(\w+)")
 _SLASHES = re.compile(r"/+")
 
 
@@ -88,9 +101,8 @@ def hint(path: str, headers: Mapping[str, str]) -> str | None:
     end = _end(path)
     if end == _COUNT:
         return _NO_COUNT
-    for each, dialect in _MISSING.items():
-        if _is_below(end, each):
-            return f"this pool does not offer it: {_ASK[dialect]}"
+    if (instead := _instead(end)) is not None:
+        return f"this pool does not offer it: {instead}"
     for each, dialect in _OFFERED.items():
         if _is_below(end, each):
             return f"ask {_METHODS[dialect]} /v1{each}: {_remedy(path, each, dialect)}"
@@ -98,6 +110,20 @@ def hint(path: str, headers: Mapping[str, str]) -> str | None:
         return "leave out the slash at the end of the address"
     if (spoken := dialect_of(path, headers)) is not None:
         return f"this pool does not offer it: {_ASK[spoken]}, or see /docs for all there is"
+    return None
+
+
+def _instead(end: str) -> str | None:
+    """What to do where a part of an API is asked for that this pool does not have."""
+    if (response := _RESPONSES.fullmatch(end)) is not None:
+        return _BELOW_A_RESPONSE.get(response[1])
+    return next((_ASK[_MISSING[each]] for each in _MISSING if _is_below(end, each)), None)
+
+
+def method_hint(path: str, method: str) -> str | None:
+    """Why an address does not take a method, where that is known."""
+    if method == "DELETE" and _is_below(_end(path), "/responses"):
+        return f"this pool does not offer it: {_KEPT}"
     return None
 
 

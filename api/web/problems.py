@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.web.addresses import hint
+from api.web.addresses import hint, method_hint
 from api.web.authentication import Forbidden, Foreign, OperatorNeeded, Unauthorized
 from api.web.dialect_errors import RunFailed, Unsupported
 from api.web.guesses import TooManyGuesses
@@ -324,7 +324,11 @@ async def _refused(request: Request, error: HTTPException) -> Response:
     status = error.status_code
     kind = _HTTP.get(status, Kind(status, "http-error", "The request cannot be answered"))
     headers = dict(error.headers) if error.headers else None
-    hinted = hint(request.url.path, request.headers) if status == 404 else None
+    hinted = None
+    if status == 404:
+        hinted = hint(request.url.path, request.headers)
+    elif status == 405:
+        hinted = method_hint(request.url.path, request.method)
     detail = hinted or _HINTS.get(status, str(error.detail))
     return response(request.scope, _problem(kind, detail), headers)
 

@@ -63,6 +63,7 @@ HTTP_ITSELF = {
     "POST /v1/messages": "a dialect of execute and stream",
     "POST /v1/chat/completions": "a dialect of execute and stream",
     "POST /v1/responses": "a dialect of execute and stream",
+    "GET /v1/responses/{response_id}": "a dialect of result",
     "GET /v1/models": "a dialect's list",
     "GET /v1/models/{model_id}": "a dialect's list",
     "POST /v1/otlp/v1/logs": "a protocol of report_telemetry",

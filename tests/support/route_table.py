@@ -49,6 +49,10 @@ def _of_execution(suffix: str = "") -> Callable[[Thing], str]:
     return lambda thing: f"/v1/executions/{thing['id']}{suffix}"
 
 
+def _of_response(thing: Thing) -> str:
+    return f"/v1/responses/resp_{thing['id'].removeprefix('exec_')}"
+
+
 def _of_session(thing: Thing) -> str:
     return f"/v1/sessions/{thing['session_id']}"
 
@@ -103,6 +107,7 @@ TABLE: dict[tuple[str, str], Rule] = {
     ("POST", "/v1/messages"): where(RUN, "/v1/messages", MESSAGES),
     ("POST", "/v1/chat/completions"): where(RUN, "/v1/chat/completions", CHAT),
     ("POST", "/v1/responses"): where(RUN, "/v1/responses", RESPONSES),
+    ("GET", "/v1/responses/{response_id}"): where(SEE, _of_response),
     ("GET", "/v1/models"): where(rule(HAS_SOMETHING), "/v1/models"),
     ("GET", "/v1/models/{model_id}"): where(rule(HAS_SOMETHING), "/v1/models/sonnet"),
     ("GET", "/v1/subscriptions"): where(POOL, "/v1/subscriptions"),

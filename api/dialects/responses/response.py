@@ -79,6 +79,15 @@ class IncompleteDetails(Value):
     reason: Literal["max_output_tokens", "content_filter"]
 
 
+class ResponseFailure(Value):
+    """Why there is no answer, of a response that is asked for by its id: one that is waited for is
+    an error itself.
+    """
+
+    code: Literal["server_error"] = "server_error"
+    message: str
+
+
 class Response(Value):
     """An answer, with what it was asked for."""
 
@@ -86,18 +95,19 @@ class Response(Value):
     object: Literal["response"] = "response"
     created_at: int
     completed_at: int | None = None
-    status: ItemStatus
+    status: ItemStatus | Literal["failed", "cancelled"]
     model: str
     output: tuple[OutputItem, ...]
     usage: ResponseUsage | None
-    error: None = None
+    error: ResponseFailure | None = None
     incomplete_details: IncompleteDetails | None = None
     instructions: str | None
     previous_response_id: str | None
     metadata: dict[str, str]
     text: dict[str, Any]
     user: str | None
-    background: Literal[False] = False
+    background: bool = False
+    """Whether it is still being made, while somebody asks for it by its id."""
     store: Literal[True] = True
     tools: tuple[dict[str, Any], ...] = ()
     tool_choice: str | dict[str, Any] = "auto"

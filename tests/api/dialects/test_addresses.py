@@ -25,7 +25,7 @@ MOVED = [
     ("/v1/chat/completions/", "/v1/chat/completions"),
     ("/openai/v1/chat/completions", "/v1/chat/completions"),
     ("/responses", "/v1/responses"),
-    ("/v1/responses/resp_1", "/v1/responses"),
+    ("/v1/responses/resp_1/parts", "/v1/responses"),
     ("/models", "/v1/models"),
     ("/v1/v1/models", "/v1/models"),
     ("/models/", "/v1/models"),

@@ -10,6 +10,7 @@ CONTRACT = {
     "/v1/messages": {"post"},
     "/v1/chat/completions": {"post"},
     "/v1/responses": {"post"},
+    "/v1/responses/{response_id}": {"get"},
     "/v1/models": {"get"},
     "/v1/models/{model_id}": {"get"},
     "/v1/executions": {"get", "post"},
@@ -70,6 +71,7 @@ DIALECTS = {
     "/v1/messages": "MessagesError",
     "/v1/chat/completions": "ChatError",
     "/v1/responses": "ChatError",
+    "/v1/responses/{response_id}": "ChatError",
     "/v1/models": "ModelsError",
     "/v1/models/{model_id}": "ModelsError",
 }

@@ -109,7 +109,10 @@ await run({
       ),
   },
   'openai-node-responses': {
-    text: () => respond(prompts.text),
+    text: async () => {
+      const given = await gpt().responses.create({ model, input: prompts.text })
+      return (await gpt().responses.retrieve(given.id)).output_text
+    },
     stream: async () =>
       pieces(await gpt().responses.create({ model, input: prompts.stream, stream: true }), (event) =>
         event.type === 'response.output_text.delta' ? event.delta : '',

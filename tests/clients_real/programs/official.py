@@ -78,6 +78,12 @@ def respond(input_: Any, client: OpenAI = gpt, model: str = MODEL) -> str:
     return client.responses.create(model=model, input=input_).output_text
 
 
+def respond_and_retrieve() -> object:
+    given = gpt.responses.create(model=MODEL, input=PROMPTS["text"])
+    found = gpt.responses.retrieve(given.id)
+    return found.output_text if found.output == given.output else [given, found]
+
+
 def respond_stream() -> object:
     with gpt.responses.stream(model=MODEL, input=PROMPTS["stream"]) as stream:
         return pieces(each.delta for each in stream if each.type == "response.output_text.delta")
@@ -185,7 +191,7 @@ run(
             ),
         },
         "openai-responses": {
-            "text": lambda: respond(PROMPTS["text"]),
+            "text": respond_and_retrieve,
             "stream": respond_stream,
             "schema": respond_schema,
             "turns": lambda: respond(TURNS),
