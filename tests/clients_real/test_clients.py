@@ -118,7 +118,8 @@ def api() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("pool")
-    config = write_config(folder, api.url, processes=PROCESSES, more=TOOLS + KEYS)
+    more = TOOLS + KEYS
+    config = write_config(folder, api.url, subscriptions=2, processes=PROCESSES, more=more)
     service = Service(config, {"CLIENTS_KEY": KEY, "SPENT_KEY": SPENT_KEY})
     service.start()
     yield service

@@ -41,7 +41,9 @@ def api() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     processes = {"keep_session_seconds": 20}
-    config = write_config(tmp_path_factory.mktemp("pool"), api.url, processes=processes)
+    config = write_config(
+        tmp_path_factory.mktemp("pool"), api.url, subscriptions=2, processes=processes
+    )
     service = Service(config)
     service.start()
     yield service

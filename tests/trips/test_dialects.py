@@ -29,6 +29,8 @@ from pool.money import nano_usd
 pytestmark = pytest.mark.timeout(240)
 
 MODEL = "claude-sonnet-5-5"
+PROCESSES = {"keep_session_seconds": 60, "reuse": "same_key"}
+"""A process serves many requests: it is dialects that are looked at here."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,8 @@ def api() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(write_config(tmp_path_factory.mktemp("pool"), api.url))
+    folder = tmp_path_factory.mktemp("pool")
+    service = Service(write_config(folder, api.url, subscriptions=2, processes=PROCESSES))
     service.start()
     yield service
     service.stop()
