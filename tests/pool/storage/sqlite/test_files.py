@@ -14,7 +14,7 @@ from pool.errors import StoreError
 from pool.executions.outcome import Completed
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
-from pool.storage.sqlite import SqliteStores
+from pool.storage.sqlite import SqliteStores, connection
 from pool.subscriptions.settlement import Settlement
 
 
@@ -118,3 +118,23 @@ async def test_nothing_of_what_was_removed_can_be_read_from_the_files(
 
 def read_all(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+
+
+async def test_of_migrations_of_which_one_fails_none_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a death between two of them: a store is that of one version, whole."""
+    scripts = (*connection.migrations("ledger"), (99, "CREATE TABLE executions (id TEXT)"))
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "migrations", lambda _: scripts)
+        with pytest.raises(StoreError, match="already exists"):
+            await SqliteStores(tmp_path).open_ledger("sub1")
+    db = apsw.Connection(str(tmp_path / "subscriptions" / "sub1" / "ledger.sqlite"))
+    kept = (db.pragma("user_version"), db.execute("SELECT count(*) FROM sqlite_master").fetchall())
+    db.close()
+
+    ledger = await SqliteStores(tmp_path).open_ledger("sub1")
+    epoch = ledger.epoch
+    await ledger.close()
+
+    assert (kept, epoch) == ((0, [(0,)]), 1)
