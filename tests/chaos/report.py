@@ -40,12 +40,14 @@ class Scenario:
 SCENARIOS = (
     Scenario("state machine: crashes, takeovers, jumps", ("test_state_machine.py",), 2400),
     Scenario("crash points of an execution", ("test_crash_points.py",), 600),
+    Scenario("crash points of rounds with tools", ("test_crash_points_of_rounds.py",), 600),
     Scenario("store killed while it commits", ("test_kill_loops.py", "-k", "a_store"), 1200),
     Scenario(
         "subscription killed in live runs", ("test_kill_loops.py", "-k", "is_killed_under"), 1800
     ),
     Scenario("router and subscription killed", ("test_kill_loops.py", "-k", "together"), 900),
     Scenario("whole service killed", ("test_kill_loops.py", "-k", "whole_service"), 1800),
+    Scenario("killed while callers' tools run", ("test_kill_loops.py", "-k", "tools_run"), 1800),
     Scenario("frozen owner", ("test_zombie.py",), 300),
     Scenario("I/O faults", ("test_io_faults.py",), 1200),
     Scenario("PostgreSQL killed under load", ("test_postgresql.py",), 600),

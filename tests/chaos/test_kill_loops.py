@@ -28,6 +28,7 @@ from chaos_service import (
 )
 from chaos_subscription import Home, eventually, full
 from chaos_tally import injected
+from chaos_tool_callers import ToolCallers, waiting_processes
 from localpool import NOON
 from service import Service, write_config
 
@@ -40,6 +41,9 @@ STORE_KILLS = full(20, 300)
 ACTOR_KILLS = full(2, 30)
 ROUTER_KILLS = full(1, 10)
 SERVICE_KILLS = full(1, 10)
+TOOL_KILLS = full(4, 24)
+VICTIMS = ("process", "subscription", "router", "service")
+"""Of callers who run tools, in turn."""
 CALLS = 3
 """Runs that are under way when the whole service dies."""
 
@@ -223,6 +227,48 @@ def test_after_each_death_of_the_whole_service_every_answer_is_found_by_its_id(
         check_service(http, billed(api), asked)
         until(lambda: not service.cli_processes())
         until(lambda: not service.run_directories())
+
+
+@pytest.mark.timeout(1800)
+def test_callers_whose_tools_run_get_their_answers_whatever_is_killed_meanwhile(
+    http: httpx.Client, service: Service, api: Server, asked: set[str]
+) -> None:
+    """While the model waits for them, or as their results are taken, given and answered."""
+    with injected(TOOL_KILLS):
+        for life in range(TOOL_KILLS):
+            victim = VICTIMS[life % len(VICTIMS)]
+            is_held = victim == "process" or (life + life // len(VICTIMS)) % 2 == 0
+            callers = ToolCallers(service)
+            for number in range(2):
+                callers.ask(f"tools{life}-{number}", subscription_id="sub1")
+            until(lambda callers=callers: callers.at_turn == 2)
+            if not is_held:
+                callers.release()
+            kill_while_tools_run(service, victim, life)
+            callers.release()
+
+            for key, answer in callers.gathered().items():
+                assert answer["status"] == "succeeded", f"{key}: {answer}"
+                by_others = victim == "process"
+                assert (answer["continues"] is not None) == by_others, f"{key}: {answer}"
+            asked.update(callers.ids)
+        check_service(http, billed(api), asked)
+        until(lambda: not service.cli_processes())
+        until(lambda: not service.run_directories())
+
+
+def kill_while_tools_run(service: Service, victim: str, life: int) -> None:
+    match victim:
+        case "process":
+            for pid in waiting_processes(service):
+                kill(pid)
+        case "service":
+            kill_service(service, life // len(VICTIMS))
+            service.start()
+        case "router":
+            kill(until(lambda: actor_pid(service, "RouterShell", "directory")))
+        case _:
+            kill(until(lambda: actor_pid(service, "SubscriptionShell", "/sub1/")))
 
 
 def kill_service(service: Service, life: int) -> None:
