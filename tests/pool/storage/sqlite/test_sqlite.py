@@ -32,7 +32,7 @@ import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from datetime import UTC, datetime
-from pool.storage.sqlite import SqliteStores, connection
+from pool.storage.sqlite import SqliteStores
 from pool.usage.records import ModelUsage
 from pool.usage.records import Usage
 from pool.usage.records import UsageRecord
