@@ -206,6 +206,14 @@ class StoreError(PoolError):
         return f"store {self.store}: {self.problem}"
 
 
+class StoreAway(StoreError):
+    """A database that cannot be reached for now. With the id of the execution that was asked for,
+    where there is one: it may have begun, and asking again with the same id is safe.
+    """
+
+    execution_id: str | None = None
+
+
 class StoreBusy(StoreError):
     """Another activation holds the store."""
 
@@ -221,11 +229,12 @@ class CommitUnknown(StoreError):
 class ActorLost(PoolError):
     """A part of the pool that does not answer: the call may or may not have run.
 
-    Asking again with the same id is safe.
+    Asking again with the same id is safe: of an execution it is named, as far as it is known here.
     """
 
     peer: str
     problem: str
+    execution_id: str | None = None
 
     def __str__(self) -> str:
         return f"{self.peer} does not answer ({self.problem}); ask again with the same id"

@@ -12,10 +12,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar, cast
 
+from actors.client.recovery import Recovery, recovered
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, CameLate
 from actors.interfaces.protocols import Actors
 from actors.interfaces.subscription_actor import SubscriptionActor
-from pool.errors import ActorLost, Conflict, NotFound
+from pool.errors import Conflict, NotFound, PoolError
 from pool.executions.execution import Execution
 from pool.executions.progress import Ended, Event, ProgressPage
 from pool.executions.tools.client_tools import ToolResult
@@ -27,8 +28,6 @@ Holder = Callable[[], SubscriptionActor]
 
 ARRIVES_SECONDS = 10.0
 """How long an execution may be on its way to the subscription that the directory names."""
-LOST_SECONDS = 60.0
-"""How long a stream waits for a subscription that went away; a restart takes some seconds."""
 ASK_AGAIN_SECONDS = 0.05
 
 
@@ -105,7 +104,9 @@ class ExecutionFollower:
 
     async def holder(self, execution_id: str) -> Holder:
         """The holder of an execution by now, or whoever answers for it."""
-        found = await self._actors.router().locate(execution_id, self._access)
+        found = await recovered(
+            execution_id, lambda: self._actors.router().locate(execution_id, self._access)
+        )
         if isinstance(found, Execution):
             removed = cast(SubscriptionActor, RemovedOwner(found))
             return lambda: removed
@@ -157,26 +158,16 @@ class ExecutionFollower:
         self, execution_id: str, holder: Holder, after: str | None, *, raw: bool
     ) -> AsyncGenerator[Event, None]:
         """Its events after a cursor; one call a page, never one an event."""
-        lost_at: float | None = None
         while True:
-            try:
-                if lost_at is not None:
-                    holder = await self.holder(execution_id)
-                reading = partial(_page, execution_id, after, raw)
-                page = await self._asked(execution_id, holder, reading)
-            except ActorLost:
-                lost_at = lost_at or time.monotonic()
-                if time.monotonic() - lost_at > LOST_SECONDS:
-                    raise
-                await asyncio.sleep(ASK_AGAIN_SECONDS)
-                continue
+            reading = partial(_page, execution_id, after, raw)
+            page = await self._asked(execution_id, holder, reading)
             for event in page.events:
                 yield event
             if page.is_end:
                 return
             if page.moved_to is not None:
                 holder = self.at(page.moved_to)
-            after, lost_at = page.cursor, None
+            after = page.cursor
 
     async def _asked(
         self,
@@ -184,8 +175,10 @@ class ExecutionFollower:
         holder: Holder,
         question: Callable[[SubscriptionActor], Awaitable[Answer]],
     ) -> Answer:
-        """The answer of the subscription, or of the one that has it by now."""
-        deadline = time.monotonic() + ARRIVES_SECONDS
+        """The answer of the subscription, or of the one that has it by now; where it is away, once
+        it is back.
+        """
+        deadline, recovery = time.monotonic() + ARRIVES_SECONDS, Recovery(execution_id)
         while True:
             try:
                 return await question(holder())
@@ -193,4 +186,6 @@ class ExecutionFollower:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
-                holder = await self.holder(execution_id)
+            except PoolError as error:
+                await recovery.wait(error)
+            holder = await self.holder(execution_id)

@@ -13,6 +13,7 @@ from actors.client.calls.view import PoolView, router
 from actors.client.concurrency import ConcurrencyLimit
 from actors.client.follow import ExecutionFollower
 from actors.client.merged_pages import Source, merged_page
+from actors.client.recovery import recovered
 from actors.client.retry import RetrySchedule, next_key, turned_away
 from actors.client.tool_calling import Functions, results_of, with_tools
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch, Listed
@@ -66,7 +67,7 @@ class ExecutionCalls(PoolView):
         ``InvalidRequest``; then nothing runs and nothing was spent.
         """
         dispatch = self._dispatch(request, idempotency_key, caller, execution_id, grant)
-        return await self._router().dispatch(dispatch)
+        return await self._dispatched(dispatch)
 
     async def execute(
         self,
@@ -106,7 +107,7 @@ class ExecutionCalls(PoolView):
         key, executions = dispatch.idempotency_key or dispatch.execution_id, 1
         while True:
             try:
-                execution = await self.ended(await self._router().dispatch(dispatch))
+                execution = await self.ended(await self._dispatched(dispatch))
             except (Exhausted, KeyLimited) as error:
                 pause = retries.pause(error.retry_at, self._clock())
                 if pause is None:
@@ -127,6 +128,10 @@ class ExecutionCalls(PoolView):
             await asyncio.sleep(pause)
             # Its time in a queue counts from here.
             dispatch = dispatch.model_copy(update={**anew, "created_at": self._clock()})
+
+    async def _dispatched(self, dispatch: Dispatch) -> Execution:
+        """Have it dispatched, by the router that there is then; asked again, it is the same."""
+        return await recovered(dispatch.execution_id, lambda: self._router().dispatch(dispatch))
 
     def _dispatch(
         self,
@@ -227,7 +232,7 @@ class ExecutionCalls(PoolView):
             return answer
         dispatch = self._dispatch(answer.request, None, answer.caller, None, answer.grant)
         late = {"idempotency_key": answer.idempotency_key, "continues": answer.continues}
-        return await self._router().dispatch(dispatch.model_copy(update=late))
+        return await self._dispatched(dispatch.model_copy(update=late))
 
     async def round_ended(self, execution_id: str, number: int) -> Execution:
         """Wait until a round of an execution has ended; or the execution itself, or until it waits

@@ -128,13 +128,17 @@ async def test_a_wrong_method_is_a_problem_that_names_the_right_ones(http: Async
     assert response.headers["content-type"] == PROBLEM
 
 
-async def test_a_lost_part_of_the_pool_is_a_503(local_pool: LocalPool, http: AsyncClient) -> None:
+async def test_a_lost_part_of_the_pool_is_a_503_with_the_id_of_the_execution(
+    local_pool: LocalPool, http: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.client.recovery.LOST_SECONDS", -1)
     local_pool.actors.the_router = None
 
     response = await http.post("/v1/executions", json={"prompt": "say yes"})
 
     assert response.status_code == 503
     assert response.json()["type"] == "urn:claude-pool:peer-lost"
+    assert response.json()["execution_id"].startswith("exec_")
 
 
 async def test_an_endless_name_of_a_field_is_cut(http: AsyncClient) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from pool.errors import NotSupported, StoreError
+from pool.errors import NotSupported, StoreAway, StoreError
 
 _PERMANENT = (
     asyncpg.InvalidPasswordError,
@@ -101,10 +101,10 @@ def store_error(store: str, error: BaseException) -> StoreError:
     return StoreError(store, problem)
 
 
-def away(store: str, error: BaseException) -> StoreError:
+def away(store: str, error: BaseException) -> StoreAway:
     """A database that could not be reached for as long as it was tried."""
     problem = f"the database is away ({error}): nothing of this was kept; try again"
-    return StoreError(store, problem)
+    return StoreAway(store, problem)
 
 
 def no_backup(file: Path) -> NotSupported:
