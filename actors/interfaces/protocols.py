@@ -9,7 +9,7 @@ repeats a call whose fate it does not know, and raises ``ActorLost`` for one who
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from actors.interfaces.messages import Farewell
@@ -42,6 +42,12 @@ class SubscriptionActors(Protocol):
         """Make sure that the subscription runs, with this specification. Whether its actor is one
         of an earlier version or configuration, which does what it can and is to be renewed.
         ``ConfigError`` where it can run on no node, as it is configured.
+        """
+        ...
+
+    def tell_of_losses(self, tell: Callable[[str], None]) -> None:
+        """Have somebody told, by its id, of every subscription whose actor is lost as it is called
+        from here.
         """
         ...
 

@@ -90,9 +90,15 @@ class Choices:
 
     @contextmanager
     def sending_to(self, subscription_id: str) -> Iterator[None]:
-        """Count a request that is on its way, from the very step that chose its goal."""
-        self._rankings.sent(subscription_id, 1, self._clock())
+        """Count a request that is on its way, from the very step that chose its goal: that has less
+        room for others, and does not fall asleep.
+        """
+        self._sent(subscription_id, 1)
         try:
             yield
         finally:
-            self._rankings.sent(subscription_id, -1, self._clock())
+            self._sent(subscription_id, -1)
+
+    def _sent(self, subscription_id: str, more: int) -> None:
+        self._rankings.sent(subscription_id, more, self._clock())
+        self._reports.sent(subscription_id, more)

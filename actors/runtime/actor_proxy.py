@@ -28,7 +28,8 @@ class ActorProxy:
 
     The name is looked up once, however many calls begin at a time, and again when a call fails.
     With ``absent``, that is raised at once where nobody bears the name; with ``wake``, that is
-    asked to have the actor come up again, where it has left, before it is called once more.
+    asked to have the actor come up again, where it has left, before it is called once more;
+    ``lost`` is told of each call that an actor did not answer which had not left.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class ActorProxy:
         namespace: str,
         absent: PoolError | None = None,
         wake: Callable[[], Awaitable[None]] | None = None,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
+        self._lost = lost
         self._namespace = namespace
         self._absent = absent
         self._wake = wake
@@ -66,6 +69,7 @@ class ActorProxy:
                 if handle is None and self._absent is not None:
                     raise type(self._absent)(*self._absent.args) from error
                 problem, has_left = type(error).__name__, handle is None
+                self._lost()
                 if not isinstance(error, TimeoutError):  # it may have answered until just now
                     failed_at = time.monotonic()
             else:

@@ -45,6 +45,9 @@ STUCK_SECONDS = 60.0
 """Without anything that comes up: as long as Ray itself gives a process to start."""
 LEAVING_SECONDS = 15.0
 """For an actor to leave: its calls, and up to 10 s for its store to close."""
+ROUTER_SILENT_SECONDS = 8.0
+"""For a router to answer what costs it nothing: everybody waits for it, and another one takes its
+place in two seconds."""
 TRIES = 5
 """An actor may die while it comes up, or be found while it leaves."""
 RETRY_SECONDS = 0.2
@@ -78,13 +81,18 @@ class RayActors:
         self._progress = 0.0
         """When something came up for the last time."""
         self._places = None if config is None else Places(config)
+        self._tell_lost: Callable[[str], None] = lambda _: None
 
     def router(self) -> RouterActor:
         return cast(RouterActor, self._proxy(ROUTER))
 
     def subscription(self, subscription_id: str) -> SubscriptionActor:
-        wake = partial(self._wake, subscription_id)
-        return cast(SubscriptionActor, self._proxy(_name_of(subscription_id), wake=wake))
+        name, wake = _name_of(subscription_id), partial(self._wake, subscription_id)
+        proxy = self._proxy(name, wake=wake, lost=lambda: self._tell_lost(subscription_id))
+        return cast(SubscriptionActor, proxy)
+
+    def tell_of_losses(self, tell: Callable[[str], None]) -> None:
+        self._tell_lost = tell
 
     def reconciler(self) -> ReconcilerActor:
         absent = Conflict("nothing can be reconciled: add [[organizations]] to pool.toml")
@@ -112,9 +120,13 @@ class RayActors:
 
     async def activate_router(self) -> None:
         """Bring up the router, or join it. ``ConfigError`` where it is another pool's."""
-        part = of_router(self._configuration())
-        make = makers.router_maker(part, RayActors(self._namespace, part))
-        await self._ensure(_Wanted(RouterShell, ROUTER, make, makings(ROUTER, part)))
+        await self._ensure(self._the_router())
+
+    async def keep_router(self) -> None:
+        """See to it that there is a router which answers, whatever it was made with: one that is
+        silent is ended, and one that is nowhere is made.
+        """
+        await self._digest(self._the_router(), ROUTER_SILENT_SECONDS)
 
     async def activate_reconciler(self) -> None:
         """Where organizations are configured; one of an earlier configuration ends otherwise."""
@@ -162,6 +174,11 @@ class RayActors:
             raise ConfigError("pool", "a client cannot activate subscriptions: ask the router")
         return self._config
 
+    def _the_router(self) -> _Wanted:
+        part = of_router(self._configuration())
+        make = makers.router_maker(part, RayActors(self._namespace, part))
+        return _Wanted(RouterShell, ROUTER, make, makings(ROUTER, part))
+
     def _subscription(self, spec: SubscriptionSpec) -> _Wanted:
         part = of_subscription(self._configuration())
         make = makers.subscription_maker(spec, part, RayActors(self._namespace))
@@ -173,8 +190,13 @@ class RayActors:
         name: str,
         absent: PoolError | None = None,
         wake: Callable[[], Awaitable[None]] | None = None,
+        lost: Callable[[], None] = lambda: None,
     ) -> ActorProxy:
-        return self._proxies.setdefault(name, ActorProxy(name, self._namespace, absent, wake))
+        proxy = self._proxies.get(name)
+        if proxy is None:
+            made = ActorProxy(name, self._namespace, absent, wake, lost)
+            proxy = self._proxies.setdefault(name, made)
+        return proxy
 
     async def _wake(self, subscription_id: str) -> None:
         """Have the router bring up a subscription that has left, if it sleeps."""
@@ -188,7 +210,7 @@ class RayActors:
             await self._end(wanted.name)
         raise ActorLost(wanted.name, "another service has it made otherwise, again and again")
 
-    async def _digest(self, wanted: _Wanted) -> str:
+    async def _digest(self, wanted: _Wanted, silent_seconds: float | None = None) -> str:
         """What the actor of this name was made with, once it is up; made now where there is none.
 
         ``ConfigError`` for one of another pool, or that no node can have; ``ActorLost`` for one
@@ -198,7 +220,7 @@ class RayActors:
         for _ in range(TRIES):
             try:
                 handle = await self._found(wanted.name) or await self._made(wanted)
-                digest = await self._answer(handle, "digest", wanted.name)
+                digest = await self._answer(handle, "digest", wanted.name, silent_seconds)
                 await self._check_pool(handle, wanted)
             except TimeoutError as error:
                 problem = error
@@ -210,12 +232,15 @@ class RayActors:
                 return digest
         raise ActorLost(wanted.name, f"it does not come up: {_first_line(problem)}") from problem
 
-    async def _answer(self, handle: Any, method: str, name: str) -> str:
+    async def _answer(
+        self, handle: Any, method: str, name: str, silent_seconds: float | None = None
+    ) -> str:
         """What an actor answers at once when it is up. ``TimeoutError`` for one that is alive and
         silent, ``ActorLost`` where it is pending and nothing comes up any more.
         """
         asked = asyncio.wrap_future(getattr(handle, method).remote().future())
         began, alive_since = time.monotonic(), None
+        silent_seconds = silent_seconds or PATIENCE_SECONDS
         try:
             while not (await asyncio.wait({asked}, timeout=LOOK_SECONDS))[0]:
                 now = time.monotonic()
@@ -226,8 +251,8 @@ class RayActors:
                         raise ActorLost(name, f"{problem}: has the cluster room for it?")
                     continue
                 alive_since = alive_since or now
-                if now - alive_since > PATIENCE_SECONDS:
-                    raise TimeoutError(f"it is alive, and silent for {PATIENCE_SECONDS:g} s")
+                if now - alive_since > silent_seconds:
+                    raise TimeoutError(f"it is alive, and silent for {silent_seconds:g} s")
             self._progress = time.monotonic()
             return str(asked.result())
         finally:

@@ -28,6 +28,8 @@ from pool.errors import ActorLost, PoolError
 LOOK_SECONDS = 60.0
 """Between two looks at whether the reconciler is there: Ray starts a dead one, its first call has
 it begin."""
+ROUTER_LOOK_SECONDS = 3.0
+"""Between two looks at whether the router answers: 3 ms each."""
 GONE_SECONDS = 1.0
 """Between two looks at whether the service is there that has the Ray that was joined."""
 _QUIET: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
@@ -68,6 +70,8 @@ async def serving(config: Config) -> AsyncIterator[ServedPool]:
             background = Tasks()
             try:
                 background.spawn(_ReconcilerWatch(actors, config).run())
+                if is_own or config.ray.address != "local":  # another's ends as that one does
+                    background.spawn(_keep_router(actors))
                 yield ServedPool(PoolClient(actors), config, is_own=is_own)
             finally:
                 await background.close()
@@ -97,6 +101,12 @@ def _ray(config: Config) -> Iterator[bool]:
             address = cluster.start(namespace, directory, **_QUIET)
             with noted(config, address):
                 yield True
+
+
+async def _keep_router(actors: RayActors) -> None:
+    """Ray starts a router anew that has died; not one that is frozen, or that it has given up."""
+    await asyncio.sleep(ROUTER_LOOK_SECONDS)
+    await every(ROUTER_LOOK_SECONDS, actors.keep_router, "router is not there")
 
 
 class _ReconcilerWatch:

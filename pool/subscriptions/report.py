@@ -36,9 +36,10 @@ class SubscriptionState(StrEnum):
 
 
 Source = Literal["local", "window"]
-Presence = Literal["awake", "asleep"]
+Presence = Literal["awake", "asleep", "away"]
 """Whether a subscription's actor runs. One that is asleep begins work as any other does; its actor
-comes up for it."""
+comes up for it. One that is away was lost with its process or its node: it takes nothing until it
+is back, and its figures are the last that it told."""
 
 
 class WeeklyReport(Value):

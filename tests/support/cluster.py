@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
+from paths import ROOT
 from ports import free_port
 from turns import starting_ray
 
@@ -106,7 +107,7 @@ def _started(
         *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
     )
     tokens = {f"SUB{n}_TOKEN": f"test-token-{n}" for n in range(1, 10)}
-    variables = {**os.environ, **tokens, "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
+    variables = {**os.environ, **tokens, **shipped()}
     with log.open("wb") as output:
         return subprocess.Popen(
             _with_disks(command, disks),
@@ -115,6 +116,12 @@ def _started(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def shipped() -> dict[str, str]:
+    """The environment that every node of a pool's cluster is to have."""
+    lines = (ROOT / "deploy" / "ray-node.env").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def _with_disks(command: tuple[str, ...], disks: Mapping[Path, Path]) -> tuple[str, ...]:

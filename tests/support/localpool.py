@@ -408,6 +408,9 @@ class LocalPeers:
     async def unplaced(self, specs: Sequence[SubscriptionSpec]) -> dict[str, ConfigError]:
         return {each.id: self.nowhere[each.id] for each in specs if each.id in self.nowhere}
 
+    def tell_of_losses(self, tell: Callable[[str], None]) -> None:
+        """Nobody is lost here."""
+
     async def nodes(self) -> tuple[KnownNode, ...]:
         return (KnownNode(candidate=THIS_NODE, alive=True),)
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -27,11 +28,12 @@ from actors.interfaces.messages import Activity
 from actors.interfaces.protocols import SubscriptionActors
 from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.router.presence.activations import ActivationQueue
+from actors.router.presence.losses import Losses, lost
 from actors.router.presence.renewals import Renewals
 from actors.router.presence.sleepers import Sleepers
 from actors.telemetry.event_log import MOST_AT_ONCE
 from actors.telemetry.recorder import beginning
-from pool.errors import ConfigError
+from pool.errors import ActorLost, ConfigError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.telemetry.counters import Tally
@@ -100,6 +102,10 @@ class ReportCache:
         self._alone = Keyed(asyncio.Lock)
         """One thing at a time is done with an actor as a whole."""
         self._is_suspended = False
+        self._on_their_way: Counter[str] = Counter()
+        """Requests, by the subscription that they are sent to."""
+        self._losses = Losses()
+        actors.tell_of_losses(self.lost)
         self._tell = tell
         self._queue = ActivationQueue(activations_at_once)
         self._renewals = Renewals(self._renew)
@@ -128,6 +134,11 @@ class ReportCache:
     def followed(self) -> AbstractSet[str]:
         """The ids of everybody who is to run, as they are now."""
         return self._specs.keys()
+
+    @property
+    def _present(self) -> frozenset[str]:
+        """The ids of all that have sent a report, and are not lost since."""
+        return frozenset(id_ for id_, each in self._reports.items() if each.presence != "away")
 
     @property
     def known(self) -> frozenset[str]:
@@ -194,6 +205,7 @@ class ReportCache:
         self._resting.discard(subscription_id)
         self._wanted.pop(subscription_id, None)
         self._failed.pop(subscription_id, None)
+        self._losses.forget(subscription_id)
         await self._renewals.leave(subscription_id)
         self._queue.forget(subscription_id)
         for known in (self._reports, self._tallies, self._heard_until):
@@ -221,13 +233,35 @@ class ReportCache:
         """Keep a report that came with an answer."""
         known = self._reports.get(report.id)
         if report.id in self._specs and (known is None or _order(known) <= _order(report)):
-            self._reports[report.id] = report
             self._failed.pop(report.id, None)
-            for reader in self._readers:
-                reader.heard(report)
-            for happening in changes(known, report) if known is not None else ():
-                self._tell(happening)
-            self._news.tell()
+            self._show(report)
+
+    def _show(self, report: Report) -> None:
+        """Let everybody go by a report from now on."""
+        known = self._reports.get(report.id)
+        self._reports[report.id] = report
+        for reader in self._readers:
+            reader.heard(report)
+        for happening in changes(known, report) if known is not None else ():
+            self._tell(happening)
+        self._news.tell()
+
+    def sent(self, subscription_id: str, more: int) -> None:
+        """So many requests more are on their way to a subscription: it stays awake for them."""
+        self._on_their_way[subscription_id] += more
+        if not self._on_their_way[subscription_id]:
+            del self._on_their_way[subscription_id]
+
+    def lost(self, subscription_id: str, *why: str) -> None:
+        """Its actor did not answer a call: nobody is sent there until it has sent a report again,
+        unless it rests anyway.
+        """
+        known = self._reports.get(subscription_id)
+        if known is None or subscription_id in self._resting:
+            return
+        self._losses.note(subscription_id)
+        if known.presence != "away" or why:
+            self._show(lost(known, *why))
 
     async def refresh(self, older_than: timedelta) -> None:
         """Have the reports of those who sleep no older than this."""
@@ -300,7 +334,7 @@ class ReportCache:
 
     @property
     def _is_anybody_coming(self) -> bool:
-        return not self._specs.keys() <= self._reports.keys() | self._failed.keys()
+        return not self._specs.keys() <= self._present | self._failed.keys()
 
     async def await_all(self) -> tuple[str, ...]:
         """Wait until all who can have sent a report, within bounds; those that have not."""
@@ -335,7 +369,8 @@ class ReportCache:
         epoch, version, wait_seconds, up_since = -1, -1, HEARTBEAT_SECONDS, self._clock()
         while True:
             peer = self._actors.subscription(spec.id)
-            report = await peer.next_report(epoch, version, wait_seconds)
+            asking = peer.next_report(epoch, version, wait_seconds)
+            report = await self._told(spec.id, asking, wait_seconds)
             if (report.epoch, report.version) != (epoch, version):  # else it has nothing to tell
                 if has_slept and epoch == -1:  # what the one before told is complete
                     self._heard_until[spec.id] = beginning(report.epoch)
@@ -355,9 +390,22 @@ class ReportCache:
             wait_seconds = min((HEARTBEAT_SECONDS, *(each for each in moments if each > 0)))
             await asyncio.sleep(POLL_SPACING_SECONDS)
 
+    async def _told(
+        self, subscription_id: str, asking: Awaitable[Report], seconds: float
+    ) -> Report:
+        """A report that is asked for; ``ActorLost`` where none comes."""
+        self._losses.follow(subscription_id)
+        try:
+            return await self._losses.answer(subscription_id, asking, seconds)
+        except ActorLost:
+            self.lost(subscription_id)
+            raise
+
     def _until_it_sleeps(self, report: Report, up_since: datetime) -> float:
         """Seconds; infinite for one that has something to do, or where nobody is to sleep."""
         if not self._idle or report.idle_since is None or self._is_suspended:
+            return math.inf
+        if self._on_their_way[report.id]:
             return math.inf
         is_used = report.last_request_at is not None and report.last_request_at >= up_since
         idle = self._idle if is_used or self.room >= 0 else min(self._idle, UNUSED)
@@ -413,6 +461,7 @@ class ReportCache:
         """Say so, once for each reason, and let nobody wait for it to wake."""
         self._resting.discard(subscription_id)
         if str(error) != str(self.unusable.get(subscription_id)):
+            self.lost(subscription_id, str(error))
             ids = {"subscription_id": subscription_id, "problem": str(error)}
             log.warning("subscription cannot come up as it is configured", extra=ids)
 

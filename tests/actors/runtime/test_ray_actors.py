@@ -163,6 +163,23 @@ async def test_one_that_is_alive_and_silent_is_ended_and_made_again(
     assert len(fake_ray.made) == 2
 
 
+async def test_a_router_that_is_silent_is_ended_and_made_again_and_any_other_is_left_as_it_is(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_actors, "ROUTER_SILENT_SECONDS", 0.1)
+    await actors_of(limits={"new_work_percent": 84}).activate_router()
+    actors = actors_of()
+
+    await actors.keep_router()
+    left_alone = list(fake_ray.killed)
+    fake_ray.made[0].is_frozen = True
+    await actors.keep_router()
+
+    assert left_alone == []
+    assert fake_ray.killed == ["router"]
+    assert names_of(fake_ray) == ["router", "router"]
+
+
 async def test_one_that_dies_in_coming_up_is_made_again_and_not_for_ever(
     fake_ray: FakeRay,
 ) -> None:

@@ -78,7 +78,7 @@ export interface Subscription {
   state: SubscriptionState;
   state_reason: string;
   state_until: string | null;
-  presence: "awake" | "asleep";
+  presence: "awake" | "asleep" | "away";
   /** The node that it is on; null where that is not known. */
   node: string | null;
   cooldown_cause: string | null;
