@@ -149,3 +149,5 @@ class NotTaken(Value):
     retry_at: Instant | None
     others: Others | None = None
     """What keeps those from it who have not said that they do not have its model."""
+    placement: int | None = None
+    """The number of the placement by which it is its owner's again."""

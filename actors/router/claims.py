@@ -9,7 +9,7 @@ routers that disagree one goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from actors.interfaces.messages import Dispatch
 from actors.interfaces.protocols import SubscriptionActors
@@ -25,6 +25,13 @@ from pool.storage.directory.directory import Directory
 
 class TakenMeanwhile(Conflict):
     """Another router has taken the idempotency key between two looks: it stands there by now."""
+
+
+@dataclass
+class Standing:
+    """The claim of an order while it is being placed, as it was seen last."""
+
+    claim: Claim | None
 
 
 class Claims:
@@ -74,11 +81,12 @@ class Claims:
         return None if session_id is None else await self._directory.session_home(session_id)
 
     async def settle_on(
-        self, target: str, order: Placement, claim: Claim | None, *, anew: bool
+        self, target: str, order: Placement, claim: Claim | None, *, epoch: int, anew: bool
     ) -> tuple[Placement, Claim | None]:
         """Note that ``target`` is asked, and that the session lives there; the order and the claim
         as they stand afterwards, which is elsewhere where another router has decided otherwise.
-        ``anew``: it has refused what it was asked for by the placement that stands.
+        ``epoch`` is the activation of ``target`` that is to be asked. ``anew``: the placement that
+        stands was refused.
 
         Raises ``KeyReused``, ``TakenMeanwhile`` and, for the caller's key, ``KeyLimited``.
         """
@@ -88,7 +96,7 @@ class Claims:
             if order.resumes and order.home is not None and order.home.subscription_id != target:
                 return order, claim
         if order.wanted is not None:
-            claim = await self._directory.claim(order.wanted, target)
+            claim = await self._directory.claim(order.wanted, target, epoch)
             _check(claim, order.dispatch, order.wanted.digest)
             if claim.execution_id != order.wanted.execution_id:
                 raise TakenMeanwhile("its idempotency key was taken just now: send it once more")
@@ -99,6 +107,7 @@ class Claims:
                 instead_of=before,
                 tenant=order.session_tenant,
                 placement=None if claim is None else claim.placement,
+                epoch=epoch,
             )
         return order, claim
 
@@ -130,17 +139,25 @@ class Claims:
         if order.home is None and session_id != order.session_id:
             await self._directory.name_session(order.session_id, session_id, owner)
 
-    async def give_back(self, order: Placement, owner: str) -> None:
-        """Let the directory say again that an execution is its owner's, and its session too."""
-        claim = await self._directory.locate(order.dispatch.execution_id)
-        if claim is not None and claim.subscription_id != owner:
-            await self._directory.place(
+    async def give_back(self, order: Placement, owner: str, claim: Claim) -> Claim:
+        """Let the directory say again that an execution is its owner's, under a number by which no
+        other handoff that is still on its way goes on, and its session too, if it stands as it was
+        seen last; how it stands afterwards. Elsewhere, another router has gone on with it.
+        """
+        if not order.is_given_back(claim):
+            claim = await self._directory.place(
                 claim.execution_id,
                 owner,
                 order.session_id,
                 instead_of=claim.subscription_id,
                 placement=claim.placement,
             )
+            if claim.subscription_id != owner:
+                return claim
+        await self._session_given_back(order, owner)
+        return claim
+
+    async def _session_given_back(self, order: Placement, owner: str) -> None:
         if order.resumes and order.home is not None and order.home.subscription_id != owner:
             return  # it went elsewhere before, by another turn
         home = await self._directory.session_home(order.session_id)

@@ -10,7 +10,7 @@ anything runs; so every later turn is sent after it, and its history never forks
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +28,7 @@ from actors.interfaces.messages import (
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.archive import Archive
 from actors.router.choices import Choices
-from actors.router.claims import Claims, TakenMeanwhile
+from actors.router.claims import Claims, Standing, TakenMeanwhile
 from actors.router.keys import Caller, KeyRegistry
 from actors.router.placement import (
     Placement,
@@ -63,6 +63,7 @@ from pool.routing.ranking import Ranking, explained
 from pool.storage.directory.claims import Claim, NewClaim
 from pool.storage.directory.directory import Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
+from pool.subscriptions.report import Report
 from pool.usage.expected_cost import Floor
 from pool.usage.records import RunSize
 from pool.values import Value
@@ -164,7 +165,7 @@ class Dispatcher:
         return await self._keys.admitted(
             order.dispatch,
             caller,
-            lambda permit: self._place(order.under(permit), claim),
+            lambda permit: self._place(order.under(permit), Standing(claim)),
             lambda: self._least(order),
             runs_as=self._runs_as(order.request),
             home=order.home.subscription_id if order.home else None,
@@ -187,20 +188,38 @@ class Dispatcher:
                 return NotTaken(reasons="it is not in the directory any more", retry_at=None)
             order = await self._handed_off(handoff)
             await self._choices.hear(order)
-            try:
-                spent = sum(nano_usd(each.cost_usd) for each in handoff.attempts)
-                await self._keys.top_up(order.dispatch, spent, lambda: self._least(order))
-                execution = await self._place(order, claim)
-            except (ActorLost, StoreError):
-                raise  # nobody has said no: it is asked again
-            except PoolError as error:
-                await self._claims.give_back(order, owner)
-                return NotTaken(
-                    reasons=str(error),
-                    retry_at=error.retry_at if isinstance(error, Exhausted) else None,
-                    others=why_not_others(order, self._choices.ranking(order, order.barred)),
-                )
+            while True:
+                standing = Standing(claim)
+                try:
+                    return await self._brought_on(order, standing, handoff)
+                except (ActorLost, StoreError):
+                    raise  # nobody has said no: it is asked again
+                except PoolError as error:
+                    seen = standing.claim or claim
+                    claim = await self._claims.give_back(order, owner, seen)
+                    if claim.subscription_id == owner:
+                        return self._not_taken(order, error, claim)
+                order = await self._handed_off(handoff)  # another router has gone on with it
+
+    async def _brought_on(
+        self, order: Placement, standing: Standing, handoff: HandoffRequest
+    ) -> HandedOff:
+        """Bring an execution from its owner to another one, or to where an earlier try, or another
+        router, has brought it: then its key pays for that attempt already.
+        """
+        if standing.claim is not None and standing.claim.subscription_id == handoff.subscription_id:
+            spent = sum(nano_usd(each.cost_usd) for each in handoff.attempts)
+            await self._keys.top_up(order.dispatch, spent, lambda: self._least(order))
+        execution = await self._place(order, standing)
         return HandedOff(subscription_id=execution.subscription_id)
+
+    def _not_taken(self, order: Placement, error: PoolError, claim: Claim) -> NotTaken:
+        return NotTaken(
+            reasons=str(error),
+            retry_at=error.retry_at if isinstance(error, Exhausted) else None,
+            others=why_not_others(order, self._choices.ranking(order, order.barred)),
+            placement=claim.placement,
+        )
 
     async def _handed_off(self, handoff: HandoffRequest) -> Placement:
         """What its owner hands on, as an order that its earlier owners do not get."""
@@ -226,6 +245,7 @@ class Dispatcher:
             may_wait=handoff.may_wait,
             history_tokens=intent.history_tokens,
             key=(await self._keys.caller(intent.caller)).key,
+            handed_on=intent.placement,
         )
 
     async def route(
@@ -322,38 +342,45 @@ class Dispatcher:
 
     # -- where it goes ---------------------------------------------------------------------------
 
-    async def _place(self, order: Placement, claim: Claim | None) -> Execution:
-        """Ask one subscription after the other; the one that was asked before comes first."""
+    async def _place(self, order: Placement, standing: Standing) -> Execution:
+        """Ask one subscription after the other; the one that was asked before comes first, and is
+        left only once it has refused, by the very placement that stands.
+        """
+        claim = standing.claim
         known = await self._known_elsewhere(order, claim)
         if known is not None:
             return known
         refusals = dict(order.barred)
-        surprises, is_refused = 0, False
+        surprises, refused_by, again = 0, None, None
         while True:
-            asked = self._asked_before(claim) if surprises == 0 else None
+            asked = again or (self._asked_before(claim) if surprises == 0 else None)
             ranking = self._choices.ranking(order, refusals, asked=asked)
-            target = target_of(order, ranking, asked, refusals)
+            target = _next(order, claim, ranking, asked, refusals)
             may_wait = surprises >= MOST_SURPRISES or not ranking.has_free_slot(target)
-            if may_wait and not order.may_wait:
+            if may_wait and not order.may_wait and target != asked:
                 raise nobody_takes(order, ranking)
             with self._choices.sending_to(target):
-                order, claim = await self._claims.settle_on(target, order, claim, anew=is_refused)
-                is_refused = False
+                epoch, anew = self._epoch(target, refused_by), refused_by is not None
+                settling = self._claims.settle_on(target, order, claim, epoch=epoch, anew=anew)
+                order, claim = await settling
+                standing.claim, refused_by = claim, None
                 if claim is None or target != claim.subscription_id:  # another router decided
                     refusals, surprises = dict(order.barred), 0  # whom it has asked, comes first
+                    again = None
                     continue
-                if source_of(order, target) is not None:  # its new home cannot know what comes
-                    tokens = await self._history_tokens(order)
-                    order = replace(order, history_tokens=tokens)
-                intent = self._intent(target, order, ranking, claim.placement)
+                order = await self._with_history(order, target)
+                intent = self._intent(target, order, ranking, claim)
                 owner = self._actors.subscription(target)
-                answer = await owner.start(intent, may_wait=may_wait)
+                answer = await owner.start(intent, may_wait=may_wait and order.may_wait)
                 self._reports.remember(answer.report)
-                is_refused = isinstance(answer, NotAdmitted)
+                refused_by = answer.report if isinstance(answer, NotAdmitted) else None
+                again = target if _is_another_life(answer, claim) else None
             match answer:
                 case Started(execution=execution):
                     await self._claims.begun_as(order, execution.session_id, target)
                     return execution
+                case NotAdmitted() if again is not None:
+                    pass  # it is placed anew for that activation, there
                 case NotAdmitted(refusal=Refusal(cause=RefusalCause.BUSY)):
                     surprises += 1  # its report says so now
                 case NotAdmitted(refusal=Refusal(cause=RefusalCause.SESSION_BUSY, detail=detail)):
@@ -362,6 +389,15 @@ class Dispatcher:
                     refusals[target] = refusal
                 case never:
                     assert_never(never)
+
+    def _epoch(self, target: str, refused_by: Report | None) -> int:
+        """The activation of ``target`` that is to be asked: the one that has just refused, or the
+        one of its latest report.
+        """
+        if refused_by is not None and refused_by.id == target:
+            return refused_by.epoch
+        known = self._reports.known_report(target)
+        return 0 if known is None else known.epoch
 
     def _asked_before(self, claim: Claim | None) -> str | None:
         """Who was asked for an execution before, and is there still."""
@@ -390,7 +426,7 @@ class Dispatcher:
         except NotFound as error:
             raise Conflict("its session was moved while it was on its way: send it anew") from error
 
-    def _intent(self, chosen: str, order: Placement, ranking: Ranking, placement: int) -> Intent:
+    def _intent(self, chosen: str, order: Placement, ranking: Ranking, claim: Claim) -> Intent:
         request, settings = order.request, self._settings
         longest = settings.policy.settings.queue_timeout_seconds
         return Intent(
@@ -414,7 +450,8 @@ class Dispatcher:
             earlier_attempts=order.attempts,
             earlier_owners=order.owners,
             history_tokens=order.history_tokens,
-            placement=placement,
+            placement=claim.placement,
+            placed_for=claim.epoch,
         )
 
     async def _least(self, order: Placement) -> Floor:
@@ -425,6 +462,14 @@ class Dispatcher:
             uses_tools=order.request.uses_tools,
         )
         return self._choices.floor(size, self._runs_as(order.request))
+
+    async def _with_history(self, order: Placement, target: str) -> Placement:
+        """An order with the length of its history, where ``target`` has to fetch that first, and
+        cannot know what comes.
+        """
+        if source_of(order, target) is None:
+            return order
+        return replace(order, history_tokens=await self._history_tokens(order))
 
     async def _history_tokens(self, order: Placement) -> int:
         """About how long the history is that an order goes on from, as whoever has its transcript
@@ -437,3 +482,23 @@ class Dispatcher:
             async with asyncio.timeout(HISTORY_SECONDS):
                 return await holder.history_tokens(order.forks or order.session_id)
         return 0
+
+
+def _next(
+    order: Placement,
+    claim: Claim | None,
+    ranking: Ranking,
+    asked: str | None,
+    refusals: Mapping[str, Refusal],
+) -> str:
+    """Whom to ask next; what was given back to its owner meanwhile goes nowhere else."""
+    if claim is not None and order.is_given_back(claim):
+        raise nobody_takes(order, ranking)
+    return target_of(order, ranking, asked, refusals)
+
+
+def _is_another_life(answer: Started | NotAdmitted, claim: Claim) -> bool:
+    """Whether it was refused by another activation than it was placed for, which refuses for that
+    reason alone.
+    """
+    return isinstance(answer, NotAdmitted) and claim.epoch not in {0, answer.report.epoch}

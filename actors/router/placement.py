@@ -22,7 +22,7 @@ from pool.keys.access import ALL
 from pool.keys.api_keys import KeySpec
 from pool.routing.candidates import RankedCandidate
 from pool.routing.ranking import Question, Ranking
-from pool.storage.directory.claims import NewClaim
+from pool.storage.directory.claims import Claim, NewClaim
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.model_refusals import ABOUT_A_MODEL
 
@@ -66,6 +66,8 @@ class Placement:
     """The caller's key, where it has one: it may be kept from some subscriptions."""
     wanted: NewClaim | None = None
     """What is to be claimed with its first place; None once it is."""
+    handed_on: int = 0
+    """The number of the placement by which its last owner hands it on; 0 where none is known."""
 
     @property
     def request(self) -> ExecutionRequest:
@@ -84,6 +86,13 @@ class Placement:
     @property
     def forks(self) -> str | None:
         return self.request.session_id if self.request.fork_session else None
+
+    def is_given_back(self, claim: Claim) -> bool:
+        """Whether its owner was told, by another router, that nobody takes it: it goes on there,
+        and must not go elsewhere by the same handoff.
+        """
+        is_owners = bool(self.owners) and claim.subscription_id == self.owners[-1]
+        return is_owners and 0 < self.handed_on < claim.placement
 
     def under(self, permit: Permit) -> Placement:
         """The order as its caller's key lets it run."""

@@ -119,8 +119,8 @@ class Handoff:
                 await self._held.end(
                     live, lambda: given_up(live.row, outcome, self._context.now(), retry_at, others)
                 )
-            case NotTaken():
-                await self._stays(live)
+            case NotTaken(placement=placement):
+                await self._stays(live, placement)
             case never:
                 assert_never(never)
         self._asked = {id_: at for id_, at in self._asked.items() if self._held.get(id_)}
@@ -164,10 +164,12 @@ class Handoff:
         if live.row.cancel_requested_at is not None:
             await self._context.deps.actors.subscription(there).cancel(live.id)
 
-    async def _stays(self, live: LiveExecution) -> None:
-        """It goes on waiting. While that cannot be written down, the next activation would ask
-        once more, which is as good.
+    async def _stays(self, live: LiveExecution, placement: int | None) -> None:
+        """It goes on waiting, by the number of its ``placement`` here. While that cannot be written
+        down, the next activation would ask once more, which is as good.
         """
+        if placement is not None:
+            live.becomes(intent=live.row.intent.model_copy(update={"placement": placement}))
         await self._mark(live, ExecutionStatus.QUEUED)
         live.becomes(status=ExecutionStatus.QUEUED)
         live.may_be_elsewhere = False

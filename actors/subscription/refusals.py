@@ -1,13 +1,15 @@
-"""The refusals of a subscription, by the placement that each answered.
+"""The refusals of one activation of a subscription, by the placement that each answered.
 
 A router that is refused places the execution elsewhere, under the next number. A second router that
 has looked before that may still ask here, by the number that was refused; if it were admitted now,
 the execution would run twice. So what was refused stays refused for that number. Whoever wants it
 here anew places it anew, which only one of them can (``Directory.place``).
 
-They are remembered in this life: a router that asks a second life by a number which the first one
-has refused may be admitted, where another one has gone on meanwhile. That takes two routers with
-the same request, and a death within the moment between two calls.
+They are remembered in this activation. So a placement is made for one activation, the one of which
+its router knew, and any other that does not have the execution refuses it: it cannot know whether
+that one did. Of an activation before this one that is the end, since its ledger is shut: what it had
+admitted would be here. One after this one may have admitted it since; then this one has ended, and
+answers nothing (``Subscription``).
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ MOST = 10_000
 
 
 class Refusals:
-    """The placements that were refused, by execution the highest."""
+    """The placements that were refused in the life of an ``epoch``, by execution the highest."""
 
-    def __init__(self) -> None:
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
         self._placements: OrderedDict[str, int] = OrderedDict()
 
     def note(self, intent: Intent) -> None:
@@ -34,5 +37,11 @@ class Refusals:
             self._placements.popitem(last=False)
 
     def has_refused(self, intent: Intent) -> bool:
-        """Whether this placement was refused, or a later one."""
+        """Whether this placement was refused, or a later one, or may have been in another life."""
+        if intent.placed_for not in {0, self._epoch}:
+            return True
         return 0 < intent.placement <= self._placements.get(intent.execution_id, 0)
+
+    def is_for_a_later_life(self, intent: Intent) -> bool:
+        """Whether it was placed for a life after this one: perhaps this one has ended."""
+        return intent.placed_for > self._epoch

@@ -82,7 +82,7 @@ class Subscription:
         self._event_streams = EventStreams(context, self._executions)
         self._transcripts = Transcripts(context, self._executions.launch)
         self._external_usage = ExternalUsage(context)
-        self._refusals = Refusals()
+        self._refusals = Refusals(context.state.epoch)
         self._spares = SpareKeeper(context)
 
     @classmethod
@@ -141,6 +141,8 @@ class Subscription:
         known = await self._executions.row(intent.execution_id)
         if known is not None:
             return self._started(known)
+        if self._refusals.is_for_a_later_life(intent):
+            await self._check_is_owner()
         if self._refusals.has_refused(intent):
             return self._not_admitted(_REFUSED_BEFORE, intent)
         now = self._context.now()
@@ -390,6 +392,16 @@ class Subscription:
             if session_id is not None:
                 self._executions.begins_in(live, session_id)
         return await self._executions.begin(live)
+
+    async def _check_is_owner(self) -> None:
+        """Raise where another activation has the ledger, and leave: what this one refuses, that one
+        may have admitted.
+        """
+        try:
+            await self._context.ledger.observe(())  # writes nothing, and fails then
+        except StoreError as error:
+            self._context.trouble(error)
+            raise
 
     async def _know_history(self, intent: Intent) -> None:
         """Have the size of its session at hand, for admission may not wait for it."""

@@ -55,6 +55,8 @@ class Intent(Value):
     queue_timeout_seconds: float = 600
     placement: int = 0
     """The number of the placement that brought it to its subscription; 0 where none is known."""
+    placed_for: int = 0
+    """The activation of its subscription for which it was placed so; 0 where none is known."""
     trace: str | None = None
     """The ``traceparent`` that its spans belong to, where it is traced."""
     continues: Continuation | None = None

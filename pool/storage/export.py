@@ -164,7 +164,7 @@ async def exported_directory(found: Found) -> AsyncIterator[DirectoryPortion]:
 
 
 def _claim(row: Sequence[Any]) -> KeptClaim:
-    execution_id, key, digest, created_at, used_at, subscription_id, placement = row
+    execution_id, key, digest, created_at, used_at, subscription_id, placement, epoch = row
     return KeptClaim(
         execution_id=execution_id,
         key=key,
@@ -173,6 +173,7 @@ def _claim(row: Sequence[Any]) -> KeptClaim:
         used_at=instant(used_at),
         subscription_id=subscription_id,
         placement=placement,
+        epoch=epoch,
     )
 
 

@@ -26,9 +26,14 @@ NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 
 
-def claim(name: str, at: str | None = "sub1", placement: int = 1) -> Claim:
+def claim(name: str, at: str | None = "sub1", placement: int = 1, epoch: int = 0) -> Claim:
     return Claim(
-        execution_id=name, digest="d", created_at=NOW, subscription_id=at, placement=placement
+        execution_id=name,
+        digest="d",
+        created_at=NOW,
+        subscription_id=at,
+        placement=placement,
+        epoch=epoch,
     )
 
 
@@ -252,15 +257,17 @@ async def test_of_many_at_once_what_the_budget_pays_for_is_claimed_and_the_rest_
 async def test_every_placement_has_a_number_and_an_outdated_one_moves_nothing(
     directory: Directory,
 ) -> None:
-    first = await directory.claim(wanted(), "sub1")
+    first = await directory.claim(wanted(), "sub1", 4)
 
-    anew = await directory.place("e1", "sub1", "s1", instead_of="sub1", placement=first.placement)
+    placing = {"instead_of": "sub1", "placement": first.placement, "epoch": 5}
+    anew = await directory.place("e1", "sub1", "s1", **placing)
     late = await directory.place("e1", "sub2", "s1", instead_of="sub1", placement=first.placement)
     moved = await directory.place("e1", "sub2", "s1", instead_of="sub1", placement=anew.placement)
 
-    assert (anew, late, moved) == (
-        claim("e1", "sub1", 2),
-        claim("e1", "sub1", 2),
+    assert (first, anew, late, moved) == (
+        claim("e1", "sub1", 1, epoch=4),
+        claim("e1", "sub1", 2, epoch=5),
+        claim("e1", "sub1", 2, epoch=5),
         claim("e1", "sub2", 3),
     )
 
@@ -401,7 +408,7 @@ async def test_a_second_directory_is_refused_or_agrees_on_where_things_go(
 
 async def test_what_is_exported_is_all_there_is_and_loads_once(directory: Directory) -> None:
     await directory.register(registration("sub1"))
-    await directory.claim(wanted(key="ci/k"), "sub1")
+    await directory.claim(wanted(key="ci/k"), "sub1", 7)
     await directory.claim(wanted(at=NOW + TICK), "sub1")
 
     portions = [portion async for portion in directory.export()]
@@ -414,6 +421,7 @@ async def test_what_is_exported_is_all_there_is_and_loads_once(directory: Direct
         used_at=NOW + TICK,
         subscription_id="sub1",
         placement=1,
+        epoch=7,
     )
     assert portions == [
         DirectoryPortion(registrations=(registration("sub1"),)),
@@ -425,7 +433,7 @@ async def test_what_is_exported_is_all_there_is_and_loads_once(directory: Direct
         await directory.load(DirectoryPortion(claims=(fresh, kept)))
     assert await directory.locate("e2") is None
     await directory.load(DirectoryPortion(claims=(fresh,)))
-    assert await directory.locate("e2") == claim("e2")
+    assert await directory.locate("e2") == claim("e2", epoch=7)
 
 
 async def test_a_session_that_moves_with_its_history_is_to_be_fetched_from_its_old_home(

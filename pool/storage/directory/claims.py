@@ -34,6 +34,8 @@ class Claim(Value):
     asked yet."""
     placement: int = 0
     """The number of its last placement, from 1 on; 0 where that was made by an earlier version."""
+    epoch: int = 0
+    """The activation of that subscription for which it was placed; 0 where none was known."""
 
     def is_of(self, wanted: NewClaim) -> bool:
         """Whether it was taken for this very request, by this call or an earlier one."""

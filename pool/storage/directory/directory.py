@@ -44,9 +44,10 @@ class Directory:
         self.snapshots = SnapshotStore(database)
         """What those left who sleep."""
 
-    async def claim(self, wanted: NewClaim, subscription_id: str) -> Claim:
+    async def claim(self, wanted: NewClaim, subscription_id: str, epoch: int = 0) -> Claim:
         """Take an execution id with its idempotency key, reserve what it may cost, and place it at
         the subscription that is asked next, before it is asked: all of it at once, or nothing.
+        ``epoch`` is the activation of it that is to be asked, where one is known.
 
         The answer is the claim as it stands afterwards. An id or key that was taken before is
         answered with its claim, which counts as used; where that is of another id or digest,
@@ -66,6 +67,7 @@ class Directory:
             "tenant": wanted.tenant,
             "instead_of": None,
             "placement": None,
+            "epoch": epoch,
         }
 
         async def work(db: Db) -> Claim:
@@ -86,11 +88,12 @@ class Directory:
         *,
         instead_of: str | None,
         placement: int | None = None,
+        epoch: int = 0,
         tenant: str | None = None,
     ) -> Claim:
-        """Note that another subscription is asked to run an execution, before it is asked, and that
-        its session lives there, if it lives nowhere yet, and belongs to ``tenant``, if it belongs
-        to nobody yet.
+        """Note that another subscription, or another activation of the same, is asked to run an
+        execution, before it is asked, and that its session lives there, if it lives nowhere yet,
+        and belongs to ``tenant``, if it belongs to nobody yet.
 
         Done only where the execution stands at ``instead_of``, and by the ``placement`` that is
         named, if one is; its next placement is this one's. The answer is the claim as it stands
@@ -104,6 +107,7 @@ class Directory:
             "tenant": tenant,
             "instead_of": instead_of,
             "placement": placement,
+            "epoch": epoch,
         }
         return await self._database.write(lambda db: _placed(db, placing))
 

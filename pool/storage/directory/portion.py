@@ -35,6 +35,7 @@ class KeptClaim(Value):
     used_at: Instant
     subscription_id: str | None
     placement: int = 0
+    epoch: int = 0
 
 
 class DirectoryPortion(Value):

@@ -60,11 +60,12 @@ def claim_columns(wanted: NewClaim) -> Bindings:
 
 def claim(row: Sequence[Any]) -> Claim:
     """A claim from the columns of its row, in the order in which they are selected."""
-    execution_id, digest, created_at, subscription_id, placement = row
+    execution_id, digest, created_at, subscription_id, placement, epoch = row
     return Claim(
         execution_id=execution_id,
         digest=digest,
         created_at=instant(created_at),
         subscription_id=subscription_id,
         placement=placement,
+        epoch=epoch,
     )

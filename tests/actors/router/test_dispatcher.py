@@ -17,7 +17,6 @@ from actors.interfaces.messages import Dispatch, NotAdmitted, Started
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import KeyRegistry
 from actors.router.router import Router
-from actors.subscription.subscription import Subscription
 from pool.errors import Exhausted, KeyReused, TooManyAtOnce, Unavailable
 from pool.executions.execution import Execution
 from pool.executions.intent import Intent
@@ -235,11 +234,11 @@ class Meeting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._directory, name)
 
-    async def claim(self, wanted: NewClaim, subscription_id: str) -> Claim:
+    async def claim(self, wanted: NewClaim, subscription_id: str, epoch: int) -> Claim:
         if self._coming:
             self._coming -= 1
             await self._barrier.wait()
-        return await self._directory.claim(wanted, subscription_id)
+        return await self._directory.claim(wanted, subscription_id, epoch)
 
 
 @pytest.fixture
@@ -298,29 +297,30 @@ async def test_of_two_routers_with_two_requests_under_one_key_one_is_told_so(
 class Late:
     """A subscription that one router asks late: after it has read the claim, and others went on."""
 
-    def __init__(self, owner: Subscription) -> None:
-        self._owner = owner
+    def __init__(self, pool: LocalPool, subscription_id: str) -> None:
+        self._pool = pool
+        self._id = subscription_id
         self.is_asked = asyncio.Event()
         self.goes_on = asyncio.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._owner, name)
 
     async def start(self, intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
         self.is_asked.set()
         await self.goes_on.wait()
-        return await self._owner.start(intent, may_wait=may_wait)
+        owner = self._pool.actors.subscription(self._id)  # as it is by then
+        return await owner.start(intent, may_wait=may_wait)
 
 
+@pytest.mark.parametrize("begins_anew", [False, True])
 async def test_whoever_asks_late_where_it_was_refused_does_not_run_it_twice(
-    open_pool: OpenPool, runner: FakeRunner
+    open_pool: OpenPool, runner: FakeRunner, *, begins_anew: bool
 ) -> None:
     """One router is refused and goes on elsewhere; the other one asks by what it had read before,
-    when the one that refused could take it.
+    when the one that refused could take it: the same activation, or the next one, which knows
+    nothing of it.
     """
     pool = await open_pool(spec("sub1", weight=9), spec("sub2"))
     runner.hold = True
-    late = Late(pool.actors.subscription("sub1"))
+    late = Late(pool, "sub1")
     peers = replace(pool.actors, subscriptions={**pool.actors.subscriptions, "sub1": late})
     reports, keys, archive = pool.router._reports, pool.router._keys, pool.router._archive
     settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
@@ -334,6 +334,8 @@ async def test_whoever_asks_late_where_it_was_refused_does_not_run_it_twice(
     await pool.actors.subscription("sub1").pause()
     first = await dispatched(another_router(pool, directory), asked)
     await pool.actors.subscription("sub1").resume()
+    if begins_anew:
+        await pool.restart("sub1")
     late.goes_on.set()
     told = await slow
 

@@ -6,7 +6,7 @@ UPDATE claims SET used_at = :now WHERE execution_id = :execution_id AND used_at 
 -- Compare and set: of two who saw the execution at the same place, one moves it. Its session lives
 -- there too, if it lives nowhere yet.
 WITH placed AS (
-    UPDATE claims SET subscription_id = :subscription_id, placement = placement + 1
+    UPDATE claims SET subscription_id = :subscription_id, placement = placement + 1, epoch = :epoch
     WHERE execution_id = :execution_id AND subscription_id IS NOT DISTINCT FROM :instead_of::text
         AND placement = coalesce(:placement::bigint, placement)
     RETURNING used_at
@@ -19,7 +19,7 @@ ON CONFLICT (session_id) DO UPDATE SET
 
 -- name: locate
 -- The key's claim before the id's, since the key is what the caller repeats.
-SELECT execution_id, digest, created_at, subscription_id, placement FROM claims
+SELECT execution_id, digest, created_at, subscription_id, placement, epoch FROM claims
 WHERE execution_id = :execution_id OR key = :key
 ORDER BY (key IS NOT DISTINCT FROM :key) DESC LIMIT 1;
 
@@ -74,9 +74,13 @@ DELETE FROM session_homes WHERE session_id IN (
 
 -- name: export_claims
 -- Everything, in the order of a key: the next rows after the last one that was read.
-SELECT execution_id, key, digest, created_at, used_at, subscription_id, placement FROM claims
+SELECT execution_id, key, digest, created_at, used_at, subscription_id, placement, epoch FROM claims
 WHERE execution_id > :after ORDER BY execution_id LIMIT :limit;
 
 -- name: load_claim
-INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription_id, placement)
-VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id, :placement);
+INSERT INTO claims (
+    execution_id, key, digest, created_at, used_at, subscription_id, placement, epoch
+)
+VALUES (
+    :execution_id, :key, :digest, :created_at, :used_at, :subscription_id, :placement, :epoch
+);

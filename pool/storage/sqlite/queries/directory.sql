@@ -11,13 +11,13 @@ WHERE execution_id = :execution_id AND subscription_id IS :instead_of
     AND placement = coalesce(:placement, placement)
 ON CONFLICT (session_id) DO UPDATE SET
     used_at = max(excluded.used_at, used_at), tenant = coalesce(tenant, excluded.tenant);
-UPDATE claims SET subscription_id = :subscription_id, placement = placement + 1
+UPDATE claims SET subscription_id = :subscription_id, placement = placement + 1, epoch = :epoch
 WHERE execution_id = :execution_id AND subscription_id IS :instead_of
     AND placement = coalesce(:placement, placement);
 
 -- name: locate
 -- The key's claim before the id's, since the key is what the caller repeats.
-SELECT execution_id, digest, created_at, subscription_id, placement FROM claims
+SELECT execution_id, digest, created_at, subscription_id, placement, epoch FROM claims
 WHERE execution_id = :execution_id OR key = :key
 ORDER BY key IS :key DESC LIMIT 1;
 
@@ -65,9 +65,13 @@ DELETE FROM session_homes WHERE session_id IN (
 
 -- name: export_claims
 -- Everything, in the order of a key: the next rows after the last one that was read.
-SELECT execution_id, key, digest, created_at, used_at, subscription_id, placement FROM claims
+SELECT execution_id, key, digest, created_at, used_at, subscription_id, placement, epoch FROM claims
 WHERE execution_id > :after ORDER BY execution_id LIMIT :limit;
 
 -- name: load_claim
-INSERT INTO claims (execution_id, key, digest, created_at, used_at, subscription_id, placement)
-VALUES (:execution_id, :key, :digest, :created_at, :used_at, :subscription_id, :placement);
+INSERT INTO claims (
+    execution_id, key, digest, created_at, used_at, subscription_id, placement, epoch
+)
+VALUES (
+    :execution_id, :key, :digest, :created_at, :used_at, :subscription_id, :placement, :epoch
+);
