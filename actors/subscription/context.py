@@ -63,6 +63,8 @@ class Dependencies:
     """How many activations have left, in this place, since their ledger was lost to them."""
     node: str | None = None
     """The node that this is, by its name for good."""
+    build: str | None = None
+    """The version of the code that runs here."""
     nodes_here: frozenset[str] = frozenset()
     """The names of all nodes whose disk this is, or was."""
     other_nodes: OtherNodes = NONE_REACHABLE

@@ -7,8 +7,8 @@ here anew places it anew, which only one of them can (``Directory.place``).
 
 They are remembered in this activation. So a placement is made for one activation, the one of which
 its router knew, and any other that does not have the execution refuses it: it cannot know whether
-that one did. Of an activation before this one that is the end, since its ledger is shut: what it had
-admitted would be here. One after this one may have admitted it since; then this one has ended, and
+that one did. Of an activation before this one that is the end, since its ledger is shut: what
+it had admitted would be here. One after this one may have admitted it since; then this one has ended, and
 answers nothing (``Subscription``).
 """
 
@@ -23,7 +23,7 @@ MOST = 10_000
 
 
 class Refusals:
-    """The placements that were refused in the life of an ``epoch``, by execution the highest."""
+    """The placements that were refused in the activation of an ``epoch``, by execution the highest."""
 
     def __init__(self, epoch: int) -> None:
         self._epoch = epoch

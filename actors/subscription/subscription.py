@@ -92,7 +92,7 @@ class Subscription:
         """Rebuild the subscription from its ledger, and go on with what had not ended."""
         recovery = await ledger.recover(dependencies.clock() - REMEMBERED)
         context = SubscriptionContext(recovered(spec, recovery), ledger, dependencies)
-        context.state.node = dependencies.node
+        context.state.node, context.state.build = dependencies.node, dependencies.build
         context.state.idle_since = dependencies.clock()
         self = cls(context)
         priced = await ledger.usage(limit=PRICED_RECORDS)

@@ -31,12 +31,14 @@ def doctor(
     Finds the Claude CLI and its version, and looks at each subscription's directory, credential
     and login, at the API keys, at the data directory, at where Ray keeps its files, and at proxies.
     It warns where two subscriptions are one account. In a cluster it looks at this node, and at
-    whether the cluster answers; `claude-pool nodes` shows what the others have. It starts nothing,
-    changes nothing and spends nothing. Exit code 1 when something would not work.
+    whether the cluster answers; `claude-pool nodes` shows what the others have. Where the pool is
+    served here already, it warns of what came up with another version than is installed. It starts
+    nothing, changes nothing and spends nothing. Exit code 1 when something would not work.
     """
-    from api.server.checkup import examine  # noqa: PLC0415 - --help need not wait for it
+    from api.cli.served import served  # noqa: PLC0415 - --help need not wait for it
+    from api.server.checkup import examine  # noqa: PLC0415 - as above
 
-    findings = asyncio.run(examine(config, environment()))
+    findings = [*asyncio.run(examine(config, environment())), *served(config)]
     table = Table.grid(padding=(0, 2))
     for level, subject, message in findings:
         table.add_row(_MARKS[level], Text(subject, style="bold"), Text(message, overflow="fold"))

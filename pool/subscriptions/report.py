@@ -148,6 +148,8 @@ class Report(Value):
     observed_at: Instant
     node: str | None = None
     """The node that it is on, by the name that ``GET /v1/nodes`` gives it."""
+    build: str | None = None
+    """The version of the code that its actor came up with; null for one that is asleep."""
     epoch: int
     version: int
     """Grows with every change; with ``epoch`` it orders the reports of a subscription."""

@@ -142,6 +142,7 @@ def report(state: State, policy: SubscriptionPolicy, now: datetime) -> Report:
         ),
         observed_at=now,
         node=state.node,
+        build=state.build,
         epoch=state.epoch,
         version=state.version,
     )

@@ -62,6 +62,8 @@ class State:
 
     spec: SubscriptionSpec
     node: str | None = None
+    build: str | None = None
+    """The version of the code that this activation came up with."""
     """Where this activation is."""
     epoch: int = 0
     version: int = 0

@@ -18,6 +18,7 @@ from actors.interfaces.protocols import Actors
 from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.runtime.factory.runners import home_of, runner_of
 from actors.runtime.factory.stores import leave, stores_of
+from actors.runtime.makings import code
 from actors.runtime.nodes.places import Places
 from actors.runtime.nodes.runs_elsewhere import RunsElsewhere
 from actors.subscription.context import Dependencies
@@ -46,6 +47,7 @@ async def made(spec: SubscriptionSpec, config: Config, actors: Actors) -> Subscr
     ledger = await stores_of(config).open_ledger(spec.id)
     try:
         await asyncio.to_thread(note_activation, home, ledger.epoch)
+        await asyncio.to_thread(code)  # is read from every file of it, once
         dependencies = _dependencies(spec.id, config, home, actors)
         return await Subscription.activate(spec, ledger, dependencies)
     except BaseException:
@@ -78,6 +80,7 @@ def _dependencies(subscription_id: str, config: Config, home: Path, actors: Acto
         ),
         system_prompt=config.claude.system_prompt,
         node=node_id(config.pool.data_dir),
+        build=code(),
         nodes_here=names_on(config.pool.data_dir),
         other_nodes=_other_nodes(config, home),
         roots=config.agents.roots,
