@@ -5,11 +5,11 @@ has looked before that may still ask here, by the number that was refused; if it
 the execution would run twice. So what was refused stays refused for that number. Whoever wants it
 here anew places it anew, which only one of them can (``Directory.place``).
 
-They are remembered in this activation. So a placement is made for one activation, the one of which
-its router knew, and any other that does not have the execution refuses it: it cannot know whether
-that one did. Of an activation before this one that is the end, since its ledger is shut: what
-it had admitted would be here. One after this one may have admitted it since; then this one has ended, and
-answers nothing (``Subscription``).
+They are remembered in this activation. So a placement is made for one activation, the one that its
+router knew, and any other that does not have the execution refuses it: it cannot know whether that
+one did. Of an earlier activation that is the end, since its ledger is shut: what it had admitted
+would be here. A later one may have admitted it since; then this one has ended, and answers nothing
+(``Subscription``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST = 10_000
 
 
 class Refusals:
-    """The placements that were refused in the activation of an ``epoch``, by execution the highest."""
+    """The placements that one activation has refused, by execution the highest."""
 
     def __init__(self, epoch: int) -> None:
         self._epoch = epoch
