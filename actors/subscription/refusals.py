@@ -37,11 +37,11 @@ class Refusals:
             self._placements.popitem(last=False)
 
     def has_refused(self, intent: Intent) -> bool:
-        """Whether this placement was refused, or a later one, or may have been in another life."""
+        """Whether this placement was refused, or a later one; or may have been, by another activation."""
         if intent.placed_for not in {0, self._epoch}:
             return True
         return 0 < intent.placement <= self._placements.get(intent.execution_id, 0)
 
-    def is_for_a_later_life(self, intent: Intent) -> bool:
-        """Whether it was placed for a life after this one: perhaps this one has ended."""
+    def is_for_a_later_activation(self, intent: Intent) -> bool:
+        """Whether it was placed for a later activation: perhaps this one has ended."""
         return intent.placed_for > self._epoch

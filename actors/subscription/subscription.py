@@ -141,7 +141,7 @@ class Subscription:
         known = await self._executions.row(intent.execution_id)
         if known is not None:
             return self._started(known)
-        if self._refusals.is_for_a_later_life(intent):
+        if self._refusals.is_for_a_later_activation(intent):
             await self._check_is_owner()
         if self._refusals.has_refused(intent):
             return self._not_admitted(_REFUSED_BEFORE, intent)

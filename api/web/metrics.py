@@ -118,7 +118,7 @@ def _of_pool(figures: Figures) -> Iterator[Metric]:
     )
     family = GaugeMetricFamily(
         "claude_pool_subscriptions_by_presence",
-        "Subscriptions whose actor runs, that are asleep, on their way up, or cannot come up.",
+        "Subscriptions whose actor runs, is lost, sleeps, is on its way up, or cannot come up.",
         labels=("presence",),
     )
     for presence, count in figures.presences.items():

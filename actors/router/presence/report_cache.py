@@ -164,9 +164,11 @@ class ReportCache:
 
     @property
     def coming(self) -> frozenset[str]:
-        """The ids of those that are on their way up, or wait for their turn."""
-        up = (id_ for id_, report in self._reports.items() if report.presence == "awake")
-        return frozenset(self._specs) - self._sleepers.ids - self.unusable.keys() - frozenset(up)
+        """The ids of those that are on their way up, or wait for their turn; one that is lost is
+        away, which is another matter.
+        """
+        there = {id_ for id_, report in self._reports.items() if report.presence != "asleep"}
+        return frozenset(self._specs) - self._sleepers.ids - self.unusable.keys() - there
 
     @property
     def puts_to_sleep(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from localpool import LocalPool, spec
-from pool_requests import until
+from waiting import until
 
 from actors.router.presence import losses, report_cache
 from pool.errors import ActorLost, ConfigError
@@ -43,11 +43,13 @@ async def test_one_that_is_lost_is_shown_so_and_nobody_is_sent_there(
 
     await lose(two, "sub1")
     shown = {each.id: each for each in await two.client.subscriptions()}
+    presences = (await two.client.figures()).presences
     after = await two.client.execute(ask())
 
     assert (before.subscription_id, after.subscription_id) == ("sub1", "sub2")
     assert (shown["sub1"].presence, shown["sub1"].state) == ("away", SubscriptionState.COOLDOWN)
     assert "was lost" in shown["sub1"].state_reason
+    assert presences == {"awake": 1, "asleep": 0, "away": 1, "starting": 0, "unusable": 0}
     assert after.routing is not None
     refused = {each.subscription_id: each.refusal_cause for each in after.routing.candidates}
     assert refused == {"sub1": RefusalCause.FAILING, "sub2": None}
