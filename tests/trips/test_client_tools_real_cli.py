@@ -272,8 +272,10 @@ async def kill(pool: LocalPool, execution: Execution) -> None:
     assert live.run is not None
     started = live.run.directory.started()
     assert started is not None
-    for process in (started.supervisor, started.cli):
+    both = (started.supervisor, started.cli)
+    for process in both:
         os.kill(process.pid, signal.SIGKILL)
+    await eventually(lambda: not any(process.is_alive() for process in both))
 
 
 def was_found_again(pool: LocalPool, execution: Execution) -> bool:
