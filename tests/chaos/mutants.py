@@ -711,20 +711,6 @@ MUTANTS = (
         tests=("tests/actors/router/test_dispatcher.py", "-k", "late"),
     ),
     Mutant(
-        name="an execution is given back only by whoever was refused last",
-        file="actors/router/claims.py",
-        guard="            if claim.subscription_id != owner:\n                return claim\n",
-        without="",
-        tests=("tests/actors/router/test_two_routers.py",),
-    ),
-    Mutant(
-        name="what was given back is not handed on by an earlier handoff",
-        file="actors/router/dispatcher.py",
-        guard="    if claim is not None and order.is_given_back(claim):\n",
-        without="    if False:\n",
-        tests=("tests/actors/router/test_two_routers.py",),
-    ),
-    Mutant(
         name="prompts of removed subscriptions go",
         file="actors/router/archive.py",
         guard="        removed = await ledger.remove_content(now - self._keep_prompts, now)\n",
