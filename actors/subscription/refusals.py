@@ -37,7 +37,7 @@ class Refusals:
             self._placements.popitem(last=False)
 
     def has_refused(self, intent: Intent) -> bool:
-        """Whether this placement was refused, or a later one; or may have been, by another activation."""
+        """Whether this placement was refused, or a later one, or may be by another activation."""
         if intent.placed_for not in {0, self._epoch}:
             return True
         return 0 < intent.placement <= self._placements.get(intent.execution_id, 0)

@@ -156,7 +156,7 @@ class Life:
         known = self.owner.rows.get(intent.execution_id)
         if known is not None:
             return self._started(known)
-        if self._refusals.is_for_a_later_life(intent):
+        if self._refusals.is_for_a_later_activation(intent):
             self._check_is_owner()
         if self._refusals.has_refused(intent):
             return self._refused(intent, ANEW)

@@ -275,7 +275,7 @@ async def kill(pool: LocalPool, execution: Execution) -> None:
     both = (started.supervisor, started.cli)
     for process in both:
         os.kill(process.pid, signal.SIGKILL)
-    await eventually(lambda: not any(process.is_alive() for process in both))
+    await until(lambda: not any(process.is_alive() for process in both))
 
 
 def was_found_again(pool: LocalPool, execution: Execution) -> bool:

@@ -34,6 +34,8 @@ DECISIONS = 400
 class _Coming:
     """Subscriptions that never come up: their reports are here already."""
 
+    def tell_of_losses(self, _: object) -> None: ...
+
     async def activate(self, _: object) -> None:
         await asyncio.Event().wait()
 
