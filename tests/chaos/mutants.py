@@ -126,8 +126,8 @@ MUTANTS = (
     Mutant(
         name="another attempt is held beside what earlier ones spent",
         file="actors/router/dispatcher.py",
-        guard="                await self._keys.top_up(order.dispatch, spent, ",
-        without="                await self._keys.top_up(order.dispatch, 0, ",
+        guard="await self._keys.top_up(order.dispatch, spent, ",
+        without="await self._keys.top_up(order.dispatch, 0, ",
         tests=("tests/actors/router/test_keys.py", "-k", "attempt"),
     ),
     Mutant(
