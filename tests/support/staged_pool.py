@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from localpool import spec
 
+from actors.router.presence.listing import shown_page
 from api.server.app import create_app
 from api.server.listening import bound, listening
 from api.web.authentication import Keys
@@ -33,6 +34,7 @@ from pool.executions.routing_record import Candidate, Routing
 from pool.executions.session import Session, age_of
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolCall
+from pool.keys.access import FULL_ACCESS
 from pool.keys.api_keys import KeyStanding, ShownKey
 from pool.keys.own_usage import OwnUsage, own_question, own_usage
 from pool.limits.forecast import studied
@@ -398,6 +400,12 @@ class StagedPool:
 
     async def subscriptions(self) -> tuple[Report, ...]:
         return tuple(self.reports())
+
+    async def shown_subscriptions(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> str:
+        listed = sorted(self.reports(), key=lambda each: each.id)
+        return shown_page(listed, FULL_ACCESS, limit, cursor)
 
     async def subscription(self, id_: str) -> Report:
         if id_ not in self.states:
