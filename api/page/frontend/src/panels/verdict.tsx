@@ -4,7 +4,7 @@ import { dollars, plural, span } from "../rules/format.ts";
 import { serves } from "../rules/serving.ts";
 import { said } from "../rules/verdict.ts";
 import type { Snapshot } from "../state/live.ts";
-import { Loading } from "../elements/panel.tsx";
+import { Denied, Loading } from "../elements/panel.tsx";
 
 const DAY = 86_400_000;
 
@@ -18,9 +18,7 @@ export function VerdictPanel({ snapshot, now }: { snapshot: Snapshot; now: numbe
         {problem === null || problem.isSilence ? (
           <Loading lines={6} />
         ) : (
-          <p class="nothing">
-            <strong>Not for this key.</strong> {problem.message}
-          </p>
+          <Denied problem={problem} />
         )}
       </section>
     );
