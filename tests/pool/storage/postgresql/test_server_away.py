@@ -8,7 +8,7 @@ import time
 from postgres import Server
 from stored import NOW, names, new_claim, opened, record
 
-from pool.errors import StoreError
+from pool.errors import StoreAway, StoreError
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.postgresql.connection import transactions
@@ -52,7 +52,7 @@ async def test_writes_go_on_after_the_server_was_killed_and_nothing_acknowledged
         await asyncio.gather(*writers)
 
         assert await names(ledger) == kept
-        assert set(refused.values()) <= {StoreError}
+        assert set(refused.values()) <= {StoreAway}
         assert not refused.keys() & kept
         totals = (await ledger.recover(NOW)).totals
         assert (totals.records, totals.usage.cost_nano_usd) == (len(kept), 30 * len(kept))
@@ -78,7 +78,7 @@ async def test_calls_fail_within_a_bound_while_the_server_is_away_and_work_again
         took = time.monotonic() - started
         database.start()
 
-        assert {type(answer) for answer in answers} == {StoreError}
+        assert {type(answer) for answer in answers} == {StoreAway}
         assert all("is away" in str(answer) for answer in answers)
         assert took < transactions.AWAY_SECONDS + 1
         assert await ledger.record(record("use_2"))
