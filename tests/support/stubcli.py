@@ -1,4 +1,6 @@
-"""A CLI that answers at once and asks nobody: for trips that are about what is around it."""
+"""A CLI that answers at once, or after ``[[nap SECONDS]]``, and asks nobody: for trips that are
+about what is around it. It notes beside itself what it was asked.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,10 @@ for argument; do
 done
 read -r opening
 read -r prompt || exit 0  # asked to stop before it was given one
+printf '%s\\n' "$prompt" >> "$0.prompts"
 echo '{{"type":"system","subtype":"init","session_id":"'$session'","model":"{SONNET}"}}'
 case $prompt in
+    *"[[nap "*) nap=${{prompt#*"[[nap "}}; sleep "${{nap%%"]]"*}}" ;;
     *"{SLOW}"*)
         trap 'exit 143' INT TERM
         while read -r said; do
@@ -39,3 +43,9 @@ def stub_cli(folder: Path) -> Path:
     path.write_text(_SCRIPT, encoding="utf-8")
     path.chmod(0o700)
     return path
+
+
+def runs_of(cli: Path, prompt: str) -> int:
+    """How often a stub was given a prompt, which is one that no other holds."""
+    noted = cli.with_name(f"{cli.name}.prompts")
+    return noted.read_text(encoding="utf-8").count(prompt) if noted.exists() else 0
