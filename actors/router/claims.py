@@ -28,7 +28,7 @@ class TakenMeanwhile(Conflict):
 
 
 @dataclass
-class Standing:
+class SeenClaim:
     """The claim of an order while it is being placed, as it was seen last."""
 
     claim: Claim | None

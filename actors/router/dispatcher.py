@@ -28,7 +28,7 @@ from actors.interfaces.messages import (
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.archive import Archive
 from actors.router.choices import Choices
-from actors.router.claims import Claims, Standing, TakenMeanwhile
+from actors.router.claims import Claims, SeenClaim, TakenMeanwhile
 from actors.router.keys import Caller, KeyRegistry
 from actors.router.placement import (
     Placement,
@@ -165,7 +165,7 @@ class Dispatcher:
         return await self._keys.admitted(
             order.dispatch,
             caller,
-            lambda permit: self._place(order.under(permit), Standing(claim)),
+            lambda permit: self._place(order.under(permit), SeenClaim(claim)),
             lambda: self._least(order),
             runs_as=self._runs_as(order.request),
             home=order.home.subscription_id if order.home else None,
@@ -189,28 +189,27 @@ class Dispatcher:
             order = await self._handed_off(handoff)
             await self._choices.hear(order)
             while True:
-                standing = Standing(claim)
+                seen = SeenClaim(claim)
                 try:
-                    return await self._brought_on(order, standing, handoff)
+                    return await self._brought_on(order, seen, handoff)
                 except (ActorLost, StoreError):
                     raise  # nobody has said no: it is asked again
                 except PoolError as error:
-                    seen = standing.claim or claim
-                    claim = await self._claims.give_back(order, owner, seen)
+                    claim = await self._claims.give_back(order, owner, seen.claim or claim)
                     if claim.subscription_id == owner:
                         return self._not_taken(order, error, claim)
                 order = await self._handed_off(handoff)  # another router has gone on with it
 
     async def _brought_on(
-        self, order: Placement, standing: Standing, handoff: HandoffRequest
+        self, order: Placement, seen: SeenClaim, handoff: HandoffRequest
     ) -> HandedOff:
         """Bring an execution from its owner to another one, or to where an earlier try, or another
         router, has brought it: then its key pays for that attempt already.
         """
-        if standing.claim is not None and standing.claim.subscription_id == handoff.subscription_id:
+        if seen.claim is not None and seen.claim.subscription_id == handoff.subscription_id:
             spent = sum(nano_usd(each.cost_usd) for each in handoff.attempts)
             await self._keys.top_up(order.dispatch, spent, lambda: self._least(order))
-        execution = await self._place(order, standing)
+        execution = await self._place(order, seen)
         return HandedOff(subscription_id=execution.subscription_id)
 
     def _not_taken(self, order: Placement, error: PoolError, claim: Claim) -> NotTaken:
@@ -342,11 +341,11 @@ class Dispatcher:
 
     # -- where it goes ---------------------------------------------------------------------------
 
-    async def _place(self, order: Placement, standing: Standing) -> Execution:
+    async def _place(self, order: Placement, seen: SeenClaim) -> Execution:
         """Ask one subscription after the other; the one that was asked before comes first, and is
         left only once it has refused, by the very placement that stands.
         """
-        claim = standing.claim
+        claim = seen.claim
         known = await self._known_elsewhere(order, claim)
         if known is not None:
             return known
@@ -363,7 +362,7 @@ class Dispatcher:
                 epoch, anew = self._epoch(target, refused_by), refused_by is not None
                 settling = self._claims.settle_on(target, order, claim, epoch=epoch, anew=anew)
                 order, claim = await settling
-                standing.claim, refused_by = claim, None
+                seen.claim, refused_by = claim, None
                 if claim is None or target != claim.subscription_id:  # another router decided
                     refusals, surprises = dict(order.barred), 0  # whom it has asked, comes first
                     again = None
@@ -374,7 +373,7 @@ class Dispatcher:
                 answer = await owner.start(intent, may_wait=may_wait and order.may_wait)
                 self._reports.remember(answer.report)
                 refused_by = answer.report if isinstance(answer, NotAdmitted) else None
-                again = target if _is_another_life(answer, claim) else None
+                again = target if _is_another_activation(answer, claim) else None
             match answer:
                 case Started(execution=execution):
                     await self._claims.begun_as(order, execution.session_id, target)
@@ -497,7 +496,7 @@ def _next(
     return target_of(order, ranking, asked, refusals)
 
 
-def _is_another_life(answer: Started | NotAdmitted, claim: Claim) -> bool:
+def _is_another_activation(answer: Started | NotAdmitted, claim: Claim) -> bool:
     """Whether it was refused by another activation than it was placed for, which refuses for that
     reason alone.
     """

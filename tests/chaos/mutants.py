@@ -711,6 +711,20 @@ MUTANTS = (
         tests=("tests/actors/router/test_dispatcher.py", "-k", "late"),
     ),
     Mutant(
+        name="what was given back goes nowhere else by the same handoff",
+        file="actors/router/dispatcher.py",
+        guard="    if claim is not None and order.is_given_back(claim):\n",
+        without="    if claim is None and order.is_given_back(claim):\n",
+        tests=("tests/actors/router/test_dispatcher.py", "-k", "given_back"),
+    ),
+    Mutant(
+        name="what is given back has a number of its own",
+        file="actors/router/claims.py",
+        guard="        if not order.is_given_back(claim):\n",
+        without="        if claim.subscription_id != owner:\n",
+        tests=("tests/actors/router/test_dispatcher.py", "-k", "given_back"),
+    ),
+    Mutant(
         name="prompts of removed subscriptions go",
         file="actors/router/archive.py",
         guard="        removed = await ledger.remove_content(now - self._keep_prompts, now)\n",

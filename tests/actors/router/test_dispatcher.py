@@ -13,7 +13,14 @@ import apsw
 import pytest
 from localpool import NOON, SONNET, FakeRunner, LocalPool, spec
 
-from actors.interfaces.messages import Dispatch, NotAdmitted, Started
+from actors.interfaces.messages import (
+    Dispatch,
+    HandedOff,
+    HandoffRequest,
+    NotAdmitted,
+    NotTaken,
+    Started,
+)
 from actors.router.dispatcher import Dispatcher, DispatchSettings
 from actors.router.keys import KeyRegistry
 from actors.router.router import Router
@@ -425,3 +432,37 @@ async def test_a_request_that_all_have_refused_reserves_anew_when_it_is_repeated
     assert (open_charges, started.id) == ((), refused.value.execution_id)
     (charge,) = await pool.router._directory.keys.open_charges()
     assert (charge.execution_id, charge.amount_nano_usd) == (started.id, 6 * 10**9)
+
+
+async def test_what_was_given_back_goes_nowhere_else_by_the_same_handoff(
+    open_pool: OpenPool, runner: FakeRunner
+) -> None:
+    """Nobody took it, so its subscription goes on with it; a second router that has the same
+    handoff, and is late, must not start it where there is room by now.
+    """
+    pool = await open_pool(spec("sub1", weight=9), spec("sub2"))
+    runner.hold = True
+    await dispatched(pool.router._dispatcher, dispatch("e1"))
+    subscription = pool.actors.subscription("sub1")
+    row = await subscription._context.ledger.execution("e1")
+    assert row is not None
+    handoff = HandoffRequest(
+        subscription_id="sub1",
+        intent=row.intent,
+        attempts=(),
+        why=Refusal(cause=RefusalCause.PAUSED, detail="it is paused"),
+        report=await subscription.next_report(-1, -1, 0),
+        may_wait=True,
+    )
+    await pool.client.pause("sub2")
+    first = await pool.router.hand_off(handoff)
+    await pool.client.resume("sub2")
+
+    late = await pool.router.hand_off(handoff)
+
+    assert isinstance(first, NotTaken)
+    assert isinstance(late, NotTaken)
+    assert len(runner.runs) == 1
+    later = row.intent.model_copy(update={"placement": first.placement})
+    anew = await pool.router.hand_off(handoff.model_copy(update={"intent": later}))
+    assert anew == HandedOff(subscription_id="sub2")
