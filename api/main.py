@@ -11,22 +11,8 @@ from typing import Annotated
 
 import typer
 
-from api.cli import (
-    backup,
-    doctor,
-    explain,
-    keys,
-    logs,
-    migrate_store,
-    nodes,
-    reconcile,
-    run,
-    serve,
-    sessions,
-    status,
-    subscriptions,
-    usage,
-)
+from api.cli import explain, keys, run, serve, sessions, status, subscriptions, usage
+from api.cli.operations import backup, doctor, logs, migrate_store, nodes, reconcile
 from api.cli.top import command as top
 from api.demo import command as demo
 from pool.config import spare_loopback

@@ -5,7 +5,7 @@ import typer
 from postgres import PASSWORD, Server
 from typer.testing import CliRunner
 
-from api.cli.migrate_store import migrate_store
+from api.cli.operations.migrate_store import migrate_store
 
 APP = typer.Typer()
 APP.command()(migrate_store)
