@@ -21,7 +21,8 @@ from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotT
 from actors.interfaces.protocols import SubscriptionActors
 from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.router.archive import Archive
-from actors.router.dispatcher import Dispatcher, DispatchSettings
+from actors.router.dispatching.dispatcher import Dispatcher
+from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys import Caller, KeyRegistry
 from actors.router.presence.alarms import Alarms
 from actors.router.presence.listing import shown_page

@@ -125,7 +125,7 @@ MUTANTS = (
     ),
     Mutant(
         name="another attempt is held beside what earlier ones spent",
-        file="actors/router/dispatcher.py",
+        file="actors/router/dispatching/handoffs.py",
         guard="await self._keys.top_up(order.dispatch, spent, ",
         without="await self._keys.top_up(order.dispatch, 0, ",
         tests=("tests/actors/router/test_keys.py", "-k", "attempt"),
@@ -160,7 +160,7 @@ MUTANTS = (
     ),
     Mutant(
         name="anothers session is not gone on with",
-        file="actors/router/claims.py",
+        file="actors/router/dispatching/claims.py",
         guard="home is None or not await is_open(home, access, self._actors, self._known()):\n",
         without="home is None:\n",
         tests=("tests/security/test_tenants.py", "-k", "anothers_session"),
@@ -281,7 +281,7 @@ MUTANTS = (
     ),
     Mutant(
         name="digest of an idempotency key",
-        file="actors/router/claims.py",
+        file="actors/router/dispatching/claims.py",
         guard="    if claim.digest != digest:\n",
         without="    if not claim.digest:\n",
         tests=("tests/actors/router/test_router.py", "-k", "same_key"),
@@ -457,7 +457,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a session lives by the id that it was begun under",
-        file="actors/router/dispatcher.py",
+        file="actors/router/dispatching/placer.py",
         guard="await self._claims.begun_as(order, execution.session_id, target)",
         without="pass",
         tests=("tests/actors/subscription/test_spares.py", "-k", "lives_by_that"),
@@ -561,7 +561,7 @@ MUTANTS = (
     ),
     Mutant(
         name="nobody is tried twice",
-        file="actors/router/dispatcher.py",
+        file="actors/router/dispatching/handoffs.py",
         guard="            barred={each: tried(each, handoff) for each in owners},\n",
         without="            barred={owners[-1]: tried(owners[-1], handoff)},\n",
         tests=("tests/actors/subscription/test_failover.py", "-k", "tried_twice"),
@@ -610,7 +610,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a session's home is asked first",
-        file="actors/router/placement.py",
+        file="actors/router/dispatching/placement.py",
         guard="    return cause in _HOLDS_FOR_NEW_WORK and at_home.report.id not in refusals\n",
         without="    return cause is None\n",
         tests=("tests/actors/router/test_sessions.py", "-k", "takes_nothing_new"),
@@ -635,7 +635,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a fork goes back to its owner",
-        file="actors/router/claims.py",
+        file="actors/router/dispatching/claims.py",
         guard="        if home is not None and home.subscription_id != owner:\n            await",
         without="        if home is not None and home.subscription_id != owner"
         " and order.forks is None:\n            await",
@@ -701,28 +701,28 @@ MUTANTS = (
         file="actors/subscription/subscription.py",
         guard="        if self._refusals.has_refused(intent):\n",
         without="        if intent.placement < 0:\n",
-        tests=("tests/actors/router/test_dispatcher.py", "-k", "late"),
+        tests=("tests/actors/router/dispatching/test_dispatcher.py", "-k", "late"),
     ),
     Mutant(
         name="another activation admits by no placement of the one before",
         file="actors/subscription/refusals.py",
         guard="        if intent.placed_for not in {0, self._epoch}:\n",
         without="        if False:\n",
-        tests=("tests/actors/router/test_dispatcher.py", "-k", "late"),
+        tests=("tests/actors/router/dispatching/test_dispatcher.py", "-k", "late"),
     ),
     Mutant(
         name="what was given back goes nowhere else by the same handoff",
-        file="actors/router/dispatcher.py",
+        file="actors/router/dispatching/placer.py",
         guard="    if claim is not None and order.is_given_back(claim):\n",
         without="    if claim is None and order.is_given_back(claim):\n",
-        tests=("tests/actors/router/test_dispatcher.py", "-k", "given_back"),
+        tests=("tests/actors/router/dispatching/test_dispatcher.py", "-k", "given_back"),
     ),
     Mutant(
         name="what is given back has a number of its own",
-        file="actors/router/claims.py",
+        file="actors/router/dispatching/claims.py",
         guard="        if not order.is_given_back(claim):\n",
         without="        if claim.subscription_id != owner:\n",
-        tests=("tests/actors/router/test_dispatcher.py", "-k", "given_back"),
+        tests=("tests/actors/router/dispatching/test_dispatcher.py", "-k", "given_back"),
     ),
     Mutant(
         name="prompts of removed subscriptions go",

@@ -26,7 +26,8 @@ from actors.interfaces.messages import (
     NotTaken,
     Started,
 )
-from actors.router.dispatcher import Dispatcher, DispatchSettings
+from actors.router.dispatching.dispatcher import Dispatcher
+from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys import NOBODY, KeyRegistry
 from actors.subscription.refusals import Refusals
 from pool.errors import PoolError

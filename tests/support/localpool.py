@@ -19,7 +19,7 @@ from actors.aiokit import Keyed
 from actors.client.client import PoolClient
 from actors.interfaces.messages import HandoffRequest, NotTaken
 from actors.reconciler.reconciler import Reconciler
-from actors.router.dispatcher import DispatchSettings
+from actors.router.dispatching.settings import DispatchSettings
 from actors.router.router import Router, RouterSettings
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription

@@ -1,5 +1,5 @@
-"""The router of a simulated pool: what ``actors.router.dispatcher`` and ``report_cache`` do, by
-the same rules.
+"""The router of a simulated pool: what the dispatcher and the cache of reports in ``actors.router``
+do, by the same rules.
 
 It remembers reports as it hears them, a moment late, and never calls an owner to rank. A request
 and its answer take time on their way, so that many are under way at once, as in a burst.
@@ -247,7 +247,7 @@ _GONE = Refusal(cause=RefusalCause.ATTEMPTED, detail="it handed the execution on
 def _target(
     order: Placement, ranking: Ranking, asked: str | None, refusals: Mapping[str, Refusal]
 ) -> str | None:
-    """As in ``actors.router.dispatcher``: who was asked before, until it refuses; then the home of
+    """As in ``actors.router.dispatching``: who was asked before, until it refuses; then the home of
     the session; then the best.
     """
     if asked is not None and asked not in refusals:

@@ -18,7 +18,7 @@ from reports import report_at, state
 from actors.alerts.delivery import HELD, AlertDelivery
 from actors.alerts.monitor import AlertMonitor
 from actors.alerts.webhook_sender import WebhookSender
-from actors.router.dispatcher import DispatchSettings
+from actors.router.dispatching.settings import DispatchSettings
 from actors.router.router import Router, RouterSettings
 from pool.alerts.alerts import Alert, AlertKind, AlertSettings, happened
 from pool.alerts.delivery import DeliveryStatus

@@ -8,7 +8,7 @@ import pytest
 from localpool import NOON, FakeRunner, LocalPool, spec
 from waiting import until
 
-from actors.router.claims import Claims
+from actors.router.dispatching.claims import Claims
 from actors.subscription import spares
 from pool.errors import ActorLost, NotFound
 from pool.executions.intent import new_execution_id

@@ -19,7 +19,8 @@ from localpool import NOON, SONNET, spec
 from reports import report_at, state
 from yardsticks import SORTING, sorting
 
-from actors.router.dispatcher import Dispatcher, DispatchSettings
+from actors.router.dispatching.dispatcher import Dispatcher
+from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys import NOBODY
 from actors.router.presence.report_cache import ReportCache
 from actors.router.presence.sleepers import Sleepers

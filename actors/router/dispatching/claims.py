@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from actors.interfaces.messages import Dispatch
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.placement import Placement
+from actors.router.dispatching.placement import Placement
 from actors.router.session_access import is_open
 from pool.errors import Conflict, InvalidRequest, KeyReused, NotFound
 from pool.executions.request import ExecutionRequest

@@ -21,7 +21,8 @@ from actors.interfaces.messages import (
     NotTaken,
     Started,
 )
-from actors.router.dispatcher import Dispatcher, DispatchSettings
+from actors.router.dispatching.dispatcher import Dispatcher
+from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys import KeyRegistry
 from actors.router.router import Router
 from pool.errors import Exhausted, KeyReused, TooManyAtOnce, Unavailable

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
-from actors.router.placement import Placement, first_heard, question_of
+from actors.router.dispatching.placement import Placement, first_heard, question_of
 from actors.router.presence.report_cache import ReportCache
 from pool.routing.live_ranking import MOST_TOLD, LiveRankings
 from pool.routing.model_catalogue import Catalogue, KnownModels
