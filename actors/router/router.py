@@ -1,68 +1,59 @@
 """The router: who there is, how they fare, and where a request goes.
 
-It holds nothing that cannot be had again: reports come from the owners (``report_cache``), who runs
-what stands in the directory (``dispatcher``), and so does the registry, which is kept here.
+It holds nothing that cannot be had again: reports come from the owners (``presence``), who runs
+what stands in the directory (``dispatching``), and so does the ``registry``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from operator import attrgetter
-from pathlib import Path
 
 from actors.aiokit import Tasks, every, forwarded
 from actors.alerts.monitor import AlertMonitor
-from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken, Retracted
+from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
 from actors.interfaces.protocols import SubscriptionActors
-from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.router.archive import Archive
 from actors.router.dispatching.dispatcher import Dispatcher
-from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys import Caller, KeyRegistry
 from actors.router.presence.alarms import Alarms
 from actors.router.presence.listing import shown_page
 from actors.router.presence.newcomers import Newcomers
 from actors.router.presence.report_cache import ReportCache
 from actors.router.presence.resting import RestingLedgers
-from actors.router.presence.retirements import Retirements
 from actors.router.presence.sleepers import Sleepers
+from actors.router.registry import Registry
 from actors.router.sessions import Sessions
+from actors.router.settings import RouterSettings
 from actors.router.tool_calls import ToolCallSearch
 from actors.telemetry.recorder import PoolRecorder
 from actors.telemetry.tracing import OFF, Tracing
-from pool.alerts.alerts import Alert, AlertSettings, failover, session_moved
-from pool.alerts.webhooks import Webhook
+from pool.alerts.alerts import Alert, failover, session_moved
 from pool.claude.runner import Runner
-from pool.errors import ActorLost, Conflict, InvalidRequest, NotFound, PoolError, StoreError
+from pool.errors import NotFound, PoolError, StoreError
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.session import SessionHome
 from pool.keys.access import FULL_ACCESS, Access
-from pool.keys.api_keys import KeySpec, ShownKey
+from pool.keys.api_keys import ShownKey
 from pool.nodes.overview import NodeList, node_list
 from pool.routing.capacity import Capacity
-from pool.routing.rebalancing import Rebalancing
 from pool.storage.backup import Backup, note_contents
-from pool.storage.directory.claims import Registration
 from pool.storage.directory.directory import Directory
 from pool.storage.directory.outbox import Outbox
 from pool.storage.stores import RETENTION_PERIOD, Stores
 from pool.subscriptions.overview.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy
-from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec, changed
 from pool.telemetry.counters import Figures
 from pool.telemetry.events import PoolEvent
 from pool.telemetry.percentiles import latencies
-from pool.usage.records import UsageRecord
-from pool.usage.retraction import UsageToRetract
-from pool.values import Value
 
 log = logging.getLogger(__name__)
 
@@ -70,25 +61,6 @@ SHOWN_AGE = timedelta(seconds=5)
 """Of a report of one that sleeps, at most, where all are shown: as old as others may be."""
 LONGEST_REFRESH_SECONDS = 15.0
 """Between two reports of all who sleep, by which they are ranked: 0.3 ms each."""
-
-
-class RouterSettings(Value):
-    """What a router takes from configuration."""
-
-    dispatch: DispatchSettings
-    backups_dir: Path = Path("backups")
-    retention: timedelta = timedelta(days=35)
-    keep_prompts: timedelta = timedelta(days=1)
-    tags: tuple[str, ...] = ()
-    rebalancing: Rebalancing = Rebalancing()
-    alerts: AlertSettings = AlertSettings()
-    webhooks: tuple[Webhook, ...] = ()
-    keys: tuple[KeySpec, ...] = ()
-    """Those that stand in ``pool.toml``."""
-    activations_at_once: int = 4
-    """How many subscriptions come up at a time: about as many as there are cores."""
-    idle: timedelta = timedelta(0)
-    """For how long a subscription has nothing to do before it falls asleep; 0: none does."""
 
 
 class Router:
@@ -113,7 +85,6 @@ class Router:
         self._actors = actors
         self._settings = settings
         self._clock = clock
-        self._registrations: dict[str, Registration] = {}
         self._tracing = tracing
         self._recorder = PoolRecorder(clock)
         policy = settings.dispatch.policy
@@ -131,7 +102,12 @@ class Router:
         self._resting = RestingLedgers(
             *(stores, self._reports, self._sleepers, actors), tags=settings.tags
         )
-        self._newcomers = Newcomers(stores, actors, self._reports, self._sleepers)
+        self._registry = Registry(
+            *(directory, actors, self._reports, self._sleepers),
+            newcomers=Newcomers(stores, actors, self._reports, self._sleepers),
+            archive=self._archive,
+            clock=clock,
+        )
         self._alarms = Alarms(
             *(self._sleepers, self._reports, self._resting, self._archive), clock=clock
         )
@@ -148,7 +124,6 @@ class Router:
             settings=settings.dispatch,
             clock=clock,
         )
-        self._retirements = Retirements(self._letting_go, self._forget)
         self._tool_calls = ToolCallSearch(actors, self._reports, self._resting)
         self._sessions = Sessions(directory, actors, self._reports, clock, self._session_moved)
 
@@ -168,10 +143,7 @@ class Router:
         """
         self = cls(directory, actors, settings, clock, stores, runner_of, tracing)
         await self._sleepers.recover()
-        registrations = await directory.registrations()
-        await self._newcomers.settle([each.spec for each in registrations])
-        for registration in registrations:
-            self._adopt(registration)
+        await self._registry.recover()
         await self._keys.recover()
         self._tasks.spawn(self._retain())
         self._tasks.spawn(self._archive.tend())
@@ -222,7 +194,7 @@ class Router:
         asked = None if claim is None else claim.subscription_id
         if asked is None or not access.covers_subscription(asked):
             raise NotFound("execution", execution_id)
-        if asked not in self._registrations:
+        if asked not in self._registry:
             return await self._archive.execution(asked, execution_id, access)
         await self._reports.await_one({asked})  # it comes up first, if it has not
         return asked
@@ -286,16 +258,6 @@ class Router:
     async def heard_from(self) -> int:
         return len(self._reports.known)
 
-    async def subscription(self, subscription_id: str) -> Report:
-        spec = self._known(subscription_id).spec
-        if subscription_id in self._sleepers:
-            return self._sleepers.report(spec)
-        report = await self._reports.report(subscription_id)
-        if report is None:
-            problem = self._reports.unusable.get(subscription_id)
-            raise ActorLost(subscription_id, str(problem or "it has sent no report: see its log"))
-        return report
-
     async def pool(self, access: Access = FULL_ACCESS) -> Overview:
         await self._reports.refresh(SHOWN_AGE)
         unheard = tuple(filter(access.covers_subscription, await self._reports.await_all()))
@@ -330,12 +292,6 @@ class Router:
             observed_at=self._clock(),
         )
 
-    async def registrations(self) -> tuple[Registration, ...]:
-        return tuple(self._registrations[id_] for id_ in sorted(self._registrations))
-
-    async def subscription_ids(self) -> tuple[str, ...]:
-        return tuple(sorted(self._registrations))
-
     def _heard(self) -> tuple[tuple[Report, ...], frozenset[str]]:
         """The latest reports, and the ids of those that have sent none."""
         reports = self._reports.reports
@@ -346,71 +302,33 @@ class Router:
 
     # -- the registry ----------------------------------------------------------------------------
 
-    async def declare(self, specs: Iterable[SubscriptionSpec]) -> None:
-        declared = {spec.id: spec for spec in specs}
-        for subscription_id in declared:  # it was put back while it was let go
-            await self._retirements.end(subscription_id)
-        before = dict(self._registrations)
-        await self._newcomers.settle([each for id_, each in declared.items() if id_ not in before])
-        await asyncio.gather(*(self._register(each, declared=True) for each in declared.values()))
-        known = (each.spec.id for each in before.values() if each.declared)
-        await self._retirements.begin(id_ for id_ in known if id_ not in declared)
-        changed = (id_ for id_ in before.keys() & declared if before[id_].spec != declared[id_])
-        await asyncio.gather(*(self._told(declared[id_]) for id_ in changed))
-
-    async def add(self, spec: SubscriptionSpec) -> Report:
-        known = self._registrations.get(spec.id)
-        if known is not None and known.spec != spec:
-            raise Conflict(f"subscription {spec.id!r} exists: change it with PATCH")
-        if known is None:
-            nowhere = await self._newcomers.settle([spec])
-            if (problem := nowhere.get(spec.id)) is not None:
-                raise InvalidRequest(problem.field, problem.problem)
-            await self._register(spec, declared=False)
-            await self._reports.await_one({spec.id})
-            if (problem := self._reports.unusable.get(spec.id)) is not None:
-                await self._forget(spec.id)
-                raise InvalidRequest(problem.field, problem.problem)
-        return await self.subscription(spec.id)
-
-    async def change(self, subscription_id: str, change: SubscriptionChange) -> Report:
-        known = self._known(subscription_id)
-        spec = changed(known.spec, change)
-        await self._register(spec, declared=known.declared)
-        return await self._ordered(subscription_id, lambda owner: owner.configure(spec))
-
-    async def pause(self, subscription_id: str) -> Report:
-        return await self._ordered(subscription_id, lambda owner: owner.pause())
-
-    async def resume(self, subscription_id: str) -> Report:
-        return await self._ordered(subscription_id, lambda owner: owner.resume())
-
-    async def drain(self, subscription_id: str) -> Report:
-        return await self._ordered(subscription_id, lambda owner: owner.drain())
-
-    async def record(self, record: UsageRecord) -> bool:
-        await self.subscription(record.subscription_id)
-        recorded = await self._actors.subscription(record.subscription_id).record(record)
-        self._reports.remember(recorded.report)
-        return recorded.added
-
-    async def retract(self, subscription_id: str, wanted: UsageToRetract, by: str) -> Retracted:
-        await self.subscription(subscription_id)
-        retracted = await self._actors.subscription(subscription_id).retract(wanted, by)
-        self._reports.remember(retracted.report)
-        return retracted
+    registrations = forwarded(attrgetter("_registry"), Registry.registrations)
+    subscription_ids = forwarded(attrgetter("_registry"), Registry.subscription_ids)
+    subscription = forwarded(attrgetter("_registry"), Registry.subscription)
+    declare = forwarded(attrgetter("_registry"), Registry.declare)
+    add = forwarded(attrgetter("_registry"), Registry.add)
+    change = forwarded(attrgetter("_registry"), Registry.change)
+    remove = forwarded(attrgetter("_registry"), Registry.remove)
+    pause = forwarded(attrgetter("_registry"), Registry.pause)
+    resume = forwarded(attrgetter("_registry"), Registry.resume)
+    drain = forwarded(attrgetter("_registry"), Registry.drain)
+    record = forwarded(attrgetter("_registry"), Registry.record)
+    retract = forwarded(attrgetter("_registry"), Registry.retract)
+    suspend = forwarded(attrgetter("_registry"), Registry.suspend)
+    interrupt = forwarded(attrgetter("_registry"), Registry.interrupt)
 
     async def backup(self, name: str) -> Backup:
         folder = self._settings.backups_dir / name
         directory = folder / "directory.sqlite"
         if not directory.exists():
             await self._directory.backup(directory)
-        for subscription_id in self._registrations:
+        registered = await self._registry.subscription_ids()
+        for subscription_id in registered:
             file = folder / "subscriptions" / subscription_id / "ledger.sqlite"
             await self._resting.backup(subscription_id, file)
         taken = Backup(
             path=str(folder),
-            subscriptions=tuple(sorted(self._registrations)),
+            subscriptions=registered,
             bytes=sum(file.stat().st_size for file in folder.rglob("*.sqlite")),
             taken_at=self._clock(),
             prompts_since=self._clock() - self._settings.keep_prompts,
@@ -418,69 +336,14 @@ class Router:
         await asyncio.to_thread(note_contents, folder, taken)
         return taken
 
-    async def suspend(self) -> None:
-        await self._reports.suspend()
-        await self._everybody(lambda owner: owner.suspend())
-
-    async def interrupt(self) -> None:
-        await self._everybody(lambda owner: owner.interrupt())
-
-    async def remove(self, subscription_id: str) -> None:
-        known = self._known(subscription_id)
-        if known.declared:
-            raise Conflict(f"subscription {subscription_id!r} stands in pool.toml: remove it there")
-        if subscription_id in self._reports.unusable:  # nothing of it runs, or could be drained
-            await self._forget(subscription_id)
-            return
-        report = await self.drain(subscription_id)
-        if report.running or report.queued:
-            raise Conflict(
-                f"subscription {subscription_id!r} still runs {report.running} and holds "
-                f"{report.queued} waiting executions; it drains now, remove it afterwards"
-            )
-        await self._reports.unfollow(subscription_id)  # nobody is sent there any more
-        with suppress(PoolError):  # put back, it takes work: the drain was for its removal
-            await self._actors.subscription(subscription_id).resume()
-        await self._forget(subscription_id)
-
     async def close(self) -> None:
         await self._tasks.close()
-        await self._retirements.close()
+        await self._registry.close()
         await self._alerts.close()
         await self._keys.close()
         await self._reports.close()
         await asyncio.to_thread(self._tracing.close)
         await self._directory.close()
-
-    async def _everybody(self, order: Callable[[SubscriptionActor], Awaitable[Report]]) -> None:
-        """Pass an order on to all who are there; who sleeps has nothing to do. One that does not
-        answer stops no other.
-        """
-        there = sorted(self._reports.known - self._sleepers.ids)
-        passed = (self._ordered(id_, order) for id_ in there)
-        answers = await asyncio.gather(*passed, return_exceptions=True)
-        for id_, answer in zip(there, answers, strict=True):
-            if isinstance(answer, BaseException):
-                log.warning("order lost", extra={"subscription_id": id_, "problem": str(answer)})
-
-    async def _ordered(
-        self, subscription_id: str, order: Callable[[SubscriptionActor], Awaitable[Report]]
-    ) -> Report:
-        """Pass an order on, and know its effect at once: the next request is ranked by it."""
-        await self._reports.wake(subscription_id)
-        await self.subscription(subscription_id)  # it comes up first, if it has not yet
-        report = await order(self._actors.subscription(subscription_id))
-        self._reports.remember(report)
-        return report
-
-    async def _told(self, spec: SubscriptionSpec) -> None:
-        """Have a subscription go by another specification. One that cannot be reached now has
-        sent no report yet, or gets it before its next report counts; one that sleeps comes up with
-        it.
-        """
-        if spec.id in self._reports.known - self._sleepers.ids:
-            with suppress(PoolError):
-                await self._ordered(spec.id, lambda owner: owner.configure(spec))
 
     async def _session_moved(self, session: SessionHome, source: str, target: str) -> None:
         session_id = session.session_id
@@ -510,35 +373,3 @@ class Router:
         await self._directory.expire(before)
         await self._keys.expire(before)
         await self._directory.outbox.expire(before)
-
-    def _known(self, subscription_id: str) -> Registration:
-        registration = self._registrations.get(subscription_id)
-        if registration is None:
-            raise NotFound("subscription", subscription_id)
-        return registration
-
-    async def _register(self, spec: SubscriptionSpec, *, declared: bool) -> None:
-        known = self._registrations.get(spec.id)
-        created_at = known.created_at if known else self._clock()
-        registration = Registration(spec=spec, declared=declared, created_at=created_at)
-        if registration != known:
-            await self._directory.register(registration)
-        self._adopt(registration)
-
-    def _adopt(self, registration: Registration) -> None:
-        self._registrations[registration.spec.id] = registration
-        self._reports.follow(registration.spec)
-
-    async def _letting_go(self, subscription_id: str) -> int:
-        """Have a subscription let go of what it has; how many executions it has still."""
-        if subscription_id in self._sleepers:
-            return 0
-        await self.subscription(subscription_id)  # it comes up first, if it has not yet
-        return await self._actors.subscription(subscription_id).retire()
-
-    async def _forget(self, subscription_id: str) -> None:
-        await self._reports.unfollow(subscription_id)
-        await self._actors.deactivate(subscription_id)
-        await self._directory.unregister(subscription_id)
-        self._archive.joined(subscription_id)
-        self._registrations.pop(subscription_id, None)

@@ -20,7 +20,8 @@ from actors.client.client import PoolClient
 from actors.interfaces.messages import HandoffRequest, NotTaken
 from actors.reconciler.reconciler import Reconciler
 from actors.router.dispatching.settings import DispatchSettings
-from actors.router.router import Router, RouterSettings
+from actors.router.router import Router
+from actors.router.settings import RouterSettings
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.launch.launch_spec import Launch

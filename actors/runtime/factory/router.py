@@ -9,7 +9,8 @@ from actors.client.client import now_in_utc
 from actors.interfaces.protocols import SubscriptionActors
 from actors.interfaces.router_actor import RouterActor
 from actors.router.dispatching.settings import DispatchSettings
-from actors.router.router import Router, RouterSettings
+from actors.router.router import Router
+from actors.router.settings import RouterSettings
 from actors.runtime.factory.runners import home_of, runner_of
 from actors.runtime.factory.stores import stores_of
 from actors.telemetry.exporter import tracing_to

@@ -19,7 +19,8 @@ from actors.alerts.delivery import HELD, AlertDelivery
 from actors.alerts.monitor import AlertMonitor
 from actors.alerts.webhook_sender import WebhookSender
 from actors.router.dispatching.settings import DispatchSettings
-from actors.router.router import Router, RouterSettings
+from actors.router.router import Router
+from actors.router.settings import RouterSettings
 from pool.alerts.alerts import Alert, AlertKind, AlertSettings, happened
 from pool.alerts.delivery import DeliveryStatus
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
