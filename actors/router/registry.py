@@ -16,11 +16,11 @@ from datetime import datetime
 from actors.interfaces.messages import Retracted
 from actors.interfaces.protocols import SubscriptionActors
 from actors.interfaces.subscription_actor import SubscriptionActor
-from actors.router.archive import Archive
+from actors.router.ledgers.archive import Archive
 from actors.router.presence.newcomers import Newcomers
 from actors.router.presence.report_cache import ReportCache
-from actors.router.presence.retirements import Retirements
 from actors.router.presence.sleepers import Sleepers
+from actors.router.retirements import Retirements
 from pool.errors import ActorLost, Conflict, InvalidRequest, NotFound, PoolError
 from pool.storage.directory.claims import Registration
 from pool.storage.directory.directory import Directory

@@ -18,14 +18,14 @@ from actors.aiokit import Tasks, every, forwarded
 from actors.alerts.monitor import AlertMonitor
 from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.archive import Archive
+from actors.router.alarms import Alarms
 from actors.router.dispatching.dispatcher import Dispatcher
 from actors.router.keys import Caller, KeyRegistry
-from actors.router.presence.alarms import Alarms
+from actors.router.ledgers.archive import Archive
+from actors.router.ledgers.resting import RestingLedgers
 from actors.router.presence.listing import shown_page
 from actors.router.presence.newcomers import Newcomers
 from actors.router.presence.report_cache import ReportCache
-from actors.router.presence.resting import RestingLedgers
 from actors.router.presence.sleepers import Sleepers
 from actors.router.registry import Registry
 from actors.router.sessions import Sessions

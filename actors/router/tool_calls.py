@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Sequence
 
 from actors.interfaces.protocols import SubscriptionActors
+from actors.router.ledgers.resting import RestingLedgers
 from actors.router.presence.report_cache import ReportCache
-from actors.router.presence.resting import RestingLedgers
 from pool.errors import InvalidRequest, NotFound, PoolError
 from pool.keys.access import Access
 

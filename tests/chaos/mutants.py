@@ -726,10 +726,10 @@ MUTANTS = (
     ),
     Mutant(
         name="prompts of removed subscriptions go",
-        file="actors/router/archive.py",
+        file="actors/router/ledgers/archive.py",
         guard="        removed = await ledger.remove_content(now - self._keep_prompts, now)\n",
         without="        removed = 0\n",
-        tests=("tests/actors/router/test_archive.py", "-k", "kept_no_longer"),
+        tests=("tests/actors/router/ledgers/test_archive.py", "-k", "kept_no_longer"),
     ),
 )
 

@@ -18,7 +18,6 @@ from operator import attrgetter
 from actors.aiokit import forwarded
 from actors.interfaces.messages import Dispatch
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.archive import Archive
 from actors.router.dispatching.choices import Choices
 from actors.router.dispatching.claims import Claims, SeenClaim, TakenMeanwhile
 from actors.router.dispatching.handoffs import Handoffs
@@ -28,6 +27,7 @@ from actors.router.dispatching.placer import Placer
 from actors.router.dispatching.requests import Requests
 from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys import Caller, KeyRegistry
+from actors.router.ledgers.archive import Archive
 from actors.router.presence.report_cache import ReportCache
 from pool.errors import NotFound
 from pool.executions.execution import Execution

@@ -16,23 +16,24 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
+from operator import attrgetter
 
-from actors.aiokit import Keyed, News, end, every
-from actors.interfaces.messages import Activity
+from actors.aiokit import Keyed, News, end, every, forwarded
 from actors.interfaces.protocols import SubscriptionActors
-from actors.interfaces.subscription_actor import SubscriptionActor
+from actors.router.presence import first_reports
 from actors.router.presence.activations import ActivationQueue
+from actors.router.presence.activities import Activities
+from actors.router.presence.first_reports import FirstReports
+from actors.router.presence.idleness import KEPT_UP, until_it_sleeps, until_it_turns
 from actors.router.presence.losses import Losses, lost
+from actors.router.presence.readers import Readers, ReportReader
 from actors.router.presence.renewals import Renewals
 from actors.router.presence.sleepers import Sleepers
-from actors.telemetry.event_log import MOST_AT_ONCE
-from actors.telemetry.recorder import beginning
 from pool.errors import ActorLost, ConfigError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
@@ -51,30 +52,6 @@ PATIENCE_SECONDS = 2.0
 UNUSABLE_SECONDS = 5.0
 """Before one that is not to be had as it is configured is tried again: what it lacks may be there
 by then."""
-EVERYBODY_SECONDS = 3.0
-"""How long a list waits for those who are missing in it: a router that was started again hears of
-everybody within a second."""
-KEPT_UP = 10
-"""As many may be up without having run anything; what there is beyond that, of hundreds that are
-registered, has some 80 MB each for something else."""
-UNUSED = timedelta(seconds=60)
-"""How long one beyond these is up that has run nothing: its login, its models and its account's
-limits are read by then."""
-FIRST_REPORT_SECONDS = 20.0
-"""How long to wait for one that never sent a report: an activation takes a few seconds, and
-begins with the next free turn where somebody waits for it."""
-
-
-class ReportReader(Protocol):
-    """Somebody who goes by reports as they come, and does not look at all of them again."""
-
-    def heard(self, report: Report) -> None:
-        """A report is the latest of its subscription now."""
-        ...
-
-    def left(self, subscription_id: str) -> None:
-        """A subscription is let go of."""
-        ...
 
 
 class ReportCache:
@@ -106,19 +83,19 @@ class ReportCache:
         """Requests, by the subscription that they are sent to."""
         self._losses = Losses()
         actors.tell_of_losses(self.lost)
-        self._tell = tell
+        self._activities = Activities(tell)
         self._queue = ActivationQueue(activations_at_once)
         self._renewals = Renewals(self._renew)
         self._failed: dict[str, Exception] = {}
         """Those that could not be activated and have sent no report since, and why."""
         self._specs: dict[str, SubscriptionSpec] = {}
         self._reports: dict[str, Report] = {}
-        self._tallies: dict[str, Tally] = {}
-        self._heard_until: dict[str, str] = {}
-        """The cursor of each owner's news."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news = News()
-        self._readers: list[ReportReader] = []
+        self._first = FirstReports(
+            *(self._specs, self._reports, self._failed), news=self._news, want=self.want
+        )
+        self._readers = Readers()
 
     @property
     def reports(self) -> tuple[Report, ...]:
@@ -128,17 +105,12 @@ class ReportCache:
     @property
     def tallies(self) -> dict[str, Tally]:
         """The latest counts, by id."""
-        return dict(sorted(self._tallies.items()))
+        return self._activities.tallies
 
     @property
     def followed(self) -> AbstractSet[str]:
         """The ids of everybody who is to run, as they are now."""
         return self._specs.keys()
-
-    @property
-    def _present(self) -> frozenset[str]:
-        """The ids of all that have sent a report, and are not lost since."""
-        return frozenset(id_ for id_, each in self._reports.items() if each.presence != "away")
 
     @property
     def known(self) -> frozenset[str]:
@@ -147,7 +119,7 @@ class ReportCache:
 
     def tell(self, reader: ReportReader) -> None:
         """Let somebody go by the reports: by those that are here, and from now on."""
-        self._readers.append(reader)
+        self._readers.add(reader)
         for report in self._reports.values():
             reader.heard(report)
 
@@ -210,10 +182,9 @@ class ReportCache:
         self._losses.forget(subscription_id)
         await self._renewals.leave(subscription_id)
         self._queue.forget(subscription_id)
-        for known in (self._reports, self._tallies, self._heard_until):
-            known.pop(subscription_id, None)
-        for reader in self._readers:
-            reader.left(subscription_id)
+        self._reports.pop(subscription_id, None)
+        self._activities.forget(subscription_id)
+        self._readers.left(subscription_id)
 
     async def suspend(self) -> None:
         """Let go of those that have sent no report: they do not come up any more. Who sleeps takes
@@ -242,10 +213,9 @@ class ReportCache:
         """Let everybody go by a report from now on."""
         known = self._reports.get(report.id)
         self._reports[report.id] = report
-        for reader in self._readers:
-            reader.heard(report)
+        self._readers.heard(report)
         for happening in changes(known, report) if known is not None else ():
-            self._tell(happening)
+            self._activities.tell(happening)
         self._news.tell()
 
     def sent(self, subscription_id: str, more: int) -> None:
@@ -283,7 +253,9 @@ class ReportCache:
             return
         self._wanted[subscription_id].set()
         self._queue.want(subscription_id)
-        await self._news.until(lambda: subscription_id not in self._resting, FIRST_REPORT_SECONDS)
+        await self._news.until(
+            lambda: subscription_id not in self._resting, first_reports.FIRST_REPORT_SECONDS
+        )
 
     @asynccontextmanager
     async def asleep(self, subscription_id: str) -> AsyncIterator[bool]:
@@ -301,55 +273,10 @@ class ReportCache:
         await self.await_one({subscription_id})
         return self._reports.get(subscription_id)
 
-    async def await_any(self) -> None:
-        """Wait until anybody has sent a report, within bounds; at once as a rule, and where nobody
-        is to run, or can.
-        """
-        await self._until(
-            lambda: bool(self._reports) or self._specs.keys() <= self.unusable.keys(),
-            FIRST_REPORT_SECONDS,
-        )
-
-    async def await_one(self, ids: Iterable[str]) -> None:
-        """Wait until one of them has sent a report, within bounds; at once as a rule, and where
-        none of them is to run, or can. One that is named alone goes before others.
-        """
-        wanted = self._specs.keys() & set(ids)
-        if len(wanted) == 1:
-            self.want(*wanted)
-        await self._until(
-            lambda: wanted <= self.unusable.keys() or not wanted.isdisjoint(self._reports),
-            FIRST_REPORT_SECONDS,
-        )
-
-    async def await_enough(self, is_enough: Callable[[], bool]) -> None:
-        """Wait until what is known is enough for somebody: as long as there are some who come up
-        and have sent no report yet, within bounds, and a moment for those who are away.
-        """
-        if is_enough():
-            return
-        await self._news.until(
-            lambda: is_enough() or not self._is_anybody_coming, FIRST_REPORT_SECONDS
-        )
-        if not is_enough():
-            await self.await_all()
-
-    @property
-    def _is_anybody_coming(self) -> bool:
-        return not self._specs.keys() <= self._present | self._failed.keys()
-
-    async def await_all(self) -> tuple[str, ...]:
-        """Wait until all who can have sent a report, within bounds; those that have not."""
-        await self._until(
-            lambda: self._specs.keys() <= self._reports.keys() | self.unusable.keys(),
-            EVERYBODY_SECONDS,
-        )
-        return tuple(sorted(self._specs.keys() - self._reports.keys()))
-
-    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
-        if not await self._news.until(condition, seconds):
-            missing = sorted(self._specs.keys() - self._reports.keys())
-            log.warning("subscriptions have sent no report", extra={"subscription_ids": missing})
+    await_any = forwarded(attrgetter("_first"), FirstReports.await_any)
+    await_one = forwarded(attrgetter("_first"), FirstReports.await_one)
+    await_enough = forwarded(attrgetter("_first"), FirstReports.await_enough)
+    await_all = forwarded(attrgetter("_first"), FirstReports.await_all)
 
     async def close(self) -> None:
         await self._renewals.close()
@@ -375,8 +302,8 @@ class ReportCache:
             report = await self._told(spec.id, asking, wait_seconds)
             if (report.epoch, report.version) != (epoch, version):  # else it has nothing to tell
                 if has_slept and epoch == -1:  # what the one before told is complete
-                    self._heard_until[spec.id] = beginning(report.epoch)
-                await self._hear(spec.id, peer)
+                    self._activities.begins_anew(spec.id, report.epoch)
+                await self._activities.hear(spec.id, peer)
             if self._specs[spec.id] != spec:
                 return None
             self.remember(report)
@@ -388,7 +315,7 @@ class ReportCache:
             until_it_sleeps = self._until_it_sleeps(report, up_since)
             if until_it_sleeps <= 0 and await self._fall_asleep(spec):
                 return None
-            moments = (until_it_sleeps, self._until_it_turns(report))
+            moments = (until_it_sleeps, until_it_turns(report, self._clock()))
             wait_seconds = min((HEARTBEAT_SECONDS, *(each for each in moments if each > 0)))
             await asyncio.sleep(POLL_SPACING_SECONDS)
 
@@ -404,19 +331,11 @@ class ReportCache:
             raise
 
     def _until_it_sleeps(self, report: Report, up_since: datetime) -> float:
-        """Seconds; infinite for one that has something to do, or where nobody is to sleep."""
-        if not self._idle or report.idle_since is None or self._is_suspended:
+        """Seconds; infinite as well for one that somebody is sent to, or where nobody is to."""
+        if not self._idle or self._is_suspended or self._on_their_way[report.id]:
             return math.inf
-        if self._on_their_way[report.id]:
-            return math.inf
-        is_used = report.last_request_at is not None and report.last_request_at >= up_since
-        idle = self._idle if is_used or self.room >= 0 else min(self._idle, UNUSED)
-        return (report.idle_since + idle - self._clock()).total_seconds()
-
-    def _until_it_turns(self, report: Report) -> float:
-        """Seconds until its state is another one by the clock alone: nobody tells of that."""
-        until = report.state_until
-        return math.inf if until is None else (until - self._clock()).total_seconds()
+        now, too_many = self._clock(), self.room < 0
+        return until_it_sleeps(report, up_since, now, self._idle, is_one_too_many=too_many)
 
     async def _fall_asleep(self, spec: SubscriptionSpec) -> bool:
         """Have a subscription leave that has had nothing to do for long; whether its actor has. It
@@ -425,10 +344,10 @@ class ReportCache:
         async with self._alone[spec.id]:
             self._resting.add(spec.id)
             try:
-                left = await self._actors.fall_asleep(spec.id, self._heard_until.get(spec.id))
+                left = await self._actors.fall_asleep(spec.id, self._activities.cursor(spec.id))
                 if left is None:
                     return False
-                self._take_over(spec.id, left.activity)
+                self._activities.take_over(spec.id, left.activity)
                 if await self._sleepers.sleeps(spec.id, left.snapshot):
                     self.remember(self._sleepers.report(self._specs[spec.id]))
                 return True
@@ -472,24 +391,6 @@ class ReportCache:
         async with self._alone[subscription_id]:
             if subscription_id not in self._sleepers:
                 await self._actors.renew(self._specs[subscription_id])
-
-    async def _hear(self, subscription_id: str, peer: SubscriptionActor) -> None:
-        """Take over what an owner has to tell: one call, unless very much happened at once.
-
-        Where this is its first report here, what was before is not shown again.
-        """
-        while True:
-            activity = await peer.activity(self._heard_until.get(subscription_id))
-            self._take_over(subscription_id, activity)
-            if len(activity.page.items) < MOST_AT_ONCE:
-                return
-
-    def _take_over(self, subscription_id: str, activity: Activity) -> None:
-        for event in activity.page.items:
-            happening = event.happening
-            self._tell(happening.model_copy(update={"subscription_id": subscription_id}))
-        self._heard_until[subscription_id] = activity.page.cursor
-        self._tallies[subscription_id] = activity.tally
 
 
 def _order(report: Report) -> tuple[int, int, datetime]:

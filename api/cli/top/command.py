@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.live import Live
 
 from api.cli.service import Complaint, Service, asking
+from api.cli.top.drawing.screen import screen
 from api.cli.top.keyboard import Keyboard, keyboard
 from api.cli.top.polling import Polling, first_snapshot
-from api.cli.top.screen import screen
 from api.cli.top.snapshot import Frame
 from api.cli.top.view import Order, Quit, View, pressed
 

@@ -19,7 +19,8 @@ from sleepy_peers import SleepyPeers
 from sleepy_pool import IDLE, Start, ask, asleep, peers
 from waiting import until
 
-from actors.router.presence import report_cache, resting
+from actors.router.ledgers import resting
+from actors.router.presence import report_cache
 from actors.subscription import subscription
 from pool.errors import StoreError
 from pool.executions.outcome import Failed, FailureKind

@@ -382,7 +382,7 @@ async def test_a_session_whose_home_cannot_be_asked_is_refused_and_stays(
 async def test_a_session_whose_home_was_never_heard_of_is_refused_and_stays(
     two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.router.presence.report_cache.FIRST_REPORT_SECONDS", 0.05)
+    monkeypatch.setattr("actors.router.presence.first_reports.FIRST_REPORT_SECONDS", 0.05)
     first = await runs_at(two, "sub1")
     reports = two.router._reports
     await end([reports._tasks["sub1"]])

@@ -12,8 +12,8 @@ import pytest
 from localpool import LocalPool, ManualClock, spec
 from sleepy_pool import Start, ask, asleep, peers, until
 
-from actors.router.presence.alarms import ONE_COMES_UP
-from actors.router.presence.report_cache import KEPT_UP, UNUSED
+from actors.router.alarms import ONE_COMES_UP
+from actors.router.presence.idleness import KEPT_UP, UNUSED
 from pool.errors import ConfigError, InvalidRequest
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.spec import SubscriptionSpec

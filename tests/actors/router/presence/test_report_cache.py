@@ -12,7 +12,7 @@ from localpool import FakeRunner, LocalPool, ManualClock, spec
 from pool_requests import limit
 from waiting import until
 
-from actors.router.presence import report_cache
+from actors.router.presence import first_reports
 from pool.errors import ActorLost, Unavailable
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.report import SubscriptionState
@@ -137,7 +137,7 @@ async def test_a_request_that_names_none_goes_to_the_first_that_is_up(
 async def test_a_request_that_the_first_ones_refuse_waits_for_those_that_come_up(
     empty: LocalPool, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_cache, "EVERYBODY_SECONDS", 0.05)
+    monkeypatch.setattr(first_reports, "EVERYBODY_SECONDS", 0.05)
     gate.up("sub0")
     await empty.client.pause("sub0")
     asked = asyncio.create_task(empty.client.execute(ExecutionRequest(prompt="q")))
@@ -152,7 +152,7 @@ async def test_a_request_that_the_first_ones_refuse_waits_for_those_that_come_up
 async def test_one_that_cannot_come_up_is_not_waited_for_as_one_that_does(
     empty: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_cache, "EVERYBODY_SECONDS", 0.05)
+    monkeypatch.setattr(first_reports, "EVERYBODY_SECONDS", 0.05)
     gate = Gate(empty, monkeypatch)
     await empty.router.declare([spec("sub0"), spec("sub1")])
     await gate.begun(2)

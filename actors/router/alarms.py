@@ -16,9 +16,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from actors.aiokit import every
-from actors.router.archive import Archive
+from actors.router.ledgers.archive import Archive
+from actors.router.ledgers.resting import RestingLedgers
 from actors.router.presence.report_cache import ReportCache
-from actors.router.presence.resting import RestingLedgers
 from actors.router.presence.sleepers import Sleepers
 from pool.errors import PoolError
 

@@ -15,11 +15,12 @@ from api.cli.display.board import span, spent
 from api.cli.display.words import clock, printable
 from api.cli.explain import explanation
 from api.cli.subscriptions import health_table, windows_table
-from api.cli.top.executions import executions_table, took
+from api.cli.top.drawing.executions import executions_table, took
+from api.cli.top.drawing.subscriptions import subscriptions_table
+from api.cli.top.drawing.table import around
+from api.cli.top.drawing.verdict import verdict_lines
+from api.cli.top.drawing.windows import window_lines, window_names
 from api.cli.top.snapshot import Frame, Silence, Snapshot
-from api.cli.top.subscriptions import subscriptions_table
-from api.cli.top.table import around
-from api.cli.top.verdict import verdict_lines
 from api.cli.top.view import (
     Focus,
     View,
@@ -27,7 +28,6 @@ from api.cli.top.view import (
     chosen_subscription,
     index_of,
 )
-from api.cli.top.windows import window_lines, window_names
 from pool.alerts.alerts import AlertKind
 from pool.executions.execution import Execution
 from pool.subscriptions.report import Report

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from api.cli.display.board import left_share
 from api.cli.display.words import clock, percent, window_name
-from api.cli.top.bars import Part, colour, parts_bar
+from api.cli.top.drawing.bars import Part, colour, parts_bar
 from api.cli.top.snapshot import Frame
 from pool.subscriptions.report import Report
 

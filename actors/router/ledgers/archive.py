@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from actors.aiokit import Keyed, every
 from actors.interfaces.messages import Listed
-from actors.router.ledger_pages import newest_page
+from actors.router.ledgers.ledger_pages import newest_page
 from pool.claude.runner import Runner
 from pool.errors import NotFound, PoolError, StoreBusy, Unavailable
 from pool.executions.execution import Execution, shown

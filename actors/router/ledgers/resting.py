@@ -15,7 +15,7 @@ from pathlib import Path
 
 from actors.interfaces.messages import Listed
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.ledger_pages import newest_page
+from actors.router.ledgers.ledger_pages import newest_page
 from actors.router.presence.report_cache import ReportCache
 from actors.router.presence.sleepers import Sleepers
 from pool.executions.execution import Execution, shown

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.cli.top.bars import FREE, USED, bar, parts_bar
+from api.cli.top.drawing.bars import FREE, USED, bar, parts_bar
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
 
 from actors.client import recovery
-from actors.router.archive import SOON_SECONDS
+from actors.router.ledgers.archive import SOON_SECONDS
 from pool.claude.process.spawner import ProcessRunner
 from pool.errors import ActorLost, NotFound, SessionGone
 from pool.executions.execution import Execution
@@ -140,7 +140,7 @@ async def test_what_waited_there_goes_on_elsewhere_unless_it_may_not(
 async def test_one_that_is_put_back_while_it_retires_begins_anew(
     open_pool: OpenPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.router.presence.retirements.AT_ONCE_SECONDS", 0.2)
+    monkeypatch.setattr("actors.router.retirements.AT_ONCE_SECONDS", 0.2)
     pool = await open_pool(spec("sub1"), spec("sub2"))
     runner.hold = True
     running = await pool.client.start(ask(subscription_id="sub2"))
@@ -160,7 +160,7 @@ async def test_one_that_is_put_back_while_it_retires_begins_anew(
 async def test_one_that_cannot_come_up_is_forgotten_all_the_same(
     open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.router.presence.retirements.LONGEST_SECONDS", 0.3)
+    monkeypatch.setattr("actors.router.retirements.LONGEST_SECONDS", 0.3)
     pool = await open_pool(spec("sub1"), spec("sub2"))
 
     async def dies(*_: object, **__: object) -> int:
@@ -377,7 +377,7 @@ async def test_one_that_takes_long_is_let_go_and_gone_on_with_soon(
 ) -> None:
     await removed_with_a_secret(local_pool, runner)
     clock.advance(timedelta(days=2))
-    monkeypatch.setattr("actors.router.archive.HOLD_SECONDS", 0.0)
+    monkeypatch.setattr("actors.router.ledgers.archive.HOLD_SECONDS", 0.0)
 
     pause = await local_pool.router._archive.clean()
     monkeypatch.undo()

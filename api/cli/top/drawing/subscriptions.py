@@ -11,9 +11,9 @@ from rich.text import Text
 
 from api.cli.display.board import COLOURS, dollars, span
 from api.cli.display.words import clock, percent, printable, window_name
-from api.cli.top.bars import bar, colour
+from api.cli.top.drawing.bars import bar, colour
+from api.cli.top.drawing.table import Column, Rows, table
 from api.cli.top.snapshot import Frame, Snapshot
-from api.cli.top.table import Column, Rows, table
 from pool.limits.windows import FIVE_HOUR
 from pool.subscriptions.overview.verdict import serves
 from pool.subscriptions.report import Report, Source, SubscriptionState

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from api.cli.display.board import dollars, span
 from api.cli.display.words import clock, model_name, printable
+from api.cli.top.drawing.table import Column, Rows, table
 from api.cli.top.snapshot import Frame, Snapshot
-from api.cli.top.table import Column, Rows, table
 from pool.executions.execution import Execution
 from pool.executions.status import ExecutionStatus
 

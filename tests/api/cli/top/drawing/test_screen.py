@@ -11,7 +11,7 @@ from reports import report_at, state, window
 from rich.console import Console
 from staged_pool import StagedPool
 
-from api.cli.top.screen import heights, screen
+from api.cli.top.drawing.screen import heights, screen
 from api.cli.top.snapshot import Frame, Silence, Snapshot, by_urgency, live_first
 from api.cli.top.view import Focus, View
 from pool.executions.execution import Execution

@@ -1,0 +1,100 @@
+"""First reports: waiting, within bounds, for those who come up and have sent none yet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+from actors.aiokit import News
+from pool.errors import ConfigError
+from pool.subscriptions.report import Report
+from pool.subscriptions.spec import SubscriptionSpec
+
+log = logging.getLogger(__name__)
+
+EVERYBODY_SECONDS = 3.0
+"""How long a list waits for those who are missing in it: a router that was started again hears of
+everybody within a second."""
+FIRST_REPORT_SECONDS = 20.0
+"""How long to wait for one that never sent a report: an activation takes a few seconds, and
+begins with the next free turn where somebody waits for it."""
+
+
+class FirstReports:
+    """Waits by what is known, as it is by then: who is followed, what they reported, and why some
+    could not be activated. ``want`` has one come up before others.
+    """
+
+    def __init__(
+        self,
+        specs: Mapping[str, SubscriptionSpec],
+        reports: Mapping[str, Report],
+        failed: Mapping[str, Exception],
+        news: News,
+        want: Callable[[str], None],
+    ) -> None:
+        self._specs = specs
+        self._reports = reports
+        self._failed = failed
+        self._news = news
+        self._want = want
+
+    @property
+    def _unusable(self) -> AbstractSet[str]:
+        """Those that cannot come up as they are configured."""
+        return {id_ for id_, error in self._failed.items() if isinstance(error, ConfigError)}
+
+    def _present(self) -> AbstractSet[str]:
+        """Those that have sent a report, and are not lost since."""
+        return {id_ for id_, each in self._reports.items() if each.presence != "away"}
+
+    async def await_any(self) -> None:
+        """Wait until anybody has sent a report, within bounds; at once as a rule, and where nobody
+        is to run, or can.
+        """
+        await self._until(
+            lambda: bool(self._reports) or self._specs.keys() <= self._unusable,
+            FIRST_REPORT_SECONDS,
+        )
+
+    async def await_one(self, ids: Iterable[str]) -> None:
+        """Wait until one of them has sent a report, within bounds; at once as a rule, and where
+        none of them is to run, or can. One that is named alone goes before others.
+        """
+        wanted = self._specs.keys() & set(ids)
+        if len(wanted) == 1:
+            self._want(*wanted)
+        await self._until(
+            lambda: wanted <= self._unusable or not wanted.isdisjoint(self._reports),
+            FIRST_REPORT_SECONDS,
+        )
+
+    async def await_enough(self, is_enough: Callable[[], bool]) -> None:
+        """Wait until what is known is enough for somebody: as long as there are some who come up
+        and have sent no report yet, within bounds, and a moment for those who are away.
+        """
+        if is_enough():
+            return
+        await self._news.until(
+            lambda: is_enough() or not self._is_anybody_coming, FIRST_REPORT_SECONDS
+        )
+        if not is_enough():
+            await self.await_all()
+
+    @property
+    def _is_anybody_coming(self) -> bool:
+        return not self._specs.keys() <= self._present() | self._failed.keys()
+
+    async def await_all(self) -> tuple[str, ...]:
+        """Wait until all who can have sent a report, within bounds; those that have not."""
+        await self._until(
+            lambda: self._specs.keys() <= self._reports.keys() | self._unusable,
+            EVERYBODY_SECONDS,
+        )
+        return tuple(sorted(self._specs.keys() - self._reports.keys()))
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+        if not await self._news.until(condition, seconds):
+            missing = sorted(self._specs.keys() - self._reports.keys())
+            log.warning("subscriptions have sent no report", extra={"subscription_ids": missing})
