@@ -21,8 +21,8 @@ from typing import Any
 from actors.aiokit import News, every, within
 from actors.interfaces.messages import LONGEST_POLL_SECONDS
 from actors.subscription.context import SubscriptionContext
-from actors.subscription.live_execution import LiveExecution
-from actors.subscription.live_executions import LiveExecutions
+from actors.subscription.executions.live_execution import LiveExecution
+from actors.subscription.executions.live_executions import LiveExecutions
 from actors.subscription.upkeep.content_removal import seconds_between_looks
 from pool.claude.output.event_pages import (
     EventExtract,

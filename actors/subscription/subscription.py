@@ -1,8 +1,7 @@
 """One subscription: it alone owns its ledger, its state, its slots and its queue.
 
-Admission and reservation are one step without an ``await`` between them (G6); what becomes of an
-admitted execution stands in ``live_executions``. Every method may be called again with the same
-arguments; nothing happens twice.
+What is admitted stands in ``admissions``, what becomes of it in ``executions``. Every method may be
+called again with the same arguments; nothing happens twice.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import contextlib
 from collections.abc import Container
 from operator import attrgetter
 from pathlib import Path
-from typing import assert_never
 
 from actors.aiokit import forwarded, within
 from actors.interfaces.messages import (
@@ -20,20 +18,18 @@ from actors.interfaces.messages import (
     Activity,
     CameLate,
     Farewell,
-    NotAdmitted,
     Recorded,
     Retracted,
-    Started,
 )
+from actors.subscription.admissions import Admissions, shown_here
 from actors.subscription.context import Dependencies, SubscriptionContext
 from actors.subscription.event_stream import EventStreams
-from actors.subscription.live_execution import LiveExecution
-from actors.subscription.live_executions import LiveExecutions
-from actors.subscription.refusals import Refusals
+from actors.subscription.executions.live_execution import LiveExecution
+from actors.subscription.executions.live_executions import LiveExecutions
+from actors.subscription.executions.tool_rounds import came_late
 from actors.subscription.sessions.session_history import history_tokens
 from actors.subscription.sessions.transcripts import Transcripts
-from actors.subscription.spares import SpareKeeper, can_have_one
-from actors.subscription.tool_rounds import came_late
+from actors.subscription.spares import SpareKeeper
 from actors.subscription.upkeep.content_removal import remove_content
 from actors.subscription.upkeep.external_usage import ExternalUsage
 from actors.subscription.upkeep.limit_reading import LimitReading
@@ -42,10 +38,8 @@ from actors.subscription.upkeep.models import learn_models
 from actors.subscription.upkeep.uncertain_cost import UncertainCosts
 from pool.claude.runner import Runner
 from pool.errors import NotFound, StoreError
-from pool.executions.execution import Execution, shown
-from pool.executions.intent import Intent
+from pool.executions.execution import Execution
 from pool.executions.outcome import FailureKind
-from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolResult
 from pool.executions.tools.tool_rounds import answered
@@ -53,12 +47,11 @@ from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import usage_table
 from pool.storage.paging import Page
-from pool.subscriptions.admission import Admission, Refusal, RefusalCause, Run, Wait, admit
 from pool.subscriptions.report import Report
 from pool.subscriptions.snapshot import snapshot
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.standing import Standing, suspected
-from pool.subscriptions.state import REMEMBERED, ask_of, recovered
+from pool.subscriptions.state import REMEMBERED, recovered
 from pool.usage.breakdown import Question, UsageTable
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.retraction import UsageToRetract
@@ -67,10 +60,6 @@ OBSERVED_EVENTS = 500
 """How many of the newest limit events the forecast is learned from at activation."""
 PRICED_RECORDS = 200
 """How many of the newest records are learned from at activation what runs cost."""
-_REFUSED_BEFORE = Refusal(
-    cause=RefusalCause.BUSY, detail="it was refused by this placement before: place it anew"
-)
-"""Whoever got that refusal may have placed it elsewhere since."""
 
 
 class Subscription:
@@ -82,8 +71,8 @@ class Subscription:
         self._event_streams = EventStreams(context, self._executions)
         self._transcripts = Transcripts(context, self._executions.launch)
         self._external_usage = ExternalUsage(context)
-        self._refusals = Refusals(context.state.epoch)
         self._spares = SpareKeeper(context)
+        self._admissions = Admissions(context, self._executions, self._spares)
 
     @classmethod
     async def activate(
@@ -126,39 +115,7 @@ class Subscription:
 
     # -- what routers and callers ask ------------------------------------------------------------
 
-    async def start(self, intent: Intent, *, may_wait: bool = True) -> Started | NotAdmitted:
-        """Admit an execution, or refuse it. Asked again with the same id: what became of it.
-
-        Without ``may_wait`` it is refused unless it can run at once: a subscription may be free
-        elsewhere.
-        """
-        ids = {"subscription_id": self._context.state.spec.id, "execution_id": intent.execution_id}
-        with self._context.deps.tracing.span("admission", intent.trace, **ids):
-            return await self._start(intent, may_wait=may_wait)
-
-    async def _start(self, intent: Intent, *, may_wait: bool) -> Started | NotAdmitted:
-        await self._know_history(intent)
-        known = await self._executions.row(intent.execution_id)
-        if known is not None:
-            return self._started(known)
-        if self._refusals.is_for_a_later_activation(intent):
-            await self._check_is_owner()
-        if self._refusals.has_refused(intent):
-            return self._not_admitted(_REFUSED_BEFORE, intent)
-        now = self._context.now()
-        match self._admission(intent, may_wait=may_wait):
-            case Refusal() as refusal:
-                return self._not_admitted(refusal, intent)
-            case Run():
-                live = self._executions.hold(intent, ExecutionStatus.RUNNING, now)
-            case Wait(reserves=reserves):
-                live = self._executions.hold(intent, ExecutionStatus.QUEUED, now, reserves=reserves)
-            case never:
-                assert_never(never)
-        error = await asyncio.shield(self._context.spawn(self._begin(live), live.id))
-        if error is not None:
-            return self._not_admitted(Refusal(cause=RefusalCause.STORE, detail=str(error)), intent)
-        return self._started(live.row)
+    start = forwarded(attrgetter("_admissions"), Admissions.start)
 
     async def result(
         self, execution_id: str, wait_seconds: float = LONGEST_POLL_SECONDS
@@ -174,7 +131,7 @@ class Subscription:
         row = await self._executions.row(execution_id, live)
         if row is None:
             raise NotFound("execution", execution_id)
-        return self._shown(row)
+        return shown_here(self._context, row)
 
     progress = forwarded(attrgetter("_event_streams"), EventStreams.page)
 
@@ -198,12 +155,14 @@ class Subscription:
         """
         live = self._executions.get(execution_id)
         if live is not None and await self._executions.tool_rounds.give(live, results):
-            return self._shown(live.row)
+            return shown_here(self._context, live.row)
         row = await self._executions.row(execution_id, live)
         if row is None:
             raise NotFound("execution", execution_id)
         made = answered(row.rounds, results)
-        return self._shown(row) if made in row.rounds else came_late(row, made, results)
+        return (
+            shown_here(self._context, row) if made in row.rounds else came_late(row, made, results)
+        )
 
     async def execution_of_call(self, call_id: str, tenant: str | None) -> str | None:
         """The id of the execution that made a call of its caller's tools, if any did."""
@@ -264,7 +223,7 @@ class Subscription:
         page = await self._context.ledger.executions(
             limit=limit, cursor=cursor, status=status, session_id=session_id, access=access
         )
-        items = tuple(self._shown(row) for row in page.items)
+        items = tuple(shown_here(self._context, row) for row in page.items)
         return Page[Execution](items=items, next_cursor=page.next_cursor)
 
     usage = forwarded(attrgetter("_context.ledger"), Ledger.usage)
@@ -383,56 +342,9 @@ class Subscription:
 
     # -- within ----------------------------------------------------------------------------------
 
-    async def _begin(self, live: LiveExecution) -> StoreError | None:
-        """Begin an execution, in the session of a process that is there for it, if there is one."""
-        intent = live.row.intent
-        if live.row.status is ExecutionStatus.RUNNING and can_have_one(intent):
-            launch = await self._executions.launch(intent)
-            session_id = await self._spares.promised(intent, launch)
-            if session_id is not None:
-                self._executions.begins_in(live, session_id)
-        return await self._executions.begin(live)
-
-    async def _check_is_owner(self) -> None:
-        """Raise where another activation has the ledger, and leave: what this one refuses, that one
-        may have admitted.
-        """
-        try:
-            await self._context.ledger.observe(())  # writes nothing, and fails then
-        except StoreError as error:
-            self._context.trouble(error)
-            raise
-
-    async def _know_history(self, intent: Intent) -> None:
-        """Have the size of its session at hand, for admission may not wait for it."""
-        if intent.reads is not None and intent.session_from is None:
-            await history_tokens(self._context, intent.reads)
-
-    def _admission(self, intent: Intent, *, may_wait: bool) -> Admission:
-        state = self._context.state
-        if state.store_problem is not None:
-            return Refusal(cause=RefusalCause.STORE, detail=state.store_problem)
-        ask = ask_of(state, intent, may_wait=may_wait)
-        return admit(self._context.report(), ask, self._context.deps.policy.limits)
-
     async def _standing(self, standing: Standing) -> Report:
         await self._context.stand(standing)
         return self._context.report()
-
-    def _started(self, row: ExecutionRow) -> Started:
-        return Started(execution=self._shown(row), report=self._context.report())
-
-    def _not_admitted(self, refusal: Refusal, intent: Intent) -> NotAdmitted:
-        self._refusals.note(intent)
-        self._context.recorder.refused(refusal.cause)
-        return NotAdmitted(refusal=refusal, report=self._context.report())
-
-    def _shown(self, row: ExecutionRow) -> Execution:
-        execution = shown(self._context.state.spec.id, row)
-        if row.status.is_final:
-            return execution
-        model = self._context.state.runs_as(execution.model)
-        return execution.model_copy(update={"model": model})
 
 
 def _prepare(runner: Runner, open_ids: Container[str]) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ MUTANTS = (
     ),
     Mutant(
         name="T1 before the spawn",
-        file="actors/subscription/live_executions.py",
+        file="actors/subscription/executions/live_executions.py",
         guard="            await self._context.ledger.begin(live.row)\n",
         without="            asyncio.get_running_loop().call_later(\n"
         "                0.5, lambda: self._context.spawn(self._context.ledger.begin(live.row))\n"
@@ -96,14 +96,14 @@ MUTANTS = (
     ),
     Mutant(
         name="each start sees what the one before it holds",
-        file="actors/subscription/live_executions.py",
+        file="actors/subscription/executions/queue.py",
         guard="            report = self._context.report()  # what this one holds",
         without="            pass  # what this one holds",
         tests=("tests/actors/subscription/test_admission.py", "-k", "cannot_pass_the_budget"),
     ),
     Mutant(
         name="budget is reserved",
-        file="actors/subscription/live_executions.py",
+        file="actors/subscription/executions/held.py",
         guard="    return Hold(intent.session_id, intent.reserved_nano_usd, ",
         without="    return Hold(intent.session_id, 0, ",
         tests=("tests/actors/subscription/test_admission.py", "-k", "budget_together"),
@@ -216,9 +216,9 @@ MUTANTS = (
     ),
     Mutant(
         name="slot is taken at admission",
-        file="actors/subscription/live_executions.py",
+        file="actors/subscription/executions/held.py",
         guard="            slots.take(execution_id, _hold_of(row))\n",
-        without="            take = asyncio.get_running_loop().call_soon\n"
+        without="            take = __import__('asyncio').get_running_loop().call_soon\n"
         "            take(slots.take, execution_id, _hold_of(row))\n",
         tests=("tests/actors/subscription/test_admission.py", "-k", "slots or budget_together"),
     ),
@@ -270,8 +270,8 @@ MUTANTS = (
     ),
     Mutant(
         name="nothing starts before it is durable",
-        file="actors/subscription/live_executions.py",
-        guard="        unready = self._unready | self._see_off(report)\n",
+        file="actors/subscription/executions/queue.py",
+        guard="        unready = self._held.unready | self._see_off(report)\n",
         without="        unready = self._see_off(report)\n",
         tests=(
             "tests/actors/subscription/test_admission.py",
@@ -471,21 +471,21 @@ MUTANTS = (
     ),
     Mutant(
         name="what is charged after the answer is counted",
-        file="actors/subscription/aftermath.py",
+        file="actors/subscription/executions/aftermath.py",
         guard="        usage = await run.later_usage()\n",
         without="        usage = None if await run.later_usage() else None\n",
-        tests=("tests/actors/subscription/test_aftermath.py", "-k", "recorded_beside"),
+        tests=("tests/actors/subscription/executions/test_aftermath.py", "-k", "recorded_beside"),
     ),
     Mutant(
         name="what an activation left is looked after",
         file="actors/subscription/subscription.py",
         guard="        known = await self._executions.aftermath.take_up(left)\n",
         without="        known = frozenset(left)\n",
-        tests=("tests/actors/subscription/test_aftermath.py", "-k", "looked_after"),
+        tests=("tests/actors/subscription/executions/test_aftermath.py", "-k", "looked_after"),
     ),
     Mutant(
         name="calls are durable before they are told",
-        file="actors/subscription/tool_rounds.py",
+        file="actors/subscription/executions/tool_rounds.py",
         guard="        await self._durable(\n"
         "            lambda: self._context.ledger.update(live.row.model_copy(update=changes))\n"
         "        )\n"
@@ -495,7 +495,7 @@ MUTANTS = (
     ),
     Mutant(
         name="results are durable before they are taken",
-        file="actors/subscription/tool_rounds.py",
+        file="actors/subscription/executions/tool_rounds.py",
         guard="        await self._context.ledger.update(live.row.model_copy(update=changes))\n"
         "        live.becomes(**changes)\n"
         "        live.answered.set()\n",
@@ -504,7 +504,7 @@ MUTANTS = (
     ),
     Mutant(
         name="that it goes on is durable before the process has the results",
-        file="actors/subscription/tool_rounds.py",
+        file="actors/subscription/executions/tool_rounds.py",
         guard="        await self._durable(\n"
         "            lambda: self._context.ledger.update(live.row.model_copy(update=changes))\n"
         "        )\n"
@@ -522,32 +522,32 @@ MUTANTS = (
     ),
     Mutant(
         name="a process that is gone is given no results",
-        file="actors/subscription/tool_rounds.py",
+        file="actors/subscription/executions/tool_rounds.py",
         guard="(await self._answered_in_time(live) and await run.lives())",
         without="await self._answered_in_time(live)",
         tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "process_gone and results-0"),
     ),
     Mutant(
         name="results are not taken before it is known whether the process lives",
-        file="actors/subscription/tool_rounds.py",
+        file="actors/subscription/executions/tool_rounds.py",
         guard="    await within(LONGEST_POLL_SECONDS, live.is_found)\n",
         without="",
         tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "process_gone and results-0"),
     ),
     Mutant(
         name="executions are adopted",
-        file="actors/subscription/live_executions.py",
+        file="actors/subscription/executions/live_executions.py",
         guard="run = await asyncio.to_thread(deps.runner.find, await self.launch(row.intent))\n",
         without="run = None\n",
         tests=("tests/actors/subscription/test_activation.py", "-k", "adopts"),
     ),
     Mutant(
         name="a subscription's failure is tried elsewhere",
-        file="actors/subscription/live_executions.py",
+        file="actors/subscription/executions/settlements.py",
         guard="follows or goes_elsewhere(live.row, outcome, context.state.standing, most)",
         without="follows",
         tests=(
-            "tests/actors/subscription/test_failover.py",
+            "tests/actors/subscription/executions/test_failover.py",
             "-k",
             "answered_by_the_next and usage_limit",
         ),
@@ -564,21 +564,21 @@ MUTANTS = (
         file="actors/router/dispatching/handoffs.py",
         guard="            barred={each: tried(each, handoff) for each in owners},\n",
         without="            barred={owners[-1]: tried(owners[-1], handoff)},\n",
-        tests=("tests/actors/subscription/test_failover.py", "-k", "tried_twice"),
+        tests=("tests/actors/subscription/executions/test_failover.py", "-k", "tried_twice"),
     ),
     Mutant(
         name="what is handed on is asked for again",
-        file="actors/subscription/live_executions.py",
+        file="actors/subscription/executions/live_executions.py",
         guard="        for live in leaving:\n",
         without="        for live in leaving[:0]:\n",
-        tests=("tests/actors/subscription/test_handoff.py", "-k", "killed"),
+        tests=("tests/actors/subscription/executions/test_handoff.py", "-k", "killed"),
     ),
     Mutant(
         name="a stream that gave output is not begun again",
         file="pool/subscriptions/failover.py",
         guard="(intent.request.tools or intent.request.stream)",
         without="intent.request.tools",
-        tests=("tests/actors/subscription/test_failover.py", "-k", "gave_output"),
+        tests=("tests/actors/subscription/executions/test_failover.py", "-k", "gave_output"),
     ),
     Mutant(
         name="a failed turn is cut from the copy",
@@ -603,7 +603,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a turn that waited asks where its session is",
-        file="actors/subscription/live_executions.py",
+        file="actors/subscription/executions/runs.py",
         guard="fetched(self._context, live.row, waited=waited)",
         without="fetched(self._context, live.row, waited=False)",
         tests=("tests/actors/router/test_sessions.py", "-k", "follows_it_though"),
@@ -660,31 +660,31 @@ MUTANTS = (
         file="pool/subscriptions/status.py",
         guard="min(slots, 1) if is_proving(state.standing, now) else slots",
         without="slots",
-        tests=("tests/actors/subscription/test_queue.py", "-k", "goes_first or probe"),
+        tests=("tests/actors/subscription/executions/test_queue.py", "-k", "goes_first or probe"),
     ),
     Mutant(
         name="patience ends",
-        file="actors/subscription/live_executions.py",
-        guard="                self._give_up_waiting(live, _waited(live))\n",
+        file="actors/subscription/executions/queue.py",
+        guard="                self.give_up(live, _waited(live))\n",
         without="                pass\n",
-        tests=("tests/actors/subscription/test_queue.py", "-k", "as_long_as_it_may"),
+        tests=("tests/actors/subscription/executions/test_queue.py", "-k", "as_long_as_it_may"),
     ),
     Mutant(
         name="callers take turns",
         file="pool/subscriptions/slots.py",
         guard="key=lambda id_: runs[self.waiting[id_].caller]",
         without="key=lambda id_: 0 * runs[self.waiting[id_].caller]",
-        tests=("tests/actors/subscription/test_queue.py", "-k", "many_requests"),
+        tests=("tests/actors/subscription/executions/test_queue.py", "-k", "many_requests"),
     ),
     Mutant(
         name="a subscription in cooldown hands its queue on",
-        file="actors/subscription/live_executions.py",
+        file="actors/subscription/executions/queue.py",
         guard="            if (why := self._handoff.reason("
         "live, refused, report, is_last=is_last)) is not None:\n",
         without="            why = self._handoff.reason(live, refused, report, is_last=is_last)\n"
         "            if why is not None and not why.detail:\n",
         tests=(
-            "tests/actors/subscription/test_queue.py",
+            "tests/actors/subscription/executions/test_queue.py",
             "-k",
             "hands_its_queue_on or becomes_free",
         ),
@@ -694,11 +694,11 @@ MUTANTS = (
         file="actors/subscription/upkeep/login_check.py",
         guard="    if await _is_signed_out(context):\n",
         without="    if False:\n",
-        tests=("tests/actors/subscription/test_queue.py", "-k", "signed_in"),
+        tests=("tests/actors/subscription/executions/test_queue.py", "-k", "signed_in"),
     ),
     Mutant(
         name="a refused placement stays refused",
-        file="actors/subscription/subscription.py",
+        file="actors/subscription/admissions.py",
         guard="        if self._refusals.has_refused(intent):\n",
         without="        if intent.placement < 0:\n",
         tests=("tests/actors/router/dispatching/test_dispatcher.py", "-k", "late"),

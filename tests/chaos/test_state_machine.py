@@ -148,9 +148,9 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.patches = pytest.MonkeyPatch()
         self.patches.setattr(
-            "actors.subscription.live_executions.TEND_SECONDS", 86400
+            "actors.subscription.executions.queue.TEND_SECONDS", 86400
         )  # the machine tends
-        self.patches.setattr("actors.subscription.handoff.ASK_AGAIN_SECONDS", 0)
+        self.patches.setattr("actors.subscription.executions.handoff.ASK_AGAIN_SECONDS", 0)
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(_AtOnce(max_workers=1))
         self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))

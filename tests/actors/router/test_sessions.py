@@ -164,7 +164,7 @@ async def test_what_waits_behind_a_turn_that_moved_follows_it_though_its_subscri
 async def test_a_turn_that_comes_while_another_is_handed_on_goes_behind_it(
     two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.handoff.ROUTER_AWAY_SECONDS", 0.05)
+    monkeypatch.setattr("actors.subscription.executions.handoff.ROUTER_AWAY_SECONDS", 0.05)
     first = await runs_at(two, "sub1", "one")
     runner.hold = True
     second = asyncio.create_task(turn(two, first.session_id, "two"))

@@ -21,4 +21,4 @@ async def two(open_pool: OpenPool) -> LocalPool:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.subscription.handoff.ROUTER_AWAY_SECONDS", 0.01)
+    monkeypatch.setattr("actors.subscription.executions.handoff.ROUTER_AWAY_SECONDS", 0.01)

@@ -9,7 +9,7 @@ import pytest
 from localpool import FakeRunner, LocalPool, completed, spec
 from subscribed import ID, OpenPool, ask, failing, held_at_its_intent, report_of
 
-from actors.subscription.live_execution import LiveExecution
+from actors.subscription.executions.live_execution import LiveExecution
 from pool.errors import StoreError, Unavailable
 from pool.executions.execution import Execution
 from pool.executions.row import ExecutionRow

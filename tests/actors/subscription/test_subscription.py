@@ -87,7 +87,7 @@ async def test_nobody_is_told_of_an_execution_before_its_intent_is_durable(
 async def test_an_outcome_that_cannot_be_kept_is_not_told_until_it_can(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.live_executions.STORE_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("actors.subscription.executions.settlements.STORE_RETRY_SECONDS", 0.01)
     ledger = pool.actors.subscription("sub1")._context.ledger
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "settle", failing(StoreError("sub1", "the disk is full")))

@@ -358,7 +358,7 @@ async def test_what_was_refused_is_asked_anew_by_whoever_repeats_it(
     full = Refusal(cause=RefusalCause.QUEUE_FULL, detail="full for a moment")
     with monkeypatch.context() as meanwhile:
         owner = pool.actors.subscription("sub1")
-        meanwhile.setattr(owner, "_admission", lambda *_, **__: full)
+        meanwhile.setattr(owner._admissions, "_admission", lambda *_, **__: full)
         with pytest.raises(Exhausted):
             await pool.client.start(ask(), idempotency_key="k")
     refused = await pool.router._directory.locate("", "/k")

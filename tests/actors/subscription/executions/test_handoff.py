@@ -268,7 +268,7 @@ async def test_an_earlier_owner_that_cannot_be_asked_keeps_nothing_from_going_on
         await asyncio.sleep(60)
         raise AssertionError
 
-    monkeypatch.setattr("actors.subscription.live_executions.WANTED_SECONDS", 0.05)
+    monkeypatch.setattr("actors.subscription.executions.runs.WANTED_SECONDS", 0.05)
     monkeypatch.setattr(two.actors.subscription("sub1"), "was_cancelled", asked)
     runner.scripts["sub1"] = [limit()]
 

@@ -16,7 +16,7 @@ from typing import Protocol, assert_never
 
 from actors.interfaces.messages import HandedOff, HandoffRequest, NotTaken
 from actors.subscription.context import SubscriptionContext
-from actors.subscription.live_execution import LiveExecution
+from actors.subscription.executions.live_execution import LiveExecution
 from pool.errors import Conflict, PoolError, StoreError
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.row import ExecutionRow, attempts

@@ -14,8 +14,8 @@ from localpool import POLICY, FakeRunner, LonelyPeers, ManualClock, completed, s
 from waiting import until
 
 from actors.interfaces.other_nodes import RunElsewhere, RunState
-from actors.subscription import run_elsewhere
 from actors.subscription.context import Dependencies
+from actors.subscription.executions import run_elsewhere
 from actors.subscription.subscription import Subscription
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.transcripts.copy import SessionCopy, SessionFile

@@ -51,8 +51,8 @@ def prompts(runner: FakeRunner) -> list[str]:
 async def test_what_waits_is_handed_to_a_subscription_that_becomes_free(
     two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.handoff.ASK_AGAIN_SECONDS", 0.05)
-    monkeypatch.setattr("actors.subscription.live_executions.TEND_SECONDS", 0.02)
+    monkeypatch.setattr("actors.subscription.executions.handoff.ASK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("actors.subscription.executions.queue.TEND_SECONDS", 0.02)
     await two.restart("sub1")
     await two.restart("sub2")
     runner.hold = True
@@ -128,7 +128,7 @@ async def test_a_subscription_in_cooldown_hands_its_queue_on(
 async def test_what_waits_for_one_subscription_alone_waits_for_it_through_its_cooldown(
     two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.live_executions.TEND_SECONDS", 0.02)
+    monkeypatch.setattr("actors.subscription.executions.queue.TEND_SECONDS", 0.02)
     await two.restart("sub1")
     runner.hold = True
     await start(two, "a", subscription_id="sub1")
@@ -147,8 +147,8 @@ async def test_what_waits_for_one_subscription_alone_waits_for_it_through_its_co
 async def test_what_nobody_else_can_take_goes_on_waiting_where_it_is(
     one: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.live_executions.TEND_SECONDS", 0.02)
-    monkeypatch.setattr("actors.subscription.handoff.ASK_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr("actors.subscription.executions.queue.TEND_SECONDS", 0.02)
+    monkeypatch.setattr("actors.subscription.executions.handoff.ASK_AGAIN_SECONDS", 0.02)
     await one.restart("sub1")
     runner.hold = True
     await start(one, "a", "b")
@@ -169,7 +169,7 @@ async def test_what_nobody_else_can_take_goes_on_waiting_where_it_is(
 async def test_what_is_being_handed_on_can_be_cancelled(
     one: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.handoff.ROUTER_AWAY_SECONDS", 0.02)
+    monkeypatch.setattr("actors.subscription.executions.handoff.ROUTER_AWAY_SECONDS", 0.02)
     runner.hold = True
     await start(one, "a", "b")
     (waiting,) = await start(one, "c")

@@ -23,7 +23,7 @@ from typing import Any
 from actors.aiokit import within
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, CameLate
 from actors.subscription.context import STORE_RETRY_SECONDS, SubscriptionContext
-from actors.subscription.live_execution import LiveExecution
+from actors.subscription.executions.live_execution import LiveExecution
 from pool.claude.outcome.evidence import evidence
 from pool.claude.output.tool_calls import CallsMade
 from pool.claude.runner import Run

@@ -32,7 +32,7 @@ async def pool(
     open_pool: OpenPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> LocalPool:
     """One subscription with one slot, whose CLIs do not exit until they are let."""
-    monkeypatch.setattr("actors.subscription.aftermath.EXIT_SECONDS", 0.05)
+    monkeypatch.setattr("actors.subscription.executions.aftermath.EXIT_SECONDS", 0.05)
     runner.lingers = True
     return await open_pool(spec("sub1", max_concurrent=1))
 
@@ -125,7 +125,7 @@ async def test_what_an_activation_left_is_looked_after_by_the_next_once(
 async def test_an_activation_that_ends_waits_for_a_cli_that_exits_soon(
     pool: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.aftermath.EXIT_SECONDS", 5)
+    monkeypatch.setattr("actors.subscription.executions.aftermath.EXIT_SECONDS", 5)
     await pool.client.execute(ask())
     (run,) = runner.runs
     closing = asyncio.create_task(pool.actors.deactivate("sub1"))
@@ -141,7 +141,7 @@ async def test_an_activation_that_ends_waits_for_a_cli_that_exits_soon(
 async def test_while_the_store_refuses_the_run_is_left_as_it_is(
     pool: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.aftermath.STORE_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("actors.subscription.executions.aftermath.STORE_RETRY_SECONDS", 0.01)
     ended = await pool.client.execute(ask())
     (run,) = runner.runs
     ledger = pool.actors.subscription("sub1")._context.ledger
