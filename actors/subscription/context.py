@@ -27,10 +27,10 @@ from pool.claude.runner import Runner
 from pool.errors import ConfigError, StoreError
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.stores import RETENTION_PERIOD
+from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.spec import SubscriptionSpec
-from pool.subscriptions.standing import Standing
 from pool.subscriptions.state import State
 
 log = logging.getLogger(__name__)

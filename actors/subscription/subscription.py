@@ -47,10 +47,10 @@ from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import usage_table
 from pool.storage.paging import Page
+from pool.subscriptions.consequences.standing import Standing, suspected
 from pool.subscriptions.report import Report
 from pool.subscriptions.snapshot import snapshot
 from pool.subscriptions.spec import SubscriptionSpec
-from pool.subscriptions.standing import Standing, suspected
 from pool.subscriptions.state import REMEMBERED, recovered
 from pool.usage.breakdown import Question, UsageTable
 from pool.usage.records import UsageRecord, UsageSource

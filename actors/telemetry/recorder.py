@@ -22,7 +22,7 @@ from pool.executions.row import ExecutionRow, model_of
 from pool.executions.session import SessionHome
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.admission import RefusalCause
-from pool.subscriptions.settlement import Settlement
+from pool.subscriptions.consequences.settlement import Settlement
 from pool.telemetry import counters
 from pool.telemetry.counters import Counter, Tally, Timer
 from pool.telemetry.events import (

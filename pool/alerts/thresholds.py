@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from pool.alerts.alerts import POOL, Alert, AlertKind, AlertSettings, Data, happened
 from pool.executions.outcome import FailureKind
+from pool.subscriptions.consequences.standing import is_to_be_mended
 from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.report import Report, SubscriptionState, WindowReport
-from pool.subscriptions.standing import is_to_be_mended
 from pool.values import Instant, Value, instant_text
 
 

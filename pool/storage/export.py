@@ -35,7 +35,7 @@ from pool.storage.ledger.rows import (
 )
 from pool.storage.paging import LARGEST
 from pool.storage.reconciler_portion import KeyPoll, ReconcilerPortion, SeenOrganization
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.standing import Standing
 from pool.usage.records import UsageRecord
 
 Found = Callable[[str, Bindings], Awaitable[list[Any]]]

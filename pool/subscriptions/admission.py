@@ -15,9 +15,9 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from pool.limits.windows import IN_USE, OVERAGE, REJECTED, holds_for, models_of
-from pool.subscriptions.model_refusals import about
+from pool.subscriptions.consequences.model_refusals import about
+from pool.subscriptions.consequences.standing import OF_A_LIMIT
 from pool.subscriptions.report import Report, SubscriptionState, WindowReport
-from pool.subscriptions.standing import OF_A_LIMIT
 from pool.values import Instant, Value
 
 

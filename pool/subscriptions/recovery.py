@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pool.executions.row import ExecutionRow
 from pool.limits.windows import Window
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.standing import Standing
 from pool.usage.totals import LifetimeTotal
 from pool.values import Instant, Value
 

@@ -17,8 +17,8 @@ from pool.limits.forecast import SubscriptionForecast
 from pool.limits.usage_reading import ExtraUsage
 from pool.limits.windows import WindowSource
 from pool.money import Usd
+from pool.subscriptions.consequences.model_refusals import ModelRefusal
 from pool.subscriptions.health import Health
-from pool.subscriptions.model_refusals import ModelRefusal
 from pool.usage.expected_cost import ExpectedCost
 from pool.usage.records import UsageReport
 from pool.usage.totals import BlockReport

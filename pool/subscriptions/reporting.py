@@ -9,9 +9,9 @@ from pool.limits.forecast import Prospect, forecast
 from pool.limits.windows import is_fresh
 from pool.money import nano_usd, usd
 from pool.subscriptions.admission import AdmissionLimits
+from pool.subscriptions.consequences.standing import unproved
 from pool.subscriptions.health import HealthWeights, Vitals, assess
 from pool.subscriptions.report import Report, Totals, WeeklyReport, WindowReport
-from pool.subscriptions.standing import unproved
 from pool.subscriptions.state import State, typical_cost
 from pool.subscriptions.status import WindowReading, capacity, read, status_of
 from pool.usage.blocks import block_at

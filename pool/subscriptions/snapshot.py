@@ -13,9 +13,9 @@ from datetime import datetime
 from pool.limits.forecast import Study
 from pool.limits.usage_reading import ExtraUsage
 from pool.limits.windows import Window
+from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.recovery import Recovery
 from pool.subscriptions.spec import SubscriptionSpec
-from pool.subscriptions.standing import Standing
 from pool.subscriptions.state import RECENT_COSTS, State, UncertainCost
 from pool.usage.expected_cost import ExpectedCost, RecentCosts
 from pool.usage.totals import LifetimeTotal

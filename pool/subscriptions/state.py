@@ -21,11 +21,11 @@ from pool.limits.usage_reading import ExtraUsage
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.money import nano_usd, usd
 from pool.subscriptions.admission import Ask
+from pool.subscriptions.consequences.settlement import Settlement
+from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.recovery import Recovery
-from pool.subscriptions.settlement import Settlement
 from pool.subscriptions.slots import Slots
 from pool.subscriptions.spec import SubscriptionSpec
-from pool.subscriptions.standing import Standing
 from pool.usage.blocks import block_at
 from pool.usage.expected_cost import RecentCosts, floor
 from pool.usage.prices import LearnedPrices

@@ -14,8 +14,8 @@ from pool.executions.outcome import FailureKind
 from pool.limits.windows import FIVE_HOUR, SEVEN_DAY, percent_of
 from pool.money import nano_usd
 from pool.subscriptions.admission import AdmissionLimits
+from pool.subscriptions.consequences.standing import Cooldown, active_cooldown, is_proving
 from pool.subscriptions.report import Source, SubscriptionState
-from pool.subscriptions.standing import Cooldown, active_cooldown, is_proving
 from pool.subscriptions.state import State
 
 

@@ -13,7 +13,7 @@ import httpx
 from bare_cli import MODEL, PROMPT
 from service import NO_TLS, START_SECONDS, Service, write_config
 
-from pool.claude.process.run_directory import RunDirectory
+from pool.claude.process.files.run_directory import RunDirectory
 
 NOWHERE = "http://127.0.0.1:9"
 LATER_SECONDS = 10.0

@@ -25,7 +25,7 @@ from bare_cli import standin
 from collector import Collector, Seen, collecting
 from pool_service import PoolCallers, served
 
-from pool.claude.process.run_directory import RunDirectory
+from pool.claude.process.files.run_directory import RunDirectory
 
 EXECUTIONS = 20
 SPAN_SECONDS = 2.5

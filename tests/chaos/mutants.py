@@ -554,10 +554,10 @@ MUTANTS = (
     ),
     Mutant(
         name="attempts are bounded",
-        file="pool/subscriptions/failover.py",
+        file="pool/subscriptions/consequences/failover.py",
         guard="    if len(intent.earlier_attempts) + 1 >= most_attempts:\n",
         without="    if most_attempts < 0:\n",
-        tests=("tests/pool/subscriptions/test_failover.py",),
+        tests=("tests/pool/subscriptions/consequences/test_failover.py",),
     ),
     Mutant(
         name="nobody is tried twice",
@@ -575,7 +575,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a stream that gave output is not begun again",
-        file="pool/subscriptions/failover.py",
+        file="pool/subscriptions/consequences/failover.py",
         guard="(intent.request.tools or intent.request.stream)",
         without="intent.request.tools",
         tests=("tests/actors/subscription/executions/test_failover.py", "-k", "gave_output"),
@@ -643,7 +643,7 @@ MUTANTS = (
     ),
     Mutant(
         name="the base of a session's cost goes along",
-        file="pool/subscriptions/settlement.py",
+        file="pool/subscriptions/consequences/settlement.py",
         guard="        total = row.intent.session_total_nano_usd\n",
         without="        pass\n",
         tests=("tests/actors/router/test_sessions.py", "-k", "charged_again"),

@@ -28,8 +28,8 @@ from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
-from pool.subscriptions.settlement import settlement
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.settlement import settlement
+from pool.subscriptions.consequences.standing import Standing
 
 MOST_OPERATIONS = 400
 """More than the scenario has; the test ends at the first N that nothing reaches."""

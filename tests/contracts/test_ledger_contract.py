@@ -17,8 +17,8 @@ from pool.executions.outcome import Failed, FailureKind
 from pool.executions.session import SessionTotal
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.stores import Stores
-from pool.subscriptions.settlement import Settlement
-from pool.subscriptions.standing import Cooldown, Standing
+from pool.subscriptions.consequences.settlement import Settlement
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.usage.blocks import block_at
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
 from pool.usage.totals import LifetimeTotal, total_usage

@@ -28,8 +28,8 @@ from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolCall
 from pool.executions.tools.tool_rounds import KeptRound
 from pool.storage.ledger.ledger import Ledger
-from pool.subscriptions.settlement import Settlement
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.settlement import Settlement
+from pool.subscriptions.consequences.standing import Standing
 from pool.usage.totals import LifetimeTotal
 
 

@@ -12,7 +12,7 @@ from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.stores import Stores
-from pool.subscriptions.settlement import Settlement
+from pool.subscriptions.consequences.settlement import Settlement
 from pool.usage.totals import LifetimeTotal
 
 

@@ -13,8 +13,8 @@ from pool.executions.session import SessionTotal
 from pool.executions.status import ExecutionStatus
 from pool.limits.windows import newest
 from pool.storage.ledger.ledger import Ledger
-from pool.subscriptions.settlement import Settlement
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.settlement import Settlement
+from pool.subscriptions.consequences.standing import Standing
 from pool.usage.blocks import block_at
 from pool.usage.records import UsageSource
 

@@ -27,7 +27,7 @@ from pool.executions.session import SessionTotal
 from pool.executions.tools.permissions import AgentSettings
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.stores import Stores
-from pool.subscriptions.settlement import Settlement
+from pool.subscriptions.consequences.settlement import Settlement
 
 
 async def test_retention_removes_what_is_older_and_keeps_the_totals(ledger: Ledger) -> None:

@@ -11,8 +11,8 @@ from pool.errors import Fenced, StoreBusy
 from pool.storage.directory.claims import Registration
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.stores import Stores
+from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.spec import Credential, SubscriptionSpec
-from pool.subscriptions.standing import Standing
 from pool.usage.records import UsageRecord
 
 NOW = datetime(2026, 1, 28, 16, 30, tzinfo=UTC)

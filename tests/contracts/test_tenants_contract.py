@@ -20,7 +20,7 @@ from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.directory.claims import NewClaim
 from pool.storage.directory.directory import Directory
 from pool.storage.ledger.ledger import Ledger
-from pool.subscriptions.settlement import Settlement
+from pool.subscriptions.consequences.settlement import Settlement
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 NOW = datetime(2026, 1, 28, 16, 30, tzinfo=UTC)

@@ -29,11 +29,12 @@ from localpool import NOON, SONNET
 
 from actors.interfaces.messages import CameLate
 from actors.subscription.subscription import Subscription
-from pool.claude.process import run_directory, start
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process import start
+from pool.claude.process.files import run_directory
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.run_directory import RunDirectory
 from pool.claude.process.idle import spares
 from pool.claude.process.process_run import ProcessRun
-from pool.claude.process.run_directory import RunDirectory
 from pool.claude.process.spawner import ProcessRunner
 from pool.errors import StoreError
 from pool.executions.execution import Execution

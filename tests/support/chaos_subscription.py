@@ -20,9 +20,9 @@ from actors.client.client import now_in_utc
 from actors.interfaces.messages import CameLate, NotAdmitted
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.run_directory import processes_dir
 from pool.claude.process.idle.kept import Keeping
-from pool.claude.process.run_directory import processes_dir
 from pool.claude.process.spawner import ProcessRunner
 from pool.executions.execution import Execution
 from pool.executions.intent import Intent

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from service import Service
 
-from pool.claude.process.run_directory import RunDirectory
+from pool.claude.process.files.run_directory import RunDirectory
 
 STEPS = 2
 """How often the model calls a tool of theirs before it answers."""

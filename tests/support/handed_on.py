@@ -14,7 +14,7 @@ from actors.router.router import Router
 from pool.errors import ActorLost
 from pool.executions.execution import Execution
 from pool.executions.status import ExecutionStatus
-from pool.subscriptions.settlement import Settlement
+from pool.subscriptions.consequences.settlement import Settlement
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from talking_cli import BOUND_BYTES, GRACE, talking_cli
 from waiting import until
 
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.run_directory import processes_dir
 from pool.claude.process.idle.kept import Keeping
-from pool.claude.process.run_directory import processes_dir
 from pool.claude.process.spawner import ProcessRunner
 
 

@@ -38,8 +38,8 @@ from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.storage.directory.directory import Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
+from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.report import Report
-from pool.subscriptions.standing import Standing
 
 STEPPED = {"locate", "claim", "place", "session_home", "move_session"}
 TURNS = 12

@@ -9,9 +9,9 @@ from localpool import NOON, spec
 
 from pool.limits.windows import Window
 from pool.money import nano_usd
+from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy, report
-from pool.subscriptions.standing import Standing
 from pool.subscriptions.state import State
 from pool.usage.weekly import Spending
 

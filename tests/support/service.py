@@ -19,7 +19,7 @@ from ports import free_port
 from turns import starting_ray
 
 from api.web.operator_key import operator_key
-from pool.claude.process.run_directory import RunDirectory
+from pool.claude.process.files.run_directory import RunDirectory
 
 START_SECONDS = 150.0
 """Ray alone takes 5-7 s on an idle machine, and a minute on one that does ten other things."""

@@ -30,13 +30,13 @@ from pool.subscriptions.admission import (
     refusal,
     refusal_to_start,
 )
-from pool.subscriptions.failover import goes_elsewhere
+from pool.subscriptions.consequences.failover import goes_elsewhere
+from pool.subscriptions.consequences.settlement import given_up, moved, settlement
+from pool.subscriptions.consequences.standing import active_cooldown, still_signed_out
 from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy, report
-from pool.subscriptions.settlement import given_up, moved, settlement
 from pool.subscriptions.slots import Hold
 from pool.subscriptions.spec import SubscriptionSpec
-from pool.subscriptions.standing import active_cooldown, still_signed_out
 from pool.subscriptions.state import State, ask_of, ask_to_start, held_while_running, reservation
 from pool.usage.blocks import block_at
 from pool.usage.expected_cost import floor

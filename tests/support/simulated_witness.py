@@ -15,7 +15,7 @@ from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.limits.windows import Window
 from pool.money import nano_usd
 from pool.subscriptions.admission import AdmissionLimits
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.standing import Standing
 
 WEEK = timedelta(days=7)
 BELIEVED_FOR = timedelta(hours=6)

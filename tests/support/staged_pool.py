@@ -42,11 +42,11 @@ from pool.limits.observations import length_of
 from pool.limits.windows import RateLimitEvent, Window
 from pool.money import nano_usd, usd
 from pool.storage.paging import Page
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.overview.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.slots import Hold
-from pool.subscriptions.standing import Cooldown, Standing
 from pool.subscriptions.state import State, UncertainCost
 from pool.telemetry.counters import DISPATCH, QUEUE_WAIT, RUN, Figures, Tally
 from pool.telemetry.events import EventFilter, PoolEventPage, StoredEvent

@@ -16,7 +16,7 @@ from pool.executions.status import ExecutionStatus
 from pool.storage.directory.claims import NewClaim
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.stores import Stores
-from pool.subscriptions.settlement import Settlement
+from pool.subscriptions.consequences.settlement import Settlement
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 NOW = datetime(2026, 1, 28, 16, 30, tzinfo=UTC)

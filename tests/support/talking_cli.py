@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.run_directory import RunDirectory, processes_dir
 from pool.claude.process.process_run import ProcessRun
-from pool.claude.process.run_directory import RunDirectory, processes_dir
 from pool.claude.process.spawner import ProcessRunner
 from pool.claude.process.start import ProcessStarter
 from pool.claude.process.supervisor import entries

@@ -20,7 +20,7 @@ from service import Service, cost_of, write_config
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
 from api.demo.standin.standin import Standin
-from pool.claude.process.run_directory import RunDirectory
+from pool.claude.process.files.run_directory import RunDirectory
 from pool.nodes.inventory import note_activation
 
 pytestmark = pytest.mark.timeout(240)

@@ -24,7 +24,7 @@ from pool.routing.candidates import RankedCandidate
 from pool.routing.ranking import Question, Ranking
 from pool.storage.directory.claims import Claim, NewClaim
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
-from pool.subscriptions.model_refusals import ABOUT_A_MODEL
+from pool.subscriptions.consequences.model_refusals import ABOUT_A_MODEL
 
 _SESSION_STAYS = {
     RefusalCause.QUEUE_FULL,

@@ -22,9 +22,9 @@ from pool.executions.outcome import Failed, FailureKind
 from pool.executions.row import ExecutionRow, attempts
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.admission import Refusal, RefusalCause
+from pool.subscriptions.consequences.settlement import Settlement, given_up, moved
+from pool.subscriptions.consequences.standing import OF_A_LIMIT, Cooldown, active_cooldown
 from pool.subscriptions.report import Report
-from pool.subscriptions.settlement import Settlement, given_up, moved
-from pool.subscriptions.standing import OF_A_LIMIT, Cooldown, active_cooldown
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from actors.subscription.sessions.session_transfer import note_gone
 from pool.errors import PoolError, StoreError
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.executions.status import ExecutionStatus
-from pool.subscriptions.failover import goes_elsewhere, was_unsure
-from pool.subscriptions.settlement import Settlement, settlement
+from pool.subscriptions.consequences.failover import goes_elsewhere, was_unsure
+from pool.subscriptions.consequences.settlement import Settlement, settlement
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from actors.aiokit import every
 from actors.subscription.context import SubscriptionContext
 from pool.errors import ConfigError, StoreError
 from pool.limits.usage_reading import NoProfile, ReadingSchedule
-from pool.subscriptions.standing import active_cooldown
+from pool.subscriptions.consequences.standing import active_cooldown
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from actors.aiokit import every
 from actors.subscription.context import SubscriptionContext
 from pool.errors import ConfigError, StoreError
 from pool.executions.outcome import FailureKind
-from pool.subscriptions.standing import active_cooldown, still_signed_out
+from pool.subscriptions.consequences.standing import active_cooldown, still_signed_out
 
 log = logging.getLogger(__name__)
 

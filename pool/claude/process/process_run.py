@@ -26,10 +26,10 @@ from pool.claude.outcome.cost import later_usage, tells_cost
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import StreamReading
 from pool.claude.output.tool_calls import CallsMade
-from pool.claude.process.directory import LOCK_FD, ProcessDirectory
+from pool.claude.process.files.directory import LOCK_FD, ProcessDirectory
+from pool.claude.process.files.notes import Started, Stretch
+from pool.claude.process.files.run_directory import RunDirectory
 from pool.claude.process.identity import belonging, kill
-from pool.claude.process.notes import Started, Stretch
-from pool.claude.process.run_directory import RunDirectory
 from pool.claude.process.supervisor import entries
 from pool.claude.process.tool_calls import ToolCalls
 from pool.claude.process.watch import Watcher

@@ -34,8 +34,9 @@ from pool.claude.launch.launch_spec import Launch
 from pool.claude.launch.process_settings import ProcessSettings, surroundings
 from pool.claude.outcome.ending import Ending
 from pool.claude.output.tail import Piece
-from pool.claude.process.directory import ProcessDirectory
-from pool.claude.process.folders import Folders
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.folders import Folders
+from pool.claude.process.files.run_directory import RunDirectory
 from pool.claude.process.identity import boot_id
 from pool.claude.process.idle.cleared import ClearedProcesses
 from pool.claude.process.idle.control import asked
@@ -45,7 +46,6 @@ from pool.claude.process.idle.spares import Spares, wanted
 from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.rescan import rescan
-from pool.claude.process.run_directory import RunDirectory
 from pool.claude.process.start import ProcessStarter, never
 from pool.claude.process.watch import Wake, Watcher
 from pool.claude.process.ways import ProcessWays

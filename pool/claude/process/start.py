@@ -20,8 +20,8 @@ from pool.claude.launch.image_store import occupy
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.launch.model_settings import variables
 from pool.claude.outcome.ending import Ending
-from pool.claude.process.directory import ProcessDirectory
-from pool.claude.process.run_directory import RunDirectory, processes_dir
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.run_directory import RunDirectory, processes_dir
 from pool.claude.process.supervise import Supervised, Supervisors
 from pool.claude.process.supervisor import entries
 from pool.claude.transcripts.copy import CopyRefused

@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
-from pool.claude.process.directory import LOCK_FD, ProcessDirectory
+from pool.claude.process.files.directory import LOCK_FD, ProcessDirectory
 
 _PROGRAM = (
     "import sys; sys.path.append(sys.argv.pop(1)); from supervisor.{module} import {name}; {name}()"

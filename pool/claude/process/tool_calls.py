@@ -19,7 +19,7 @@ from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.tail import Tail
 from pool.claude.output.tokens import usage_by_model
 from pool.claude.output.tool_calls import Asked, CallsMade, ToolCallReader
-from pool.claude.process.run_directory import RunDirectory
+from pool.claude.process.files.run_directory import RunDirectory
 from pool.claude.process.watch import Watcher
 from pool.executions.tools.client_tools import Part, TextPart, ToolResult
 from pool.usage.records import Usage

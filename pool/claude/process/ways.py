@@ -16,13 +16,13 @@ from pool.claude.launch.command import can_be_claimed
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.launch.process_settings import ProcessSettings, process_settings, surroundings
 from pool.claude.outcome.ending import Ending
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.run_directory import RunDirectory
 from pool.claude.process.idle.cleared import ClearedProcesses
 from pool.claude.process.idle.kept import KeptProcess, KeptProcesses, is_fit
 from pool.claude.process.idle.model_settings import is_set
 from pool.claude.process.idle.spares import Spares
 from pool.claude.process.process_run import ProcessRun
-from pool.claude.process.run_directory import RunDirectory
 from pool.claude.process.start import ProcessStarter
 from pool.claude.process.supervisor import entries
 from pool.claude.process.watch import Watcher

@@ -36,9 +36,9 @@ from pool.storage.paging import (
     page,
     usage_below,
 )
+from pool.subscriptions.consequences.settlement import Settlement
+from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.recovery import Recovery
-from pool.subscriptions.settlement import Settlement
-from pool.subscriptions.standing import Standing
 from pool.usage.records import Retraction, UsageRecord, UsageSource
 from pool.usage.totals import BlockTotal
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.standing import Standing
 from pool.usage.records import UsageRecord
 from pool.usage.totals import BlockTotal
 from pool.values import Instant, Value

@@ -9,7 +9,7 @@ from pool.limits.windows import RateLimitEvent, Window
 from pool.storage.database import Db
 from pool.storage.documents import document, read_document
 from pool.storage.ledger.rows import changed_windows, limit_columns, session_columns, session_total
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.standing import Standing
 
 
 async def stand(db: Db, standing: Standing) -> None:

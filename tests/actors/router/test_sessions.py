@@ -24,7 +24,7 @@ from pool.executions.session import SessionAge, SessionMove
 from pool.executions.status import ExecutionStatus
 from pool.routing.rebalancing import Rebalancing
 from pool.subscriptions.admission import Refusal, RefusalCause
-from pool.subscriptions.standing import Standing, after
+from pool.subscriptions.consequences.standing import Standing, after
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

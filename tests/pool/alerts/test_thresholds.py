@@ -16,9 +16,9 @@ from pool.alerts.thresholds import AlertState, threshold_alerts
 from pool.executions.outcome import FailureKind
 from pool.limits.forecast import OutsideUsage, WindowForecast
 from pool.storage.documents import document, read_document
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.overview.pool_overview import Overview, overview
 from pool.subscriptions.report import Report, SubscriptionState
-from pool.subscriptions.standing import Cooldown, Standing
 
 SETTINGS = AlertSettings()
 MINUTE = timedelta(minutes=1)

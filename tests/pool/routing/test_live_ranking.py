@@ -16,8 +16,8 @@ from pool.routing.live_ranking import MOST_KINDS, MOST_TOLD, LiveRankings
 from pool.routing.policy import RoutingPolicy, RoutingSettings, Strategy
 from pool.routing.ranking import Question, Ranking, ranked
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
+from pool.subscriptions.consequences.model_refusals import ModelRefusal
 from pool.subscriptions.health import Health
-from pool.subscriptions.model_refusals import ModelRefusal
 from pool.subscriptions.report import Report, SubscriptionState, WeeklyReport, WindowReport
 
 IDS = tuple(f"{team}{n}" for team in "ab" for n in range(7))

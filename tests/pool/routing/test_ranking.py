@@ -11,9 +11,9 @@ from pool.limits.windows import Window
 from pool.routing.policy import RoutingPolicy, RoutingSettings, Strategy
 from pool.routing.ranking import Ranking, explained, rank
 from pool.subscriptions.admission import Ask, Refusal, RefusalCause
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.report import Report
 from pool.subscriptions.slots import Hold
-from pool.subscriptions.standing import Cooldown, Standing
 
 POLICY = RoutingPolicy()
 ASK = Ask(goes_on=False, reserve_usd=Decimal("0.01"))

@@ -8,8 +8,8 @@ from reports import report_at, state
 
 from pool.executions.session import Session, SessionAge
 from pool.routing.rebalancing import Rebalancing, Relocation, relocations
+from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.report import Report
-from pool.subscriptions.standing import Standing
 
 POLICY = Rebalancing(interval_seconds=60, cost_gap_usd=Decimal(5), most_per_cycle=2)
 

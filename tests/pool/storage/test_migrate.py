@@ -27,9 +27,9 @@ from pool.storage.migrate import Moved, move
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.sqlite import SqliteStores
 from pool.storage.stores import Stores
-from pool.subscriptions.settlement import Settlement
+from pool.subscriptions.consequences.settlement import Settlement
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.spec import SubscriptionSpec
-from pool.subscriptions.standing import Cooldown, Standing
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)

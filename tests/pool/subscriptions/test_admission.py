@@ -18,8 +18,8 @@ from pool.subscriptions.admission import (
     admit,
     refusal_to_start,
 )
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.slots import Hold
-from pool.subscriptions.standing import Cooldown, Standing
 from pool.subscriptions.state import State
 
 LIMITS = AdmissionLimits()

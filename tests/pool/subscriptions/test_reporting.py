@@ -7,9 +7,9 @@ from reports import report_at, state, window
 
 from pool.executions.outcome import FailureKind
 from pool.money import nano_usd
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.slots import Hold
-from pool.subscriptions.standing import Cooldown, Standing
 from pool.usage.records import UsageRecord
 
 

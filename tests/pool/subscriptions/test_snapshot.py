@@ -16,10 +16,10 @@ from pool.executions.outcome import FailureKind
 from pool.limits.windows import RateLimitEvent
 from pool.money import nano_usd
 from pool.storage.documents import document, read_document
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.recovery import Recovery
 from pool.subscriptions.report import Report
 from pool.subscriptions.snapshot import Snapshot, asleep, snapshot
-from pool.subscriptions.standing import Cooldown, Standing
 from pool.subscriptions.state import State, UncertainCost
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.weekly import Spending

@@ -18,7 +18,7 @@ from pool.executions.routing_record import Routing
 from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.money import NANO_PER_USD, nano_usd
-from pool.subscriptions.settlement import settlement
+from pool.subscriptions.consequences.settlement import settlement
 from pool.subscriptions.state import MOST_HISTORIES, State, ask_of, held_while_running, reservation
 from pool.usage.expected_cost import ENOUGH_RUNS
 from pool.usage.records import ModelUsage, Usage

@@ -6,7 +6,7 @@ from reports import state
 
 from pool.executions.outcome import FailureKind
 from pool.subscriptions.admission import AdmissionLimits
-from pool.subscriptions.standing import Cooldown, Standing
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.status import capacity
 
 RAMP = AdmissionLimits(ramp_slots=(1, 3))

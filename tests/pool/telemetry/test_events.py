@@ -7,7 +7,7 @@ import pytest
 from localpool import NOON
 from reports import report_at, state, window
 
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.standing import Standing
 from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind, changes, gap
 
 STARTED = PoolEvent(

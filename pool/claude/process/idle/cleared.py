@@ -20,7 +20,7 @@ from pool.claude.launch.command import clear_line
 from pool.claude.launch.image_store import occupy
 from pool.claude.launch.process_settings import ProcessSettings
 from pool.claude.output.lines import messages_of
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.files.directory import ProcessDirectory
 from pool.claude.process.idle.control import answered
 from pool.claude.process.idle.kept import KeptProcess, KeptProcesses, is_fit
 from pool.claude.process.idle.model_settings import is_set

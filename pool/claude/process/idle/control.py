@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pool.claude.output.lines import messages_of
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.files.directory import ProcessDirectory
 from pool.claude.process.watch import Watcher
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pool.claude.launch.process_settings import ProcessSettings
 from pool.claude.output.lines import messages_of
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.files.directory import ProcessDirectory
 from pool.claude.process.idle.machine import (
     GROWN_BYTES,
     Places,

@@ -22,7 +22,7 @@ from uuid import uuid4
 from pool.claude.launch.command import claim_line, model_line, settings_lines
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.launch.process_settings import surroundings
-from pool.claude.process.directory import LOCK_FD, ProcessDirectory
+from pool.claude.process.files.directory import LOCK_FD, ProcessDirectory
 from pool.claude.process.identity import belonging, kill
 from pool.claude.process.idle.control import all_asked
 from pool.claude.process.idle.kept import KeptProcesses, is_sound

@@ -23,7 +23,7 @@ from pool.errors import ActorLost, NotFound
 from pool.executions.intent import Intent
 from pool.executions.outcome import FailureKind
 from pool.executions.status import ExecutionStatus
-from pool.subscriptions.settlement import Settlement
+from pool.subscriptions.consequences.settlement import Settlement
 
 
 @pytest.mark.usefixtures("impatient")

@@ -18,7 +18,7 @@ from localpool import NOON, FakeRunner, LocalPool, LonelyPeers, completed, spec
 from actors.interfaces.messages import Started
 from actors.runtime.factory.subscription import _dependencies
 from actors.subscription.subscription import Subscription
-from pool.claude.process.run_directory import RunDirectory
+from pool.claude.process.files.run_directory import RunDirectory
 from pool.claude.process.spawner import ProcessRunner
 from pool.config import Config
 from pool.executions.execution import Execution

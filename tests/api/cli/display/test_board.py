@@ -11,8 +11,8 @@ from windowed import Account
 
 from api.cli.display.board import board, dollars, left_over
 from pool.executions.outcome import FailureKind
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.overview.pool_overview import overview
-from pool.subscriptions.standing import Cooldown, Standing
 from pool.subscriptions.state import State
 
 

@@ -29,7 +29,7 @@ from little_cli import (
 from paths import ROOT
 from waiting import until
 
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.files.directory import ProcessDirectory
 from pool.executions.outcome import Completed, FailureKind
 
 

@@ -22,7 +22,7 @@ from pool.errors import Fenced, StoreBusy
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.owner import this_process
 from pool.storage.postgresql import PostgresqlStores
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.standing import Standing
 
 _LEDGER_WRITES: dict[str, Callable[[Ledger], Awaitable[Any]]] = {
     "begin": lambda ledger: ledger.begin(row("exec_new")),

@@ -15,7 +15,7 @@ from pool.executions.outcome import Completed
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores, connection
-from pool.subscriptions.settlement import Settlement
+from pool.subscriptions.consequences.settlement import Settlement
 
 
 def modes_below(folder: Path) -> dict[str, int]:

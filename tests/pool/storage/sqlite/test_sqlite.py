@@ -24,8 +24,8 @@ from pool.storage.ledger.ledger import Ledger
 from pool.storage.owner import this_process
 from pool.storage.sqlite import SqliteStores
 from pool.storage.sqlite.connection import read_owner
+from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.spec import SubscriptionSpec
-from pool.subscriptions.standing import Standing
 
 _CHILD = """
 import asyncio, sys

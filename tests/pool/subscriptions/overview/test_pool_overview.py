@@ -5,9 +5,9 @@ from localpool import NOON
 from reports import report_at, state
 
 from pool.money import nano_usd
+from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.report import Report
-from pool.subscriptions.standing import Standing
 
 
 def burning(id_: str, budget_usd: int, *, paused: bool = False) -> Report:

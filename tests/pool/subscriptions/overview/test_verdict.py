@@ -8,9 +8,9 @@ from reports import report_at, state, window
 
 from pool.executions.outcome import FailureKind
 from pool.money import nano_usd
+from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.overview.verdict import Level, verdict
 from pool.subscriptions.report import Report
-from pool.subscriptions.standing import Cooldown, Standing
 
 HOUR = timedelta(hours=1)
 

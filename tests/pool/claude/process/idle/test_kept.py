@@ -17,11 +17,11 @@ from waiting import until
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process import process_run
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.run_directory import processes_dir
 from pool.claude.process.idle import kept as kept_processes
 from pool.claude.process.idle.kept import Keeping
 from pool.claude.process.process_run import ProcessRun
-from pool.claude.process.run_directory import processes_dir
 from pool.executions.outcome import Completed, Failed
 from pool.executions.process_way import ProcessWay
 from pool.executions.tools.permissions import AgentSettings

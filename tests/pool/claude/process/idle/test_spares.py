@@ -17,7 +17,7 @@ from waiting import until
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process import process_run
-from pool.claude.process.directory import ProcessDirectory
+from pool.claude.process.files.directory import ProcessDirectory
 from pool.claude.process.idle import spares
 from pool.claude.process.idle.kept import Keeping
 from pool.claude.process.idle.spares import wanted

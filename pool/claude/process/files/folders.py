@@ -6,8 +6,8 @@ from collections.abc import Container
 from datetime import datetime
 from pathlib import Path
 
-from pool.claude.process.directory import ProcessDirectory
-from pool.claude.process.run_directory import RunDirectory, processes_dir
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.run_directory import RunDirectory, processes_dir
 
 
 class Folders:

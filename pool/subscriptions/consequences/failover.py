@@ -13,7 +13,7 @@ from pool.executions.intent import Intent
 from pool.executions.outcome import UNSURE, Completed, FailureKind, Outcome
 from pool.executions.row import ExecutionRow
 from pool.money import usd
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.standing import Standing
 
 _GOES_ON = {
     FailureKind.USAGE_LIMIT,

@@ -21,7 +21,7 @@ from pathlib import Path
 from pool.claude.outcome.ending import Ending
 from pool.claude.output.stream import StreamReading, reading_of
 from pool.claude.output.tail import Piece, Tail, piece_of
-from pool.claude.process.notes import Started, Stretch, ending_in, started_in, stretch_in
+from pool.claude.process.files.notes import Started, Stretch, ending_in, started_in, stretch_in
 from pool.claude.process.supervisor import entries
 from pool.claude.process.supervisor.entries import Turn, entry_at, whole
 

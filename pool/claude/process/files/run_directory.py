@@ -18,8 +18,8 @@ from pathlib import Path
 from pydantic import NonNegativeInt, ValidationError
 
 from pool.claude.output.tail import Piece
-from pool.claude.process.directory import ProcessDirectory
-from pool.claude.process.notes import Stretch
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.notes import Stretch
 from pool.executions.process_way import ProcessWay
 from pool.values import Value
 

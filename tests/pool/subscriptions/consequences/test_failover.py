@@ -11,8 +11,8 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
-from pool.subscriptions.failover import goes_elsewhere
-from pool.subscriptions.standing import Standing
+from pool.subscriptions.consequences.failover import goes_elsewhere
+from pool.subscriptions.consequences.standing import Standing
 from pool.usage.records import Usage
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

@@ -7,7 +7,7 @@ from localpool import NOON, completed
 
 from pool.executions.outcome import Failed, FailureKind
 from pool.limits.windows import RateLimitEvent, models_of
-from pool.subscriptions.standing import (
+from pool.subscriptions.consequences.standing import (
     Cooldown,
     Standing,
     active_cooldown,

@@ -5,7 +5,12 @@ from datetime import timedelta
 from localpool import NOON, completed
 
 from pool.executions.outcome import Failed, FailureKind, Outcome
-from pool.subscriptions.model_refusals import LONG_PROMPT_BYTES, ModelRefusal, about, after
+from pool.subscriptions.consequences.model_refusals import (
+    LONG_PROMPT_BYTES,
+    ModelRefusal,
+    about,
+    after,
+)
 
 Refusals = tuple[ModelRefusal, ...]
 NO_OPUS = Failed(kind=FailureKind.MODEL_NOT_FOUND, message="no such model")

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.limits.windows import REJECTED, RateLimitEvent, limit_that_rejected
-from pool.subscriptions.model_refusals import ModelRefusal
+from pool.subscriptions.consequences.model_refusals import ModelRefusal
 from pool.values import Instant, Value
 
 LIMIT_WITHOUT_RESET = timedelta(minutes=5)

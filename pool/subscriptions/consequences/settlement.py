@@ -16,9 +16,9 @@ from pool.executions.row import ExecutionRow, Others
 from pool.executions.session import SessionTotal
 from pool.executions.status import ExecutionStatus, final_status
 from pool.limits.windows import RateLimitEvent
-from pool.subscriptions import model_refusals
-from pool.subscriptions.model_refusals import ABOUT_A_MODEL
-from pool.subscriptions.standing import Standing, after
+from pool.subscriptions.consequences import model_refusals
+from pool.subscriptions.consequences.model_refusals import ABOUT_A_MODEL
+from pool.subscriptions.consequences.standing import Standing, after
 from pool.usage.records import UsageRecord, tags_of
 from pool.values import Value
 
