@@ -15,9 +15,13 @@ from typing import Any
 from pool.reconciliation.findings import Reconciliation, ReportKind
 from pool.storage.database import Bindings, Database, Db, run_all
 from pool.storage.documents import instant, micros, read_document
-from pool.storage.export import exported_reconciler, loading_reconciler, reconciliation_columns
 from pool.storage.paging import LARGEST, Page, check_limit, page, start_of
-from pool.storage.reconciler_portion import ReconcilerPortion
+from pool.storage.reconciler_portion import (
+    ReconcilerPortion,
+    exported_reconciler,
+    loading_reconciler,
+    reconciliation_columns,
+)
 
 OWNER = "reconciler:"
 """Its name among the owners of stores; no subscription can bear it."""

@@ -19,12 +19,12 @@ from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.database import Bindings, Database, Db, run_all
 from pool.storage.directory import rows
 from pool.storage.directory.claims import Claim, NewClaim, Registration
+from pool.storage.directory.export import exported_directory, loading_directory
 from pool.storage.directory.key_store import KeyStore, reserve
 from pool.storage.directory.outbox import Outbox
 from pool.storage.directory.portion import DirectoryPortion
 from pool.storage.directory.snapshots import SnapshotStore
 from pool.storage.documents import micros, readable
-from pool.storage.export import exported_directory, loading_directory, registration_columns
 from pool.storage.paging import Page, homes_below, page
 
 _EXPIRED_AT_ONCE = 1000
@@ -192,7 +192,7 @@ class Directory:
 
     async def register(self, registration: Registration) -> None:
         """Add or replace a subscription."""
-        row = registration_columns(registration)
+        row = rows.registration_columns(registration)
         await self._database.write(lambda db: db.run("register", row))
 
     async def unregister(self, subscription_id: str) -> bool:

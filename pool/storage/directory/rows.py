@@ -8,8 +8,8 @@ from typing import Any
 
 from pool.executions.session import SessionHome, SessionMove
 from pool.storage.database import Bindings
-from pool.storage.directory.claims import Claim, NewClaim
-from pool.storage.documents import instant, micros
+from pool.storage.directory.claims import Claim, NewClaim, Registration
+from pool.storage.documents import document, instant, micros
 
 
 def session_home(row: Sequence[Any]) -> SessionHome:
@@ -69,3 +69,11 @@ def claim(row: Sequence[Any]) -> Claim:
         placement=placement,
         epoch=epoch,
     )
+
+
+def registration_columns(registration: Registration) -> Bindings:
+    return {
+        "id": registration.spec.id,
+        "created_at": micros(registration.created_at),
+        "document": document(registration),
+    }

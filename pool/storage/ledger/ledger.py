@@ -24,8 +24,8 @@ from pool.keys.access import FULL_ACCESS, Access
 from pool.limits.windows import RateLimitEvent
 from pool.storage.database import Bindings, Database, Db, run_all
 from pool.storage.documents import instant, micros, read_document
-from pool.storage.export import exported_ledger, loading_ledger
 from pool.storage.ledger import executions, records, subscription
+from pool.storage.ledger.export import exported_ledger, loading_ledger
 from pool.storage.ledger.portion import LedgerPortion
 from pool.storage.ledger.rows import WITH_CONTENT_AT_ONCE, kept_execution
 from pool.storage.paging import (
