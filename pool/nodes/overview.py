@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from pool.nodes.placement import Candidate
 from pool.subscriptions.report import Report
-from pool.values import Value
+from pool.values import Instant, Value
 
 
 class Node(Value):
@@ -23,7 +23,11 @@ class Node(Value):
     """Those it was started with; ``node`` of a subscription may be one, as ``key=value``."""
     alive: bool
     answers: bool
-    """Whether it answered the last question what it has."""
+    """Whether it answers the question what it has."""
+    answered_at: Instant | None = None
+    """When it did for the last time; null where it never has."""
+    silent_since: Instant | None = None
+    """Since when one that lives has not, though it is asked."""
     subscriptions: tuple[str, ...]
     """The ids of those that are there now, or were at their last report."""
     running: int
@@ -50,7 +54,10 @@ class KnownNode(Value):
     """A node that lives, or was seen to."""
 
     candidate: Candidate
+    """As it said last."""
     alive: bool
+    answered_at: Instant | None = None
+    silent_since: Instant | None = None
 
 
 def node_list(
@@ -81,7 +88,9 @@ def _node(known: KnownNode, reports: Iterable[Report]) -> Node:
         ray_node_id=candidate.name,
         labels=candidate.labels,
         alive=known.alive,
-        answers=known.alive and inventory is not None,
+        answers=known.alive and inventory is not None and known.silent_since is None,
+        answered_at=known.answered_at,
+        silent_since=known.silent_since,
         subscriptions=tuple(each.id for each in there),
         running=work["running"],
         queued=work["queued"],

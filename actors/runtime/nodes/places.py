@@ -11,13 +11,15 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import RayError
 
+from actors.aiokit import Keyed, Tasks
 from actors.runtime.nodes import ray_nodes
 from actors.runtime.nodes.ray_nodes import RayNode
 from pool.config import Config, environment
@@ -33,10 +35,15 @@ FRESH_SECONDS = 10.0
 """How long an inventory is believed: whoever mends what was missing waits no longer."""
 ANSWER_SECONDS = 10.0
 """For a node to say what it has: its first task takes the start of a process."""
+SHOWN_SECONDS = 1.0
+"""How long whoever has the nodes shown waits for those that do not answer."""
+SILENT_SECONDS = 3.0
+"""After which a node that was asked is called silent: the start of a process takes one or two."""
 
 
 class _Taken(NamedTuple):
     inventory: Inventory | None
+    """None where it did not answer."""
     at: float
     asked_for: frozenset[SubscriptionSpec]
 
@@ -50,9 +57,14 @@ class Places:
         """The records are on this node, and so is everybody."""
         self._specs: dict[str, SubscriptionSpec] = {}
         self._taken: dict[str, _Taken] = {}
+        self._said: dict[str, _Taken] = {}
+        """What each said when it answered for the last time."""
+        self._asked_at: dict[str, float] = {}
+        """Since when those are asked that have not answered since."""
         self._seen: dict[str, RayNode] = {}
         self._chosen: dict[str, str] = {}
-        self._asking = asyncio.Lock()
+        self._asking = Keyed(asyncio.Lock)
+        self._tasks = Tasks()
 
     async def of(self, spec: SubscriptionSpec) -> dict[str, Any]:
         """Ray's options that put an actor of a subscription in its place.
@@ -78,18 +90,32 @@ class Places:
         }
 
     async def known(self) -> tuple[KnownNode, ...]:
-        """Every node that lives, and those that were seen to."""
-        candidates = await self._candidates()
+        """Every node that lives, and those that were seen to, at once: one that does not answer is
+        shown as it was, and since when it is silent.
+        """
+        living_nodes = await self._looked_at(SHOWN_SECONDS)
+        candidates = [self._candidate(each, self._said) for each in living_nodes]
         living = {each.name for each in candidates}
         back = {each.inventory.node_id for each in candidates if each.inventory is not None}
-        seen = [self._candidate(each) for id_, each in self._seen.items() if id_ not in living]
+        gone = (each for id_, each in self._seen.items() if id_ not in living)
+        seen = [self._candidate(each, self._said) for each in gone]
         return (
-            *(KnownNode(candidate=each, alive=True) for each in candidates),
+            *(self._known(each, alive=True) for each in candidates),
             *(
-                KnownNode(candidate=each, alive=False)
+                self._known(each, alive=False)
                 for each in seen
                 if each.inventory is not None and each.inventory.node_id not in back
             ),
+        )
+
+    def _known(self, candidate: Candidate, *, alive: bool) -> KnownNode:
+        said, asked_at = self._said.get(candidate.name), self._asked_at.get(candidate.name)
+        is_silent = asked_at is not None and time.monotonic() - asked_at >= SILENT_SECONDS
+        return KnownNode(
+            candidate=candidate,
+            alive=alive,
+            answered_at=None if said is None else _instant(said.at),
+            silent_since=_instant(asked_at) if alive and is_silent and asked_at else None,
         )
 
     async def called(self, node_id: str) -> RayNode | None:
@@ -106,39 +132,53 @@ class Places:
         return ray_nodes.rather(chosen) if len(found.names) > 1 else {}
 
     async def _candidates(self) -> tuple[Candidate, ...]:
+        """The nodes that live, each as it says what it has now."""
+        return tuple(self._candidate(each, self._taken) for each in await self._looked_at())
+
+    async def _looked_at(self, seconds: float | None = None) -> tuple[RayNode, ...]:
+        """The nodes that live, once each was asked, or so many seconds have passed; who has not
+        answered by then is asked on.
+        """
         nodes = await asyncio.to_thread(ray_nodes.alive)
         here = ray_nodes.here()
         if self._is_bound:
             nodes = tuple(each for each in nodes if each.ray_id == here)
         self._seen.update({each.ray_id: each for each in nodes})
-        async with self._asking:
-            await asyncio.gather(*(self._ask(each.ray_id, here) for each in nodes))
-        return tuple(self._candidate(each) for each in nodes)
+        asked = [self._tasks.spawn(self._ask(each.ray_id, here)) for each in nodes]
+        done, _ = await asyncio.wait(asked, timeout=seconds) if asked else ((), ())
+        for each in done:
+            each.result()
+        return nodes
 
-    def _candidate(self, node: RayNode) -> Candidate:
+    def _candidate(self, node: RayNode, taken: Mapping[str, _Taken]) -> Candidate:
         there = Counter(self._chosen.values())
-        taken = self._taken.get(node.ray_id)
+        known = taken.get(node.ray_id)
         return Candidate(
             name=node.ray_id,
             address=node.address,
             labels=node.labels,
-            inventory=None if taken is None else taken.inventory,
+            inventory=None if known is None else known.inventory,
             subscriptions=there[node.ray_id],
         )
 
     async def _ask(self, ray_id: str, here: str) -> None:
         """Have a node say what it has, unless it said so a moment ago."""
-        wanted = frozenset(self._specs.values())
-        known = self._taken.get(ray_id)
-        is_fresh = known is not None and time.monotonic() - known.at < FRESH_SECONDS
-        if known is not None and is_fresh and known.asked_for >= wanted:
-            return
-        inventory: Inventory | None
-        if ray_id == here:
-            inventory = await asyncio.to_thread(_inventory, self._data_dir, wanted)
-        else:
-            inventory = await self._asked(ray_id, wanted)
-        self._taken[ray_id] = _Taken(inventory, time.monotonic(), wanted)
+        async with self._asking[ray_id]:
+            wanted = frozenset(self._specs.values())
+            known = self._taken.get(ray_id)
+            is_fresh = known is not None and time.monotonic() - known.at < FRESH_SECONDS
+            if known is not None and is_fresh and known.asked_for >= wanted:
+                return
+            self._asked_at.setdefault(ray_id, time.monotonic())
+            inventory: Inventory | None
+            if ray_id == here:
+                inventory = await asyncio.to_thread(_inventory, self._data_dir, wanted)
+            else:
+                inventory = await self._asked(ray_id, wanted)
+            taken = self._taken[ray_id] = _Taken(inventory, time.monotonic(), wanted)
+            if inventory is not None:
+                self._said[ray_id] = taken
+                del self._asked_at[ray_id]
 
     async def _asked(self, ray_id: str, specs: frozenset[SubscriptionSpec]) -> Inventory | None:
         try:
@@ -149,6 +189,11 @@ class Places:
             problem = str(error).partition("\n")[0] or type(error).__name__
             log.warning("node does not answer", extra={"ray_node_id": ray_id, "problem": problem})
             return None
+
+
+def _instant(monotonic: float) -> datetime:
+    """When a reading of the monotonic clock was."""
+    return datetime.now(UTC) - timedelta(seconds=time.monotonic() - monotonic)
 
 
 def _nowhere(spec: SubscriptionSpec, found: Unplaced) -> ConfigError:

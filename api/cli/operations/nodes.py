@@ -48,4 +48,7 @@ def _table(items: Iterable[Node]) -> Table:
 def _state(node: Node) -> Text:
     if not node.alive:
         return Text("gone", style="bold red")
-    return Text("alive") if node.answers else Text("silent", style="yellow")
+    if node.answers:
+        return Text("alive")
+    since = f" since {node.silent_since:%H:%M:%S}" if node.silent_since else ""
+    return Text(f"silent{since}", style="yellow")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from actors.runtime.nodes.ray_nodes import RayNode
 from pool.config import parse
 from pool.errors import ConfigError
 from pool.nodes.inventory import Inventory
+from pool.nodes.overview import node_list
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -135,6 +137,43 @@ async def test_a_silent_node_holds_nobody_up_and_is_told(
         await placed.of(spec("sub2", config_dir=LOGIN))
 
     assert bound_to(found) == (ray_id(1), False)
+
+
+async def test_a_node_that_freezes_is_shown_as_it_was_at_once_and_then_since_when_it_is_silent(
+    nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(places, "SHOWN_SECONDS", 0.05)
+    monkeypatch.setattr(places, "SILENT_SECONDS", 0.2)
+    placed = places_of()
+    await placed.known()
+
+    nodes.silent, began = {2}, datetime.now(UTC)
+    first = await placed.known()
+    took = datetime.now(UTC) - began
+    await asyncio.sleep(0.2)
+    later = await placed.known()
+
+    assert took < timedelta(seconds=places.ANSWER_SECONDS / 2)
+    assert [each.silent_since for each in first] == [None, None]
+    assert first[1].answered_at is not None
+    assert first[1].answered_at < began
+    assert later[0].silent_since is None
+    assert later[1].silent_since is not None
+    assert abs(later[1].silent_since - began) < timedelta(seconds=0.1)
+    shown = node_list(later, (), {}).items
+    assert [(each.id, each.answers) for each in shown] == [("node-1", True), ("node-2", False)]
+
+
+async def test_a_node_that_never_answered_is_shown_at_once_too(
+    nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "SHOWN_SECONDS", 0.05)
+    nodes.silent = {2}
+
+    shown = node_list(await places_of().known(), (), {}).items
+
+    assert [(each.id, each.answers) for each in shown] == [("node-1", True), (None, False)]
 
 
 async def test_a_node_that_has_gone_is_remembered_until_it_is_back(

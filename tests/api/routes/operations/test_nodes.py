@@ -27,6 +27,8 @@ async def test_a_node_says_what_it_is_called_and_who_is_there(
                 "labels": {},
                 "alive": True,
                 "answers": True,
+                "answered_at": None,
+                "silent_since": None,
                 "subscriptions": ["sub1", "sub2", "sub3"],
                 "running": 0,
                 "queued": 0,
