@@ -30,6 +30,7 @@ from actors.router.presence.sleepers import Sleepers
 from actors.router.registry import Registry
 from actors.router.sessions import Sessions
 from actors.router.settings import RouterSettings
+from actors.router.term import Term
 from actors.router.tool_calls import ToolCallSearch
 from actors.telemetry.recorder import PoolRecorder
 from actors.telemetry.tracing import OFF, Tracing
@@ -75,8 +76,10 @@ class Router:
         stores: Stores,
         runner_of: Callable[[str], Runner],
         tracing: Tracing = OFF,
+        leave: Callable[[StoreError], None] = lambda _: None,
     ) -> None:
         self._directory = directory
+        self._term = Term(directory, leave)
         self._archive = Archive(
             *(stores, directory, runner_of, clock),
             keep_prompts=settings.keep_prompts,
@@ -137,14 +140,18 @@ class Router:
         stores: Stores,
         runner_of: Callable[[str], Runner],
         tracing: Tracing = OFF,
+        leave: Callable[[StoreError], None] = lambda _: None,
     ) -> Router:
         """Read the registry, and see to it that everybody in it runs. ``stores`` and ``runner_of``
-        are for what subscriptions left that were removed.
+        are for what subscriptions left that were removed; ``leave`` ends the process of one that
+        another router has taken over from.
         """
-        self = cls(directory, actors, settings, clock, stores, runner_of, tracing)
+        self = cls(directory, actors, settings, clock, stores, runner_of, tracing, leave)
+        await self._term.begin()
         await self._sleepers.recover()
         await self._registry.recover()
         await self._keys.recover()
+        self._tasks.spawn(self._term.watch())
         self._tasks.spawn(self._retain())
         self._tasks.spawn(self._archive.tend())
         self._tasks.spawn(self._sessions.rebalance(settings.rebalancing))

@@ -246,6 +246,13 @@ MUTANTS = (
         tests=("tests/actors/router/test_hibernation.py", "-k", "died_as_it_woke"),
     ),
     Mutant(
+        name="a router that was overtaken leaves",
+        file="actors/router/term.py",
+        guard="        if latest > self._number:\n",
+        without="        if latest < self._number:\n",
+        tests=("tests/actors/router/test_term.py",),
+    ),
+    Mutant(
         name="an earlier activation leaves no snapshot",
         file="pool/storage/queries/directory.sql",
         guard="WHERE (excluded.epoch, excluded.version) >= (snapshots.epoch, snapshots.version);",

@@ -657,3 +657,17 @@ async def test_a_closed_directory_takes_no_calls(stores: Stores) -> None:
 
     with pytest.raises(StoreError, match="is closed"):
         await directory.locate("e1")
+
+
+async def test_each_router_that_begins_has_a_later_term(engine: Engine) -> None:
+    """In SQLite whoever opens the directory next takes it over; PostgreSQL shares it."""
+    first = await engine.stores.open_directory(wait_seconds=5)
+    earlier = await first.begin_term()
+    seen = await first.term()
+    await first.close()
+    second = await engine.stores.open_directory(wait_seconds=5)
+    later = await second.begin_term()
+    latest = await second.term()
+    await second.close()
+
+    assert earlier == seen < later == latest

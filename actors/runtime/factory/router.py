@@ -12,7 +12,7 @@ from actors.router.dispatching.settings import DispatchSettings
 from actors.router.router import Router
 from actors.router.settings import RouterSettings
 from actors.runtime.factory.runners import home_of, runner_of
-from actors.runtime.factory.stores import stores_of
+from actors.runtime.factory.stores import leave, stores_of
 from actors.telemetry.exporter import tracing_to
 from pool import config as configuration
 from pool.config import Config
@@ -49,4 +49,5 @@ async def made(config: Config, actors: SubscriptionActors) -> RouterActor:
         *(directory, actors, settings, now_in_utc, stores),
         runner_of=lambda id_: runner_of(config, home_of(config, id_)),
         tracing=tracing_to(config.tracing.endpoint, "router"),
+        leave=leave,
     )

@@ -20,7 +20,8 @@ def stores_of(config: Config) -> Stores:
 
 
 def leave(_: StoreError) -> None:
-    """The ledger belongs to somebody else, or its last commit is in doubt: nothing that this
-    process believes may be acted upon. Ray starts it again, and the next activation recovers.
+    """The ledger belongs to somebody else, or its last commit is in doubt, or another router has
+    taken over: nothing that this process believes may be acted upon. Where it is still an actor,
+    Ray starts it again, and the next activation recovers.
     """
     os._exit(1)

@@ -44,6 +44,14 @@ class Directory:
         self.snapshots = SnapshotStore(database)
         """What those left who sleep."""
 
+    async def begin_term(self) -> int:
+        """Count the terms of routers on by one; the number of the one that begins."""
+        return await self._database.write(lambda db: _number(db, "begin_term"))
+
+    async def term(self) -> int:
+        """The number of the latest term."""
+        return await self._database.read(lambda db: _number(db, "term"))
+
     async def claim(self, wanted: NewClaim, subscription_id: str, epoch: int = 0) -> Claim:
         """Take an execution id with its idempotency key, reserve what it may cost, and place it at
         the subscription that is asked next, before it is asked: all of it at once, or nothing.
@@ -251,6 +259,11 @@ class Directory:
             removed = await self._database.write(lambda db: db.run(statement, edge))
             total += removed
         return total
+
+
+async def _number(db: Db, statement: str) -> int:
+    row = await db.first(statement)
+    return 0 if row is None else int(row[0])
 
 
 async def _located(db: Db, execution_id: str, key: str | None = None) -> Claim | None:

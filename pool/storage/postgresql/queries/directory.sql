@@ -1,3 +1,12 @@
+-- name: begin_term
+-- Routers have a row in "owner" as owners do; none of their writes goes by it.
+INSERT INTO owner (subscription_id, epoch, holder) VALUES ('router:', 1, 'the router')
+ON CONFLICT (subscription_id) DO UPDATE SET epoch = owner.epoch + 1
+RETURNING epoch;
+
+-- name: term
+SELECT epoch FROM owner WHERE subscription_id = 'router:';
+
 -- name: use_claim
 -- Asked for again: kept that much longer.
 UPDATE claims SET used_at = :now WHERE execution_id = :execution_id AND used_at < :now;

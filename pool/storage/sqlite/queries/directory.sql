@@ -1,3 +1,10 @@
+-- name: begin_term
+-- Who opens the file owns it: the epoch was counted on by that.
+SELECT epoch FROM owner;
+
+-- name: term
+SELECT epoch FROM owner;
+
 -- name: use_claim
 -- Asked for again: kept that much longer.
 UPDATE claims SET used_at = max(used_at, :now) WHERE execution_id = :execution_id;
