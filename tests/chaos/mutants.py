@@ -246,6 +246,20 @@ MUTANTS = (
         tests=("tests/actors/router/test_hibernation.py", "-k", "died_as_it_woke"),
     ),
     Mutant(
+        name="what is about to be handed on is left to whoever hands it on",
+        file="actors/router/dispatching/handoffs.py",
+        guard="        if claim.placement <= 1 or asked is None or",
+        without="        if claim.placement > 1 or asked is None or",
+        tests=("tests/actors/subscription/test_handoff.py", "-k", "keeps_the_earlier"),
+    ),
+    Mutant(
+        name="what is about to be handed on is left to whoever hands it on",
+        file="actors/router/dispatching/handoffs.py",
+        guard="        if claim.placement <= 1 or asked is None or",
+        without="        if claim.placement > 1 or asked is None or",
+        tests=("tests/actors/subscription/test_handoff.py", "-k", "keeps_the_earlier"),
+    ),
+    Mutant(
         name="a router that was overtaken leaves",
         file="actors/router/term.py",
         guard="        if latest > self._number:\n",

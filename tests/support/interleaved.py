@@ -30,8 +30,8 @@ from actors.router.dispatching.dispatcher import Dispatcher
 from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys import NOBODY, KeyRegistry
 from actors.subscription.refusals import Refusals
-from pool.errors import PoolError
-from pool.executions.execution import shown
+from pool.errors import NotFound, PoolError
+from pool.executions.execution import Execution, shown
 from pool.executions.intent import Intent
 from pool.executions.request import ExecutionRequest
 from pool.executions.row import ExecutionRow
@@ -203,13 +203,22 @@ class Proxy:
                 pass
             self._life = self._owner.life
 
+    async def result(self, id_: str, wait_seconds: float = 0) -> Execution:
+        del wait_seconds
+        await self._owner.schedule.turn()
+        row = self._owner.rows.get(id_)
+        if row is None:
+            raise NotFound("execution", id_)
+        return shown(self._owner.id, row)
+
 
 class Heard:
     """The reports that a router has, and takes from answers alone."""
 
     def __init__(self, owners: Iterable[Owner]) -> None:
         self._reports = {each.id: each.life.report() for each in owners}
-        self.followed = frozenset(self._reports)
+        self.known = self.followed = frozenset(self._reports)
+        self.resting: frozenset[str] = frozenset()
         self._readers: list[Any] = []
 
     def tell(self, reader: Any) -> None:

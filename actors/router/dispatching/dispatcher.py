@@ -67,7 +67,7 @@ class Dispatcher:
         )
         self._locks = DispatchLocks()
         self._handoffs = Handoffs(
-            *(reports, keys, self._claims, self._choices, self._placer), locks=self._locks
+            *(actors, reports, keys, self._claims, self._choices, self._placer), locks=self._locks
         )
 
     async def dispatch(self, dispatch: Dispatch, caller: Caller) -> Execution:
@@ -99,6 +99,8 @@ class Dispatcher:
             if claim is not None and (ended := await self._archived(claim)) is not None:
                 return ended
             self._requests.check_wanted(dispatch.request, caller)
+            if claim is not None and (found := await self._handoffs.under_way(claim)) is not None:
+                return found
             id_ = dispatch.execution_id if claim is None else claim.execution_id
             session_id = session_id_of(dispatch.request, id_)
             async with self._locks.execution(id_), self._locks.session(session_id):

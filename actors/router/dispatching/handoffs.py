@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
+from actors.interfaces.protocols import SubscriptionActors
 from actors.router.dispatching.choices import Choices
 from actors.router.dispatching.claims import Claims, SeenClaim
 from actors.router.dispatching.locks import DispatchLocks
@@ -10,9 +14,13 @@ from actors.router.dispatching.placement import Placement, tried, why_not_others
 from actors.router.dispatching.placer import Placer
 from actors.router.keys import KeyRegistry
 from actors.router.presence.report_cache import ReportCache
-from pool.errors import ActorLost, Exhausted, PoolError, StoreError
+from pool.errors import ActorLost, Exhausted, NotFound, PoolError, StoreError
+from pool.executions.execution import Execution
 from pool.money import nano_usd
 from pool.storage.directory.claims import Claim
+
+LOOK_SECONDS = 2.0
+"""For those who may hand an execution on to say so."""
 
 
 class Handoffs:
@@ -20,6 +28,7 @@ class Handoffs:
 
     def __init__(
         self,
+        actors: SubscriptionActors,
         reports: ReportCache,
         keys: KeyRegistry,
         claims: Claims,
@@ -27,6 +36,7 @@ class Handoffs:
         placer: Placer,
         locks: DispatchLocks,
     ) -> None:
+        self._actors = actors
         self._reports = reports
         self._keys = keys
         self._claims = claims
@@ -62,6 +72,36 @@ class Handoffs:
                     if claim.subscription_id == owner:
                         return self._not_taken(order, error, claim)
                 order = await self._handed_off(handoff)  # another router has gone on with it
+
+    async def under_way(self, claim: Claim) -> Execution | None:
+        """An execution that a subscription is about to hand on, as it is there, where the one that
+        was to have it does not: the router that asked for that died before. Whoever hands it on
+        asks again, with every attempt so far, which a dispatch that is repeated does not know. None
+        where the other one has it, or nobody: then it is placed anew.
+        """
+        asked = claim.subscription_id
+        if claim.placement <= 1 or asked is None or asked not in self._reports.followed:
+            return None  # it was placed once, or nowhere that could be asked
+        if await self._at(asked, claim.execution_id) is not None:
+            return None
+        others = self._reports.known - self._reports.resting - {asked}  # who sleeps has no work
+        found = await asyncio.gather(*(self._soon_at(id_, claim.execution_id) for id_ in others))
+        return next((each for each in found if each is not None), None)
+
+    async def _soon_at(self, subscription_id: str, execution_id: str) -> Execution | None:
+        """The same, where it answers soon: it may be the one that is lost."""
+        with suppress(PoolError, TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await self._at(subscription_id, execution_id)
+        return None
+
+    async def _at(self, subscription_id: str, execution_id: str) -> Execution | None:
+        """An execution as a subscription has it; None where it has not, or not any more."""
+        try:
+            found = await self._actors.subscription(subscription_id).result(execution_id, 0)
+        except NotFound:
+            return None
+        return found if found.subscription_id == subscription_id else None
 
     async def _brought_on(
         self, order: Placement, seen: SeenClaim, handoff: HandoffRequest

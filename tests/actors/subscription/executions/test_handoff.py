@@ -25,6 +25,9 @@ from pool.executions.outcome import FailureKind
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.consequences.settlement import Settlement
 
+NEVER_BACK = 1_000_000
+"""Calls of a router that is gone until a test says otherwise."""
+
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_router_that_is_away_is_asked_until_it_is_back(
@@ -146,6 +149,40 @@ async def test_a_router_whose_answer_was_lost_gives_the_same_one_again(
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("impatient")
+async def test_a_dispatch_repeated_after_the_router_died_in_a_handoff_keeps_the_earlier_attempts(
+    two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was placed at the next one, which was not asked yet. Whoever hands it on asks again."""
+    runner.hold = True
+    second, router = two.actors.subscription("sub2"), AwayRouter(two.router, 0)
+    start, has_died = second.start, asyncio.Event()
+
+    async def dies(*_: object, **__: object) -> Started:
+        router.calls = NEVER_BACK
+        has_died.set()
+        raise ActorLost("router", "it was killed")
+
+    monkeypatch.setattr(second, "start", dies)
+    monkeypatch.setattr(two.actors, "the_router", router)
+    started = await two.client.start(ask(), idempotency_key="k")
+    (run,) = await runner.wait_for_runs(1)
+    run.end(failed(FailureKind.OVERLOADED, usage_of("0.0002")))
+    await has_died.wait()
+
+    monkeypatch.setattr(second, "start", start)
+    again = await two.client.start(ask(), idempotency_key="k")
+    router.calls = 0
+    (await runner.wait_for_runs(2))[1].end()
+    ended = await two.client.result(started.id, wait_seconds=10)
+
+    assert (again.id, again.subscription_id) == (started.id, "sub1")
+    assert ended.status is ExecutionStatus.SUCCEEDED
+    assert [each.subscription_id for each in ended.attempts] == ["sub1", "sub2"]
+    assert len(runner.runs) == 2
+    await is_charged_once(two, ended)
+
+
 async def test_what_is_cancelled_while_nobody_can_be_asked_is_not_started_elsewhere(
     two: LocalPool, runner: FakeRunner
 ) -> None:
