@@ -142,6 +142,8 @@ class BlockingPoolClient:
     tool_results = _blocking(PoolClient.tool_results)
     round_ended = _blocking(PoolClient.round_ended)
     execution_of_calls = _blocking(PoolClient.execution_of_calls)
+    go_on = _blocking(PoolClient.go_on)
+    conversation_answered = _blocking(PoolClient.conversation_answered)
     cancel = _blocking(PoolClient.cancel)
     executions = _blocking(PoolClient.executions)
     route = _blocking(PoolClient.route)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from actors.client.calls.executions import ExecutionCalls
+from actors.client.calls.conversations import ConversationCalls
 from actors.client.calls.keys import KeyCalls
 from actors.client.calls.operations import OperationCalls
 from actors.client.calls.reconciliations import ReconciliationCalls
@@ -28,7 +28,7 @@ def now_in_utc() -> datetime:
 
 
 class PoolClient(
-    ExecutionCalls,
+    ConversationCalls,
     SessionCalls,
     SubscriptionCalls,
     UsageCalls,

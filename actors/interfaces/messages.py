@@ -112,6 +112,9 @@ class Dispatch(Value):
     """The ``traceparent`` of whoever asks."""
     continues: Continuation | None = None
     """The results that it goes on from, of calls that another execution made."""
+    conversation: str | None = None
+    """The digest of the conversation that its session has to hold; ``Conflict`` where it does not
+    any more."""
 
     @property
     def scoped_key(self) -> str | None:

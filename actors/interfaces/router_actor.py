@@ -113,6 +113,18 @@ class RouterActor(Protocol):
         """The subscription that holds a session, if any does."""
         ...
 
+    async def session_of_conversation(self, conversation: str) -> str | None:
+        """The session that holds a conversation, by its digest; None where none does."""
+        ...
+
+    async def conversation_answered(
+        self, conversation: str, session_id: str, execution_id: str
+    ) -> None:
+        """Note which conversation a session holds after the answer of an execution, for the next
+        one; nothing, where another one was placed in it since.
+        """
+        ...
+
     async def session_arrived(self, session_id: str, subscription_id: str) -> bool:
         """Note that a session's transcript was fetched by its new home. False where that is not
         its home any more.

@@ -223,6 +223,8 @@ class Router:
     sessions = forwarded(attrgetter("_sessions"), Sessions.page)
     session = forwarded(attrgetter("_sessions"), Sessions.one)
     forget_session = forwarded(attrgetter("_sessions"), Sessions.forget)
+    session_of_conversation = forwarded(attrgetter("_sessions"), Sessions.of_conversation)
+    conversation_answered = forwarded(attrgetter("_sessions"), Sessions.conversation_answered)
 
     is_open = forwarded(attrgetter("_keys"), KeyRegistry.is_open)
     authenticate = forwarded(attrgetter("_keys"), KeyRegistry.authenticate)

@@ -76,6 +76,16 @@ class Sessions:
             raise NotFound("session", session_id)
         return session_of(home, self._clock(), await self._directory.session_moves(session_id))
 
+    async def of_conversation(self, conversation: str) -> str | None:
+        """The session that holds a conversation, by its digest."""
+        return await self._directory.conversations.session(conversation)
+
+    async def conversation_answered(
+        self, conversation: str, session_id: str, execution_id: str
+    ) -> None:
+        """Note what a session holds after an answer, unless it has gone on since."""
+        await self._directory.conversations.note(conversation, session_id, execution_id)
+
     async def arrived(self, session_id: str, subscription_id: str) -> bool:
         """Note that a session's transcript was fetched by its new home. False where that is not
         its home any more.

@@ -11,6 +11,7 @@ first word is then an error with a status, which an SDK can act on, and not a br
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -28,14 +29,14 @@ from actors.client.client import PoolClient
 from api.dialects.answer.reply import Reply, answerable, reply_of, round_reply
 from api.dialects.answer.shown import answer_headers
 from api.dialects.answer.streamed_calls import CallPiece, StreamedCalls
-from api.dialects.conversations import Conversations
+from api.dialects.conversations import conversation_after, history_of
 from api.dialects.request.request import DialectRequest
 from api.web.authentication import MayExecute
 from api.web.problems import Problem, Stopping, problem_for
 from api.web.request.arguments import Client, IdempotencyKey
 from api.web.stream.revocation import while_open
 from api.web.stream.waiting import attended
-from pool.errors import Conflict, InvalidRequest, NotFound
+from pool.errors import InvalidRequest, NotFound, PoolError
 from pool.executions.execution import Execution
 from pool.executions.progress import (
     AnswerBegan,
@@ -53,9 +54,14 @@ from pool.executions.progress import (
 from pool.executions.request import ExecutionRequest, SessionId
 from pool.values import Value
 
+log = logging.getLogger(__name__)
+
 HOLD_SECONDS = 10.0
 HEARTBEAT_SECONDS = 15.0
 """Proxies give a silent connection up after 30-60 s."""
+NOTE_SECONDS = 1.0
+"""How long the end of an answer waits until its conversation is noted: a commit, which takes
+milliseconds; without it the next turn is told as a transcript."""
 
 SessionHeader = Annotated[SessionId | None, Header(alias="X-Session-Id")]
 
@@ -68,12 +74,7 @@ class Call:
     client: PoolClient
     caller: str
     key: str | None
-
-    @property
-    def conversations(self) -> Conversations:
-        """What this process has answered."""
-        found: Conversations = self.http.app.state.conversations
-        return found
+    tenant: str | None = None
 
     async def abandon(self, execution: Execution) -> None:
         """What becomes of a run whose caller has hung up."""
@@ -82,7 +83,7 @@ class Call:
 
 
 def _call(http: Request, client: Client, caller: MayExecute, key: IdempotencyKey = None) -> Call:
-    return Call(http, client, caller.name, key)
+    return Call(http, client, caller.name, key, caller.reaches.tenant)
 
 
 AnyCall = Annotated[Call, Depends(_call)]
@@ -130,7 +131,7 @@ async def answered(call: Call, asked: DialectRequest) -> Reply:
     )
     ended = await attended(work, call.http.receive, lambda: call.abandon(execution))
     reply = reply_of(ended, asked, started.number)
-    _remember(call, asked, reply)
+    await _remember(call, asked, reply)
     return reply
 
 
@@ -184,10 +185,12 @@ async def _started(call: Call, asked: DialectRequest) -> _Started:
 async def _begun(call: Call, request: ExecutionRequest) -> Execution:
     """The execution of a request: in the session that holds its history, if there is one."""
     # One with a key has to come to the same again, whatever was answered meanwhile.
-    further = call.conversations.gone_on_with(request, call.caller) if call.key is None else None
-    if further is not None:
-        with suppress(NotFound, Conflict):  # the session is at work by now, or gone
-            return await call.client.start(further, caller=call.caller)
+    history = history_of(request, call.caller, call.tenant) if call.key is None else None
+    if history is not None:
+        turn = request.model_copy(update={"messages": request.messages[-1:]})
+        begun = await call.client.go_on(turn, history, caller=call.caller)
+        if begun is not None:
+            return begun
     return await call.client.start(request, idempotency_key=call.key, caller=call.caller)
 
 
@@ -213,14 +216,23 @@ async def _gone_on(call: Call, asked: DialectRequest) -> _Started:
     return _Started(execution, number, before, calls_tools=True)
 
 
-def _remember(call: Call, asked: DialectRequest, reply: Reply) -> None:
+async def _remember(call: Call, asked: DialectRequest, reply: Reply) -> None:
     """Note which session holds the conversation up to an answer, if its caller has it as the
-    session has.
+    session has: before the end of the answer, for the next turn may come with that.
     """
     is_other = bool(reply.calls) or reply.is_cut_off or reply.refusal is not None
-    if asked.request is not None and not (is_other or asked.stops):
-        session = reply.execution.session_id
-        call.conversations.answered(asked.request, call.caller, reply.text, session)
+    if asked.request is None or is_other or asked.stops:
+        return
+    conversation = conversation_after(asked.request, call.caller, call.tenant, reply.text)
+    if conversation is None:
+        return
+    session_id, execution_id = reply.execution.session_id, reply.execution.id
+    try:
+        async with asyncio.timeout(NOTE_SECONDS):
+            await call.client.conversation_answered(conversation, session_id, execution_id)
+    except (PoolError, TimeoutError) as error:
+        ids = {"execution_id": execution_id, "session_id": session_id}
+        log.warning("conversation was not noted", extra={**ids, "problem": str(error)})
 
 
 def _known(execution: Execution, event: Event) -> Execution:
@@ -285,7 +297,7 @@ class _Answer:
 
     def __init__(
         self,
-        remember: Callable[[Reply], None],
+        remember: Callable[[Reply], Awaitable[None]],
         asked: DialectRequest,
         encoder: DialectEncoder,
         shape: Callable[[Exception], dict[str, Any]],
@@ -304,13 +316,13 @@ class _Answer:
         try:
             yield self._spoken(self._encoder.begin(execution, number))
             for event in first:
-                yield self._frame(event, execution, number)
+                yield await self._frame(event, execution, number)
             last = first[-1] if first else None
             while last is None or not isinstance(last.progress, _LAST):
                 left = self._spoke_at + HEARTBEAT_SECONDS - time.monotonic()
                 last = await reader.next(left)
                 execution = execution if last is None else _known(execution, last)
-                yield self._frame(last, execution, number)
+                yield await self._frame(last, execution, number)
         except Exception as error:  # noqa: BLE001 - whatever it is, the stream must not just end
             yield self.failure(error)
         finally:
@@ -319,7 +331,7 @@ class _Answer:
     def failure(self, error: Exception) -> bytes:
         return self._encoder.failure(self._shape(error))
 
-    def _frame(self, event: Event | None, execution: Execution, number: int) -> bytes:
+    async def _frame(self, event: Event | None, execution: Execution, number: int) -> bytes:
         frame = b""
         match event.progress if event is not None else None:
             case None:
@@ -333,15 +345,15 @@ class _Answer:
             case Withdrawn(tool_call_ids=call_ids):
                 self._calls.withdraw(call_ids, execution.id)
             case WaitsForCaller(round=made):
-                frame = self._end(round_reply(execution, made, self._asked))
+                frame = await self._end(round_reply(execution, made, self._asked))
             case Ended(execution=ended):
-                frame = self._end(reply_of(ended, self._asked, number))
+                frame = await self._end(reply_of(ended, self._asked, number))
             case _:
                 pass
         return self._spoken(frame)
 
-    def _end(self, reply: Reply) -> bytes:
-        self._remember(reply)
+    async def _end(self, reply: Reply) -> bytes:
+        await self._remember(reply)
         rest = b"".join(map(self._encoder.call, self._calls.rest(reply.calls)))
         return rest + self._encoder.end(reply)
 

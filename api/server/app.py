@@ -18,7 +18,6 @@ from fastapi.openapi.utils import get_openapi
 
 from actors.client.client import PoolClient, now_in_utc
 from actors.telemetry.tracing import OFF, Tracing
-from api.dialects.conversations import Conversations
 from api.dialects.error_format import SHAPES, error_format_of
 from api.dialects.openapi import stream_schemas
 from api.page.page import serve_page
@@ -82,7 +81,6 @@ def create_app(
         routes=list(_routes().routes),
     )
     app.state.client = client
-    app.state.conversations = Conversations()
     app.state.authenticator = Authenticator(keys, client, clock)
     app.state.http_metrics = HttpMetrics()
     app.state.claude = claude or ClaudeSettings()

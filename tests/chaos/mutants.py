@@ -725,6 +725,27 @@ MUTANTS = (
         tests=("tests/actors/router/dispatching/test_dispatcher.py", "-k", "late"),
     ),
     Mutant(
+        name="of two turns with one history one has the session",
+        file="pool/storage/directory/directory.py",
+        guard="    if not await take(db, conversation, session_id):\n",
+        without="    if await take(db, conversation, session_id) is None:\n",
+        tests=("tests/contracts/test_directory_contract.py", "-k", "sqlite and one_history"),
+    ),
+    Mutant(
+        name="a conversation is over with the next turn of its session",
+        file="pool/storage/sqlite/queries/directory.sql",
+        guard="    last_execution_id = excluded.last_execution_id, conversation = NULL;\n",
+        without="    last_execution_id = excluded.last_execution_id;\n",
+        tests=("tests/contracts/test_directory_contract.py", "-k", "sqlite and next_turn"),
+    ),
+    Mutant(
+        name="what is known late of a conversation is not noted",
+        file="pool/storage/queries/directory.sql",
+        guard="WHERE session_id = :session_id AND last_execution_id = :execution_id;\n",
+        without="WHERE session_id = :session_id AND :execution_id <> '';\n",
+        tests=("tests/contracts/test_directory_contract.py", "-k", "sqlite and next_turn"),
+    ),
+    Mutant(
         name="another activation admits by no placement of the one before",
         file="actors/subscription/refusals.py",
         guard="        if intent.placed_for not in {0, self._epoch}:\n",

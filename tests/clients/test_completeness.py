@@ -73,6 +73,8 @@ CLIENT_ITSELF = {
     "ended": "waits on, where HTTP holds its answer back",
     "round_ended": "waits on, where HTTP holds its answer back",
     "execution_of_calls": "what dialects find an execution by",
+    "go_on": "what dialects find a history's session by",
+    "conversation_answered": "what dialects find a history's session by",
     "report_telemetry": "behind /v1/otlp",
     "figures": "behind /metrics",
     "heard_from": "behind /readyz",

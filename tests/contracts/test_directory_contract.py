@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from engines import Engine
 
-from pool.errors import InvalidRequest, NotFound, OverBudget, StoreBusy, StoreError
+from pool.errors import Conflict, InvalidRequest, NotFound, OverBudget, StoreBusy, StoreError
 from pool.executions.session import SessionHome, SessionMove
 from pool.keys.api_keys import KeySpec
 from pool.keys.quotas import Charge, Reservation
 from pool.money import NANO_PER_USD
 from pool.storage.directory.claims import Claim, NewClaim, Registration
 from pool.storage.directory.directory import Directory
-from pool.storage.directory.portion import DirectoryPortion, KeptClaim
+from pool.storage.directory.portion import DirectoryPortion, KeptClaim, KeptHome
 from pool.storage.stores import Stores
 from pool.subscriptions.spec import Credential, SubscriptionSpec
 
@@ -63,6 +63,11 @@ def home(
     name: str = "s1", *, at: str = "sub1", fetch_from: str | None = None, used_at: datetime = NOW
 ) -> SessionHome:
     return SessionHome(session_id=name, subscription_id=at, used_at=used_at, fetch_from=fetch_from)
+
+
+def kept_home(conversation: str | None = None) -> KeptHome:
+    known = {"conversation": conversation, "last_execution_id": "e1"}
+    return KeptHome.model_validate(home().model_dump() | known)
 
 
 def came(from_: str, to: str, at: datetime = NOW, name: str = "s1") -> SessionMove:
@@ -426,7 +431,7 @@ async def test_what_is_exported_is_all_there_is_and_loads_once(directory: Direct
     assert portions == [
         DirectoryPortion(registrations=(registration("sub1"),)),
         DirectoryPortion(claims=(kept,)),
-        DirectoryPortion(homes=(home(),)),
+        DirectoryPortion(homes=(kept_home(),)),
     ]
     fresh = kept.model_copy(update={"execution_id": "e2", "key": None})
     with pytest.raises(StoreError):
@@ -671,3 +676,84 @@ async def test_each_router_that_begins_has_a_later_term(engine: Engine) -> None:
     await second.close()
 
     assert earlier == seen < later == latest
+
+
+async def test_a_session_is_found_by_the_conversation_that_it_holds(directory: Directory) -> None:
+    await directory.claim(wanted("e1", "s1"), "sub1")
+
+    assert await directory.conversations.session("c1") is None
+    assert await directory.conversations.note("c1", "s1", "e1")
+    assert await directory.conversations.session("c1") == "s1"
+    assert await directory.conversations.session("c2") is None
+    await move(directory, "sub1", "sub2")
+    assert await directory.conversations.session("c1") == "s1"
+    await directory.forget_session("s1")
+    assert await directory.conversations.session("c1") is None
+
+
+async def test_a_conversation_is_over_with_the_next_turn_of_its_session(
+    directory: Directory,
+) -> None:
+    """Whoever asks for that, and though it is refused; and what is known late is not noted."""
+    await directory.claim(wanted("e1", "s1"), "sub1")
+    await directory.conversations.note("c1", "s1", "e1")
+
+    await directory.claim(wanted("e2", "s1"), "sub1")
+
+    assert await directory.conversations.session("c1") is None
+    assert not await directory.conversations.note("c1", "s1", "e1")
+    assert await directory.conversations.session("c1") is None
+
+
+async def test_of_many_who_go_on_from_one_history_one_has_the_session_and_again_when_repeated(
+    directory: Directory,
+) -> None:
+    await directory.claim(wanted("e0", "s1"), "sub1")
+    await directory.conversations.note("c1", "s1", "e0")
+
+    made = await asyncio.gather(
+        *(directory.claim(wanted(f"e{n}", "s1", conversation="c1"), "sub1") for n in range(1, 9)),
+        return_exceptions=True,
+    )
+
+    won = [each for each in made if isinstance(each, Claim)]
+    lost = [each for each in made if isinstance(each, Conflict)]
+    assert (len(won), len(lost)) == (1, 7)
+    again = wanted(won[0].execution_id, "s1", conversation="c1")
+    assert await directory.claim(again, "sub1") == won[0]
+    left = {f"e{n}": await directory.locate(f"e{n}") for n in range(1, 9)}
+    assert [name for name, each in left.items() if each] == [won[0].execution_id]
+
+
+async def test_of_two_sessions_that_hold_the_same_each_is_gone_on_with_once(
+    directory: Directory,
+) -> None:
+    for name, session, at in (("e1", "s1", NOW), ("e2", "s2", NOW + TICK)):
+        await directory.claim(wanted(name, session, at=at), "sub1")
+        await directory.conversations.note("c1", session, name)
+    found = []
+
+    for number in (3, 4):
+        session = await directory.conversations.session("c1")
+        assert session is not None
+        await directory.claim(wanted(f"e{number}", session, conversation="c1"), "sub1")
+        found.append(session)
+
+    assert found == ["s2", "s1"]
+    assert await directory.conversations.session("c1") is None
+
+
+async def test_a_conversation_goes_with_its_session_to_another_store_and_with_it_in_time(
+    directory: Directory,
+) -> None:
+    await directory.claim(wanted("e1", "s1"), "sub1")
+    await directory.conversations.note("c1", "s1", "e1")
+
+    homes = [each async for portion in directory.export() for each in portion.homes]
+    await directory.forget_session("s1")
+    await directory.load(DirectoryPortion(homes=tuple(homes)))
+
+    assert homes == [kept_home("c1")]
+    assert await directory.conversations.session("c1") == "s1"
+    await directory.expire(NOW + TICK)
+    assert await directory.conversations.session("c1") is None

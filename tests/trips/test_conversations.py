@@ -207,3 +207,18 @@ def test_thinking_is_shown_and_streamed_where_it_is_asked_for(claude: Anthropic)
         assert words.type == "text"
     assert begun.type == "message_start"
     assert begun.message.usage.input_tokens == 100
+
+
+def test_a_conversation_goes_on_in_its_session_after_the_service_was_started_anew(
+    claude: Anthropic, api: Server, service: Service
+) -> None:
+    first = ask(claude, user("before"))
+    service.stop()
+    service.start()
+
+    second = ask(claude, user("before"), assistant(said(first)), user("after"))
+
+    pools = [(each.model_extra or {})["pool"] for each in (first, second)]
+    assert pools[0]["session_id"] == pools[1]["session_id"]
+    assert process_of(service, second) == "cold"
+    assert [role for role, _ in turns_in(last_body(api))] == ["user", "assistant", "user"]

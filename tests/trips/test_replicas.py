@@ -43,7 +43,8 @@ def services(
     folder = tmp_path_factory.mktemp("pool")
     with cluster(folder) as address:
         joins = f'[ray]\naddress = "{address}"\n'
-        config = write_config(folder, api.url, subscriptions=2, more=joins)
+        processes = {"keep_session_seconds": 30}
+        config = write_config(folder, api.url, subscriptions=2, processes=processes, more=joins)
         first = Service(config)
         text = config.read_text(encoding="utf-8")
         other = folder / "second.toml"
@@ -90,6 +91,39 @@ def test_what_was_begun_at_one_is_streamed_cancelled_and_given_results_at_anothe
     assert cancelled["status"] == "cancelled"
     assert (asks["status"], given["id"]) == ("waiting_for_caller", asks["id"])
     assert (ended["status"], ended["continued_by"]) == ("succeeded", "process")
+
+
+def said(http: httpx.Client, *turns: str) -> Any:
+    """A conversation, as an SDK sends it; the answer, and how its execution ran."""
+    sides = ("user", "assistant")
+    messages = [{"role": sides[at % 2], "content": text} for at, text in enumerate(turns)]
+    body = {"model": "claude-sonnet-5-5", "max_tokens": 100, "messages": messages}
+    answer = http.post("/v1/messages", json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    ran = http.get(f"/v1/executions/{answer.json()['pool']['execution_id']}").json()
+    return answer.json()["content"][0]["text"], ran
+
+
+def test_a_conversation_goes_on_in_its_process_whichever_of_them_is_asked(
+    services: tuple[Service, Service], clients: tuple[httpx.Client, httpx.Client]
+) -> None:
+    """And after the one that answered was killed; of two who go on at once, one does so there."""
+    one, other = clients
+    yes, first = said(one, "one")
+    and_so, second = said(other, "one", yes, "two")
+    services[1].kill()
+    services[1].start()
+    with ThreadPoolExecutor(2) as threads:
+        both = list(
+            threads.map(lambda http: said(http, "one", yes, "two", and_so, "three"), clients)
+        )
+    here = [ran["session_id"] == first["session_id"] for _, ran in both]
+    ways = [ran["attempts"][-1]["process"] for _, ran in both]
+
+    assert second["session_id"] == first["session_id"]
+    assert second["attempts"][-1]["process"] == "kept"
+    assert sorted(here) == [False, True]
+    assert [way == "kept" for way in ways] == here
 
 
 def test_the_budget_of_a_key_holds_over_both(clients: tuple[httpx.Client, httpx.Client]) -> None:

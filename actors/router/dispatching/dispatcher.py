@@ -117,6 +117,7 @@ class Dispatcher:
                     at=dispatch.created_at,
                     session_id=session_id,
                     tenant=order.session_tenant,
+                    conversation=dispatch.conversation,
                 )
                 order = replace(order, wanted=wanted)
                 self._requests.check_home(order)

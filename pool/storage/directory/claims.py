@@ -21,6 +21,8 @@ class NewClaim(Value):
     """Whom the session belongs to, if it begins with this."""
     reservation: Reservation | None = None
     """What it holds of its caller's key, where that is metered."""
+    conversation: str | None = None
+    """The digest of the one that its session has to hold, which nobody else goes on from then."""
 
 
 class Claim(Value):

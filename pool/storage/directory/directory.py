@@ -13,12 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pool.errors import NotFound, StoreError
+from pool.errors import Conflict, NotFound, StoreError
 from pool.executions.session import SessionHome, SessionMove
 from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.database import Bindings, Database, Db, run_all
 from pool.storage.directory import rows
 from pool.storage.directory.claims import Claim, NewClaim, Registration
+from pool.storage.directory.conversations import ConversationIndex, take
 from pool.storage.directory.export import exported_directory, loading_directory
 from pool.storage.directory.key_store import KeyStore, reserve
 from pool.storage.directory.outbox import Outbox
@@ -41,6 +42,8 @@ class Directory:
         """The alerts of the pool, which are kept here, too."""
         self.keys = KeyStore(database)
         """The keys of callers, which are kept in the same place."""
+        self.conversations = ConversationIndex(database)
+        """Which session holds one."""
         self.snapshots = SnapshotStore(database)
         """What those left who sleep."""
 
@@ -62,7 +65,8 @@ class Directory:
         nothing else is done. What was reserved, settled or placed before stays as it is; so of two
         callers at the same time one decides, and both get the same.
 
-        Raises a ``KeyLimited`` where the limits of the key leave no room at ``charge.at``; then
+        Raises a ``KeyLimited`` where the limits of the key leave no room at ``charge.at``, and
+        ``Conflict`` where the session does not hold the conversation that it is to go on from; then
         neither the claim nor the reservation is kept.
 
         The claim comes first, then the account of the key, then the session: whoever takes several
@@ -84,6 +88,8 @@ class Directory:
                 return claim
             if wanted.reservation is not None:
                 await reserve(db, wanted.reservation)
+            if wanted.conversation is not None and not claim.placement:
+                await _taken(db, wanted.conversation, wanted.session_id)
             return await _placed(db, placing)
 
         return await self._database.write(work)
@@ -232,8 +238,8 @@ class Directory:
         await self._database.write(lambda db: run_all(db, loading_directory(portion)))
 
     async def backup(self, file: Path) -> None:
-        """See ``Database.backup``. In the copy nobody sleeps."""
-        await self._database.backup(file, without="forget_snapshots")
+        """See ``Database.backup``. In the copy nobody sleeps, and no session goes on by itself."""
+        await self._database.backup(file, without="forget_what_does_not_last")
 
     async def close(self) -> None:
         await self._database.close()
@@ -282,6 +288,11 @@ async def _claimed(db: Db, wanted: NewClaim) -> Claim:
                 await db.run("use_claim", {**row, "execution_id": claim.execution_id})
             return claim
     raise StoreError("directory", "a claim comes and goes: try again")
+
+
+async def _taken(db: Db, conversation: str, session_id: str) -> None:
+    if not await take(db, conversation, session_id):
+        raise Conflict("another turn has gone on from there: send the whole conversation")
 
 
 async def _placed(db: Db, placing: Bindings) -> Claim:

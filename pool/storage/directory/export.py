@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from pool.alerts.thresholds import AlertState
-from pool.executions.session import SessionHome, SessionMove
+from pool.executions.session import SessionMove
 from pool.keys.api_keys import ApiKey
 from pool.storage.batches import Found, batches
 from pool.storage.database import Bindings, Loading
 from pool.storage.directory.alert_rows import listed_alert, loading_outbox
 from pool.storage.directory.claims import Registration
 from pool.storage.directory.key_rows import kept_charge, key_hour, loading_keys
-from pool.storage.directory.portion import DirectoryPortion, KeptClaim
+from pool.storage.directory.portion import DirectoryPortion, KeptClaim, KeptHome
 from pool.storage.directory.rows import registration_columns, session_home, session_move
 from pool.storage.documents import instant, micros, read_document
 
@@ -27,7 +27,7 @@ async def exported_directory(found: Found) -> AsyncIterator[DirectoryPortion]:
     async for rows in batches(found, "export_claims", ""):
         yield DirectoryPortion(claims=tuple(_claim(row) for row in rows))
     async for rows in batches(found, "export_session_homes", ""):
-        yield DirectoryPortion(homes=tuple(session_home(row) for row in rows))
+        yield DirectoryPortion(homes=tuple(_home(row) for row in rows))
     async for rows in batches(found, "export_session_moves", -1):
         yield DirectoryPortion(moves=tuple(session_move(row[1:]) for row in rows))
     async for rows in batches(found, "export_levels", ""):
@@ -56,7 +56,13 @@ def _claim(row: Sequence[Any]) -> KeptClaim:
     )
 
 
-def _with_micros(value: KeptClaim | SessionHome | SessionMove) -> Bindings:
+def _home(row: Sequence[Any]) -> KeptHome:
+    *home, conversation, last_execution_id = row
+    known = {"conversation": conversation, "last_execution_id": last_execution_id}
+    return KeptHome.model_validate(session_home(home).model_dump() | known)
+
+
+def _with_micros(value: KeptClaim | KeptHome | SessionMove) -> Bindings:
     """Its fields are its columns; times are microseconds."""
     fields = value.model_dump()
     return {

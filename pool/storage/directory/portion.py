@@ -38,12 +38,19 @@ class KeptClaim(Value):
     epoch: int = 0
 
 
+class KeptHome(SessionHome):
+    """A session's home with everything that is kept of it."""
+
+    conversation: str | None = None
+    last_execution_id: str | None = None
+
+
 class DirectoryPortion(Value):
     """Part of a directory on its way to another store."""
 
     registrations: tuple[Registration, ...] = ()
     claims: tuple[KeptClaim, ...] = ()
-    homes: tuple[SessionHome, ...] = ()
+    homes: tuple[KeptHome, ...] = ()
     moves: tuple[SessionMove, ...] = ()
     levels: tuple[AlertState, ...] = ()
     alerts: tuple[ListedAlert, ...] = ()

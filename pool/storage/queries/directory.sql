@@ -9,6 +9,21 @@ ON CONFLICT DO NOTHING;
 SELECT session_id, subscription_id, used_at, fetch_from, tenant FROM session_homes
 WHERE session_id = :session_id;
 
+-- name: session_of_conversation
+-- Of several that hold the same, the one that was used last.
+SELECT session_id FROM session_homes WHERE conversation = :conversation
+ORDER BY used_at DESC LIMIT 1;
+
+-- name: note_conversation
+-- What was said in it since would not be in the digest: then nothing is noted.
+UPDATE session_homes SET conversation = :conversation
+WHERE session_id = :session_id AND last_execution_id = :execution_id;
+
+-- name: take_conversation
+-- Compare and set: of two who go on from the same history, one has the session.
+UPDATE session_homes SET conversation = NULL
+WHERE session_id = :session_id AND conversation = :conversation;
+
 -- name: name_session
 -- A session that lives by its new name already stays as it is.
 UPDATE session_homes SET session_id = :named
@@ -55,7 +70,8 @@ DELETE FROM registrations WHERE id = :id;
 SELECT document FROM registrations ORDER BY created_at, id;
 
 -- name: export_session_homes
-SELECT session_id, subscription_id, used_at, fetch_from, tenant FROM session_homes
+SELECT session_id, subscription_id, used_at, fetch_from, tenant, conversation, last_execution_id
+FROM session_homes
 WHERE session_id > :after ORDER BY session_id LIMIT :limit;
 
 -- name: load_registration
@@ -63,8 +79,12 @@ WHERE session_id > :after ORDER BY session_id LIMIT :limit;
 INSERT INTO registrations (id, created_at, document) VALUES (:id, :created_at, :document);
 
 -- name: load_session_home
-INSERT INTO session_homes (session_id, subscription_id, used_at, fetch_from, tenant)
-VALUES (:session_id, :subscription_id, :used_at, :fetch_from, :tenant);
+INSERT INTO session_homes (
+    session_id, subscription_id, used_at, fetch_from, tenant, conversation, last_execution_id
+)
+VALUES (
+    :session_id, :subscription_id, :used_at, :fetch_from, :tenant, :conversation, :last_execution_id
+);
 
 -- name: snapshots
 SELECT subscription_id, document FROM snapshots WHERE document IS NOT NULL;
@@ -92,7 +112,9 @@ WHERE excluded.epoch > snapshots.epoch;
 -- name: forget_snapshot
 DELETE FROM snapshots WHERE subscription_id = :id;
 
--- name: forget_snapshots
--- In a copy of SQLite's files: the ledgers in it are of other instants than the snapshots. A copy of
--- PostgreSQL is of one instant, and keeps them.
+-- name: forget_what_does_not_last
+-- In a copy of SQLite's files: the ledgers in it are of other instants than the snapshots, and a
+-- session may have gone on since, with a transcript that is in no copy. A copy of PostgreSQL is of
+-- one instant, and keeps them.
 DELETE FROM snapshots;
+UPDATE session_homes SET conversation = NULL;

@@ -370,6 +370,21 @@ async def test_a_backup_of_a_running_pool_can_take_its_place(
     assert (unknown.status, len(runner.runs)) == (ExecutionStatus.UNCERTAIN, 2)
 
 
+async def test_in_a_backup_no_session_goes_on_by_what_was_said(
+    local_pool: LocalPool, open_at: OpenPool
+) -> None:
+    """It may have gone on since, with a transcript that is in no backup."""
+    first = await local_pool.client.execute(ask())
+    await local_pool.client.conversation_answered("c1", first.session_id, first.id)
+
+    backup = await local_pool.client.backup()
+    restored = await open_at(Path(backup.path), *(spec(id_) for id_ in backup.subscriptions))
+
+    assert await local_pool.router.session_of_conversation("c1") == first.session_id
+    assert await restored.router.session_of_conversation("c1") is None
+    assert (await restored.client.session(first.session_id)).id == first.session_id
+
+
 async def test_a_backup_says_what_it_holds_in_its_folder_too(
     local_pool: LocalPool, clock: ManualClock
 ) -> None:

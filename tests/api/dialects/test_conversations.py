@@ -1,54 +1,63 @@
-"""Conversations that sessions of the pool hold."""
+"""Conversations by their digests: whose history is which session's."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from api.dialects.conversations import Conversations
+from api.dialects.conversations import conversation_after, history_of
 from pool.executions.request import ExecutionRequest
 
-SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 ASKED = {"role": "user", "content": "hi"}
 ANSWERED = {"role": "assistant", "content": "yes"}
 NEXT = {"role": "user", "content": "and?"}
+SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 
 
 def request(*messages: dict[str, Any], **more: Any) -> ExecutionRequest:
     return ExecutionRequest.model_validate({"messages": list(messages), **more})
 
 
-def after_one_answer() -> Conversations:
+def after_one_answer() -> str | None:
     """Somebody has asked, and was answered."""
-    conversations = Conversations()
-    conversations.answered(ExecutionRequest(prompt="hi"), "ann", "yes", SESSION)
-    return conversations
+    return conversation_after(ExecutionRequest(prompt="hi"), "ann", None, "yes")
 
 
-def test_a_history_that_a_session_holds_goes_on_there() -> None:
-    further = after_one_answer().gone_on_with(request(ASKED, ANSWERED, NEXT), "ann")
+def test_a_history_is_known_by_what_was_asked_and_answered() -> None:
+    longer = request(ASKED, ANSWERED, NEXT)
 
-    assert further is not None
-    assert further.session_id == SESSION
-    assert further.messages == request(NEXT).messages
-
-
-def test_a_session_goes_on_from_its_end_alone() -> None:
-    conversations, asked = after_one_answer(), request(ASKED, ANSWERED, NEXT)
-    conversations.gone_on_with(asked, "ann")
-
-    assert conversations.gone_on_with(asked, "ann") is None
-    conversations.answered(asked, "ann", "so", SESSION)
-    longer = request(ASKED, ANSWERED, NEXT, {"role": "assistant", "content": "so"}, NEXT)
-    assert conversations.gone_on_with(longer, "ann") is not None
+    assert history_of(longer, "ann", None) == after_one_answer() is not None
+    so = {"role": "assistant", "content": "so"}
+    assert history_of(request(ASKED, ANSWERED, NEXT, so, NEXT), "ann", None) == conversation_after(
+        longer, "ann", None, "so"
+    )
 
 
 def test_nobody_gets_a_conversation_that_is_not_all_theirs() -> None:
-    conversations, same = after_one_answer(), (ASKED, ANSWERED, NEXT)
-    no = {"role": "assistant", "content": "no"}
+    same, no = (ASKED, ANSWERED, NEXT), {"role": "assistant", "content": "no"}
 
-    assert conversations.gone_on_with(request(*same), "bob") is None
-    assert conversations.gone_on_with(request(ASKED, no, NEXT), "ann") is None
-    assert conversations.gone_on_with(request(*same, model="opus"), "ann") is None
-    assert conversations.gone_on_with(request(*same, system_prompt="Be brief."), "ann") is None
-    assert conversations.gone_on_with(request(NEXT), "ann") is None
-    assert conversations.gone_on_with(request(*same), "ann") is not None
+    others = [
+        history_of(request(*same), "bob", None),
+        history_of(request(*same), "ann", "blue"),
+        history_of(request(ASKED, no, NEXT), "ann", None),
+        history_of(request(*same, model="opus"), "ann", None),
+        history_of(request(*same, system_prompt="Be brief."), "ann", None),
+    ]
+
+    assert after_one_answer() not in others
+    assert len(set(others)) == len(others)
+
+
+def test_what_begins_a_conversation_or_names_a_session_goes_on_from_none() -> None:
+    assert history_of(request(NEXT), "ann", None) is None
+    assert history_of(request(NEXT, session_id=SESSION), "ann", None) is None
+    named = ExecutionRequest(prompt="hi", session_id=SESSION)
+    assert conversation_after(named, "ann", None, "yes") is None
+    assert conversation_after(ExecutionRequest(prompt="hi"), "ann", None, " ") is None
+
+
+def test_nothing_that_was_said_stands_in_a_digest() -> None:
+    digest = after_one_answer()
+
+    assert digest is not None
+    assert len(digest) == 64
+    assert int(digest, 16) > 0

@@ -13,18 +13,19 @@ UPDATE claims SET used_at = :now WHERE execution_id = :execution_id AND used_at 
 
 -- name: place
 -- Compare and set: of two who saw the execution at the same place, one moves it. Its session lives
--- there too, if it lives nowhere yet.
+-- there too, if it lives nowhere yet, and holds another conversation from here on.
 WITH placed AS (
     UPDATE claims SET subscription_id = :subscription_id, placement = placement + 1, epoch = :epoch
     WHERE execution_id = :execution_id AND subscription_id IS NOT DISTINCT FROM :instead_of::text
         AND placement = coalesce(:placement::bigint, placement)
-    RETURNING used_at
+    RETURNING used_at, execution_id
 )
-INSERT INTO session_homes (session_id, subscription_id, used_at, tenant)
-SELECT :session_id, :subscription_id, used_at, :tenant FROM placed
+INSERT INTO session_homes (session_id, subscription_id, used_at, tenant, last_execution_id)
+SELECT :session_id, :subscription_id, used_at, :tenant, execution_id FROM placed
 ON CONFLICT (session_id) DO UPDATE SET
     used_at = greatest(excluded.used_at, session_homes.used_at),
-    tenant = coalesce(session_homes.tenant, excluded.tenant);
+    tenant = coalesce(session_homes.tenant, excluded.tenant),
+    last_execution_id = excluded.last_execution_id, conversation = NULL;
 
 -- name: locate
 -- The key's claim before the id's, since the key is what the caller repeats.

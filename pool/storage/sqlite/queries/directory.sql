@@ -11,13 +11,14 @@ UPDATE claims SET used_at = max(used_at, :now) WHERE execution_id = :execution_i
 
 -- name: place
 -- Compare and set: of two who saw the execution at the same place, one moves it. Its session lives
--- there too, if it lives nowhere yet.
-INSERT INTO session_homes (session_id, subscription_id, used_at, tenant)
-SELECT :session_id, :subscription_id, used_at, :tenant FROM claims
+-- there too, if it lives nowhere yet, and holds another conversation from here on.
+INSERT INTO session_homes (session_id, subscription_id, used_at, tenant, last_execution_id)
+SELECT :session_id, :subscription_id, used_at, :tenant, execution_id FROM claims
 WHERE execution_id = :execution_id AND subscription_id IS :instead_of
     AND placement = coalesce(:placement, placement)
 ON CONFLICT (session_id) DO UPDATE SET
-    used_at = max(excluded.used_at, used_at), tenant = coalesce(tenant, excluded.tenant);
+    used_at = max(excluded.used_at, used_at), tenant = coalesce(tenant, excluded.tenant),
+    last_execution_id = excluded.last_execution_id, conversation = NULL;
 UPDATE claims SET subscription_id = :subscription_id, placement = placement + 1, epoch = :epoch
 WHERE execution_id = :execution_id AND subscription_id IS :instead_of
     AND placement = coalesce(:placement, placement);

@@ -166,6 +166,32 @@ async def test_a_request_of_a_metered_key_takes_one_commit_more_to_settle_and_on
     assert commits == {"directory": 2, "ledger": 2}
 
 
+async def test_a_turn_finds_the_session_that_holds_its_history_by_one_call_and_no_commit_more(
+    counted_pool: LocalPool, calls: list[str], commits: Counter[str]
+) -> None:
+    """To note what it holds after the answer takes one of each."""
+    client = counted_pool.client
+    has_ended = await next_end(counted_pool.router)
+    first = await client.execute(ask())
+    await has_ended()
+    calls.clear()
+    commits.clear()
+    await client.conversation_answered("c1", first.session_id, first.id)
+    noted = (list(calls), dict(commits))
+    has_ended = await next_end(counted_pool.router)
+    calls.clear()
+    commits.clear()
+
+    further = await client.go_on(ask(), "c1")
+    await has_ended()
+
+    assert further is not None
+    assert further.session_id == first.session_id
+    assert noted == (["router.conversation_answered"], {"directory": 1})
+    assert calls == ["router.session_of_conversation", "router.dispatch", "sub1.start"]
+    assert commits == {"directory": 1, "ledger": 2}
+
+
 async def test_a_request_that_is_refused_takes_no_commit(
     counted_pool: LocalPool, calls: list[str], commits: Counter[str], runner: FakeRunner
 ) -> None:
