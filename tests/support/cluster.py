@@ -30,13 +30,13 @@ RAY = str(Path(sys.executable).with_name("ray"))
 @contextmanager
 def cluster(folder: Path, cpus: int = 2) -> Iterator[str]:
     """Its address. Subscriptions find their tokens in its environment."""
-    _ensure_token()
+    ensure_token()
     address = f"127.0.0.1:{free_port()}"
     log = folder / "ray.log"
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # for sockets in it
         with starting_ray():
             head = _started(_head(address, Path(short)), log, cpus)
-            _await(head, log)
+            await_start(head, log)
         try:
             yield address
         finally:
@@ -60,7 +60,7 @@ def further_node(
     joins = (f"--address={address}", f"--node-ip-address={host}")
     with starting_ray():
         node = _started(joins, log, cpus, disks or {}, without)
-        _await(node, log)
+        await_start(node, log)
     try:
         yield node
     finally:
@@ -74,7 +74,7 @@ def end(node: subprocess.Popen[bytes]) -> None:
     node.wait(10)
 
 
-def _await(node: subprocess.Popen[bytes], log: Path) -> None:
+def await_start(node: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while b"Ray runtime started" not in log.read_bytes():
         if node.poll() is not None or time.monotonic() > deadline:
@@ -83,7 +83,7 @@ def _await(node: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.1)
 
 
-def _ensure_token() -> None:
+def ensure_token() -> None:
     """Make the token that clusters of this user go by, as an operator does once on a machine."""
     if "RAY_AUTH_TOKEN" not in os.environ and not (Path.home() / ".ray" / "auth_token").exists():
         subprocess.run([RAY, "get-auth-token", "--generate"], check=True, capture_output=True)
@@ -102,20 +102,29 @@ def _started(
     disks: Mapping[Path, Path] = MappingProxyType({}),
     without: frozenset[str] = frozenset(),
 ) -> subprocess.Popen[bytes]:
-    command = (
-        *(RAY, "start", *what, "--block", "--disable-usage-stats", f"--num-cpus={cpus}"),
-        *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
-    )
-    tokens = {f"SUB{n}_TOKEN": f"test-token-{n}" for n in range(1, 10)}
-    variables = {**os.environ, **tokens, **shipped()}
+    variables = node_environment()
     with log.open("wb") as output:
         return subprocess.Popen(
-            _with_disks(command, disks),
+            _with_disks(ray_start(what, cpus), disks),
             env={name: value for name, value in variables.items() if name not in without},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def ray_start(what: tuple[str, ...], cpus: int) -> tuple[str, ...]:
+    """The command that starts a node."""
+    return (
+        *(RAY, "start", *what, "--block", "--disable-usage-stats", f"--num-cpus={cpus}"),
+        *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
+    )
+
+
+def node_environment() -> dict[str, str]:
+    """Of every node: what is shipped for it, and the tokens of subscriptions."""
+    tokens = {f"SUB{n}_TOKEN": f"test-token-{n}" for n in range(1, 10)}
+    return {**os.environ, **tokens, **shipped()}
 
 
 def shipped() -> dict[str, str]:

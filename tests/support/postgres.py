@@ -26,7 +26,6 @@ START_SECONDS = 20.0
 
 _CONFIGURATION = """
 listen_addresses = '127.0.0.1'
-unix_socket_directories = ''
 fsync = off
 max_connections = 60
 shared_buffers = 32MB
@@ -64,6 +63,11 @@ class Server:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens for whoever is in another network of this machine."""
+        return self._folder / f".s.PGSQL.{self.port}"
 
     def url(self, *, port: int | None = None, password: str = PASSWORD, schema: str = "") -> str:
         query = f"?search_path={schema}" if schema else ""
@@ -150,7 +154,7 @@ class Server:
         argv += [f"--pwfile={password}", "--encoding=UTF8", "--locale=C", "--no-sync"]
         subprocess.run(argv, check=True, capture_output=True, user=self._user)
         with (self._data / "postgresql.conf").open("a") as configuration:
-            configuration.write(_CONFIGURATION)
+            configuration.write(f"{_CONFIGURATION}unix_socket_directories = '{self._folder}'\n")
 
 
 @contextmanager

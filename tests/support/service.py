@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from pool.claude.process.files.run_directory import RunDirectory
 
 START_SECONDS = 150.0
 """Ray alone takes 5-7 s on an idle machine, and a minute on one that does ten other things."""
+COMMAND = str(Path(sys.executable).with_name("claude-pool"))
 NO_TLS = False
 """Who speaks plain HTTP needs no certificates: reading them takes each new client 50 ms of a core,
 ten times a second while Ray wants it to come up."""
@@ -119,16 +120,16 @@ class Service:
     def begin(self) -> None:
         """Start it."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    str(Path(sys.executable).with_name("claude-pool")),
-                    *("serve", "--config", str(self.config)),
-                ],
+            self.process = self.popen(
+                [COMMAND, "serve", "--config", str(self.config)],
                 env=self.environment,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
             )
+
+    def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(argv, **options)
 
     def kill(self) -> None:
         """kill -9, without warning."""
@@ -152,8 +153,8 @@ class Service:
                 self.process = None
 
     def _is_ready(self) -> bool:
-        with suppress(httpx.HTTPError):
-            answer = httpx.get(f"{self.url}/readyz", trust_env=False, verify=NO_TLS)
+        with suppress(httpx.HTTPError), self.client(as_operator=False) as http:
+            answer = http.get("/readyz", timeout=5)
             declared = self.config.read_text(encoding="utf-8").count("[[subscriptions]]")
             return answer.status_code == 200 and answer.json()["subscriptions"] >= declared
         return False

@@ -1,5 +1,5 @@
-"""A CLI that answers at once, or after ``[[nap SECONDS]]``, and asks nobody: for trips that are
-about what is around it. It notes beside itself what it was asked.
+"""A CLI that answers at once, after ``[[nap SECONDS]]`` or ``[[until NAME]]``, and asks nobody: for
+trips that are about what is around it. It notes beside itself what it was asked, and when it was at work.
 """
 
 from __future__ import annotations
@@ -17,9 +17,15 @@ done
 read -r opening
 read -r prompt || exit 0  # asked to stop before it was given one
 printf '%s\\n' "$prompt" >> "$0.prompts"
+read -r host < /proc/sys/kernel/hostname
+turn="$CLAUDE_CODE_OAUTH_TOKEN $host"
+echo "begin $turn" >> "$0.turns"
 echo '{{"type":"system","subtype":"init","session_id":"'$session'","model":"{SONNET}"}}'
 case $prompt in
     *"[[nap "*) nap=${{prompt#*"[[nap "}}; sleep "${{nap%%"]]"*}}" ;;
+    *"[[until "*)
+        name=${{prompt#*"[[until "}}; name=$0.${{name%%"]]"*}}
+        while [ ! -e "$name" ]; do sleep 0.05; done ;;
     *"{SLOW}"*)
         trap 'exit 143' INT TERM
         while read -r said; do
@@ -31,6 +37,7 @@ case $prompt in
         done
         while :; do sleep 0.05; done ;;
 esac
+echo "end $turn" >> "$0.turns"
 echo '{{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"answer",\
 "session_id":"'$session'","total_cost_usd":0.0006,"model_usage_since_last_result":\
 {{"{SONNET}":{{"inputTokens":100,"outputTokens":20,"costUSD":0.0006}}}}}}'
@@ -45,7 +52,22 @@ def stub_cli(folder: Path) -> Path:
     return path
 
 
+def release(cli: Path, name: str) -> None:
+    """Have those of a stub answer that wait for a name."""
+    cli.with_name(f"{cli.name}.{name}").touch()
+
+
 def runs_of(cli: Path, prompt: str) -> int:
     """How often a stub was given a prompt, which is one that no other holds."""
     noted = cli.with_name(f"{cli.name}.prompts")
     return noted.read_text(encoding="utf-8").count(prompt) if noted.exists() else 0
+
+
+def turns_of(cli: Path) -> list[tuple[bool, str, str]]:
+    """Begin (true) and end of each turn of a stub, in the order of time, with its token and host.
+    An end is noted before the answer is printed.
+    """
+    noted = cli.with_name(f"{cli.name}.turns")
+    lines = noted.read_text(encoding="utf-8").splitlines() if noted.exists() else []
+    words = [line.split() for line in lines]
+    return [(what == "begin", token, host) for what, token, host in words]

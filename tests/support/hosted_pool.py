@@ -1,0 +1,183 @@
+"""A pool on hosts: a raylet on each, ``head`` with the cluster's head, PostgreSQL beside them, the
+service on ``head``, and a CLI that answers at once or after a nap and notes what it does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from cluster import await_start, end, ensure_token, node_environment, ray_start
+from hosts import DATABASE, DISK, Host, Hosted, Network, network
+from postgres import Server as Database
+from service import Service, write_config
+from stubcli import stub_cli, turns_of
+from turns import starting_ray
+
+from pool.nodes.inventory import note_activation
+
+PORT = 6379
+WAIT_SECONDS = 60.0
+
+
+def eventually(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
+    """What something gives, once that is something."""
+    began = time.monotonic()
+    while not (found := what()):
+        assert time.monotonic() - began < seconds, "it does not come to pass"
+        time.sleep(0.05)
+    return found
+
+
+class HostedService(Service):
+    """``claude-pool serve`` on a host; its clients are outside."""
+
+    def __init__(self, config: Path, host: Host) -> None:
+        super().__init__(config)
+        self.host = host
+        self.log = config.with_name(f"service-{host.name}.log")
+        self._socket: Path | None = None
+        self._listening = ExitStack()
+
+    @property
+    def data_dir(self) -> Path:
+        return self.host.disk / "data"
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def popen(self, argv: Sequence[str], **options: Any) -> Hosted:
+        return self.host.start(argv, **options)
+
+    def client(self, *, as_operator: bool = True) -> httpx.Client:
+        if self._socket is None:
+            self._socket = self._listening.enter_context(self.host.listening(self.port))
+        return httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self._socket)),
+            base_url=self.url,
+            headers=self.operator if as_operator else {},
+            timeout=180,
+        )
+
+    def close(self) -> None:
+        self._listening.close()
+        self._socket = None
+
+
+@dataclass
+class HostedPool:
+    """``sub1``, ``sub2`` and so on have a token, which every node has."""
+
+    folder: Path
+    network: Network
+    database: Database
+    hosts: dict[str, Host]
+    config: Path
+    cli: Path
+    service: HostedService
+    raylets: dict[str, Hosted] = field(default_factory=dict)
+
+    def head(self) -> None:
+        """Start the head of the cluster."""
+        address = self.hosts["head"].address
+        where = (f"--node-ip-address={address}", f"--port={PORT}", f"--temp-dir={DISK / 'ray'}")
+        self._start("head", ("--head", "--include-dashboard=false", *where))
+
+    def join(self, *names: str) -> None:
+        """Have nodes join, or join again."""
+        to = f"--address={self.hosts['head'].address}:{PORT}"
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda name: self._start(name, (to, self._ip(name))), names))
+
+    def leave(self, name: str) -> None:
+        """kill -9 of a raylet and of Ray's processes beside it; the host and its CLIs live on."""
+        end(self.raylets.pop(name))
+
+    def shown(self, http: httpx.Client) -> dict[str, Any]:
+        return {each["id"]: each for each in http.get("/v1/subscriptions").json()["items"]}
+
+    def nodes(self, http: httpx.Client) -> dict[str, Any]:
+        """The nodes that live, by the name of their host."""
+        found = http.get("/v1/nodes").json()["items"]
+        return {each["hostname"]: each for each in found if each["alive"]}
+
+    def over_admitted(self, slots: int) -> dict[str, int]:
+        """Subscriptions, by their token, that had more turns at a time than slots."""
+        most: Counter[str] = Counter()
+        now: Counter[str] = Counter()
+        for is_begin, token, _ in turns_of(self.cli):
+            now[token] += 1 if is_begin else -1
+            most[token] = max(most[token], now[token])
+        return {token: count for token, count in most.items() if count > slots}
+
+    def close(self) -> None:
+        self.service.stop()
+        self.service.close()
+        for raylet in self.raylets.values():
+            end(raylet)
+
+    def _ip(self, name: str) -> str:
+        return f"--node-ip-address={self.hosts[name].address}"
+
+    def _start(self, name: str, what: tuple[str, ...]) -> None:
+        log = self.folder / f"ray-{name}.log"
+        with log.open("wb") as output:
+            self.raylets[name] = self.hosts[name].start(
+                ray_start(what, cpus=2),
+                env=node_environment(),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        await_start(self.raylets[name], log)
+
+
+@contextmanager
+def hosted_pool(
+    folder: Path,
+    *,
+    places: Mapping[str, str],
+    subscriptions: int = 2,
+    slots: int = 2,
+    names: Sequence[str] = ("one", "two"),
+) -> Iterator[HostedPool]:
+    """A pool that is served, on ``head`` and the hosts of these names. ``places`` are the hosts
+    where subscriptions were last, and so are first.
+    """
+    ensure_token()
+    database = Database()
+    with ExitStack() as stack:
+        stack.callback(database.close)
+        database.start()
+        net = stack.enter_context(network(folder, database.socket))
+        hosts = {name: net.host(name) for name in ("head", *names)}
+        for id_, name in places.items():
+            note_activation(hosts[name].disk / "data" / "subscriptions" / id_, 1)
+        schema = database.fresh_schema().rpartition("=")[2]
+        store = database.url(schema=schema).replace(
+            f"127.0.0.1:{database.port}", f"{DATABASE}:5432"
+        )
+        cli = stub_cli(folder)
+        joins = f'path = "{cli}"\n[ray]\naddress = "{hosts["head"].address}:{PORT}"\n'
+        config = write_config(
+            folder, "http://127.0.0.1:9", subscriptions=subscriptions, slots=slots, more=joins
+        )
+        text = config.read_text(encoding="utf-8")
+        there = f'data_dir = "{DISK / "data"}"\nstore = "{store}"'
+        config.write_text(text.replace('data_dir = "data"', there), encoding="utf-8")
+        service = HostedService(config, hosts["head"])
+        pool = HostedPool(folder, net, database, hosts, config, cli, service)
+        stack.callback(pool.close)
+        with starting_ray():
+            pool.head()
+            pool.join(*names)
+        service.start()
+        yield pool
