@@ -542,10 +542,10 @@ MUTANTS = (
         tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "this_point and call-1-0"),
     ),
     Mutant(
-        name="a process that is gone is given no results",
+        name="results that died with their process may come once more",
         file="actors/subscription/executions/tool_rounds.py",
-        guard="(await self._answered_in_time(live) and await run.lives())",
-        without="await self._answered_in_time(live)",
+        guard="(waited or _died_before_it_used(row, outcome))",
+        without="waited",
         tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "process_gone and results-0"),
     ),
     Mutant(

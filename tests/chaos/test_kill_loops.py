@@ -29,6 +29,7 @@ from chaos_service import (
 from chaos_subscription import Home, eventually, full
 from chaos_tally import injected
 from chaos_tool_callers import ToolCallers, waiting_processes
+from little_cli import lives
 from localpool import NOON
 from service import Service, write_config
 
@@ -260,8 +261,10 @@ def test_callers_whose_tools_run_get_their_answers_whatever_is_killed_meanwhile(
 def kill_while_tools_run(service: Service, victim: str, life: int) -> None:
     match victim:
         case "process":
-            for pid in waiting_processes(service):
+            pids = waiting_processes(service)
+            for pid in pids:
                 kill(pid)
+            until(lambda: not any(lives(pid) for pid in pids))
         case "service":
             kill_service(service, life // len(VICTIMS))
             service.start()

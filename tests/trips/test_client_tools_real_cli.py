@@ -22,6 +22,7 @@ from waiting import until
 from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
+from pool.claude.process.process_run import ProcessRun
 from pool.errors import Conflict, InvalidRequest, NotFound
 from pool.executions.execution import Execution
 from pool.executions.progress import Ended, Text, ToolCalled, ToolCallPiece, WaitsForCaller
@@ -331,6 +332,29 @@ async def test_results_go_on_by_a_transcript_where_the_process_is_gone(
     said = [block.get("text") for block in body["messages"][-2]["content"]]
     assert said[0] == "Let me see."
     assert [each["tool_use_id"] for each in results_told(api)] == list(CALLED)
+
+
+async def test_results_that_come_as_their_process_dies_can_be_given_once_more(
+    api: Server, pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was seen alive a moment before they were given to it."""
+    api.standin.next(weather_of("Rome"))
+    waiting = await pool.client.execute(wanted())
+    monkeypatch.setattr(ProcessRun, "_lives", lambda _: True)
+    await kill(pool, waiting)
+
+    first = await pool.client.ended(await pool.client.tool_results(waiting.id, [result("Rome")]))
+    monkeypatch.undo()
+    second = await pool.client.ended(await pool.client.tool_results(waiting.id, [result("Rome")]))
+    third = await pool.client.tool_results(waiting.id, [result("Rome")])
+
+    assert (first.id, first.status) == (waiting.id, ExecutionStatus.INTERRUPTED)
+    assert first.error is not None
+    assert "the results of its calls can still be sent" in first.error.message
+    assert (second.continues, second.continued_by) == (waiting.id, "transcript")
+    assert second.status is ExecutionStatus.SUCCEEDED, second.error
+    assert third.id == second.id
+    assert [*costs(first), *costs(second)] == billed(api)
 
 
 async def test_a_wait_ends_by_the_clock_and_the_longest_of_too_many(

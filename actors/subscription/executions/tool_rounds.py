@@ -36,12 +36,14 @@ from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolResult
 from pool.executions.tools.tool_rounds import Continuation, KeptRound, answered, less, rest, spent
-from pool.usage.records import UsageSource
+from pool.usage.records import ModelUsage, UsageSource
 
 log = logging.getLogger(__name__)
 
 _OVERDUE_SECONDS = 60.0
 """Beyond the wait: until then whoever owns the run ends it, and afterwards its supervisor."""
+_DEATHS = frozenset({FailureKind.KILLED, FailureKind.INTERRUPTED, FailureKind.TIMEOUT})
+"""What a run is said to have failed of whose process was ended, by whomever."""
 
 
 class ToolRounds:
@@ -121,8 +123,8 @@ class ToolRounds:
         """Speak with the process until it is to be ended."""
         while not ends_in_calls(live.row):
             if live.row.status is ExecutionStatus.WAITING_FOR_CALLER:
-                if not (await self._answered_in_time(live) and await run.lives()):
-                    break  # one that is gone would pass for having had the results
+                if not await self._answered_in_time(live):
+                    break
                 await self._goes_on(live)
                 await self._give_time(live, run)
             made = await run.next_calls(len(live.row.rounds), live.row.results)
@@ -289,9 +291,10 @@ def _last_calls(row: ExecutionRow) -> int | None:
 def settled(live: LiveExecution, outcome: Outcome, now: datetime) -> Outcome:
     """The outcome of a run as that of its rounds, which sum up to what it has used."""
     row = live.row
-    if row.rounds and (row.status is ExecutionStatus.WAITING_FOR_CALLER or ends_in_calls(row)):
+    waited = row.status is ExecutionStatus.WAITING_FOR_CALLER or ends_in_calls(row)
+    if row.rounds and (waited or _died_before_it_used(row, outcome)):
         outcome = _of_a_wait(row, outcome)
-        # Results that came and were not given to the process may come once more.
+        # Results that came, and of which nothing came, may come once more.
         last = row.rounds[-1].model_copy(update={"results_digest": None})
     elif isinstance(outcome, Completed) or row.rounds:
         last = KeptRound(
@@ -312,16 +315,27 @@ def settled(live: LiveExecution, outcome: Outcome, now: datetime) -> Outcome:
     return outcome
 
 
+def _died_before_it_used(row: ExecutionRow, outcome: Outcome) -> bool:
+    """Whether its process was gone as its results came, or soon after: a process may die between
+    the look at whether it lives and what it is given.
+    """
+    if not (row.results and isinstance(outcome, Failed) and outcome.kind in _DEATHS):
+        return False
+    further = less(outcome.usage, spent(row.rounds)).total.model_copy(update={"cost_nano_usd": 0})
+    asked = outcome.unanswered_requests or outcome.unfinished_answers
+    return not asked and further == ModelUsage()
+
+
 def _of_a_wait(row: ExecutionRow, outcome: Outcome) -> Outcome:
-    """The outcome of a run that ended while the API had no request of it: its rounds say what it
-    used.
+    """The outcome of a run that ended while the API had no request of it, or none that is known of:
+    its rounds say what it used.
     """
     known: dict[str, Any] = {name: getattr(outcome, name) for name in Ended.model_fields}
     if isinstance(outcome, Failed) and not _tells_all(outcome):
         known |= {"usage": spent(row.rounds), "usage_source": UsageSource.CLI}
     if ends_in_calls(row):
         return Completed(**known, result=row.rounds[-1].text, stop_reason="tool_use")
-    if isinstance(outcome, Failed) and outcome.kind is FailureKind.INTERRUPTED:
+    if isinstance(outcome, Failed) and outcome.kind is FailureKind.INTERRUPTED and not row.results:
         message = "its caller gave no results in time; they can still be sent"
         return Failed(**known, kind=FailureKind.NO_TOOL_RESULTS, message=message)
     if isinstance(outcome, Failed):
