@@ -78,8 +78,8 @@ async def usage(
     by_totals: Annotated[
         bool,
         Query(
-            description="Add up the totals of blocks, and read no record: as fast with a million "
-            "of them. Blocks that an end of the range cuts are left out; days begin and end one."
+            description="Add up the totals of blocks, which outlive the records. Blocks that an "
+            "end of the range cuts are left out; days begin and end one."
         ),
     ] = False,
     written_as: Annotated[

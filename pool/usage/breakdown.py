@@ -1,11 +1,12 @@
 """Usage broken down: the sums of records by day, block, model, session, key, subscription or tag.
 
 Everything here is a sum of integers, so that neither the order of records nor the number of
-ledgers they come from matters, and the groups together are exactly the records of the range. A
-block whose records retention has removed is taken from its total, which lives for ever: that knows
-its day and its models, but no sessions, keys and tags, nor where a cost came from. What is covered,
-and by which of the two, is said with every answer (G11); what neither knows exactly is left out
-and shows as a gap.
+ledgers they come from matters, and the groups together are exactly the records of the range, be
+they made of these or of the totals of periods that are kept with them (``period_sums``). A block
+whose records retention has removed is taken from its total, which lives for ever: that knows its
+day and its models, but no sessions, keys and tags, nor where a cost came from. What is covered, and
+by which of the two, is said with every answer (G11); what neither knows exactly is left out and
+shows as a gap.
 """
 
 from __future__ import annotations
@@ -110,6 +111,11 @@ class Question(Value):
         """Whether the totals of blocks know what is asked for."""
         return self.tenant is None and {*self.group_by} <= _OF_BLOCKS
 
+    @property
+    def needs_records(self) -> bool:
+        """Whether it is told by records alone, however many there are in the range."""
+        return Grouping.SESSION in self.group_by and not self.by_totals
+
 
 def question(
     group_by: Sequence[GroupBy],
@@ -195,7 +201,7 @@ def parts_of_record(group_by: Sequence[GroupBy], record: UsageRecord) -> Iterabl
 def _name(grouping: Grouping, record: UsageRecord, model: str | None) -> str | None:
     match grouping:
         case Grouping.DAY:
-            return _day(record.timestamp)
+            return day_of(record.timestamp)
         case Grouping.BLOCK:
             return block_at(record.timestamp).id
         case Grouping.MODEL:
@@ -215,7 +221,7 @@ def parts_of_block(
 ) -> Iterable[Group]:
     """What a block's total adds to which groups, none of which is a session, a key or a tag."""
     known: dict[GroupBy, str] = {
-        Grouping.DAY: _day(block.starts_at),  # a block lies within one day
+        Grouping.DAY: day_of(block.starts_at),  # a block lies within one day
         Grouping.BLOCK: block.block_id,
         Grouping.SUBSCRIPTION: subscription_id,
     }
@@ -228,7 +234,8 @@ def parts_of_block(
         )
 
 
-def _day(instant: datetime) -> str:
+def day_of(instant: datetime) -> str:
+    """The day of UTC that an instant falls in."""
     return instant.astimezone(UTC).date().isoformat()
 
 
@@ -270,6 +277,7 @@ class CoveredSpan(Value):
     since: Instant
     until: Instant
     source: Literal["records", "blocks"]
+    """`records`: these, or what was summed up of them as they were kept. `blocks`: their totals."""
 
 
 class UsageTable(Value):

@@ -16,6 +16,9 @@ class BlockTotal(Value):
     starts_at: Instant
     ends_at: Instant
     records: int
+    in_periods: int = 0
+    """How many of them the totals of periods hold: all, until these are removed with the records.
+    Where it is less they say nothing of the block."""
     usage: Usage
 
 

@@ -51,6 +51,12 @@ class Engine(Protocol):
         """Make a directory of the release before placements were counted, with one claim."""
         ...
 
+    async def change(self, script: str, migration: str | None = None) -> None:
+        """Run a script where the rows of ``sub1`` are while nobody has it open, and then the
+        migration that begins so.
+        """
+        ...
+
     async def watch(self, ledger: Ledger) -> None:
         """Count what is written from here on."""
         ...
@@ -70,6 +76,13 @@ def _earlier(
     migrations: Iterable[tuple[int, str]], before: str = _REQUESTS
 ) -> Iterator[tuple[int, str]]:
     return takewhile(lambda each: not each[1].startswith(before), migrations)
+
+
+def _named(migrations: Iterable[tuple[int, str]], begins: str | None) -> str:
+    if begins is None:
+        return ""
+    (script,) = (script for _, script in migrations if script.startswith(begins))
+    return script
 
 
 def _earlier_columns(row: ExecutionRow) -> Columns:
@@ -104,6 +117,12 @@ class SqliteEngine:
             db.execute(script)
             db.pragma("user_version", number)
         db.execute(_CLAIM.format(execution_id, subscription_id))
+        db.close()
+
+    async def change(self, script: str, migration: str | None = None) -> None:
+        db = apsw.Connection(str(self._file))
+        db.execute(script)
+        db.execute(_named(sqlite_migrations("ledger"), migration))
         db.close()
 
     async def watch(self, ledger: Ledger) -> None:
@@ -155,6 +174,11 @@ class PostgresqlEngine:
             await db.execute(script)
             await db.execute("INSERT INTO schema_version VALUES ($1)", number)
         await db.execute(_CLAIM.format(execution_id, subscription_id))
+        await db.close()
+
+    async def change(self, script: str, migration: str | None = None) -> None:
+        db = await asyncpg.connect(self._url)
+        await db.execute(f"{script};{_named(postgresql_migrations(), migration)}")
         await db.close()
 
     async def watch(self, _: Ledger) -> None:

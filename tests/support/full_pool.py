@@ -32,6 +32,7 @@ from pool.storage.directory.portion import DirectoryPortion
 from pool.storage.ledger.portion import LedgerPortion, SubscriptionRows
 from pool.storage.sqlite import SqliteStores
 from pool.usage.blocks import block_at
+from pool.usage.periods import PeriodTotal, totals_of
 from pool.usage.records import UsageRecord
 from pool.usage.totals import BlockTotal
 
@@ -62,6 +63,7 @@ async def fill(folder: Path, subscriptions: int, records: int, now: datetime) ->
             await ledger.load(LedgerPortion(executions=(*rows[part],), records=(*charged[part],)))
         subscription = SubscriptionRows(executions_ended=share)
         await ledger.load(LedgerPortion(subscription=subscription, blocks=_blocks(charged)))
+        await ledger.load(LedgerPortion(periods=_periods(charged)))
         await ledger.close()
         await directory.load(DirectoryPortion(homes=tuple(_home(id_, row) for row in rows)))
     await directory.close()
@@ -121,7 +123,27 @@ def _blocks(records: list[UsageRecord]) -> tuple[BlockTotal, ...]:
             starts_at=block.starts_at,
             ends_at=block.ends_at,
             records=1 if before is None else before.records + 1,
+            in_periods=1 if before is None else before.in_periods + 1,
             usage=record.usage if before is None else before.usage + record.usage,
+        )
+    return tuple(known.values())
+
+
+def _periods(records: list[UsageRecord]) -> tuple[PeriodTotal, ...]:
+    known: dict[tuple[str, datetime, str], PeriodTotal] = {}
+    for total in (total for record in records for total in totals_of(record)):
+        key = (total.period, total.starts_at, total.kind.model_dump_json())
+        before = known.get(key)
+        known[key] = (
+            total
+            if before is None
+            else before.model_copy(
+                update={
+                    "records": before.records + 1,
+                    "counted": before.counted + total.counted,
+                    "usage": before.usage + total.usage,
+                }
+            )
         )
     return tuple(known.values())
 

@@ -59,8 +59,8 @@ class RestingLedgers:
         self, asked: Question, subscription_ids: Sequence[str]
     ) -> tuple[UsageTable, ...]:
         """The sums of their usage, each as its subscription would tell them. No ledger is opened
-        that has nothing in the range; one in which there is very much to read has its subscription
-        read it, so that a request there waits for neither.
+        that has nothing in the range; one of which very many records are to be read has its
+        subscription read them, so that a request there waits for neither.
         """
         return tuple([await self._usage_by(asked, each) for each in subscription_ids])
 
@@ -87,7 +87,8 @@ class RestingLedgers:
         records = self._sleepers.records_since(subscription_id, asked.since)
         if records == 0:
             return empty_table(subscription_id, asked, self._tags)
-        if records is not None and records <= MOST_READ:
+        is_little = records is not None and records <= MOST_READ
+        if is_little or not asked.needs_records:
             async with self.of(subscription_id) as ledger:
                 if ledger is not None:
                     return await usage_table(ledger, asked, self._tags)

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from pool.limits.windows import RateLimitEvent, Window
-from pool.storage.batches import Found, batches
+from pool.storage.batches import AT_ONCE, Found, batches
 from pool.storage.database import Bindings, Loading
 from pool.storage.documents import document, instant, micros, read_document
+from pool.storage.ledger.periods import period_total, total_columns
 from pool.storage.ledger.portion import LedgerPortion, SubscriptionRows
 from pool.storage.ledger.rows import (
     block_total,
@@ -23,6 +24,7 @@ from pool.storage.ledger.rows import (
 )
 from pool.storage.paging import LARGEST
 from pool.subscriptions.consequences.standing import Standing
+from pool.usage.periods import PeriodTotal
 from pool.usage.records import UsageRecord
 
 
@@ -37,6 +39,8 @@ async def exported_ledger(found: Found) -> AsyncIterator[LedgerPortion]:
         yield LedgerPortion(records=tuple(read_document(UsageRecord, row[1]) for row in rows))
     async for rows in batches(found, "export_blocks", -LARGEST):
         yield await _blocks(found, rows)
+    async for totals in _periods(found):
+        yield LedgerPortion(periods=totals)
     async for rows in batches(found, "export_limit_events", -1):
         yield LedgerPortion(limits=tuple(read_document(RateLimitEvent, row[1]) for row in rows))
     async for rows in batches(found, "export_sessions", ""):
@@ -57,11 +61,26 @@ def _subscription(subscriptions: Sequence[Any], windows: Sequence[Any]) -> Subsc
 
 async def _blocks(found: Found, rows: list[Any]) -> LedgerPortion:
     span = {"first": rows[0][0], "last": rows[-1][0]}
-    models: dict[int, dict[str, Any]] = {start: {} for start, _ in rows}
+    models: dict[int, dict[str, Any]] = {row[0]: {} for row in rows}
     for starts_at, model, *figures in await found("block_models", span):
         models[starts_at][model] = model_usage(figures)
-    blocks = tuple(block_total(start, records, models[start]) for start, records in rows)
+    blocks = tuple(
+        block_total(start, records, in_periods, models[start])
+        for start, records, in_periods in rows
+    )
     return LedgerPortion(blocks=blocks)
+
+
+async def _periods(found: Found) -> AsyncIterator[tuple[PeriodTotal, ...]]:
+    """Their key is of three columns."""
+    after, more = ("", -LARGEST, ""), True
+    while more:
+        key = dict(zip(("period", "starts_at", "kind"), after, strict=True))
+        rows = await found("export_periods", key | {"limit": AT_ONCE})
+        if rows:
+            yield tuple(period_total(row) for row in rows)
+            after = tuple(rows[-1])[:3]
+        more = len(rows) == AT_ONCE
 
 
 def loading_ledger(portion: LedgerPortion) -> Loading:
@@ -84,7 +103,13 @@ def loading_ledger(portion: LedgerPortion) -> Loading:
             [columns for row in portion.executions for columns in call_columns(row, row.rounds)],
         ),
         ("load_record", [record_columns(record) for record in portion.records]),
-        ("load_block", [{"starts_at": at, "records": block.records} for at, block in blocks]),
+        (
+            "load_block",
+            [
+                {"starts_at": at, "records": block.records, "in_periods": block.in_periods}
+                for at, block in blocks
+            ],
+        ),
         (
             "load_block_model",
             [
@@ -93,6 +118,7 @@ def loading_ledger(portion: LedgerPortion) -> Loading:
                 for model, usage in block.usage.models.items()
             ],
         ),
+        ("load_period", [total_columns(total) for total in portion.periods]),
         ("add_limit_event", [limit_columns(event) for event in portion.limits]),
         ("load_session", [session_columns(session) for session in portion.sessions]),
     ]

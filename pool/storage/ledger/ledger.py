@@ -11,7 +11,7 @@ Lists are newest first; a cursor is opaque and stays valid while rows are added.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from pool.storage.database import Bindings, Database, Db, run_all
 from pool.storage.documents import instant, micros, read_document
 from pool.storage.ledger import executions, records, subscription
 from pool.storage.ledger.export import exported_ledger, loading_ledger
+from pool.storage.ledger.periods import PeriodRows, rows_between
 from pool.storage.ledger.portion import LedgerPortion
 from pool.storage.ledger.rows import WITH_CONTENT_AT_ONCE, kept_execution
 from pool.storage.paging import (
@@ -39,6 +40,7 @@ from pool.storage.paging import (
 from pool.subscriptions.consequences.settlement import Settlement
 from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.recovery import Recovery
+from pool.usage.periods import Period, begin
 from pool.usage.records import Retraction, UsageRecord, UsageSource
 from pool.usage.totals import BlockTotal
 
@@ -159,6 +161,19 @@ class Ledger:
         found = await self._found("usage" if tenant is None else "usage_by_tenant", wanted)
         return page("usage", limit, found, lambda row: read_document(UsageRecord, row[2]))
 
+    async def periods(
+        self,
+        since: datetime,
+        until: datetime,
+        periods: Iterable[Period],
+        tenant: str | None,
+        most: int,
+    ) -> PeriodRows:
+        """What there is of a range by totals of periods, see ``rows_between``."""
+        return await self._database.read(
+            lambda db: rows_between(db, since, until, periods, tenant, most), snapshot=True
+        )
+
     async def count_records(self, since: datetime, until: datetime) -> int:
         """How many records with ``since <= timestamp < until`` are still kept, whose ever."""
         wanted = {"since": micros(since), "until": micros(until)}
@@ -199,8 +214,8 @@ class Ledger:
 
     async def expire(self, before: datetime) -> int:
         """Retention: remove ended executions, records, limit events and idle sessions older than
-        ``before``, in transactions of bounded size; block and lifetime totals stay. The number of
-        usage records removed.
+        ``before``, in transactions of bounded size, and the totals of the periods of days before;
+        block and lifetime totals stay. The number of usage records removed.
         """
         total, more = 0, True
         while more:
@@ -273,7 +288,12 @@ async def _recover(db: Db, epoch: int, since: datetime) -> Recovery:
 
 async def _expire_some(db: Db, before: datetime) -> tuple[int, bool]:
     """The number of usage records removed, and whether anything may be left to remove."""
-    edge = {"before": micros(before), "limit": _EXPIRED_AT_ONCE}
-    kinds = ("records", "executions", "limit_events", "sessions")
+    edge = {
+        "before": micros(before),
+        "before_day": micros(begin(Period.DAY, before)),
+        "limit": _EXPIRED_AT_ONCE,
+    }
+    await db.run("expire_block_periods", edge)
+    kinds = ("records", "periods", "executions", "limit_events", "sessions")
     removed = [await db.run(f"expire_{kind}", edge) for kind in kinds]
     return removed[0], max(removed) == _EXPIRED_AT_ONCE

@@ -8,6 +8,7 @@ from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionTotal
 from pool.limits.windows import RateLimitEvent, Window
 from pool.subscriptions.consequences.standing import Standing
+from pool.usage.periods import PeriodTotal
 from pool.usage.records import UsageRecord
 from pool.usage.totals import BlockTotal
 from pool.values import Instant, Value
@@ -33,6 +34,7 @@ class LedgerPortion(Value):
     executions: tuple[ExecutionRow, ...] = ()
     records: tuple[UsageRecord, ...] = ()
     blocks: tuple[BlockTotal, ...] = ()
+    periods: tuple[PeriodTotal, ...] = ()
     limits: tuple[RateLimitEvent, ...] = ()
     """In the order in which they were kept."""
     sessions: tuple[SessionTotal, ...] = ()

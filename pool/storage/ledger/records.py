@@ -1,7 +1,8 @@
 """Usage records in a ledger, and the sums that are kept in the statement that adds one.
 
-The sums are kept by block and model. A record adds to them exactly if its id was new, and nothing
-ever lowers them, so the totals of a lifetime are the sums of the blocks.
+A record adds to them exactly if its id was new. Sums of blocks and their models are never lowered,
+so the totals of a lifetime are the sums of the blocks. Those of periods (``periods``) know more of
+their records, and go with them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime
 from pool.errors import NotFound
 from pool.storage.database import Bindings, Db
 from pool.storage.documents import instant, micros, read_document
+from pool.storage.ledger.periods import added_totals
 from pool.storage.ledger.rows import block_start, block_total, costs, model_usage, record_columns
 from pool.usage.records import ModelUsage, Retraction, Usage, UsageRecord
 from pool.usage.retraction import check_retractable, retracted
@@ -20,11 +22,17 @@ from pool.usage.totals import BlockTotal, LifetimeTotal
 
 
 async def add(db: Db, record: UsageRecord) -> bool:
-    """Keep a record and add it to its block. False, and nothing written, where its id is known."""
+    """Keep a record and add it to its block and its periods. False, and nothing written, where its
+    id is known.
+    """
     models = [
         {"model": model, **usage.model_dump()} for model, usage in record.usage.models.items()
     ]
-    sums = {"starts_at": block_start(record), "models": json.dumps(models)}
+    sums = {
+        "starts_at": block_start(record),
+        "models": json.dumps(models),
+        "periods": added_totals(record),
+    }
     return await db.run("add_record", {**record_columns(record), **sums}) > 0
 
 
@@ -81,4 +89,7 @@ async def blocks(db: Db, wanted: Bindings) -> list[tuple[int, str, BlockTotal]]:
     span = {"first": counts[-1][0], "last": counts[0][0]}
     for starts_at, model, *figures in await db.rows("block_models", span):
         models[starts_at][model] = model_usage(figures)
-    return [(start, "", block_total(start, count, models[start])) for start, count in counts]
+    return [
+        (start, "", block_total(start, count, in_periods, models[start]))
+        for start, count, in_periods in counts
+    ]

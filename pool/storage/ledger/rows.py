@@ -155,13 +155,16 @@ def model_usage(figures: Sequence[int]) -> ModelUsage:
     )
 
 
-def block_total(starts_at: int, records: int, models: dict[str, ModelUsage]) -> BlockTotal:
+def block_total(
+    starts_at: int, records: int, in_periods: int, models: dict[str, ModelUsage]
+) -> BlockTotal:
     block = block_at(instant(starts_at))
     return BlockTotal(
         block_id=block.id,
         starts_at=block.starts_at,
         ends_at=block.ends_at,
         records=records,
+        in_periods=in_periods,
         usage=Usage(models=models),
     )
 

@@ -1,19 +1,27 @@
 """Breaking the usage of one ledger down, where it lies: sums travel, records do not.
 
-Totals of blocks are read first, then the records of one block after the other, newest first. A
-block that has fewer records than its total counts has lost some to retention: from there back the
-totals say what they can. Who asks for the totals alone has them however many records there are,
-of whole blocks. Reading in this order a record that is added meanwhile is never taken for
-one that is missing.
+Everything but sessions is told by the totals of periods, however many records they sum up, and of
+an hour that an end of the range cuts by its records; all as it was at one instant. The newest block
+of which these totals do not hold every record is where they end: from there back the totals of
+blocks say what they can. Who asks for the totals of blocks alone has them, of whole blocks.
+
+Sessions are told by the records of one block after the other, newest first. A block that has fewer
+records than its total counts has lost some to retention, and they end there. Totals of blocks are
+read first: so a record that is added meanwhile is never taken for one that is missing.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
 
 from pool.errors import InvalidRequest
+from pool.storage.documents import instant, micros, read_document, readable
 from pool.storage.ledger.ledger import Ledger
+from pool.storage.ledger.periods import PeriodRows
+from pool.storage.paging import cursor_at
 from pool.usage.blocks import most_blocks
 from pool.usage.breakdown import (
     NOTHING,
@@ -25,11 +33,13 @@ from pool.usage.breakdown import (
     parts_of_block,
     parts_of_record,
 )
+from pool.usage.period_sums import PeriodSums, periods_for
+from pool.usage.periods import Kind
 from pool.usage.records import UsageRecord
 from pool.usage.totals import BlockTotal
 
 _AT_ONCE = 500
-MOST_RECORDS = 100_000
+MOST_ROWS = 100_000
 """Read for one answer, which has to be there before the call that asks for it is given up."""
 
 
@@ -37,22 +47,71 @@ async def usage_table(ledger: Ledger, asked: Question, tags: tuple[str, ...] = (
     """The sums of a ledger's records in a range, by what is asked; ``tags`` are those that records
     keep.
 
-    ``InvalidRequest`` where that takes more records, or makes more groups, than one answer may, and
+    ``InvalidRequest`` where that takes more rows, or makes more groups, than one answer may, and
     for a tag that no record keeps.
     """
     check_tags(asked.group_by, tags)
-    blocks = await _blocks(ledger, asked)
-    sums, read, counted, covered = Sums(), 0, 0, 0
-    for block in () if asked.by_totals else blocks:
-        records = await _records(ledger, block, asked, MOST_RECORDS - read)
+    if asked.by_totals:
+        blocks = await _blocks(ledger, asked.since, asked.until)
+        table = await asyncio.to_thread(_table, ledger.subscription_id, asked, Sums(), 0, blocks)
+    elif asked.needs_records:
+        table = await _by_records(ledger, asked)
+    else:
+        table = await _by_periods(ledger, asked)
+    return table.model_copy(update={"tags": tags})
+
+
+async def _by_periods(ledger: Ledger, asked: Question) -> UsageTable:
+    periods = periods_for(asked.group_by)
+    found = await ledger.periods(asked.since, asked.until, periods, asked.tenant, MOST_ROWS)
+    if found.is_too_much:
+        raise _too_much(ledger)
+    older = []
+    if asked.blocks_can_tell and asked.since < found.since:
+        older = await _blocks(ledger, asked.since, min(asked.until, found.since))
+    # On a thread, here and below: other calls go on meanwhile.
+    return await asyncio.to_thread(_of_periods, ledger.subscription_id, asked, found, older)
+
+
+def _of_periods(
+    subscription_id: str, asked: Question, found: PeriodRows, older: Sequence[BlockTotal]
+) -> UsageTable:
+    periods = PeriodSums(asked.group_by, subscription_id)
+    kind = cache(lambda text: read_document(Kind, text))
+    at = cache(instant)
+    for starts_at, text, records, counted, *figures in found.totals:
+        periods.add(at(starts_at), kind(text), records, counted, figures)
+    sums, counted = Sums(), periods.counted
+    sums.add(periods.groups())
+    told, since = asked, found.since
+    for hour in found.hours:
+        records_there = list(readable(UsageRecord, hour.documents))
+        if hour.is_whole and len(records_there) == len(hour.documents):
+            counted += _add(sums, asked, records_there)
+        elif hour.part.since == since:
+            since = hour.part.until
+            told = told.model_copy(update={"since": since})
+        else:
+            told = told.model_copy(update={"until": hour.part.since})
+    return _table(subscription_id, told, sums, counted, older, records_since=since)
+
+
+async def _by_records(ledger: Ledger, asked: Question) -> UsageTable:
+    blocks = await _blocks(ledger, asked.since, asked.until)
+    sums, read, counted, whole = Sums(), 0, 0, 0
+    for block in blocks:
+        records = await _records(ledger, block, asked, MOST_ROWS - read)
         if await _kept(ledger, block, asked, records) < block.records:
             break
-        read, covered = read + len(records), covered + 1
-        # On a thread, here and at the end: other calls go on meanwhile.
+        read, whole = read + len(records), whole + 1
         counted += await asyncio.to_thread(_add, sums, asked, records)
-    older = blocks[covered:]
-    found = await asyncio.to_thread(_table, ledger.subscription_id, asked, sums, counted, older)
-    return found.model_copy(update={"tags": tags})
+    older = blocks[whole:]
+    return await asyncio.to_thread(_table, ledger.subscription_id, asked, sums, counted, older)
+
+
+def _too_much(ledger: Ledger) -> InvalidRequest:
+    problem = f"takes in more than {MOST_ROWS} records of {ledger.subscription_id}"
+    return InvalidRequest("since", f"{problem}: ask for a shorter range")
 
 
 def empty_table(subscription_id: str, asked: Question, tags: tuple[str, ...] = ()) -> UsageTable:
@@ -71,7 +130,13 @@ def _add(sums: Sums, asked: Question, records: Iterable[UsageRecord]) -> int:
 
 
 def _table(
-    subscription_id: str, asked: Question, sums: Sums, counted: int, older: Sequence[BlockTotal]
+    subscription_id: str,
+    asked: Question,
+    sums: Sums,
+    counted: int,
+    older: Sequence[BlockTotal],
+    *,
+    records_since: datetime | None = None,
 ) -> UsageTable:
     """What records show, and the totals of older blocks that lie in the range."""
     for block in older if asked.blocks_can_tell else ():
@@ -79,9 +144,10 @@ def _table(
             sums.add(parts_of_block(asked.group_by, subscription_id, block))
             counted += block.records
     groups = sums.groups()
-    records_since = older[0].ends_at if older else asked.since
     if asked.by_totals:
         records_since = asked.until
+    elif records_since is None:
+        records_since = older[0].ends_at if older else asked.since
     return UsageTable(
         groups=groups,
         total=sum(groups, NOTHING).model_copy(update={"records": counted}),
@@ -89,21 +155,16 @@ def _table(
     )
 
 
-async def _blocks(ledger: Ledger, asked: Question) -> list[BlockTotal]:
-    """Those that have a part in the range, newest first. A range that ends now, as most do, is read
-    in one page that goes no further back than the range.
-    """
+async def _blocks(ledger: Ledger, since: datetime, until: datetime) -> list[BlockTotal]:
+    """Those that have a part in a range, newest first, in pages that go no further back."""
     found: list[BlockTotal] = []
-    cursor, limit = None, min(_AT_ONCE, most_blocks(asked.until - asked.since))
+    limit = min(_AT_ONCE, most_blocks(until - since))
+    cursor: str | None = cursor_at("blocks", (micros(until), ""))
     while True:
         page = await ledger.blocks(limit=limit, cursor=cursor)
-        found += [
-            each
-            for each in page.items
-            if each.starts_at < asked.until and asked.since < each.ends_at
-        ]
+        found += [each for each in page.items if since < each.ends_at]
         cursor = page.next_cursor
-        if cursor is None or page.items[-1].starts_at < asked.since:
+        if cursor is None or page.items[-1].starts_at < since:
             return found
 
 
@@ -132,7 +193,6 @@ async def _records(
         found += page.items
         cursor = page.next_cursor
         if len(found) > most:
-            problem = f"takes in more than {MOST_RECORDS} records of {ledger.subscription_id}"
-            raise InvalidRequest("since", f"{problem}: ask for a shorter range")
+            raise _too_much(ledger)
         if cursor is None:
             return found

@@ -318,6 +318,8 @@ async def test_sums_of_usage_hold_what_those_used_who_sleep(
 
     monkeypatch.setattr(resting, "MOST_READ", 1)
     assert (await pool.client.usage_by(by, **how)).total == awake.total
+    assert peers(pool).there == {}, "totals are few, however many records there are"
+    assert (await pool.client.usage_by([Grouping.SESSION], **how)).total == awake.total
     assert set(peers(pool).there) == {"sub1"}
 
 

@@ -147,7 +147,7 @@ WITH added AS (
     )
     VALUES (:subscription_id, :id, :timestamp, :cost_nano_usd, :source, :document, :tenant)
     ON CONFLICT DO NOTHING
-    RETURNING subscription_id
+    RETURNING subscription_id, tenant
 ), models AS (
     INSERT INTO block_models (
         subscription_id, starts_at, model, input_tokens, output_tokens,
@@ -166,10 +166,32 @@ WITH added AS (
         cache_read_input_tokens =
             block_models.cache_read_input_tokens + excluded.cache_read_input_tokens,
         cost_nano_usd = block_models.cost_nano_usd + excluded.cost_nano_usd
+), periods AS (
+    INSERT INTO period_totals (
+        subscription_id, tenant, period, starts_at, kind, records, counted, input_tokens,
+        output_tokens, cache_creation_input_tokens, cache_read_input_tokens, cost_nano_usd
+    )
+    SELECT added.subscription_id, added.tenant, figures.*
+    FROM added, json_to_recordset(:periods::json) AS figures (
+        period text, starts_at bigint, kind text, records bigint, counted bigint,
+        input_tokens bigint, output_tokens bigint, cache_creation_input_tokens bigint,
+        cache_read_input_tokens bigint, cost_nano_usd bigint
+    )
+    ON CONFLICT (subscription_id, period, starts_at, kind) DO UPDATE SET
+        records = period_totals.records + excluded.records,
+        counted = period_totals.counted + excluded.counted,
+        input_tokens = period_totals.input_tokens + excluded.input_tokens,
+        output_tokens = period_totals.output_tokens + excluded.output_tokens,
+        cache_creation_input_tokens =
+            period_totals.cache_creation_input_tokens + excluded.cache_creation_input_tokens,
+        cache_read_input_tokens =
+            period_totals.cache_read_input_tokens + excluded.cache_read_input_tokens,
+        cost_nano_usd = period_totals.cost_nano_usd + excluded.cost_nano_usd
 )
-INSERT INTO blocks (subscription_id, starts_at, records)
-SELECT subscription_id, :starts_at, 1 FROM added
-ON CONFLICT (subscription_id, starts_at) DO UPDATE SET records = blocks.records + 1;
+INSERT INTO blocks (subscription_id, starts_at, records, in_periods)
+SELECT subscription_id, :starts_at, 1, 1 FROM added
+ON CONFLICT (subscription_id, starts_at) DO UPDATE SET
+    records = blocks.records + 1, in_periods = blocks.in_periods + 1;
 
 -- name: record
 SELECT document FROM usage_records WHERE subscription_id = :subscription_id AND id = :id;
@@ -211,7 +233,7 @@ SELECT count(*) FROM usage_records
 WHERE subscription_id = :subscription_id AND timestamp >= :since AND timestamp < :until;
 
 -- name: blocks
-SELECT starts_at, records FROM blocks
+SELECT starts_at, records, in_periods FROM blocks
 WHERE subscription_id = :subscription_id AND starts_at < :at
 ORDER BY starts_at DESC LIMIT :limit;
 
@@ -221,6 +243,32 @@ SELECT starts_at, model, input_tokens, output_tokens, cache_creation_input_token
 FROM block_models
 WHERE subscription_id = :subscription_id AND starts_at BETWEEN :first AND :last
 ORDER BY starts_at, model;
+
+-- name: block_without_periods
+-- The newest of which the totals of periods do not hold every record.
+SELECT max(starts_at) FROM blocks
+WHERE subscription_id = :subscription_id AND in_periods <> records AND starts_at < :until;
+
+-- name: period_totals
+SELECT starts_at, kind, records, counted, input_tokens, output_tokens, cache_creation_input_tokens,
+    cache_read_input_tokens, cost_nano_usd
+FROM period_totals
+WHERE subscription_id = :subscription_id AND period = :period
+    AND starts_at >= :since AND starts_at < :until
+LIMIT :limit;
+
+-- name: period_totals_by_tenant
+-- The same of one tenant: the index leads to its rows alone.
+SELECT starts_at, kind, records, counted, input_tokens, output_tokens, cache_creation_input_tokens,
+    cache_read_input_tokens, cost_nano_usd
+FROM period_totals
+WHERE subscription_id = :subscription_id AND tenant = :tenant AND period = :period
+    AND starts_at >= :since AND starts_at < :until
+LIMIT :limit;
+
+-- name: records_of_hour
+SELECT coalesce(sum(counted), 0)::bigint FROM period_totals
+WHERE subscription_id = :subscription_id AND period = 'hour' AND starts_at = :since;
 
 -- name: first_block
 SELECT min(starts_at) FROM blocks WHERE subscription_id = :subscription_id;
@@ -297,6 +345,21 @@ DELETE FROM usage_records WHERE subscription_id = :subscription_id AND id IN (
     ORDER BY timestamp LIMIT :limit
 );
 
+-- name: expire_block_periods
+-- Before those periods themselves: from here on they do not hold what they held.
+UPDATE blocks SET in_periods = 0
+WHERE subscription_id = :subscription_id AND starts_at < :before_day AND in_periods > 0;
+
+-- name: expire_periods
+-- Of whole days, so that none is left that lacks a part.
+DELETE FROM period_totals
+WHERE subscription_id = :subscription_id AND (period, starts_at, kind) IN (
+    SELECT period, starts_at, kind FROM period_totals
+    WHERE subscription_id = :subscription_id AND period IN ('hour', 'block', 'day')
+        AND starts_at < :before_day
+    LIMIT :limit
+);
+
 -- name: expire_executions
 DELETE FROM executions WHERE subscription_id = :subscription_id AND id IN (
     SELECT id FROM executions
@@ -339,8 +402,16 @@ SELECT id, document FROM usage_records
 WHERE subscription_id = :subscription_id AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: export_blocks
-SELECT starts_at, records FROM blocks
+SELECT starts_at, records, in_periods FROM blocks
 WHERE subscription_id = :subscription_id AND starts_at > :after ORDER BY starts_at LIMIT :limit;
+
+-- name: export_periods
+SELECT period, starts_at, kind, records, counted, input_tokens, output_tokens,
+    cache_creation_input_tokens, cache_read_input_tokens, cost_nano_usd
+FROM period_totals
+WHERE subscription_id = :subscription_id
+    AND (period, starts_at, kind) > (:period, :starts_at, :kind)
+ORDER BY period, starts_at, kind LIMIT :limit;
 
 -- name: export_limit_events
 SELECT seq, document FROM limit_events
@@ -376,8 +447,8 @@ INSERT INTO usage_records (
 VALUES (:subscription_id, :id, :timestamp, :cost_nano_usd, :source, :document, :tenant);
 
 -- name: load_block
-INSERT INTO blocks (subscription_id, starts_at, records)
-VALUES (:subscription_id, :starts_at, :records);
+INSERT INTO blocks (subscription_id, starts_at, records, in_periods)
+VALUES (:subscription_id, :starts_at, :records, :in_periods);
 
 -- name: load_block_model
 INSERT INTO block_models (
@@ -387,6 +458,16 @@ INSERT INTO block_models (
 VALUES (
     :subscription_id, :starts_at, :model, :input_tokens, :output_tokens,
     :cache_creation_input_tokens, :cache_read_input_tokens, :cost_nano_usd
+);
+
+-- name: load_period
+INSERT INTO period_totals (
+    subscription_id, period, starts_at, kind, tenant, records, counted, input_tokens,
+    output_tokens, cache_creation_input_tokens, cache_read_input_tokens, cost_nano_usd
+)
+VALUES (
+    :subscription_id, :period, :starts_at, :kind, :tenant, :records, :counted, :input_tokens,
+    :output_tokens, :cache_creation_input_tokens, :cache_read_input_tokens, :cost_nano_usd
 );
 
 -- name: load_session

@@ -125,9 +125,9 @@ UPDATE seat SET standing = :standing;
 
 -- name: add_record
 -- Counted once: a known id changes nothing, and then the sums are left alone too.
-INSERT INTO blocks (starts_at, records)
-SELECT :starts_at, 1 WHERE NOT EXISTS (SELECT 1 FROM usage_records WHERE id = :id)
-ON CONFLICT (starts_at) DO UPDATE SET records = records + 1;
+INSERT INTO blocks (starts_at, records, in_periods)
+SELECT :starts_at, 1, 1 WHERE NOT EXISTS (SELECT 1 FROM usage_records WHERE id = :id)
+ON CONFLICT (starts_at) DO UPDATE SET records = records + 1, in_periods = in_periods + 1;
 INSERT INTO block_models (
     starts_at, model, input_tokens, output_tokens, cache_creation_input_tokens,
     cache_read_input_tokens, cost_nano_usd
@@ -137,6 +137,23 @@ SELECT :starts_at, value ->> 'model', value ->> 'input_tokens', value ->> 'outpu
     value ->> 'cost_nano_usd'
 FROM json_each(:models) WHERE NOT EXISTS (SELECT 1 FROM usage_records WHERE id = :id)
 ON CONFLICT (starts_at, model) DO UPDATE SET
+    input_tokens = input_tokens + excluded.input_tokens,
+    output_tokens = output_tokens + excluded.output_tokens,
+    cache_creation_input_tokens = cache_creation_input_tokens + excluded.cache_creation_input_tokens,
+    cache_read_input_tokens = cache_read_input_tokens + excluded.cache_read_input_tokens,
+    cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd;
+INSERT INTO period_totals (
+    period, starts_at, kind, tenant, records, counted, input_tokens, output_tokens,
+    cache_creation_input_tokens, cache_read_input_tokens, cost_nano_usd
+)
+SELECT value ->> 'period', value ->> 'starts_at', value ->> 'kind', :tenant,
+    value ->> 'records', value ->> 'counted', value ->> 'input_tokens', value ->> 'output_tokens',
+    value ->> 'cache_creation_input_tokens', value ->> 'cache_read_input_tokens',
+    value ->> 'cost_nano_usd'
+FROM json_each(:periods) WHERE NOT EXISTS (SELECT 1 FROM usage_records WHERE id = :id)
+ON CONFLICT (period, starts_at, kind) DO UPDATE SET
+    records = records + excluded.records,
+    counted = counted + excluded.counted,
     input_tokens = input_tokens + excluded.input_tokens,
     output_tokens = output_tokens + excluded.output_tokens,
     cache_creation_input_tokens = cache_creation_input_tokens + excluded.cache_creation_input_tokens,
@@ -181,12 +198,33 @@ ORDER BY timestamp DESC, id DESC LIMIT :limit;
 SELECT count(*) FROM usage_records WHERE timestamp >= :since AND timestamp < :until;
 
 -- name: blocks
-SELECT starts_at, records FROM blocks WHERE starts_at < :at ORDER BY starts_at DESC LIMIT :limit;
+SELECT starts_at, records, in_periods FROM blocks WHERE starts_at < :at ORDER BY starts_at DESC LIMIT :limit;
 
 -- name: block_models
 SELECT starts_at, model, input_tokens, output_tokens, cache_creation_input_tokens,
     cache_read_input_tokens, cost_nano_usd
 FROM block_models WHERE starts_at BETWEEN :first AND :last ORDER BY starts_at, model;
+
+-- name: block_without_periods
+-- The newest of which the totals of periods do not hold every record.
+SELECT max(starts_at) FROM blocks WHERE in_periods <> records AND starts_at < :until;
+
+-- name: period_totals
+SELECT starts_at, kind, records, counted, input_tokens, output_tokens, cache_creation_input_tokens,
+    cache_read_input_tokens, cost_nano_usd
+FROM period_totals WHERE period = :period AND starts_at >= :since AND starts_at < :until
+LIMIT :limit;
+
+-- name: period_totals_by_tenant
+-- The same of one tenant: the index leads to its rows alone.
+SELECT starts_at, kind, records, counted, input_tokens, output_tokens, cache_creation_input_tokens,
+    cache_read_input_tokens, cost_nano_usd
+FROM period_totals
+WHERE tenant = :tenant AND period = :period AND starts_at >= :since AND starts_at < :until
+LIMIT :limit;
+
+-- name: records_of_hour
+SELECT coalesce(sum(counted), 0) FROM period_totals WHERE period = 'hour' AND starts_at = :since;
 
 -- name: first_block
 SELECT min(starts_at) FROM blocks;
@@ -249,6 +287,17 @@ DELETE FROM usage_records WHERE id IN (
     SELECT id FROM usage_records WHERE timestamp < :before ORDER BY timestamp LIMIT :limit
 );
 
+-- name: expire_block_periods
+-- Before those periods themselves: from here on they do not hold what they held.
+UPDATE blocks SET in_periods = 0 WHERE starts_at < :before_day AND in_periods > 0;
+
+-- name: expire_periods
+-- Of whole days, so that none is left that lacks a part.
+DELETE FROM period_totals WHERE (period, starts_at, kind) IN (
+    SELECT period, starts_at, kind FROM period_totals
+    WHERE period IN ('hour', 'block', 'day') AND starts_at < :before_day LIMIT :limit
+);
+
 -- name: expire_executions
 DELETE FROM executions WHERE id IN (
     SELECT id FROM executions WHERE ended_at < :before ORDER BY ended_at LIMIT :limit
@@ -282,7 +331,13 @@ WHERE id > :after ORDER BY id LIMIT :limit;
 SELECT id, document FROM usage_records WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: export_blocks
-SELECT starts_at, records FROM blocks WHERE starts_at > :after ORDER BY starts_at LIMIT :limit;
+SELECT starts_at, records, in_periods FROM blocks WHERE starts_at > :after ORDER BY starts_at LIMIT :limit;
+
+-- name: export_periods
+SELECT period, starts_at, kind, records, counted, input_tokens, output_tokens,
+    cache_creation_input_tokens, cache_read_input_tokens, cost_nano_usd
+FROM period_totals WHERE (period, starts_at, kind) > (:period, :starts_at, :kind)
+ORDER BY period, starts_at, kind LIMIT :limit;
 
 -- name: export_limit_events
 SELECT seq, document FROM limit_events WHERE seq > :after ORDER BY seq LIMIT :limit;
@@ -314,7 +369,7 @@ INSERT INTO usage_records (id, timestamp, cost_nano_usd, source, document, tenan
 VALUES (:id, :timestamp, :cost_nano_usd, :source, :document, :tenant);
 
 -- name: load_block
-INSERT INTO blocks (starts_at, records) VALUES (:starts_at, :records);
+INSERT INTO blocks (starts_at, records, in_periods) VALUES (:starts_at, :records, :in_periods);
 
 -- name: load_block_model
 INSERT INTO block_models (
@@ -324,6 +379,16 @@ INSERT INTO block_models (
 VALUES (
     :starts_at, :model, :input_tokens, :output_tokens, :cache_creation_input_tokens,
     :cache_read_input_tokens, :cost_nano_usd
+);
+
+-- name: load_period
+INSERT INTO period_totals (
+    period, starts_at, kind, tenant, records, counted, input_tokens, output_tokens,
+    cache_creation_input_tokens, cache_read_input_tokens, cost_nano_usd
+)
+VALUES (
+    :period, :starts_at, :kind, :tenant, :records, :counted, :input_tokens, :output_tokens,
+    :cache_creation_input_tokens, :cache_read_input_tokens, :cost_nano_usd
 );
 
 -- name: load_session

@@ -201,13 +201,16 @@ async def test_a_block_without_records_that_the_range_cuts_is_left_out(ledger: L
 async def test_more_records_than_one_answer_may_take_in_are_refused(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breakdowns, "MOST_RECORDS", 2)
+    monkeypatch.setattr(breakdowns, "MOST_ROWS", 2)
     for hours_ago in (1, 10, 20):
-        await spend(ledger, hours_ago)
+        await spend(ledger, hours_ago, session_id="s")
 
     with pytest.raises(InvalidRequest, match="shorter range"):
-        await told(ledger)
-    assert (await told(ledger, days=0.5)).total.records == 2
+        await told(ledger, Grouping.SESSION)
+    assert (await told(ledger, Grouping.SESSION, days=0.5)).total.records == 2
+    with pytest.raises(InvalidRequest, match="shorter range"):
+        await told(ledger, Grouping.BLOCK)
+    assert (await told(ledger, Grouping.DAY)).total.records == 3, "on two days"
 
 
 # -- the whole pool ------------------------------------------------------------------------------
