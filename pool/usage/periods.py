@@ -68,29 +68,22 @@ class Part(NamedTuple):
     until: datetime
 
 
-def totals_of(record: UsageRecord) -> tuple[PeriodTotal, ...]:
-    """What a record adds to the totals of its hour, its block and its day."""
+def kinds_of(record: UsageRecord) -> list[tuple[Kind, int, ModelUsage]]:
+    """What a record adds to the totals of its hour, its block and its day: to which kinds, whether
+    it is counted there (1, or 0), and what.
+    """
     named = sorted(record.usage.models.items(), key=lambda each: each[0])
     models: Sequence[tuple[str | None, ModelUsage]] = named or [(None, ModelUsage())]
-    tags = dict(sorted(record.tags.items()))
-    return tuple(
-        PeriodTotal(
-            period=period,
-            starts_at=begin(period, record.timestamp),
-            kind=Kind(
-                source=record.source,
-                caller=record.caller,
-                tenant=record.belongs_to,
-                model=model,
-                tags=tags,
-            ),
-            records=1,
-            counted=int(number == 0),
-            usage=usage,
-        )
-        for period in Period
-        for number, (model, usage) in enumerate(models)
+    common = Kind(
+        source=record.source,
+        caller=record.caller,
+        tenant=record.belongs_to,
+        tags=dict(sorted(record.tags.items())),
     )
+    return [
+        (common.model_copy(update={"model": model}), int(number == 0), usage)
+        for number, (model, usage) in enumerate(models)
+    ]
 
 
 def begin(period: Period, instant: datetime) -> datetime:

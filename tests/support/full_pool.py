@@ -32,7 +32,7 @@ from pool.storage.directory.portion import DirectoryPortion
 from pool.storage.ledger.portion import LedgerPortion, SubscriptionRows
 from pool.storage.sqlite import SqliteStores
 from pool.usage.blocks import block_at
-from pool.usage.periods import PeriodTotal, totals_of
+from pool.usage.periods import Period, PeriodTotal, begin, kinds_of
 from pool.usage.records import UsageRecord
 from pool.usage.totals import BlockTotal
 
@@ -129,9 +129,22 @@ def _blocks(records: list[UsageRecord]) -> tuple[BlockTotal, ...]:
     return tuple(known.values())
 
 
+def _totals(record: UsageRecord) -> Iterator[PeriodTotal]:
+    for period in Period:
+        for kind, counted, usage in kinds_of(record):
+            yield PeriodTotal(
+                period=period,
+                starts_at=begin(period, record.timestamp),
+                kind=kind,
+                records=1,
+                counted=counted,
+                usage=usage,
+            )
+
+
 def _periods(records: list[UsageRecord]) -> tuple[PeriodTotal, ...]:
     known: dict[tuple[str, datetime, str], PeriodTotal] = {}
-    for total in (total for record in records for total in totals_of(record)):
+    for total in (total for record in records for total in _totals(record)):
         key = (total.period, total.starts_at, total.kind.model_dump_json())
         before = known.get(key)
         known[key] = (

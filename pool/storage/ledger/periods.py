@@ -11,10 +11,12 @@ from pool.storage.database import Bindings, Db
 from pool.storage.documents import document, instant, micros, read_document
 from pool.storage.ledger.rows import model_usage
 from pool.usage.blocks import block_at
-from pool.usage.periods import Kind, Part, Period, PeriodTotal, begin, cut, totals_of
+from pool.usage.periods import Kind, Part, Period, PeriodTotal, begin, cut, kinds_of
 from pool.usage.records import UsageRecord
 
 _HOUR = timedelta(hours=1)
+_HOUR_MICROS = 3_600_000_000
+_DAY_MICROS = 24 * _HOUR_MICROS
 
 
 class CutHour(NamedTuple):
@@ -62,9 +64,20 @@ def period_total(row: Sequence[Any]) -> PeriodTotal:
     )
 
 
-def added_totals(record: UsageRecord) -> str:
-    """What a record adds, as the statement that adds it takes it."""
-    return json.dumps([total_columns(each) for each in totals_of(record)])
+def added_columns(record: UsageRecord) -> Bindings:
+    """What a record adds to the totals of its periods, as the statement that adds it takes it;
+    when its block begins is known to that already.
+    """
+    kinds = [
+        {"kind": document(kind), "counted": counted, **usage.model_dump()}
+        for kind, counted, usage in kinds_of(record)
+    ]
+    at = micros(record.timestamp)
+    return {
+        "hour": at - at % _HOUR_MICROS,
+        "day": at - at % _DAY_MICROS,
+        "kinds": json.dumps(kinds),
+    }
 
 
 async def rows_between(

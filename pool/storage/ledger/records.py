@@ -14,7 +14,7 @@ from datetime import datetime
 from pool.errors import NotFound
 from pool.storage.database import Bindings, Db
 from pool.storage.documents import instant, micros, read_document
-from pool.storage.ledger.periods import added_totals
+from pool.storage.ledger.periods import added_columns
 from pool.storage.ledger.rows import block_start, block_total, costs, model_usage, record_columns
 from pool.usage.records import ModelUsage, Retraction, Usage, UsageRecord
 from pool.usage.retraction import check_retractable, retracted
@@ -31,9 +31,9 @@ async def add(db: Db, record: UsageRecord) -> bool:
     sums = {
         "starts_at": block_start(record),
         "models": json.dumps(models),
-        "periods": added_totals(record),
     }
-    return await db.run("add_record", {**record_columns(record), **sums}) > 0
+    columns = {**record_columns(record), **sums, **added_columns(record)}
+    return await db.run("add_record", columns) > 0
 
 
 async def retract(db: Db, retraction: Retraction) -> UsageRecord | None:

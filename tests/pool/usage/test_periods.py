@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.usage.blocks import block_at
 from pool.usage.breakdown import Grouping
 from pool.usage.period_sums import periods_for
-from pool.usage.periods import Part, Period, begin, cut, totals_of
+from pool.usage.periods import Part, Period, begin, cut, kinds_of
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 MIDNIGHT = datetime(2026, 1, 28, tzinfo=UTC)
@@ -94,20 +93,13 @@ def test_a_record_of_two_models_counts_once_in_all_and_in_each() -> None:
         usage=usage,
     )
 
-    totals = totals_of(record)
+    found = kinds_of(record)
 
-    assert len(totals) == 3 * 2
-    assert {each.period: each.starts_at for each in totals} == {
-        Period.HOUR: at(16),
-        Period.BLOCK: block_at(at(16.5)).starts_at,
-        Period.DAY: at(0),
-    }
-    hours = [each for each in totals if each.period is Period.HOUR]
-    assert [(each.kind.model, each.records, each.counted) for each in hours] == [
-        ("haiku", 1, 1),
-        ("opus", 1, 0),
+    assert [(kind.model, counted, usage) for kind, counted, usage in found] == [
+        ("haiku", 1, ModelUsage(input_tokens=1)),
+        ("opus", 0, ModelUsage(cost_nano_usd=3)),
     ]
-    assert {(each.kind.caller, each.kind.tenant, *each.kind.tags) for each in totals} == {
+    assert {(kind.caller, kind.tenant, *kind.tags) for kind, _, _ in found} == {
         ("ci", "ci", "project", "team")
     }
 
@@ -115,4 +107,4 @@ def test_a_record_of_two_models_counts_once_in_all_and_in_each() -> None:
 def test_a_record_of_no_model_counts_too() -> None:
     record = UsageRecord(id="r", subscription_id="sub1", timestamp=at(0))
 
-    assert [(each.kind.model, each.counted) for each in totals_of(record)] == [(None, 1)] * 3
+    assert [(kind.model, counted) for kind, counted, _ in kinds_of(record)] == [(None, 1)]

@@ -168,14 +168,15 @@ WITH added AS (
         cost_nano_usd = block_models.cost_nano_usd + excluded.cost_nano_usd
 ), periods AS (
     INSERT INTO period_totals (
-        subscription_id, tenant, period, starts_at, kind, records, counted, input_tokens,
+        subscription_id, tenant, period, starts_at, records, kind, counted, input_tokens,
         output_tokens, cache_creation_input_tokens, cache_read_input_tokens, cost_nano_usd
     )
-    SELECT added.subscription_id, added.tenant, figures.*
-    FROM added, json_to_recordset(:periods::json) AS figures (
-        period text, starts_at bigint, kind text, records bigint, counted bigint,
-        input_tokens bigint, output_tokens bigint, cache_creation_input_tokens bigint,
-        cache_read_input_tokens bigint, cost_nano_usd bigint
+    SELECT added.subscription_id, added.tenant, spans.period, spans.starts_at, 1, figures.*
+    FROM added, (
+        VALUES ('hour', :hour::bigint), ('block', :starts_at::bigint), ('day', :day::bigint)
+    ) AS spans (period, starts_at), json_to_recordset(:kinds::json) AS figures (
+        kind text, counted bigint, input_tokens bigint, output_tokens bigint,
+        cache_creation_input_tokens bigint, cache_read_input_tokens bigint, cost_nano_usd bigint
     )
     ON CONFLICT (subscription_id, period, starts_at, kind) DO UPDATE SET
         records = period_totals.records + excluded.records,

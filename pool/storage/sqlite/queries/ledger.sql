@@ -146,11 +146,14 @@ INSERT INTO period_totals (
     period, starts_at, kind, tenant, records, counted, input_tokens, output_tokens,
     cache_creation_input_tokens, cache_read_input_tokens, cost_nano_usd
 )
-SELECT value ->> 'period', value ->> 'starts_at', value ->> 'kind', :tenant,
-    value ->> 'records', value ->> 'counted', value ->> 'input_tokens', value ->> 'output_tokens',
-    value ->> 'cache_creation_input_tokens', value ->> 'cache_read_input_tokens',
-    value ->> 'cost_nano_usd'
-FROM json_each(:periods) WHERE NOT EXISTS (SELECT 1 FROM usage_records WHERE id = :id)
+SELECT period, at, value ->> 'kind', :tenant, 1, value ->> 'counted', value ->> 'input_tokens',
+    value ->> 'output_tokens', value ->> 'cache_creation_input_tokens',
+    value ->> 'cache_read_input_tokens', value ->> 'cost_nano_usd'
+FROM json_each(:kinds), (
+    SELECT 'hour' AS period, :hour AS at
+    UNION ALL SELECT 'block', :starts_at UNION ALL SELECT 'day', :day
+)
+WHERE NOT EXISTS (SELECT 1 FROM usage_records WHERE id = :id)
 ON CONFLICT (period, starts_at, kind) DO UPDATE SET
     records = records + excluded.records,
     counted = counted + excluded.counted,
