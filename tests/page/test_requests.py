@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,8 +20,10 @@ pytestmark = pytest.mark.timeout(240)
 TIMES = 3
 QUIET_SECONDS, PATIENCE_SECONDS = 0.5, 60
 SUBSCRIPTIONS = 6
-FEW, MANY = 3_000, 15_000
-"""Of few already each block has some, of each model."""
+FEW, MANY = 6_000, 18_000
+"""Of few already each block has some, of each kind."""
+KINDS = 6
+"""Of the records of a day: of each model, which have a project each, by two keys."""
 
 
 class Witness:
@@ -94,6 +97,24 @@ def asked(browser: Browser, pools: tuple[str, str]) -> list[str]:
     return [each for each in found if not each.startswith("/page/") and each != "/"]
 
 
+@pytest.fixture(scope="module")
+def chosen(browser: Browser, pools: tuple[str, str]) -> list[str]:
+    """The addresses that are asked for by whoever chooses what costs are shown by."""
+    url, found = pools[0], []
+    with visitor(browser) as there:
+        there.page.goto(url)
+        panel = there.page.locator(".panel.costs")
+        expect(there.page.locator(".spark polyline").first).to_be_attached()
+        there.page.on("request", lambda request: found.append(request.url.removeprefix(url)))
+        for by in ("Key", "Project", "Model", "Subscription"):
+            for span in ("Blocks", "30 days", "7 days"):
+                for choice in (by, span):
+                    panel.locator(".choice").get_by_text(choice, exact=True).click()
+                expect(panel.locator(".loading")).to_have_count(0)
+                expect(panel.locator(".legend .total")).to_be_visible()
+    return sorted({each for each in found if each.startswith("/v1/usage?")})
+
+
 def test_each_part_is_asked_for_once(asked: list[str]) -> None:
     assert sorted(urlsplit(each).path for each in asked) == [
         "/v1/alerts",
@@ -108,17 +129,22 @@ def test_each_part_is_asked_for_once(asked: list[str]) -> None:
     assert len({*asked}) == len(asked)
 
 
+def test_costs_are_asked_for_by_all_that_can_be_chosen(chosen: list[str]) -> None:
+    found = {tuple(parse_qs(urlsplit(each).query)["group_by"]) for each in chosen}
+
+    assert {(step, by) for step in ("block", "day") for by in ("key", "tag:project")} <= found
+    assert len(chosen) >= 3 * 3 + 1
+
+
 def test_no_request_takes_more_of_the_stores_where_more_is_kept(
-    asked: list[str], pools: tuple[str, str], witness: Witness
+    asked: list[str], chosen: list[str], pools: tuple[str, str], witness: Witness
 ) -> None:
     grown = {}
     with (
         httpx.Client(base_url=pools[0], trust_env=False) as few,
         httpx.Client(base_url=pools[1], trust_env=False) as many,
     ):
-        for each in asked:
-            if each == "/v1/events":
-                continue
+        for each in {*asked, *chosen} - {"/v1/events"}:
             before, now = witness.of(few, each)[1], witness.of(many, each)[1]
             if now > 1.5 * before + 200:
                 grown[each] = (before, now)
@@ -127,14 +153,14 @@ def test_no_request_takes_more_of_the_stores_where_more_is_kept(
 
 
 def test_no_request_reads_many_times_the_rows_that_it_shows(
-    asked: list[str], pools: tuple[str, str], witness: Witness
+    asked: list[str], chosen: list[str], pools: tuple[str, str], witness: Witness
 ) -> None:
-    """Of a list some rows of each ledger; of sums over time a row a block and one a model in it."""
+    """Of a list some rows of each ledger; of sums over time a row a block and one a model in it, or
+    of each day, or block, one a kind of record.
+    """
     too_many = {}
     with httpx.Client(base_url=pools[1], trust_env=False) as http:
-        for each in asked:
-            if each == "/v1/events":
-                continue
+        for each in {*asked, *chosen} - {"/v1/events"}:
             rows, _ = witness.of(http, each)
             if rows > _most_rows(each):
                 too_many[each] = rows
@@ -146,7 +172,11 @@ def _most_rows(address: str) -> int:
     parts = urlsplit(address)
     query = parse_qs(parts.query)
     if parts.path == "/v1/usage":
-        days = 14 if query["group_by"] == ["block"] else 8
-        return SUBSCRIPTIONS * (days * 5 + 7) * (1 + 3)
+        since, until = (datetime.fromisoformat(query[end][0]) for end in ("since", "until"))
+        days = (until - since).days
+        if "by_totals" in query:
+            return SUBSCRIPTIONS * (days * 5 + 7) * (1 + 3)
+        steps = days * 5 if "block" in query["group_by"] else days
+        return SUBSCRIPTIONS * (steps * KINDS + 1)
     limit = int(query.get("limit", ["0"])[0])
     return 2 * limit + 4 * SUBSCRIPTIONS if parts.path == "/v1/executions" else limit + 10
