@@ -1,6 +1,6 @@
 """A CLI that answers at once, after ``[[nap SECONDS]]`` or ``[[until NAME]]``, and asks nobody: for
-trips that are about what is around it. It notes beside itself what it was asked, and when it was at
-work.
+trips that are about what is around it. It notes beside itself what it was asked, and when it was
+at work.
 """
 
 from __future__ import annotations
