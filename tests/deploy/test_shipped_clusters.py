@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 import ray
 import yaml
+from cluster import shipped
 from ray.scripts.scripts import start as ray_start
 from typer.main import get_command
 
@@ -68,9 +69,11 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 def variables(pod: dict[str, Any]) -> set[str]:
     """Those that its container is given."""
     secrets = {each["metadata"]["name"]: each["stringData"] for each in of_kind("Secret")}
-    given = {each["name"] for each in container(pod)["env"]}
+    maps = {each["metadata"]["name"]: each["data"] for each in of_kind("ConfigMap")}
+    given: set[str] = set()
     for source in container(pod)["envFrom"]:
-        given |= set(secrets[source["secretRef"]["name"]])
+        for kind, known in (("secretRef", secrets), ("configMapRef", maps)):
+            given |= set(known[source[kind]["name"]]) if kind in source else set()
     return given
 
 
@@ -183,8 +186,14 @@ def test_credentials_are_where_subscriptions_may_run_and_nowhere_else() -> None:
         given = variables(pod)
         assert (credentials(config) <= given) == name.startswith("worker"), name
         assert (keys(config) <= given) == (name == "api"), name
-        assert given >= {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_worker_niceness", "PGPASSWORD"}
+        assert given >= {*shipped(), "RAY_AUTH_TOKEN", "PGPASSWORD"}
         assert len({container(pod)["image"] for pod in pods().values()}) == 1
+
+
+def test_every_node_of_ray_has_the_variables_that_are_shipped_for_nodes() -> None:
+    (of_ray,) = of_kind("ConfigMap")
+
+    assert shipped().items() <= of_ray["data"].items()
 
 
 def test_every_pod_is_kept_small_and_has_the_pools_directory() -> None:
@@ -295,5 +304,4 @@ def test_ray_takes_the_cluster_of_ray_up() -> None:
     jsonschema.validate(cluster, json.loads(_RAY_SCHEMA.read_text(encoding="utf-8")))
     for name in ("head_start_ray_commands", "worker_start_ray_commands"):
         (_, started) = cluster[name]
-        assert "RAY_AUTH_MODE=token" in started
-        assert "RAY_worker_niceness=0" in started
+        assert shipped().items() <= dict(re.findall(r"(RAY_\w+)=(\S+)", started)).items()
