@@ -11,6 +11,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import Field
@@ -38,10 +39,15 @@ class Inventory(Value):
     activations: dict[str, int] = Field(default_factory=dict)
     """Subscriptions that were here, by id: the epoch of the last time. Where it is the highest of
     all nodes, the latest transcripts are."""
+    taken_at: datetime | None = None
+    """By the node's own clock."""
 
 
 def take_inventory(
-    data_dir: Path, specs: Iterable[SubscriptionSpec], environ: Mapping[str, str]
+    data_dir: Path,
+    specs: Iterable[SubscriptionSpec],
+    environ: Mapping[str, str],
+    now: datetime | None = None,
 ) -> Inventory:
     """Look at this machine for what subscriptions need. Blocking, for milliseconds."""
     specs = tuple(specs)
@@ -55,6 +61,7 @@ def take_inventory(
         directories={str(each): signed_in(each) for each in directories if each.is_dir()},
         variables=frozenset(name for name in wanted if environ.get(name, "").strip()),
         activations={id_: epoch for id_, home in homes.items() if (epoch := _epoch(home))},
+        taken_at=now,
     )
 
 

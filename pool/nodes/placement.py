@@ -8,9 +8,11 @@ was last, for there its transcripts are, and then the one with the fewest subscr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from pydantic import Field
 
+from pool.nodes.clocks import problem
 from pool.nodes.inventory import Inventory
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.values import Value
@@ -27,6 +29,8 @@ class Candidate(Value):
     """None where it did not say."""
     subscriptions: int = 0
     """How many are there already."""
+    clock_ahead: timedelta = timedelta()
+    """Of that of the router's node."""
 
     def __str__(self) -> str:
         return f"{self.inventory.hostname if self.inventory else self.address} ({self.address})"
@@ -65,9 +69,9 @@ def place(spec: SubscriptionSpec, nodes: Sequence[Candidate]) -> Placed | Unplac
     logins = _logins(spec, able)
     if len(set(logins.values())) > 1:
         names = ", ".join(map(str, (each for each in able if each.name in logins)))
-        problem = f"{spec.config_dir} is there on several nodes with different logins, {names}"
+        two = f"{spec.config_dir} is there on several nodes with different logins, {names}"
         return Unplaced(
-            field="config_dir", reason=f"{problem}: name its node, or remove what is not it"
+            field="config_dir", reason=f"{two}: name its node, or remove what is not it"
         )
     if logins:  # what is a directory and no login was made by mistake
         able = [each for each in able if each.name in logins]
@@ -92,6 +96,8 @@ def _missing(spec: SubscriptionSpec, node: Candidate) -> Iterator[tuple[str, str
     if known is None:
         yield "node", "it does not answer"
         return
+    if (wrong := problem(node.clock_ahead)) is not None:
+        yield "node", wrong
     if spec.config_dir is not None and str(spec.config_dir) not in known.directories:
         yield "config_dir", f"{spec.config_dir} is no directory"
     if spec.credential is not None and spec.credential.environment_name not in known.variables:

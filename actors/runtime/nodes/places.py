@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +20,12 @@ import ray
 from ray.exceptions import RayError
 
 from actors.aiokit import Keyed, Tasks
+from actors.client.client import now_in_utc
 from actors.runtime.nodes import ray_nodes
 from actors.runtime.nodes.ray_nodes import RayNode
 from pool.config import Config, environment
 from pool.errors import ConfigError
+from pool.nodes.clocks import ahead
 from pool.nodes.inventory import Inventory, take_inventory
 from pool.nodes.overview import KnownNode
 from pool.nodes.placement import Candidate, Placed, Unplaced, place
@@ -46,6 +48,7 @@ class _Taken(NamedTuple):
     """None where it did not answer."""
     at: float
     asked_for: frozenset[SubscriptionSpec]
+    clock_ahead: timedelta
 
 
 class Places:
@@ -159,6 +162,7 @@ class Places:
             labels=node.labels,
             inventory=None if known is None else known.inventory,
             subscriptions=there[node.ray_id],
+            clock_ahead=timedelta() if known is None else known.clock_ahead,
         )
 
     async def _ask(self, ray_id: str, here: str) -> None:
@@ -171,11 +175,12 @@ class Places:
                 return
             self._asked_at.setdefault(ray_id, time.monotonic())
             inventory: Inventory | None
+            clock, asked_at = timedelta(), now_in_utc()
             if ray_id == here:
                 inventory = await asyncio.to_thread(_inventory, self._data_dir, wanted)
-            else:
-                inventory = await self._asked(ray_id, wanted)
-            taken = self._taken[ray_id] = _Taken(inventory, time.monotonic(), wanted)
+            elif (inventory := await self._asked(ray_id, wanted)) is not None:
+                clock = ahead(inventory.taken_at, asked_at, now_in_utc())
+            taken = self._taken[ray_id] = _Taken(inventory, time.monotonic(), wanted, clock)
             if inventory is not None:
                 self._said[ray_id] = taken
                 del self._asked_at[ray_id]
@@ -193,7 +198,7 @@ class Places:
 
 def _instant(monotonic: float) -> datetime:
     """When a reading of the monotonic clock was."""
-    return datetime.now(UTC) - timedelta(seconds=time.monotonic() - monotonic)
+    return now_in_utc() - timedelta(seconds=time.monotonic() - monotonic)
 
 
 def _nowhere(spec: SubscriptionSpec, found: Unplaced) -> ConfigError:
@@ -208,4 +213,4 @@ async def run_at(ray_id: str, function: Any, *args: Any) -> Any:
 
 
 def _inventory(data_dir: Path, specs: Iterable[SubscriptionSpec]) -> Inventory:
-    return take_inventory(data_dir, specs, environment())
+    return take_inventory(data_dir, specs, environment(), now_in_utc())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ SIGNS_IN = spec(config_dir=LOGIN, credential=None)
 
 def node(name: str, *, subscriptions: int = 0, **has: Any) -> Candidate:
     """One whose host is called as it is."""
-    labels = has.pop("labels", {})
+    labels, clock = has.pop("labels", {}), has.pop("clock_ahead", timedelta())
     has = {"variables": frozenset({"SUB_TOKEN"}), **has}
     return Candidate(
         name=f"ray-{name}",
@@ -25,6 +26,7 @@ def node(name: str, *, subscriptions: int = 0, **has: Any) -> Candidate:
         labels=labels,
         inventory=Inventory(node_id=f"node-{name}", hostname=name, **has),
         subscriptions=subscriptions,
+        clock_ahead=clock,
     )
 
 
@@ -141,3 +143,14 @@ def test_a_node_that_does_not_answer_is_passed_over_and_told() -> None:
     found = place(TOKEN, [silent])
     assert isinstance(found, Unplaced)
     assert "10.0.0.9 (10.0.0.9): it does not answer" in found.reason
+
+
+def test_a_node_whose_clock_is_a_minute_off_has_nobody() -> None:
+    behind = node("host2", activations={"sub1": 9}, clock_ahead=timedelta(seconds=-61))
+
+    assert place(TOKEN, [node("host1"), behind]) == placed("host1", anywhere=False)
+    assert place(TOKEN, [behind]) == Unplaced(
+        field="node",
+        reason="no node has what it needs: host2 (10.0.0.2): its clock is 61 s behind that of the "
+        "router's node: set them (NTP)",
+    )

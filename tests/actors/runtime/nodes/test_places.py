@@ -205,3 +205,11 @@ async def test_a_node_is_found_by_its_name_for_good(nodes: Cluster) -> None:
 
     assert there is not None
     assert (there.ray_id, nobody) == (ray_id(2), None)
+
+
+async def test_a_node_whose_clock_is_a_minute_ahead_is_told(nodes: Cluster) -> None:
+    late = datetime.now(UTC) + timedelta(seconds=70)
+    nodes.has[2] = {"directories": {str(LOGIN): "a"}, "taken_at": late}
+
+    with pytest.raises(ConfigError, match=r"host2 .*its clock is (69|70) s ahead"):
+        await places_of().of(spec(config_dir=LOGIN))
