@@ -51,6 +51,7 @@ SCENARIOS = (
     Scenario("frozen owner", ("test_zombie.py",), 300),
     Scenario("I/O faults", ("test_io_faults.py",), 1200),
     Scenario("PostgreSQL killed under load", ("test_postgresql.py",), 600),
+    Scenario("hosts and links of a cluster", ("hosts_in_full.py",), 900),
 )
 
 

@@ -8,17 +8,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 from cluster import await_start, end, ensure_token, node_environment, ray_start
-from hosts import DATABASE, DISK, Host, Hosted, Network, network
+from hosts import DATABASE, DISK, Host, Hosted, Network, children, network
 from postgres import Server as Database
 from service import Service, write_config
-from stubcli import stub_cli, turns_of
+from stubcli import note_deaths, stub_cli, turns_of
 from turns import starting_ray
 
 from pool.nodes.inventory import note_activation
@@ -101,6 +101,22 @@ class HostedPool:
         """kill -9 of a raylet and of Ray's processes beside it; the host and its CLIs live on."""
         end(self.raylets.pop(name))
 
+    def lose(self, name: str) -> None:
+        """Lose a host, as a machine whose power is cut, and start it again on its disk."""
+        self.hosts[name].die()
+        self.raylets.pop(name).wait(10)
+        note_deaths(self.cli, name)
+        self.hosts[name].boot()
+
+    def pids(self, name: str, title: str) -> list[int]:
+        """Ray's processes on a host whose title holds something."""
+        found = []
+        for pid in _below(self.raylets[name].pid):
+            with suppress(OSError):
+                if title.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
     def shown(self, http: httpx.Client) -> dict[str, Any]:
         return {each["id"]: each for each in http.get("/v1/subscriptions").json()["items"]}
 
@@ -138,6 +154,12 @@ class HostedPool:
                 start_new_session=True,
             )
         await_start(self.raylets[name], log)
+
+
+def _below(pid: int) -> Iterator[int]:
+    for child in children(pid):
+        yield child
+        yield from _below(child)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ at work.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from behaviours import SLOW
@@ -72,3 +73,12 @@ def turns_of(cli: Path) -> list[tuple[bool, str, str]]:
     lines = noted.read_text(encoding="utf-8").splitlines() if noted.exists() else []
     words = [line.split() for line in lines]
     return [(what == "begin", token, host) for what, token, host in words]
+
+
+def note_deaths(cli: Path, host: str) -> None:
+    """Note the end of each turn that was under way on a host which has died."""
+    open_turns: Counter[str] = Counter()
+    for is_begin, token, at in turns_of(cli):
+        open_turns[token] += (1 if is_begin else -1) if at == host else 0
+    with cli.with_name(f"{cli.name}.turns").open("a", encoding="utf-8") as noted:
+        noted.writelines(f"end {token} {host}\n" for token in open_turns.elements())
