@@ -180,6 +180,7 @@ class BlockingPoolClient:
     happenings = _blocking(PoolClient.happenings)
     watch = _iterated(PoolClient.watch)
     figures = _blocking(PoolClient.figures)
+    shown_figures = _blocking(PoolClient.shown_figures)
     heard_from = _blocking(PoolClient.heard_from)
     reconcile = _blocking(PoolClient.reconcile)
     reconciliations = _blocking(PoolClient.reconciliations)

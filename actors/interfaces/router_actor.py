@@ -236,6 +236,12 @@ class RouterActor(Protocol):
         """What metrics are made of, from memory; nobody is asked and nothing is waited for."""
         ...
 
+    async def shown_figures(
+        self, access: Access = FULL_ACCESS, *, openmetrics: bool = False
+    ) -> str:
+        """Those that somebody has access to, as the text that Prometheus reads."""
+        ...
+
     async def registrations(self) -> tuple[Registration, ...]: ...
 
     async def subscription_ids(self) -> tuple[str, ...]:

@@ -52,8 +52,9 @@ from pool.storage.stores import RETENTION_PERIOD, Stores
 from pool.subscriptions.overview.pool_overview import Overview, overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy
-from pool.telemetry.counters import Figures
+from pool.telemetry.counters import Figures, only
 from pool.telemetry.events import PoolEvent
+from pool.telemetry.exposition import of_pool
 from pool.telemetry.percentiles import latencies
 
 log = logging.getLogger(__name__)
@@ -300,6 +301,18 @@ class Router:
             unusable=frozenset(self._reports.unusable),
             observed_at=self._clock(),
         )
+
+    async def shown_figures(
+        self, access: Access = FULL_ACCESS, *, openmetrics: bool = False
+    ) -> str:
+        """Written here: to carry the figures of a thousand subscriptions to another process takes
+        longer. Others have their turn between two of them.
+        """
+        text = []
+        for family in of_pool(only(await self.figures(), access.covers_subscription)):
+            text.append(family.text(openmetrics=openmetrics))
+            await asyncio.sleep(0)
+        return "".join(text)
 
     def _heard(self) -> tuple[tuple[Report, ...], frozenset[str]]:
         """The latest reports, and the ids of those that have sent none."""

@@ -17,6 +17,7 @@ from reports import report_at, state, window
 
 from api.web.metrics import HttpMetrics, exposition
 from pool.telemetry.counters import OF_ROUTERS, OF_SUBSCRIPTIONS, Counter, Figures, Tally, Timer
+from pool.telemetry.exposition import of_pool
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("alerts.rules.yml", "grafana-dashboard.json")
@@ -39,9 +40,9 @@ def known() -> dict[str, set[str]]:
     )
     http = HttpMetrics()
     http.observe("GET", "/healthz", 200, 0.1)
-    body, _ = exposition(figures, http)
+    body = exposition("".join(each.text(openmetrics=False) for each in of_pool(figures)), http)
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(body.decode()):
+    for family in text_string_to_metric_families(body):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found

@@ -47,6 +47,10 @@ class OperationCalls(PoolView):
         """The figures behind the metrics, from memory: no call to a subscription, and no wait."""
         return only(await self._router().figures(), self._covers)
 
+    async def shown_figures(self, *, openmetrics: bool = False) -> str:
+        """The same as the text that Prometheus reads, or as OpenMetrics without its end."""
+        return await self._router().shown_figures(self._access, openmetrics=openmetrics)
+
     async def happenings(
         self,
         *,

@@ -15,10 +15,9 @@ from fastapi import APIRouter, Request, Response
 
 from actors.client.client import PoolClient
 from api.web.authentication import MayRead
-from api.web.metrics import HttpMetrics, exposition
+from api.web.metrics import HttpMetrics, exposition, media_type
 from api.web.request.arguments import Client
 from pool.errors import PoolError
-from pool.telemetry.counters import Figures
 
 log = logging.getLogger(__name__)
 routes = APIRouter(include_in_schema=False)
@@ -31,14 +30,17 @@ PATIENCE_SECONDS = 3.0
 async def metrics(request: Request, client: Client, _: MayRead) -> Response:
     """Every figure, in the format that is asked for."""
     http = cast("HttpMetrics", request.app.state.http_metrics)
-    body, media_type = exposition(await _figures(client), http, request.headers.get("accept", ""))
-    return Response(body, headers={"Content-Type": media_type})
+    chosen, openmetrics = media_type(request.headers.get("accept", ""))
+    body = exposition(
+        await _of_pool(client, openmetrics=openmetrics), http, openmetrics=openmetrics
+    )
+    return Response(body, headers={"Content-Type": chosen})
 
 
-async def _figures(client: PoolClient) -> Figures | None:
+async def _of_pool(client: PoolClient, *, openmetrics: bool) -> str | None:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await client.figures()
+            return await client.shown_figures(openmetrics=openmetrics)
     except (PoolError, TimeoutError) as error:
         log.warning("metrics without the pool's", extra={"problem": str(error)})
         return None

@@ -238,6 +238,6 @@ async def test_models_beyond_the_bound_are_counted_together(
 
 
 def test_a_process_that_has_seen_nothing_can_be_scraped() -> None:
-    body, _ = exposition(None, HttpMetrics())
+    body = exposition(None, HttpMetrics())
 
-    assert Metrics(body.decode()).sum("router_up") == 0
+    assert Metrics(body).sum("router_up") == 0
