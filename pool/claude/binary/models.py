@@ -9,18 +9,22 @@ but ``default`` is Opus for an API key and Sonnet for a setup token.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pool.claude.binary.locate import FIELD, ask
 from pool.errors import ConfigError
 from pool.usage.model_names import ModelId
+from pool.values import Value
 
 MOST_MODELS = 50
+KEPT_SECONDS = 1800.0
+"""Less than the hour after which a subscription asks again."""
 _MODEL = TypeAdapter[str](ModelId)
 _QUESTION = b'{"type":"control_request","request_id":"models","request":{"subtype":"initialize"}}\n'
 QUIET_ARGUMENTS = (
@@ -65,3 +69,30 @@ def _model(entry: Any) -> tuple[str, str] | None:
         name = _MODEL.validate_python(entry.get("value"))
         return name, _MODEL.validate_python(entry.get("resolvedModel") or name)
     return None
+
+
+class ModelsFile(Value):
+    """The models that a CLI told of, for the next activation: a subscription that wakes up starts
+    no CLI to hear the same again.
+    """
+
+    asked: str
+    """A digest of the CLI and of what it was asked in."""
+    models: dict[ModelId, ModelId] = Field(min_length=1, max_length=MOST_MODELS)
+
+    @classmethod
+    def read(cls, path: Path, asked: str) -> dict[str, str] | None:
+        """What was told in the same surroundings less than half an hour ago. Blocking."""
+        with suppress(OSError, ValidationError):
+            age = time.time() - path.stat().st_mtime
+            kept = cls.model_validate_json(path.read_bytes())
+            if kept.asked == asked and 0 <= age < KEPT_SECONDS:
+                return kept.models
+        return None
+
+    def write(self, path: Path) -> None:
+        """Where it cannot be written it is asked for again. Blocking."""
+        draft = path.with_suffix(".new")
+        with suppress(OSError):
+            draft.write_text(self.model_dump_json(), encoding="utf-8")
+            draft.replace(path)

@@ -27,7 +27,7 @@ from weakref import WeakSet
 from pool.claude.binary import usage
 from pool.claude.binary.auth import AuthStatus, auth_status
 from pool.claude.binary.login import login_expires_at
-from pool.claude.binary.models import offered_models
+from pool.claude.binary.models import ModelsFile, offered_models
 from pool.claude.launch.command import prompt_uuid
 from pool.claude.launch.directories import make_private
 from pool.claude.launch.launch_spec import Launch
@@ -228,9 +228,16 @@ class ProcessRunner:
         return await login_expires_at(environment, now, lambda: self._status(environment))
 
     async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Ask for the models that the CLI offers; see ``Runner``."""
+        """Ask for the models that the CLI offers, or go by its last answer; see ``Runner``."""
         await asyncio.to_thread(make_private, environment)
-        return await offered_models(await self._executable(), environment)
+        executable = await self._executable()
+        asked = await asyncio.to_thread(surroundings, environment, executable, ())
+        file = self._runs_dir.with_name("models.json")
+        if (told := await asyncio.to_thread(ModelsFile.read, file, asked)) is not None:
+            return told
+        models = await offered_models(executable, environment)
+        await asyncio.to_thread(ModelsFile(asked=asked, models=models).write, file)
+        return models
 
     async def usage(
         self, environment: Mapping[str, str], now: datetime

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pool.claude.binary.models import MOST_MODELS, offered_models, read_models
+from pool.claude.binary.models import (
+    KEPT_SECONDS,
+    MOST_MODELS,
+    ModelsFile,
+    offered_models,
+    read_models,
+)
+from pool.claude.process.spawner import ProcessRunner
 from pool.errors import ConfigError
 
 SONNET = {"value": "sonnet", "resolvedModel": "claude-sonnet-5-5", "displayName": "Sonnet"}
@@ -92,3 +102,63 @@ async def test_a_cli_that_cannot_say_is_an_error_in_time(tmp_path: Path, script:
 
     with pytest.raises(ConfigError, match="claude"):
         await offered_models(cli, ENVIRONMENT, seconds=0.5)
+
+
+COUNTS = f"""#!/bin/sh
+echo asked >> "$0.asked"
+cat > /dev/null
+echo '{answer(SONNET)}'
+"""
+
+
+def cli_that_counts(folder: Path) -> Path:
+    cli = folder / "claude"
+    cli.write_text(COUNTS)
+    cli.chmod(0o700)
+    return cli
+
+
+async def learned(cli: Path, **more: str) -> tuple[dict[str, str], int]:
+    """What an activation hears, and how often the CLI was asked by all of them."""
+
+    async def executable() -> Path:
+        return cli
+
+    folder = cli.parent / "subscription"
+    folder.mkdir(exist_ok=True)
+    environment = {**ENVIRONMENT, "CLAUDE_CONFIG_DIR": str(folder / "claude"), **more}
+    models = await ProcessRunner(executable, folder / "runs").models(environment)
+    notes = await asyncio.to_thread(Path(f"{cli}.asked").read_text)
+    return models, notes.count("asked")
+
+
+async def test_the_next_activation_goes_by_the_last_answer(tmp_path: Path) -> None:
+    cli = cli_that_counts(tmp_path)
+
+    told = [await learned(cli) for _ in range(3)]
+
+    assert told == [({"sonnet": "claude-sonnet-5-5"}, 1)] * 3
+
+
+async def test_another_login_or_another_cli_is_asked_anew(tmp_path: Path) -> None:
+    cli = cli_that_counts(tmp_path)
+    await learned(cli)
+
+    asked = [(await learned(cli, CLAUDE_CODE_OAUTH_TOKEN="another"))[1]]
+    (tmp_path / "subscription/claude/.credentials.json").write_text("{}")
+    asked.append((await learned(cli, CLAUDE_CODE_OAUTH_TOKEN="another"))[1])
+    cli.write_text(f"{COUNTS}# newer")
+    asked.append((await learned(cli, CLAUDE_CODE_OAUTH_TOKEN="another"))[1])
+
+    assert asked == [2, 3, 4]
+
+
+async def test_an_answer_that_is_old_or_cannot_be_read_is_asked_for_again(tmp_path: Path) -> None:
+    cli, file = cli_that_counts(tmp_path), tmp_path / "subscription" / "models.json"
+    await learned(cli)
+    os.utime(file, times=(time.time(), time.time() - KEPT_SECONDS - 1))
+    old = (await learned(cli))[1]
+    file.write_text("half a li")
+
+    assert (old, (await learned(cli))[1]) == (2, 3)
+    assert ModelsFile.model_validate_json(file.read_bytes()).models == read_models(answer(SONNET))
