@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 @contextmanager
 def starting_ray() -> Iterator[None]:
     """Wait for the turn to start a Ray; it is over where the block ends."""
-    lock = Path(tempfile.gettempdir()) / f"claude-pool-tests-{os.getuid()}.lock"
+    lock = Path("/tmp") / f"claude-pool-tests-{os.getuid()}.lock"
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -11,11 +11,13 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 import fuzz
 import pytest
+from folders import in_memory
 from paths import FIXTURES
 
 WEEKS = "tests/simulation/"
@@ -86,6 +88,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("CLAUDE_POOL_CONFIG", "CLAUDE_POOL_URL", "RAY_ADDRESS", "RAY_NAMESPACE"):
         os.environ.pop(name, None)
     os.environ["SSL_CERT_FILE"] = str(FIXTURES / "nobody.pem")
+    if (folder := in_memory()) and "TMPDIR" not in os.environ:
+        tempfile.tempdir = str(folder)
     fuzz.load_profile()
     gc.disable()  # until all is collected, see below
 
