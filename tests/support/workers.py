@@ -3,7 +3,8 @@
 Half of a run is waiting: for Ray to come up, for a CLI to answer, for a grace to pass. A file is
 one worker's, since its tests share what they start (a service, a cluster, a PostgreSQL); of files
 that share nothing each test goes to who is free. What is heavy comes evenly between the rest:
-otherwise every worker starts a Ray at once, and nothing is left that waits less.
+otherwise every worker starts a Ray at once, and nothing is left that waits less. What takes longest
+comes first: at the end the others would wait for it.
 """
 
 from __future__ import annotations
@@ -29,10 +30,34 @@ HEAVY = (
     WEEKS,
     "tests/api/demo/test_command.py",
 )
+LONGEST = (
+    "tests/clients_real/",
+    "tests/trips/test_routing.py",
+    "tests/trips/test_service.py",
+    "tests/trips/test_starts.py",
+    "tests/trips/test_clients.py",
+    "tests/trips/test_replicas.py",
+    "tests/trips/test_node_loss.py",
+    "tests/trips/test_cluster.py",
+    "tests/page/test_live.py",
+    "tests/page/test_looks.py",
+    "tests/trips/test_dialects.py",
+    "tests/trips/test_two_nodes.py",
+    "tests/chaos/test_kill_loops.py",
+    "tests/trips/test_service_on_postgresql.py",
+    "tests/trips/test_reconciliation.py",
+    "tests/trips/test_streaming.py",
+    "tests/chaos/test_crash_points.py",
+    "tests/trips/test_conversations.py",
+)
+"""What takes a minute or more on a busy machine, by how the ids begin, in about that order."""
 SPREAD = (
     "tests/chaos/test_io_faults.py",
     "tests/chaos/test_kill_loops.py::test_a_store",
     "tests/trips/test_agents_real_cli.py",
+    "tests/trips/test_client_tools_real_cli.py",
+    "tests/trips/test_isolation_real_cli.py",
+    "tests/trips/test_process_ways_real_cli.py",
     "tests/trips/test_real_cli.py",
     "tests/trips/test_settlement_real_cli.py",
     "tests/trips/test_standin_with_the_real_cli.py",
@@ -60,6 +85,12 @@ def unit_of(nodeid: str) -> str:
     if nodeid.startswith(WEEKS):
         return WEEKS + nodeid.removesuffix("]").rpartition("[")[2].rpartition("-")[2]
     return nodeid if nodeid.startswith(SPREAD) else nodeid.partition("::")[0]
+
+
+def rank(nodeid: str) -> int:
+    """Its place among what is heavy: the longest first."""
+    longest = (at for at, each in enumerate(LONGEST) if nodeid.startswith(each))
+    return next(longest, len(LONGEST))
 
 
 def evenly(heavy: Sequence[Any], light: Sequence[Any]) -> Iterator[Any]:
@@ -129,6 +160,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         units.setdefault(unit_of(item.nodeid), []).append(item)
     heavy = [unit for unit in units.values() if unit[0].nodeid.startswith(HEAVY)]
+    heavy.sort(key=lambda unit: rank(unit[0].nodeid))
     light = [unit for unit in units.values() if not unit[0].nodeid.startswith(HEAVY)]
     items[:] = [item for unit in evenly(heavy, light) for item in unit]
 
