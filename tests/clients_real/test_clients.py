@@ -66,19 +66,18 @@ WANTED: dict[str, Any] = {
     "schema": {"name": "red"},
     "turns": "the tenth",
     "forced": {"name": "red"},
-    "loop": ["It is 5", 2],
-    "parallel": ["It is 5", 2],
+    "loop": ["It is 5", 4],
     "errors": [404, 401, 429, 400],
 }
-"""What each check sees: of errors the statuses for no such model, no such key, one whose budget
-is spent, nothing asked."""
+"""What each check sees: of a loop the answer after two rounds of two calls at once, and how many
+calls those were; of errors the statuses for no such model, no such key, one whose budget is spent,
+nothing asked."""
 ADD = 'Add. [[standin name=mcp__caller__add text=It is 5]] [[standin input={"a": 2, "b": 3}]]'
 PROMPTS = {
     "text": "[[standin text=Hello]]",
     "stream": "[[standin slow seconds=0.5 chunks=3 text=one two three]]",
     "schema": 'A colour. [[standin input={"name": "red"}]]',
-    "loop": f"{ADD} [[standin tool steps=2]]",
-    "parallel": f"{ADD} [[standin tool at_once=2]]",
+    "loop": f"{ADD} [[standin tool steps=2 at_once=2]]",
     "json": 'A colour. [[standin text={"name": "red"}]]',
 }
 TURNS = [

@@ -72,7 +72,6 @@ def checks(made: Callable[..., BaseChatModel]) -> dict[str, Check]:
         "turns": lambda: model.invoke(TURNS).text,
         "forced": lambda: forced(model),
         "loop": lambda: loop(model, PROMPTS["loop"]),
-        "parallel": lambda: loop(model, PROMPTS["parallel"]),
         "errors": lambda: failed(
             lambda: made(NO_MODEL).invoke("Hi"),
             lambda: made(key=NO_KEY).invoke("Hi"),

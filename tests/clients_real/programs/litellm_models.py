@@ -80,7 +80,6 @@ def checks(provider: str, base: str) -> dict[str, Check]:
         "turns": lambda: text(here(TURNS)),
         "forced": lambda: forced(here),
         "loop": lambda: loop(here, PROMPTS["loop"]),
-        "parallel": lambda: loop(here, PROMPTS["parallel"]),
         "errors": lambda: failed(
             lambda: here(say("Hi"), model=f"{provider}/{NO_MODEL}"),
             lambda: here(say("Hi"), api_key=NO_KEY),

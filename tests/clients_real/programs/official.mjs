@@ -99,7 +99,6 @@ await run({
       return JSON.parse(answer.choices[0].message.tool_calls[0].function.arguments)
     },
     loop: () => chatLoop(prompts.loop),
-    parallel: () => chatLoop(prompts.parallel),
     errors: () =>
       failed(
         () => chat(say('Hi'), { model: NO_MODEL }),
@@ -131,7 +130,6 @@ await run({
       return JSON.parse(answer.output.at(-1).arguments)
     },
     loop: () => respondLoop(prompts.loop),
-    parallel: () => respondLoop(prompts.parallel),
     errors: () =>
       failed(
         () => respond('Hi', { model: NO_MODEL }),
@@ -163,7 +161,6 @@ await run({
       return answer.content.at(-1).input
     },
     loop: () => messageLoop(prompts.loop),
-    parallel: () => messageLoop(prompts.parallel),
     errors: () =>
       failed(
         () => message(say('Hi'), { model: NO_MODEL }),

@@ -182,7 +182,6 @@ run(
             "turns": lambda: chat(TURNS),
             "forced": chat_forced,
             "loop": lambda: chat_loop(PROMPTS["loop"]),
-            "parallel": lambda: chat_loop(PROMPTS["parallel"]),
             "errors": lambda: failed(
                 lambda: chat(say("Hi"), model=NO_MODEL),
                 lambda: chat(say("Hi"), gpt.with_options(api_key=NO_KEY)),
@@ -197,7 +196,6 @@ run(
             "turns": lambda: respond(TURNS),
             "forced": respond_forced,
             "loop": lambda: respond_loop(PROMPTS["loop"]),
-            "parallel": lambda: respond_loop(PROMPTS["parallel"]),
             "errors": lambda: failed(
                 lambda: respond("Hi", model=NO_MODEL),
                 lambda: respond("Hi", gpt.with_options(api_key=NO_KEY)),
@@ -212,7 +210,6 @@ run(
             "turns": lambda: message(TURNS),
             "forced": message_forced,
             "loop": lambda: message_loop(PROMPTS["loop"]),
-            "parallel": lambda: message_loop(PROMPTS["parallel"]),
             "errors": lambda: failed(
                 lambda: message(say("Hi"), model=NO_MODEL),
                 lambda: message(say("Hi"), claude.with_options(api_key=NO_KEY)),

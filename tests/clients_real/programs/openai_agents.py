@@ -99,7 +99,6 @@ def checks(made: Callable[..., Model]) -> dict[str, Check]:
         "turns": lambda: Runner.run_sync(agent(), TURNS).final_output,
         "forced": lambda: forced(made()),
         "loop": lambda: loop(made(), PROMPTS["loop"]),
-        "parallel": lambda: loop(made(), PROMPTS["parallel"]),
         "errors": lambda: failed(
             lambda: Runner.run_sync(agent(model=NO_MODEL), "Hi"),
             lambda: Runner.run_sync(agent(key=NO_KEY), "Hi"),

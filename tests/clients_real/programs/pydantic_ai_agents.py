@@ -92,7 +92,6 @@ def checks(made: Callable[..., Model]) -> dict[str, Check]:
         ),
         "forced": lambda: forced(made()),
         "loop": lambda: loop(made(), PROMPTS["loop"]),
-        "parallel": lambda: loop(made(), PROMPTS["parallel"]),
         "errors": lambda: failed(
             lambda: Agent(made(NO_MODEL)).run_sync("Hi"),
             lambda: Agent(made(key=NO_KEY)).run_sync("Hi"),

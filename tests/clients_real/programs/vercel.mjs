@@ -42,7 +42,6 @@ const checks = (made) => {
       return (await generateText({ ...asked, maxRetries: 0 })).toolCalls[0].input
     },
     loop: () => loop(model, prompts.loop),
-    parallel: () => loop(model, prompts.parallel),
     errors: () =>
       failed(
         () => ask(made(NO_MODEL, key), 'Hi'),
