@@ -70,7 +70,7 @@ class Longest:
         while True:
             now = time.thread_time()
             self.seconds, self._last = max(self.seconds, now - self._last), now
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
 
 async def test_no_body_holds_the_loop(enter: Enter, local_pool: LocalPool) -> None:

@@ -33,7 +33,7 @@ from pool.subscriptions.spec import SubscriptionChange
 pytestmark = pytest.mark.timeout(240)
 
 KEY = "test-key-of-a-caller"
-TASKS, EACH, IN_FLIGHT, SLOTS = 4, 25, 8, 4
+TASKS, EACH, IN_FLIGHT, SLOTS = 4, 12, 8, 4
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def in_tasks(pool: BlockingPoolClient, prompts: int, patience_seconds: float) ->
     return [execution for each in batches for execution in each]
 
 
-def test_a_hundred_prompts_from_tasks_wait_at_home_and_not_at_the_owners(
+def test_many_prompts_from_tasks_wait_at_home_and_not_at_the_owners(
     blocking: BlockingPoolClient,
 ) -> None:
     queues(blocking, 1000)
@@ -176,10 +176,10 @@ def test_what_full_queues_refuse_is_asked_again_until_it_was_served(
     queues(blocking, 2)
 
     with Watching(blocking) as seen:
-        executions = in_tasks(blocking, 20, patience_seconds=120)
+        executions = in_tasks(blocking, EACH, patience_seconds=120)
 
     queues(blocking, 50)
-    assert [each.status for each in executions] == [ExecutionStatus.SUCCEEDED] * TASKS * 20
+    assert [each.status for each in executions] == [ExecutionStatus.SUCCEEDED] * TASKS * EACH
     assert 0 < seen.most <= 2 * 2
 
 
