@@ -111,11 +111,12 @@ class Service:
         self.begin()
         assert self.process is not None
         deadline = time.monotonic() + self._start_seconds
-        while not self._is_ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.kill()  # nobody will stop what was not there
-                raise RuntimeError(self.log.read_text(encoding="utf-8")[-4000:])
-            time.sleep(0.1)
+        with self.client(as_operator=False) as http:
+            while not self._is_ready(http):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.kill()  # nobody will stop what was not there
+                    raise RuntimeError(self.log.read_text(encoding="utf-8")[-4000:])
+                time.sleep(0.1)
 
     def begin(self) -> None:
         """Start it."""
@@ -152,8 +153,8 @@ class Service:
             finally:
                 self.process = None
 
-    def _is_ready(self) -> bool:
-        with suppress(httpx.HTTPError), self.client(as_operator=False) as http:
+    def _is_ready(self, http: httpx.Client) -> bool:
+        with suppress(httpx.HTTPError):
             answer = http.get("/readyz", timeout=5)
             declared = self.config.read_text(encoding="utf-8").count("[[subscriptions]]")
             return answer.status_code == 200 and answer.json()["subscriptions"] >= declared

@@ -68,15 +68,19 @@ def standin(api: Server, http: httpx.Client) -> Standin:
     api.standin.reset()
     for subscription in SUBSCRIPTIONS:
         http.post(f"/v1/subscriptions/{subscription}/resume")
-    eventually(lambda: set(states(http).values()) == {"available"} or None, WINDOW_SECONDS + 10)
+    eventually(
+        lambda: set(states(http).values()) == {"available"} or None, WINDOW_SECONDS + 10, pause=0.2
+    )
     return api.standin
 
 
-def eventually(condition: Callable[[], Found | None], seconds: float = 20) -> Found:
+def eventually(
+    condition: Callable[[], Found | None], seconds: float = 20, pause: float = 0.02
+) -> Found:
     deadline = time.monotonic() + seconds
     while (value := condition()) is None:
         assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
+        time.sleep(pause)
     return value
 
 
