@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 KEY = "test-key-of-an-operator"
-MAX_SECONDS = examples(30, 1200)
+MAX_SECONDS = examples(20, 1200)
 """After the edges of every parameter random requests are asked, until so long has passed."""
 REFUSED = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429", "431", "503"]
 CHECKS: dict[str, dict[str, Any]] = {

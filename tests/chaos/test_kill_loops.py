@@ -40,6 +40,7 @@ from api.demo.standin.standin import Standin
 RAYS_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 STORE_KILLS = full(20, 300)
 ACTOR_KILLS = full(2, 30)
+WAY_KILLS = full(1, 30)
 ROUTER_KILLS = full(1, 10)
 SERVICE_KILLS = full(1, 10)
 TOOL_KILLS = full(4, 24)
@@ -152,7 +153,7 @@ def test_callers_do_not_feel_it_however_their_runs_came_by_a_process(
     http: httpx.Client, service: Service, api: Server, asked: set[str]
 ) -> None:
     """One that is started, kept and cleared for them is at work when the subscription is killed."""
-    for life in range(ACTOR_KILLS):
+    for life in range(WAY_KILLS):
         before = Callers(service)
         for number in range(2):
             before.ask(f"w{life}-{number}", slow(0.2, f"{life}"), subscription_id="sub1")

@@ -5,7 +5,6 @@ keyboard, with a key and without. The pools behind it are staged.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from browser import Visitor, visitor
@@ -57,14 +56,13 @@ def settled(there: Visitor) -> None:
     ],
 )
 def test_it_can_be_read_by_everybody(
-    browser: Browser, stages: dict[int, str], tmp_path: Path, count: int, size: str, theme: str
+    browser: Browser, stages: dict[int, str], count: int, size: str, theme: str
 ) -> None:
     width, height = VIEWPORTS[size]
     how = {"viewport": {"width": width, "height": height}, "color_scheme": theme}
     with visitor(browser, **how) as there:
         there.page.goto(stages[count])
         settled(there)
-        there.page.screenshot(path=tmp_path / f"{count}-{size}-{theme}.png", full_page=True)
 
         assert there.accessibility() == []
         assert not there.scrolls_sideways

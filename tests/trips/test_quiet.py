@@ -76,7 +76,7 @@ def process_list_watched(evidence: Evidence) -> Iterator[None]:
     done, seen = threading.Event(), set[str]()
 
     def watch() -> None:
-        while not done.wait(0.02):
+        while not done.wait(0.05):
             for entry in Path("/proc").iterdir():
                 if entry.name.isdigit():
                     try:

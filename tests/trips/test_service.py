@@ -90,7 +90,7 @@ def test_the_pool_agrees_with_the_bill_to_the_nano_dollar(http: httpx.Client, ap
     bill_before, spent_before = api.standin.bill.total().cost_nano_usd, spent(http)
 
     executions = [
-        execute(http, f"[[standin in={100 + n} out={20 + 7 * n}]] question {n}") for n in range(6)
+        execute(http, f"[[standin in={100 + n} out={20 + 7 * n}]] question {n}") for n in range(3)
     ]
     first = execute(http, "turn 1")
     turns = [first] + [execute(http, f"turn {n}", session_id=first["session_id"]) for n in (2, 3)]
@@ -114,7 +114,7 @@ def test_a_resumed_session_remembers_what_was_said(http: httpx.Client) -> None:
     assert "messages=4" in second["result"]
 
 
-def test_three_times_as_many_requests_as_slots_never_run_more_clis_than_those(
+def test_twice_as_many_requests_as_slots_never_run_more_clis_than_those(
     http: httpx.Client, service: Service
 ) -> None:
     seen: list[int] = []
@@ -127,15 +127,15 @@ def test_three_times_as_many_requests_as_slots_never_run_more_clis_than_those(
 
     counter = threading.Thread(target=count)
     counter.start()
-    with ThreadPoolExecutor(18) as callers:
-        executions = list(callers.map(lambda n: execute(http, f"parallel {n}"), range(18)))
+    with ThreadPoolExecutor(12) as callers:
+        executions = list(callers.map(lambda n: execute(http, f"parallel {n}"), range(12)))
     done.set()
     counter.join()
 
     assert {"succeeded"} == {each["status"] for each in executions}
     assert 3 <= max(seen) <= 6
     shares = Counter(each["subscription_id"] for each in executions)
-    assert all(4 <= shares[f"sub{n}"] <= 8 for n in (1, 2, 3)), shares
+    assert all(2 <= shares[f"sub{n}"] <= 6 for n in (1, 2, 3)), shares
 
 
 def test_the_windows_that_the_cli_reports_are_shown_with_their_age(http: httpx.Client) -> None:
