@@ -42,7 +42,7 @@ def api() -> Iterator[Server]:
 def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     processes = {"keep_session_seconds": 20}
     config = write_config(
-        tmp_path_factory.mktemp("pool"), api.url, subscriptions=2, processes=processes
+        tmp_path_factory.mktemp("pool"), api.url, subscriptions=1, processes=processes
     )
     service = Service(config)
     service.start()

@@ -35,7 +35,7 @@ def api() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(write_config(tmp_path_factory.mktemp("pool"), api.url, subscriptions=2))
+    service = Service(write_config(tmp_path_factory.mktemp("pool"), api.url, subscriptions=1))
     service.start()
     yield service
     service.stop()
