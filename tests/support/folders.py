@@ -10,8 +10,10 @@ import os
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
-ROOM_BYTES = 4 * 1024**3
-"""The files of a test that passes go at its end, those of a run that fails with the next run."""
+ROOM_BYTES = 1024**3
+"""Some 0.1 GB are in use at a time: the files of a test that passes go at its end, those of a run
+that fails with the next run.
+"""
 
 
 def in_memory(folder: Path = MEMORY) -> Path | None:
