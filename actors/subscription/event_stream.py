@@ -48,6 +48,7 @@ from pool.executions.progress import (
 )
 from pool.executions.row import ExecutionRow, attempts
 from pool.executions.status import ExecutionStatus
+from pool.executions.tools.strict_tools import StrictTools
 
 LOOK_SECONDS = 0.025
 """Between two looks at a run that prints all the time."""
@@ -186,7 +187,8 @@ class EventStreams:
             self._places.get((id_, cursor.offset)),
             row.intent.request.stops_at_max_tokens,
         )
-        reader = ProgressReader(self._attempt(row), stops_at_max_tokens=stops)
+        strict = StrictTools.of(row.intent.request.client_tools)
+        reader = ProgressReader(self._attempt(row), stops_at_max_tokens=stops, strict=strict)
         rounds = [WaitsForCaller(execution_id=id_, round=each.shown()) for each in row.rounds]
 
         def work() -> EventExtract | None:

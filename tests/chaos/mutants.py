@@ -746,6 +746,13 @@ MUTANTS = (
         tests=("tests/contracts/test_directory_contract.py", "-k", "sqlite and next_turn"),
     ),
     Mutant(
+        name="calls of strict tools fit their schemas",
+        file="pool/claude/output/progress.py",
+        guard="        if answers := self._strict.refused(calls.values()):\n",
+        without="        if answers := self._strict.refused(()):\n",
+        tests=("tests/pool/claude/output/test_progress.py", "-k", "do_not_fit"),
+    ),
+    Mutant(
         name="another activation admits by no placement of the one before",
         file="actors/subscription/refusals.py",
         guard="        if intent.placed_for not in {0, self._epoch}:\n",

@@ -437,3 +437,66 @@ async def test_a_subscription_that_is_lost_at_a_step_of_a_round_goes_on_and_is_b
     assert costs(ended) == billed(api)
     records = (await pool.client.usage("sub1")).items
     assert [nano_usd(each.usage.cost_usd) for each in records] == [sum(billed(api))]
+
+
+STRICT = WEATHER.model_copy(update={"strict": True})
+
+
+async def test_who_calls_a_strict_tool_otherwise_calls_again_in_the_same_run(
+    api: Server, pool: LocalPool
+) -> None:
+    """And where it was forced to call, it is the same. A call beside goes with the wrong one."""
+    for choice in (ToolChoice(), ToolChoice(type="tool", name="get_weather")):
+        api.standin.reset()
+        wrong = tuple(
+            Call(name="get_weather", input={"city": city}, id=f"toolu_{choice.type}_{at}")
+            for at, city in enumerate(("Oslo", None))
+        )
+        api.standin.next(
+            Behaviour(kind="tool", calls=wrong, text="Let me see."), weather_of("Rome")
+        )
+
+        made = await pool.client.execute(wanted(client_tools=(STRICT,), tool_choice=choice))
+
+        assert [call.id for call in made.tool_calls or made.rounds[0].tool_calls] == ["toolu_Rome"]
+        assert [each.number for each in made.rounds] == [0]
+        assert nano_usd(made.rounds[0].usage.cost_usd) == sum(billed(api))
+        results = results_told(api)
+        assert [each["is_error"] for each in results] == [True, True]
+        assert "another call" in str(results[0]["content"])
+        assert "None is not of type 'string'" in str(results[1]["content"])
+        if made.status is WAITS:
+            ended = await pool.client.tool_results(made.id, [result("Rome")])
+            assert (await pool.client.ended(ended)).status is ExecutionStatus.SUCCEEDED
+
+
+async def test_a_model_that_keeps_to_no_schema_fails_clearly_and_is_billed(
+    api: Server, pool: LocalPool
+) -> None:
+    calls = [Call(name="get_weather", input={"town": n}, id=f"toolu_{n}") for n in range(9)]
+    api.standin.next(*(Behaviour(kind="tool", calls=(call,)) for call in calls))
+
+    ended = await pool.client.execute(wanted(client_tools=(STRICT,)))
+    api.standin.reset()
+    events = [event.progress.type async for event in pool.client.events(ended.id)]
+
+    assert ended.error is not None
+    assert (ended.status, ended.error.type) == (ExecutionStatus.FAILED, "schema_mismatch")
+    assert "'city' is a required property" in ended.error.message
+    assert ended.usage.cost_usd > 0
+    assert "tool_call" not in events
+
+
+async def test_a_call_that_was_refused_is_so_for_the_next_activation_too(
+    api: Server, pool: LocalPool
+) -> None:
+    wrong = Call(name="get_weather", input={"city": 7}, id="toolu_wrong")
+    api.standin.next(Behaviour(kind="tool", calls=(wrong,)), weather_of("Rome"))
+    waiting = await pool.client.execute(wanted(client_tools=(STRICT,)))
+
+    await pool.restart("sub1")
+    ended = await pool.client.ended(await pool.client.tool_results(waiting.id, [result("Rome")]))
+
+    assert [call.id for call in waiting.tool_calls] == ["toolu_Rome"]
+    assert (ended.status, ended.continued_by) == (ExecutionStatus.SUCCEEDED, "process")
+    assert costs(ended) == [sum(billed(api)[:2]), billed(api)[2]]

@@ -253,6 +253,70 @@ WEATHER: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("dialect", ["messages", "messages, streamed", "chat", "responses"])
+def test_a_call_of_a_strict_tool_fits_its_schema_or_is_not_shown(
+    api: Server, service: Service, claude: Anthropic, gpt: OpenAI, dialect: str
+) -> None:
+    """The model is told what is wrong, and calls again; both answers are in the usage of one."""
+    spent = api.standin.bill.total().cost_nano_usd
+    asked = len(api.standin.requests.all(path="/v1/messages"))
+    ids = [f"toolu_{dialect.replace(', ', '_')}_{which}" for which in ("wrong", "right")]
+    cities: list[Any] = [7, "Rome"]
+    api.standin.next(
+        *(
+            Behaviour(kind="tool", calls=(Call(name="get_weather", input={"city": city}, id=id_),))
+            for id_, city in zip(ids, cities, strict=True)
+        )
+    )
+    schema, name = WEATHER["input_schema"], WEATHER["name"]
+    question, tool = user("Weather?"), {**WEATHER, "strict": True}
+    shown: list[tuple[str, Any]]
+    answer: Any
+    match dialect:
+        case "messages":
+            answer = claude.messages.create(
+                model=MODEL,
+                max_tokens=100,
+                messages=question,
+                tools=[tool],  # type: ignore[list-item]
+            )
+            shown = [(each.id, each.input) for each in answer.content if each.type == "tool_use"]
+        case "messages, streamed":
+            with claude.messages.stream(
+                model=MODEL,
+                max_tokens=100,
+                messages=question,
+                tools=[tool],  # type: ignore[list-item]
+            ) as stream:
+                answer = stream.get_final_message()
+            shown = [(each.id, each.input) for each in answer.content if each.type == "tool_use"]
+        case "chat":
+            function: Any = {"name": name, "parameters": schema, "strict": True}
+            answer = gpt.chat.completions.create(
+                model=MODEL, messages=question, tools=[{"type": "function", "function": function}]
+            )
+            calls = answer.choices[0].message.tool_calls or []
+            shown = [(each.id, json.loads(each.function.arguments)) for each in calls]
+        case _:
+            given: Any = {"type": "function", "name": name, "parameters": schema, "strict": True}
+            answer = gpt.responses.create(model=MODEL, input="Weather?", tools=[given])
+            made = [each for each in answer.output if each.type == "function_call"]
+            shown = [(each.call_id, json.loads(each.arguments)) for each in made]
+    told = api.standin.requests.all(path="/v1/messages")[asked:]
+
+    assert shown == [(ids[1], {"city": "Rome"})]
+    assert len(told) == 2
+    result = (told[1].body or {})["messages"][-1]["content"][0]
+    assert (result["tool_use_id"], result["is_error"]) == (ids[0], True)
+    assert "7 is not of type 'string'" in json.dumps(result["content"])
+    with service.client() as http:
+        (waiting,) = http.get("/v1/executions", params={"limit": 1}).json()["items"]
+        http.post(f"/v1/executions/{waiting['id']}/cancel")
+        ended = http.get(f"/v1/executions/{waiting['id']}").json()
+    billed = api.standin.bill.total().cost_nano_usd - spent
+    assert nano_usd(ended["usage"]["cost_usd"]) == billed
+
+
 def kill(service: Service, what: str, subscription: str) -> None:
     """kill -9, and start anew what nobody else does."""
     if what == "service":

@@ -35,6 +35,7 @@ from pool.executions.progress import Cursor
 from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolResult
+from pool.executions.tools.strict_tools import MOST_REFUSED
 from pool.executions.tools.tool_rounds import Continuation, KeptRound, answered, less, rest, spent
 from pool.usage.records import ModelUsage, UsageSource
 
@@ -82,6 +83,8 @@ class ToolRounds:
                 live.takes_no_results = True
             self._waiting.pop(live.id, None)
             self._returning.pop(live.id, None)
+        if live.misfit is not None:
+            outcome = _misfit(live, outcome, live.misfit)
         return settled(live, outcome, self._context.now())
 
     async def give(self, live: LiveExecution, results: Sequence[ToolResult]) -> bool:
@@ -130,6 +133,9 @@ class ToolRounds:
             made = await run.next_calls(len(live.row.rounds), live.row.results)
             if live.row.cancel_requested_at is not None:
                 return
+            if made.problem is not None:
+                live.misfit = made.problem
+                break
             await self._ended(live, await self._kept(live, run, made))
             if not ends_in_calls(live.row):
                 await self._give_time(live, run)
@@ -324,6 +330,15 @@ def _died_before_it_used(row: ExecutionRow, outcome: Outcome) -> bool:
     further = less(outcome.usage, spent(row.rounds)).total.model_copy(update={"cost_nano_usd": 0})
     asked = outcome.unanswered_requests or outcome.unfinished_answers
     return not asked and further == ModelUsage()
+
+
+def _misfit(live: LiveExecution, outcome: Outcome, problem: str) -> Outcome:
+    """The outcome of a run that was ended since its calls did not fit the schemas."""
+    was_ended = isinstance(outcome, Failed) and outcome.kind is FailureKind.INTERRUPTED
+    if not was_ended or live.row.cancel_requested_at is not None:
+        return outcome
+    message = f"{MOST_REFUSED + 1} times the model called a strict tool otherwise: {problem}"
+    return outcome.model_copy(update={"kind": FailureKind.SCHEMA_MISMATCH, "message": message})
 
 
 def _of_a_wait(row: ExecutionRow, outcome: Outcome) -> Outcome:

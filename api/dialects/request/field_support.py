@@ -71,9 +71,9 @@ _STOPS = (
 )
 _STREAM = "server-sent events, with heartbeats"
 _TOOLS = (
-    "tools of the caller's, with a schema, which the model goes by; `strict` holds it to no more, "
-    "as the CLI does not send it on; a tool that the provider would run, or whose schema it knows "
-    "by the type, is refused"
+    "tools of the caller's, with a schema, which the model goes by; a call of a `strict` one that "
+    "does not fit it, patterns and formats apart, is not shown, and made anew by the model; a tool "
+    "that the provider would run, or whose schema it knows by the type, is refused"
 )
 _SERVERS_TOOLS = "it is the provider that would run it: leave it out, or send a tool of your own"
 _MODEL = (

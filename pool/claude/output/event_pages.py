@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pool.claude.output.progress import ProgressReader, RoundEnded
+from pool.claude.output.progress import CallsRefused, ProgressReader, RoundEnded
 from pool.claude.output.tail import ReadPiece, Tail
 from pool.errors import InvalidRequest
 from pool.executions.progress import Cursor, Event, Progress, WaitsForCaller
@@ -94,11 +94,13 @@ def extract(
 
 
 def _with_rounds(
-    found: Sequence[Progress | RoundEnded], rounds: Sequence[WaitsForCaller]
+    found: Sequence[Progress | RoundEnded | CallsRefused], rounds: Sequence[WaitsForCaller]
 ) -> list[Progress] | None:
     """What a line says; None where it ends a round that is not durable yet."""
     events = list[Progress]()
     for each in found:
+        if isinstance(each, CallsRefused):
+            continue
         if not isinstance(each, RoundEnded):
             events.append(each)
         elif each.number < len(rounds):

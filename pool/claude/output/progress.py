@@ -8,7 +8,8 @@ say is no part of the answer.
 Calls of callers' tools come in pieces, too. Where a message that makes some is complete and the
 CLI has asked for a result, a round has ended (``RoundEnded``): what it said since the last one is
 all that its caller gets. A call that the CLI answers by itself, such as one of a tool that nobody
-has, is none.
+has, is none; and where a strict tool's call does not fit its schema, none of that answer's is
+(``CallsRefused``). So with strict tools all calls are shown where the round ends.
 
 When the API breaks off in the middle of a message the CLI asks again, and the text comes anew,
 mostly in other words. Seen of 2.1.330: the broken message ends with ``abandoned_blocks``, whatever
@@ -45,6 +46,7 @@ from pool.executions.progress import (
 )
 from pool.executions.schemas.answer_schema import opened
 from pool.executions.tools.client_tools import PREFIX, SERVER, ToolCall
+from pool.executions.tools.strict_tools import MOST_REFUSED, StrictTools
 from pool.usage.records import ModelUsage
 
 MAX_RESULT_CHARACTERS = 100_000
@@ -65,14 +67,38 @@ class RoundEnded:
     calls: tuple[ToolCall, ...]
 
 
+@dataclass(frozen=True)
+class CallsRefused:
+    """The model has made calls that its caller does not get, and is to make others."""
+
+    answers: dict[str, str]
+    """What it is told, by call."""
+    is_last: bool
+    """It has done so too often: there is nothing more to wait for."""
+
+
+_NONE_STRICT = StrictTools({})
+
+
 class ProgressReader:
     """Reads the lines of one attempt in their order. ``attempt`` is what is known beforehand; with
     ``stops_at_max_tokens`` its answer is over where the model was cut off at its longest, though
-    the CLI has it go on.
+    the CLI has it go on. ``strict`` are the tools whose calls have to fit their schemas.
     """
 
-    def __init__(self, attempt: AttemptBegan, *, stops_at_max_tokens: bool = False) -> None:
+    def __init__(
+        self,
+        attempt: AttemptBegan,
+        *,
+        stops_at_max_tokens: bool = False,
+        strict: StrictTools = _NONE_STRICT,
+    ) -> None:
         self._attempt = attempt
+        self._strict = strict
+        self._held: list[ToolCallPiece | ToolCalled] = []
+        """Calls that are shown once the round has ended."""
+        self._refused = 0
+        """Answers in a row whose calls were."""
         self._stops = stops_at_max_tokens
         self._is_over = False
         self._began = False
@@ -108,13 +134,13 @@ class ProgressReader:
 
     def read(
         self, line: bytes, printed_at: datetime, *, raw: bool = False
-    ) -> tuple[Progress | RoundEnded, ...]:
+    ) -> tuple[Progress | RoundEnded | CallsRefused, ...]:
         """The events of the next line; with ``raw``, each message after its own."""
         return tuple(self._events(messages_of(line), printed_at, len(line), raw=raw))
 
     def _events(
         self, messages: Iterable[dict[str, Any]], printed_at: datetime, size: int, *, raw: bool
-    ) -> Iterator[Progress | RoundEnded]:
+    ) -> Iterator[Progress | RoundEnded | CallsRefused]:
         for message in messages:
             yield from self.take(message, printed_at)
             if raw:
@@ -122,7 +148,7 @@ class ProgressReader:
 
     def take(
         self, message: dict[str, Any], printed_at: datetime
-    ) -> Iterator[Progress | RoundEnded]:
+    ) -> Iterator[Progress | RoundEnded | CallsRefused]:
         """The events of the next message."""
         if self._stops and stopped_by(message)[0] == "max_tokens":
             self._is_over = True
@@ -131,12 +157,39 @@ class ProgressReader:
             return
         for event in self._taken(message, printed_at):
             self._note_said(event)
-            yield event
+            yield from self._shown(event)
         if (id_ := called_id(message)) is not None:
             self._asked.add(id_)
         if self._is_complete and not self._asked.isdisjoint(self._calls):
-            yield RoundEnded(self._round, self._said, tuple(self._calls.values()))
-            self._round, self._said, self._calls = self._round + 1, "", {}
+            yield from self._round_ended()
+
+    def _round_ended(self) -> Iterator[Progress | RoundEnded | CallsRefused]:
+        calls, held, self._calls, self._held = self._calls, self._held, {}, []
+        if answers := self._strict.refused(calls.values()):
+            self._refused += 1
+            yield CallsRefused(answers, is_last=self._refused > MOST_REFUSED)
+            return
+        for event in held:
+            if (event.call.id if isinstance(event, ToolCalled) else event.id) in calls:
+                yield event
+        yield RoundEnded(self._round, self._said, tuple(calls.values()))
+        self._round, self._said, self._refused = self._round + 1, "", 0
+
+    def _shown(self, event: Progress) -> Iterator[Progress]:
+        """What is shown of an event at once: with strict tools no call before the round's end."""
+        match event:
+            case ToolCallPiece() | ToolCalled() if self._strict:
+                self._held.append(event)
+            case Withdrawn(tool_call_ids=ids) if self._strict and ids:
+                self._held = [
+                    each
+                    for each in self._held
+                    if not (isinstance(each, ToolCallPiece) and each.id in ids)
+                ]
+                if event.text_characters or event.thinking_characters:
+                    yield event.model_copy(update={"tool_call_ids": ()})
+            case _:
+                yield event
 
     def _note_said(self, event: Progress) -> None:
         match event:

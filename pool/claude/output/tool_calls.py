@@ -10,11 +10,18 @@ from datetime import datetime
 from typing import Any
 
 from pool.claude.output.lines import messages_of
-from pool.claude.output.progress import ProgressReader, RoundEnded, called_id, server_message
+from pool.claude.output.progress import (
+    CallsRefused,
+    ProgressReader,
+    RoundEnded,
+    called_id,
+    server_message,
+)
 from pool.claude.output.stream import StreamReader, StreamReading
 from pool.claude.output.tail import Line
 from pool.executions.progress import AttemptBegan
 from pool.executions.tools.client_tools import ToolCall
+from pool.executions.tools.strict_tools import StrictTools
 
 _ATTEMPT = AttemptBegan(number=0, subscription_id="", session_id="", model="")
 
@@ -30,6 +37,8 @@ class CallsMade:
     """The place in the run's output after it."""
     reading: StreamReading
     """All that was printed up to there."""
+    problem: str | None = None
+    """The calls did not fit the schemas of strict tools, too often: there are none."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +54,14 @@ class Asked:
 class ToolCallReader:
     """Reads the output of a run line by line."""
 
-    def __init__(self, now: datetime) -> None:
-        self._progress = ProgressReader(_ATTEMPT)
+    def __init__(self, now: datetime, strict: StrictTools) -> None:
+        self._progress = ProgressReader(_ATTEMPT, strict=strict)
+        self._round = 0
         self._stream = StreamReader(now)
         self.answers: dict[str, Any] = {}
         """What the CLI has answered to control requests, by their ids."""
+        self.refused: dict[str, str] = {}
+        """What calls are answered that their caller does not get, by their ids."""
 
     def take(self, line: Line) -> Iterator[CallsMade | Asked]:
         """What the next line says."""
@@ -57,8 +69,13 @@ class ToolCallReader:
         for message in messages_of(line.text):
             for event in self._progress.take(message, line.written_at):
                 if isinstance(event, RoundEnded):
-                    reading = self._stream.reading()
+                    reading, self._round = self._stream.reading(), event.number + 1
                     yield CallsMade(event.number, event.text, event.calls, line.ends, reading)
+                elif isinstance(event, CallsRefused) and event.is_last:
+                    reading, problem = self._stream.reading(), "\n".join(event.answers.values())
+                    yield CallsMade(self._round, "", (), line.ends, reading, problem)
+                elif isinstance(event, CallsRefused):
+                    self.refused |= event.answers
             if (asked := server_message(message)) is not None:
                 yield Asked(str(message.get("request_id")), asked, called_id(message))
             elif message.get("type") == "control_response":

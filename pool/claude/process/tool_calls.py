@@ -22,6 +22,7 @@ from pool.claude.output.tool_calls import Asked, CallsMade, ToolCallReader
 from pool.claude.process.files.run_directory import RunDirectory
 from pool.claude.process.watch import Watcher
 from pool.executions.tools.client_tools import Part, TextPart, ToolResult
+from pool.executions.tools.strict_tools import StrictTools
 from pool.usage.records import Usage
 
 _LOOK_SECONDS = 1.0
@@ -37,7 +38,8 @@ class ToolCalls:
         self._launch = launch
         self._files = files
         self._watcher = watcher
-        self._reader = ToolCallReader(datetime.now(UTC))
+        strict = StrictTools.of(launch.client_tools)
+        self._reader = ToolCallReader(datetime.now(UTC), strict)
         self._tail = Tail(files.printed)
         self._rounds: list[CallsMade] = []
         self._open: dict[str, Asked] = {}
@@ -96,6 +98,8 @@ class ToolCalls:
     def _reply(self, asked: Asked, results: dict[str, ToolResult]) -> dict[str, Any] | None:
         if asked.call_id is None:
             return answer(asked.message, self._launch.client_tools)
+        if (problem := self._reader.refused.get(asked.call_id)) is not None:
+            return {"content": [{"type": "text", "text": problem}], "isError": True}
         result = results.get(asked.call_id)
         return None if result is None else _as_of_a_server(result)
 

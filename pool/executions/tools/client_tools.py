@@ -64,6 +64,17 @@ def _input_schema(schema: dict[str, Any], info: ValidationInfo) -> dict[str, Any
     return fitting
 
 
+def _strict(strict: bool, info: ValidationInfo) -> bool:
+    schema = info.data.get("input_schema")
+    if strict and schema is not None and not is_kept(info):
+        # It takes 60 ms to import, and only strict tools need it.
+        from pool.executions.schemas.conformity import problem_of  # noqa: PLC0415
+
+        if (problem := problem_of(schema)) is not None:
+            raise ValueError(f"cannot be: the input_schema {problem}")
+    return strict
+
+
 class ClientTool(Value):
     """A tool that the caller runs."""
 
@@ -73,9 +84,11 @@ class ClientTool(Value):
     input_schema: Annotated[dict[str, Any], AfterValidator(_input_schema)] = Field(
         default_factory=lambda: {"type": "object", "properties": {}}
     )
-    """JSON schema of its input, an object. The model goes by it; nobody holds it to that."""
-    strict: bool = False
-    """The caller wants the schema kept to. Nobody but the model sees to that yet."""
+    """JSON schema of its input, an object. The model goes by it; only ``strict`` holds it to that.
+    """
+    strict: Annotated[bool, AfterValidator(_strict)] = False
+    """Its calls conform to the schema, but for patterns and formats: others are not shown, and the
+    model makes them anew. What it calls is streamed once it is whole."""
 
     @classmethod
     def of(cls, function: Callable[..., Any], name: str | None = None) -> ClientTool:

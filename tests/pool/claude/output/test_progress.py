@@ -13,6 +13,7 @@ from pool.claude.output.event_pages import ReadPosition, extract, position_at
 from pool.claude.output.progress import (
     MAX_RAW_BYTES,
     MAX_RESULT_CHARACTERS,
+    CallsRefused,
     ProgressReader,
     RoundEnded,
 )
@@ -37,6 +38,7 @@ from pool.executions.progress import (
     Withdrawn,
 )
 from pool.executions.tools.client_tools import Round
+from pool.executions.tools.strict_tools import MOST_REFUSED, StrictTools
 from pool.usage.records import Usage, usage_report
 
 CASES = sorted(folder.name for folder in CLI_RUNS.iterdir() if folder.is_dir())
@@ -484,8 +486,14 @@ BEGINS = streams("message_start", message={"id": "msg_1"})
 COMPLETE = streams("message_delta", delta={"stop_reason": "tool_use"})
 
 
-def read(*messages: dict[str, Any]) -> list[Progress | RoundEnded]:
-    reader = ProgressReader(ATTEMPT)
+NONE_STRICT = StrictTools({})
+STRICT = StrictTools({"weather": {"properties": {"city": {"enum": ["a", "b"]}}}})
+
+
+def read(
+    *messages: dict[str, Any], strict: StrictTools = NONE_STRICT
+) -> list[Progress | RoundEnded | CallsRefused]:
+    reader = ProgressReader(ATTEMPT, strict=strict)
     return [found for each in messages for found in reader.take(each, NOW)]
 
 
@@ -509,6 +517,47 @@ def test_what_the_cli_answers_itself_is_no_call_and_tools_of_its_own_end_no_roun
 
     assert rounds(BEGINS, *refused, called("a"), wants("a"), COMPLETE) == [(0, ["a"])]
     assert rounds(BEGINS, *refused, *own, COMPLETE) == []
+
+
+def strictly(*messages: dict[str, Any]) -> list[str]:
+    return [type(each).__name__ for each in read(*messages, strict=STRICT)]
+
+
+def test_calls_with_strict_tools_are_shown_at_the_end_of_their_round() -> None:
+    block = {"type": "tool_use", "id": "a", "name": "mcp__caller__weather", "input": {}}
+    begun = streams("content_block_start", index=0, content_block=block)
+    first = (BEGINS, begun, called("a"), wants("a"))
+
+    assert strictly(*first) == []
+    assert strictly(*first, COMPLETE)[-2:] == ["ToolCalled", "RoundEnded"]
+    assert "CallsRefused" not in strictly(*first, COMPLETE)
+
+
+def test_calls_that_do_not_fit_are_shown_to_nobody_and_what_was_said_is_the_next_rounds() -> None:
+    wrong = (BEGINS, piece("hm "), called("x"), called("a"), wants("x"), COMPLETE, wants("a"))
+    right = (answers("x"), answers("a"), BEGINS, piece("so"), called("b"), wants("b"), COMPLETE)
+
+    assert strictly(*wrong) == ["Text", "CallsRefused"]
+    *_, ended = read(*wrong, *right, strict=STRICT)
+    assert isinstance(ended, RoundEnded)
+    assert (ended.number, ended.text, [each.id for each in ended.calls]) == (0, "hm so", ["b"])
+
+
+def test_who_calls_wrongly_too_often_is_told_no_more_and_a_good_call_begins_anew() -> None:
+    wrong = [(BEGINS, called(f"x{n}"), wants(f"x{n}"), COMPLETE) for n in range(2 * MOST_REFUSED)]
+    good = (BEGINS, called("a"), wants("a"), COMPLETE)
+    first, then = wrong[:MOST_REFUSED], wrong[MOST_REFUSED:]
+
+    refused = [
+        [
+            each.is_last
+            for each in read(*sum(some, ()), strict=STRICT)
+            if isinstance(each, CallsRefused)
+        ]
+        for some in ([*first, then[0]], [*first, good, *then])
+    ]
+
+    assert refused == [[False] * MOST_REFUSED + [True], [False] * 2 * MOST_REFUSED]
 
 
 def test_a_call_comes_in_pieces_which_are_its_input_and_then_whole() -> None:
