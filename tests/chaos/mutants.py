@@ -746,6 +746,20 @@ MUTANTS = (
         tests=("tests/contracts/test_directory_contract.py", "-k", "sqlite and next_turn"),
     ),
     Mutant(
+        name="a CLI does nothing more without its supervisor",
+        file="pool/claude/process/supervisor/cli.py",
+        guard="                stop_without(supervisor)\n",
+        without="",
+        tests=("tests/pool/claude/process/test_adoption.py", "-k", "nothing_more_until"),
+    ),
+    Mutant(
+        name="a stopped CLI is ended by the next activation",
+        file="pool/claude/process/spawner.py",
+        guard="(is_new or process.is_orphaned())",
+        without="is_new",
+        tests=("tests/pool/claude/process/idle/test_kept.py", "-k", "by_the_next_activation"),
+    ),
+    Mutant(
         name="calls of strict tools fit their schemas",
         file="pool/claude/output/progress.py",
         guard="        if answers := self._strict.refused(calls.values()):\n",

@@ -439,6 +439,39 @@ async def test_a_subscription_that_is_lost_at_a_step_of_a_round_goes_on_and_is_b
     assert [nano_usd(each.usage.cost_usd) for each in records] == [sum(billed(api))]
 
 
+async def test_a_cli_whose_supervisor_alone_is_killed_asks_nothing_more(
+    api: Server, pool: LocalPool
+) -> None:
+    """In the midst of a call of a tool, with nobody there to end it: its input ends, at which it
+    would tell the API that the call has failed. The next activation ends it.
+    """
+    api.standin.next(weather_of("Rome"))
+    waiting = await pool.client.execute(wanted())
+    live = pool.actors.subscription("sub1")._executions.get(waiting.id)
+    assert live is not None
+    assert live.run is not None
+    started = live.run.directory.started()
+    assert started is not None
+    spec = pool.actors.subscription("sub1")._context.state.spec
+    await pool.actors.deactivate("sub1")
+    live.run._settling.cancel()  # type: ignore[attr-defined]  # it goes with its process as a rule
+
+    os.kill(started.supervisor.pid, signal.SIGKILL)
+    await until(lambda: not started.supervisor.is_alive())
+    await asyncio.sleep(2)  # it takes 0.1 s to ask
+    asked = len(api.standin.requests.all(path="/v1/messages"))
+    is_there = started.cli.is_alive()
+    await pool.actors.activate(spec)
+    async with asyncio.timeout(20):
+        while not (ended := await pool.client.result(waiting.id)).status.is_final:
+            await asyncio.sleep(0.05)
+
+    assert asked == len(billed(api)) == 1
+    assert (is_there, started.cli.is_alive()) == (True, False)
+    assert ended.status is ExecutionStatus.INTERRUPTED
+    assert nano_usd(ended.usage.cost_usd) == sum(billed(api))
+
+
 STRICT = WEATHER.model_copy(update={"strict": True})
 
 

@@ -159,13 +159,18 @@ class ProcessRunner:
         return self._kept.is_any or self._spares.is_any
 
     def _let_go_of_the_rest(self) -> list[ProcessDirectory]:
-        """Have those end that nobody here knows; those of them that have no run. Blocking."""
-        rest = [each for each in self._folders.processes() if each.was_let_go_at() is None]
-        for process in rest:
-            if process.is_locked():
+        """Have those end that nobody here knows; those of them that have no run. One whose
+        supervisor is dead is stopped, and takes no order. Blocking.
+        """
+        rest = []
+        for process in self._folders.processes():
+            is_new = process.was_let_go_at() is None
+            if is_new and process.is_locked():
                 with suppress(OSError):
                     process.let_go()
-        return [each for each in rest if not each.serves()]
+            if (is_new or process.is_orphaned()) and not process.serves():
+                rest.append(process)
+        return rest
 
     async def promise(self, launch: Launch, environment: Mapping[str, str]) -> str | None:
         """A session id that is to be had with a process; see ``Runner``."""

@@ -225,6 +225,11 @@ class ProcessDirectory:
         """A run's part in what was printed; None where it was not begun."""
         return stretch_in(self.path, run_id)
 
+    def is_orphaned(self) -> bool:
+        """Whether something of it lives, and its supervisor does not."""
+        started = self.started()
+        return started is not None and not started.supervisor.is_alive() and self.is_locked()
+
     def has_ended(self) -> bool:
         return (self.path / "ended").exists()
 

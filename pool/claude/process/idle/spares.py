@@ -264,7 +264,7 @@ async def _ended(process: ProcessDirectory) -> None:
         await asyncio.to_thread(process.let_go)
     until = time.monotonic() + _END_SECONDS
     while await asyncio.to_thread(_lives_idle, process):
-        if time.monotonic() > until:
+        if time.monotonic() > until or await asyncio.to_thread(process.is_orphaned):
             await asyncio.to_thread(_kill, process)
         await asyncio.sleep(0.02)
     await asyncio.to_thread(_remove, process)

@@ -146,6 +146,28 @@ async def test_when_the_supervisor_is_killed_the_cli_goes_too_and_what_it_said_i
     assert not lives(int((tmp_path / "child").read_text()))
 
 
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"T"
+
+
+async def test_when_the_supervisor_is_killed_the_cli_does_nothing_more_until_it_is_found(
+    cli: Any, runner: Any, tmp_path: Path
+) -> None:
+    """Its input ends, at which it asks the API once more, 0.1 s later."""
+    late = f"sleep 0.3; touch {tmp_path}/went_on; exec sleep 600"
+    source = f"echo '{INIT}'; cat > /dev/null; {late}"
+    run = await runner(cli(source)).start(a_launch(), ENVIRONMENT)
+    pid = await begun(run)
+
+    os.kill(run.directory.started().supervisor.pid, signal.SIGKILL)
+
+    await until(lambda: is_stopped(pid))
+    await asyncio.sleep(0.5)
+    await bounded(runner(cli(STALLS)).find(a_launch()).outcome())
+    assert not lives(pid)
+    assert not (tmp_path / "went_on").exists()
+
+
 @pytest.mark.parametrize(
     "tool",
     [

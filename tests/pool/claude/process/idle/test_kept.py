@@ -218,6 +218,26 @@ async def test_all_of_them_can_be_let_go(subscription: OneSubscription, who: str
     await until(lambda: not subscription.alive())
 
 
+@pytest.mark.parametrize("was_let_go", [False, True])
+async def test_one_whose_supervisor_was_killed_is_ended_by_the_next_activation(
+    subscription: OneSubscription, was_let_go: bool
+) -> None:
+    """It is stopped by then, and hears nothing, whoever said that it is to end."""
+    await subscription.turn(1)
+    process = subscription.the_one()
+    await until(lambda: not process.serves() or process.stretch("exec_1"))
+    subscription.runner.find(a_turn(1)).directory.release("exec_1")  # type: ignore[union-attr]
+    kill_supervisor(process)
+    started = process.started()
+    await until(lambda: started is not None and not started.supervisor.is_alive())
+    if was_let_go:
+        process.let_go()
+
+    await subscription.anew().let_go()
+
+    await until(lambda: not subscription.alive())
+
+
 async def test_a_process_that_is_let_go_during_its_turn_ends_after_it(
     subscription: OneSubscription,
 ) -> None:

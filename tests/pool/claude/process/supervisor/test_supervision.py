@@ -301,7 +301,10 @@ async def test_a_run_that_comes_too_late_for_its_process_was_not_started_and_cos
     assert talk.runner.find(launch) is None
 
 
-async def test_a_cli_whose_supervisor_is_killed_while_idle_goes_too(talk: Talk) -> None:
+async def test_a_cli_whose_supervisor_is_killed_while_idle_goes_with_the_next_turn(
+    talk: Talk,
+) -> None:
+    """It is stopped until then, and cannot end by itself."""
     talk.start(talk.kept())
     await answered(talk.give(a_launch("exec_1")))
     started = talk.process.started()
@@ -309,7 +312,7 @@ async def test_a_cli_whose_supervisor_is_killed_while_idle_goes_too(talk: Talk) 
 
     os.kill(started.supervisor.pid, signal.SIGKILL)
 
-    await eventually(lambda: not started.cli.is_alive())
+    await eventually(lambda: not started.supervisor.is_alive())
     outcome = await failed(given_to_the_dead(talk, a_launch("exec_2")))
     assert (outcome.kind, outcome.evidence) == (FailureKind.NOT_STARTED, True)
     assert start_time(started.cli.pid) is None
