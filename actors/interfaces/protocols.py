@@ -62,6 +62,14 @@ class SubscriptionActors(Protocol):
         """
         ...
 
+    async def release(self, spec: SubscriptionSpec, why: str) -> int:
+        """Have a subscription that can run on no node let go of what it has, wherever that can be
+        done: what waits goes on at another one, or ends with ``why``; what was lost with its node
+        ends once its deadline has passed. Its actor comes up for that, starts nothing, and is gone
+        afterwards. How many executions have not ended there yet.
+        """
+        ...
+
     async def deactivate(self, subscription_id: str) -> None:
         """End a subscription's actor; its ledger stays."""
         ...

@@ -209,7 +209,9 @@ class RouterActor(Protocol):
         ...
 
     async def asleep(self) -> frozenset[str]:
-        """The ids of those who sleep now."""
+        """The ids of those who have no actor now, since they sleep or cannot come up: the router
+        reads their ledgers.
+        """
         ...
 
     async def pool(self, access: Access = FULL_ACCESS) -> Overview:

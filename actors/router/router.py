@@ -18,12 +18,12 @@ from actors.aiokit import Tasks, every, forwarded
 from actors.alerts.monitor import AlertMonitor
 from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.alarms import Alarms
 from actors.router.dispatching.dispatcher import Dispatcher
 from actors.router.keys import Caller, KeyRegistry
+from actors.router.ledgers.alarms import Alarms
 from actors.router.ledgers.archive import Archive
 from actors.router.ledgers.resting import RestingLedgers
-from actors.router.presence.listing import shown_page
+from actors.router.listing import shown_page
 from actors.router.presence.newcomers import Newcomers
 from actors.router.presence.report_cache import ReportCache
 from actors.router.presence.sleepers import Sleepers
@@ -102,6 +102,7 @@ class Router:
             *(actors, self._sleepers, clock, self._hear),
             activations_at_once=settings.activations_at_once,
             idle=settings.idle,
+            released_after=timedelta(seconds=policy.settings.without_node_seconds),
         )
         self._resting = RestingLedgers(
             *(stores, self._reports, self._sleepers, actors), tags=settings.tags
@@ -205,6 +206,8 @@ class Router:
         if asked not in self._registry:
             return await self._archive.execution(asked, execution_id, access)
         await self._reports.await_one({asked})  # it comes up first, if it has not
+        if asked in self._reports.unusable:
+            return await self._resting.ended(asked, execution_id, access) or asked
         return asked
 
     async def execution_of_calls(self, call_ids: Sequence[str], access: Access) -> str:
@@ -253,7 +256,7 @@ class Router:
     wake = forwarded(attrgetter("_reports"), ReportCache.wake)
 
     async def asleep(self) -> frozenset[str]:
-        return self._sleepers.ids
+        return self._sleepers.ids | self._reports.unusable.keys()
 
     async def subscriptions(self) -> tuple[Report, ...]:
         await self._reports.refresh(SHOWN_AGE)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorUnschedulableError, RayActorError
 
 from actors.runtime.calls import Left, Raised
 from pool.errors import ActorLost, PoolError
@@ -21,6 +21,9 @@ more, and its ledger may be held for up to 10 s."""
 CALL_SECONDS = 75.0
 """A call that takes longer than any it could be (a 30 s poll after a slow activation) is lost."""
 RETRY_SECONDS = 0.05
+AWAY = (RayActorError, ActorUnschedulableError)
+"""What Ray says of an actor that is not there: the latter of one whose only node is gone, which is
+no kind of the former."""
 
 
 class ActorProxy:
@@ -65,7 +68,7 @@ class ActorProxy:
                 handle = self._handle or await asyncio.to_thread(self._look_up)
                 async with asyncio.timeout(CALL_SECONDS):
                     answer = await handle.call.remote(method, args, named)
-            except (RayActorError, ValueError, TimeoutError) as error:
+            except (*AWAY, ValueError, TimeoutError) as error:
                 if handle is None and self._absent is not None:
                     raise type(self._absent)(*self._absent.args) from error
                 problem, has_left = type(error).__name__, handle is None

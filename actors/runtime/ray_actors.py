@@ -17,19 +17,20 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ActorUnschedulableError, RayActorError, RayTaskError
 
 from actors.interfaces.messages import Farewell
 from actors.interfaces.reconciler_actor import ReconcilerActor
 from actors.interfaces.router_actor import RouterActor
 from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.runtime import cluster
-from actors.runtime.actor_proxy import PATIENCE_SECONDS, ActorProxy
+from actors.runtime.actor_proxy import AWAY, PATIENCE_SECONDS, ActorProxy
 from actors.runtime.calls import Raised
 from actors.runtime.factory import makers
 from actors.runtime.makings import Makings, makings, of_reconciler, of_router, of_subscription
 from actors.runtime.nodes import ray_nodes
 from actors.runtime.nodes.places import Places
+from actors.runtime.nodes.releasing import let_go
 from actors.runtime.ray_privacy import kept_back
 from actors.runtime.shells import ActorShell, ReconcilerShell, RouterShell, SubscriptionShell
 from pool.config import Config, environment
@@ -48,6 +49,9 @@ LEAVING_SECONDS = 15.0
 ROUTER_SILENT_SECONDS = 8.0
 """For a router to answer what costs it nothing: everybody waits for it, and another one takes its
 place in two seconds."""
+RELEASE_SECONDS = 5.0
+"""For what waits at a subscription without a node to be handed on; its ledger cannot be read
+meanwhile."""
 TRIES = 5
 """An actor may die while it comes up, or be found while it leaves."""
 RETRY_SECONDS = 0.2
@@ -147,7 +151,7 @@ class RayActors:
             async with asyncio.timeout(LEAVING_SECONDS):
                 asked = handle.fall_asleep.remote(after)
                 left = await asyncio.wrap_future(asked.future())
-        except (RayActorError, RayTaskError, TimeoutError) as error:  # it may have begun to leave
+        except (*AWAY, RayTaskError, TimeoutError) as error:  # it may have begun to leave
             await self._kill(name)
             raise ActorLost(name, f"it did not fall asleep: {type(error).__name__}") from error
         if left is None:
@@ -156,6 +160,18 @@ class RayActors:
         if isinstance(left, Raised):
             raise left.error
         return cast(Farewell, left)
+
+    async def release(self, spec: SubscriptionSpec, why: str) -> int:
+        part = of_subscription(self._configuration())
+        make = makers.subscription_maker(spec, part, RayActors(self._namespace), released=why)
+        name = _name_of(spec.id)
+        made = makings(name, part, spec)  # whoever finds it later is to renew it
+        made = made.model_copy(update={"digest": f"released {made.digest}"})
+        try:
+            await self._digest(_Wanted(SubscriptionShell, name, make, made))
+            return await let_go(self.subscription(spec.id), RELEASE_SECONDS)
+        finally:
+            await self._end(name)
 
     async def deactivate(self, subscription_id: str) -> None:
         await self._end(_name_of(subscription_id))
@@ -222,8 +238,8 @@ class RayActors:
                 handle = await self._found(wanted.name) or await self._made(wanted)
                 digest = await self._answer(handle, "digest", wanted.name, silent_seconds)
                 await self._check_pool(handle, wanted)
-            except TimeoutError as error:
-                problem = error
+            except (TimeoutError, ActorUnschedulableError) as error:
+                problem = error  # it is frozen, or tied to a node that is gone
                 await self._kill(wanted.name)
             except (RayActorError, ValueError) as error:  # it leaves, or has died in coming up
                 problem = error
@@ -302,7 +318,7 @@ class RayActors:
         """Have an actor leave, if it answers, and kill it for good."""
         handle = await self._found(name)
         if handle is not None:
-            with suppress(RayActorError, RayTaskError, TimeoutError):
+            with suppress(*AWAY, RayTaskError, TimeoutError):
                 async with asyncio.timeout(LEAVING_SECONDS):
                     await _left(handle)
             await self._kill(name)

@@ -81,6 +81,8 @@ class SubscriptionContext:
         self.deps = dependencies
         self.news = News()
         """Of the report."""
+        self.leaves_since = "its subscription was removed from the pool"
+        """Why it lets go of everything, where it does (``state.retired``)."""
         self.recorder = SubscriptionRecorder(
             *(state.spec.id, state.epoch, dependencies.clock, self.changed),
             tracing=dependencies.tracing,

@@ -76,14 +76,23 @@ class Subscription:
 
     @classmethod
     async def activate(
-        cls, spec: SubscriptionSpec, ledger: Ledger, dependencies: Dependencies
+        cls,
+        spec: SubscriptionSpec,
+        ledger: Ledger,
+        dependencies: Dependencies,
+        *,
+        released: str | None = None,
     ) -> Subscription:
-        """Rebuild the subscription from its ledger, and go on with what had not ended."""
+        """Rebuild the subscription from its ledger, and go on with what had not ended. ``released``
+        says why it is to start nothing of that: it is there to let go of it.
+        """
         recovery = await ledger.recover(dependencies.clock() - REMEMBERED)
         context = SubscriptionContext(recovered(spec, recovery), ledger, dependencies)
         context.state.node, context.state.build = dependencies.node, dependencies.build
         context.state.idle_since = dependencies.clock()
         self = cls(context)
+        if released is not None:
+            self._executions.release(released)
         priced = await ledger.usage(limit=PRICED_RECORDS)
         context.state.learn(priced.items)
         seen = await ledger.limits(limit=OBSERVED_EVENTS)

@@ -34,6 +34,9 @@ class RoutingSettings(Value):
     """How long a request may wait for a slot, unless it says so itself."""
     max_report_age_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
     """A subscription whose last report is older is not considered."""
+    without_node_seconds: Annotated[float, Field(gt=0, le=86400)] = 300
+    """How long a subscription that no node can have keeps what waits there: a machine that is
+    started anew, or a pod that finds no place, is back by then, or somebody has to see to it."""
 
 
 class RoutingPolicy(Value):

@@ -260,6 +260,20 @@ MUTANTS = (
         tests=("tests/actors/subscription/test_handoff.py", "-k", "keeps_the_earlier"),
     ),
     Mutant(
+        name="what waits where no node can have it is let go of in time",
+        file="actors/router/presence/releases.py",
+        guard="        if spec.id in self._released or now - since < self._after:\n",
+        without="        if spec.id in self._released or now - since < 2 * self._after:\n",
+        tests=("tests/actors/router/presence/test_releases.py", "-x"),
+    ),
+    Mutant(
+        name="what is released starts nothing",
+        file="actors/subscription/live_executions.py",
+        guard="        self._context.state.retired = True\n        self._leaves_since = why\n",
+        without="        self._leaves_since = why\n",
+        tests=("tests/actors/router/presence/test_releases.py", "-x"),
+    ),
+    Mutant(
         name="a router that was overtaken leaves",
         file="actors/router/term.py",
         guard="        if latest > self._number:\n",

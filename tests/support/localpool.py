@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from ready_stores import ReadyStores
 
@@ -22,6 +22,7 @@ from actors.reconciler.reconciler import Reconciler
 from actors.router.dispatching.settings import DispatchSettings
 from actors.router.router import Router
 from actors.router.settings import RouterSettings
+from actors.runtime.nodes.releasing import let_go
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.launch.launch_spec import Launch
@@ -366,7 +367,12 @@ class LonelyPeers:
         raise ActorLost(subscription_id, "it is not there")
 
 
-Make = Callable[[SubscriptionSpec], Awaitable[Subscription]]
+class Make(Protocol):
+    """Makes an activation; ``released`` says why it only lets go of what it has."""
+
+    async def __call__(
+        self, wanted: SubscriptionSpec, released: str | None = None
+    ) -> Subscription: ...
 
 
 @dataclass
@@ -400,6 +406,8 @@ class LocalPeers:
     async def activate(self, spec: SubscriptionSpec) -> None:
         """As with Ray, one activation is made, however many ask for it."""
         async with self.one_at_a_time[spec.id]:
+            if spec.id in self.nowhere:
+                raise self.nowhere[spec.id]
             known = self.subscriptions.get(spec.id)
             if known is None:
                 self.subscriptions[spec.id] = await self.make(spec)
@@ -408,6 +416,13 @@ class LocalPeers:
 
     async def unplaced(self, specs: Sequence[SubscriptionSpec]) -> dict[str, ConfigError]:
         return {each.id: self.nowhere[each.id] for each in specs if each.id in self.nowhere}
+
+    async def release(self, spec: SubscriptionSpec, why: str) -> int:
+        self.subscriptions[spec.id] = await self.make(spec, released=why)
+        try:
+            return await let_go(self.subscriptions[spec.id], 5)
+        finally:
+            await self.deactivate(spec.id)
 
     def tell_of_losses(self, tell: Callable[[str], None]) -> None:
         """Nobody is lost here."""
@@ -467,7 +482,7 @@ async def local_pool_at(
     stores = ReadyStores(folder)
     left: list[StoreError] = []
 
-    async def make(wanted: SubscriptionSpec) -> Subscription:
+    async def make(wanted: SubscriptionSpec, released: str | None = None) -> Subscription:
         around = Dependencies(
             runner=runner_of(wanted),
             environment=environment,
@@ -480,7 +495,8 @@ async def local_pool_at(
             node=THIS_NODE.inventory.node_id if THIS_NODE.inventory else None,
             roots=roots,
         )
-        return await Subscription.activate(wanted, await stores.open_ledger(wanted.id), around)
+        ledger = await stores.open_ledger(wanted.id)
+        return await Subscription.activate(wanted, ledger, around, released=released)
 
     actors = peers(make)
     router = await Router.activate(

@@ -31,6 +31,11 @@ pytestmark = pytest.mark.timeout(300)
 SECOND = "127.0.0.2"
 POOL = "[pool]\n"
 WAIT_SECONDS = 60.0
+WITHOUT_NODE_SECONDS = 3
+READ_SECONDS = 30.0
+"""For what a subscription without a node has to be read, which waits while it lets go of something:
+here it does again and again, since what runs on the node that is gone has not ended.
+"""
 LEAVES_SECONDS = 10.0
 """For a router to see that another one has taken over, and to end."""
 
@@ -121,6 +126,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
         database.start()
         with cluster(folder) as address:
             more = f'path = "{stub_cli(folder)}"\n[ray]\naddress = "{address}"\n'
+            more += f"[routing]\nwithout_node_seconds = {WITHOUT_NODE_SECONDS}\n"
             config = write_config(folder, "http://127.0.0.1:9", subscriptions=2, slots=4, more=more)
             store = f'{POOL}store = "{database.fresh_schema()}"\n'
             config.write_text(config.read_text(encoding="utf-8").replace(POOL, store))
@@ -254,3 +260,48 @@ def _has_ended(pid: int) -> bool:
 def _keyed(http: httpx.Client, number: int) -> httpx.Response:
     body, headers = {"prompt": f"keyed {number}."}, {"idempotency-key": f"keyed-{number}"}
     return http.post("/v1/executions", json=body, headers=headers)
+
+
+def test_what_waits_where_the_node_is_gone_for_good_goes_on_elsewhere_or_ends_with_the_reason(
+    pool: TwoNodes, http: httpx.Client
+) -> None:
+    if not pool.raylets(SECOND):
+        pool.join()
+    tied = {
+        "id": "tied",
+        "credential": {"oauth_token_env": "SUB3_TOKEN"},
+        "node": SECOND,
+        "max_concurrent": 1,
+    }
+    eventually(lambda: http.post("/v1/subscriptions", json=tied).status_code == 201)
+    others = ("sub1", "sub2")
+    post(http, "[[nap 300]] tied.", subscription_id="tied", background=True)
+    eventually(lambda: pool.shown(http)["tied"]["running"] == 1)
+    bound = post(http, "bound.", subscription_id="tied", background=True).json()
+    for each in others:
+        http.post(f"/v1/subscriptions/{each}/pause")
+    free = post(http, "free.", background=True).json()
+    assert (bound["status"], free["subscription_id"]) == ("queued", "tied")
+
+    pool.leave()
+    for each in others:
+        eventually(lambda each=each: http.post(f"/v1/subscriptions/{each}/resume").is_success)
+    went_on = http.get(f"/v1/executions/{free['id']}", params={"wait_seconds": 30})
+    began = time.monotonic()
+    ended = http.get(f"/v1/executions/{bound['id']}", params={"wait_seconds": 30}).json()
+    listed = http.get("/v1/executions").json()
+    took = time.monotonic() - began
+    unplaced = http.get("/v1/nodes").json()["unplaced"]
+
+    assert went_on.status_code == 200, went_on.text
+    assert (went_on.json()["status"], went_on.json()["subscription_id"] in others) == (
+        "succeeded",
+        True,
+    )
+    assert ended["status"] == "interrupted", ended
+    assert "its subscription 'tied'" in ended["error"]["message"]
+    assert "no node is called '127.0.0.2'" in ended["error"]["message"]
+    assert {bound["id"], free["id"]} <= {each["id"] for each in listed["items"]}
+    assert took < READ_SECONDS
+    assert [each["subscription_id"] for each in unplaced] == ["tied"]
+    assert [runs_of(pool.cli, each) for each in ("bound.", "free.")] == [0, 1]

@@ -1,5 +1,5 @@
 """What the ledgers of those who sleep hold, for lists of what everybody has done: nobody is woken
-to be looked at.
+to be looked at. Those that cannot come up are read in the same way.
 
 Nobody owns such a ledger, so the router takes it over for as long as it reads; whoever wakes its
 subscription waits for that, some milliseconds. One that is awake by then is asked itself.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from actors.interfaces.messages import Listed
@@ -18,7 +18,9 @@ from actors.interfaces.protocols import SubscriptionActors
 from actors.router.ledgers.ledger_pages import newest_page
 from actors.router.presence.report_cache import ReportCache
 from actors.router.presence.sleepers import Sleepers
+from pool.errors import NotFound
 from pool.executions.execution import Execution, shown
+from pool.keys.access import Access
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import empty_table, usage_table
 from pool.storage.paging import Page
@@ -28,6 +30,7 @@ from pool.usage.records import UsageRecord
 
 MOST_READ = 5_000
 """Records that are read while their subscription waits: 0.1 s."""
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class RestingLedgers:
@@ -52,7 +55,8 @@ class RestingLedgers:
         """Those of some subscriptions, newest first. Ledgers are opened as far as the page needs
         them.
         """
-        newest = {each: self._newest(each) for each in subscription_ids}
+        with_ledgers = [each for each in subscription_ids if not await self._is_new(each)]
+        newest = {each: self._newest(each) for each in with_ledgers}
         return await newest_page(newest, wanted, self._page)
 
     async def usage_by(
@@ -75,7 +79,7 @@ class RestingLedgers:
         """The first page of the records of one that sleeps, newest first; None for one that is
         awake.
         """
-        is_new = self._sleepers.is_new(subscription_id)
+        is_new = await self._is_new(subscription_id)
         if is_new or (since and self._sleepers.records_since(subscription_id, since) == 0):
             return Page[UsageRecord](items=())
         async with self.of(subscription_id) as ledger:
@@ -85,10 +89,11 @@ class RestingLedgers:
 
     async def _usage_by(self, asked: Question, subscription_id: str) -> UsageTable:
         records = self._sleepers.records_since(subscription_id, asked.since)
-        if records == 0:
+        if records == 0 or await self._is_new(subscription_id):
             return empty_table(subscription_id, asked, self._tags)
         is_little = records is not None and records <= MOST_READ
-        if is_little or not asked.needs_records:
+        nobody_else_can = subscription_id in self._reports.unusable
+        if nobody_else_can or is_little or not asked.needs_records:
             async with self.of(subscription_id) as ledger:
                 if ledger is not None:
                     return await usage_table(ledger, asked, self._tags)
@@ -99,7 +104,7 @@ class RestingLedgers:
     ) -> str | None:
         """The execution that made a call of its caller's tools; None where none of these has."""
         for each in subscription_ids:
-            if self._sleepers.is_new(each):
+            if await self._is_new(each):
                 continue
             async with self.of(each) as ledger:
                 if ledger is not None:
@@ -114,13 +119,27 @@ class RestingLedgers:
         """Copy a ledger, of one that sleeps or of any other; see ``Subscription.backup``. One that
         never was up has none.
         """
-        if self._sleepers.is_new(subscription_id):
+        if await self._is_new(subscription_id):
             return
         async with self.of(subscription_id) as ledger:
             if ledger is None:
                 await self._actors.subscription(subscription_id).backup(file)
             elif not await asyncio.to_thread(file.exists):
                 await ledger.backup(file)
+
+    async def ended(
+        self, subscription_id: str, execution_id: str, access: Access
+    ) -> Execution | None:
+        """An execution that has ended at one that cannot come up, or went on from there; None for
+        one that has not. ``NotFound`` where somebody has no access to it.
+        """
+        async with self.of(subscription_id) as ledger:
+            row = None if ledger is None else await ledger.execution(execution_id)
+        if row is None or not row.status.is_final:
+            return None
+        if not access.covers(row):
+            raise NotFound("execution", execution_id)
+        return shown(subscription_id, row)
 
     @asynccontextmanager
     async def of(self, subscription_id: str) -> AsyncIterator[Ledger | None]:
@@ -134,10 +153,20 @@ class RestingLedgers:
                 await held.aclose()  # it may be asked to come up
             yield ledger
 
+    async def _is_new(self, subscription_id: str) -> bool:
+        """Whether it never was up, so that it has no ledger."""
+        if subscription_id not in self._reports.unusable:
+            return self._sleepers.is_new(subscription_id)
+        return subscription_id not in await self._stores.ledgers()
+
     def _newest(self, subscription_id: str) -> datetime | None:
-        """When the newest execution there was asked for; None where there never was one."""
+        """When the newest execution there was asked for; None where there never was one, and the
+        latest of all instants where only its ledger knows.
+        """
         report = self._reports.known_report(subscription_id)
-        return None if report is None else report.last_request_at
+        if report is None:
+            return _LATEST if subscription_id in self._reports.unusable else None
+        return report.last_request_at
 
     async def _page(self, subscription_id: str, wanted: Listed) -> Page[Execution]:
         async with self.of(subscription_id) as ledger:

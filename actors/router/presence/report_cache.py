@@ -32,6 +32,7 @@ from actors.router.presence.first_reports import FirstReports
 from actors.router.presence.idleness import KEPT_UP, until_it_sleeps, until_it_turns
 from actors.router.presence.losses import Losses, lost
 from actors.router.presence.readers import Readers, ReportReader
+from actors.router.presence.releases import Releases
 from actors.router.presence.renewals import Renewals
 from actors.router.presence.sleepers import Sleepers
 from pool.errors import ActorLost, ConfigError
@@ -66,6 +67,7 @@ class ReportCache:
         *,
         activations_at_once: int = 4,
         idle: timedelta = timedelta(0),
+        released_after: timedelta = timedelta(minutes=5),
     ) -> None:
         """``idle``: for how long one has nothing to do before it falls asleep; 0: none does."""
         self._actors = actors
@@ -82,6 +84,7 @@ class ReportCache:
         self._on_their_way: Counter[str] = Counter()
         """Requests, by the subscription that they are sent to."""
         self._losses = Losses()
+        self._releases = Releases(actors, clock, released_after)
         actors.tell_of_losses(self.lost)
         self._activities = Activities(tell)
         self._queue = ActivationQueue(activations_at_once)
@@ -180,6 +183,7 @@ class ReportCache:
         self._wanted.pop(subscription_id, None)
         self._failed.pop(subscription_id, None)
         self._losses.forget(subscription_id)
+        self._releases.forget(subscription_id)
         await self._renewals.leave(subscription_id)
         self._queue.forget(subscription_id)
         self._reports.pop(subscription_id, None)
@@ -205,6 +209,8 @@ class ReportCache:
     def remember(self, report: Report) -> None:
         """Keep a report that came with an answer."""
         known = self._reports.get(report.id)
+        if report.id in self._releases.under_way:
+            return
         if report.id in self._specs and (known is None or _order(known) <= _order(report)):
             self._failed.pop(report.id, None)
             self._show(report)
@@ -259,9 +265,11 @@ class ReportCache:
 
     @asynccontextmanager
     async def asleep(self, subscription_id: str) -> AsyncIterator[bool]:
-        """Whether a subscription sleeps; if so, it does for the length of the block."""
+        """Whether a subscription has no actor, for it sleeps or cannot come up; if so, it has none
+        for the length of the block.
+        """
         async with self._alone[subscription_id]:
-            yield subscription_id in self._sleepers
+            yield subscription_id in self._sleepers or subscription_id in self.unusable
 
     def want(self, subscription_id: str) -> None:
         """Have a subscription come up before those that nobody asks for, if it is not there yet."""
@@ -293,7 +301,8 @@ class ReportCache:
         spec, has_slept = self._specs[subscription_id], subscription_id in self._resting
         try:
             await self._activate(spec)
-        except ConfigError:
+        except ConfigError as error:
+            await self._without_a_place(spec, error)
             return UNUSABLE_SECONDS
         epoch, version, wait_seconds, up_since = -1, -1, HEARTBEAT_SECONDS, self._clock()
         while True:
@@ -372,11 +381,19 @@ class ReportCache:
             self._failed[spec.id] = error
             self._news.tell()
             raise
+        self._releases.forget(spec.id)
         if is_outdated:
             self._renewals.add(spec.id)
         self._wanted[spec.id].clear()
         self._resting.discard(spec.id)
         self._news.tell()
+
+    async def _without_a_place(self, spec: SubscriptionSpec, error: ConfigError) -> None:
+        if not self._is_suspended:
+            known = self._reports.get(spec.id)
+            node = None if known is None else known.node
+            async with self._alone[spec.id]:
+                await self._releases.consider(spec, error, node)
 
     def _cannot_come_up(self, subscription_id: str, error: ConfigError) -> None:
         """Say so, once for each reason, and let nobody wait for it to wake."""

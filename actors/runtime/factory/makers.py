@@ -14,9 +14,10 @@ from pool.subscriptions.spec import SubscriptionSpec
 
 
 def subscription_maker(
-    spec: SubscriptionSpec, config: Config, actors: Actors
+    spec: SubscriptionSpec, config: Config, actors: Actors, released: str | None = None
 ) -> Callable[[], Awaitable[SubscriptionActor]]:
-    return partial(_subscription, spec, config, actors)
+    """``released`` says why it only lets go of what it has; see ``SubscriptionActors.release``."""
+    return partial(_subscription, spec, config, actors, released)
 
 
 def router_maker(
@@ -30,11 +31,11 @@ def reconciler_maker(config: Config, actors: Actors) -> Callable[[], Awaitable[R
 
 
 async def _subscription(
-    spec: SubscriptionSpec, config: Config, actors: Actors
+    spec: SubscriptionSpec, config: Config, actors: Actors, released: str | None
 ) -> SubscriptionActor:
     from actors.runtime.factory.subscription import made  # noqa: PLC0415 - only its own process
 
-    return await made(spec, config, actors)
+    return await made(spec, config, actors, released)
 
 
 async def _router(config: Config, actors: SubscriptionActors) -> RouterActor:

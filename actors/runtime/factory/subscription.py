@@ -40,16 +40,20 @@ LOST = "ledgers-lost"
 """A file next to a ledger, as many bytes long as activations had to leave it."""
 
 
-async def made(spec: SubscriptionSpec, config: Config, actors: Actors) -> SubscriptionActor:
+async def made(
+    spec: SubscriptionSpec, config: Config, actors: Actors, released: str | None = None
+) -> SubscriptionActor:
     logs.belongs_to(subscription_id=spec.id)
     home = home_of(config, spec.id)
-    await asyncio.to_thread(_check_directory, spec)
+    if released is None:  # else it runs nothing, and is here for want of its place
+        await asyncio.to_thread(_check_directory, spec)
     ledger = await stores_of(config).open_ledger(spec.id)
     try:
-        await asyncio.to_thread(note_activation, home, ledger.epoch)
+        if released is None:
+            await asyncio.to_thread(note_activation, home, ledger.epoch)
         await asyncio.to_thread(code)  # is read from every file of it, once
         dependencies = _dependencies(spec.id, config, home, actors)
-        return await Subscription.activate(spec, ledger, dependencies)
+        return await Subscription.activate(spec, ledger, dependencies, released=released)
     except BaseException:
         await ledger.close()
         raise

@@ -25,7 +25,7 @@ from actors.subscription.executions.launches import Launches
 from actors.subscription.executions.live_execution import LiveExecution
 from actors.subscription.executions.queue import Queue
 from actors.subscription.executions.run_elsewhere import FollowedRun
-from actors.subscription.executions.runs import REMOVED, Runs
+from actors.subscription.executions.runs import Runs
 from actors.subscription.executions.settlements import Settlements
 from actors.subscription.executions.tool_rounds import ToolRounds, settled
 from pool.errors import Conflict, StoreError
@@ -42,10 +42,6 @@ _LOST = Failed(
     message="it was started on another machine, before the machine was started anew, or before a "
     "backup was restored; what became of it is not known",
     evidence=False,
-)
-_NOT_STARTED = Failed(
-    kind=FailureKind.NOT_STARTED,
-    message=f"{REMOVED} before it was started, and no other one takes it: send it again",
 )
 
 
@@ -166,15 +162,21 @@ class LiveExecutions:
         live = [each for each in self._held.all() if leaves or each.row.status is not waits]
         await asyncio.gather(*(each.run.stop() for each in live if each.run is not None))
 
+    def release(self, why: str) -> None:
+        """Start nothing any more, before anything is taken up."""
+        self._context.state.retired = True
+        self._context.leaves_since = why
+
     async def retire(self) -> int:
         """Let go of everything, for the subscription has left the pool: what waits goes on at
         another one or ends, what runs is asked to end. How many have not ended here yet: asked
         again, it goes on with those.
         """
         self._context.state.retired = True
+        not_started = _not_started(self._context.leaves_since)
         for execution_id in tuple(self._context.state.slots.waiting):
             if execution_id not in self._held.unready:
-                self._queue.give_up(self._held[execution_id], _NOT_STARTED)
+                self._queue.give_up(self._held[execution_id], not_started)
         await self.interrupt()
         await self._context.deps.runner.let_go()
         return len(self._held)
@@ -232,3 +234,9 @@ class LiveExecutions:
             self.start_waiting()
         else:
             await self._runs.follow(live, run)
+
+
+def _not_started(why: str) -> Failed:
+    """What something ends as that waited when its subscription let go of it."""
+    message = f"{why} before it was started, and no other one takes it: send it again"
+    return Failed(kind=FailureKind.NOT_STARTED, message=message)

@@ -27,7 +27,6 @@ WANTED_SECONDS = 2.0
 that is being started again answers later, and would hold up what may have left it for that
 reason."""
 
-REMOVED = "its subscription was removed from the pool"
 CANCELLED = Failed(kind=FailureKind.CANCELLED, message="cancelled before it was started")
 
 
@@ -107,7 +106,7 @@ class Runs:
             message = "the run could not be read; what it spent is not known"
             outcome = Failed(kind=FailureKind.EXECUTION_ERROR, message=message, evidence=False)
         if self._context.state.retired:
-            outcome = _of_a_removed_one(outcome)
+            outcome = _interrupted(outcome, self._context.leaves_since)
         await self._settlements.settle(live, outcome)
         is_watched = live.is_followed or live.row.intent.request.stream
         self._aftermath.begin(live.row.intent, run, is_watched=is_watched)
@@ -160,8 +159,8 @@ class Runs:
             return False
 
 
-def _of_a_removed_one(outcome: Outcome) -> Outcome:
+def _interrupted(outcome: Outcome, why: str) -> Outcome:
     """What a run ended as that was interrupted for its subscription's sake."""
     if isinstance(outcome, Failed) and outcome.kind is FailureKind.INTERRUPTED:
-        return outcome.model_copy(update={"message": f"interrupted: {REMOVED}"})
+        return outcome.model_copy(update={"message": f"interrupted: {why}"})
     return outcome

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorUnschedulableError
 
 from actors.runtime import actor_proxy as remote
 from actors.runtime.ray_actors import RayActors
@@ -63,6 +64,14 @@ async def test_a_name_is_looked_up_once_however_many_calls_begin(names: Names) -
 
     assert answers == ["here"] * 50
     assert names.looked_up == ["pool/router"]
+
+
+async def test_an_actor_whose_only_node_is_gone_is_away_like_any_other(names: Names) -> None:
+    """Ray's error for that is no kind of its error for an actor that died."""
+    gone = ActorUnschedulableError("the node is gone")
+    names.bearers["router"] = [Handle(gone), Handle("next")]
+
+    assert await RayActors("pool").router().subscriptions() == "next"
 
 
 async def test_calls_that_fail_together_look_the_next_one_up_once(names: Names) -> None:

@@ -36,6 +36,11 @@ class Thing:
         self.specs: list[SubscriptionSpec] = []
         self.is_closed = False
         self.is_busy = False
+        self.has_left = [2, 1, 0]
+        """How many executions it has still, each time that it is asked."""
+
+    async def retire(self) -> int:
+        return self.has_left.pop(0)
 
     def is_idle(self) -> bool:
         return not self.is_busy
@@ -62,7 +67,7 @@ def maker(kind: str) -> Callable[..., Callable[[], Awaitable[Thing]]]:
     async def make() -> Thing:
         return Thing(kind)
 
-    return lambda *_: make
+    return lambda *_, **__: make
 
 
 @pytest.fixture
@@ -432,3 +437,33 @@ async def test_one_that_no_node_can_have_is_told_and_not_asked_of_ray(fake_ray: 
         await actors_of().activate(spec(node="gpu"))
 
     assert fake_ray.made == []
+
+
+async def test_one_that_no_node_can_have_comes_up_anywhere_to_let_go_and_is_gone_afterwards(
+    fake_ray: FakeRay,
+) -> None:
+    actors, nowhere = actors_of(), spec(node="rack=9")
+    with pytest.raises(ConfigError):
+        await actors.activate(nowhere)
+
+    left = await actors.release(nowhere, "why")
+
+    assert (left, names_of(fake_ray)) == (0, ["subscription:sub1"])
+    assert fake_ray.killed == ["subscription:sub1"]
+    assert fake_ray.named == {}
+
+
+async def test_one_that_was_left_behind_as_it_let_go_is_renewed(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The router that had it made died meanwhile."""
+
+    async def dies(*_: object) -> int:
+        raise ActorLost("router", "it was killed")
+
+    actors = actors_of()
+    monkeypatch.setattr(actors, "_end", dies)
+    with pytest.raises(ActorLost):
+        await actors.release(spec(), "why")
+
+    assert await actors_of().activate(spec()), "it is taken for one that is as it is to be"

@@ -26,7 +26,7 @@ FIGURES = Figures(
 )
 
 
-@given(st.floats() | st.integers(-(10**15), 10**15))
+@given(st.floats().map(lambda value: value + 0.0) | st.integers(-(10**15), 10**15))
 @example(1_769_617_800.0)
 @example(1_000_000)
 @example(True)

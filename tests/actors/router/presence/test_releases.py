@@ -1,0 +1,154 @@
+"""What waits where no node can have its subscription goes on elsewhere, or ends with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+from localpool import FakeRunner, LocalPool, ManualClock, spec
+from waiting import until
+
+from actors.router.presence import losses, report_cache
+from pool.errors import ConfigError, PoolError
+from pool.executions.execution import Execution
+from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
+from pool.routing.policy import RoutingSettings
+
+RELEASED_AFTER = timedelta(seconds=RoutingSettings().without_node_seconds)
+OpenPool = Callable[..., Awaitable[LocalPool]]
+GONE = ConfigError("subscriptions.sub1.config_dir", "no node has what it needs: /x is no directory")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (
+        *((report_cache, "PATIENCE_SECONDS"), (report_cache, "UNUSABLE_SECONDS")),
+        (losses, "BACK_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, 0.01)
+
+
+def ask(**of: object) -> ExecutionRequest:
+    return ExecutionRequest.model_validate({"prompt": "q", **of})
+
+
+async def lose_the_node(pool: LocalPool, id_: str = "sub1") -> None:
+    """Its actor is gone, and it can be nowhere any more."""
+    pool.actors.nowhere[id_] = GONE
+    gone = pool.actors.subscriptions.pop(id_)
+    await gone.close()
+    pool.router._reports.lost(id_)
+    await until(lambda: id_ in pool.router._reports.unusable)
+
+
+async def queued(pool: LocalPool, **of: object) -> Execution:
+    """One that waits at ``sub1``."""
+    started = await pool.client.start(ask(**of))
+    assert (started.subscription_id, started.status) == ("sub1", ExecutionStatus.QUEUED)
+    return started
+
+
+async def state_of(pool: LocalPool, execution_id: str) -> Execution | None:
+    try:
+        found = await pool.router.locate(execution_id)
+    except PoolError:
+        return None
+    if isinstance(found, Execution):
+        return found
+    if found not in pool.actors.subscriptions:
+        return None
+    return await pool.actors.subscription(found).result(execution_id, 0)
+
+
+@pytest.fixture
+async def full(open_pool: OpenPool, runner: FakeRunner) -> LocalPool:
+    """``sub1`` runs one, and the next one waits there."""
+    runner.hold = True
+    pool = await open_pool(spec("sub1", max_concurrent=1, weight=9), spec("sub2"))
+    await pool.client.start(ask(subscription_id="sub1"))
+    await runner.wait_for_runs(1)
+    return pool
+
+
+async def test_what_waits_goes_on_elsewhere_after_a_while_and_not_before(
+    full: LocalPool, runner: FakeRunner, clock: ManualClock
+) -> None:
+    await full.client.drain("sub2")
+    waits = await queued(full)
+    await lose_the_node(full)
+    await full.client.resume("sub2")
+
+    clock.advance(RELEASED_AFTER - timedelta(seconds=1))
+    await until(lambda: "no node" in full.router._reports.reports[0].state_reason)
+    before = await state_of(full, waits.id)
+    clock.advance(timedelta(seconds=2))
+    (await runner.wait_for_runs(2))[1].end()
+    ended = await full.client.result(waits.id, wait_seconds=10)
+
+    assert before is None
+    assert (ended.subscription_id, ended.status) == ("sub2", ExecutionStatus.SUCCEEDED)
+
+
+async def test_one_that_lets_go_starts_nothing_though_it_has_a_free_slot(
+    full: LocalPool, runner: FakeRunner, clock: ManualClock
+) -> None:
+    waits = await queued(full, subscription_id="sub1")
+    await full.actors.subscription("sub1").suspend()  # so that it stays where it is
+    runner.runs[0].end()
+    await until(lambda: is_idle(full))
+    await lose_the_node(full)
+
+    clock.advance(RELEASED_AFTER)
+    await until(lambda: has_ended(full, waits.id))
+
+    assert len(runner.runs) == 1
+
+
+async def is_idle(pool: LocalPool) -> bool:
+    return not (await pool.actors.subscription("sub1").next_report(-1, -1, 0)).running
+
+
+async def has_ended(pool: LocalPool, execution_id: str) -> bool:
+    found = await state_of(pool, execution_id)
+    return found is not None and found.status.is_final
+
+
+async def test_what_only_that_one_may_run_ends_with_the_reason_and_the_remedy(
+    full: LocalPool, clock: ManualClock
+) -> None:
+    waits = await queued(full, subscription_id="sub1")
+    await lose_the_node(full)
+
+    clock.advance(RELEASED_AFTER)
+    await until(lambda: has_ended(full, waits.id))
+    ended = await full.client.result(waits.id)
+    listed = await full.client.executions(status=ExecutionStatus.INTERRUPTED)
+
+    assert ended.status is ExecutionStatus.INTERRUPTED
+    assert ended.error is not None
+    assert (
+        "its subscription 'sub1', which was on the node node-of-the-tests last, can run on no"
+        in (ended.error.message)
+    )
+    assert "/x is no directory; bring back its node, or change its node or config_dir" in (
+        ended.error.message
+    )
+    assert ended.id in [each.id for each in listed.items]
+    assert (await full.client.subscription("sub1")).presence == "away"
+
+
+async def test_one_whose_node_is_back_in_time_goes_on_there(
+    full: LocalPool, runner: FakeRunner, clock: ManualClock
+) -> None:
+    waits = await queued(full, subscription_id="sub1")
+    await lose_the_node(full)
+    clock.advance(RELEASED_AFTER / 2)
+
+    del full.actors.nowhere["sub1"]
+    await until(lambda: full.router._reports.reports[0].presence == "awake")
+    clock.advance(RELEASED_AFTER / 2)
+
+    found = await full.client.result(waits.id)
+    assert (found.subscription_id, found.status) == ("sub1", ExecutionStatus.QUEUED)
