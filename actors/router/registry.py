@@ -78,7 +78,8 @@ class Registry:
         spec = self._known(subscription_id).spec
         if subscription_id in self._sleepers:
             return self._sleepers.report(spec)
-        report = await self._reports.report(subscription_id)
+        await self._reports.await_one({subscription_id})
+        report = self._reports.known_report(subscription_id)
         if report is None:
             problem = self._reports.unusable.get(subscription_id)
             raise ActorLost(subscription_id, str(problem or "it has sent no report: see its log"))

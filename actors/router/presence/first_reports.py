@@ -41,9 +41,10 @@ class FirstReports:
         self._want = want
 
     @property
-    def _unusable(self) -> AbstractSet[str]:
-        """Those that cannot come up as they are configured."""
-        return {id_ for id_, error in self._failed.items() if isinstance(error, ConfigError)}
+    def unusable(self) -> dict[str, ConfigError]:
+        """Those that cannot come up as they are configured, by id, and why not."""
+        failed = self._failed.items()
+        return {id_: error for id_, error in failed if isinstance(error, ConfigError)}
 
     def _present(self) -> AbstractSet[str]:
         """Those that have sent a report, and are not lost since."""
@@ -54,7 +55,7 @@ class FirstReports:
         is to run, or can.
         """
         await self._until(
-            lambda: bool(self._reports) or self._specs.keys() <= self._unusable,
+            lambda: bool(self._reports) or self._specs.keys() <= self.unusable.keys(),
             FIRST_REPORT_SECONDS,
         )
 
@@ -66,7 +67,7 @@ class FirstReports:
         if len(wanted) == 1:
             self._want(*wanted)
         await self._until(
-            lambda: wanted <= self._unusable or not wanted.isdisjoint(self._reports),
+            lambda: wanted <= self.unusable.keys() or not wanted.isdisjoint(self._reports),
             FIRST_REPORT_SECONDS,
         )
 
@@ -89,7 +90,7 @@ class FirstReports:
     async def await_all(self) -> tuple[str, ...]:
         """Wait until all who can have sent a report, within bounds; those that have not."""
         await self._until(
-            lambda: self._specs.keys() <= self._reports.keys() | self._unusable,
+            lambda: self._specs.keys() <= self._reports.keys() | self.unusable.keys(),
             EVERYBODY_SECONDS,
         )
         return tuple(sorted(self._specs.keys() - self._reports.keys()))

@@ -13,6 +13,8 @@ registered, has some 80 MB each for something else."""
 UNUSED = timedelta(seconds=60)
 """How long one beyond these is up that has run nothing: its login, its models and its account's
 limits are read by then."""
+TURNED_SECONDS = 0.02
+"""Before one is asked again whose report was overtaken by the clock on its way."""
 
 
 def until_it_sleeps(
@@ -29,6 +31,11 @@ def until_it_sleeps(
 
 
 def until_it_turns(report: Report, now: datetime) -> float:
-    """Seconds until its state is another one by the clock alone: nobody tells of that."""
+    """Seconds until its state is another one by the clock alone: nobody tells of that. Soon, where
+    it has turned since the report was made.
+    """
     until = report.state_until
-    return math.inf if until is None else (until - now).total_seconds()
+    if until is None:
+        return math.inf
+    has_turned = report.observed_at < until <= now
+    return TURNED_SECONDS if has_turned else (until - now).total_seconds()

@@ -34,7 +34,7 @@ class Newcomers:
         """Before they are followed: have those begin asleep that have no ledger and no room. Those
         of them that can be placed nowhere, by id, and why not.
         """
-        if not self._reports.puts_to_sleep or len(specs) <= self._reports.room:
+        if len(specs) <= self._reports.room:  # of those that never sleep there is no end
             return {}
         known = set(await self._stores.ledgers())
         new = [each for each in specs if each.id not in known and each.id not in self._sleepers]

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from actors.interfaces.protocols import SubscriptionActors
 from pool.errors import ConfigError, PoolError
+from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 
 log = logging.getLogger(__name__)
@@ -42,9 +43,11 @@ class Releases:
         self._since.pop(subscription_id, None)
         self._released.discard(subscription_id)
 
-    async def consider(self, spec: SubscriptionSpec, error: ConfigError, node: str | None) -> None:
-        """One could not come up just now: have it let go of what it has, if it is time. ``node``:
-        where it was last.
+    async def consider(
+        self, spec: SubscriptionSpec, error: ConfigError, report: Report | None
+    ) -> None:
+        """One could not come up just now: have it let go of what it has, if it is time. ``report``
+        is its last one.
         """
         now = self._clock()
         since = self._since.setdefault(spec.id, now)
@@ -54,7 +57,9 @@ class Releases:
         ids = {"subscription_id": spec.id}
         self.under_way.add(spec.id)
         try:
-            left = await self._actors.release(spec, why_released(spec, error, node))
+            left = await self._actors.release(
+                spec, why_released(spec, error, None if report is None else report.node)
+            )
         except PoolError as problem:  # it is tried again
             log.warning("subscription not released", extra={**ids, "problem": str(problem)})
             return

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
@@ -129,8 +130,7 @@ class ReportCache:
     @property
     def unusable(self) -> dict[str, ConfigError]:
         """Those that cannot come up as they are configured, by id, and why not."""
-        failed = self._failed.items()
-        return {id_: error for id_, error in failed if isinstance(error, ConfigError)}
+        return self._first.unusable
 
     @property
     def resting(self) -> frozenset[str]:
@@ -146,14 +146,9 @@ class ReportCache:
         return frozenset(self._specs) - self._sleepers.ids - self.unusable.keys() - there
 
     @property
-    def puts_to_sleep(self) -> bool:
-        """Whether anybody falls asleep at all."""
-        return bool(self._idle)
-
-    @property
     def room(self) -> int:
         """How many more may be up that nobody asks for; less than nothing where it is too many."""
-        return KEPT_UP - (len(self._specs) - len(self._resting))
+        return KEPT_UP - (len(self._specs) - len(self._resting)) if self._idle else sys.maxsize
 
     def follow(self, spec: SubscriptionSpec) -> None:
         """Keep this subscription running with this specification, or asleep where it is. Where it
@@ -208,10 +203,9 @@ class ReportCache:
 
     def remember(self, report: Report) -> None:
         """Keep a report that came with an answer."""
-        known = self._reports.get(report.id)
-        if report.id in self._releases.under_way:
-            return
-        if report.id in self._specs and (known is None or _order(known) <= _order(report)):
+        known, is_released = self._reports.get(report.id), report.id in self._releases.under_way
+        is_newer = known is None or _order(known) <= _order(report)
+        if report.id in self._specs and is_newer and not is_released:
             self._failed.pop(report.id, None)
             self._show(report)
 
@@ -265,9 +259,7 @@ class ReportCache:
 
     @asynccontextmanager
     async def asleep(self, subscription_id: str) -> AsyncIterator[bool]:
-        """Whether a subscription has no actor, for it sleeps or cannot come up; if so, it has none
-        for the length of the block.
-        """
+        """Whether one has no actor, as it sleeps or cannot come up; it has none in the block."""
         async with self._alone[subscription_id]:
             yield subscription_id in self._sleepers or subscription_id in self.unusable
 
@@ -275,11 +267,6 @@ class ReportCache:
         """Have a subscription come up before those that nobody asks for, if it is not there yet."""
         if subscription_id in self._specs.keys() - self._reports.keys():
             self._queue.want(subscription_id)
-
-    async def report(self, subscription_id: str) -> Report | None:
-        """The latest report, waiting for the first one if there is none; None if it stays away."""
-        await self.await_one({subscription_id})
-        return self._reports.get(subscription_id)
 
     await_any = forwarded(attrgetter("_first"), FirstReports.await_any)
     await_one = forwarded(attrgetter("_first"), FirstReports.await_one)
@@ -389,11 +376,9 @@ class ReportCache:
         self._news.tell()
 
     async def _without_a_place(self, spec: SubscriptionSpec, error: ConfigError) -> None:
-        if not self._is_suspended:
-            known = self._reports.get(spec.id)
-            node = None if known is None else known.node
-            async with self._alone[spec.id]:
-                await self._releases.consider(spec, error, node)
+        async with self._alone[spec.id]:
+            if not self._is_suspended:
+                await self._releases.consider(spec, error, self._reports.get(spec.id))
 
     def _cannot_come_up(self, subscription_id: str, error: ConfigError) -> None:
         """Say so, once for each reason, and let nobody wait for it to wake."""
