@@ -14,6 +14,7 @@ import httpx
 import pytest
 from hosted_pool import HostedPool, eventually, hosted_pool
 from stubcli import release, runs_of, turns_of
+from turns import starting_ray
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -100,6 +101,39 @@ def test_a_node_that_is_cut_off_writes_nothing_stale_and_its_run_is_settled_once
     assert runs_of(pool.cli, "orphan.") == 1
     assert charged[id_] == 1
     assert set(charged.values()) == {1}
+
+
+def test_after_the_loss_of_the_head_a_new_cluster_has_all_that_was_acknowledged(
+    pool: HostedPool, http: httpx.Client
+) -> None:
+    """Without an external Redis the nodes end as well, a minute later; here at once. CLIs go on."""
+    done = post(http, prompt="done.").json()
+    once = {"idempotency-key": "once"}
+    body = {"prompt": "[[until new]] under way.", "subscription_id": "sub2"}
+    with ThreadPoolExecutor(1) as threads:
+        waits = threads.submit(http.post, "/v1/executions", json=body, headers=once)
+        eventually(lambda: runs_of(pool.cli, "under way.") == 1)
+        pool.leave("head")
+        assert pool.service.process is not None
+        ended = pool.service.process.wait(30)  # of itself Ray ends it after a minute
+        told = waits.exception() or waits.result().status_code
+    for name in ("one", "two"):
+        pool.leave(name)
+    release(pool.cli, "new")
+    with starting_ray():
+        pool.head()
+        pool.join("one", "two")
+    pool.service.start()
+    with pool.service.client() as again:
+        answer = again.post("/v1/executions", json=body, headers=once).json()
+        found = again.get(f"/v1/executions/{done['id']}").json()
+
+    assert told == 503 or isinstance(told, httpx.HTTPError), waits.result().text
+    assert ended == 1
+    assert "Ray has ended on this node" in pool.service.log.read_text(encoding="utf-8")
+    assert answer["status"] == "succeeded"
+    assert runs_of(pool.cli, "under way.") == 1
+    assert found == done
 
 
 def _is_back(shown: Any, epoch: int) -> bool:
