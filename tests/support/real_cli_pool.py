@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from localpool import POLICY, LocalPool, ManualClock, local_pool_at, spec
 
@@ -16,6 +17,19 @@ from pool.claude.process.idle.kept import Keeping
 from pool.claude.process.spawner import ProcessRunner
 from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
+
+
+class LearnedRunner(ProcessRunner):
+    """Runs the real CLI, and asks it once for all pools which models it offers: each would start
+    one to hear the same, for half a second of a core. ``test_real_cli`` sees it asked.
+    """
+
+    _learned: ClassVar[dict[str, str]] = {}
+
+    async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
+        if not self._learned:
+            self._learned.update(await super().models(environment))
+        return dict(self._learned)
 
 
 @asynccontextmanager
@@ -50,7 +64,7 @@ async def real_cli_pool(
 
     def runner_of(each: SubscriptionSpec) -> ProcessRunner:
         runs = folder / "data" / "subscriptions" / each.id / "runs"
-        return ProcessRunner(executable, runs, keeping=keeping)
+        return LearnedRunner(executable, runs, keeping=keeping)
 
     pool = await local_pool_at(
         folder / "data",
