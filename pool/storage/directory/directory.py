@@ -21,9 +21,10 @@ from pool.storage.directory import rows
 from pool.storage.directory.claims import Claim, NewClaim, Registration
 from pool.storage.directory.conversations import ConversationIndex, take
 from pool.storage.directory.export import exported_directory, loading_directory
-from pool.storage.directory.key_store import KeyStore, reserve
+from pool.storage.directory.key_store import KeyStore
 from pool.storage.directory.outbox import Outbox
 from pool.storage.directory.portion import DirectoryPortion
+from pool.storage.directory.reservations import reserve
 from pool.storage.directory.snapshots import SnapshotStore
 from pool.storage.documents import micros, readable
 from pool.storage.paging import Page, homes_below, page

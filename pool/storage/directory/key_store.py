@@ -14,9 +14,10 @@ from datetime import datetime
 
 from pool.errors import NotFound
 from pool.keys.api_keys import ApiKey
-from pool.keys.quotas import Account, Charge, Reservation, Settled, charged, paced, topped_up
+from pool.keys.quotas import Account, Charge, Reservation, Settled
 from pool.storage.database import Bindings, Database, Db
 from pool.storage.directory import key_rows
+from pool.storage.directory.reservations import account_of, locked, top_up
 from pool.storage.documents import micros, read_document, readable
 
 
@@ -78,7 +79,7 @@ class KeyStore:
 
         Raises a ``KeyLimited`` where the budgets of its key leave no room for the difference.
         """
-        await self._database.write(lambda db: _top_up(db, reservation))
+        await self._database.write(lambda db: top_up(db, reservation))
 
     async def release(self, execution_id: str) -> None:
         """Let go of a reservation whose execution is nowhere. A settled one stays."""
@@ -91,7 +92,7 @@ class KeyStore:
         row = key_rows.settled_columns(charge, settled)
 
         async def work(db: Db) -> None:
-            await _locked(db, charge.key_id)
+            await locked(db, charge.key_id)
             if await db.first("settle", row) is not None:
                 await db.run("spend", row)
 
@@ -103,7 +104,7 @@ class KeyStore:
         return tuple(key_rows.charge(row) for row in found)
 
     async def account(self, key_id: str, now: datetime) -> Account:
-        return await self._database.read(lambda db: _account(db, key_id, now), snapshot=True)
+        return await self._database.read(lambda db: account_of(db, key_id, now), snapshot=True)
 
     async def expire(self, before: datetime) -> None:
         """Forget what was settled and spent before, and keys that were revoked before; those only
@@ -117,49 +118,6 @@ class KeyStore:
         await self._database.write(work)
 
 
-async def reserve(db: Db, wanted: Reservation) -> None:
-    """Hold an amount for an execution, once. Raises a ``KeyLimited`` where there is no room."""
-    at, key_id = wanted.charge.at, wanted.charge.key_id
-    await _locked(db, key_id)
-    if await db.first("is_charged", key_rows.charge_columns(wanted.charge)) is not None:
-        return
-    account = await _account(db, key_id, at)
-    await db.run("reserve", key_rows.charge_columns(charged(wanted, account)))
-    next_at = paced(wanted.key, account, at)
-    if next_at is not None:
-        await db.run("set_pace", {"key_id": key_id, "next_at": micros(next_at)})
-
-
-async def _top_up(db: Db, wanted: Reservation) -> None:
-    await _locked(db, wanted.charge.key_id)
-    row = await db.first("open_charge", key_rows.charge_columns(wanted.charge))
-    if row is not None:
-        account = await _account(db, wanted.charge.key_id, wanted.charge.at)
-        charge = topped_up(wanted, account, row[0])
-        if charge is not None:
-            await db.run("top_up", key_rows.charge_columns(charge))
-
-
-async def _locked(db: Db, key_id: str) -> None:
-    """Let nobody else judge or settle for a key until the transaction ends. The row may be
-    forgotten between the two statements, by retention; not twice.
-    """
-    row = None
-    while row is None:
-        await db.run("account", {"key_id": key_id})
-        row = await db.first("lock", {"key_id": key_id})
-
-
 async def _key(db: Db, statement: str, wanted: Bindings) -> ApiKey | None:
     row = await db.first(statement, wanted)
     return None if row is None else read_document(ApiKey, row[0])
-
-
-async def _account(db: Db, key_id: str, now: datetime) -> Account:
-    wanted = key_rows.wanted(key_id, now)
-    return key_rows.account(
-        await db.first("pace", wanted),
-        await db.first("reserved", wanted),
-        await db.first("held", wanted),
-        await db.rows("hours", wanted),
-    )
