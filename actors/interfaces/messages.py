@@ -14,7 +14,7 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.row import Others
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import Grant
-from pool.executions.tools.tool_rounds import Continuation
+from pool.executions.tools.rounds import Continuation
 from pool.keys.access import FULL_ACCESS, Access
 from pool.subscriptions.admission import Refusal
 from pool.subscriptions.report import Report

@@ -1,7 +1,7 @@
 """The keyring: who may call, and what each caller's key lets a request do.
 
 It lives in the router. Before a request is placed, its key is asked. Of a key that limits something
-a request holds what it may cost until it has ended (``reservations``); one that limits nothing
+a request holds what it may cost until it has ended (``open_reservations``); one that limits nothing
 costs no write. A caller that is no key's name (a program inside the cluster, or anybody at a pool
 without keys) is not limited here.
 """
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from actors.interfaces.messages import Dispatch
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.reservations import Reservations
+from actors.router.open_reservations import OpenReservations
 from pool.errors import Conflict, InvalidRequest, KeyEnded, NotPermitted
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
@@ -104,7 +104,7 @@ class KeyRegistry:
         self._default_model = default_model
         self._clock = clock
         self._revoking = asyncio.Lock()
-        self._reservations = Reservations(directory, actors, clock)
+        self._reservations = OpenReservations(directory, actors, clock)
 
     async def recover(self) -> None:
         """Take up the reservations that earlier activations left open."""

@@ -1,4 +1,4 @@
-"""Reservations: what running executions hold of their keys' limits, until they have ended.
+"""Open reservations: what running executions hold of their keys' limits, until they have ended.
 
 A reservation is made in the transaction that claims and places its execution (see
 ``Directory.claim``). From then on it has a task that puts the execution's cost in its place. That
@@ -42,7 +42,7 @@ NOWHERE_SECONDS = 90.0
 moving from subscription to subscription: longer than any call takes."""
 
 
-class Reservations:
+class OpenReservations:
     """The reservations of all keys."""
 
     def __init__(

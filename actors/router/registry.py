@@ -17,8 +17,8 @@ from actors.interfaces.messages import Retracted
 from actors.interfaces.protocols import SubscriptionActors
 from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.router.ledgers.archive import Archive
+from actors.router.presence.followers import Followers
 from actors.router.presence.newcomers import Newcomers
-from actors.router.presence.report_cache import ReportCache
 from actors.router.presence.sleepers import Sleepers
 from actors.router.retirements import Retirements
 from pool.errors import ActorLost, Conflict, InvalidRequest, NotFound, PoolError
@@ -39,7 +39,7 @@ class Registry:
         self,
         directory: Directory,
         actors: SubscriptionActors,
-        reports: ReportCache,
+        reports: Followers,
         sleepers: Sleepers,
         newcomers: Newcomers,
         archive: Archive,

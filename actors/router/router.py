@@ -24,14 +24,14 @@ from actors.router.ledgers.alarms import Alarms
 from actors.router.ledgers.archive import Archive
 from actors.router.ledgers.resting import RestingLedgers
 from actors.router.listing import shown_page
+from actors.router.presence.followers import Followers
 from actors.router.presence.newcomers import Newcomers
-from actors.router.presence.report_cache import ReportCache
 from actors.router.presence.sleepers import Sleepers
 from actors.router.registry import Registry
 from actors.router.sessions import Sessions
 from actors.router.settings import RouterSettings
 from actors.router.term import Term
-from actors.router.tool_calls import ToolCallSearch
+from actors.router.tool_call_search import ToolCallSearch
 from actors.telemetry.recorder import PoolRecorder
 from actors.telemetry.tracing import OFF, Tracing
 from pool.alerts.alerts import Alert, failover, session_moved
@@ -98,7 +98,7 @@ class Router:
             clock,
             settings.keep_prompts,
         )
-        self._reports = ReportCache(
+        self._reports = Followers(
             *(actors, self._sleepers, clock, self._hear),
             activations_at_once=settings.activations_at_once,
             idle=settings.idle,
@@ -253,7 +253,7 @@ class Router:
 
     # -- what is known ---------------------------------------------------------------------------
 
-    wake = forwarded(attrgetter("_reports"), ReportCache.wake)
+    wake = forwarded(attrgetter("_reports"), Followers.wake)
 
     async def asleep(self) -> frozenset[str]:
         return self._sleepers.ids | self._reports.unusable.keys()

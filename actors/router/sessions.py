@@ -14,7 +14,7 @@ from functools import partial
 
 from actors.aiokit import every
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from actors.router.session_access import is_open
 from pool.errors import NotFound
 from pool.executions.session import Session, SessionHome, session_of
@@ -39,7 +39,7 @@ class Sessions:
         self,
         directory: Directory,
         actors: SubscriptionActors,
-        watch: ReportCache,
+        watch: Followers,
         clock: Callable[[], datetime],
         moved: SessionMoved,
     ) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.ledgers.resting import RestingLedgers
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from pool.errors import InvalidRequest, NotFound, PoolError
 from pool.keys.access import Access
 
@@ -21,7 +21,7 @@ class ToolCallSearch:
     """Asks the subscriptions of a pool."""
 
     def __init__(
-        self, actors: SubscriptionActors, reports: ReportCache, resting: RestingLedgers
+        self, actors: SubscriptionActors, reports: Followers, resting: RestingLedgers
     ) -> None:
         self._actors = actors
         self._reports = reports

@@ -42,7 +42,7 @@ from pool.executions.execution import Execution
 from pool.executions.outcome import FailureKind
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolResult
-from pool.executions.tools.tool_rounds import answered
+from pool.executions.tools.rounds import answered
 from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import usage_table

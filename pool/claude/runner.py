@@ -24,7 +24,7 @@ from pool.claude.transcripts.copy import SessionCopy
 from pool.executions.outcome import Outcome
 from pool.executions.process_way import ProcessWay
 from pool.executions.tools.client_tools import ToolResult
-from pool.executions.tools.tool_rounds import Continuation
+from pool.executions.tools.rounds import Continuation
 from pool.limits.usage_reading import NoProfile, UsageReading
 from pool.usage.records import Usage
 

@@ -14,7 +14,7 @@ from pool.executions.routing_record import Routing
 from pool.executions.row import ContinuedBy, ExecutionRow, Others, attempts, model_of
 from pool.executions.status import ExecutionStatus, ShownStatus
 from pool.executions.tools.client_tools import Round, ToolCall
-from pool.executions.tools.tool_rounds import spent
+from pool.executions.tools.rounds import spent
 from pool.limits.windows import limit_resets_at
 from pool.usage.records import UsageReport, usage_report
 from pool.values import Instant, Value

@@ -11,7 +11,7 @@ from pool.executions.attempt import Attempt
 from pool.executions.request import ExecutionRequest, SessionId, SubscriptionId
 from pool.executions.routing_record import Routing
 from pool.executions.tools.permissions import Grant
-from pool.executions.tools.tool_rounds import Continuation
+from pool.executions.tools.rounds import Continuation
 from pool.usage.records import RunSize
 from pool.values import Instant, Value
 

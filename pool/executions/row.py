@@ -13,7 +13,7 @@ from pool.executions.outcome import Completed, Failed, Outcome
 from pool.executions.process_way import ProcessWay
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolResult
-from pool.executions.tools.tool_rounds import KeptRound
+from pool.executions.tools.rounds import KeptRound
 from pool.money import usd
 from pool.values import Instant, Value
 

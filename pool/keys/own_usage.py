@@ -16,7 +16,7 @@ from pool.money import Usd
 from pool.usage.blocks import block_at
 from pool.usage.breakdown import Grouping, Question, UsageBreakdown, UsageRow
 from pool.usage.records import ModelUsageReport, UsageReport
-from pool.usage.weekly import WEEK
+from pool.usage.spending import WEEK
 from pool.values import Instant, Value
 
 _TICK = timedelta(microseconds=1)

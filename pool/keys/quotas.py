@@ -32,7 +32,7 @@ from pool.executions.tools.permissions import not_granted
 from pool.keys.api_keys import KeyLimits, KeySpec, KeyStanding
 from pool.money import nano_usd, usd
 from pool.usage.expected_cost import Floor
-from pool.usage.weekly import WEEK
+from pool.usage.spending import WEEK
 from pool.values import Instant, Value
 
 HOUR = timedelta(hours=1)

@@ -22,7 +22,7 @@ from pool.limits.window_price import Confidence, WindowPrice, learned
 from pool.limits.windows import RateLimitEvent
 from pool.money import Usd, usd
 from pool.usage.blocks import Block
-from pool.usage.weekly import WEEK, Spending
+from pool.usage.spending import WEEK, Spending
 from pool.values import Instant, Value
 
 BUDGET = "weekly_budget"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pool.limits.windows import FIVE_HOUR, REJECTED, SEVEN_DAY, Window
-from pool.usage.weekly import WEEK, Spending
+from pool.usage.spending import WEEK, Spending
 
 LENGTHS = {FIVE_HOUR: timedelta(hours=5), SEVEN_DAY: WEEK}
 """The windows that everything a subscription spends counts in. Those of single families of models,

@@ -18,7 +18,7 @@ from itertools import takewhile
 from pool.limits.observations import Observation
 from pool.limits.window_price import STEP_PERCENT, Confidence, WindowPrice
 from pool.money import usd
-from pool.usage.weekly import Spending
+from pool.usage.spending import Spending
 
 _CHEAPEST = 0.9
 """Of the price: runs of other models may be that much cheaper, whatever the quartile says."""

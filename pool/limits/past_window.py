@@ -12,7 +12,7 @@ from datetime import datetime
 from pool.limits.observations import Observation
 from pool.limits.window_price import WindowPrice
 from pool.money import Usd, usd
-from pool.usage.weekly import Spending
+from pool.usage.spending import Spending
 from pool.values import Instant, Value
 
 _FULL = 100.0

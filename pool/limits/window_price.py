@@ -19,7 +19,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from pool.limits.observations import Observation
-from pool.usage.weekly import Spending
+from pool.usage.spending import Spending
 
 STEP_PERCENT = 1.0
 """Utilization is reported in steps of this size."""

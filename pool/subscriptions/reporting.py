@@ -16,8 +16,8 @@ from pool.subscriptions.state import State, typical_cost
 from pool.subscriptions.status import WindowReading, capacity, read, status_of
 from pool.usage.blocks import block_at
 from pool.usage.records import usage_report
+from pool.usage.spending import burn_rate, weekly_total
 from pool.usage.totals import BlockReport
-from pool.usage.weekly import burn_rate, weekly_total
 from pool.values import Value
 
 

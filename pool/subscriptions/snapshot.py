@@ -18,8 +18,8 @@ from pool.subscriptions.recovery import Recovery
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.state import RECENT_COSTS, State, UncertainCost
 from pool.usage.expected_cost import ExpectedCost, RecentCosts
+from pool.usage.spending import Spending
 from pool.usage.totals import LifetimeTotal
-from pool.usage.weekly import Spending
 from pool.values import Instant, Value
 
 

@@ -30,8 +30,8 @@ from pool.usage.blocks import block_at
 from pool.usage.expected_cost import RecentCosts, floor
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import UsageRecord, UsageSource
+from pool.usage.spending import WEEK, Spending
 from pool.usage.totals import LifetimeTotal
-from pool.usage.weekly import WEEK, Spending
 
 REMEMBERED = WEEK + timedelta(days=1)
 """How far back costs are kept in memory: a week, and room for a clock that is set back."""

@@ -238,7 +238,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a snapshot goes before its activation comes",
-        file="actors/router/presence/report_cache.py",
+        file="actors/router/presence/followers.py",
         guard="                await self._sleepers.wakes(spec.id)\n"
         "                is_outdated = await self._actors.activate(spec)\n",
         without="                is_outdated = await self._actors.activate(spec)\n"
@@ -330,7 +330,7 @@ MUTANTS = (
     ),
     Mutant(
         name="the news of an end settles its reservation",
-        file="actors/router/reservations.py",
+        file="actors/router/open_reservations.py",
         guard="            self._news[event.execution_id].set()\n",
         without="            pass\n",
         tests=("tests/actors/router/test_keys.py", "-k", "charged_its_cost"),
@@ -397,7 +397,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a session's last words are waited for",
-        file="pool/claude/process/spawner.py",
+        file="pool/claude/process/process_runner.py",
         guard="            await self.quiet(goes_on_from)\n",
         without="            pass\n",
         tests=("tests/pool/claude/process/test_process_run.py", "-k", "last_words"),
@@ -768,7 +768,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a stopped CLI is ended by the next activation",
-        file="pool/claude/process/spawner.py",
+        file="pool/claude/process/process_runner.py",
         guard="(is_new or process.is_orphaned())",
         without="is_new",
         tests=("tests/pool/claude/process/idle/test_kept.py", "-k", "by_the_next_activation"),

@@ -46,7 +46,7 @@ from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.state import REMEMBERED
 from pool.usage.records import UsageRecord
-from pool.usage.weekly import WEEK
+from pool.usage.spending import WEEK
 
 SPEC: SubscriptionSpec = spec("sub1", max_concurrent=2, max_queued=3, weekly_budget_usd=5)
 POLICY = SubscriptionPolicy()

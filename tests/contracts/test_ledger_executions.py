@@ -26,7 +26,7 @@ from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.executions.session import SessionTotal
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolCall
-from pool.executions.tools.tool_rounds import KeptRound
+from pool.executions.tools.rounds import KeptRound
 from pool.storage.ledger.ledger import Ledger
 from pool.subscriptions.consequences.settlement import Settlement
 from pool.subscriptions.consequences.standing import Standing

@@ -20,7 +20,7 @@ from actors.client.client import PoolClient
 from api.server.app import create_app
 from api.web.authentication import Keys
 from pool.claude.binary.installation import Installation
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 
 STOP_GRACE = timedelta(seconds=0.2)
 """A CLI that has answered may linger for two and a half times as long."""

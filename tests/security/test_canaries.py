@@ -26,7 +26,7 @@ from api.demo.standin.server import Server, serving
 from pool.claude.binary.installation import Installation
 from pool.claude.binary.locate import find_executable
 from pool.claude.launch.environment import environment
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus

@@ -11,8 +11,8 @@ import pytest
 
 from pool.claude.launch.directories import resolved
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.process import supervise
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process import supervisors
+from pool.claude.process.process_runner import ProcessRunner
 from pool.errors import InvalidRequest
 from pool.executions.outcome import Failed
 from pool.executions.tools.permissions import AgentSettings, Grant
@@ -91,7 +91,7 @@ async def test_a_swap_in_the_midst_of_the_start_leads_nowhere(
         attack.swap()
         return spawn(*args, **named)
 
-    monkeypatch.setattr(supervise.os, "posix_spawn", swapped)
+    monkeypatch.setattr(supervisors.os, "posix_spawn", swapped)
     await attack.run(agent)
 
     assert attack.seen.read_text() == "inside"

@@ -35,7 +35,7 @@ from pool.claude.process.files.directory import ProcessDirectory
 from pool.claude.process.files.run_directory import RunDirectory
 from pool.claude.process.idle import spares
 from pool.claude.process.process_run import ProcessRun
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.errors import StoreError
 from pool.executions.execution import Execution
 from pool.executions.process_way import ProcessWay

@@ -23,7 +23,7 @@ from actors.subscription.subscription import Subscription
 from pool.claude.process.files.directory import ProcessDirectory
 from pool.claude.process.files.run_directory import processes_dir
 from pool.claude.process.idle.kept import Keeping
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.executions.execution import Execution
 from pool.executions.intent import Intent
 from pool.executions.model_settings import ModelSettings

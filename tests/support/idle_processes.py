@@ -13,7 +13,7 @@ from waiting import until
 from pool.claude.process.files.directory import ProcessDirectory
 from pool.claude.process.files.run_directory import processes_dir
 from pool.claude.process.idle.kept import Keeping
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 
 
 class IdleProcesses:

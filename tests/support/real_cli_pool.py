@@ -14,7 +14,7 @@ from pool.claude.binary.installation import Installation
 from pool.claude.binary.locate import find_executable
 from pool.claude.launch.environment import environment
 from pool.claude.process.idle.kept import Keeping
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
 

@@ -13,7 +13,7 @@ from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.state import State
-from pool.usage.weekly import Spending
+from pool.usage.spending import Spending
 
 
 def state(

@@ -65,8 +65,8 @@ from pool.usage.breakdown import (
     question,
 )
 from pool.usage.records import ModelUsage, Usage
+from pool.usage.spending import Spending
 from pool.usage.totals import BlockReport, BlockTotal, LifetimeTotal
-from pool.usage.weekly import Spending
 
 START_SECONDS = 150
 """It takes two on a machine that does nothing else."""

@@ -18,7 +18,7 @@ from pool.claude.launch.launch_spec import Launch
 from pool.claude.process.files.directory import ProcessDirectory
 from pool.claude.process.files.run_directory import RunDirectory, processes_dir
 from pool.claude.process.process_run import ProcessRun
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.claude.process.start import ProcessStarter
 from pool.claude.process.supervisor import entries
 from pool.executions.process_way import ProcessWay

@@ -12,7 +12,7 @@ from pool.limits.forecast import Study, studied
 from pool.limits.observations import length_of
 from pool.limits.windows import FIVE_HOUR, RateLimitEvent, Window
 from pool.money import nano_usd
-from pool.usage.weekly import Spending
+from pool.usage.spending import Spending
 
 
 @dataclass

@@ -23,7 +23,7 @@ from pool.claude.binary.locate import find_executable
 from pool.claude.launch.environment import environment
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process.identity import start_time
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.executions.outcome import Completed, Outcome
 from pool.executions.tools.permissions import AgentSettings
 from pool.subscriptions.spec import Credential, SubscriptionSpec

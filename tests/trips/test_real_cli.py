@@ -28,7 +28,7 @@ from pool.claude.binary.version import MINIMUM
 from pool.claude.launch.environment import environment
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process.process_run import ProcessRun
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.executions.content.image import Image
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
 from pool.executions.request import MAX_PROMPT_BYTES

@@ -31,8 +31,8 @@ from pool.claude.process import start as starts
 from pool.claude.process.idle.kept import Keeping
 from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
+from pool.claude.process.process_runner import ProcessRunner
 from pool.claude.process.rescan import rescan
-from pool.claude.process.spawner import ProcessRunner
 from pool.executions.outcome import Completed, Failed
 from pool.executions.process_way import ProcessWay
 from pool.executions.status import ExecutionStatus, final_status

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from actors.router.dispatching.placement import Placement, first_heard, question_of
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from pool.routing.live_ranking import MOST_TOLD, LiveRankings
 from pool.routing.model_catalogue import Catalogue, KnownModels
 from pool.routing.policy import RoutingPolicy
@@ -29,7 +29,7 @@ class Choices:
 
     def __init__(
         self,
-        reports: ReportCache,
+        reports: Followers,
         policy: RoutingPolicy,
         default_model: str,
         models: tuple[str, ...],

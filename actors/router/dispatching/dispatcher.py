@@ -28,7 +28,7 @@ from actors.router.dispatching.requests import Requests
 from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys import Caller, KeyRegistry
 from actors.router.ledgers.archive import Archive
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from pool.errors import NotFound
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest, request_digest
@@ -46,7 +46,7 @@ class Dispatcher:
         self,
         directory: Directory,
         actors: SubscriptionActors,
-        reports: ReportCache,
+        reports: Followers,
         keys: KeyRegistry,
         archive: Archive,
         settings: DispatchSettings,

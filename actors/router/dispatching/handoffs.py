@@ -13,7 +13,7 @@ from actors.router.dispatching.locks import DispatchLocks
 from actors.router.dispatching.placement import Placement, tried, why_not_others
 from actors.router.dispatching.placer import Placer
 from actors.router.keys import KeyRegistry
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from pool.errors import ActorLost, Exhausted, NotFound, PoolError, StoreError
 from pool.executions.execution import Execution
 from pool.money import nano_usd
@@ -29,7 +29,7 @@ class Handoffs:
     def __init__(
         self,
         actors: SubscriptionActors,
-        reports: ReportCache,
+        reports: Followers,
         keys: KeyRegistry,
         claims: Claims,
         choices: Choices,

@@ -21,7 +21,7 @@ from actors.router.dispatching.placement import (
 )
 from actors.router.dispatching.requests import Requests
 from actors.router.dispatching.settings import DispatchSettings
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from pool.errors import Conflict, NotFound, PoolError
 from pool.executions.execution import Execution
 from pool.executions.intent import Intent
@@ -44,7 +44,7 @@ class Placer:
     def __init__(
         self,
         actors: SubscriptionActors,
-        reports: ReportCache,
+        reports: Followers,
         claims: Claims,
         choices: Choices,
         requests: Requests,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from actors.router.dispatching.choices import Choices
 from actors.router.dispatching.placement import Placement
 from actors.router.keys import Caller
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from pool.errors import InvalidRequest, NotFound, SessionGone, UnknownModel
 from pool.executions.request import ExecutionRequest
 
@@ -15,7 +15,7 @@ from pool.executions.request import ExecutionRequest
 class Requests:
     """Checks what requests name against what is here."""
 
-    def __init__(self, reports: ReportCache, choices: Choices, default_model: str) -> None:
+    def __init__(self, reports: Followers, choices: Choices, default_model: str) -> None:
         self._reports = reports
         self._choices = choices
         self._default_model = default_model

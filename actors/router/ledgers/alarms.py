@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from actors.aiokit import every
 from actors.router.ledgers.archive import Archive
 from actors.router.ledgers.resting import RestingLedgers
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from actors.router.presence.sleepers import Sleepers
 from pool.errors import PoolError
 
@@ -37,7 +37,7 @@ class Alarms:
     def __init__(
         self,
         sleepers: Sleepers,
-        reports: ReportCache,
+        reports: Followers,
         ledgers: RestingLedgers,
         archive: Archive,
         clock: Callable[[], datetime],

@@ -16,7 +16,7 @@ from pathlib import Path
 from actors.interfaces.messages import Listed
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.ledgers.ledger_pages import newest_page
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from actors.router.presence.sleepers import Sleepers
 from pool.errors import NotFound
 from pool.executions.execution import Execution, shown
@@ -39,7 +39,7 @@ class RestingLedgers:
     def __init__(
         self,
         stores: Stores,
-        reports: ReportCache,
+        reports: Followers,
         sleepers: Sleepers,
         actors: SubscriptionActors,
         tags: tuple[str, ...],

@@ -27,7 +27,7 @@ from operator import attrgetter
 from actors.aiokit import Keyed, News, end, every, forwarded
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.presence import first_reports
-from actors.router.presence.activations import ActivationQueue
+from actors.router.presence.activation_queue import ActivationQueue
 from actors.router.presence.activities import Activities
 from actors.router.presence.first_reports import FirstReports
 from actors.router.presence.idleness import KEPT_UP, until_it_sleeps, until_it_turns
@@ -56,7 +56,7 @@ UNUSABLE_SECONDS = 5.0
 by then."""
 
 
-class ReportCache:
+class Followers:
     """The subscriptions that are followed, and the latest report of each."""
 
     def __init__(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from actors.router.presence.sleepers import Sleepers
 from pool.errors import ConfigError
 from pool.storage.stores import Stores
@@ -23,7 +23,7 @@ class Newcomers:
     """Has those sleep for whom there is no room."""
 
     def __init__(
-        self, stores: Stores, actors: SubscriptionActors, reports: ReportCache, sleepers: Sleepers
+        self, stores: Stores, actors: SubscriptionActors, reports: Followers, sleepers: Sleepers
     ) -> None:
         self._stores = stores
         self._actors = actors

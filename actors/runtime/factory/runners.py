@@ -8,7 +8,7 @@ from pool import config as configuration
 from pool.claude.binary.installation import Installation
 from pool.claude.process.idle.kept import MOST_AGE_SECONDS, Keeping
 from pool.claude.process.idle.machine import PROCESS_BYTES, memory_bytes
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.config import Config
 
 AUTO_SPARES = 2

@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from actors.interfaces.other_nodes import RunElsewhere, RunState
 from actors.runtime.nodes.places import Places, run_at
 from pool.claude.launch.launch_spec import Launch
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.claude.transcripts.copy import CopyRefused, SessionCopy
 from pool.errors import ActorLost
 from pool.usage.records import Usage

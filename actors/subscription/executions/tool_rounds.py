@@ -35,8 +35,8 @@ from pool.executions.progress import Cursor
 from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolResult
+from pool.executions.tools.rounds import Continuation, KeptRound, answered, less, rest, spent
 from pool.executions.tools.strict_tools import MOST_REFUSED
-from pool.executions.tools.tool_rounds import Continuation, KeptRound, answered, less, rest, spent
 from pool.usage.records import ModelUsage, UsageSource
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from pool.usage.model_names import base_name
 from pool.usage.prices import EstimatedCost, LearnedPrices
 from pool.usage.records import Call, Retraction, Usage, UsageRecord, UsageSource
 from pool.usage.retraction import MOST_AT_ONCE, UsageToRetract, of_period
-from pool.usage.weekly import WEEK
+from pool.usage.spending import WEEK
 
 log = logging.getLogger(__name__)
 

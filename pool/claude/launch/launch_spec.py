@@ -1,6 +1,4 @@
-"""A launch: everything that one run of the CLI is started with; ``pool.claude.process.spawner``
-spawns it.
-"""
+"""A launch: all that one run of the CLI is started with; ``pool.claude.process`` starts it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from uuid import uuid4
 from weakref import WeakSet
 
-from pool.claude.binary import usage
+from pool.claude.binary import reported_limits
 from pool.claude.binary.auth import AuthStatus, auth_status
 from pool.claude.binary.login import login_expires_at
 from pool.claude.binary.models import ModelsFile, offered_models
@@ -58,7 +58,7 @@ from pool.claude.transcripts.copy import (
 )
 from pool.claude.transcripts.tool_results import with_prompt, with_results
 from pool.errors import ConfigError
-from pool.executions.tools.tool_rounds import Continuation
+from pool.executions.tools.rounds import Continuation
 from pool.limits.usage_reading import NoProfile, UsageReading
 from pool.usage.records import Usage
 
@@ -253,11 +253,11 @@ class ProcessRunner:
         around = await asyncio.to_thread(surroundings, environment, executable, ())
         idle = self._kept.one_in(around) or self._spares.one_in(around)
         if idle is not None:
-            question = (usage.QUESTION_ID, usage.QUESTION, USAGE_SECONDS)
+            question = (reported_limits.QUESTION_ID, reported_limits.QUESTION, USAGE_SECONDS)
             told = await asked(idle, self._watcher, *question)
             if told:
-                return usage.said(usage.usage_told(told, now), executable)
-        return await usage.read_usage(executable, environment, now)
+                return reported_limits.said(reported_limits.usage_told(told, now), executable)
+        return await reported_limits.read_usage(executable, environment, now)
 
     def copy_session(
         self, environment: Mapping[str, str], session_id: str, without: Iterable[Launch]

@@ -22,8 +22,8 @@ from pool.claude.launch.model_settings import variables
 from pool.claude.outcome.ending import Ending
 from pool.claude.process.files.directory import ProcessDirectory
 from pool.claude.process.files.run_directory import RunDirectory, processes_dir
-from pool.claude.process.supervise import Supervised, Supervisors
 from pool.claude.process.supervisor import entries
+from pool.claude.process.supervisors import Supervised, Supervisors
 from pool.claude.transcripts.copy import CopyRefused
 from pool.claude.transcripts.files import remove_unbegun, why_not_writable
 from pool.claude.transcripts.writing import install_history

@@ -22,7 +22,7 @@ from pool.claude.launch.launch_spec import Launch
 from pool.claude.output.lines import Message, message_of
 from pool.claude.transcripts.copy import SessionCopy, SessionFile
 from pool.executions.tools.client_tools import PREFIX, Part, TextPart, ToolResult
-from pool.executions.tools.tool_rounds import Continuation
+from pool.executions.tools.rounds import Continuation
 from pool.values import instant_text
 
 _OF_ITS_PLACE = ("cwd", "version", "gitBranch")

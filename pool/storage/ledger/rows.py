@@ -14,7 +14,7 @@ from pool.errors import Conflict
 from pool.executions.row import ExecutionRow
 from pool.executions.session import SessionTotal
 from pool.executions.status import ExecutionStatus
-from pool.executions.tools.tool_rounds import KeptRound
+from pool.executions.tools.rounds import KeptRound
 from pool.limits.windows import RateLimitEvent, Window, newest
 from pool.storage.documents import document, instant, micros, parsed, readable_rows
 from pool.usage.blocks import block_at

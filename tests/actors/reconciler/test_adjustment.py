@@ -13,7 +13,7 @@ from reconciled import DAY, HOUR, MIDNIGHT, MILLION, World, after, of_source, sp
 
 from api.demo.standin.bill import Usage
 from pool.usage.records import UsageSource
-from pool.usage.weekly import weekly_total
+from pool.usage.spending import weekly_total
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ async def test_nothing_is_adjusted_unless_it_is_wished(
 
 
 async def test_adjustments_count_in_the_week(adjusting: World, account: LedgerAccount) -> None:
-    from pool.usage.weekly import Spending
+    from pool.usage.spending import Spending
 
     await ran(account, adjusting.bill, MIDNIGHT, usage=MILLION)
     adjusting.mind.lose(adjusting.bill.lines()[0].message_id)

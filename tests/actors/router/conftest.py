@@ -11,7 +11,7 @@ from localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
 from sleepy_peers import SleepyPeers
 from sleepy_pool import IDLE, Start
 
-from actors.router.presence import report_cache
+from actors.router.presence import followers
 from pool.subscriptions.spec import SubscriptionSpec
 
 
@@ -20,7 +20,7 @@ async def start(
     tmp_path: Path, clock: ManualClock, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Start]:
     """Start a pool, again and again in the same place, whose subscriptions fall asleep."""
-    monkeypatch.setattr(report_cache, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(followers, "HEARTBEAT_SECONDS", 0.02)
     opened: list[LocalPool] = []
 
     async def begin(*specs: SubscriptionSpec, idle: timedelta = IDLE) -> LocalPool:

@@ -20,7 +20,7 @@ from sleepy_pool import IDLE, Start, ask, asleep, peers
 from waiting import until
 
 from actors.router.ledgers import resting
-from actors.router.presence import report_cache
+from actors.router.presence import followers
 from actors.subscription import subscription
 from pool.errors import StoreError
 from pool.executions.outcome import Failed, FailureKind
@@ -243,7 +243,7 @@ async def test_one_whose_ledger_belongs_to_another_activation_leaves_nothing(
         raise StoreError("sub1", "another activation owns it")
 
     subscription = pool.actors.subscriptions["sub1"]
-    monkeypatch.setattr(report_cache, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(followers, "PATIENCE_SECONDS", 0.01)
     monkeypatch.setattr(subscription._context.ledger, "observe", overtaken)
 
     clock.advance(IDLE)
@@ -410,8 +410,8 @@ async def test_no_request_is_lost_or_refused_however_leaving_and_arriving_meet(
     """Subscriptions leave as soon as they can, and requests come at drawn moments: each of them is
     another order of the steps of leaving, calling and coming up.
     """
-    monkeypatch.setattr(report_cache, "HEARTBEAT_SECONDS", 0.001)
-    monkeypatch.setattr(report_cache, "POLL_SPACING_SECONDS", 0)
+    monkeypatch.setattr(followers, "HEARTBEAT_SECONDS", 0.001)
+    monkeypatch.setattr(followers, "POLL_SPACING_SECONDS", 0)
     monkeypatch.setattr(subscription, "PRICED_RECORDS", 5)  # read at each of many activations
     random, runner = Random(seed), FakeRunner()
     pool = await local_pool_at(

@@ -13,7 +13,7 @@ from waiting import until
 
 from actors.interfaces.messages import NotAdmitted, Started
 from actors.router.keys import KeyRegistry
-from actors.router.reservations import Reservations
+from actors.router.open_reservations import OpenReservations
 from actors.router.router import Router
 from pool.errors import (
     ActorLost,
@@ -800,10 +800,10 @@ async def test_a_run_that_ends_before_its_subscription_has_answered_is_charged(
     assert (await settled(pool)).today_usd == Decimal("0.0006")
 
 
-async def silent(pool: LocalPool, **of: float) -> Reservations:
+async def silent(pool: LocalPool, **of: float) -> OpenReservations:
     """The open reservations in the hands of a router that no owner tells anything."""
     await pool.router._keys.close()
-    reservations = Reservations(pool.router._directory, pool.actors, pool.clock, **of)
+    reservations = OpenReservations(pool.router._directory, pool.actors, pool.clock, **of)
     await reservations.recover()
     return reservations
 

@@ -15,7 +15,7 @@ from actors.interfaces.messages import Started
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.binary.installation import Installation
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.executions.execution import Execution
 from pool.executions.intent import Intent
 from pool.executions.outcome import FailureKind

@@ -22,7 +22,7 @@ from yardsticks import SORTING, sorting
 from actors.router.dispatching.dispatcher import Dispatcher
 from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys import NOBODY
-from actors.router.presence.report_cache import ReportCache
+from actors.router.presence.followers import Followers
 from actors.router.presence.sleepers import Sleepers
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.report import Report
@@ -46,7 +46,7 @@ async def _measured(reports: list[Report]) -> float:
     unused: Any = None
     coming: Any = _Coming()
     nobody = Sleepers(unused, unused, lambda: NOON, timedelta(0))
-    cache = ReportCache(coming, nobody, lambda: NOON)
+    cache = Followers(coming, nobody, lambda: NOON)
     settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
     dispatcher = Dispatcher(unused, unused, cache, unused, unused, settings, lambda: NOON)
     for report in reports:

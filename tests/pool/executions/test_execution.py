@@ -13,7 +13,7 @@ from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus, final_status
 from pool.executions.tools.client_tools import ToolCall
 from pool.executions.tools.permissions import AgentSettings
-from pool.executions.tools.tool_rounds import KeptRound
+from pool.executions.tools.rounds import KeptRound
 from pool.storage.documents import document, read_document
 
 

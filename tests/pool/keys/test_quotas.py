@@ -29,7 +29,7 @@ from pool.keys.quotas import (
 )
 from pool.money import NANO_PER_USD
 from pool.usage.expected_cost import Floor
-from pool.usage.weekly import WEEK
+from pool.usage.spending import WEEK
 
 NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
 HOUR, MINUTE, TICK = timedelta(hours=1), timedelta(minutes=1), timedelta(microseconds=1)

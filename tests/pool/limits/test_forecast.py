@@ -16,7 +16,7 @@ from pool.limits.window_price import Confidence
 from pool.money import nano_usd
 from pool.subscriptions.state import State
 from pool.usage.blocks import block_at
-from pool.usage.weekly import WEEK, Spending, burn_rate
+from pool.usage.spending import WEEK, Spending, burn_rate
 
 HOUR = timedelta(hours=1)
 COSTS = st.lists(

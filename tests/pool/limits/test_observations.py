@@ -15,7 +15,7 @@ from pool.limits.observations import (
     observation,
 )
 from pool.limits.windows import Window
-from pool.usage.weekly import Spending
+from pool.usage.spending import Spending
 
 
 def seen(percent: float, minutes: float, *, resets_at_hour: float = 5) -> Observation:

@@ -12,7 +12,7 @@ from pool.limits.forecast import BUDGET
 from pool.limits.observations import length_of
 from pool.limits.past_window import PastWindow
 from pool.limits.windows import FIVE_HOUR
-from pool.usage.weekly import WEEK
+from pool.usage.spending import WEEK
 
 HOUR = timedelta(hours=1)
 SOON = timedelta(minutes=1)

@@ -22,7 +22,7 @@ from pool.subscriptions.report import Report
 from pool.subscriptions.snapshot import Snapshot, asleep, snapshot
 from pool.subscriptions.state import State, UncertainCost
 from pool.usage.records import UsageRecord, UsageSource
-from pool.usage.weekly import Spending
+from pool.usage.spending import Spending
 
 HOUR = timedelta(hours=1)
 SOME_COSTS = st.lists(

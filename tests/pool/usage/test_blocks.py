@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.usage.blocks import block_at, most_blocks
-from pool.usage.weekly import Spending
+from pool.usage.spending import Spending
 
 INSTANTS = st.datetimes(
     min_value=datetime(2020, 1, 1),  # noqa: DTZ001 - hypothesis takes naive bounds

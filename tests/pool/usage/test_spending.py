@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.usage.weekly import WEEK, Spending, burn_rate, weekly_total
+from pool.usage.spending import WEEK, Spending, burn_rate, weekly_total
 
 NOW = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)

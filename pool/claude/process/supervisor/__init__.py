@@ -2,13 +2,13 @@
 
 Rule: the standard library alone, and little of that; nothing else of the pool may be imported.
 
-``supervise`` starts ``main`` by this folder's name: a script would be compiled anew at every start,
-which takes as long as Python's own start, while modules are compiled once. From the second on a
-``zygote`` forks them, which takes a tenth of the time. It inherits the lock of
-the process as descriptor 3, which the CLI inherits in turn: as long as the lock is held, something
-of the process lives. It leaves its parent at once, since a Ray worker that exits in good order
-kills its direct children, and so needs nobody to wait for it. One that many processes shared would
-be one death for all of them.
+``supervisors`` starts ``main`` by this folder's name: a script would be compiled anew at every
+start, which takes as long as Python's own start, while modules are compiled once. From the second
+on a ``zygote`` forks them, which takes a tenth of the time. It inherits the lock of the process as
+descriptor 3, which the CLI inherits in turn: as long as the lock is held, something of the process
+lives. It leaves its parent at once, since a Ray worker that exits in good order kills its direct
+children, and so needs nobody to wait for it. One that many processes shared would be one death for
+all of them.
 
 Who owns the process appends to its ``inbox`` (``entries`` says what); the supervisor feeds that to
 the CLI, and ends what has to end though nobody else may be alive: a turn beyond its deadline or its

@@ -15,7 +15,7 @@ from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
 
 from actors.client import recovery
 from actors.router.ledgers.archive import SOON_SECONDS
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.errors import ActorLost, NotFound, SessionGone
 from pool.executions.execution import Execution
 from pool.executions.progress import Ended

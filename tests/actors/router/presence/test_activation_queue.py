@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from actors.router.presence.activations import ActivationQueue
+from actors.router.presence.activation_queue import ActivationQueue
 
 
 class Comers:

@@ -9,7 +9,7 @@ import pytest
 from localpool import LocalPool, spec
 from waiting import until
 
-from actors.router.presence import losses, report_cache
+from actors.router.presence import followers, losses
 from pool.errors import ActorLost, ConfigError
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.admission import RefusalCause
@@ -38,7 +38,7 @@ def ask(**of: object) -> ExecutionRequest:
 async def test_one_that_is_lost_is_shown_so_and_nobody_is_sent_there(
     two: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_cache, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(followers, "PATIENCE_SECONDS", 60)
     before = await two.client.execute(ask())
 
     await lose(two, "sub1")
@@ -58,7 +58,7 @@ async def test_one_that_is_lost_is_shown_so_and_nobody_is_sent_there(
 async def test_a_request_that_no_other_could_have_waits_until_it_is_back(
     two: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_cache, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(followers, "PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(losses, "BACK_SECONDS", 0.05)
     await lose(two, "sub1")
 
@@ -75,7 +75,7 @@ async def test_one_that_can_be_nowhere_any_more_says_why(
     async def nowhere(_: SubscriptionSpec) -> None:
         raise ConfigError("subscriptions.sub1.config_dir", "it is on no node that lives")
 
-    monkeypatch.setattr(report_cache, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(followers, "PATIENCE_SECONDS", 0.01)
     monkeypatch.setattr(losses, "BACK_SECONDS", 0.01)
     monkeypatch.setattr(two.actors, "activate", nowhere)
 

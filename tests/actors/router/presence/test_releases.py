@@ -9,7 +9,7 @@ import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, spec
 from waiting import until
 
-from actors.router.presence import losses, report_cache
+from actors.router.presence import followers, losses
 from pool.errors import ConfigError, PoolError
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
@@ -24,7 +24,7 @@ GONE = ConfigError("subscriptions.sub1.config_dir", "no node has what it needs: 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
-        *((report_cache, "PATIENCE_SECONDS"), (report_cache, "UNUSABLE_SECONDS")),
+        *((followers, "PATIENCE_SECONDS"), (followers, "UNUSABLE_SECONDS")),
         (losses, "BACK_SECONDS"),
     ):
         monkeypatch.setattr(module, name, 0.01)

@@ -19,7 +19,7 @@ from actors.interfaces.messages import Started
 from actors.runtime.factory.subscription import _dependencies
 from actors.subscription.subscription import Subscription
 from pool.claude.process.files.run_directory import RunDirectory
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.config import Config
 from pool.executions.execution import Execution
 from pool.executions.intent import Intent

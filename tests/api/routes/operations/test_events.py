@@ -128,7 +128,7 @@ async def test_a_router_that_began_anew_is_told_by_a_gap(web: AsyncClient) -> No
 async def test_an_owner_that_began_anew_is_told_with_a_gap(
     web: AsyncClient, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.router.presence.report_cache.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("actors.router.presence.followers.HEARTBEAT_SECONDS", 0.05)
     async with events(web, params={"subscription_id": "sub1"}) as stream:
         await run(web, subscription_id="sub1")
         await until(stream, is_end)

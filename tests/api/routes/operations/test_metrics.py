@@ -104,7 +104,7 @@ async def test_after_a_history_the_metrics_say_what_the_pool_says(
 async def test_what_ledgers_keep_survives_the_owner_and_counts_begin_anew(
     http: AsyncClient, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.router.presence.report_cache.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("actors.router.presence.followers.HEARTBEAT_SECONDS", 0.05)
     await run(http, subscription_id="sub1")
     before = await scraped(http, 1)
 

@@ -16,7 +16,7 @@ from pool.claude.binary.models import (
     offered_models,
     read_models,
 )
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.errors import ConfigError
 
 SONNET = {"value": "sonnet", "resolvedModel": "claude-sonnet-5-5", "displayName": "Sonnet"}

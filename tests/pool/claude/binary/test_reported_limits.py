@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pool.claude.binary.usage import read_usage, usage_reading
+from pool.claude.binary.reported_limits import read_usage, usage_reading
 from pool.errors import ConfigError
 from pool.limits.usage_reading import NoProfile, UsageReading
 

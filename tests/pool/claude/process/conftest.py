@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from little_cli import GRACE, found
 
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 
 
 @pytest.fixture

@@ -278,7 +278,7 @@ STARTER = """
 import asyncio, json, os, sys
 from pathlib import Path
 from pool.claude.runner import Launch
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 
 async def main():
     executable, runs, launch = sys.argv[1:]

@@ -15,7 +15,7 @@ import pytest
 from talking_cli import SESSION, TURN_NANO_USD, a_launch
 
 from pool.claude.process.process_run import ProcessRun
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.claude.process.watch import Watcher
 from pool.executions.outcome import Completed, Failed, FailureKind
 
@@ -255,7 +255,7 @@ async def test_another_start_of_the_machine_is_another_place(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, same = bench.runner.place, bench.anew().place
-    monkeypatch.setattr("pool.claude.process.spawner.boot_id", lambda: "another")
+    monkeypatch.setattr("pool.claude.process.process_runner.boot_id", lambda: "another")
 
     assert before == same
     assert before != bench.anew().place

@@ -13,7 +13,7 @@ from little_cli import ANSWERS, ENVIRONMENT, RESULT, a_launch, bounded, ended, f
 from waiting import until
 
 from pool.claude.binary.installation import Installation
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 from pool.executions.outcome import Completed, FailureKind
 
 

@@ -15,7 +15,7 @@ from idle_processes import IdleProcesses
 from talking_cli import SESSION, a_launch
 from waiting import until
 
-from pool.claude.process import supervise
+from pool.claude.process import supervisors
 from pool.claude.process.idle.kept import Keeping
 from pool.claude.process.process_run import ProcessRun
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
@@ -125,7 +125,7 @@ async def test_what_a_zygote_may_have_started_is_not_started_again(
     subscription: OneSubscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It hangs, so that nobody can know; it is killed, and then the run was never started."""
-    monkeypatch.setattr(supervise, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(supervisors, "_ANSWER_SECONDS", 0.2)
     await subscription.run()
     os.kill(await subscription.zygote(), signal.SIGSTOP)
 

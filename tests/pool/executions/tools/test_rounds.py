@@ -4,7 +4,7 @@ import pytest
 
 from pool.errors import Conflict, InvalidRequest
 from pool.executions.tools.client_tools import ToolCall, ToolResult
-from pool.executions.tools.tool_rounds import KeptRound, answered, rest, spent
+from pool.executions.tools.rounds import KeptRound, answered, rest, spent
 from pool.usage.records import ModelUsage, Usage
 
 NOW = datetime(2026, 1, 28, 12, tzinfo=UTC)

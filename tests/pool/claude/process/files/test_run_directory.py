@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pool.claude.process.files.run_directory import RunDirectory
-from pool.claude.process.spawner import ProcessRunner
+from pool.claude.process.process_runner import ProcessRunner
 
 NOW = datetime(2026, 1, 28, 12, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from idle_processes import IdleProcesses
 from talking_cli import MODEL, SESSION, a_launch
 from waiting import until
 
-from pool.claude.process import spawner
+from pool.claude.process import process_runner
 from pool.claude.process.idle import spares
 from pool.claude.process.idle.kept import Keeping
 from pool.errors import ConfigError
@@ -58,7 +58,7 @@ async def subscription(
     async def is_started(*_: Any) -> None:
         raise ConfigError("claude.path", "a CLI was started to be asked")
 
-    monkeypatch.setattr(spawner.usage, "read_usage", is_started)
+    monkeypatch.setattr(process_runner.reported_limits, "read_usage", is_started)
     keeping = Keeping(seconds=30, places=tmp_path / "places", most=4, spares=1)
     subscription = OneSubscription(tmp_path, keeping)
     yield subscription
@@ -113,7 +113,7 @@ async def test_where_anthropic_does_not_answer_it_no_other_is_asked(
 async def test_a_cli_is_started_to_be_asked_where_no_process_answers(
     subscription: OneSubscription, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    monkeypatch.setattr(spawner, "USAGE_SECONDS", 0.2)
+    monkeypatch.setattr(process_runner, "USAGE_SECONDS", 0.2)
     subscription.says(rate_limits_available=False)
     if why != "none is idle":
         await subscription.keep()
