@@ -250,14 +250,14 @@ MUTANTS = (
         file="actors/router/dispatching/handoffs.py",
         guard="        if claim.placement <= 1 or asked is None or",
         without="        if claim.placement > 1 or asked is None or",
-        tests=("tests/actors/subscription/test_handoff.py", "-k", "keeps_the_earlier"),
+        tests=("tests/actors/subscription/executions/test_handoff.py", "-k", "keeps_the_earlier"),
     ),
     Mutant(
         name="what is about to be handed on is left to whoever hands it on",
         file="actors/router/dispatching/handoffs.py",
         guard="        if claim.placement <= 1 or asked is None or",
         without="        if claim.placement > 1 or asked is None or",
-        tests=("tests/actors/subscription/test_handoff.py", "-k", "keeps_the_earlier"),
+        tests=("tests/actors/subscription/executions/test_handoff.py", "-k", "keeps_the_earlier"),
     ),
     Mutant(
         name="what waits where no node can have it is let go of in time",
@@ -268,9 +268,10 @@ MUTANTS = (
     ),
     Mutant(
         name="what is released starts nothing",
-        file="actors/subscription/live_executions.py",
-        guard="        self._context.state.retired = True\n        self._leaves_since = why\n",
-        without="        self._leaves_since = why\n",
+        file="actors/subscription/executions/live_executions.py",
+        guard="        self._context.state.retired = True\n"
+        "        self._context.leaves_since = why\n",
+        without="        self._context.leaves_since = why\n",
         tests=("tests/actors/router/presence/test_releases.py", "-x"),
     ),
     Mutant(
