@@ -12,6 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,12 @@ def test_a_new_version_takes_over_and_no_request_fails(
 ) -> None:
     """A run under way, one that waits for its turn, one that is read along, and short ones."""
     cli = stub_cli(tmp_path)
-    with cluster(tmp_path) as address, ThreadPoolExecutor(8) as threads:
+    with (
+        cluster(tmp_path) as address,
+        ThreadPoolExecutor(8) as threads,
+        ExitStack() as at_the_end,
+    ):
+        at_the_end.callback(release, cli, "upgraded")  # whatever fails: CLIs wait for that
         more = f'path = "{cli}"\n[ray]\naddress = "{address}"\n'
         config = write_config(tmp_path, "http://127.0.0.1:9", subscriptions=3, more=more)
         text, old = config.read_text(encoding="utf-8"), Service(config)
