@@ -48,7 +48,7 @@ class OutputConfig(Lenient):
     effort: str | None = None
 
 
-class Thinking(Lenient):
+class ThinkingSettings(Lenient):
     type: str
     budget_tokens: int | None = None
     display: str | None = None
@@ -72,7 +72,7 @@ class MessagesBody(Lenient):
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
-    thinking: Thinking | None = None
+    thinking: ThinkingSettings | None = None
     cache_control: dict[str, Any] | None = None
     output_config: OutputConfig | None = None
     output_format: Format | None = None
@@ -130,7 +130,7 @@ def asked(
     )
 
 
-def _thinking(asked: Thinking | None) -> dict[str, Any] | None:
+def _thinking(asked: ThinkingSettings | None) -> dict[str, Any] | None:
     """What is thought is shown, unless it is asked that it be not."""
     if asked is None:
         return None

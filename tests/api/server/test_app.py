@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from httpx import AsyncClient
+
+from api.dialects.openapi import stream_schemas
+from api.routes.operations.events import happening_schemas
+from api.server import app as app_module
+from api.web.stream.sse import event_schemas
 
 CONTRACT = {
     "/v1/messages": {"post"},
@@ -138,3 +144,19 @@ async def test_an_execution_answers_in_the_documented_shape(
 async def test_the_pages_of_the_document_are_served(http: AsyncClient) -> None:
     assert (await http.get("/docs")).status_code == 200
     assert (await http.get("/openapi.json")).json()["openapi"].startswith("3.")
+
+
+def test_no_two_shapes_of_the_document_have_one_name() -> None:
+    """One would stand for both: a piece of thinking was shown as the setting of that name."""
+    told = get_openapi(title="", version="", routes=app_module._routes().routes)
+    known = told["components"]["schemas"]
+    streamed = (event_schemas(), happening_schemas(), stream_schemas())
+
+    differing = [
+        name
+        for each in streamed
+        for name in known.keys() & each.keys()
+        if known[name].get("properties", {}).keys() != each[name].get("properties", {}).keys()
+    ]
+
+    assert differing == []
