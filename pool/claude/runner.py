@@ -68,6 +68,12 @@ class Run(Protocol):
         """
         ...
 
+    async def misfit(self) -> str | None:
+        """What was wrong with calls of strict tools, where the model made them otherwise too often;
+        None where it did not.
+        """
+        ...
+
     async def spent(self) -> Usage | None:
         """What the run has spent so far, as its process says while it waits for results; None where
         it does not say within 3 s, or not of this run alone.

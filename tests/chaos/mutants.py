@@ -564,6 +564,13 @@ MUTANTS = (
         tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "process_gone and results-0"),
     ),
     Mutant(
+        name="results with which the API may have been asked are not given again",
+        file="actors/subscription/executions/tool_rounds.py",
+        guard="    return not asked and further == ModelUsage()\n",
+        without="    return True\n",
+        tests=("tests/actors/subscription/executions/test_tool_rounds.py", "-x"),
+    ),
+    Mutant(
         name="results are not taken before it is known whether the process lives",
         file="actors/subscription/executions/tool_rounds.py",
         guard="    await within(LONGEST_POLL_SECONDS, live.is_found)\n",

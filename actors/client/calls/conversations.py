@@ -43,6 +43,7 @@ class ConversationCalls(ExecutionCalls):
             try:
                 return await self._dispatched(dispatch)
             except Conflict:  # it is at work, or was taken meanwhile: perhaps there is another
+                await self.conversation_answered(conversation, session_id, dispatch.execution_id)
                 continue
             except (NotFound, NotPermitted, SessionGone):
                 return None

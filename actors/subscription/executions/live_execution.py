@@ -41,8 +41,6 @@ class LiveExecution:
     """Its caller is not waited for any more."""
     takes_no_results: bool = False
     """Its process is gone, or is to end: results of its caller's are for another one."""
-    misfit: str | None = None
-    """What was wrong with calls of strict tools, where the model made them so too often."""
     has_slot: asyncio.Event = field(default_factory=asyncio.Event)
     """It has a slot again after its caller's turn."""
 

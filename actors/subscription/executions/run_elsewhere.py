@@ -87,6 +87,9 @@ class FollowedRun:
         await asyncio.Event().wait()
         raise AssertionError((number, results))
 
+    async def misfit(self) -> str | None:
+        return None
+
     async def spent(self) -> Usage | None:
         return None
 

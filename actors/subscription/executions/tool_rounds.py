@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 _OVERDUE_SECONDS = 60.0
 """Beyond the wait: until then whoever owns the run ends it, and afterwards its supervisor."""
 _DEATHS = frozenset({FailureKind.KILLED, FailureKind.INTERRUPTED, FailureKind.TIMEOUT})
-"""What a run is said to have failed of whose process was ended, by whomever."""
+"""Failures of a run whose process was ended from outside."""
 
 
 class ToolRounds:
@@ -83,8 +83,8 @@ class ToolRounds:
                 live.takes_no_results = True
             self._waiting.pop(live.id, None)
             self._returning.pop(live.id, None)
-        if live.misfit is not None:
-            outcome = _misfit(live, outcome, live.misfit)
+        if live.row.cancel_requested_at is None and _was_ended(outcome):
+            outcome = _misfit(outcome, await run.misfit())
         return settled(live, outcome, self._context.now())
 
     async def give(self, live: LiveExecution, results: Sequence[ToolResult]) -> bool:
@@ -134,7 +134,6 @@ class ToolRounds:
             if live.row.cancel_requested_at is not None:
                 return
             if made.problem is not None:
-                live.misfit = made.problem
                 break
             await self._ended(live, await self._kept(live, run, made))
             if not ends_in_calls(live.row):
@@ -323,27 +322,32 @@ def settled(live: LiveExecution, outcome: Outcome, now: datetime) -> Outcome:
 
 def _died_before_it_used(row: ExecutionRow, outcome: Outcome) -> bool:
     """Whether its process was gone as its results came, or soon after: a process may die between
-    the look at whether it lives and what it is given.
+    the look at whether it lives and what it is given. One that ended with a result was there.
     """
-    if not (row.results and isinstance(outcome, Failed) and outcome.kind in _DEATHS):
+    if not row.results or row.cancel_requested_at is not None or not isinstance(outcome, Failed):
+        return False
+    if outcome.kind not in _DEATHS or _tells_all(outcome):
         return False
     further = less(outcome.usage, spent(row.rounds)).total.model_copy(update={"cost_nano_usd": 0})
     asked = outcome.unanswered_requests or outcome.unfinished_answers
     return not asked and further == ModelUsage()
 
 
-def _misfit(live: LiveExecution, outcome: Outcome, problem: str) -> Outcome:
+def _was_ended(outcome: Outcome) -> bool:
+    return isinstance(outcome, Failed) and outcome.kind in _DEATHS
+
+
+def _misfit(outcome: Outcome, problem: str | None) -> Outcome:
     """The outcome of a run that was ended since its calls did not fit the schemas."""
-    was_ended = isinstance(outcome, Failed) and outcome.kind is FailureKind.INTERRUPTED
-    if not was_ended or live.row.cancel_requested_at is not None:
+    if problem is None:
         return outcome
     message = f"{MOST_REFUSED + 1} times the model called a strict tool otherwise: {problem}"
     return outcome.model_copy(update={"kind": FailureKind.SCHEMA_MISMATCH, "message": message})
 
 
 def _of_a_wait(row: ExecutionRow, outcome: Outcome) -> Outcome:
-    """The outcome of a run that ended while the API had no request of it, or none that is known of:
-    its rounds say what it used.
+    """The outcome of a run that ended between two requests to the API, as far as is known: its
+    rounds say what it used.
     """
     known: dict[str, Any] = {name: getattr(outcome, name) for name in Ended.model_fields}
     if isinstance(outcome, Failed) and not _tells_all(outcome):

@@ -1,4 +1,5 @@
-"""The models of a subscription's CLI: read at activation, and again every hour.
+"""The models of a subscription's CLI: at activation as it told them within the last half hour, or
+else asked for; and asked for every hour.
 
 The CLI may be updated while the pool runs, and the models of an account may change. Nothing waits
 for the answer: until there is one, the pool takes any name that a model may have.

@@ -31,7 +31,7 @@ from pool.claude.process.files.notes import Started, Stretch
 from pool.claude.process.files.run_directory import RunDirectory
 from pool.claude.process.identity import belonging, kill
 from pool.claude.process.supervisor import entries
-from pool.claude.process.tool_calls import ToolCalls
+from pool.claude.process.tool_calls import ToolCalls, misfit
 from pool.claude.process.watch import Watcher
 from pool.claude.transcripts.files import read_transcript
 from pool.executions.outcome import Completed, Outcome
@@ -148,6 +148,10 @@ class ProcessRun:
     async def next_calls(self, number: int, results: Sequence[ToolResult] = ()) -> CallsMade:
         """Wait until a round has ended in calls of the caller's tools; see ``Run``."""
         return await self._calls.next(number, results)
+
+    async def misfit(self) -> str | None:
+        """What was wrong with calls of strict tools, for good; see ``Run``."""
+        return await asyncio.to_thread(misfit, self._launch, self._files)
 
     async def spent(self) -> Usage | None:
         """Ask the process what it has spent so far; see ``Run``."""

@@ -119,6 +119,19 @@ class ToolCalls:
                 yield str(json.loads(line)["response"]["request_id"])
 
 
+def misfit(launch: Launch, files: RunDirectory) -> str | None:
+    """See ``Run.misfit``. Blocks while it reads what was printed, from its beginning."""
+    strict = StrictTools.of(launch.client_tools)
+    if not strict:
+        return None
+    reader = ToolCallReader(datetime.now(UTC), strict)
+    lines = Tail(files.printed).lines(is_over=True)
+    made = (found for line in lines for found in reader.take(line))
+    return next(
+        (each.problem for each in made if isinstance(each, CallsMade) and each.problem), None
+    )
+
+
 def _as_of_a_server(result: ToolResult) -> dict[str, Any]:
     return {"content": [_part(each) for each in result.content], "isError": result.is_error}
 

@@ -73,8 +73,49 @@ def test_alternatives_that_double_with_each_level_end_in_bounded_time() -> None:
     assert time.monotonic() - begun < 20
 
 
-def test_patterns_are_not_looked_at() -> None:
-    """Of some Python's ``re`` tells after years."""
-    schema = {"properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
+SLOW = "^(a+)+$"
+ANY_DRAFT = "http://json-schema.org/draft-07/schema#"
 
-    assert faults(schema, {"a": "a" * 40 + "!"}) == ()
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"type": "string", "pattern": SLOW}}},
+        {"properties": {"a": {"$schema": ANY_DRAFT, "pattern": SLOW}}},
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "properties": {"a": {"pattern": SLOW}, "b": {"$ref": "#"}},
+        },
+        {"patternProperties": {SLOW: {}}, "additionalProperties": False},
+        {"patternProperties": {SLOW: {}}, "unevaluatedProperties": False},
+    ],
+    ids=["pattern", "of another draft", "of the same draft", "other names", "names left over"],
+)
+def test_patterns_are_not_looked_at(schema: dict[str, Any]) -> None:
+    """Of some Python's ``re`` tells after years."""
+    slow = "a" * 40 + "!"
+
+    assert problem_of(schema) is None
+    assert faults(schema, {"a": slow, slow: 1, "b": {"a": slow}}) == ()
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"properties": {"a": {"multipleOf": 0.5}}}, {"a": 10**400}),
+        ({"properties": {"a": {"multipleOf": 1}}}, {"a": float("nan")}),
+        ({"properties": {"a": {"prefixItems": 5}}}, {"a": [1]}),
+    ],
+    ids=["too large to divide", "no number", "malformed below"],
+)
+def test_what_cannot_be_told_does_not_conform(schema: dict[str, Any], value: Any) -> None:
+    assert len(faults(schema, value)) == 1
+
+
+def test_a_schema_is_looked_at_in_little_work() -> None:
+    """Many come with each request: references that double are refused after few steps."""
+    levels = 13
+    twice = {f"l{n}": {"allOf": [{"$ref": f"#/$defs/l{n + 1}"}] * 2} for n in range(levels)}
+    schema = {"$ref": "#/$defs/l0", "$defs": {**twice, f"l{levels}": {}}}
+
+    assert "too much work" in (problem_of(schema) or "")
