@@ -22,9 +22,11 @@ from pool.claude.outcome.ending import Ending
 from pool.claude.output.stream import StreamReading, reading_of
 from pool.claude.output.tail import Piece, Tail, piece_of
 from pool.claude.process.files.notes import Started, Stretch, ending_in, started_in, stretch_in
+from pool.claude.process.identity import belonging, kill
 from pool.claude.process.supervisor import entries
 from pool.claude.process.supervisor.entries import Turn, entry_at, whole
 
+_KILL_SECONDS = 1.0
 LOCK_FD = 3
 """The descriptor under which a process and all that it starts inherit its lock."""
 
@@ -229,6 +231,18 @@ class ProcessDirectory:
         """Whether something of it lives, and its supervisor does not."""
         started = self.started()
         return started is not None and not started.supervisor.is_alive() and self.is_locked()
+
+    def kill(self) -> None:
+        """End everything that belongs to it, at once. Blocks until nothing holds its lock, or a
+        second.
+        """
+        started = self.started()
+        leader = started.cli.pid if started is not None and started.cli.is_alive() else None
+        for pid in belonging(self.lock, LOCK_FD, self.mark, leader):
+            kill(pid)
+        until = time.monotonic() + _KILL_SECONDS
+        while self.is_locked() and time.monotonic() < until:
+            time.sleep(0.01)
 
     def has_ended(self) -> bool:
         return (self.path / "ended").exists()

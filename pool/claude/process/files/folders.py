@@ -34,12 +34,17 @@ class Folders:
         """Remove runs that are not in ``keep``, and processes that have none; see ``Runner``."""
         for run_id in self.left(keep):
             run = RunDirectory(self._runs_dir, run_id)
+            if run.is_process and run.process.is_orphaned():
+                run.process.kill()
             if not (run.is_process and run.process.is_locked()):
                 run.remove()
         for process in self.processes():
             for run_id in process.serves():
                 if not RunDirectory(self._runs_dir, run_id).exists():
                     process.release(run_id)
+        for process in self.processes():
+            if process.is_orphaned() and not process.serves():
+                process.kill()  # it was stopped as its supervisor died, and ends by nothing else
         for draft in processes_dir(self._runs_dir).glob(".*"):
             ProcessDirectory(draft).remove()
         self._tidy()

@@ -22,8 +22,7 @@ from uuid import uuid4
 from pool.claude.launch.command import claim_line, model_line, settings_lines
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.launch.process_settings import surroundings
-from pool.claude.process.files.directory import LOCK_FD, ProcessDirectory
-from pool.claude.process.identity import belonging, kill
+from pool.claude.process.files.directory import ProcessDirectory
 from pool.claude.process.idle.control import all_asked
 from pool.claude.process.idle.kept import KeptProcesses, is_sound
 from pool.claude.process.idle.machine import Places, has_memory_to_spare
@@ -265,7 +264,7 @@ async def _ended(process: ProcessDirectory) -> None:
     until = time.monotonic() + _END_SECONDS
     while await asyncio.to_thread(_lives_idle, process):
         if time.monotonic() > until or await asyncio.to_thread(process.is_orphaned):
-            await asyncio.to_thread(_kill, process)
+            await asyncio.to_thread(process.kill)
         await asyncio.sleep(0.02)
     await asyncio.to_thread(_remove, process)
 
@@ -277,10 +276,3 @@ def _lives_idle(process: ProcessDirectory) -> bool:
 def _remove(process: ProcessDirectory) -> None:
     if not process.serves():
         process.remove_if_over()
-
-
-def _kill(process: ProcessDirectory) -> None:
-    started = process.started()
-    leader = started.cli.pid if started is not None and started.cli.is_alive() else None
-    for pid in belonging(process.lock, LOCK_FD, process.mark, leader):
-        kill(pid)

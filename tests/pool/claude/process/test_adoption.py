@@ -223,6 +223,19 @@ async def test_a_supervisor_killed_after_the_result_loses_nothing(cli: Any, runn
     assert not lives(started.cli.pid)
 
 
+async def test_what_was_stopped_as_its_supervisor_died_is_swept_away(cli: Any, runner: Any) -> None:
+    """Though its subscription is never activated again: nobody else would end it."""
+    run = await runner(cli(STALLS)).start(a_launch(), ENVIRONMENT)
+    pid = await begun(run, b"message_start")
+    os.kill(run.directory.started().supervisor.pid, signal.SIGKILL)
+    await until(run.directory.is_orphaned)
+
+    runner(cli(STALLS)).sweep(set())
+
+    assert not lives(pid)
+    assert not run.directory.path.exists()
+
+
 async def test_a_process_that_has_the_pid_of_a_dead_run_is_left_alone(
     cli: Any, runner: Any
 ) -> None:
