@@ -168,7 +168,8 @@ class RayActors:
         made = makings(name, part, spec)  # whoever finds it later is to renew it
         made = made.model_copy(update={"digest": f"released {made.digest}"})
         try:
-            await self._digest(_Wanted(SubscriptionShell, name, make, made))
+            # One that is up does not let go: what it was made with is gone, and it says just that.
+            await self._ensure(_Wanted(SubscriptionShell, name, make, made))
             return await let_go(self.subscription(spec.id), RELEASE_SECONDS)
         finally:
             await self._end(name)

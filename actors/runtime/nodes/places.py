@@ -41,6 +41,8 @@ SHOWN_SECONDS = 1.0
 """How long whoever has the nodes shown waits for those that do not answer."""
 SILENT_SECONDS = 3.0
 """After which a node that was asked is called silent: the start of a process takes one or two."""
+GONE_KEPT = 100
+"""Of the nodes that have gone, the newest ones: each start of Ray on a machine is another node."""
 
 
 class _Taken(NamedTuple):
@@ -146,12 +148,25 @@ class Places:
         here = ray_nodes.here()
         if self._is_bound:
             nodes = tuple(each for each in nodes if each.ray_id == here)
-        self._seen.update({each.ray_id: each for each in nodes})
+        self._remember(nodes)
         asked = [self._tasks.spawn(self._ask(each.ray_id, here)) for each in nodes]
         done, _ = await asyncio.wait(asked, timeout=seconds) if asked else ((), ())
         for each in done:
             each.result()
         return nodes
+
+    def _remember(self, nodes: Iterable[RayNode]) -> None:
+        """Know these, which live, and of those that have gone the newest ones."""
+        for each in nodes:
+            self._seen.pop(each.ray_id, None)  # so that who was seen last comes last
+            self._seen[each.ray_id] = each
+        living = {each.ray_id for each in nodes}
+        gone = [id_ for id_ in self._seen if id_ not in living]
+        kept = living.union(gone[-GONE_KEPT:])
+        known: dict[str, Any]
+        for known in (self._seen, self._taken, self._said, self._asked_at):
+            for id_ in known.keys() - kept:
+                del known[id_]
 
     def _candidate(self, node: RayNode, taken: Mapping[str, _Taken]) -> Candidate:
         there = Counter(self._chosen.values())
@@ -183,14 +198,17 @@ class Places:
             taken = self._taken[ray_id] = _Taken(inventory, time.monotonic(), wanted, clock)
             if inventory is not None:
                 self._said[ray_id] = taken
-                del self._asked_at[ray_id]
+                self._asked_at.pop(ray_id, None)
 
     async def _asked(self, ray_id: str, specs: frozenset[SubscriptionSpec]) -> Inventory | None:
+        """None where it does not answer, or with what nobody here understands: a node of another
+        release holds up no other.
+        """
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 told = await run_at(ray_id, _inventory, self._data_dir, specs)
-                return Inventory.model_validate(told)
-        except (RayError, TimeoutError, OSError) as error:
+                return Inventory.model_validate(dict(told))  # it may lack what is new here
+        except (RayError, TimeoutError, OSError, ValueError, TypeError, AttributeError) as error:
             problem = str(error).partition("\n")[0] or type(error).__name__
             log.warning("node does not answer", extra={"ray_node_id": ray_id, "problem": problem})
             return None

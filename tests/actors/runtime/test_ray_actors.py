@@ -453,6 +453,19 @@ async def test_one_that_no_node_can_have_comes_up_anywhere_to_let_go_and_is_gone
     assert fake_ray.named == {}
 
 
+async def test_one_that_is_up_without_what_it_was_made_with_makes_way_for_one_that_lets_go(
+    fake_ray: FakeRay,
+) -> None:
+    actors = actors_of()
+    await actors.activate(spec())
+
+    left = await actors.release(spec(), "why")
+
+    assert (left, names_of(fake_ray)) == (0, ["subscription:sub1"] * 2)
+    assert fake_ray.killed == ["subscription:sub1"] * 2
+    assert fake_ray.named == {}
+
+
 async def test_one_that_was_left_behind_as_it_let_go_is_renewed(
     fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

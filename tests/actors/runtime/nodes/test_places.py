@@ -40,6 +40,8 @@ class Cluster:
         self.silent: set[int] = set()
         self.asked: Counter[int] = Counter()
         self.has: dict[int, dict[str, Any]] = {}
+        self.tells: dict[int, object] = {}
+        """What some answer instead."""
         monkeypatch.setattr(ray_nodes, "here", lambda: ray_id(1))
         monkeypatch.setattr(ray_nodes, "alive", self.alive)
         monkeypatch.setattr(places, "take_inventory", lambda *_: self.inventory(1))
@@ -53,10 +55,12 @@ class Cluster:
         has = {"variables": frozenset({"SUB_TOKEN"}), **self.has.get(number, {})}
         return Inventory(node_id=f"node-{number}", hostname=f"host{number}", **has)
 
-    async def run_at(self, where: str, *_: Any) -> Inventory:
+    async def run_at(self, where: str, *_: Any) -> Any:
         number = int(where, 16)
         if number in self.silent:
             await asyncio.Event().wait()
+        if number in self.tells:
+            return self.tells[number]
         return self.inventory(number)
 
 
@@ -213,3 +217,45 @@ async def test_a_node_whose_clock_is_a_minute_ahead_is_told(nodes: Cluster) -> N
 
     with pytest.raises(ConfigError, match=r"host2 .*its clock is (69|70) s ahead"):
         await places_of().of(spec(config_dir=LOGIN))
+
+
+async def test_a_node_of_an_earlier_release_may_not_say_when_it_looked(nodes: Cluster) -> None:
+    told = nodes.inventory(2).model_copy(update={"directories": {str(LOGIN): "a"}})
+    vars(told).pop("taken_at")  # as it comes out of a pickle that has no such field
+    nodes.tells[2] = told
+
+    found = await places_of().of(spec(config_dir=LOGIN))
+
+    assert bound_to(found) == (ray_id(2), False)
+
+
+@pytest.mark.parametrize("told", [None, "what?", Inventory.model_construct(hostname="host2")])
+async def test_what_one_node_says_that_nobody_understands_holds_up_no_other(
+    nodes: Cluster, told: object
+) -> None:
+    nodes.tells[2] = told
+    placed = places_of()
+
+    found = await placed.of(spec())
+
+    assert bound_to(found) == (ray_id(1), False)
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.2 .*: it does not answer"):
+        await placed.of(spec("sub2", config_dir=LOGIN))
+
+
+async def test_of_the_nodes_that_have_gone_the_newest_ones_are_remembered(
+    nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "GONE_KEPT", 2)
+    placed = places_of()
+    for number in (9, 2, 8, 3):  # a machine that is started anew again and again
+        nodes.living = [1, number]
+        await placed.known()
+
+    nodes.living = [1]
+    gone = [each for each in await placed.known() if not each.alive]
+
+    assert [each.candidate.name for each in gone] == [ray_id(8), ray_id(3)]
+    for known in (placed._seen, placed._taken, placed._said):
+        assert set(known) == {ray_id(1), ray_id(8), ray_id(3)}
+    assert set(placed._asked_at) == set()
