@@ -36,7 +36,7 @@ from actors.router.presence.readers import Readers, ReportReader
 from actors.router.presence.releases import Releases
 from actors.router.presence.renewals import Renewals
 from actors.router.presence.sleepers import Sleepers
-from pool.errors import ActorLost, ConfigError
+from pool.errors import ActorLost, ConfigError, StoreBusy
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.telemetry.counters import Tally
@@ -54,6 +54,9 @@ PATIENCE_SECONDS = 2.0
 UNUSABLE_SECONDS = 5.0
 """Before one that is not to be had as it is configured is tried again: what it lacks may be there
 by then."""
+
+LETS_GO_SECONDS = 2.0
+"""How long whoever reads waits for one that lets go of what it has; most have by then."""
 
 
 class Followers:
@@ -259,9 +262,21 @@ class Followers:
 
     @asynccontextmanager
     async def asleep(self, subscription_id: str) -> AsyncIterator[bool]:
-        """Whether one has no actor, as it sleeps or cannot come up; it has none in the block."""
-        async with self._alone[subscription_id]:
+        """Whether one has no actor, as it sleeps or cannot come up; it has none in the block.
+
+        ``StoreBusy`` where one that cannot come up has an actor after all, which lets go of what
+        waits there: that may take a minute.
+        """
+        alone, is_unusable = self._alone[subscription_id], subscription_id in self.unusable
+        try:
+            async with asyncio.timeout(LETS_GO_SECONDS if is_unusable else None):
+                await alone.acquire()
+        except TimeoutError:
+            raise StoreBusy(subscription_id, "it lets go of what waits there") from None
+        try:
             yield subscription_id in self._sleepers or subscription_id in self.unusable
+        finally:
+            alone.release()
 
     def want(self, subscription_id: str) -> None:
         """Have a subscription come up before those that nobody asks for, if it is not there yet."""
@@ -357,6 +372,10 @@ class Followers:
         if spec.id in self._reports:
             self._queue.want(spec.id)
         try:
+            if (
+                spec.id in self.unusable
+            ):  # to ask the nodes may take long, and others read meanwhile
+                await self._check_place(spec)
             async with self._queue.turn(spec.id), self._alone[spec.id]:
                 await self._sleepers.wakes(spec.id)
                 is_outdated = await self._actors.activate(spec)
@@ -374,6 +393,11 @@ class Followers:
         self._wanted[spec.id].clear()
         self._resting.discard(spec.id)
         self._news.tell()
+
+    async def _check_place(self, spec: SubscriptionSpec) -> None:
+        nowhere = await self._actors.unplaced([spec])
+        if spec.id in nowhere:
+            raise nowhere[spec.id]
 
     async def _without_a_place(self, spec: SubscriptionSpec, error: ConfigError) -> None:
         async with self._alone[spec.id]:
