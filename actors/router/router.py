@@ -309,12 +309,13 @@ class Router:
         self, access: Access = FULL_ACCESS, *, openmetrics: bool = False
     ) -> str:
         """Written here: to carry the figures of a thousand subscriptions to another process takes
-        longer. Others have their turn between two of them.
+        longer. Others have their turn between two pieces.
         """
         text = []
         for family in of_pool(only(await self.figures(), access.covers_subscription)):
-            text.append(family.text(openmetrics=openmetrics))
-            await asyncio.sleep(0)
+            for piece in family.pieces(openmetrics=openmetrics):
+                text.append(piece)
+                await asyncio.sleep(0)
         return "".join(text)
 
     def _heard(self) -> tuple[tuple[Report, ...], frozenset[str]]:

@@ -1,14 +1,15 @@
 """The text of figures, as Prometheus reads it: its own format, or OpenMetrics.
 
-Written line by line. A pool of a thousand subscriptions has 80,000 lines, and to make an object of
-each first, as prometheus_client does, takes six times as long as to write them.
+Written line by line, as the text is asked for: to make an object of each line first, as
+prometheus_client does, takes several times as long as to write it, and to write all of a large pool
+in one go would hold up everybody else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from math import inf, isnan
 from typing import Literal, NamedTuple
 
@@ -29,6 +30,9 @@ OPENMETRICS_END = "# EOF\n"
 _BOUNDS = (*(str(bound) for bound in BOUNDS_SECONDS), "+Inf")
 _OF_SUBSCRIPTION = ("subscription",)
 
+PIECE_LINES = 2_000
+"""Written in one go: some 5 ms of a core."""
+
 Ids = tuple[str, ...]
 """Values of the labels that say whose figures they are."""
 
@@ -39,16 +43,24 @@ class Family(NamedTuple):
     name: str
     kind: Literal["gauge", "counter", "histogram"]
     help: str
-    lines: Sequence[str]
+    lines: Iterable[str]
+    """May be written as they are read, which is possible once."""
 
     def text(self, *, openmetrics: bool) -> str:
         """All of them, below what they are."""
+        return "".join(self.pieces(openmetrics=openmetrics))
+
+    def pieces(self, *, openmetrics: bool) -> Iterator[str]:
+        """The text in pieces, each of which is written when it is asked for."""
         name, help_ = PREFIX + self.name, self.help.replace("\\", r"\\").replace("\n", r"\n")
         if openmetrics:
             help_ = help_.replace('"', r"\"")
         elif self.kind == "counter":
             name += "_total"
-        return f"# HELP {name} {help_}\n# TYPE {name} {self.kind}\n{''.join(self.lines)}"
+        yield f"# HELP {name} {help_}\n# TYPE {name} {self.kind}\n"
+        lines = iter(self.lines)
+        while piece := "".join(islice(lines, PIECE_LINES)):
+            yield piece
 
 
 class _Labels:
@@ -66,13 +78,13 @@ class _Labels:
         return f"{{{inside}}}"
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=100_000)  # all that a pool has: read in a cycle, a smaller one never has any
 def _label(name: str, value: str) -> str:
     escaped = value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
     return f'{name}="{escaped}"'
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=10_000)  # most are among the few that come again and again
 def number(value: float) -> str:
     """As Go writes a float: with an exponent from seven digits on."""
     if value in {inf, -inf}:
@@ -94,18 +106,19 @@ def figure(name: str, help_: str, value: float) -> Family:
 
 def histograms(timer: Timer, labels: Ids, took: Mapping[Ids, Durations]) -> Family:
     """How long things took, by who they are of; the names of ``labels`` come after "le"."""
-    name, lines, text = PREFIX + timer.name, [], _Labels(labels)
+    return Family(timer.name, "histogram", timer.help, _durations(timer, labels, took))
+
+
+def _durations(timer: Timer, labels: Ids, took: Mapping[Ids, Durations]) -> Iterator[str]:
+    name, text = PREFIX + timer.name, _Labels(labels)
     for ids, durations in sorted(took.items()):
         whose = text.text(ids)
         rest = f",{whose[1:]}" if whose else "}"
         counts = list(accumulate(durations.counts))
-        lines += [
-            f'{name}_bucket{{le="{bound}"{rest} {number(count)}\n'
-            for bound, count in zip(_BOUNDS, counts, strict=True)
-        ]
-        lines.append(f"{name}_count{whose} {number(counts[-1])}\n")
-        lines.append(f"{name}_sum{whose} {number(durations.sum_seconds)}\n")
-    return Family(timer.name, "histogram", timer.help, lines)
+        for bound, count in zip(_BOUNDS, counts, strict=True):
+            yield f'{name}_bucket{{le="{bound}"{rest} {number(count)}\n'
+        yield f"{name}_count{whose} {number(counts[-1])}\n"
+        yield f"{name}_sum{whose} {number(durations.sum_seconds)}\n"
 
 
 def of_pool(figures: Figures) -> Iterator[Family]:
@@ -137,11 +150,11 @@ def _of_reports(gauge: Gauge, figures: Figures) -> Family:
     """What the subscriptions' latest reports say; each is as old as ``report_age_seconds``."""
     labels = _Labels((*_OF_SUBSCRIPTION, *gauge.labels))
     name = PREFIX + gauge.name + ("_total" if gauge.is_total else "")
-    lines = [
+    lines = (
         f"{name}{labels.text((report.id, *values))} {number(value)}\n"
         for report in figures.reports
         for values, value in gauge.of(report, figures.observed_at)
-    ]
+    )
     return Family(gauge.name, "counter" if gauge.is_total else "gauge", gauge.help, lines)
 
 
@@ -160,9 +173,9 @@ def _counted(
 def _counters(counter: Counter, labels: Ids, tallies: Mapping[Ids, Tally]) -> Family:
     text = _Labels(labels if counter.label is None else (*labels, counter.label))
     name = f"{PREFIX}{counter.name}_total"
-    lines = [
+    lines = (
         f"{name}{text.text((*ids, *values))} {number(count)}\n"
         for ids, tally in tallies.items()
         for values, count in tally.count(counter)
-    ]
+    )
     return Family(counter.name, "counter", counter.help, lines)

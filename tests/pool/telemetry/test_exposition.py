@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from hypothesis import example, given
@@ -14,7 +15,15 @@ from prometheus_client.utils import floatToGoString
 from reports import report_at, state
 
 from pool.telemetry.counters import RUN, RUNS, Durations, Figures, Tally, Timer
-from pool.telemetry.exposition import OPENMETRICS_END, Family, figure, histograms, number, of_pool
+from pool.telemetry.exposition import (
+    OPENMETRICS_END,
+    PIECE_LINES,
+    Family,
+    figure,
+    histograms,
+    number,
+    of_pool,
+)
 
 NOW = datetime(2026, 1, 28, 16, 30, tzinfo=UTC)
 FIGURES = Figures(
@@ -82,3 +91,30 @@ def test_a_counter_is_called_a_total_where_prometheus_wants_it() -> None:
 
     assert family.text(openmetrics=False).startswith("# HELP claude_pool_runs_total Runs.\n")
     assert family.text(openmetrics=True).startswith("# HELP claude_pool_runs Runs.\n")
+
+
+def test_no_piece_of_a_large_family_is_written_before_it_is_asked_for() -> None:
+    written = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal written
+        for written in range(1, 2 * PIECE_LINES + 2):
+            yield f"claude_pool_runs_total {written}\n"
+
+    pieces, after = [], []
+    for piece in Family("runs", "counter", "Runs.", lines()).pieces(openmetrics=False):
+        pieces.append(piece)
+        after.append(written)
+
+    assert after == [0, PIECE_LINES, 2 * PIECE_LINES, 2 * PIECE_LINES + 1]
+    assert [each.count("\n") for each in pieces] == [2, PIECE_LINES, PIECE_LINES, 1]
+
+
+def test_the_figures_of_many_subscriptions_are_written_as_they_are_read() -> None:
+    many = {(f"sub{n:04}",): Durations().having(1.0) for n in range(PIECE_LINES)}
+
+    pieces = list(histograms(RUN, ("subscription",), many).pieces(openmetrics=False))
+
+    assert max(each.count("\n") for each in pieces) == PIECE_LINES
+    (family,) = text_string_to_metric_families("".join(pieces))
+    assert len({each.labels["subscription"] for each in family.samples}) == PIECE_LINES
