@@ -49,7 +49,7 @@ class Caller:
         """What it was told, by prompt."""
         self.refused: Counter[str] = Counter()
         self.wrong: str | None = None
-        """An answer that is none of those that it may get."""
+        """An answer that is none of those that it may get, or that none came."""
         self.is_over = threading.Event()
         self.gives_up = float("inf")
         self._pool = pool
@@ -73,6 +73,8 @@ class Caller:
 
     def _answer(self, http: httpx.Client, body: dict[str, Any], key: str) -> dict[str, Any] | None:
         once = {"idempotency-key": key}
+        """None, with what is ``wrong``, where it is none that it may get, or none ever comes."""
+        began = time.monotonic()
         while time.monotonic() < self.gives_up:
             try:
                 answer = http.post("/v1/executions", json=body, headers=once)
@@ -87,6 +89,7 @@ class Caller:
                     self.wrong = answer.text
                     return None
             time.sleep(0.2)
+        self.wrong = f"{key} was not answered within {time.monotonic() - began:.0f} s"
         return None
 
 

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -239,7 +239,7 @@ def _ready(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def relaying(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[None]:
+def relaying(argv: Sequence[str]) -> Iterator[None]:
     """A helper process for as long as the block."""
     with _ready(argv):
         yield

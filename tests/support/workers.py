@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import fuzz
 import pytest
-from folders import in_memory
+from folders import in_memory, of_this_run
 from paths import FIXTURES
 
 WEEKS = "tests/simulation/"
@@ -108,6 +108,8 @@ TIMEOUT_SECONDS = 120.0
 """Of a test that says nothing else, as ``pyproject.toml`` has it."""
 GRACE_SECONDS = 180.0
 """Beyond its limit, for what a test has started."""
+FOLDER = "CLAUDE_POOL_TESTS_FOLDER"
+"""The variable by which workers know where to keep their files, where that is in memory."""
 _STDERR = pytest.StashKey[TextIO]()
 
 
@@ -119,8 +121,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("CLAUDE_POOL_CONFIG", "CLAUDE_POOL_URL", "RAY_ADDRESS", "RAY_NAMESPACE"):
         os.environ.pop(name, None)
     os.environ["SSL_CERT_FILE"] = str(FIXTURES / "nobody.pem")
-    if (folder := in_memory()) and "TMPDIR" not in os.environ:
-        tempfile.tempdir = str(folder)
+    if not hasattr(config, "workerinput"):
+        memory = in_memory() if "TMPDIR" not in os.environ else None
+        os.environ[FOLDER] = str(of_this_run(memory)) if memory else ""
+    tempfile.tempdir = os.environ[FOLDER] or None
     fuzz.load_profile()
     gc.disable()  # until all is collected, see below
 
