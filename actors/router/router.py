@@ -18,9 +18,9 @@ from actors.aiokit import Tasks, every, forwarded
 from actors.alerts.monitor import AlertMonitor
 from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
 from actors.interfaces.protocols import SubscriptionActors
+from actors.router.alarms import Alarms
 from actors.router.dispatching.dispatcher import Dispatcher
 from actors.router.keys import Caller, KeyRegistry
-from actors.router.ledgers.alarms import Alarms
 from actors.router.ledgers.archive import Archive
 from actors.router.ledgers.resting import RestingLedgers
 from actors.router.listing import shown_page

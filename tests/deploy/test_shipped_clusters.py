@@ -194,6 +194,7 @@ def test_every_node_of_ray_has_the_variables_that_are_shipped_for_nodes() -> Non
     (of_ray,) = of_kind("ConfigMap")
 
     assert shipped().items() <= of_ray["data"].items()
+    assert all(isinstance(each, str) for each in of_ray["data"].values())  # it takes nothing else
 
 
 def test_every_pod_is_kept_small_and_has_the_pools_directory() -> None:

@@ -12,7 +12,7 @@ import pytest
 from localpool import LocalPool, ManualClock, spec
 from sleepy_pool import Start, ask, asleep, peers, until
 
-from actors.router.ledgers.alarms import ONE_COMES_UP
+from actors.router.alarms import ONE_COMES_UP
 from actors.router.presence.idleness import KEPT_UP, UNUSED
 from pool.errors import ConfigError, InvalidRequest
 from pool.executions.status import ExecutionStatus

@@ -8,7 +8,7 @@ from localpool import LocalPool, ManualClock, spec
 from sleepy_pool import Start, ask, asleep, peers
 from waiting import until
 
-from actors.router.ledgers.alarms import ONE_COMES_UP
+from actors.router.alarms import ONE_COMES_UP
 from actors.router.presence.sleepers import LOOK_EVERY
 
 A_DAY = timedelta(days=1)
