@@ -291,10 +291,14 @@ class UsageTable(Value):
 
 
 def covered(
-    asked: Question, subscription_id: str, records_since: datetime, older: Sequence[BlockTotal]
+    asked: Question,
+    subscription_id: str,
+    records_since: datetime,
+    older: Sequence[BlockTotal],
+    gaps: Sequence[tuple[datetime, datetime]] = (),
 ) -> tuple[CoveredSpan, ...]:
-    """What is exact: from ``records_since`` on by records; before that by the totals of ``older``
-    (newest first), except for those that an end of the range cuts.
+    """What is exact: from ``records_since`` on by records, but for ``gaps`` (oldest first); before
+    that by the totals of ``older`` (newest first), except for those that an end of the range cuts.
     """
     spans = []
     edge = min(asked.until, records_since)
@@ -302,7 +306,11 @@ def covered(
         since = next((each.ends_at for each in older if each.starts_at < asked.since), asked.since)
         until = next((each.starts_at for each in older if each.ends_at > edge), edge)
         spans.append((since, until, "blocks"))
-    spans.append((max(asked.since, records_since), asked.until, "records"))
+    since = max(asked.since, records_since)
+    for begins_at, ends_at in gaps:
+        spans.append((since, begins_at, "records"))
+        since = ends_at
+    spans.append((since, asked.until, "records"))
     return tuple(
         CoveredSpan.model_validate(
             {"subscription_id": subscription_id, "since": since, "until": until, "source": source}

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from pool.usage.blocks import block_at
+from pool.usage.blocks import Block, block_at
 from pool.usage.records import ModelUsage, UsageRecord, UsageSource
 from pool.values import Instant, Value
 
@@ -61,7 +61,9 @@ class PeriodTotal(Value):
 
 
 class Part(NamedTuple):
-    """A part of a range of time: whole periods of a length, or a part of one hour."""
+    """A part of a range of time: whole periods of a length, or what records tell: a part of one
+    hour, or of a block that totals of periods say nothing of.
+    """
 
     period: Period | None
     since: datetime
@@ -110,14 +112,29 @@ _END: dict[Period, Callable[[datetime], datetime]] = {
 """The ends of the periods that an instant falls in, the longest first."""
 
 
-def cut(since: datetime, until: datetime, periods: Iterable[Period]) -> tuple[Part, ...]:
+def cut(
+    since: datetime, until: datetime, periods: Iterable[Period], lacking: Iterable[Block] = ()
+) -> tuple[Part, ...]:
     """A range of time in as few parts as can be: whole periods of these lengths, and what an end
-    leaves of an hour.
+    leaves of an hour. What lies in a block of ``lacking``, of which totals do not hold every
+    record, is a part of no period, and no other takes it in.
     """
     usable = {*periods}
     ends = [(period, end) for period, end in _END.items() if period in usable]
-    found: list[Part] = []
     at, until = since.astimezone(UTC), min(until.astimezone(UTC), _LATEST)
+    found: list[Part] = []
+    for block in sorted(lacking, key=lambda each: each.starts_at):
+        begins_at, ends_at = max(at, block.starts_at), min(until, block.ends_at)
+        if begins_at < ends_at:
+            found += [*_whole(at, begins_at, ends), Part(None, begins_at, ends_at)]
+            at = ends_at
+    return (*found, *_whole(at, until, ends))
+
+
+def _whole(
+    at: datetime, until: datetime, ends: Sequence[tuple[Period, Callable[[datetime], datetime]]]
+) -> list[Part]:
+    found: list[Part] = []
     while at < until:
         whole = ((period, end(at)) for period, end in ends if begin(period, at) == at)
         period, ends_at = next(
@@ -129,4 +146,4 @@ def cut(since: datetime, until: datetime, periods: Iterable[Period]) -> tuple[Pa
         else:
             found.append(Part(period, at, ends_at))
         at = ends_at
-    return tuple(found)
+    return found

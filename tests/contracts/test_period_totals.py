@@ -8,7 +8,9 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from random import Random
 
+import pytest
 from engines import Engine
 from fuzz import examples
 from hypothesis import HealthCheck, given, settings
@@ -311,19 +313,121 @@ async def test_where_an_earlier_release_had_removed_records_totals_of_blocks_go_
     assert [each.since for each in by_key.covered] == [MIDNIGHT + 5 * HOUR]
 
 
-async def test_what_an_earlier_release_still_writes_is_no_part_of_what_is_covered(
+async def test_what_an_earlier_release_still_writes_is_read_from_its_records(
     engine: Engine,
 ) -> None:
-    """On PostgreSQL it may, while the next release migrates: it knows no totals of periods."""
-    ledger = await _with(engine, spent("one", 1), spent("new", 11))
+    """On PostgreSQL it may, until its owners are renewed: it knows no totals of periods."""
+    of = [
+        spent("old", -40, 1, caller="ci", tags={"team": "a"}),
+        spent("day", 1, 10, caller="ci", tenant="t"),
+        spent("hour", 6.2, 100, caller="ci", tags={"team": "b"}),
+        spent("late", 6.4, 1_000, caller="late", tenant="t", tags={"team": "b"}),
+        spent("end", 9.5, 10_000, tenant="t", tags={"team": "a"}),
+        spent("next", 10, 100_000, caller="ci", tenant="u"),
+        spent("new", 16, 1_000_000, caller="ci"),
+    ]
+    ledger = await _with(engine, *of)
     await ledger.close()
     await engine.change(
-        f"UPDATE blocks SET records = records + 1 WHERE starts_at = {micros(MIDNIGHT)}"
+        "DELETE FROM period_totals WHERE kind LIKE '%late%'; "
+        f"UPDATE blocks SET in_periods = 2 WHERE starts_at = {micros(MIDNIGHT + 5 * HOUR)}"
     )
 
     ledger = await engine.stores.open_ledger("sub1")
-    table = await told(ledger, [Grouping.KEY], MIDNIGHT, NOW)
+    starts = [MIDNIGHT + hours * HOUR for hours in (-48, -0.5, 0, 1, 5, 5.5, 6.3, 7, 10, 11)]
+    for since in starts:
+        for until in [*(each for each in starts if since < each), NOW]:
+            for by in ([Grouping.KEY], [Grouping.DAY, "tag:team"], [Grouping.BLOCK]):
+                for tenant in (None, "t"):
+                    table = await told(ledger, by, since, until, tenant)
+                    inside = [
+                        each
+                        for each in of
+                        if since <= each.timestamp < until and tenant in {None, each.belongs_to}
+                    ]
+                    assert table.groups == summed(by, inside)
+                    assert table.total.records == len(inside)
+                    assert [(each.source, each.since, each.until) for each in table.covered] == [
+                        ("records", since, until)
+                    ]
     await ledger.close()
 
-    assert [each.since for each in table.covered] == [MIDNIGHT + 5 * HOUR]
-    assert table.total.usage.cost_nano_usd == 1
+
+async def test_a_record_that_cannot_be_read_leaves_a_gap_of_its_block_and_hides_no_other(
+    engine: Engine,
+) -> None:
+    of = (spent("old", -40, 1), spent("broken", 6, 10), spent("beside", 7, 100), spent("new", 11))
+    ledger = await _with(engine, *of)
+    await ledger.close()
+    await engine.change(
+        f"UPDATE usage_records SET document = 'none' WHERE id = 'broken'; {_UNDONE}",
+        migration=_MIGRATION,
+    )
+
+    ledger = await engine.stores.open_ledger("sub1")
+    table = await told(ledger, [Grouping.KEY], MIDNIGHT - 2 * DAY, NOW)
+    await ledger.close()
+
+    assert [(each.since, each.until) for each in table.covered] == [
+        (MIDNIGHT - 2 * DAY, MIDNIGHT + 5 * HOUR),
+        (MIDNIGHT + 10 * HOUR, NOW),
+    ]
+    assert (table.total.records, table.total.usage.cost_nano_usd) == (2, 2)
+
+
+@pytest.mark.parametrize("spelt", [r"\ud83d", r"\udc00", r"\u0000", r"\ud83d\ude00"])
+@pytest.mark.parametrize("what", ["caller", "model", "tag", "value"])
+async def test_text_that_no_engine_takes_stops_no_migration_and_is_told_mended(
+    engine: Engine, what: str, spelt: str
+) -> None:
+    name = "XX"
+    models = Usage(
+        models={
+            "XX" if what == "model" else "opus": ModelUsage(cost_nano_usd=10),
+            "a first": ModelUsage(cost_nano_usd=1),
+        }
+    )
+    tags = {"XX" if what == "tag" else "team": "XX" if what == "value" else "a"}
+    known = {"caller": name if what == "caller" else "ci", "tags": tags, "usage": models}
+    ledger = await _with(engine, spent("odd", 6, **known), spent("old", -40, 100, caller="ci"))
+    await ledger.close()
+    await engine.change(
+        f"UPDATE usage_records SET document = replace(document, 'XX', '{spelt}'); {_UNDONE}",
+        migration=_MIGRATION,
+    )
+
+    ledger = await engine.stores.open_ledger("sub1")
+    (record,) = [each for each in await everything(ledger) if each.id == "odd"]
+    groupings: list[list[GroupBy]] = [[Grouping.KEY], [Grouping.MODEL], ["tag:team"]]
+    tables = [await told(ledger, by, MIDNIGHT - 2 * DAY, NOW) for by in groupings]
+    assert all(each.kind for each in await period_totals(ledger))
+    await ledger.close()
+
+    old = spent("old", -40, 100, caller="ci")
+    for by, table in zip(groupings, tables, strict=True):
+        assert table.groups == summed(by, [record, old])
+        assert [(each.since, each.until) for each in table.covered] == [(MIDNIGHT - 2 * DAY, NOW)]
+
+
+async def test_as_many_and_as_long_tags_as_there_may_be_are_kept(engine: Engine) -> None:
+    random = Random(5)
+    texts = ["".join(chr(random.randrange(0x4E00, 0x9FFF)) for _ in range(100)) for _ in range(20)]
+    tags = dict(zip(texts[:10], texts[10:], strict=True))
+    ledger = await _with(
+        engine,
+        spent("a", 1, tags=tags, caller="ci"),
+        spent("b", 1.5, tags=tags, caller="ci"),
+        spent("c", 2, tags={**tags, texts[0]: "other"}, caller="ci"),
+    )
+    totals = await period_totals(ledger)
+    by_key = await told(ledger, [Grouping.KEY], MIDNIGHT, NOW)
+    assert sorted(each.records for each in totals) == [1, 1, 1, 2, 2, 2]
+    assert by_key.total.usage.cost_nano_usd == 3
+    await ledger.close()
+    await engine.change(_UNDONE, migration=_MIGRATION)
+
+    ledger = await engine.stores.open_ledger("sub1")
+    assert await period_totals(ledger) == totals
+    await ledger.expire(MIDNIGHT + DAY)
+    assert await period_totals(ledger) == []
+    await ledger.close()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pool.storage.database import Bindings, Db
 from pool.storage.documents import document, instant, micros, read_document
 from pool.storage.ledger.rows import model_usage
-from pool.usage.blocks import block_at
+from pool.usage.blocks import Block, block_at
 from pool.usage.periods import Kind, Part, Period, PeriodTotal, begin, cut, kinds_of
 from pool.usage.records import UsageRecord
 
@@ -19,13 +19,13 @@ _HOUR_MICROS = 3_600_000_000
 _DAY_MICROS = 24 * _HOUR_MICROS
 
 
-class CutHour(NamedTuple):
-    """A part of one hour, which its records tell."""
+class ReadPart(NamedTuple):
+    """A part of a range that its records tell."""
 
     part: Part
     documents: list[str]
     is_whole: bool
-    """Whether all records that the hour ever had are still there."""
+    """Whether all records that its hour, or its block, ever had are still there."""
 
 
 class PeriodRows(NamedTuple):
@@ -35,7 +35,7 @@ class PeriodRows(NamedTuple):
     """From here on every record is in it."""
     totals: list[Any]
     """``(starts_at, kind, records, counted)`` and five figures each."""
-    hours: list[CutHour]
+    read: list[ReadPart]
     is_too_much: bool
     """There is more of it than was wanted, and a part is missing here."""
 
@@ -89,18 +89,19 @@ async def rows_between(
     most: int,
 ) -> PeriodRows:
     """Totals of these periods that make up a range, of a tenant or of everybody, with the records
-    of hours that an end of it cuts: ``most`` rows at the most.
+    of hours that an end of it cuts, and of blocks of which the totals lack some (an earlier release
+    added them, or they could not be read as totals were made): ``most`` rows at the most. A block
+    that lacks some, and of which records are gone too, is where the range begins.
     """
-    (lacking,) = await db.first("block_without_periods", {"until": micros(until)})
-    if lacking is not None:
-        since = max(since, block_at(instant(lacking)).ends_at)
+    since, lacking = await _lacking(db, since, until)
     totals: list[Any] = []
-    hours: list[CutHour] = []
+    read: list[ReadPart] = []
     left = most
-    for part in cut(since, until, periods):
+    for part in cut(since, until, periods, lacking):
         if part.period is None:
-            hours.append(await _cut_hour(db, part, tenant, left + 1))
-            left -= len(hours[-1].documents)
+            is_whole = block_at(part.since) in lacking or await _is_whole_hour(db, part)
+            read.append(ReadPart(part, await _documents(db, part, tenant, left + 1), is_whole))
+            left -= len(read[-1].documents)
         else:
             wanted = _between(part, tenant) | {"period": part.period.value, "limit": left + 1}
             name = "period_totals" if tenant is None else "period_totals_by_tenant"
@@ -108,19 +109,39 @@ async def rows_between(
             totals += found
             left -= len(found)
         if left < 0:
-            return PeriodRows(since, totals, hours, is_too_much=True)
-    return PeriodRows(since, totals, hours, is_too_much=False)
+            return PeriodRows(since, totals, read, is_too_much=True)
+    return PeriodRows(since, totals, read, is_too_much=False)
 
 
-async def _cut_hour(db: Db, part: Part, tenant: str | None, limit: int) -> CutHour:
-    below = {"at": micros(part.until), "id": "", "source": None, "limit": limit}
-    name = "usage" if tenant is None else "usage_by_tenant"
-    found = await db.rows(name, _between(part, tenant) | below)
+async def _lacking(db: Db, since: datetime, until: datetime) -> tuple[datetime, list[Block]]:
+    """Where a range begins, and the blocks in it that totals of periods say nothing of, but whose
+    records are all there.
+    """
+    found: list[Block] = []
+    span = {"since": micros(block_at(since).starts_at), "until": micros(until)}
+    for starts_at, records in await db.rows("blocks_without_periods", span):
+        block = block_at(instant(starts_at))
+        whole = {"since": micros(block.starts_at), "until": micros(block.ends_at)}
+        (kept,) = await db.first("count_records", whole)
+        if kept != records:
+            return max(since, block.ends_at), found
+        found.append(block)
+    return since, found
+
+
+async def _is_whole_hour(db: Db, part: Part) -> bool:
     starts_at = begin(Period.HOUR, part.since)
     hour = {"since": micros(starts_at), "until": micros(starts_at + _HOUR)}
     (kept,) = await db.first("count_records", hour)
     (were,) = await db.first("records_of_hour", hour)
-    return CutHour(part, [text for _, _, text in found], is_whole=kept == were)
+    return bool(kept == were)
+
+
+async def _documents(db: Db, part: Part, tenant: str | None, limit: int) -> list[str]:
+    below = {"at": micros(part.until), "id": "", "source": None, "limit": limit}
+    name = "usage" if tenant is None else "usage_by_tenant"
+    found = await db.rows(name, _between(part, tenant) | below)
+    return [text for _, _, text in found]
 
 
 def _between(part: Part, tenant: str | None) -> Bindings:

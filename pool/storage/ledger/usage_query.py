@@ -1,9 +1,10 @@
 """Breaking the usage of one ledger down, where it lies: sums travel, records do not.
 
-Everything but sessions is told by the totals of periods, however many records they sum up, and of
-an hour that an end of the range cuts by its records; all as it was at one instant. The newest block
-of which these totals do not hold every record is where they end: from there back the totals of
-blocks say what they can. Who asks for the totals of blocks alone has them, of whole blocks.
+Everything but sessions is told by the totals of periods, however many records they sum up, and by
+its records of an hour that an end of the range cuts, and of a block of which these totals do not
+hold every record; all as it was at one instant. The newest such block of which records are gone is
+where they end: from there back the totals of blocks say what they can. Who asks for the totals of
+blocks alone has them, of whole blocks.
 
 Sessions are told by the records of one block after the other, newest first. A block that has fewer
 records than its total counts has lost some to retention, and they end there. Totals of blocks are
@@ -83,17 +84,16 @@ def _of_periods(
         periods.add(at(starts_at), kind(text), records, counted, figures)
     sums, counted = Sums(), periods.counted
     sums.add(periods.groups())
-    told, since = asked, found.since
-    for hour in found.hours:
-        records_there = list(readable(UsageRecord, hour.documents))
-        if hour.is_whole and len(records_there) == len(hour.documents):
+    gaps: list[tuple[datetime, datetime]] = []
+    for part, documents, is_whole in found.read:
+        records_there = list(readable(UsageRecord, documents))
+        if is_whole and len(records_there) == len(documents):
             counted += _add(sums, asked, records_there)
-        elif hour.part.since == since:
-            since = hour.part.until
-            told = told.model_copy(update={"since": since})
         else:
-            told = told.model_copy(update={"until": hour.part.since})
-    return _table(subscription_id, told, sums, counted, older, records_since=since)
+            gaps.append((part.since, part.until))
+    return _table(
+        subscription_id, asked, sums, counted, older, records_since=found.since, gaps=gaps
+    )
 
 
 async def _by_records(ledger: Ledger, asked: Question) -> UsageTable:
@@ -110,7 +110,7 @@ async def _by_records(ledger: Ledger, asked: Question) -> UsageTable:
 
 
 def _too_much(ledger: Ledger) -> InvalidRequest:
-    problem = f"takes in more than {MOST_ROWS} records of {ledger.subscription_id}"
+    problem = f"takes in more than {MOST_ROWS} totals and records of {ledger.subscription_id}"
     return InvalidRequest("since", f"{problem}: ask for a shorter range")
 
 
@@ -137,6 +137,7 @@ def _table(
     older: Sequence[BlockTotal],
     *,
     records_since: datetime | None = None,
+    gaps: Sequence[tuple[datetime, datetime]] = (),
 ) -> UsageTable:
     """What records show, and the totals of older blocks that lie in the range."""
     for block in older if asked.blocks_can_tell else ():
@@ -151,7 +152,7 @@ def _table(
     return UsageTable(
         groups=groups,
         total=sum(groups, NOTHING).model_copy(update={"records": counted}),
-        covered=covered(asked, subscription_id, records_since, older),
+        covered=covered(asked, subscription_id, records_since, older, gaps),
     )
 
 

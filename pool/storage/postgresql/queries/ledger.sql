@@ -178,7 +178,7 @@ WITH added AS (
         kind text, counted bigint, input_tokens bigint, output_tokens bigint,
         cache_creation_input_tokens bigint, cache_read_input_tokens bigint, cost_nano_usd bigint
     )
-    ON CONFLICT (subscription_id, period, starts_at, kind) DO UPDATE SET
+    ON CONFLICT (subscription_id, period, starts_at, md5(kind)) DO UPDATE SET
         records = period_totals.records + excluded.records,
         counted = period_totals.counted + excluded.counted,
         input_tokens = period_totals.input_tokens + excluded.input_tokens,
@@ -245,10 +245,12 @@ FROM block_models
 WHERE subscription_id = :subscription_id AND starts_at BETWEEN :first AND :last
 ORDER BY starts_at, model;
 
--- name: block_without_periods
--- The newest of which the totals of periods do not hold every record.
-SELECT max(starts_at) FROM blocks
-WHERE subscription_id = :subscription_id AND in_periods <> records AND starts_at < :until;
+-- name: blocks_without_periods
+-- Those of which the totals of periods do not hold every record, newest first.
+SELECT starts_at, records FROM blocks
+WHERE subscription_id = :subscription_id AND in_periods <> records
+    AND starts_at >= :since AND starts_at < :until
+ORDER BY starts_at DESC;
 
 -- name: period_totals
 SELECT starts_at, kind, records, counted, input_tokens, output_tokens, cache_creation_input_tokens,
@@ -354,8 +356,8 @@ WHERE subscription_id = :subscription_id AND starts_at < :before_day AND in_peri
 -- name: expire_periods
 -- Of whole days, so that none is left that lacks a part.
 DELETE FROM period_totals
-WHERE subscription_id = :subscription_id AND (period, starts_at, kind) IN (
-    SELECT period, starts_at, kind FROM period_totals
+WHERE subscription_id = :subscription_id AND (period, starts_at, md5(kind)) IN (
+    SELECT period, starts_at, md5(kind) FROM period_totals
     WHERE subscription_id = :subscription_id AND period IN ('hour', 'block', 'day')
         AND starts_at < :before_day
     LIMIT :limit

@@ -208,9 +208,12 @@ SELECT starts_at, model, input_tokens, output_tokens, cache_creation_input_token
     cache_read_input_tokens, cost_nano_usd
 FROM block_models WHERE starts_at BETWEEN :first AND :last ORDER BY starts_at, model;
 
--- name: block_without_periods
--- The newest of which the totals of periods do not hold every record.
-SELECT max(starts_at) FROM blocks WHERE in_periods <> records AND starts_at < :until;
+-- name: blocks_without_periods
+-- Those of which the totals of periods do not hold every record, newest first.
+SELECT starts_at, records FROM blocks
+WHERE in_periods <> records
+    AND starts_at >= :since AND starts_at < :until
+ORDER BY starts_at DESC;
 
 -- name: period_totals
 SELECT starts_at, kind, records, counted, input_tokens, output_tokens, cache_creation_input_tokens,

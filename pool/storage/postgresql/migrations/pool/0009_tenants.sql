@@ -6,7 +6,7 @@ CREATE FUNCTION pg_temp.said(document text, VARIADIC path text[]) RETURNS text
 LANGUAGE plpgsql AS $$
 BEGIN
     RETURN document::json #>> path;
-EXCEPTION WHEN invalid_text_representation THEN
+EXCEPTION WHEN data_exception THEN
     RETURN NULL;
 END
 $$;

@@ -13,24 +13,30 @@ CREATE TABLE period_totals (
     output_tokens bigint NOT NULL,
     cache_creation_input_tokens bigint NOT NULL,
     cache_read_input_tokens bigint NOT NULL,
-    cost_nano_usd bigint NOT NULL,
-    PRIMARY KEY (subscription_id, period, starts_at, kind)
+    cost_nano_usd bigint NOT NULL
 ) WITH (fillfactor = 70);
+-- By a digest of the kind: a row of an index holds 2,704 bytes, and tags alone may take more.
+CREATE UNIQUE INDEX period_totals_of_kind
+ON period_totals (subscription_id, period, starts_at, md5(kind));
 CREATE INDEX period_totals_by_tenant ON period_totals (subscription_id, tenant, period, starts_at)
 WHERE tenant IS NOT NULL;
 
--- How many of a block's records they hold: where that is not all of them, they say nothing of it. An
--- owner of an earlier release, which still writes while the next one migrates, counts none.
-ALTER TABLE blocks ADD COLUMN in_periods bigint NOT NULL DEFAULT 0;
-CREATE INDEX blocks_without_periods ON blocks (subscription_id, starts_at)
-WHERE in_periods <> records;
-
--- Those of the records that there are: of hours from them, of blocks and days from the hours.
+-- Those of the records that there are: of hours from them, of blocks and days from the hours. A record
+-- of which something cannot be read here is in none: earlier releases kept halves of surrogate pairs
+-- and NUL, which JSON may spell and no text here may hold.
 CREATE FUNCTION pg_temp.said(document text) RETURNS json
 LANGUAGE plpgsql AS $$
+DECLARE
+    it json := NULL;
 BEGIN
-    RETURN document::json;
-EXCEPTION WHEN invalid_text_representation THEN
+    it := document::json;
+    PERFORM it ->> 'caller', it ->> 'tags';
+    PERFORM (value ->> 'input_tokens')::bigint, (value ->> 'output_tokens')::bigint,
+        (value ->> 'cache_creation_input_tokens')::bigint,
+        (value ->> 'cache_read_input_tokens')::bigint, (value ->> 'cost_nano_usd')::bigint
+    FROM json_each(it -> 'usage' -> 'models');
+    RETURN it;
+EXCEPTION WHEN data_exception THEN
     RETURN NULL;
 END
 $$;
@@ -81,9 +87,16 @@ SELECT subscription_id, longer, begins_at, kind, tenant, sum(records), sum(count
     sum(input_tokens), sum(output_tokens), sum(cache_creation_input_tokens),
     sum(cache_read_input_tokens), sum(cost_nano_usd)
 FROM longer GROUP BY subscription_id, longer, begins_at, kind, tenant;
+DROP FUNCTION pg_temp.said(text);
+
+-- How many of a block's records they hold. Where that is not all of them, they say nothing of it, and
+-- its records are read while it has them all: an owner of an earlier release, which still writes while
+-- the next one migrates, and after it, counts none. This comes last, as it locks the table.
+ALTER TABLE blocks ADD COLUMN in_periods bigint NOT NULL DEFAULT 0;
+CREATE INDEX blocks_without_periods ON blocks (subscription_id, starts_at)
+WHERE in_periods <> records;
 UPDATE blocks SET in_periods = coalesce((
     SELECT sum(counted) FROM period_totals
     WHERE period_totals.subscription_id = blocks.subscription_id AND period = 'block'
         AND period_totals.starts_at = blocks.starts_at
 ), 0);
-DROP FUNCTION pg_temp.said(text);

@@ -22,11 +22,20 @@ WHERE tenant IS NOT NULL;
 ALTER TABLE blocks ADD COLUMN in_periods INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX blocks_without_periods ON blocks (starts_at) WHERE in_periods <> records;
 
--- Those of the records that there are: of hours from them, of blocks and days from the hours.
-WITH kept AS (
+-- Those of the records that there are: of hours from them, of blocks and days from the hours. A record
+-- with half of a surrogate pair in a name, which earlier releases kept and which is no text, is in
+-- none. GLOB takes it for U+FFFD.
+WITH valid AS MATERIALIZED (
     SELECT id, timestamp, source, tenant,
         CASE WHEN json_valid(document) THEN document ELSE '{}' END AS document
     FROM usage_records WHERE json_valid(document)
+), kept AS (
+    SELECT * FROM valid
+    WHERE coalesce(document ->> '$.caller', '') NOT GLOB '*' || char(0xfffd) || '*'
+        AND NOT EXISTS (
+            SELECT 1 FROM json_each(document, '$.usage.models')
+            WHERE type <> 'object' OR key GLOB '*' || char(0xfffd) || '*'
+        )
 ), parts AS (
     SELECT timestamp - (timestamp % 3600000000 + 3600000000) % 3600000000 AS starts_at, tenant,
         json_object(
