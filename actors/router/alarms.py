@@ -37,13 +37,13 @@ class Alarms:
     def __init__(
         self,
         sleepers: Sleepers,
-        reports: Followers,
+        followers: Followers,
         ledgers: RestingLedgers,
         archive: Archive,
         clock: Callable[[], datetime],
     ) -> None:
         self._sleepers = sleepers
-        self._reports = reports
+        self._followers = followers
         self._ledgers = ledgers
         self._archive = archive
         self._clock = clock
@@ -69,7 +69,7 @@ class Alarms:
         due = self._sleepers.next_to_look(now) if is_next else None
         if due is not None:
             self._came_up_at = now
-            await self._reports.wake(due)
+            await self._followers.wake(due)
 
     async def _clean(self, subscription_id: str) -> None:
         """Remove what is due from the ledger of one that sleeps; one that is up does so itself."""

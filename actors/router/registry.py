@@ -39,7 +39,7 @@ class Registry:
         self,
         directory: Directory,
         actors: SubscriptionActors,
-        reports: Followers,
+        followers: Followers,
         sleepers: Sleepers,
         newcomers: Newcomers,
         archive: Archive,
@@ -47,7 +47,7 @@ class Registry:
     ) -> None:
         self._directory = directory
         self._actors = actors
-        self._reports = reports
+        self._followers = followers
         self._sleepers = sleepers
         self._newcomers = newcomers
         self._archive = archive
@@ -78,10 +78,10 @@ class Registry:
         spec = self._known(subscription_id).spec
         if subscription_id in self._sleepers:
             return self._sleepers.report(spec)
-        await self._reports.await_one({subscription_id})
-        report = self._reports.known_report(subscription_id)
+        await self._followers.await_one({subscription_id})
+        report = self._followers.known_report(subscription_id)
         if report is None:
-            problem = self._reports.unusable.get(subscription_id)
+            problem = self._followers.unusable.get(subscription_id)
             raise ActorLost(subscription_id, str(problem or "it has sent no report: see its log"))
         return report
 
@@ -106,8 +106,8 @@ class Registry:
             if (problem := nowhere.get(spec.id)) is not None:
                 raise InvalidRequest(problem.field, problem.problem)
             await self._register(spec, declared=False)
-            await self._reports.await_one({spec.id})
-            if (problem := self._reports.unusable.get(spec.id)) is not None:
+            await self._followers.await_one({spec.id})
+            if (problem := self._followers.unusable.get(spec.id)) is not None:
                 await self._forget(spec.id)
                 raise InvalidRequest(problem.field, problem.problem)
         return await self.subscription(spec.id)
@@ -130,17 +130,17 @@ class Registry:
     async def record(self, record: UsageRecord) -> bool:
         await self.subscription(record.subscription_id)
         recorded = await self._actors.subscription(record.subscription_id).record(record)
-        self._reports.remember(recorded.report)
+        self._followers.remember(recorded.report)
         return recorded.added
 
     async def retract(self, subscription_id: str, wanted: UsageToRetract, by: str) -> Retracted:
         await self.subscription(subscription_id)
         retracted = await self._actors.subscription(subscription_id).retract(wanted, by)
-        self._reports.remember(retracted.report)
+        self._followers.remember(retracted.report)
         return retracted
 
     async def suspend(self) -> None:
-        await self._reports.suspend()
+        await self._followers.suspend()
         await self._everybody(lambda owner: owner.suspend())
 
     async def interrupt(self) -> None:
@@ -150,7 +150,7 @@ class Registry:
         known = self._known(subscription_id)
         if known.declared:
             raise Conflict(f"subscription {subscription_id!r} stands in pool.toml: remove it there")
-        if subscription_id in self._reports.unusable:  # nothing of it runs, or could be drained
+        if subscription_id in self._followers.unusable:  # nothing of it runs, or could be drained
             await self._forget(subscription_id)
             return
         report = await self.drain(subscription_id)
@@ -159,7 +159,7 @@ class Registry:
                 f"subscription {subscription_id!r} still runs {report.running} and holds "
                 f"{report.queued} waiting executions; it drains now, remove it afterwards"
             )
-        await self._reports.unfollow(subscription_id)  # nobody is sent there any more
+        await self._followers.unfollow(subscription_id)  # nobody is sent there any more
         with suppress(PoolError):  # put back, it takes work: the drain was for its removal
             await self._actors.subscription(subscription_id).resume()
         await self._forget(subscription_id)
@@ -168,7 +168,7 @@ class Registry:
         """Pass an order on to all who are there; who sleeps has nothing to do. One that does not
         answer stops no other.
         """
-        there = sorted(self._reports.known - self._sleepers.ids)
+        there = sorted(self._followers.known - self._sleepers.ids)
         passed = (self._ordered(id_, order) for id_ in there)
         answers = await asyncio.gather(*passed, return_exceptions=True)
         for id_, answer in zip(there, answers, strict=True):
@@ -179,10 +179,10 @@ class Registry:
         self, subscription_id: str, order: Callable[[SubscriptionActor], Awaitable[Report]]
     ) -> Report:
         """Pass an order on, and know its effect at once: the next request is ranked by it."""
-        await self._reports.wake(subscription_id)
+        await self._followers.wake(subscription_id)
         await self.subscription(subscription_id)  # it comes up first, if it has not yet
         report = await order(self._actors.subscription(subscription_id))
-        self._reports.remember(report)
+        self._followers.remember(report)
         return report
 
     async def _told(self, spec: SubscriptionSpec) -> None:
@@ -190,7 +190,7 @@ class Registry:
         sent no report yet, or gets it before its next report counts; one that sleeps comes up with
         it.
         """
-        if spec.id in self._reports.known - self._sleepers.ids:
+        if spec.id in self._followers.known - self._sleepers.ids:
             with suppress(PoolError):
                 await self._ordered(spec.id, lambda owner: owner.configure(spec))
 
@@ -210,7 +210,7 @@ class Registry:
 
     def _adopt(self, registration: Registration) -> None:
         self._registrations[registration.spec.id] = registration
-        self._reports.follow(registration.spec)
+        self._followers.follow(registration.spec)
 
     async def _letting_go(self, subscription_id: str) -> int:
         """Have a subscription let go of what it has; how many executions it has still."""
@@ -220,7 +220,7 @@ class Registry:
         return await self._actors.subscription(subscription_id).retire()
 
     async def _forget(self, subscription_id: str) -> None:
-        await self._reports.unfollow(subscription_id)
+        await self._followers.unfollow(subscription_id)
         await self._actors.deactivate(subscription_id)
         await self._directory.unregister(subscription_id)
         self._archive.joined(subscription_id)

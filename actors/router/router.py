@@ -98,23 +98,23 @@ class Router:
             clock,
             settings.keep_prompts,
         )
-        self._reports = Followers(
+        self._followers = Followers(
             *(actors, self._sleepers, clock, self._hear),
             activations_at_once=settings.activations_at_once,
             idle=settings.idle,
             released_after=timedelta(seconds=policy.settings.without_node_seconds),
         )
         self._resting = RestingLedgers(
-            *(stores, self._reports, self._sleepers, actors), tags=settings.tags
+            *(stores, self._followers, self._sleepers, actors), tags=settings.tags
         )
         self._registry = Registry(
-            *(directory, actors, self._reports, self._sleepers),
-            newcomers=Newcomers(stores, actors, self._reports, self._sleepers),
+            *(directory, actors, self._followers, self._sleepers),
+            newcomers=Newcomers(stores, actors, self._followers, self._sleepers),
             archive=self._archive,
             clock=clock,
         )
         self._alarms = Alarms(
-            *(self._sleepers, self._reports, self._resting, self._archive), clock=clock
+            *(self._sleepers, self._followers, self._resting, self._archive), clock=clock
         )
         self._tasks = Tasks()
         self._alerts = AlertMonitor(
@@ -125,12 +125,12 @@ class Router:
             directory, actors, settings.keys, settings.dispatch.default_model, clock
         )
         self._dispatcher = Dispatcher(
-            *(directory, actors, self._reports, self._keys, self._archive),
+            *(directory, actors, self._followers, self._keys, self._archive),
             settings=settings.dispatch,
             clock=clock,
         )
-        self._tool_calls = ToolCallSearch(actors, self._reports, self._resting)
-        self._sessions = Sessions(directory, actors, self._reports, clock, self._session_moved)
+        self._tool_calls = ToolCallSearch(actors, self._followers, self._resting)
+        self._sessions = Sessions(directory, actors, self._followers, clock, self._session_moved)
 
     @classmethod
     async def activate(
@@ -205,8 +205,8 @@ class Router:
             raise NotFound("execution", execution_id)
         if asked not in self._registry:
             return await self._archive.execution(asked, execution_id, access)
-        await self._reports.await_one({asked})  # it comes up first, if it has not
-        if asked in self._reports.unusable:
+        await self._followers.await_one({asked})  # it comes up first, if it has not
+        if asked in self._followers.unusable:
             return await self._resting.ended(asked, execution_id, access) or asked
         return asked
 
@@ -245,7 +245,9 @@ class Router:
 
     async def _end_idle(self) -> None:
         """Best effort: whoever cannot be asked now ends its processes as their time is over."""
-        await asyncio.gather(*map(self._ended_idle, self._reports.known - self._reports.resting))
+        await asyncio.gather(
+            *map(self._ended_idle, self._followers.known - self._followers.resting)
+        )
 
     async def _ended_idle(self, subscription_id: str) -> None:
         with suppress(PoolError):
@@ -253,15 +255,15 @@ class Router:
 
     # -- what is known ---------------------------------------------------------------------------
 
-    wake = forwarded(attrgetter("_reports"), Followers.wake)
+    wake = forwarded(attrgetter("_followers"), Followers.wake)
 
     async def asleep(self) -> frozenset[str]:
-        return self._sleepers.ids | self._reports.unusable.keys()
+        return self._sleepers.ids | self._followers.unusable.keys()
 
     async def subscriptions(self) -> tuple[Report, ...]:
-        await self._reports.refresh(SHOWN_AGE)
-        await self._reports.await_all()
-        return self._reports.reports
+        await self._followers.refresh(SHOWN_AGE)
+        await self._followers.await_all()
+        return self._followers.reports
 
     async def shown_subscriptions(
         self, access: Access = FULL_ACCESS, *, limit: int | None = None, cursor: str | None = None
@@ -269,21 +271,21 @@ class Router:
         return shown_page(await self.subscriptions(), access, limit, cursor)
 
     async def heard_from(self) -> int:
-        return len(self._reports.known)
+        return len(self._followers.known)
 
     async def pool(self, access: Access = FULL_ACCESS) -> Overview:
-        await self._reports.refresh(SHOWN_AGE)
-        unheard = tuple(filter(access.covers_subscription, await self._reports.await_all()))
-        reports = [each for each in self._reports.reports if access.covers_subscription(each.id)]
-        tallies = self._reports.tallies
+        await self._followers.refresh(SHOWN_AGE)
+        unheard = tuple(filter(access.covers_subscription, await self._followers.await_all()))
+        reports = [each for each in self._followers.reports if access.covers_subscription(each.id)]
+        tallies = self._followers.tallies
         counted = [tallies[each.id] for each in reports if each.id in tallies]
         latency = latencies([self._recorder.tally, *counted])
         return overview(reports, self._clock(), unheard, latency)
 
     async def nodes(self) -> NodeList:
         known = await self._actors.nodes()
-        unusable = {id_: str(error) for id_, error in self._reports.unusable.items()}
-        return node_list(known, self._reports.reports, unusable)
+        unusable = {id_: str(error) for id_, error in self._followers.unusable.items()}
+        return node_list(known, self._followers.reports, unusable)
 
     happenings = forwarded(attrgetter("_recorder"), PoolRecorder.happenings)
 
@@ -293,15 +295,15 @@ class Router:
         self._keys.received(event)
 
     async def figures(self) -> Figures:
-        await self._reports.refresh(SHOWN_AGE)
+        await self._followers.refresh(SHOWN_AGE)
         reports, unheard = self._heard()
         return Figures(
             reports=reports,
-            tallies=self._reports.tallies,
+            tallies=self._followers.tallies,
             router=self._recorder.tally,
             unheard=tuple(sorted(unheard)),
-            coming=self._reports.coming,
-            unusable=frozenset(self._reports.unusable),
+            coming=self._followers.coming,
+            unusable=frozenset(self._followers.unusable),
             observed_at=self._clock(),
         )
 
@@ -320,8 +322,8 @@ class Router:
 
     def _heard(self) -> tuple[tuple[Report, ...], frozenset[str]]:
         """The latest reports, and the ids of those that have sent none."""
-        reports = self._reports.reports
-        return reports, frozenset(self._reports.followed - {report.id for report in reports})
+        reports = self._followers.reports
+        return reports, frozenset(self._followers.followed - {report.id for report in reports})
 
     alerts = forwarded(attrgetter("_directory.outbox"), Outbox.alerts)
     raise_alert = forwarded(attrgetter("_alerts"), AlertMonitor.raise_)
@@ -367,7 +369,7 @@ class Router:
         await self._registry.close()
         await self._alerts.close()
         await self._keys.close()
-        await self._reports.close()
+        await self._followers.close()
         await asyncio.to_thread(self._tracing.close)
         await self._directory.close()
 
@@ -387,7 +389,7 @@ class Router:
         """Have nobody who sleeps be too old to be ranked."""
         most = self._settings.dispatch.policy.settings.max_report_age_seconds
         seconds = min(LONGEST_REFRESH_SECONDS, most / 4)
-        refresh = partial(self._reports.refresh, timedelta(0))
+        refresh = partial(self._followers.refresh, timedelta(0))
         await every(seconds, refresh, "reports of those who sleep were not made")
 
     async def _retain(self) -> None:

@@ -39,13 +39,13 @@ class Sessions:
         self,
         directory: Directory,
         actors: SubscriptionActors,
-        watch: Followers,
+        followers: Followers,
         clock: Callable[[], datetime],
         moved: SessionMoved,
     ) -> None:
         self._directory = directory
         self._actors = actors
-        self._reports = watch
+        self._followers = followers
         self._clock = clock
         self._moved = moved
 
@@ -117,14 +117,14 @@ class Sessions:
         session = await self.one(session_id, access)
         ends = [each.from_subscription_id for each in session.moves]
         for place in dict.fromkeys([session.subscription_id, session.fetch_from, *ends]):
-            if place is not None and place in self._reports.followed:
+            if place is not None and place in self._followers.followed:
                 await self._actors.subscription(place).forget_session(session_id)
         await self._directory.forget_session(session_id)
 
     async def _is_open(self, home: SessionHome, access: Access) -> bool:
         if not access.covers_subscription(home.subscription_id):
             return False
-        return await is_open(home, access, self._actors, self._reports.followed)
+        return await is_open(home, access, self._actors, self._followers.followed)
 
     async def rebalance(self, policy: Rebalancing) -> None:
         """Give idle sessions other homes, cycle after cycle."""
@@ -137,10 +137,10 @@ class Sessions:
         """One cycle."""
         sessions = {
             report.id: (await self.page(limit=CONSIDERED, subscription_id=report.id)).items
-            for report in self._reports.reports
+            for report in self._followers.reports
         }
-        for move in relocations(self._reports.reports, sessions, policy):
-            is_awake = move.instead_of not in self._reports.resting
+        for move in relocations(self._followers.reports, sessions, policy):
+            is_awake = move.instead_of not in self._followers.resting
             holder = self._actors.subscription(move.instead_of)
             if is_awake and await holder.has_at_work(move.session_id):
                 continue  # a turn that takes its time

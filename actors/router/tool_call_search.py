@@ -21,10 +21,10 @@ class ToolCallSearch:
     """Asks the subscriptions of a pool."""
 
     def __init__(
-        self, actors: SubscriptionActors, reports: Followers, resting: RestingLedgers
+        self, actors: SubscriptionActors, followers: Followers, resting: RestingLedgers
     ) -> None:
         self._actors = actors
-        self._reports = reports
+        self._followers = followers
         self._resting = resting
 
     async def execution(self, call_ids: Sequence[str], access: Access) -> str:
@@ -37,8 +37,8 @@ class ToolCallSearch:
         return found[0]
 
     async def _one(self, call_id: str, access: Access) -> str:
-        known = set(filter(access.covers_subscription, self._reports.followed))
-        resting = known & self._reports.resting
+        known = set(filter(access.covers_subscription, self._followers.followed))
+        resting = known & self._followers.resting
         asked = (
             self._actors.subscription(id_).execution_of_call(call_id, access.tenant)
             for id_ in known - resting

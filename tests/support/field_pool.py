@@ -49,7 +49,7 @@ class Field:
 
     async def alerts(self, expected: tuple[str, ...]) -> tuple[str, ...]:
         """The kinds of all alerts, as soon as they are the expected ones, or after 5 s. Some come
-        by way of the router's watch, a moment later than the answer.
+        by way of its follower, a moment later than the answer.
         """
         until = time.monotonic() + 5
         while (found := await self._alerts()) != expected and time.monotonic() < until:

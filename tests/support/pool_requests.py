@@ -40,7 +40,7 @@ async def later(pool: LocalPool, by: timedelta) -> None:
     """Let time pass, and have the router hear of everybody again, as it does all the time."""
     pool.clock.advance(by)
     for id_ in tuple(pool.actors.subscriptions):
-        pool.router._reports.remember(await report_of(pool, id_))
+        pool.router._followers.remember(await report_of(pool, id_))
 
 
 async def runs_at(pool: LocalPool, subscription_id: str, prompt: str = "first") -> Execution:

@@ -47,7 +47,7 @@ async def test_what_was_asked_and_answered_is_on_the_disk_no_longer_than_it_is_k
         ledger, kept = {"ledger.sqlite", "ledger.sqlite-wal"}, holders(tmp_path / "data", ANSWERED)
         clock.advance(timedelta(days=1, seconds=1))
         owner = await pool.restart("sub1")
-        pool.router._reports.remember(await owner.next_report(-1, -1, 0))
+        pool.router._followers.remember(await owner.next_report(-1, -1, 0))
         async with asyncio.timeout(20):
             while found := holders(tmp_path / "data", "XYLOPHONE"):
                 await asyncio.sleep(0.05)

@@ -29,19 +29,19 @@ class Choices:
 
     def __init__(
         self,
-        reports: Followers,
+        followers: Followers,
         policy: RoutingPolicy,
         default_model: str,
         models: tuple[str, ...],
         clock: Callable[[], datetime],
     ) -> None:
-        self._reports = reports
+        self._followers = followers
         self._default_model = default_model
         self._clock = clock
         self._rankings = LiveRankings(policy)
         self._models = KnownModels(default_model, models)
         self._costs = KnownCosts()
-        reports.tell(self)
+        followers.tell(self)
 
     def heard(self, report: Report) -> None:
         self._rankings.heard(report, self._clock())
@@ -83,8 +83,8 @@ class Choices:
     async def hear(self, order: Placement) -> None:
         """Wait, within bounds, until there is somebody to choose from."""
         only = first_heard(order)
-        await (self._reports.await_any() if only is None else self._reports.await_one([only]))
-        await self._reports.await_enough(
+        await (self._followers.await_any() if only is None else self._followers.await_one([only]))
+        await self._followers.await_enough(
             lambda: bool(self.ranking(order, order.barred, most=1).usable)
         )
 
@@ -101,4 +101,4 @@ class Choices:
 
     def _sent(self, subscription_id: str, more: int) -> None:
         self._rankings.sent(subscription_id, more, self._clock())
-        self._reports.sent(subscription_id, more)
+        self._followers.sent(subscription_id, more)

@@ -40,34 +40,34 @@ from pool.storage.directory.directory import Directory
 
 
 class Dispatcher:
-    """Ranks by what the watch remembers, and has one subscription after the other asked."""
+    """Ranks by what the followers remember, and has one subscription after the other asked."""
 
     def __init__(
         self,
         directory: Directory,
         actors: SubscriptionActors,
-        reports: Followers,
+        followers: Followers,
         keys: KeyRegistry,
         archive: Archive,
         settings: DispatchSettings,
         clock: Callable[[], datetime],
     ) -> None:
-        self._claims = Claims(directory, actors, lambda: reports.followed)
+        self._claims = Claims(directory, actors, lambda: followers.followed)
         self._archive = archive
-        self._reports = reports
+        self._followers = followers
         self._keys = keys
         self._settings = settings
         self._clock = clock
         self._choices = Choices(
-            *(reports, settings.policy, settings.default_model, settings.models), clock=clock
+            *(followers, settings.policy, settings.default_model, settings.models), clock=clock
         )
-        self._requests = Requests(reports, self._choices, settings.default_model)
+        self._requests = Requests(followers, self._choices, settings.default_model)
         self._placer = Placer(
-            *(actors, reports, self._claims, self._choices, self._requests), settings=settings
+            *(actors, followers, self._claims, self._choices, self._requests), settings=settings
         )
         self._locks = DispatchLocks()
         self._handoffs = Handoffs(
-            *(actors, reports, keys, self._claims, self._choices, self._placer), locks=self._locks
+            *(actors, followers, keys, self._claims, self._choices, self._placer), locks=self._locks
         )
 
     async def dispatch(self, dispatch: Dispatch, caller: Caller) -> Execution:
@@ -140,7 +140,7 @@ class Dispatcher:
     async def _archived(self, claim: Claim) -> Execution | None:
         """An execution of a subscription that was removed; None where it never began there."""
         asked = claim.subscription_id
-        if asked is None or asked in self._reports.followed:
+        if asked is None or asked in self._followers.followed:
             return None
         try:
             return await self._archive.execution(asked, claim.execution_id)

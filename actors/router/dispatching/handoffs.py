@@ -29,7 +29,7 @@ class Handoffs:
     def __init__(
         self,
         actors: SubscriptionActors,
-        reports: Followers,
+        followers: Followers,
         keys: KeyRegistry,
         claims: Claims,
         choices: Choices,
@@ -37,7 +37,7 @@ class Handoffs:
         locks: DispatchLocks,
     ) -> None:
         self._actors = actors
-        self._reports = reports
+        self._followers = followers
         self._keys = keys
         self._claims = claims
         self._choices = choices
@@ -51,7 +51,7 @@ class Handoffs:
         that it is its owner's.
         """
         intent, owner = handoff.intent, handoff.subscription_id
-        self._reports.remember(handoff.report)
+        self._followers.remember(handoff.report)
         async with (
             self._locks.execution(intent.execution_id),
             self._locks.session(intent.session_id),
@@ -80,11 +80,11 @@ class Handoffs:
         where the other one has it, or nobody: then it is placed anew.
         """
         asked = claim.subscription_id
-        if claim.placement <= 1 or asked is None or asked not in self._reports.followed:
+        if claim.placement <= 1 or asked is None or asked not in self._followers.followed:
             return None  # it was placed once, or nowhere that could be asked
         if await self._at(asked, claim.execution_id) is not None:
             return None
-        others = self._reports.known - self._reports.resting - {asked}  # who sleeps has no work
+        others = self._followers.known - self._followers.resting - {asked}  # who sleeps has no work
         found = await asyncio.gather(*(self._soon_at(id_, claim.execution_id) for id_ in others))
         return next((each for each in found if each is not None), None)
 

@@ -44,14 +44,14 @@ class Placer:
     def __init__(
         self,
         actors: SubscriptionActors,
-        reports: Followers,
+        followers: Followers,
         claims: Claims,
         choices: Choices,
         requests: Requests,
         settings: DispatchSettings,
     ) -> None:
         self._actors = actors
-        self._reports = reports
+        self._followers = followers
         self._claims = claims
         self._choices = choices
         self._requests = requests
@@ -87,7 +87,7 @@ class Placer:
                 intent = self._intent(target, order, ranking, claim)
                 owner = self._actors.subscription(target)
                 answer = await owner.start(intent, may_wait=may_wait and order.may_wait)
-                self._reports.remember(answer.report)
+                self._followers.remember(answer.report)
                 refused_by = answer.report if isinstance(answer, NotAdmitted) else None
                 again = target if _is_another_activation(answer, claim) else None
             match answer:
@@ -111,13 +111,13 @@ class Placer:
         """
         if refused_by is not None and refused_by.id == target:
             return refused_by.epoch
-        known = self._reports.known_report(target)
+        known = self._followers.known_report(target)
         return 0 if known is None else known.epoch
 
     def _asked_before(self, claim: Claim | None) -> str | None:
         """Who was asked for an execution before, and is there still."""
         asked = None if claim is None else claim.subscription_id
-        return asked if asked in self._reports.followed else None
+        return asked if asked in self._followers.followed else None
 
     async def _known_elsewhere(self, order: Placement, claim: Claim | None) -> Execution | None:
         """An execution that was brought where its session lived then, and lives no more."""

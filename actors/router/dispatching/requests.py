@@ -15,8 +15,8 @@ from pool.executions.request import ExecutionRequest
 class Requests:
     """Checks what requests name against what is here."""
 
-    def __init__(self, reports: Followers, choices: Choices, default_model: str) -> None:
-        self._reports = reports
+    def __init__(self, followers: Followers, choices: Choices, default_model: str) -> None:
+        self._followers = followers
         self._choices = choices
         self._default_model = default_model
 
@@ -34,7 +34,7 @@ class Requests:
         """The name that a model has here; ``UnknownModel`` for one that nobody has."""
         name = self._choices.catalogue.find(model)
         if name is None:
-            await self._reports.await_all()  # one that has sent no report yet may have it
+            await self._followers.await_all()  # one that has sent no report yet may have it
             name = self._choices.catalogue.find(model)
         if name is None:
             raise UnknownModel(model, self._choices.catalogue.nearest(model))
@@ -45,7 +45,7 @@ class Requests:
         nothing is told here: its key says no, whether it is known or not.
         """
         wanted = request.subscription_id
-        if wanted is None or wanted in self._reports.followed:
+        if wanted is None or wanted in self._followers.followed:
             return
         if caller.key is None or caller.key.covers_subscription(wanted):
             raise NotFound("subscription", wanted)
@@ -53,7 +53,7 @@ class Requests:
     def check_home(self, order: Placement) -> None:
         """Raise ``SessionGone`` where a session lived on a subscription that was removed."""
         home = order.home and order.home.subscription_id
-        if home is not None and home not in self._reports.followed:
+        if home is not None and home not in self._followers.followed:
             problem = f"the subscription {home!r} that it lives on was removed"
             raise SessionGone(order.dispatch.execution_id, problem)
 

@@ -39,14 +39,14 @@ class RestingLedgers:
     def __init__(
         self,
         stores: Stores,
-        reports: Followers,
+        followers: Followers,
         sleepers: Sleepers,
         actors: SubscriptionActors,
         tags: tuple[str, ...],
     ) -> None:
         """``tags``: the keys of metadata that records keep."""
         self._stores = stores
-        self._reports = reports
+        self._followers = followers
         self._sleepers = sleepers
         self._actors = actors
         self._tags = tags
@@ -92,7 +92,7 @@ class RestingLedgers:
         if records == 0 or await self._is_new(subscription_id):
             return empty_table(subscription_id, asked, self._tags)
         is_little = records is not None and records <= MOST_READ
-        nobody_else_can = subscription_id in self._reports.unusable
+        nobody_else_can = subscription_id in self._followers.unusable
         if nobody_else_can or is_little or not asked.needs_records:
             async with self.of(subscription_id) as ledger:
                 if ledger is not None:
@@ -148,7 +148,7 @@ class RestingLedgers:
         """
         async with AsyncExitStack() as held:
             ledger = None
-            if await held.enter_async_context(self._reports.asleep(subscription_id)):
+            if await held.enter_async_context(self._followers.asleep(subscription_id)):
                 ledger = await self._stores.open_ledger(subscription_id)
                 held.push_async_callback(ledger.close)
             else:
@@ -157,7 +157,7 @@ class RestingLedgers:
 
     async def _is_new(self, subscription_id: str) -> bool:
         """Whether it never was up, so that it has no ledger."""
-        if subscription_id not in self._reports.unusable:
+        if subscription_id not in self._followers.unusable:
             return self._sleepers.is_new(subscription_id)
         return subscription_id not in await self._stores.ledgers()
 
@@ -165,9 +165,9 @@ class RestingLedgers:
         """When the newest execution there was asked for; None where there never was one, and the
         latest of all instants where only its ledger knows.
         """
-        report = self._reports.known_report(subscription_id)
+        report = self._followers.known_report(subscription_id)
         if report is None:
-            return _LATEST if subscription_id in self._reports.unusable else None
+            return _LATEST if subscription_id in self._followers.unusable else None
         return report.last_request_at
 
     async def _page(self, subscription_id: str, wanted: Listed) -> Page[Execution]:
@@ -179,7 +179,7 @@ class RestingLedgers:
                     return await actor.executions(**dict(wanted))
                 rows = await ledger.executions(**dict(wanted))
         except StoreBusy:
-            if subscription_id not in self._reports.unusable:
+            if subscription_id not in self._followers.unusable:
                 raise
             return Page[Execution](items=())
         items = tuple(shown(subscription_id, row) for row in rows.items)

@@ -1,4 +1,4 @@
-"""The router's watch over the subscriptions: it keeps each running, and its report young; one that
+"""The followers of the subscriptions: each keeps one running, and its report young; one that
 has nothing to do for long falls asleep, and comes up again for whoever needs it.
 
 One long poll a subscription: the owner answers as soon as something changed, or after a heartbeat,

@@ -23,23 +23,23 @@ class Newcomers:
     """Has those sleep for whom there is no room."""
 
     def __init__(
-        self, stores: Stores, actors: SubscriptionActors, reports: Followers, sleepers: Sleepers
+        self, stores: Stores, actors: SubscriptionActors, followers: Followers, sleepers: Sleepers
     ) -> None:
         self._stores = stores
         self._actors = actors
-        self._reports = reports
+        self._followers = followers
         self._sleepers = sleepers
 
     async def settle(self, specs: Sequence[SubscriptionSpec]) -> Mapping[str, ConfigError]:
         """Before they are followed: have those begin asleep that have no ledger and no room. Those
         of them that can be placed nowhere, by id, and why not.
         """
-        if len(specs) <= self._reports.room:  # of those that never sleep there is no end
+        if len(specs) <= self._followers.room:  # of those that never sleep there is no end
             return {}
         known = set(await self._stores.ledgers())
         new = [each for each in specs if each.id not in known and each.id not in self._sleepers]
         coming = sum(each.id not in self._sleepers for each in specs) - len(new)
-        waiting = new[max(0, self._reports.room - coming) :]
+        waiting = new[max(0, self._followers.room - coming) :]
         if not waiting:
             return {}
         nowhere = await self._actors.unplaced(waiting)

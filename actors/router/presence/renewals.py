@@ -39,7 +39,7 @@ class Renewals:
             self._begin()
 
     async def close(self) -> None:
-        """Renew nobody any more. One whose turn it is may be gone; the watch brings it up."""
+        """Renew nobody any more. One whose turn it is may be gone; its follower brings it up."""
         if self._task is not None:
             await end([self._task])
 
@@ -53,7 +53,7 @@ class Renewals:
             ids = {"subscription_id": subscription_id}
             try:
                 await self._renew(subscription_id)
-            except PoolError as error:  # the watch brings it up, and sees what it is by then
+            except PoolError as error:  # its follower brings it up, and sees what it is by then
                 log.warning("subscription not renewed", extra={**ids, "problem": str(error)})
             except Exception:  # a defect in one must not keep the others as they are
                 log.exception("subscription not renewed", extra=ids)

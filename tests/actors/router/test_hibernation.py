@@ -37,7 +37,7 @@ def pool(sleepy_pool: LocalPool) -> LocalPool:
 
 async def having_ended(pool: LocalPool, executions: int) -> Report:
     """What the router knows of ``sub1``, once that is so many."""
-    report = pool.router._reports.known_report
+    report = pool.router._followers.known_report
     await until(lambda: (it := report("sub1")) is not None and it.totals.executions == executions)
     return await pool.client.subscription("sub1")
 
@@ -185,7 +185,7 @@ async def test_where_nobody_is_to_sleep_any_more_all_come_up(
     again = await start(spec("sub1"), idle=timedelta(0))
 
     await until(lambda: "sub1" in peers(again).there)
-    await until(lambda: again.router._reports.reports[0].presence == "awake")
+    await until(lambda: again.router._followers.reports[0].presence == "awake")
 
 
 async def test_one_whose_router_died_as_it_woke_it_comes_up_at_the_next_start(

@@ -402,7 +402,7 @@ async def test_a_budget_is_whole_again_on_the_next_day(
     clock.now = refused.value.retry_at or clock.now
 
     report = await local_pool.actors.subscription("sub1").next_report(-1, -1, 0)
-    local_pool.router._reports.remember(report)
+    local_pool.router._followers.remember(report)
 
     runner.hold = True
     await start(local_pool, "tomorrow")

@@ -86,7 +86,7 @@ async def test_one_that_cannot_come_up_as_it_is_configured_can_be_removed(
 
     monkeypatch.setattr(local_pool.actors, "activate", activated)
     await local_pool.router._registry._register(spec("lost"), declared=False)
-    await local_pool.router._reports.await_one({"lost"})
+    await local_pool.router._followers.await_one({"lost"})
     assert (await local_pool.client.figures()).presences["unusable"] == 1
 
     await local_pool.client.remove("lost")

@@ -328,7 +328,7 @@ async def test_the_overview_adds_everything_up(local_pool: LocalPool) -> None:
         await local_pool.client.execute(ask(str(n)))
     for id_ in ("sub1", "sub2", "sub3"):
         report = await local_pool.actors.subscription(id_).next_report(-1, -1, 0)
-        local_pool.router._reports.remember(report)
+        local_pool.router._followers.remember(report)
 
     overview = await local_pool.client.pool()
 

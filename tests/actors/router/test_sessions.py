@@ -384,9 +384,9 @@ async def test_a_session_whose_home_was_never_heard_of_is_refused_and_stays(
 ) -> None:
     monkeypatch.setattr("actors.router.presence.first_reports.FIRST_REPORT_SECONDS", 0.05)
     first = await runs_at(two, "sub1")
-    reports = two.router._reports
-    await end([reports._tasks["sub1"]])
-    del reports._reports["sub1"]
+    followers = two.router._followers
+    await end([followers._tasks["sub1"]])
+    del followers._reports["sub1"]
     two.router._dispatcher._choices.left("sub1")
 
     with pytest.raises((Unavailable, Exhausted)):

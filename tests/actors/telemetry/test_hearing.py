@@ -72,7 +72,7 @@ async def test_a_model_is_not_unknown_before_everybody_was_heard_of(
     pool = await open_pool(spec("sub1"), spec("sub2"))
     await pool.client.execute(ask(subscription_id="sub2"))  # what it has used, it alone knows
     await begin_again(pool)
-    await until(lambda: any(each.models for each in pool.router._reports.reports))
+    await until(lambda: any(each.models for each in pool.router._followers.reports))
 
     execution = await pool.client.execute(ask(model=old))
 

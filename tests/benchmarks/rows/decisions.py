@@ -46,20 +46,20 @@ async def _measured(reports: list[Report]) -> float:
     unused: Any = None
     coming: Any = _Coming()
     nobody = Sleepers(unused, unused, lambda: NOON, timedelta(0))
-    cache = Followers(coming, nobody, lambda: NOON)
+    followers = Followers(coming, nobody, lambda: NOON)
     settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
-    dispatcher = Dispatcher(unused, unused, cache, unused, unused, settings, lambda: NOON)
+    dispatcher = Dispatcher(unused, unused, followers, unused, unused, settings, lambda: NOON)
     for report in reports:
-        cache.follow(spec(report.id))
-        cache.remember(report)
+        followers.follow(spec(report.id))
+        followers.remember(report)
     versions, request, took = count(1), ExecutionRequest(prompt="q", max_budget_usd="0.25"), []
     for report in islice(cycle(reports), DECISIONS):
         news = report.model_copy(update={"version": next(versions)})
         began = time.perf_counter()
-        cache.remember(news)
+        followers.remember(news)
         await dispatcher.route(request, NOBODY)
         took.append(time.perf_counter() - began)
-    await cache.close()
+    await followers.close()
     return 1e6 * median(took[DECISIONS // 10 :])
 
 

@@ -80,7 +80,7 @@ class Counted:
         self._calls = calls
 
     def __getattr__(self, name: str) -> Any:
-        if name not in {"next_report", "activity"}:  # the router's watch, whoever asks for what
+        if name not in {"next_report", "activity"}:  # the router's followers, whoever asks for what
             self._calls.append(f"{self._name}.{name}")
         return getattr(self._whole, name)
 
@@ -236,7 +236,7 @@ def another_router(pool: LocalPool, directory: Any, keys: KeyRegistry | None = N
     keys = keys or pool.router._keys
     archive = pool.router._archive
     return Dispatcher(
-        *(directory, pool.actors, pool.router._reports, keys, archive, settings, pool.clock)
+        *(directory, pool.actors, pool.router._followers, keys, archive, settings, pool.clock)
     )
 
 
@@ -356,15 +356,15 @@ async def test_whoever_asks_late_where_it_was_refused_does_not_run_it_twice(
     runner.hold = True
     late = Late(pool, "sub1")
     peers = replace(pool.actors, subscriptions={**pool.actors.subscriptions, "sub1": late})
-    reports, keys, archive = pool.router._reports, pool.router._keys, pool.router._archive
+    followers, keys, archive = pool.router._followers, pool.router._keys, pool.router._archive
     settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
     directory = pool.router._directory
-    second = Dispatcher(directory, peers, reports, keys, archive, settings, pool.clock)
+    second = Dispatcher(directory, peers, followers, keys, archive, settings, pool.clock)
     asked = dispatch("e1", key="k")
 
     slow = asyncio.create_task(dispatched(second, asked))
     await late.is_asked.wait()
-    reports.remember(await pool.actors.subscription("sub1").next_report(-1, -1, 0))
+    followers.remember(await pool.actors.subscription("sub1").next_report(-1, -1, 0))
     await pool.actors.subscription("sub1").pause()
     first = await dispatched(another_router(pool, directory), asked)
     await pool.actors.subscription("sub1").resume()

@@ -1,4 +1,4 @@
-"""The watch over subscriptions: what is declared holds, whatever was activated before."""
+"""The followers of subscriptions: what is declared holds, whatever was activated before."""
 
 from __future__ import annotations
 

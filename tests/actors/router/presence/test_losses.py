@@ -28,7 +28,7 @@ async def lose(pool: LocalPool, id_: str) -> None:
     """End an actor under its callers; the first call that fails is told."""
     gone = pool.actors.subscriptions.pop(id_)
     await gone.close()
-    pool.router._reports.lost(id_)
+    pool.router._followers.lost(id_)
 
 
 def ask(**of: object) -> ExecutionRequest:
@@ -80,9 +80,9 @@ async def test_one_that_can_be_nowhere_any_more_says_why(
     monkeypatch.setattr(two.actors, "activate", nowhere)
 
     await lose(two, "sub1")
-    await until(lambda: "no node" in two.router._reports.reports[0].state_reason)
+    await until(lambda: "no node" in two.router._followers.reports[0].state_reason)
 
-    assert two.router._reports.reports[0].presence == "away"
+    assert two.router._followers.reports[0].presence == "away"
     assert (await two.client.execute(ask())).subscription_id == "sub2"
 
 

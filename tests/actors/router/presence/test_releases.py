@@ -40,8 +40,8 @@ async def lose_the_node(pool: LocalPool, id_: str = "sub1") -> None:
     pool.actors.nowhere[id_] = GONE
     gone = pool.actors.subscriptions.pop(id_)
     await gone.close()
-    pool.router._reports.lost(id_)
-    await until(lambda: id_ in pool.router._reports.unusable)
+    pool.router._followers.lost(id_)
+    await until(lambda: id_ in pool.router._followers.unusable)
 
 
 async def queued(pool: LocalPool, **of: object) -> Execution:
@@ -82,7 +82,7 @@ async def test_what_waits_goes_on_elsewhere_after_a_while_and_not_before(
     await full.client.resume("sub2")
 
     clock.advance(RELEASED_AFTER - timedelta(seconds=1))
-    await until(lambda: "no node" in full.router._reports.reports[0].state_reason)
+    await until(lambda: "no node" in full.router._followers.reports[0].state_reason)
     before = await state_of(full, waits.id)
     clock.advance(timedelta(seconds=2))
     (await runner.wait_for_runs(2))[1].end()
@@ -148,7 +148,7 @@ async def test_one_whose_node_is_back_in_time_goes_on_there(
     clock.advance(RELEASED_AFTER / 2)
 
     del full.actors.nowhere["sub1"]
-    await until(lambda: full.router._reports.reports[0].presence == "awake")
+    await until(lambda: full.router._followers.reports[0].presence == "awake")
     clock.advance(RELEASED_AFTER / 2)
 
     found = await full.client.result(waits.id)

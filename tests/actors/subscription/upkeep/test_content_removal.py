@@ -31,7 +31,7 @@ async def later(pool: LocalPool, by: timedelta) -> None:
     pool.clock.advance(by)
     for each in await pool.router.registrations():
         owner = await pool.restart(each.spec.id)
-        pool.router._reports.remember(await owner.next_report(-1, -1, 0))
+        pool.router._followers.remember(await owner.next_report(-1, -1, 0))
 
 
 async def removed(pool: LocalPool, execution_id: str) -> Execution:
