@@ -12,7 +12,8 @@ from postgres import PASSWORD, Server
 from stored import in_its_transaction, names, opened, record
 
 from pool.errors import InvalidRequest, NotSupported, StoreError
-from pool.storage.postgresql import PostgresqlStores
+from pool.storage.postgresql import PostgresqlStores, schema
+from pool.storage.postgresql.connection import connections
 
 
 async def test_many_may_make_the_tables_at_the_same_time(url: str) -> None:
@@ -25,6 +26,33 @@ async def test_many_may_make_the_tables_at_the_same_time(url: str) -> None:
     assert {ledger.epoch for ledger in ledgers} == {1}
     for ledger in ledgers:
         await ledger.close()
+
+
+async def test_a_migration_may_take_longer_than_any_statement_and_others_wait_for_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = {"statement_timeout": "1s", "lock_timeout": "500ms"}
+    monkeypatch.setattr(connections, "SETTINGS", connections.SETTINGS | short)
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 1.0)
+    long = (*schema.migrations(), (10_000, "SELECT pg_sleep(1.5)"))
+    monkeypatch.setattr(schema, "migrations", lambda: long)
+    two = [PostgresqlStores(f"{url}&extra_float_digits={digits}") for digits in (0, 1)]
+
+    ledgers = await asyncio.gather(
+        *(each.open_ledger(f"sub{number}") for number, each in enumerate(two))
+    )
+
+    assert {ledger.epoch for ledger in ledgers} == {1}
+    for ledger in ledgers:
+        limits = await in_its_transaction(ledger, _limits)
+        assert limits == short, "of whatever comes next"
+        await ledger.close()
+
+
+async def _limits(db: Any) -> dict[str, str]:
+    return {
+        name: await db.fetchval(f"SHOW {name}") for name in ("statement_timeout", "lock_timeout")
+    }
 
 
 async def test_tables_of_a_newer_version_are_refused(
