@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from postgres import PASSWORD, Server
 from stored import in_its_transaction, names, opened, record
@@ -47,6 +48,27 @@ async def test_a_migration_may_take_longer_than_any_statement_and_others_wait_fo
         limits = await in_its_transaction(ledger, _limits)
         assert limits == short, "of whatever comes next"
         await ledger.close()
+
+
+async def test_a_table_that_a_migration_changed_is_not_locked_while_the_next_one_works(
+    url: str, stores: PostgresqlStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = (10_000, "ALTER TABLE seats ADD COLUMN more text")
+    works = (10_001, "SELECT pg_advisory_xact_lock(7)")
+    both = (*schema.migrations(), changed, works)
+    monkeypatch.setattr(schema, "migrations", lambda: both)
+    other = await asyncpg.connect(url)
+    await other.execute("SELECT pg_advisory_lock(7)")
+
+    opening = asyncio.ensure_future(stores.open_ledger("sub1"))
+    async with asyncio.timeout(10):
+        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+    await other.execute("SET lock_timeout = '1s'; UPDATE seats SET more = 'is there'")
+    await other.execute("SELECT pg_advisory_unlock(7)")
+
+    await (await opening).close()
+    await other.close()
 
 
 async def _limits(db: Any) -> dict[str, str]:
