@@ -25,10 +25,9 @@ from pool.executions.intent import Intent
 from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.row import ExecutionRow
-from pool.executions.session import SessionHome
 from pool.executions.status import ExecutionStatus
 from pool.money import nano_usd
-from pool.storage.directory.portion import DirectoryPortion
+from pool.storage.directory.portion import DirectoryPortion, KeptHome
 from pool.storage.ledger.portion import LedgerPortion, SubscriptionRows
 from pool.storage.sqlite import SqliteStores
 from pool.usage.blocks import block_at
@@ -161,8 +160,8 @@ def _periods(records: list[UsageRecord]) -> tuple[PeriodTotal, ...]:
     return tuple(known.values())
 
 
-def _home(id_: str, row: ExecutionRow) -> SessionHome:
-    return SessionHome(
+def _home(id_: str, row: ExecutionRow) -> KeptHome:
+    return KeptHome(
         session_id=row.intent.session_id, subscription_id=id_, used_at=row.intent.created_at
     )
 
