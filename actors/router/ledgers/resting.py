@@ -18,7 +18,7 @@ from actors.interfaces.protocols import SubscriptionActors
 from actors.router.ledgers.ledger_pages import newest_page
 from actors.router.presence.followers import Followers
 from actors.router.presence.sleepers import Sleepers
-from pool.errors import NotFound, StoreBusy
+from pool.errors import NotFound
 from pool.executions.execution import Execution, shown
 from pool.keys.access import Access
 from pool.storage.ledger.ledger import Ledger
@@ -143,9 +143,7 @@ class RestingLedgers:
 
     @asynccontextmanager
     async def of(self, subscription_id: str) -> AsyncIterator[Ledger | None]:
-        """The ledger of one that sleeps, and does so meanwhile; None for one that is awake.
-        ``StoreBusy`` for one that cannot come up and lets go of what it has.
-        """
+        """The ledger of one that sleeps, and does so meanwhile; None for one that is awake."""
         async with AsyncExitStack() as held:
             ledger = None
             if await held.enter_async_context(self._followers.asleep(subscription_id)):
@@ -171,16 +169,10 @@ class RestingLedgers:
         return report.last_request_at
 
     async def _page(self, subscription_id: str, wanted: Listed) -> Page[Execution]:
-        """A page of one ledger; none of it where one that cannot come up lets go of it."""
-        try:
-            async with self.of(subscription_id) as ledger:
-                if ledger is None:
-                    actor = self._actors.subscription(subscription_id)
-                    return await actor.executions(**dict(wanted))
-                rows = await ledger.executions(**dict(wanted))
-        except StoreBusy:
-            if subscription_id not in self._followers.unusable:
-                raise
-            return Page[Execution](items=())
+        async with self.of(subscription_id) as ledger:
+            if ledger is None:
+                actor = self._actors.subscription(subscription_id)
+                return await actor.executions(**dict(wanted))
+            rows = await ledger.executions(**dict(wanted))
         items = tuple(shown(subscription_id, row) for row in rows.items)
         return Page[Execution](items=items, next_cursor=rows.next_cursor)

@@ -36,7 +36,7 @@ from actors.router.presence.readers import Readers, ReportReader
 from actors.router.presence.releases import Releases
 from actors.router.presence.renewals import Renewals
 from actors.router.presence.sleepers import Sleepers
-from pool.errors import ActorLost, ConfigError, StoreBusy
+from pool.errors import ActorLost, ConfigError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.telemetry.counters import Tally
@@ -54,9 +54,6 @@ PATIENCE_SECONDS = 2.0
 UNUSABLE_SECONDS = 5.0
 """Before one that is not to be had as it is configured is tried again: what it lacks may be there
 by then."""
-
-LETS_GO_SECONDS = 2.0
-"""How long whoever reads waits for one that lets go of what it has; most have by then."""
 
 
 class Followers:
@@ -262,21 +259,11 @@ class Followers:
 
     @asynccontextmanager
     async def asleep(self, subscription_id: str) -> AsyncIterator[bool]:
-        """Whether one has no actor, as it sleeps or cannot come up; it has none in the block.
-
-        ``StoreBusy`` where one that cannot come up has an actor after all, which lets go of what
-        waits there: that may take a minute.
+        """Whether one has no actor, as it sleeps or cannot come up; it has none in the block. One
+        that cannot come up is waited for while it lets go of what it has.
         """
-        alone, is_unusable = self._alone[subscription_id], subscription_id in self.unusable
-        try:
-            async with asyncio.timeout(LETS_GO_SECONDS if is_unusable else None):
-                await alone.acquire()
-        except TimeoutError:
-            raise StoreBusy(subscription_id, "it lets go of what waits there") from None
-        try:
+        async with self._alone[subscription_id]:
             yield subscription_id in self._sleepers or subscription_id in self.unusable
-        finally:
-            alone.release()
 
     def want(self, subscription_id: str) -> None:
         """Have a subscription come up before those that nobody asks for, if it is not there yet."""

@@ -11,7 +11,7 @@ from localpool import FakeRunner, LocalPool, ManualClock, spec
 from waiting import until
 
 from actors.router.presence import followers, losses
-from pool.errors import ConfigError, PoolError, StoreBusy
+from pool.errors import ConfigError, PoolError
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
@@ -173,31 +173,3 @@ async def test_while_nodes_are_asked_whether_they_can_have_it_its_ledger_is_read
         listed = await full.client.executions()
 
     assert waits.id in [each.id for each in listed.items]
-
-
-async def test_a_list_goes_without_one_that_lets_go_for_long_and_its_usage_is_not_told(
-    full: LocalPool, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(followers, "LETS_GO_SECONDS", 0.05)
-    lets_go, goes_on = asyncio.Event(), asyncio.Event()
-
-    async def release(*_: object) -> int:
-        lets_go.set()
-        await goes_on.wait()
-        return 0
-
-    monkeypatch.setattr(full.actors, "release", release)
-    elsewhere = await full.client.start(ask(subscription_id="sub2"))
-    await queued(full, subscription_id="sub1")
-    await lose_the_node(full)
-    clock.advance(RELEASED_AFTER)
-    await lets_go.wait()
-
-    listed = await full.client.executions()
-    with pytest.raises(StoreBusy, match="lets go"):
-        await full.client.own_usage()
-    goes_on.set()
-    again = await full.client.executions()
-
-    assert [each.id for each in listed.items] == [elsewhere.id]
-    assert len(again.items) == 3
