@@ -226,7 +226,8 @@ def test_a_node_that_is_frozen_runs_nothing_twice_as_it_thaws(
 ) -> None:
     """Its raylet stands still, and so does the router that was there; another router takes its
     place, and then the first one goes on with what it was asked, until it sees that it is the
-    router no more, and leaves. Nobody else ends it: its raylet stands still.
+    router no more, and leaves; or until Ray has told it, which cannot end it before its raylet goes
+    on.
     """
     eventually(lambda: pool.has_router_on(SECOND), 120)
     router = pool.router(SECOND)
@@ -239,6 +240,8 @@ def test_a_node_that_is_frozen_runs_nothing_twice_as_it_thaws(
         asked = post(http, "while it is frozen.")
         os.kill(router, signal.SIGCONT)
         answers = [each.result() for each in keyed]
+    for pid in pool.raylets(SECOND):
+        os.kill(pid, signal.SIGCONT)
     eventually(lambda: _has_ended(router), LEAVES_SECONDS)
     shown = pool.shown(http)
     pool.leave()
