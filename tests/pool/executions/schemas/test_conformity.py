@@ -86,10 +86,18 @@ ANY_DRAFT = "http://json-schema.org/draft-07/schema#"
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "properties": {"a": {"pattern": SLOW}, "b": {"$ref": "#"}},
         },
+        {"properties": {"a": {"pattern": "^\\p{L}+$"}}},
         {"patternProperties": {SLOW: {}}, "additionalProperties": False},
         {"patternProperties": {SLOW: {}}, "unevaluatedProperties": False},
     ],
-    ids=["pattern", "of another draft", "of the same draft", "other names", "names left over"],
+    ids=[
+        "pattern",
+        "of another draft",
+        "of the same draft",
+        "not Python's",
+        "other names",
+        "names left over",
+    ],
 )
 def test_patterns_are_not_looked_at(schema: dict[str, Any]) -> None:
     """Of some Python's ``re`` tells after years."""
