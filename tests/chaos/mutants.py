@@ -253,13 +253,6 @@ MUTANTS = (
         tests=("tests/actors/subscription/executions/test_handoff.py", "-k", "keeps_the_earlier"),
     ),
     Mutant(
-        name="what is about to be handed on is left to whoever hands it on",
-        file="actors/router/dispatching/handoffs.py",
-        guard="        if claim.placement <= 1 or asked is None or",
-        without="        if claim.placement > 1 or asked is None or",
-        tests=("tests/actors/subscription/executions/test_handoff.py", "-k", "keeps_the_earlier"),
-    ),
-    Mutant(
         name="what waits where no node can have it is let go of in time",
         file="actors/router/presence/releases.py",
         guard="        if spec.id in self._released or now - since < self._after:\n",

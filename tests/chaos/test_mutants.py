@@ -40,6 +40,7 @@ def test_every_guard_stands_where_its_mutant_looks_for_it() -> None:
 
     counts = {m.name: (ROOT / m.file).read_text(encoding="utf-8").count(m.guard) for m in MUTANTS}
 
+    assert len(counts) == len(MUTANTS), "each has a name of its own"
     assert counts == dict.fromkeys(counts, 1)
     files = {name for mutant in MUTANTS for name in mutant.tests if name.startswith("tests/")}
     assert [name for name in sorted(files) if not (ROOT / name.partition("::")[0]).exists()] == []
