@@ -34,6 +34,11 @@ ROUTER_LOOK_SECONDS = 3.0
 """Between two looks at whether the router answers: 3 ms each."""
 GONE_SECONDS = 1.0
 """Between two looks at whether the Ray is there that was joined: 0.1 ms each."""
+OBJECT_STORE_BYTES = 512 * 1024**2
+"""Of the shared memory of a Ray of one's own, for arguments and results beyond 100 KB on their way;
+what finds no room waits on the disk. Ray would take 30% of the machine's memory, and a disk for all
+of it where ``/dev/shm`` has not as much: in a container.
+"""
 _QUIET: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
 """The lines of actors have streams of their own, and Ray's loggers write as all others do."""
 
@@ -106,7 +111,8 @@ def _ray(config: Config) -> Iterator[bool]:
             yield False
             return
         with ray_directory(environment()) as directory:
-            address = cluster.start(namespace, directory, **_QUIET)
+            options = {**_QUIET, "object_store_memory": OBJECT_STORE_BYTES}
+            address = cluster.start(namespace, directory, **options)
             with noted(config, address):
                 yield True
 
