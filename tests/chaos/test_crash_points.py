@@ -38,7 +38,9 @@ POINTS = [
     *(("reply", "before"), ("reply", "after")),
 ]
 IDLE = [ProcessWay.AHEAD, ProcessWay.KEPT, ProcessWay.REUSED]
-COMMITS = [(number, when) for number in range(1, full(7, 10)) for when in ("before", "after")]
+LEAST_COMMITS = 5
+"""Of three executions that have two slots, however many share one: the epoch, T1, a first T2, the
+start of who waited, and its T2."""
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +51,8 @@ def forge() -> Iterator[Forge]:
 
 @pytest.fixture(params=ProcessWay)
 def home(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Home]:
-    home = Home(tmp_path / "home", request.param).prepare(gate_is_open=False)
-    yield home
-    home.clear()
+    with Home.prepared(tmp_path / "home", request.param, gate_is_open=False) as home:
+        yield home
 
 
 def is_turn(home: Home, number: int) -> bool:
@@ -141,21 +142,22 @@ async def test_one_that_dies_between_a_run_s_directory_and_its_spawn_starts_it_l
         await go_on(home, [1])
 
 
-@pytest.mark.parametrize("home", [ProcessWay.COLD, ProcessWay.KEPT], indirect=True)
-@pytest.mark.parametrize(("number", "when"), COMMITS)
-async def test_a_subscription_that_dies_in_a_commit_runs_and_counts_once(
-    forge: Forge, home: Home, number: int, when: str
+@pytest.mark.parametrize("way", [ProcessWay.COLD, ProcessWay.KEPT])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_subscription_that_dies_in_any_commit_runs_and_counts_once(
+    forge: Forge, tmp_path: Path, way: ProcessWay, when: str
 ) -> None:
-    """Inside SQLite: the commit of a migration, the epoch, T1, T2, whichever it is."""
-    home.gate.touch()
+    """Inside SQLite: the commit of the epoch, T1, T2, whichever it is."""
+    numbers = [1, 2, 3]
 
-    with injected(0) as figures:
-        code = forge.run(home, "run", commit=number, when=when, numbers=[1, 2, 3])
-
-        # A commit that changed no page writes no log, so there is nothing after which to die.
-        assert code in {-signal.SIGKILL, 0 if when == "after" else None}
-        figures["faults"] += code != 0
-        await go_on(home, [1, 2, 3])
+    await forge.die_in_each_commit(
+        tmp_path,
+        when,
+        lambda home: go_on(home, numbers),
+        least=LEAST_COMMITS + 2 * (way is ProcessWay.KEPT),  # T1 and T2 of the first of all
+        way=way,
+        numbers=numbers,
+    )
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

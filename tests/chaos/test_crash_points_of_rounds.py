@@ -33,7 +33,6 @@ from chaos_subscription import (
     activated,
     ask_and_answer,
     eventually,
-    full,
     results_of,
 )
 from chaos_tally import injected
@@ -55,7 +54,8 @@ SAID = [
 ]
 """What its process is told: the tools, what it is to say, how long it has, the results."""
 END = [(name, when) for name in ("settle", "discard", "reply") for when in WHEN]
-COMMITS = [(number, when) for number in range(1, full(6, 14)) for when in WHEN]
+LEAST_COMMITS = 2 + len(OF_A_ROUND) * ROUNDS + 1
+"""The epoch, T1, what is made durable of rounds, T2: nothing of one run waits together."""
 ASKED = {"list-1": 1, **{f"call-1-{number}": 1 for number in range(ROUNDS)}}
 
 
@@ -67,9 +67,8 @@ def forge() -> Iterator[Forge]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    home = Home(tmp_path / "home").prepare()
-    yield home
-    home.clear()
+    with Home.prepared(tmp_path / "home") as home:
+        yield home
 
 
 async def asked_again(home: Home) -> tuple[Execution | CameLate, Ledgers]:
@@ -125,16 +124,13 @@ async def test_a_subscription_that_dies_at_this_point_of_a_round_goes_on_and_cou
         await check_goes_on(home)
 
 
-@pytest.mark.parametrize(("number", "when"), COMMITS)
-async def test_one_that_dies_in_a_commit_goes_on_and_counts_once(
-    forge: Forge, home: Home, number: int, when: str
+@pytest.mark.parametrize("when", WHEN)
+async def test_one_that_dies_in_any_commit_goes_on_and_counts_once(
+    forge: Forge, tmp_path: Path, when: str
 ) -> None:
-    with injected(0) as figures:
-        died = forge.run(home, "run", commit=number, when=when, calls_tools=True)
-
-        assert died in {-signal.SIGKILL, 0 if when == "after" else None}
-        figures["faults"] += died != 0
-        await check_goes_on(home)
+    await forge.die_in_each_commit(
+        tmp_path, when, check_goes_on, least=LEAST_COMMITS, calls_tools=True
+    )
 
 
 @pytest.mark.parametrize(("point", "when"), [*STEPS, *[("call-1-0", when) for when in WHEN]])

@@ -18,13 +18,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import apsw
-from chaos_subscription import Home, activated, ask, ask_and_answer, eventually
+from chaos_subscription import Home, activated, ask, ask_and_answer, eventually, full
+from chaos_tally import injected
 from localpool import NOON, SONNET
 
 from actors.interfaces.messages import CameLate
@@ -44,6 +45,8 @@ from pool.executions.status import ExecutionStatus
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 ROOT = Path(__file__).parents[2]
+MOST_COMMITS = 100
+"""More than any run has."""
 
 
 class Forge:
@@ -97,6 +100,33 @@ class Forge:
     def run(self, home: Home, task: str, **how: Any) -> int:
         self.begin(home, task, **how)
         return self.end()
+
+    async def die_in_each_commit(
+        self,
+        homes: Path,
+        when: str,
+        check: Callable[[Home], Awaitable[None]],
+        *,
+        least: int,
+        way: ProcessWay = ProcessWay.COLD,
+        **how: Any,
+    ) -> None:
+        """Kill a subscription in its first commit, another in its second, and so on, and check what
+        each has left, until one comes to its end with fewer commits. How many there are is known by
+        none before: calls that happen to wait together share one. ``least`` there are for certain,
+        and the short form tries these alone.
+        """
+        deaths = 0
+        for number in range(1, 1 + full(least, MOST_COMMITS)):
+            with injected(0) as figures, Home.prepared(homes / str(number), way) as home:
+                code = self.run(home, "run", commit=number, when=when, **how)
+                assert code in {-signal.SIGKILL, 0}, f"commit {number}: {code}"
+                figures["faults"] += code != 0
+                await check(home)
+            if code == 0:
+                break
+            deaths = number
+        assert deaths >= least, f"there were {deaths} commits, and {least} have to be"
 
     def _read(self) -> int:
         assert self._process.stdout is not None
@@ -248,24 +278,30 @@ def _said_in(entry: bytes) -> str:
 
 
 def die_at_commit(number: int, when: str) -> None:
-    """Die inside SQLite: before, or right after, the commit of this number reaches the log."""
+    """Die inside SQLite: before the commit of this number, or after the one of this number that has
+    reached the log. One that changes no page does not reach it: it is counted before, not after.
+    """
     seen = 0
 
-    def before() -> bool:
+    def counted() -> None:
         nonlocal seen
         seen += 1
-        if when == "before" and seen == number:
+        if seen == number:
             die()
+
+    def before() -> bool:
+        counted()
         return False
 
     def after(*_: Any) -> int:
-        if when == "after" and seen == number:
-            die()
+        counted()
         return apsw.SQLITE_OK
 
     def watched(db: apsw.Connection) -> None:
-        db.set_commit_hook(before)
-        db.set_wal_hook(after)
+        if when == "before":
+            db.set_commit_hook(before)
+        else:
+            db.set_wal_hook(after)
 
     apsw.connection_hooks.append(watched)
 

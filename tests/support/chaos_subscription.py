@@ -9,7 +9,8 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,18 @@ class Home:
         if gate_is_open:
             self.gate.touch()
         return self
+
+    @classmethod
+    @contextmanager
+    def prepared(
+        cls, folder: Path, way: str = ProcessWay.COLD, *, gate_is_open: bool = True
+    ) -> Iterator[Home]:
+        """A home that is cleared in the end, whatever happens in it."""
+        home = cls(folder, way).prepare(gate_is_open=gate_is_open)
+        try:
+            yield home
+        finally:
+            home.clear()
 
     async def cli(self) -> Path:
         return self._cli
