@@ -776,10 +776,10 @@ MUTANTS = (
     ),
     Mutant(
         name="calls of strict tools fit their schemas",
-        file="pool/claude/output/progress.py",
+        file="pool/claude/output/rounds.py",
         guard="        if answers := self._strict.refused(calls.values()):\n",
         without="        if answers := self._strict.refused(()):\n",
-        tests=("tests/pool/claude/output/test_progress.py", "-k", "do_not_fit"),
+        tests=("tests/pool/claude/output/test_rounds.py", "-k", "do_not_fit"),
     ),
     Mutant(
         name="another activation admits by no placement of the one before",

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pool.claude.output.progress import CallsRefused, ProgressReader, RoundEnded
+from pool.claude.output.progress import ProgressReader
+from pool.claude.output.rounds import CallsRefused, RoundEnded
 from pool.claude.output.tail import ReadPiece, Tail
 from pool.errors import InvalidRequest
 from pool.executions.progress import Cursor, Event, Progress, WaitsForCaller

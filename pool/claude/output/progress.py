@@ -5,11 +5,8 @@ is passed over as far as its blocks were streamed. A CLI that streams nothing is
 messages, and where even those bring no text (structured output), by its result. What sub-agents
 say is no part of the answer.
 
-Calls of callers' tools come in pieces, too. Where a message that makes some is complete and the
-CLI has asked for a result, a round has ended (``RoundEnded``): what it said since the last one is
-all that its caller gets. A call that the CLI answers by itself, such as one of a tool that nobody
-has, is none; and where a strict tool's call does not fit its schema, none of that answer's is
-(``CallsRefused``). So with strict tools all calls are shown where the round ends.
+Calls of callers' tools come in pieces, too; which of them are shown, and when, is a matter of the
+round that they are made in (``rounds``).
 
 When the API breaks off in the middle of a message the CLI asks again, and the text comes anew,
 mostly in other words. Seen of 2.1.330: the broken message ends with ``abandoned_blocks``, whatever
@@ -22,14 +19,23 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pool.claude.output.lines import messages_of
+from pool.claude.output.messages import (
+    answers_in,
+    call_in,
+    called_id,
+    index_in,
+    object_in,
+    objects_in,
+    stopped_by,
+    string_in,
+)
 from pool.claude.output.rate_limit_event import rate_limit_event
+from pool.claude.output.rounds import CallsRefused, RoundEnded, Rounds
 from pool.claude.output.tokens import message_usage
-from pool.executions.content.turn import ThinkingPart
 from pool.executions.progress import (
     AnswerBegan,
     AttemptBegan,
@@ -38,45 +44,21 @@ from pool.executions.progress import (
     RawMessage,
     Text,
     Thinking,
-    ToolAnswered,
     ToolCalled,
     ToolCallPiece,
     ToolUse,
     Withdrawn,
 )
 from pool.executions.schemas.answer_schema import opened
-from pool.executions.tools.client_tools import PREFIX, SERVER, ToolCall
-from pool.executions.tools.strict_tools import MOST_REFUSED, StrictTools
+from pool.executions.tools.client_tools import ToolCall
+from pool.executions.tools.strict_tools import StrictTools
 from pool.usage.records import ModelUsage
 
-MAX_RESULT_CHARACTERS = 100_000
-"""Of what a tool answered."""
 MAX_RAW_BYTES = 1_000_000
 """A longer message is named by its type and size alone."""
 _OF_THE_ANSWER = ("stream_event", "assistant", "user", "result")
 _SYNTHETIC = "<synthetic>"
 """The model of messages that the CLI makes up itself: its errors, mostly."""
-
-
-@dataclass(frozen=True)
-class RoundEnded:
-    """The caller's turn has come: what was said in this round, and called."""
-
-    number: int
-    text: str
-    calls: tuple[ToolCall, ...]
-
-
-@dataclass(frozen=True)
-class CallsRefused:
-    """The model has made calls that its caller does not get, and is to make others."""
-
-    answers: dict[str, str]
-    """What it is told, by call."""
-    is_last: bool
-    """It has done so too often: there is nothing more to wait for."""
-
-
 _NONE_STRICT = StrictTools({})
 
 
@@ -94,11 +76,7 @@ class ProgressReader:
         strict: StrictTools = _NONE_STRICT,
     ) -> None:
         self._attempt = attempt
-        self._strict = strict
-        self._held: list[ToolCallPiece | ToolCalled] = []
-        """Calls that are shown once the round has ended."""
-        self._refused = 0
-        """Answers in a row whose calls were."""
+        self._rounds = Rounds(strict)
         self._stops = stops_at_max_tokens
         self._is_over = False
         self._began = False
@@ -113,15 +91,8 @@ class ProgressReader:
         self._thinking: Counter[int] = Counter()
         self._pieces: dict[int, ToolCall] = {}
         """Calls of callers' tools that it makes, by block, without their inputs."""
-        self._calls: dict[str, ToolCall] = {}
-        """Calls of the present round, whole."""
-        self._known_calls: set[str] = set()
-        self._asked: set[str] = set()
-        """Calls that the CLI wants the results of."""
         self._is_complete = False
         """The message is that was begun last."""
-        self._round = 0
-        self._said = ""
 
     def copy(self) -> ProgressReader:
         """A reader that goes on from here on its own."""
@@ -130,7 +101,7 @@ class ProgressReader:
     @property
     def may_end_round(self) -> bool:
         """Whether the next line may end a round."""
-        return bool(self._calls)
+        return self._rounds.has_calls
 
     def read(
         self, line: bytes, printed_at: datetime, *, raw: bool = False
@@ -156,49 +127,11 @@ class ProgressReader:
         if message.get("parent_tool_use_id") is not None or (self._is_over and is_of_the_answer):
             return
         for event in self._taken(message, printed_at):
-            self._note_said(event)
-            yield from self._shown(event)
+            yield from self._rounds.take(event)
         if (id_ := called_id(message)) is not None:
-            self._asked.add(id_)
-        if self._is_complete and not self._asked.isdisjoint(self._calls):
-            yield from self._round_ended()
-
-    def _round_ended(self) -> Iterator[Progress | RoundEnded | CallsRefused]:
-        calls, held, self._calls, self._held = self._calls, self._held, {}, []
-        if answers := self._strict.refused(calls.values()):
-            self._refused += 1
-            yield CallsRefused(answers, is_last=self._refused > MOST_REFUSED)
-            return
-        for event in held:
-            if (event.call.id if isinstance(event, ToolCalled) else event.id) in calls:
-                yield event
-        yield RoundEnded(self._round, self._said, tuple(calls.values()))
-        self._round, self._said, self._refused = self._round + 1, "", 0
-
-    def _shown(self, event: Progress) -> Iterator[Progress]:
-        """What is shown of an event at once: with strict tools no call before the round's end."""
-        match event:
-            case ToolCallPiece() | ToolCalled() if self._strict:
-                self._held.append(event)
-            case Withdrawn(tool_call_ids=ids) if self._strict and ids:
-                self._held = [
-                    each
-                    for each in self._held
-                    if not (isinstance(each, ToolCallPiece) and each.id in ids)
-                ]
-                if event.text_characters or event.thinking_characters:
-                    yield event.model_copy(update={"tool_call_ids": ()})
-            case _:
-                yield event
-
-    def _note_said(self, event: Progress) -> None:
-        match event:
-            case Text(text=text):
-                self._said += text
-            case Withdrawn(text_characters=size):
-                self._said = self._said[: len(self._said) - size]
-            case _:
-                pass
+            self._rounds.wants(id_)
+        if self._is_complete:
+            yield from self._rounds.ended()
 
     def _taken(self, message: dict[str, Any], printed_at: datetime) -> Iterator[Progress]:
         match message.get("type"):
@@ -213,12 +146,12 @@ class ProgressReader:
                 )
             case "stream_event":
                 yield from self._piece(
-                    _object(message, "event"), _object(message, "abandoned_blocks")
+                    object_in(message, "event"), object_in(message, "abandoned_blocks")
                 )
             case "assistant":
-                yield from self._whole(_object(message, "message"))
+                yield from self._whole(object_in(message, "message"))
             case "user":
-                yield from self._results(_object(message, "message"))
+                yield from answers_in(object_in(message, "message"))
             case "rate_limit_event":
                 if seen := rate_limit_event(message, printed_at):
                     yield LimitsSeen(
@@ -237,38 +170,38 @@ class ProgressReader:
     def _piece(self, event: dict[str, Any], abandoned: dict[str, Any]) -> Iterator[Progress]:
         match event.get("type"):
             case "message_start":
-                self._message = _string(_object(event, "message"), "id")
+                self._message = string_in(object_in(event, "message"), "id")
                 self._streamed, self._text, self._thinking = set(), Counter(), Counter()
                 self._pieces, self._is_complete = {}, False
-                yield from _begun(_object(event, "message"))
+                yield from _begun(object_in(event, "message"))
             case "content_block_start":
-                yield from self._streamed_block(event, _object(event, "content_block"))
-            case "message_delta" if _string(_object(event, "delta"), "stop_reason"):
+                yield from self._streamed_block(event, object_in(event, "content_block"))
+            case "message_delta" if string_in(object_in(event, "delta"), "stop_reason"):
                 self._is_complete = True
             case "content_block_delta":
-                yield from self._streamed_block(event, _object(event, "delta"))
+                yield from self._streamed_block(event, object_in(event, "delta"))
             case "message_stop" if abandoned:
-                yield from self._withdrawn(_index(abandoned, "from_block_index"))
+                yield from self._withdrawn(index_in(abandoned, "from_block_index"))
             case _:
                 pass
 
     def _streamed_block(self, event: dict[str, Any], piece: dict[str, Any]) -> Iterator[Progress]:
-        index = _index(event, "index")
-        if text := _string(piece, "text"):
+        index = index_in(event, "index")
+        if text := string_in(piece, "text"):
             self._streamed.add("text")
             self._text[index] += len(text)
             self._answered = True
             yield Text(text=text)
-        elif thought := _string(piece, "thinking"):
+        elif thought := string_in(piece, "thinking"):
             self._streamed.add("thinking")
             self._thinking[index] += len(thought)
             yield Thinking(text=thought)
-        elif signature := _string(piece, "signature"):
+        elif signature := string_in(piece, "signature"):
             yield Thinking(text="", signature=signature)
-        elif (call := _call(piece)) is not None:
+        elif (call := call_in(piece)) is not None:
             self._pieces[index] = call
             yield ToolCallPiece(id=call.id, name=call.name, partial_json="")
-        elif index in self._pieces and (json_text := _string(piece, "partial_json")):
+        elif index in self._pieces and (json_text := string_in(piece, "partial_json")):
             call = self._pieces[index]
             self._streamed.add(call.id)
             yield ToolCallPiece(id=call.id, name=call.name, partial_json=json_text)
@@ -287,70 +220,33 @@ class ProgressReader:
         streamed = self._streamed if message.get("id") == self._message else set()
         if message.get("stop_reason") is not None:
             self._is_complete = True
-        for block in _objects(message.get("content")):
+        for block in objects_in(message.get("content")):
             match block.get("type"):
-                case "text" if "text" not in streamed and (text := _string(block, "text")):
+                case "text" if "text" not in streamed and (text := string_in(block, "text")):
                     self._answered = True
                     yield Text(text=text)
                 case "thinking" if "thinking" not in streamed and (
-                    thought := _string(block, "thinking")
+                    thought := string_in(block, "thinking")
                 ):
                     yield Thinking(text=thought)
-                case "tool_use" if (call := _call(block)) is not None:
+                case "tool_use" if (call := call_in(block)) is not None:
                     yield from self._called(call, streamed)
                 case "tool_use":
                     self._answered = False
                     yield ToolUse(
-                        id=_string(block, "id"),
-                        name=_string(block, "name"),
-                        input=_object(block, "input"),
+                        id=string_in(block, "id"),
+                        name=string_in(block, "name"),
+                        input=object_in(block, "input"),
                     )
                 case _:
                     pass
 
     def _called(self, call: ToolCall, streamed: set[str]) -> Iterator[Progress]:
         self._answered = False
-        self._calls[call.id] = call
-        self._known_calls.add(call.id)
         if call.id not in streamed:
             whole = json.dumps(call.input) if call.input else ""
             yield ToolCallPiece(id=call.id, name=call.name, partial_json=whole)
         yield ToolCalled(call=call)
-
-    def _results(self, message: dict[str, Any]) -> Iterator[ToolAnswered]:
-        """What tools of the CLI answered. Of a caller's tool that is what the CLI says itself, or
-        what the caller knows.
-        """
-        for answer in _answers(message):
-            if answer.tool_use_id in self._known_calls:
-                self._calls.pop(answer.tool_use_id, None)
-            else:
-                yield answer
-
-
-def called_id(message: dict[str, Any]) -> str | None:
-    """The id of the call of a caller's tool that the CLI wants the result of; None where a message
-    asks for none.
-    """
-    asked = server_message(message)
-    if asked is None or asked.get("method") != "tools/call":
-        return None
-    about = _object(_object(asked, "params"), "_meta")
-    return _string(about, "claudecode/toolUseId") or None
-
-
-def server_message(message: dict[str, Any]) -> dict[str, Any] | None:
-    """What the CLI says to the server of callers' tools; None where a message is none to it."""
-    request = _object(message, "request")
-    is_for_it = message.get("type") == "control_request" and request.get("server_name") == SERVER
-    return _object(request, "message") if is_for_it else None
-
-
-def _call(block: dict[str, Any]) -> ToolCall | None:
-    name, id_ = _string(block, "name"), _string(block, "id")
-    if block.get("type") != "tool_use" or not name.startswith(PREFIX) or not id_:
-        return None
-    return ToolCall(id=id_, name=name.removeprefix(PREFIX), input=_object(block, "input"))
 
 
 def _begun(message: dict[str, Any]) -> Iterator[AnswerBegan]:
@@ -364,48 +260,9 @@ def _begun(message: dict[str, Any]) -> Iterator[AnswerBegan]:
     )
 
 
-def stopped_by(message: dict[str, Any]) -> tuple[str, str | None]:
-    """Why the API says that an answer of the main thread ended, and the stop sequence that it ended
-    before; "" where a message says nothing of it.
-    """
-    event = _object(message, "event")
-    if message.get("parent_tool_use_id") is not None or event.get("type") != "message_delta":
-        return "", None
-    delta = _object(event, "delta")
-    return _string(delta, "stop_reason"), _string(delta, "stop_sequence") or None
-
-
-def thoughts(message: dict[str, Any]) -> Iterator[ThinkingPart]:
-    """What a message of the main thread shows of the model's thinking."""
-    if message.get("type") == "assistant" and message.get("parent_tool_use_id") is None:
-        for block in _objects(_object(message, "message").get("content")):
-            if block.get("type") == "thinking" and (thought := _string(block, "thinking")):
-                yield ThinkingPart(thinking=thought, signature=_string(block, "signature"))
-
-
 def _is_shown(result: dict[str, Any]) -> bool:
     """Whether a result may be all that is shown of its answer; one without a turn has none."""
     return result.get("is_error") is False and result.get("num_turns") != 0
-
-
-def _answers(message: dict[str, Any]) -> Iterator[ToolAnswered]:
-    for block in _objects(message.get("content")):
-        if block.get("type") == "tool_result":
-            yield ToolAnswered(
-                tool_use_id=_string(block, "tool_use_id"),
-                text=_shown(block.get("content"))[:MAX_RESULT_CHARACTERS],
-                is_error=block.get("is_error") is True,
-            )
-
-
-def _shown(content: Any) -> str:
-    """A tool's answer as text; what is no text is named by its kind."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(
-        _string(part, "text") if part.get("type") == "text" else f"[{part.get('type')}]"
-        for part in _objects(content)
-    )
 
 
 def _raw(message: dict[str, Any], size_bytes: int) -> RawMessage:
@@ -416,22 +273,3 @@ def _raw(message: dict[str, Any], size_bytes: int) -> RawMessage:
 
 def _from(characters: Counter[int], index: int) -> int:
     return sum(count for block, count in characters.items() if block >= index)
-
-
-def _object(message: dict[str, Any], name: str) -> dict[str, Any]:
-    value = message.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(content: Any) -> list[dict[str, Any]]:
-    return [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
-
-
-def _string(message: dict[str, Any], name: str) -> str:
-    value = message.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _index(message: dict[str, Any], name: str) -> int:
-    value = message.get(name)
-    return value if isinstance(value, int) else 0

@@ -19,7 +19,8 @@ from typing import Any
 from pydantic import Field, NonNegativeInt
 
 from pool.claude.output.lines import messages_of
-from pool.claude.output.progress import ProgressReader, stopped_by, thoughts
+from pool.claude.output.messages import stopped_by, thoughts
+from pool.claude.output.progress import ProgressReader
 from pool.claude.output.rate_limit_event import rate_limit_event
 from pool.claude.output.tokens import count, larger, message_usage
 from pool.executions.content.turn import ThinkingPart

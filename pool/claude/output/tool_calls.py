@@ -10,13 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from pool.claude.output.lines import messages_of
-from pool.claude.output.progress import (
-    CallsRefused,
-    ProgressReader,
-    RoundEnded,
-    called_id,
-    server_message,
-)
+from pool.claude.output.messages import called_id, server_message
+from pool.claude.output.progress import ProgressReader
+from pool.claude.output.rounds import CallsRefused, RoundEnded
 from pool.claude.output.stream import StreamReader, StreamReading
 from pool.claude.output.tail import Line
 from pool.executions.progress import AttemptBegan
