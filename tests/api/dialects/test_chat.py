@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion
 from pictures import PNG
 from pydantic import BaseModel
 
-from api.dialects import running
+from api.dialects import streamed_answer
 from api.dialects.chat.stream import ChatCompletionChunk
 from pool.claude.launch.launch_spec import Launch
 from pool.executions.content.turn import content_of
@@ -430,8 +430,8 @@ async def test_what_fails_later_ends_the_stream_with_an_error(
 async def test_heartbeats_do_not_disturb_a_stream(
     gpt: AsyncOpenAI, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "HOLD_SECONDS", 0.05)
-    monkeypatch.setattr(running, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(streamed_answer, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(streamed_answer, "HEARTBEAT_SECONDS", 0.01)
     local_pool.runner.hold = True
 
     stream = await gpt.chat.completions.create(model=MODEL, messages=HELLO, stream=True)

@@ -19,7 +19,7 @@ from localpool import SONNET, LocalPool, completed, usage_of
 from pictures import PNG
 from pydantic import BaseModel
 
-from api.dialects import running
+from api.dialects import streamed_answer
 from api.dialects.messages.stream import MessageEvent
 from pool.claude.launch.launch_spec import Launch
 from pool.executions.content.turn import ThinkingPart, content_of
@@ -528,8 +528,8 @@ async def test_what_fails_later_is_an_error_event(
 async def test_a_silent_stream_has_heartbeats(
     claude: AsyncAnthropic, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "HOLD_SECONDS", 0.05)
-    monkeypatch.setattr(running, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(streamed_answer, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(streamed_answer, "HEARTBEAT_SECONDS", 0.05)
     local_pool.runner.hold = True
 
     async with claude.messages.with_streaming_response.create(
