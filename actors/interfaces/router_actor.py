@@ -32,7 +32,8 @@ from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.counters import Figures
 from pool.telemetry.events import EventFilter, PoolEventPage
-from pool.usage.breakdown import Question, UsageTable
+from pool.usage.breakdown.breakdown import UsageTable
+from pool.usage.breakdown.question import Question
 from pool.usage.records import UsageRecord
 from pool.usage.retraction import UsageToRetract
 

@@ -26,7 +26,8 @@ from pool.keys.access import FULL_ACCESS, Access
 from pool.storage.paging import Page
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
-from pool.usage.breakdown import Question, UsageTable
+from pool.usage.breakdown.breakdown import UsageTable
+from pool.usage.breakdown.question import Question
 from pool.usage.records import UsageRecord
 from pool.usage.retraction import UsageToRetract
 from pool.usage.totals import BlockTotal

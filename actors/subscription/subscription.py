@@ -52,7 +52,8 @@ from pool.subscriptions.report import Report
 from pool.subscriptions.snapshot import snapshot
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.state import REMEMBERED, recovered
-from pool.usage.breakdown import Question, UsageTable
+from pool.usage.breakdown.breakdown import UsageTable
+from pool.usage.breakdown.question import Question
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.retraction import UsageToRetract
 

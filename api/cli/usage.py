@@ -24,15 +24,9 @@ from api.cli.display.words import printable
 from api.cli.service import Service, asking, complain, given, understood
 from api.web.usage_lines import csv_lines, json_lines
 from pool.keys.own_usage import OwnUsage
-from pool.usage.breakdown import (
-    CostSource,
-    GroupBy,
-    Grouping,
-    UsageBreakdown,
-    UsageRow,
-    parse_grouping,
-    part_of,
-)
+from pool.usage.breakdown.breakdown import UsageBreakdown, UsageRow, part_of
+from pool.usage.breakdown.groups import CostSource
+from pool.usage.breakdown.question import GroupBy, Grouping, parse_grouping
 from pool.usage.records import UsageReport
 from pool.values import instant_text
 

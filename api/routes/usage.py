@@ -18,7 +18,8 @@ from api.web.request.arguments import Client
 from api.web.usage_lines import csv_lines, json_lines
 from pool.executions.request import SubscriptionId
 from pool.keys.own_usage import OwnUsage
-from pool.usage.breakdown import MOST_GROUPINGS, GroupBy, Grouping, UsageBreakdown
+from pool.usage.breakdown.breakdown import UsageBreakdown
+from pool.usage.breakdown.question import MOST_GROUPINGS, GroupBy, Grouping
 from pool.values import Instant
 
 LINES_AT_ONCE = 500

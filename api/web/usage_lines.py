@@ -13,7 +13,8 @@ from decimal import Decimal
 from io import StringIO
 
 from pool.money import nano_usd, usd
-from pool.usage.breakdown import CostSource, UsageBreakdown, part_of
+from pool.usage.breakdown.breakdown import UsageBreakdown, part_of
+from pool.usage.breakdown.groups import CostSource
 
 _LIKE_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _FIGURES = (

@@ -14,7 +14,8 @@ from itertools import groupby
 from pool.keys.api_keys import ShownKey
 from pool.money import Usd
 from pool.usage.blocks import block_at
-from pool.usage.breakdown import Grouping, Question, UsageBreakdown, UsageRow
+from pool.usage.breakdown.breakdown import UsageBreakdown, UsageRow
+from pool.usage.breakdown.question import Grouping, Question
 from pool.usage.records import ModelUsageReport, UsageReport
 from pool.usage.spending import WEEK
 from pool.values import Instant, Value

@@ -20,15 +20,9 @@ from pool.storage.documents import micros
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import usage_table
 from pool.storage.stores import Stores
-from pool.usage.breakdown import (
-    Group,
-    GroupBy,
-    Grouping,
-    Sums,
-    UsageTable,
-    parts_of_record,
-    question,
-)
+from pool.usage.breakdown.breakdown import UsageTable
+from pool.usage.breakdown.groups import Group, Sums, parts_of_record
+from pool.usage.breakdown.question import GroupBy, Grouping, question
 from pool.usage.periods import PeriodTotal
 from pool.usage.records import ModelUsage, Retraction, Usage, UsageRecord, UsageSource
 

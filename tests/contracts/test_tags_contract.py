@@ -10,7 +10,8 @@ from engines import Engine
 from pool.errors import InvalidRequest
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import usage_table
-from pool.usage.breakdown import GroupBy, Grouping, UsageTable, question
+from pool.usage.breakdown.breakdown import UsageTable
+from pool.usage.breakdown.question import GroupBy, Grouping, question
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 
 NOW = datetime(2026, 1, 28, 16, 30, tzinfo=UTC)

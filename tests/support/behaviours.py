@@ -35,7 +35,7 @@ from pool.keys.api_keys import KeySpec
 from pool.reconciliation.findings import ReconciliationRange
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.events import PoolEventKind
-from pool.usage.breakdown import Grouping
+from pool.usage.breakdown.question import Grouping
 from pool.usage.reported import ReportedUsage
 
 SLOW = "[[slow]]"

@@ -42,7 +42,8 @@ from pool.subscriptions.overview.pool_overview import Overview
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.events import PoolEvent, StoredEvent
-from pool.usage.breakdown import Grouping, UsageBreakdown
+from pool.usage.breakdown.breakdown import UsageBreakdown
+from pool.usage.breakdown.question import Grouping
 from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
 from pool.usage.totals import BlockReport
 from pool.values import Value

@@ -52,18 +52,10 @@ from pool.telemetry.counters import DISPATCH, QUEUE_WAIT, RUN, Figures, Tally
 from pool.telemetry.events import EventFilter, PoolEventPage, StoredEvent
 from pool.telemetry.percentiles import latencies
 from pool.usage.blocks import block_at
-from pool.usage.breakdown import (
-    NOTHING,
-    GroupBy,
-    Question,
-    Sums,
-    UsageBreakdown,
-    UsageTable,
-    breakdown,
-    covered,
-    parts_of_block,
-    question,
-)
+from pool.usage.breakdown.breakdown import UsageBreakdown, UsageTable, breakdown
+from pool.usage.breakdown.coverage import covered
+from pool.usage.breakdown.groups import NOTHING, Sums, parts_of_block
+from pool.usage.breakdown.question import GroupBy, Question, question
 from pool.usage.records import ModelUsage, Usage
 from pool.usage.spending import Spending
 from pool.usage.totals import BlockReport, BlockTotal, LifetimeTotal

@@ -13,7 +13,8 @@ from pool.claude.transcripts.telemetry import Export, Taken
 from pool.keys.own_usage import OwnUsage, own_question, own_usage
 from pool.money import usd
 from pool.storage.paging import Page
-from pool.usage.breakdown import GroupBy, Grouping, Question, UsageBreakdown, breakdown, question
+from pool.usage.breakdown.breakdown import UsageBreakdown, breakdown
+from pool.usage.breakdown.question import GroupBy, Grouping, Question, question
 from pool.usage.reported import (
     RecordedUsage,
     ReportedUsage,

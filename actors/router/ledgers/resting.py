@@ -25,7 +25,8 @@ from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import empty_table, usage_table
 from pool.storage.paging import Page
 from pool.storage.stores import Stores
-from pool.usage.breakdown import Question, UsageTable
+from pool.usage.breakdown.breakdown import UsageTable
+from pool.usage.breakdown.question import Question
 from pool.usage.records import UsageRecord
 
 MOST_READ = 5_000

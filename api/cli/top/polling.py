@@ -21,7 +21,7 @@ from api.cli.top.snapshot import Silence, Snapshot, by_urgency, live_first
 from pool.alerts.delivery import ListedAlert
 from pool.executions.execution import Execution
 from pool.storage.paging import Page
-from pool.usage.breakdown import UsageBreakdown
+from pool.usage.breakdown.breakdown import UsageBreakdown
 from pool.values import instant_text
 
 PAUSE_SECONDS = 1.0

@@ -24,17 +24,11 @@ from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.periods import PeriodRows
 from pool.storage.paging import cursor_at
 from pool.usage.blocks import most_blocks
-from pool.usage.breakdown import (
-    NOTHING,
-    Question,
-    Sums,
-    UsageTable,
-    check_tags,
-    covered,
-    parts_of_block,
-    parts_of_record,
-)
-from pool.usage.period_sums import PeriodSums, periods_for
+from pool.usage.breakdown.breakdown import UsageTable
+from pool.usage.breakdown.coverage import covered
+from pool.usage.breakdown.groups import NOTHING, Sums, parts_of_block, parts_of_record
+from pool.usage.breakdown.period_sums import PeriodSums, periods_for
+from pool.usage.breakdown.question import Question, check_tags
 from pool.usage.periods import Kind
 from pool.usage.records import UsageRecord
 from pool.usage.totals import BlockTotal

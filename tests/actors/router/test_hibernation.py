@@ -27,7 +27,7 @@ from pool.executions.outcome import Failed, FailureKind
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import Report, SubscriptionState
 from pool.subscriptions.spec import SubscriptionChange
-from pool.usage.breakdown import Grouping
+from pool.usage.breakdown.question import Grouping
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.usage.breakdown import Grouping
-from pool.usage.period_sums import periods_for
+from pool.usage.breakdown.period_sums import periods_for
+from pool.usage.breakdown.question import Grouping
 from pool.usage.periods import Part, Period, begin, cut, kinds_of
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 

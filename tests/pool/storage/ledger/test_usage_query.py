@@ -19,7 +19,9 @@ from pool.storage.ledger.ledger import Ledger
 from pool.storage.ledger.usage_query import usage_table
 from pool.storage.paging import Page
 from pool.storage.sqlite import SqliteStores
-from pool.usage.breakdown import CostSource, Grouping, UsageBreakdown, UsageTable, question
+from pool.usage.breakdown.breakdown import UsageBreakdown, UsageTable
+from pool.usage.breakdown.groups import CostSource
+from pool.usage.breakdown.question import Grouping, question
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.totals import BlockTotal
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import assert_never
 
 from pool.usage.blocks import block_at
-from pool.usage.breakdown import TAG, By, CostSource, Group, GroupBy, Grouping, day_of
+from pool.usage.breakdown.groups import By, CostSource, Group, day_of
+from pool.usage.breakdown.question import TAG, GroupBy, Grouping
 from pool.usage.periods import Kind, Period
 from pool.usage.records import ModelUsage
 
