@@ -20,7 +20,8 @@ from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotT
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.alarms import Alarms
 from actors.router.dispatching.dispatcher import Dispatcher
-from actors.router.keys import Caller, KeyRegistry
+from actors.router.keys.callers import Caller
+from actors.router.keys.key_registry import KeyRegistry
 from actors.router.ledgers.archive import Archive
 from actors.router.ledgers.resting import RestingLedgers
 from actors.router.listing import shown_page

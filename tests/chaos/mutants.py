@@ -128,7 +128,7 @@ MUTANTS = (
         file="actors/router/dispatching/handoffs.py",
         guard="await self._keys.top_up(order.dispatch, spent, ",
         without="await self._keys.top_up(order.dispatch, 0, ",
-        tests=("tests/actors/router/test_keys.py", "-k", "attempt"),
+        tests=("tests/actors/router/keys/test_keys.py", "-k", "attempt"),
     ),
     Mutant(
         name="an execution is looked at before anything is asked of it",
@@ -209,10 +209,10 @@ MUTANTS = (
     ),
     Mutant(
         name="the last administrator stays",
-        file="actors/router/keys.py",
+        file="actors/router/keys/key_registry.py",
         guard="            await self._check_not_last(key_id)\n",
         without="            pass\n",
-        tests=("tests/actors/router/test_keys.py", "-k", "last_administrator"),
+        tests=("tests/actors/router/keys/test_keys.py", "-k", "last_administrator"),
     ),
     Mutant(
         name="slot is taken at admission",
@@ -324,10 +324,10 @@ MUTANTS = (
     ),
     Mutant(
         name="the news of an end settles its reservation",
-        file="actors/router/open_reservations.py",
+        file="actors/router/keys/open_reservations.py",
         guard="            self._news[event.execution_id].set()\n",
         without="            pass\n",
-        tests=("tests/actors/router/test_keys.py", "-k", "charged_its_cost"),
+        tests=("tests/actors/router/keys/test_keys.py", "-k", "charged_its_cost"),
     ),
     Mutant(
         name="cost of this run alone",

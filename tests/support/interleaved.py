@@ -28,7 +28,8 @@ from actors.interfaces.messages import (
 )
 from actors.router.dispatching.dispatcher import Dispatcher
 from actors.router.dispatching.settings import DispatchSettings
-from actors.router.keys import NOBODY, KeyRegistry
+from actors.router.keys.callers import NOBODY
+from actors.router.keys.key_registry import KeyRegistry
 from actors.subscription.refusals import Refusals
 from pool.errors import NotFound, PoolError
 from pool.executions.execution import Execution, shown

@@ -26,7 +26,8 @@ from actors.router.dispatching.placement import Placement, reason_of, session_id
 from actors.router.dispatching.placer import Placer
 from actors.router.dispatching.requests import Requests
 from actors.router.dispatching.settings import DispatchSettings
-from actors.router.keys import Caller, KeyRegistry
+from actors.router.keys.callers import Caller
+from actors.router.keys.key_registry import KeyRegistry
 from actors.router.ledgers.archive import Archive
 from actors.router.presence.followers import Followers
 from pool.errors import NotFound

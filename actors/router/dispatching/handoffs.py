@@ -12,7 +12,7 @@ from actors.router.dispatching.claims import Claims, SeenClaim
 from actors.router.dispatching.locks import DispatchLocks
 from actors.router.dispatching.placement import Placement, tried, why_not_others
 from actors.router.dispatching.placer import Placer
-from actors.router.keys import KeyRegistry
+from actors.router.keys.key_registry import KeyRegistry
 from actors.router.presence.followers import Followers
 from pool.errors import ActorLost, Exhausted, NotFound, PoolError, StoreError
 from pool.executions.execution import Execution

@@ -11,7 +11,7 @@ from decimal import Decimal
 from uuid import NAMESPACE_OID, uuid5
 
 from actors.interfaces.messages import Dispatch, HandoffRequest
-from actors.router.keys import Permit
+from actors.router.keys.callers import Permit
 from pool.errors import Exhausted, InvalidRequest, ModelRefused, PoolError, Unavailable
 from pool.executions.attempt import Attempt
 from pool.executions.request import ExecutionRequest

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from actors.router.dispatching.choices import Choices
 from actors.router.dispatching.placement import Placement
-from actors.router.keys import Caller
+from actors.router.keys.callers import Caller
 from actors.router.presence.followers import Followers
 from pool.errors import InvalidRequest, NotFound, SessionGone, UnknownModel
 from pool.executions.request import ExecutionRequest

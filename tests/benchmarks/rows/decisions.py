@@ -21,7 +21,7 @@ from yardsticks import SORTING, sorting
 
 from actors.router.dispatching.dispatcher import Dispatcher
 from actors.router.dispatching.settings import DispatchSettings
-from actors.router.keys import NOBODY
+from actors.router.keys.callers import NOBODY
 from actors.router.presence.followers import Followers
 from actors.router.presence.sleepers import Sleepers
 from pool.executions.request import ExecutionRequest

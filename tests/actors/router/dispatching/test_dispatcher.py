@@ -23,7 +23,7 @@ from actors.interfaces.messages import (
 )
 from actors.router.dispatching.dispatcher import Dispatcher
 from actors.router.dispatching.settings import DispatchSettings
-from actors.router.keys import KeyRegistry
+from actors.router.keys.key_registry import KeyRegistry
 from actors.router.router import Router
 from pool.errors import Exhausted, KeyReused, TooManyAtOnce, Unavailable
 from pool.executions.execution import Execution

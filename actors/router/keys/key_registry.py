@@ -14,12 +14,11 @@ from datetime import datetime, timedelta
 
 from actors.interfaces.messages import Dispatch
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.open_reservations import OpenReservations
+from actors.router.keys.callers import NOBODY, Caller, Permit
+from actors.router.keys.open_reservations import OpenReservations
 from pool.errors import Conflict, InvalidRequest, KeyEnded, NotPermitted
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
-from pool.executions.tools.permissions import Grant
-from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import (
     ApiKey,
     KeyHolder,
@@ -47,40 +46,6 @@ from pool.keys.quotas import (
 from pool.storage.directory.directory import Directory
 from pool.telemetry.events import PoolEvent
 from pool.usage.expected_cost import Floor
-from pool.values import Value
-
-
-class Caller(Value):
-    """Who asks: the key that stands behind a request, if there is one."""
-
-    key_id: str = ""
-    key: KeySpec | None = None
-
-    @property
-    def tenant(self) -> str | None:
-        """Whom a request belongs to; None where no key stands behind it."""
-        return None if self.key is None else self.key.belongs_to
-
-    @property
-    def access(self) -> Access:
-        """Which sessions a request may go on with."""
-        return FULL_ACCESS if self.key is None else self.key.holder.reaches
-
-
-NOBODY = Caller()
-"""A program of the cluster, or anybody at a pool without keys."""
-
-
-class Permit(Value):
-    """A request as its key lets it run."""
-
-    request: ExecutionRequest
-    grant: Grant | None = None
-    """None where no key stands behind the request."""
-    key: KeySpec | None = None
-    reservation: Reservation | None = None
-    """What is to be held for it, with its claim."""
-
 
 Place = Callable[[Permit], Awaitable[Execution]]
 """Brings a request to a subscription."""

@@ -12,8 +12,8 @@ from localpool import SONNET, FakeRunner, LocalPool, ManualClock, completed, spe
 from waiting import until
 
 from actors.interfaces.messages import NotAdmitted, Started
-from actors.router.keys import KeyRegistry
-from actors.router.open_reservations import OpenReservations
+from actors.router.keys.key_registry import KeyRegistry
+from actors.router.keys.open_reservations import OpenReservations
 from actors.router.router import Router
 from pool.errors import (
     ActorLost,
