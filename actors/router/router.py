@@ -19,12 +19,13 @@ from actors.alerts.monitor import AlertMonitor
 from actors.interfaces.messages import Dispatch, HandedOff, HandoffRequest, NotTaken
 from actors.interfaces.protocols import SubscriptionActors
 from actors.router.alarms import Alarms
+from actors.router.backups import Backups
 from actors.router.dispatching.dispatcher import Dispatcher
 from actors.router.keys.callers import Caller
 from actors.router.keys.key_registry import KeyRegistry
 from actors.router.ledgers.archive import Archive
 from actors.router.ledgers.resting import RestingLedgers
-from actors.router.listing import shown_page
+from actors.router.overviews import Overviews
 from actors.router.presence.followers import Followers
 from actors.router.presence.newcomers import Newcomers
 from actors.router.presence.sleepers import Sleepers
@@ -44,24 +45,15 @@ from pool.executions.routing_record import Routing
 from pool.executions.session import SessionHome
 from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import ShownKey
-from pool.nodes.overview import NodeList, node_list
 from pool.routing.capacity import Capacity
-from pool.storage.backup import Backup, note_contents
 from pool.storage.directory.directory import Directory
 from pool.storage.directory.outbox import Outbox
 from pool.storage.stores import RETENTION_PERIOD, Stores
-from pool.subscriptions.overview.pool_overview import Overview, overview
-from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy
-from pool.telemetry.counters import Figures, only
 from pool.telemetry.events import PoolEvent
-from pool.telemetry.exposition import of_pool
-from pool.telemetry.percentiles import latencies
 
 log = logging.getLogger(__name__)
 
-SHOWN_AGE = timedelta(seconds=5)
-"""Of a report of one that sleeps, at most, where all are shown: as old as others may be."""
 LONGEST_REFRESH_SECONDS = 15.0
 """Between two reports of all who sleep, by which they are ranked: 0.3 ms each."""
 
@@ -131,6 +123,12 @@ class Router:
             clock=clock,
         )
         self._tool_calls = ToolCallSearch(actors, self._followers, self._resting)
+        self._overviews = Overviews(actors, self._followers, self._recorder, clock)
+        self._backups = Backups(
+            *(directory, self._registry, self._resting, clock),
+            folder=settings.backups_dir,
+            keep_prompts=settings.keep_prompts,
+        )
         self._sessions = Sessions(directory, actors, self._followers, clock, self._session_moved)
 
     @classmethod
@@ -160,7 +158,7 @@ class Router:
         self._tasks.spawn(self._sessions.rebalance(settings.rebalancing))
         self._tasks.spawn(self._refresh())
         self._tasks.spawn(self._alarms.tend())
-        self._alerts.follow(self._heard)
+        self._alerts.follow(self._overviews.heard)
         return self
 
     # -- executions ------------------------------------------------------------------------------
@@ -261,70 +259,19 @@ class Router:
     async def asleep(self) -> frozenset[str]:
         return self._sleepers.ids | self._followers.unusable.keys()
 
-    async def subscriptions(self) -> tuple[Report, ...]:
-        await self._followers.refresh(SHOWN_AGE)
-        await self._followers.await_all()
-        return self._followers.reports
-
-    async def shown_subscriptions(
-        self, access: Access = FULL_ACCESS, *, limit: int | None = None, cursor: str | None = None
-    ) -> str:
-        return shown_page(await self.subscriptions(), access, limit, cursor)
-
-    async def heard_from(self) -> int:
-        return len(self._followers.known)
-
-    async def pool(self, access: Access = FULL_ACCESS) -> Overview:
-        await self._followers.refresh(SHOWN_AGE)
-        unheard = tuple(filter(access.covers_subscription, await self._followers.await_all()))
-        reports = [each for each in self._followers.reports if access.covers_subscription(each.id)]
-        tallies = self._followers.tallies
-        counted = [tallies[each.id] for each in reports if each.id in tallies]
-        latency = latencies([self._recorder.tally, *counted])
-        return overview(reports, self._clock(), unheard, latency)
-
-    async def nodes(self) -> NodeList:
-        known = await self._actors.nodes()
-        unusable = {id_: str(error) for id_, error in self._followers.unusable.items()}
-        return node_list(known, self._followers.reports, unusable)
-
+    subscriptions = forwarded(attrgetter("_overviews"), Overviews.subscriptions)
+    shown_subscriptions = forwarded(attrgetter("_overviews"), Overviews.shown_subscriptions)
+    heard_from = forwarded(attrgetter("_overviews"), Overviews.heard_from)
+    pool = forwarded(attrgetter("_overviews"), Overviews.pool)
+    nodes = forwarded(attrgetter("_overviews"), Overviews.nodes)
+    figures = forwarded(attrgetter("_overviews"), Overviews.figures)
+    shown_figures = forwarded(attrgetter("_overviews"), Overviews.shown_figures)
     happenings = forwarded(attrgetter("_recorder"), PoolRecorder.happenings)
 
     def _hear(self, event: PoolEvent) -> None:
         """Take over what an owner tells, for those who follow and for what ends with it."""
         self._recorder.received(event)
         self._keys.received(event)
-
-    async def figures(self) -> Figures:
-        await self._followers.refresh(SHOWN_AGE)
-        reports, unheard = self._heard()
-        return Figures(
-            reports=reports,
-            tallies=self._followers.tallies,
-            router=self._recorder.tally,
-            unheard=tuple(sorted(unheard)),
-            coming=self._followers.coming,
-            unusable=frozenset(self._followers.unusable),
-            observed_at=self._clock(),
-        )
-
-    async def shown_figures(
-        self, access: Access = FULL_ACCESS, *, openmetrics: bool = False
-    ) -> str:
-        """Written here: to carry the figures of a thousand subscriptions to another process takes
-        longer. Others have their turn between two pieces.
-        """
-        text = []
-        for family in of_pool(only(await self.figures(), access.covers_subscription)):
-            for piece in family.pieces(openmetrics=openmetrics):
-                text.append(piece)
-                await asyncio.sleep(0)
-        return "".join(text)
-
-    def _heard(self) -> tuple[tuple[Report, ...], frozenset[str]]:
-        """The latest reports, and the ids of those that have sent none."""
-        reports = self._followers.reports
-        return reports, frozenset(self._followers.followed - {report.id for report in reports})
 
     alerts = forwarded(attrgetter("_directory.outbox"), Outbox.alerts)
     raise_alert = forwarded(attrgetter("_alerts"), AlertMonitor.raise_)
@@ -346,24 +293,7 @@ class Router:
     suspend = forwarded(attrgetter("_registry"), Registry.suspend)
     interrupt = forwarded(attrgetter("_registry"), Registry.interrupt)
 
-    async def backup(self, name: str) -> Backup:
-        folder = self._settings.backups_dir / name
-        directory = folder / "directory.sqlite"
-        if not directory.exists():
-            await self._directory.backup(directory)
-        registered = await self._registry.subscription_ids()
-        for subscription_id in registered:
-            file = folder / "subscriptions" / subscription_id / "ledger.sqlite"
-            await self._resting.backup(subscription_id, file)
-        taken = Backup(
-            path=str(folder),
-            subscriptions=registered,
-            bytes=sum(file.stat().st_size for file in folder.rglob("*.sqlite")),
-            taken_at=self._clock(),
-            prompts_since=self._clock() - self._settings.keep_prompts,
-        )
-        await asyncio.to_thread(note_contents, folder, taken)
-        return taken
+    backup = forwarded(attrgetter("_backups"), Backups.take)
 
     async def close(self) -> None:
         await self._tasks.close()

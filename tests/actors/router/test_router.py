@@ -3,10 +3,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-from localpool import FakeRunner, LocalPool, ManualClock, spec
+from localpool import FakeRunner, LocalPool, spec
 
 from actors.interfaces.messages import NotAdmitted, Started
 from pool.errors import (
@@ -23,7 +22,6 @@ from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.limits.windows import RateLimitEvent
-from pool.storage.backup import CONTENTS, Backup
 from pool.subscriptions.admission import Refusal, RefusalCause
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
@@ -323,24 +321,6 @@ async def test_executions_of_all_subscriptions_are_listed_newest_first(
     assert rest.next_cursor is None
 
 
-async def test_the_overview_adds_everything_up(local_pool: LocalPool) -> None:
-    for n in range(5):
-        await local_pool.client.execute(ask(str(n)))
-    for id_ in ("sub1", "sub2", "sub3"):
-        report = await local_pool.actors.subscription(id_).next_report(-1, -1, 0)
-        local_pool.router._followers.remember(report)
-
-    overview = await local_pool.client.pool()
-
-    assert (3, 5, 5, Decimal("0.003")) == (
-        overview.subscriptions,
-        overview.executions,
-        overview.records,
-        overview.total_cost_usd,
-    )
-    assert {each.step: each.count for each in overview.latency}["dispatch"] == 5
-
-
 def _count_calls(subscription: object, asked: "Counter[str]", id_: str) -> None:
     start = subscription.start  # type: ignore[attr-defined]
 
@@ -349,71 +329,6 @@ def _count_calls(subscription: object, asked: "Counter[str]", id_: str) -> None:
         return await start(intent, may_wait=may_wait)
 
     subscription.start = counting  # type: ignore[attr-defined]
-
-
-async def test_a_backup_of_a_running_pool_can_take_its_place(
-    local_pool: LocalPool, runner: FakeRunner, open_at: OpenPool
-) -> None:
-    first = await local_pool.client.execute(ask())
-    runner.hold = True
-    running = await local_pool.client.start(ask("runs"))
-
-    backup = await local_pool.client.backup()
-    runner.runs[1].end()
-    await local_pool.client.result(running.id, wait_seconds=10)
-    runner.place = "another machine"
-    restored = await open_at(Path(backup.path), *(spec(id_) for id_ in backup.subscriptions))
-
-    assert backup.subscriptions == ("sub1", "sub2", "sub3")
-    assert first == await restored.client.result(first.id)
-    unknown = await restored.client.result(running.id, wait_seconds=10)
-    assert (unknown.status, len(runner.runs)) == (ExecutionStatus.UNCERTAIN, 2)
-
-
-async def test_in_a_backup_no_session_goes_on_by_what_was_said(
-    local_pool: LocalPool, open_at: OpenPool
-) -> None:
-    """It may have gone on since, with a transcript that is in no backup."""
-    first = await local_pool.client.execute(ask())
-    await local_pool.client.conversation_answered("c1", first.session_id, first.id)
-
-    backup = await local_pool.client.backup()
-    restored = await open_at(Path(backup.path), *(spec(id_) for id_ in backup.subscriptions))
-
-    assert await local_pool.router.session_of_conversation("c1") == first.session_id
-    assert await restored.router.session_of_conversation("c1") is None
-    assert (await restored.client.session(first.session_id)).id == first.session_id
-
-
-async def test_a_backup_says_what_it_holds_in_its_folder_too(
-    local_pool: LocalPool, clock: ManualClock
-) -> None:
-    backup = await local_pool.client.backup()
-
-    folder = Path(backup.path)
-    assert Backup.model_validate_json((folder / CONTENTS).read_text()) == backup
-    assert backup.prompts_since == clock.now - timedelta(days=1)
-    assert "those of a copy with it only if you do" in backup.holds
-    assert (folder / CONTENTS).stat().st_mode & 0o777 == 0o600
-
-
-async def test_a_backup_asks_the_reconciler_for_its_history(local_pool: LocalPool) -> None:
-    asked: list[str] = []
-
-    class Historian:
-        async def backup(self, name: str) -> None:
-            asked.append(name)
-
-    local_pool.actors.the_reconciler = Historian()  # type: ignore[assignment]
-    backup = await local_pool.client.backup()
-
-    assert asked == [Path(backup.path).name]
-
-
-async def test_a_backup_asked_for_again_is_the_same_one(local_pool: LocalPool) -> None:
-    backups = [await local_pool.router.backup("monday") for _ in range(2)]
-
-    assert backups[0].path == backups[1].path
 
 
 async def test_claims_that_are_older_than_the_retention_are_forgotten(
