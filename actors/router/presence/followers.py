@@ -2,8 +2,8 @@
 has nothing to do for long falls asleep, and comes up again for whoever needs it.
 
 One long poll a subscription: the owner answers as soon as something changed, or after a heartbeat,
-because time alone changes a report too (blocks, resets, expiries). A report says when it was made;
-the newer of two counts, whichever way it came. Of one that sleeps it is made here (``sleepers``).
+because time alone changes a report too (blocks, resets, expiries). Of one that sleeps it is made
+here (``sleepers``).
 
 Whether one sleeps, falls asleep or comes up is decided by one task each, its follower, so no two of
 these can cross. Whoever calls one that is gone, or going, is not refused: the call waits until it
@@ -31,8 +31,8 @@ from actors.router.presence.activation_queue import ActivationQueue
 from actors.router.presence.activities import Activities
 from actors.router.presence.first_reports import FirstReports
 from actors.router.presence.idleness import KEPT_UP, until_it_sleeps, until_it_turns
+from actors.router.presence.latest_reports import LatestReports, ReportReader
 from actors.router.presence.losses import Losses, lost
-from actors.router.presence.readers import Readers, ReportReader
 from actors.router.presence.releases import Releases
 from actors.router.presence.renewals import Renewals
 from actors.router.presence.sleepers import Sleepers
@@ -40,7 +40,7 @@ from pool.errors import ActorLost, ConfigError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.telemetry.counters import Tally
-from pool.telemetry.events import PoolEvent, changes
+from pool.telemetry.events import PoolEvent
 
 log = logging.getLogger(__name__)
 
@@ -93,18 +93,18 @@ class Followers:
         self._failed: dict[str, Exception] = {}
         """Those that could not be activated and have sent no report since, and why."""
         self._specs: dict[str, SubscriptionSpec] = {}
-        self._reports: dict[str, Report] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news = News()
+        self._latest = LatestReports(self._news, self._activities.tell)
+        self._reports = self._latest.by_id
         self._first = FirstReports(
             *(self._specs, self._reports, self._failed), news=self._news, want=self.want
         )
-        self._readers = Readers()
 
     @property
     def reports(self) -> tuple[Report, ...]:
         """The latest reports, by id. Some may be missing right after a start."""
-        return tuple(self._reports[id_] for id_ in sorted(self._reports))
+        return self._latest.all
 
     @property
     def tallies(self) -> dict[str, Tally]:
@@ -122,10 +122,8 @@ class Followers:
         return frozenset(self._reports)
 
     def tell(self, reader: ReportReader) -> None:
-        """Let somebody go by the reports: by those that are here, and from now on."""
-        self._readers.add(reader)
-        for report in self._reports.values():
-            reader.heard(report)
+        """See ``LatestReports.add_reader``."""
+        self._latest.add_reader(reader)
 
     @property
     def unusable(self) -> dict[str, ConfigError]:
@@ -181,9 +179,8 @@ class Followers:
         self._releases.forget(subscription_id)
         await self._renewals.leave(subscription_id)
         self._queue.forget(subscription_id)
-        self._reports.pop(subscription_id, None)
         self._activities.forget(subscription_id)
-        self._readers.left(subscription_id)
+        self._latest.forget(subscription_id)
 
     async def suspend(self) -> None:
         """Let go of those that have sent no report: they do not come up any more. Who sleeps takes
@@ -203,20 +200,10 @@ class Followers:
 
     def remember(self, report: Report) -> None:
         """Keep a report that came with an answer."""
-        known, is_released = self._reports.get(report.id), report.id in self._releases.under_way
-        is_newer = known is None or _order(known) <= _order(report)
-        if report.id in self._specs and is_newer and not is_released:
+        is_released = report.id in self._releases.under_way
+        if report.id in self._specs and self._latest.would_be(report) and not is_released:
             self._failed.pop(report.id, None)
-            self._show(report)
-
-    def _show(self, report: Report) -> None:
-        """Let everybody go by a report from now on."""
-        known = self._reports.get(report.id)
-        self._reports[report.id] = report
-        self._readers.heard(report)
-        for happening in changes(known, report) if known is not None else ():
-            self._activities.tell(happening)
-        self._news.tell()
+            self._latest.show(report)
 
     def sent(self, subscription_id: str, more: int) -> None:
         """So many requests more are on their way to a subscription: it stays awake for them."""
@@ -233,7 +220,7 @@ class Followers:
             return
         self._losses.note(subscription_id)
         if known.presence != "away" or why:
-            self._show(lost(known, *why))
+            self._latest.show(lost(known, *why))
 
     async def refresh(self, older_than: timedelta) -> None:
         """Have the reports of those who sleep no older than this."""
@@ -404,7 +391,3 @@ class Followers:
         async with self._alone[subscription_id]:
             if subscription_id not in self._sleepers:
                 await self._actors.renew(self._specs[subscription_id])
-
-
-def _order(report: Report) -> tuple[int, int, datetime]:
-    return report.epoch, report.version, report.observed_at

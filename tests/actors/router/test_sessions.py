@@ -386,8 +386,7 @@ async def test_a_session_whose_home_was_never_heard_of_is_refused_and_stays(
     first = await runs_at(two, "sub1")
     followers = two.router._followers
     await end([followers._tasks["sub1"]])
-    del followers._reports["sub1"]
-    two.router._dispatcher._choices.left("sub1")
+    followers._latest.forget("sub1")
 
     with pytest.raises((Unavailable, Exhausted)):
         await turn(two, first.session_id, "two")
