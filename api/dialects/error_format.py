@@ -17,7 +17,9 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from api.web.addresses import Dialect, dialect_of
-from api.web.problems import KINDS, TYPE_PREFIX, ErrorFormat, Kind, Problem
+from api.web.problems.answering import ErrorFormat
+from api.web.problems.kinds import KINDS, Kind
+from api.web.problems.problem import TYPE_PREFIX, Problem
 from api.web.request.request_id import request_id_of
 from pool.executions.outcome import FailureKind
 from pool.values import Value

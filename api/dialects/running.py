@@ -31,7 +31,7 @@ from api.dialects.streamed_answer import (
 )
 from api.dialects.streamed_response import StreamedResponse
 from api.web.authentication import MayExecute
-from api.web.problems import Problem, problem_for
+from api.web.problems.problem import Problem, problem_for
 from api.web.request.arguments import Client, IdempotencyKey
 from api.web.stream.revocation import while_open
 from api.web.stream.waiting import attended

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.web.problems import Stopping
+from api.web.problems.kinds import Stopping
 from api.web.stream.waiting import attended
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.web.authentication import MayRead, ways_to_present_a_key
-from api.web.problems import documented
+from api.web.problems.problem import documented
 from api.web.request.arguments import Client
 from pool.routing.capacity import MOST_ASKED, Capacity
 from pool.usage.model_names import ModelId

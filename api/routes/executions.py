@@ -11,7 +11,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from api.web.authentication import MayAct, MayExecute, MayLook, ways_to_present_a_key
-from api.web.problems import Responses, documented, served
+from api.web.problems.problem import Responses, documented
+from api.web.problems.turned_away import served
 from api.web.request.arguments import Client, Cursor, IdempotencyKey, Limit, PathId
 from api.web.request.body import JsonRoute
 from api.web.stream.sse import STREAM, resumed, streamed

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from api.web.authentication import MayAdminister, ways_to_present_a_key
-from api.web.problems import documented
+from api.web.problems.problem import documented
 from api.web.request.arguments import Client
 from api.web.request.body import JsonRoute
 from pool.keys.api_keys import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.web.authentication import MayRead, ways_to_present_a_key
-from api.web.problems import documented
+from api.web.problems.problem import documented
 from api.web.request.arguments import Client
 from pool.subscriptions.overview.pool_overview import Overview
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from fastapi import APIRouter, Request, Response
 
 from api.web.authentication import MayAdminister, MayRead, ways_to_present_a_key
-from api.web.problems import Responses, documented
+from api.web.problems.problem import Responses, documented
 from api.web.request.arguments import Client, Cursor, Limit, MaybeLimit, PathId
 from api.web.request.body import JsonRoute
 from pool.config import check_subscription, environment

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from api.web.authentication import MayLook, ways_to_present_a_key
-from api.web.problems import Responses, documented
+from api.web.problems.problem import Responses, documented
 from api.web.request.arguments import Client
 from api.web.usage_lines import csv_lines, json_lines
 from pool.executions.request import SubscriptionId

@@ -37,7 +37,9 @@ from api.routes.operations import alerts, backups, events, metrics, nodes, probe
 from api.server.docs import serve_docs
 from api.web.authentication import Authentication, Authenticator, Keys
 from api.web.metrics import HttpMetrics, Measured
-from api.web.problems import HANDLERS, MEDIA_TYPE, Answering, documented
+from api.web.problems.answering import Answering
+from api.web.problems.framework_errors import HANDLERS
+from api.web.problems.problem import MEDIA_TYPE, documented
 from api.web.request.body import MAX_BODY_BYTES, BodyLimit
 from api.web.request.compression import ContentCoding
 from api.web.request.head import HeadLimit, SecurityHeaders

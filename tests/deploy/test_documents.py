@@ -10,7 +10,7 @@ from localpool import LocalPool
 
 from api.server.app import create_app
 from api.web.authentication import Keys
-from api.web.problems import _HTTP, KINDS
+from api.web.problems.kinds import HTTP_KINDS, KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "deploy").glob("*.md")))
@@ -63,7 +63,8 @@ def test_every_address_stands_in_the_page(local_pool: LocalPool) -> None:
 
 def test_every_error_stands_in_the_page_with_its_title() -> None:
     known = {
-        (str(each.status), each.type, each.title) for each in (*KINDS.values(), *_HTTP.values())
+        (str(each.status), each.type, each.title)
+        for each in (*KINDS.values(), *HTTP_KINDS.values())
     }
 
     rows = re.findall(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 
 from api.dialects.request.request import DialectRequest
-from api.web.dialect_errors import RunFailed
-from api.web.problems import served
+from api.web.problems.dialect_errors import RunFailed
+from api.web.problems.turned_away import served
 from pool.errors import AnswerRemoved
 from pool.executions.content.turn import ThinkingPart
 from pool.executions.execution import Execution

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from api.web.dialect_errors import RunFailed
+from api.web.problems.dialect_errors import RunFailed
 from pool.executions.outcome import FailureKind
 from pool.executions.tools.client_tools import ToolCall
 from pool.values import Value

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from api.dialects.request.parts import ToolUsePart
 from api.dialects.request.request import Lenient
 from api.dialects.request.tools import PROVIDERS_OWN, client_tool, tool_choice
-from api.web.dialect_errors import Unsupported
+from api.web.problems.dialect_errors import Unsupported
 from pool.executions.tools.client_tools import ClientTool, ToolChoice
 
 Parameters = dict[str, Any]

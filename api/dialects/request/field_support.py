@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from api.web.dialect_errors import Unsupported
+from api.web.problems.dialect_errors import Unsupported
 
 MAX_NAMED = 20
 MAX_NAME = 64

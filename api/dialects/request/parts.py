@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Tag, ValidationError
 
 from api.dialects.request.request import Lenient, extra_of, image
-from api.web.dialect_errors import Unsupported
+from api.web.problems.dialect_errors import Unsupported
 from pool.errors import InvalidRequest
 from pool.executions.content import document
 from pool.executions.content.image import Image

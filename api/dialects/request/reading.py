@@ -23,7 +23,7 @@ from api.dialects.request.parts import (
 )
 from api.dialects.request.request import Lenient, execution_request, extra_of, news_of, text_of
 from api.dialects.request.tools import shown, tool_result
-from api.web.dialect_errors import Unsupported
+from api.web.problems.dialect_errors import Unsupported
 from pool.errors import InvalidRequest
 from pool.executions.content import document, turn
 from pool.executions.request import ExecutionRequest

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from api.dialects.request.parts import AnyPart, ImagePart, TextPart, image_of
-from api.web.dialect_errors import Unsupported
+from api.web.problems.dialect_errors import Unsupported
 from pool.errors import InvalidRequest
 from pool.executions.tools import client_tools as values
 from pool.executions.tools.client_tools import ClientTool, ToolChoice, ToolResult

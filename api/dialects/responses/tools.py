@@ -7,7 +7,7 @@ from typing import Literal
 from api.dialects.chat import tools as chat
 from api.dialects.request.request import Lenient
 from api.dialects.request.tools import PROVIDERS_OWN, tool_choice
-from api.web.dialect_errors import Unsupported
+from api.web.problems.dialect_errors import Unsupported
 from pool.executions.tools.client_tools import ClientTool, ToolChoice
 
 

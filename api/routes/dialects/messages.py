@@ -13,7 +13,7 @@ from api.dialects.messages.stream import MessageEvent, MessageStream
 from api.dialects.openapi import streamed as streamed_parts
 from api.dialects.running import AnyCall, SessionHeader, answered, streamed, whole
 from api.web.authentication import ways_to_present_a_key
-from api.web.problems import Problem
+from api.web.problems.problem import Problem
 from api.web.request.body import RoomyJsonRoute
 from api.web.request.request_id import request_id_of
 

@@ -15,7 +15,7 @@ from api.dialects.responses.retrieved import retrieved
 from api.dialects.responses.stream import ResponseEvent, ResponseStream
 from api.dialects.running import AnyCall, SessionHeader, answered, streamed, whole
 from api.web.authentication import MayLook, ways_to_present_a_key
-from api.web.problems import Problem
+from api.web.problems.problem import Problem
 from api.web.request.arguments import Client
 from api.web.request.body import RoomyJsonRoute
 

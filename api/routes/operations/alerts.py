@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.web.authentication import MayReadAll, ways_to_present_a_key
-from api.web.problems import documented
+from api.web.problems.problem import documented
 from api.web.request.arguments import Client, Cursor, Limit
 from pool.alerts.delivery import ListedAlert
 from pool.storage.paging import Page

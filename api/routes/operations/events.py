@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.web.authentication import MayLook, ways_to_present_a_key
-from api.web.problems import Responses, documented, problem_of
+from api.web.problems.problem import Responses, documented, problem_of
 from api.web.request.arguments import Client
 from api.web.stream.event_schema import event_schema
 from api.web.stream.revocation import while_open

@@ -10,7 +10,8 @@ from typing import Literal
 
 from fastapi import APIRouter
 
-from api.web.problems import NotReady, documented
+from api.web.problems.kinds import NotReady
+from api.web.problems.problem import documented
 from api.web.request.arguments import Client
 from pool.values import Value
 

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Body, Query
 from pydantic import Field
 
 from api.web.authentication import MayReport, ways_to_present_a_key
-from api.web.problems import documented
+from api.web.problems.problem import documented
 from api.web.request.arguments import Client
 from api.web.request.body import RoomyJsonRoute
 from pool.claude.transcripts.telemetry import MAX_COST_USD, read_export

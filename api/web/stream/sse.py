@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from actors.client.client import PoolClient
-from api.web.problems import Responses, problem_of
+from api.web.problems.problem import Responses, problem_of
 from api.web.stream.event_schema import event_schema
 from api.web.stream.revocation import while_open
 from api.web.stream.waiting import abandon

@@ -11,7 +11,7 @@ from pool_requests import ask, failed, later, limit, report_of, runs_at, stop_fo
 from waiting import until
 
 from actors.interfaces.messages import HandedOff, HandoffRequest, NotTaken
-from api.web.problems import served
+from api.web.problems.turned_away import served
 from pool.errors import Exhausted, Unavailable
 from pool.executions.execution import Execution
 from pool.executions.outcome import FailureKind

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from httpx import AsyncClient
 from localpool import NOON, LocalPool
 
-from api.web.problems import KINDS, kind_of, problem_of
+from api.web.problems.kinds import KINDS, kind_of
+from api.web.problems.problem import problem_of
 from pool.errors import (
     ActorLost,
     CommitUnknown,
