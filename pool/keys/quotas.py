@@ -1,37 +1,35 @@
 """Quotas of a key: whether it may have a request run now, or a refusal with a reason and a time.
 
-Two questions. ``forbidden`` asks what will not change by waiting: the model, the subscription, the
-tools, a price above the key's budgets; it names the field. ``allowed`` asks what will: the rate,
-how many run, what was spent. It counts what is reserved as spent, and is asked inside the
-transaction that writes the reservation, so that no number of requests at once comes past a budget.
+What waiting does not change is asked before (``forbidden``). Here it is the rate, how many run, and
+what was spent. What is reserved counts as spent, and this is asked inside the transaction that
+writes the reservation, so that no number of requests at once comes past a budget.
 
-A day's budget is that of the calendar day in UTC, a week's that of the last seven days. What was
-spent is kept by the hour, so that a year of requests takes no longer to add up than a day of them;
-the oldest hour of a week counts until all of it is out.
-
-What a run costs is known when it has ended. Until then it holds what runs like it have cost by the
-pool's own records; a price that its caller names may raise that, never lower it. A run that costs
-more than it holds is counted in full. So a budget is overdrawn at most by what the executions that
-ran or waited when the last one was admitted have cost beyond what they held; ``max_concurrent``
-bounds how many those are. One of them goes beyond a price of its own (``max_budget_usd``,
-``max_request_usd``) by no more than one call of the model, where it uses tools; without tools it is
-one call.
+A run that costs more than it holds (``price_limits``) is counted in full. So a budget is overdrawn
+at most by what the executions that ran or waited when the last one was admitted have cost beyond
+what they held; ``max_concurrent`` bounds how many those are. One of them goes beyond a price of its
+own (``max_budget_usd``, ``max_request_usd``) by no more than one call of the model, where it uses
+tools; without tools it is one call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import assert_never
 
 from pool.errors import KeyLimited, OverBudget, RateLimited, TooManyAtOnce
-from pool.executions.request import ExecutionRequest
-from pool.executions.tools.permissions import not_granted
-from pool.keys.api_keys import KeyLimits, KeySpec, KeyStanding
+from pool.keys.account import (
+    Account,
+    Charge,
+    Reservation,
+    midnight,
+    oldest_hour,
+    spent_this_week,
+    spent_today,
+)
+from pool.keys.api_keys import KeyLimits
 from pool.money import nano_usd, usd
-from pool.usage.expected_cost import Floor
 from pool.usage.spending import WEEK
 from pool.values import Instant, Value
 
@@ -52,191 +50,6 @@ class Limited(Value):
     detail: str
     until: Instant | None = None
     """None where it hangs on when running work ends."""
-
-
-class ForbiddenField(Value):
-    """A no for good: the field of the request that the key does not cover, and why."""
-
-    field: str
-    problem: str
-
-
-class Charge(Value):
-    """What a request holds of its key's limits, from before it is placed until it has ended."""
-
-    execution_id: str
-    key_id: str
-    amount_nano_usd: int
-    at: Instant
-
-
-class Reservation(Value):
-    """A charge that is to be made, and the key whose limits it is judged by."""
-
-    charge: Charge
-    key: KeySpec
-    assumed_nano_usd: int = 0
-    """What it may come to by assumption, as long as too little is known; see ``charged``."""
-
-
-class Settled(Value):
-    """What a request cost in the end, and when that was."""
-
-    cost_nano_usd: int
-    at: Instant
-    held_until: Instant | None = None
-    """Its cost is in doubt: until then the rest of its reservation is held."""
-
-
-class HourSpent(Value):
-    """Nano-dollars of one hour of a key."""
-
-    starts_at: Instant
-    cost_nano_usd: int
-
-
-class Account(Value):
-    """What the limits of a key are judged by."""
-
-    next_at: Instant | None = None
-    """When the next request would be due at an even pace; it moves on with every request."""
-    running: int = 0
-    reserved_nano_usd: int = 0
-    """Held for what runs or waits, and for what is in doubt."""
-    hours: tuple[HourSpent, ...] = ()
-    """What was spent, at least in the last seven days; oldest first."""
-
-
-def hour_of(at: datetime) -> datetime:
-    """The first instant of the hour that a cost is kept in."""
-    return at.replace(minute=0, second=0, microsecond=0)
-
-
-def oldest_hour(now: datetime) -> datetime:
-    """The hour that the oldest cost of the last seven days is kept in."""
-    return hour_of(now - WEEK)
-
-
-def _midnight(now: datetime) -> datetime:
-    return now.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _since(hours: Iterable[HourSpent], start: datetime) -> int:
-    return sum(each.cost_nano_usd for each in hours if start <= each.starts_at)
-
-
-def spent_today(account: Account, now: datetime) -> int:
-    return _since(account.hours, _midnight(now))
-
-
-def spent_this_week(account: Account, now: datetime) -> int:
-    return _since(account.hours, oldest_hour(now))
-
-
-def standing(account: Account, now: datetime) -> KeyStanding:
-    """The account as it is shown."""
-    return KeyStanding(
-        running=account.running,
-        today_usd=usd(spent_today(account, now)),
-        week_usd=usd(spent_this_week(account, now)),
-        reserved_usd=usd(account.reserved_nano_usd),
-    )
-
-
-# -- what waiting does not change ----------------------------------------------------------------
-
-
-def price_limit(limits: KeyLimits, request: ExecutionRequest) -> Decimal | None:
-    """What the run may cost: as the request says, or else the key; None where neither does."""
-    asked = request.max_budget_usd
-    return limits.max_request_usd if asked is None else asked
-
-
-def reserved_amount(
-    limits: KeyLimits, request: ExecutionRequest, least: Floor, spent_nano_usd: int = 0
-) -> int:
-    """Nano-dollars to hold for a request of which earlier attempts have spent so much: what runs
-    like it have cost, or its price limit where that is more.
-    """
-    price = price_limit(limits, request)
-    return max(0 if price is None else nano_usd(price), spent_nano_usd + least.seen)
-
-
-def limited_price(limits: KeyLimits, request: ExecutionRequest) -> ExecutionRequest:
-    """The request with the price limit at which its run is to be ended early.
-
-    The CLI looks at it between two calls of the model. A run without tools is one call: nothing of
-    it could be saved, and its answer, which is paid for by then, would be lost. So there the limit
-    of a key decides what is held, and ends nothing that the caller has not asked to be ended.
-    """
-    if not request.uses_tools:
-        return request
-    return request.model_copy(update={"max_budget_usd": price_limit(limits, request)})
-
-
-def forbidden(
-    key: KeySpec,
-    request: ExecutionRequest,
-    *,
-    default_model: str,
-    runs_as: Collection[str] = frozenset(),
-    home: str | None = None,
-) -> ForbiddenField | None:
-    """The first field of a request that the key does not cover. ``runs_as`` is what its model
-    stands for, if that is an alias, ``home`` where its session lives, if it has one.
-    """
-    return (
-        _model(key, request.model or default_model, runs_as)
-        or _subscription(key, request.subscription_id)
-        or _session(key, home)
-        or _machine(key, request)
-        or _price(key, request)
-    )
-
-
-def _model(key: KeySpec, model: str, runs_as: Collection[str]) -> ForbiddenField | None:
-    if key.covers_model(model, runs_as):
-        return None
-    problem = f"{model!r} is not among the models of this key ({', '.join(key.models)})"
-    return ForbiddenField(field="model", problem=problem)
-
-
-def _subscription(key: KeySpec, wanted: str | None) -> ForbiddenField | None:
-    if wanted is None or key.covers_subscription(wanted):
-        return None
-    problem = f"{wanted!r} is not open to this key: leave subscription_id out"
-    return ForbiddenField(field="subscription_id", problem=problem)
-
-
-def _session(key: KeySpec, home: str | None) -> ForbiddenField | None:
-    if home is None or key.covers_subscription(home):
-        return None
-    problem = f"it lives on {home!r}, which is not open to this key: begin a new session"
-    return ForbiddenField(field="session_id", problem=problem)
-
-
-def _machine(key: KeySpec, request: ExecutionRequest) -> ForbiddenField | None:
-    missing = not_granted(request.tools, request.agent, key.grant)
-    return missing and ForbiddenField(field=missing.field, problem=missing.problem)
-
-
-def _price(key: KeySpec, request: ExecutionRequest) -> ForbiddenField | None:
-    price = price_limit(key, request)
-    if price is None:
-        return None
-    ceilings = {
-        "max_request_usd": key.max_request_usd,
-        "daily_budget_usd": key.daily_budget_usd,
-        "weekly_budget_usd": key.weekly_budget_usd,
-    }
-    for name, ceiling in ceilings.items():
-        if ceiling is not None and price > ceiling:
-            problem = f"{price} USD is more than the key's {name} of {ceiling} USD: ask for less"
-            return ForbiddenField(field="max_budget_usd", problem=problem)
-    return None
-
-
-# -- what waiting changes ------------------------------------------------------------------------
 
 
 def allowed(
@@ -359,7 +172,7 @@ def _over_day(limits: KeyLimits, account: Account, amount: int, now: datetime) -
     if detail is None:
         return None
     fits_tomorrow = _over("daily", budget, 0, account, amount) is None
-    until = _midnight(now) + timedelta(days=1) if fits_tomorrow else None
+    until = midnight(now) + timedelta(days=1) if fits_tomorrow else None
     return Limited(cause=LimitCause.DAILY_BUDGET, detail=detail, until=until)
 
 

@@ -117,11 +117,11 @@ MUTANTS = (
     ),
     Mutant(
         name="a claim lowers nothing that is held of a key",
-        file="pool/keys/quotas.py",
+        file="pool/keys/price_limits.py",
         guard="    return max(0 if price is None else nano_usd(price), "
         "spent_nano_usd + least.seen)\n",
         without="    return spent_nano_usd + least.seen if price is None else nano_usd(price)\n",
-        tests=("tests/pool/keys/test_quotas.py",),
+        tests=("tests/pool/keys/test_price_limits.py",),
     ),
     Mutant(
         name="another attempt is held beside what earlier ones spent",

@@ -13,8 +13,8 @@ from engines import Engine
 
 from pool.errors import Conflict, InvalidRequest, NotFound, OverBudget, StoreBusy, StoreError
 from pool.executions.session import SessionHome, SessionMove
+from pool.keys.account import Charge, Reservation
 from pool.keys.api_keys import KeySpec
-from pool.keys.quotas import Charge, Reservation
 from pool.money import NANO_PER_USD
 from pool.storage.directory.claims import Claim, NewClaim, Registration
 from pool.storage.directory.directory import Directory

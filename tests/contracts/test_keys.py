@@ -10,16 +10,9 @@ from pathlib import Path
 import pytest
 
 from pool.errors import Conflict, KeyLimited, NotFound, StoreBusy
+from pool.keys.account import Account, Charge, HourSpent, Reservation, Settled, spent_today
 from pool.keys.api_keys import MAX_KEYS, ApiKey, KeyLimits, KeySpec, revoked
-from pool.keys.quotas import (
-    Account,
-    Charge,
-    HourSpent,
-    LimitCause,
-    Reservation,
-    Settled,
-    spent_today,
-)
+from pool.keys.quotas import LimitCause
 from pool.money import NANO_PER_USD
 from pool.storage.directory.claims import NewClaim
 from pool.storage.directory.directory import Directory

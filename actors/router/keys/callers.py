@@ -5,8 +5,8 @@ from __future__ import annotations
 from pool.executions.request import ExecutionRequest
 from pool.executions.tools.permissions import Grant
 from pool.keys.access import FULL_ACCESS, Access
+from pool.keys.account import Reservation
 from pool.keys.api_keys import KeySpec
-from pool.keys.quotas import Reservation
 from pool.values import Value
 
 

@@ -19,6 +19,7 @@ from actors.router.keys.open_reservations import OpenReservations
 from pool.errors import Conflict, InvalidRequest, KeyEnded, NotPermitted
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
+from pool.keys.account import Charge, Reservation, standing
 from pool.keys.api_keys import (
     ApiKey,
     KeyHolder,
@@ -35,14 +36,8 @@ from pool.keys.api_keys import (
     shown_key,
     verify,
 )
-from pool.keys.quotas import (
-    Charge,
-    Reservation,
-    forbidden,
-    limited_price,
-    reserved_amount,
-    standing,
-)
+from pool.keys.forbidden import forbidden
+from pool.keys.price_limits import limited_price, reserved_amount
 from pool.storage.directory.directory import Directory
 from pool.telemetry.events import PoolEvent
 from pool.usage.expected_cost import Floor

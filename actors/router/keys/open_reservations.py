@@ -21,7 +21,7 @@ from actors.interfaces.protocols import SubscriptionActors
 from pool.errors import CommitUnknown, KeyLimited, NotFound, PoolError
 from pool.executions.execution import Execution
 from pool.executions.status import ExecutionStatus
-from pool.keys.quotas import Charge, Settled
+from pool.keys.account import Charge, Settled
 from pool.money import nano_usd
 from pool.storage.directory.directory import Directory
 from pool.telemetry.events import PoolEvent, PoolEventKind

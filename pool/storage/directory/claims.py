@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pool.keys.quotas import Reservation
+from pool.keys.account import Reservation
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.values import Instant, Value
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from pool.errors import Conflict
+from pool.keys.account import Account, Charge, HourSpent, Settled, hour_of, oldest_hour
 from pool.keys.api_keys import MAX_KEYS, ApiKey
-from pool.keys.quotas import Account, Charge, HourSpent, Settled, hour_of, oldest_hour
 from pool.storage.database import Bindings
 from pool.storage.directory.portion import KeptCharge, KeyHour
 from pool.storage.documents import document, instant, micros

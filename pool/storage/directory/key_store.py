@@ -13,8 +13,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pool.errors import NotFound
+from pool.keys.account import Account, Charge, Reservation, Settled
 from pool.keys.api_keys import ApiKey
-from pool.keys.quotas import Account, Charge, Reservation, Settled
 from pool.storage.database import Bindings, Database, Db
 from pool.storage.directory import key_rows
 from pool.storage.directory.reservations import account_of, locked, top_up

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pool.alerts.delivery import ListedAlert
 from pool.alerts.thresholds import AlertState
 from pool.executions.session import SessionHome, SessionMove
+from pool.keys.account import Charge, HourSpent, Settled
 from pool.keys.api_keys import ApiKey
-from pool.keys.quotas import Charge, HourSpent, Settled
 from pool.storage.directory.claims import Registration
 from pool.values import Instant, Value
 

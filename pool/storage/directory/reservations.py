@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pool.keys.quotas import Account, Reservation, charged, paced, topped_up
+from pool.keys.account import Account, Reservation
+from pool.keys.quotas import charged, paced, topped_up
 from pool.storage.database import Db
 from pool.storage.directory import key_rows
 from pool.storage.documents import micros

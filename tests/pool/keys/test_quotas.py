@@ -1,5 +1,4 @@
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,27 +7,19 @@ from hypothesis import strategies as st
 
 from pool.errors import OverBudget
 from pool.executions.request import ExecutionRequest
-from pool.keys.api_keys import KeyLimits, KeySpec
-from pool.keys.quotas import (
+from pool.keys.account import (
     Account,
     Charge,
     HourSpent,
-    LimitCause,
     Reservation,
-    allowed,
-    charged,
-    forbidden,
     hour_of,
-    limited_price,
-    paced,
-    reserved_amount,
     spent_this_week,
     spent_today,
     standing,
-    topped_up,
 )
+from pool.keys.api_keys import KeyLimits, KeySpec
+from pool.keys.quotas import LimitCause, allowed, charged, paced, topped_up
 from pool.money import NANO_PER_USD
-from pool.usage.expected_cost import Floor
 from pool.usage.spending import WEEK
 
 NOON = datetime(2026, 1, 28, 12, 0, tzinfo=UTC)
@@ -252,69 +243,7 @@ def test_no_span_of_time_ever_sees_more_than_the_burst_and_its_rate(
             assert last - first + 1 <= burst + span / each
 
 
-# -- what waiting does not change ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("limits", "request_", "field"),
-    [
-        ({"models": ["claude-haiku-*"]}, {"model": "claude-opus-4-1"}, "model"),
-        ({"models": ["claude-haiku-*"]}, {}, "model"),
-        ({"subscriptions": ["sub2"]}, {"subscription_id": "sub1"}, "subscription_id"),
-        ({"subscriptions": ["sub2"]}, {}, "session_id"),
-        ({"tools": ["Read"]}, {"tools": ["Read", "Write"]}, "tools"),
-        ({}, {"tools": ["Read"]}, "tools"),
-        ({"daily_budget_usd": 1}, {"max_budget_usd": 2}, "max_budget_usd"),
-        ({"weekly_budget_usd": 1}, {"max_budget_usd": 2}, "max_budget_usd"),
-        ({"max_request_usd": 1}, {"max_budget_usd": 2}, "max_budget_usd"),
-    ],
-)
-def test_what_a_key_does_not_cover_is_named_by_its_field(
-    limits: dict[str, Any], request_: dict[str, Any], field: str
-) -> None:
-    home = "sub1" if field == "session_id" else None
-
-    no = forbidden(key(**limits), ask(**request_), default_model="claude-sonnet-4-5", home=home)
-
-    assert no is not None
-    assert no.field == field
-
-
-def test_what_a_key_covers_is_not_forbidden() -> None:
-    limits = key(
-        models=["claude-sonnet-*"], subscriptions=["sub1"], tools=["Read"], max_request_usd=1
-    )
-    request = ask(tools=["Read"], subscription_id="sub1", max_budget_usd=1)
-
-    assert forbidden(limits, request, default_model="claude-sonnet-4-5", home="sub1") is None
-
-
 # -- what is held --------------------------------------------------------------------------------
-
-claims = st.none() | st.integers(1, 10**10).map(lambda nano: Decimal(nano) / NANO_PER_USD)
-amounts = st.integers(0, 10 * USD)
-
-
-def test_a_request_holds_its_own_price_or_that_of_its_key_or_what_such_requests_cost() -> None:
-    dear, cheap = ask(max_budget_usd="0.75"), ask(max_budget_usd="0.000001")
-    seen = Floor(seen=USD // 4)
-
-    assert reserved_amount(key(max_request_usd=2), dear, seen) == 3 * USD // 4
-    assert reserved_amount(key(max_request_usd=2), ask(), seen) == 2 * USD
-    assert reserved_amount(key(max_request_usd=2), cheap, seen) == USD // 4
-    assert reserved_amount(key(daily_budget_usd=2), ask(), seen) == USD // 4
-
-
-@given(claims, claims, amounts, amounts)
-def test_whatever_a_caller_claims_no_less_is_held_than_such_requests_cost(
-    claimed: Decimal | None, of_the_key: Decimal | None, seen: int, spent: int
-) -> None:
-    limits, request = key(max_request_usd=of_the_key), ask(max_budget_usd=claimed)
-
-    held = reserved_amount(limits, request, Floor(seen=seen), spent)
-
-    assert held >= spent + seen
-    assert held >= (claimed or 0) * NANO_PER_USD
 
 
 def wanted(limits: KeySpec, amount: int, assumed: int = 0) -> Reservation:
@@ -382,13 +311,3 @@ def test_a_budget_is_overdrawn_by_no_more_than_what_ran_at_once_cost_beyond_what
         beyond = sum(max(0, cost - held) for held, cost in running)
 
     assert used + sum(cost for _, cost in running) <= budget * USD + beyond
-
-
-def test_the_price_of_a_key_ends_runs_with_tools_and_no_answer_that_is_paid_for() -> None:
-    limits, tools = key(max_request_usd=2), {"tools": ["Read"]}
-
-    assert limited_price(limits, ask(**tools)).max_budget_usd == 2
-    assert limited_price(limits, ask(**tools, max_budget_usd=1)).max_budget_usd == 1
-    assert limited_price(limits, ask()).max_budget_usd is None
-    assert limited_price(limits, ask(max_budget_usd=1)).max_budget_usd == 1
-    assert limited_price(key(), ask(**tools)).max_budget_usd is None

@@ -33,8 +33,8 @@ from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
+from pool.keys.account import Charge, Reservation
 from pool.keys.api_keys import IssuedKey, KeySpec, KeyStanding, fingerprint, presented
-from pool.keys.quotas import Charge, Reservation
 from pool.money import nano_usd
 from pool.storage.directory.claims import NewClaim
 from pool.telemetry.events import EventFilter, PoolEventKind, gap

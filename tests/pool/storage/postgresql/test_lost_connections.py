@@ -9,8 +9,8 @@ from proxy import Fault, Proxy
 from stored import NOW, names, new_claim, opened, record, row, settlement
 
 from pool.errors import CommitUnknown, Fenced, StoreError
+from pool.keys.account import Charge, Reservation
 from pool.keys.api_keys import KeySpec
-from pool.keys.quotas import Charge, Reservation
 from pool.storage.directory.claims import Registration
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.postgresql.connection import transactions

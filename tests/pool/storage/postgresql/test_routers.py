@@ -7,8 +7,8 @@ import asyncio
 from stored import NOW, new_claim
 
 from pool.errors import TooManyAtOnce
+from pool.keys.account import Charge, Reservation
 from pool.keys.api_keys import KeySpec
-from pool.keys.quotas import Charge, Reservation
 from pool.storage.directory.claims import Claim
 from pool.storage.directory.directory import Directory
 from pool.storage.postgresql import PostgresqlStores
