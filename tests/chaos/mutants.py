@@ -551,17 +551,17 @@ MUTANTS = (
     ),
     Mutant(
         name="results that died with their process may come once more",
-        file="actors/subscription/executions/tool_rounds.py",
+        file="actors/subscription/executions/round_outcomes.py",
         guard="(waited or _died_before_it_used(row, outcome))",
         without="waited",
         tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "process_gone and results-0"),
     ),
     Mutant(
         name="results with which the API may have been asked are not given again",
-        file="actors/subscription/executions/tool_rounds.py",
+        file="actors/subscription/executions/round_outcomes.py",
         guard="    return not asked and further == ModelUsage()\n",
         without="    return True\n",
-        tests=("tests/actors/subscription/executions/test_tool_rounds.py", "-x"),
+        tests=("tests/actors/subscription/executions/test_round_outcomes.py", "-x"),
     ),
     Mutant(
         name="results are not taken before it is known whether the process lives",

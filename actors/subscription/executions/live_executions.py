@@ -24,10 +24,11 @@ from actors.subscription.executions.held import HeldExecutions
 from actors.subscription.executions.launches import Launches
 from actors.subscription.executions.live_execution import LiveExecution
 from actors.subscription.executions.queue import Queue
+from actors.subscription.executions.round_outcomes import settled
 from actors.subscription.executions.run_elsewhere import FollowedRun
 from actors.subscription.executions.runs import Runs
 from actors.subscription.executions.settlements import Settlements
-from actors.subscription.executions.tool_rounds import ToolRounds, settled
+from actors.subscription.executions.tool_rounds import ToolRounds
 from pool.errors import Conflict, StoreError
 from pool.executions.intent import Intent
 from pool.executions.outcome import Failed, FailureKind

@@ -9,7 +9,7 @@ import pytest
 from ledger_rows import NOW, row
 
 from actors.subscription.executions.live_execution import LiveExecution
-from actors.subscription.executions.tool_rounds import settled
+from actors.subscription.executions.round_outcomes import settled
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
