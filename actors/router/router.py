@@ -70,10 +70,10 @@ class Router:
         stores: Stores,
         runner_of: Callable[[str], Runner],
         tracing: Tracing = OFF,
-        leave: Callable[[StoreError], None] = lambda _: None,
+        term: Term | None = None,
     ) -> None:
         self._directory = directory
-        self._term = Term(directory, leave)
+        self._term = term or Term(directory.terms)
         self._archive = Archive(
             *(stores, directory, runner_of, clock),
             keep_prompts=settings.keep_prompts,
@@ -141,13 +141,13 @@ class Router:
         stores: Stores,
         runner_of: Callable[[str], Runner],
         tracing: Tracing = OFF,
-        leave: Callable[[StoreError], None] = lambda _: None,
+        term: Term | None = None,
     ) -> Router:
         """Read the registry, and see to it that everybody in it runs. ``stores`` and ``runner_of``
-        are for what subscriptions left that were removed; ``leave`` ends the process of one that
-        another router has taken over from.
+        are for what subscriptions left that were removed. ``ConfigError``, and nothing is done,
+        where the directory is that of another pool, which runs.
         """
-        self = cls(directory, actors, settings, clock, stores, runner_of, tracing, leave)
+        self = cls(directory, actors, settings, clock, stores, runner_of, tracing, term)
         await self._term.begin()
         await self._sleepers.recover()
         await self._registry.recover()
@@ -302,6 +302,7 @@ class Router:
         await self._keys.close()
         await self._followers.close()
         await asyncio.to_thread(self._tracing.close)
+        await self._term.end()
         await self._directory.close()
 
     async def _session_moved(self, session: SessionHome, source: str, target: str) -> None:

@@ -4,43 +4,105 @@ A router that was cut off, or frozen with its node, lives on beside its successo
 fenced (``dispatching.claims``), so it runs nothing twice; but it would go on to put to sleep and to
 sound alarms by what it knew. So each router counts the terms on by one as it begins, durably, and
 looks at them again and again: one that sees a later term than its own leaves at once.
+
+A router of another pool that was given the same database has no business there. One whose pool had
+it last has to be silent for a while before that of another one begins: so a pool that was killed
+comes back as another Ray cluster within seconds, and one that lives is never overtaken by another.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from actors.aiokit import every
-from pool.errors import StoreError
-from pool.storage.directory.directory import Directory
+from pool.errors import ConfigError, StoreError
+from pool.storage.directory.terms import Rival, TermStore
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
-"""Between two looks, 0.5 ms each: one that thaws looks first of all, as its pause is over."""
+"""Between two looks, a few milliseconds each: one that thaws looks first of all, as its pause is
+over. Each look is a beat, too."""
+SILENT_SECONDS = 10.0
+"""Without a beat, and its pool is taken to be gone. While the database is started anew, beats are
+further apart: each is tried again for two seconds, and then after two."""
+WATCH_SECONDS = 0.5
+"""Between two looks at whether another pool beats."""
+
+
+async def _always() -> bool:
+    return True
 
 
 class Term:
-    """The term of this router. ``leave`` ends its process, as nothing in it is to be acted upon."""
+    """The term of this router, for the pool of ``holder``. ``leave`` ends its process, as nothing
+    in it is to be acted upon; ``has_cluster`` says whether its Ray still has a head: without one it
+    ends soon, and does not keep a new cluster of the same pool out meanwhile.
+    """
 
-    def __init__(self, directory: Directory, leave: Callable[[StoreError], None]) -> None:
-        self._directory = directory
+    def __init__(
+        self,
+        terms: TermStore,
+        holder: str = "",
+        leave: Callable[[StoreError], None] = lambda _: None,
+        has_cluster: Callable[[], Awaitable[bool]] = _always,
+    ) -> None:
+        self._terms = terms
+        self._holder = holder
         self._leave = leave
+        self._has_cluster = has_cluster
         self._number = 0
 
     async def begin(self) -> None:
-        """Begin it: from here on an earlier router leaves."""
-        self._number = await self._directory.begin_term()
+        """Begin it: from here on an earlier router leaves. ``ConfigError`` where another pool lives
+        that has this database.
+        """
+        began = await self._terms.begin(self._holder)
+        self._number = await self._after(began) if isinstance(began, Rival) else began
+
+    async def _after(self, rival: Rival) -> int:
+        """Begin once the pool that had the database last has been silent for long enough."""
+        log.warning("waits for a pool that had this database", extra={"pool": rival.holder})
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            is_silent = clock() - since > SILENT_SECONDS
+            began = await self._terms.begin(self._holder, silent=rival if is_silent else None)
+            if not isinstance(began, Rival):
+                return began
+            if began != rival:
+                raise _refusal(began)
 
     async def watch(self) -> None:
         """Look at the terms for as long as the router lives, and leave where another has begun."""
-        await every(LOOK_SECONDS, self.look, "terms of routers were not read")
+        failing = "terms of routers were not read"
+        await every(LOOK_SECONDS, self.look, failing, after_failure=LOOK_SECONDS)
 
     async def look(self) -> None:
         """Leave where a later router has begun."""
-        latest = await self._directory.term()
+        if await self._has_cluster():
+            latest = await self._terms.beat(self._number)
+        else:
+            latest = await self._terms.latest()
         if latest > self._number:
             problem = f"the router of term {latest} has taken over from that of {self._number}"
             log.error("router overtaken: it leaves", extra={"problem": problem})
             self._leave(StoreError("directory", problem))
+
+    async def end(self) -> None:
+        """End it in order, so that nobody has to wait whether it does. A database that is away is
+        left to that.
+        """
+        try:
+            await self._terms.end(self._number)
+        except StoreError as error:
+            log.warning("term not ended", extra={"problem": error.problem})
+
+
+def _refusal(rival: Rival) -> ConfigError:
+    problem = f"{rival.holder} has this database, and runs"
+    remedy = "give each pool a database or a schema (?search_path=) of its own, or stop that one"
+    return ConfigError("pool.store", f"{problem}: {remedy}; nothing was started")

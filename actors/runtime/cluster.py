@@ -6,13 +6,14 @@ it finds no token. So whatever can be wrong is found out beforehand, each in two
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
 from ray._private.node import Node
 from ray._private.services import canonicalize_bootstrap_address, find_node_ids
+from ray._private.worker import global_worker
 from ray._raylet import GcsClient  # type: ignore[attr-defined] # compiled
 from ray.exceptions import AuthenticationError
 
 from actors.runtime.ray_privacy import ensure_token, inherited_alone
 from pool.errors import ConfigError
 
+HEAD_SECONDS = 1.0
+"""For the head of a cluster to answer what it has in memory: 1 ms."""
 ANSWER_SECONDS = 2.0
 """For each thing that is asked of a Ray that is said to be there, here or in its cluster."""
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -49,7 +53,7 @@ def start(namespace: str, directory: Path, **options: Any) -> str:
             _init("local", namespace, _temp_dir=str(directory), include_dashboard=False, **options)
     except Exception as error:
         raise ConfigError("ray", f"it cannot be started in {directory}: {error}") from error
-    return str(ray.get_runtime_context().gcs_address)
+    return address()
 
 
 def join(address: str, namespace: str, **options: Any) -> str:
@@ -94,6 +98,32 @@ def _sigterm_kept() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread() and kept is not None:
             signal.signal(signal.SIGTERM, kept)
+
+
+def address() -> str:
+    """Of the cluster that this process belongs to."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def id_() -> str:
+    """The id of the cluster that this process belongs to: drawn as its head starts for the first
+    time, and kept in its Redis, where it has one.
+    """
+    return str(_head().cluster_id.hex())
+
+
+async def has_head() -> bool:
+    """Whether the head of this very cluster answers: one that was started anew without what it knew
+    is that of another.
+    """
+    with suppress(Exception):
+        await asyncio.to_thread(_head().internal_kv_get, b"claude-pool", None, timeout=HEAD_SECONDS)
+        return True
+    return False
+
+
+def _head() -> Any:
+    return global_worker.gcs_client  # type: ignore[attr-defined] # of its compiled part
 
 
 def is_own() -> bool:

@@ -27,6 +27,7 @@ from actors.runtime import cluster
 from actors.runtime.actor_proxy import AWAY, PATIENCE_SECONDS, ActorProxy
 from actors.runtime.calls import Raised
 from actors.runtime.factory import makers
+from actors.runtime.holder import holder_of
 from actors.runtime.makings import Makings, makings, of_reconciler, of_router, of_subscription
 from actors.runtime.nodes import ray_nodes
 from actors.runtime.nodes.places import Places
@@ -34,7 +35,7 @@ from actors.runtime.nodes.releasing import let_go
 from actors.runtime.ray_privacy import kept_back
 from actors.runtime.shells import ActorShell, ReconcilerShell, RouterShell, SubscriptionShell
 from pool.config import Config, environment
-from pool.errors import ActorLost, ConfigError, Conflict, PoolError
+from pool.errors import ActorLost, ConfigError, Conflict, PoolError, StoreBusy
 from pool.nodes.overview import KnownNode
 from pool.subscriptions.spec import SubscriptionSpec
 
@@ -123,8 +124,15 @@ class RayActors:
         return await self._placed().known()
 
     async def activate_router(self) -> None:
-        """Bring up the router, or join it. ``ConfigError`` where it is another pool's."""
+        """Bring up the router, or join it. ``ConfigError`` where it is another pool's, or its store
+        is, and ``StoreBusy`` where somebody holds that; then none is left behind.
+        """
         await self._ensure(self._the_router())
+        try:
+            await self.router().heard_from()  # its first call: by this it opens its store
+        except (ConfigError, StoreBusy):
+            await self._kill(ROUTER)
+            raise
 
     async def keep_router(self) -> None:
         """See to it that there is a router which answers, whatever it was made with: one that is
@@ -193,7 +201,8 @@ class RayActors:
 
     def _the_router(self) -> _Wanted:
         part = of_router(self._configuration())
-        make = makers.router_maker(part, RayActors(self._namespace, part))
+        holder = holder_of(self._configuration())
+        make = makers.router_maker(part, RayActors(self._namespace, part), holder)
         return _Wanted(RouterShell, ROUTER, make, makings(ROUTER, part))
 
     def _subscription(self, spec: SubscriptionSpec) -> _Wanted:

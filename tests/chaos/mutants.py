@@ -275,6 +275,14 @@ MUTANTS = (
         tests=("tests/actors/router/test_term.py",),
     ),
     Mutant(
+        name="a pool that runs keeps its database",
+        file="pool/storage/postgresql/queries/directory.sql",
+        guard="WHERE owner.holder IN (excluded.holder, 'the router') "
+        "OR owner.seq = :silent::bigint\nRETURNING epoch;",
+        without="RETURNING epoch;",
+        tests=("tests/actors/router/test_term.py",),
+    ),
+    Mutant(
         name="an earlier activation leaves no snapshot",
         file="pool/storage/queries/directory.sql",
         guard="WHERE (excluded.epoch, excluded.version) >= (snapshots.epoch, snapshots.version);",

@@ -667,14 +667,17 @@ async def test_a_closed_directory_takes_no_calls(stores: Stores) -> None:
 async def test_each_router_that_begins_has_a_later_term(engine: Engine) -> None:
     """In SQLite whoever opens the directory next takes it over; PostgreSQL shares it."""
     first = await engine.stores.open_directory(wait_seconds=5)
-    earlier = await first.begin_term()
-    seen = await first.term()
+    earlier = await first.terms.begin("a pool")
+    seen = await first.terms.latest()
     await first.close()
     second = await engine.stores.open_directory(wait_seconds=5)
-    later = await second.begin_term()
-    latest = await second.term()
+    later = await second.terms.begin("a pool")
+    latest = await second.terms.beat(later)
+    await second.terms.end(later)
     await second.close()
 
+    assert isinstance(earlier, int)
+    assert isinstance(later, int)
     assert earlier == seen < later == latest
 
 

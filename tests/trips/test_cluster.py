@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from actor_processes import actor_pid
 from cluster import cluster, further_node
+from postgres import Server as Database
 from service import Service, cost_of, write_config
 
 from api.demo.standin.messages_api import create_app
@@ -59,6 +60,55 @@ def test_a_pool_on_sqlite_outlives_its_service_and_stays_on_its_node(tmp_path: P
     assert list(other_disk.iterdir()) == []
     assert "pool.store: sqlite keeps records on one machine, and this Ray has 2 nodes" in refused
     assert "name a PostgreSQL database" in refused
+
+
+def test_a_database_that_a_running_pool_has_is_refused_to_any_other_until_that_is_killed(
+    database: Database, tmp_path: Path
+) -> None:
+    url = database.fresh_schema()
+    with serving(create_app(Standin()), port=0) as api:
+        with cluster(tmp_path) as address:
+            joins = f'[ray]\naddress = "{address}"\n'
+            first = on(url, tmp_path / "first", api.url, joins)
+            first.start()
+            with first.client() as http:
+                one = http.post("/v1/executions", json={"prompt": "one"}, headers=KEY).json()
+                terms = terms_of(database, url)
+                other = on(url, tmp_path / "other", api.url)
+                has_own_ray = refusal(other)
+                in_the_same_ray = refusal(
+                    on(url, tmp_path / "third", api.url, f'{joins}namespace = "third"\n')
+                )
+                two = http.post("/v1/executions", json={"prompt": "two"}).json()
+            undisturbed = terms_of(database, url)
+            first.kill()
+        other.start()  # its cluster was killed just now
+        with other.client() as http:
+            again = http.post("/v1/executions", json={"prompt": "one"}, headers=KEY).json()
+        other.stop()
+
+    expected = "pool.store: the pool 'claude-pool' of the Ray cluster "
+    assert has_own_ray.startswith(expected)
+    assert in_the_same_ray.startswith(expected)
+    assert f"at {address} has this database, and runs: give each pool" in has_own_ray
+    assert (one["status"], two["status"]) == ("succeeded", "succeeded")
+    assert terms == undisturbed == "1"
+    assert again["id"] == one["id"]
+
+
+def on(url: str, folder: Path, api_url: str, more: str = "") -> Service:
+    """A service of one subscription with its records in a database."""
+    folder.mkdir()
+    config = write_config(folder, api_url, subscriptions=1, more=more)
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("[pool]\n", f'[pool]\nstore = "{url}"\n'))
+    return Service(config)
+
+
+def terms_of(database: Database, url: str) -> str:
+    """How many routers have begun."""
+    schema = url.partition("search_path=")[2]
+    return database.sql(f"SELECT epoch FROM {schema}.owner WHERE subscription_id = 'router:'")
 
 
 def refusal(service: Service) -> str:

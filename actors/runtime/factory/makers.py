@@ -21,9 +21,10 @@ def subscription_maker(
 
 
 def router_maker(
-    config: Config, actors: SubscriptionActors
+    config: Config, actors: SubscriptionActors, holder: str
 ) -> Callable[[], Awaitable[RouterActor]]:
-    return partial(_router, config, actors)
+    """``holder`` is its pool, as a database knows it: see ``holder_of``."""
+    return partial(_router, config, actors, holder)
 
 
 def reconciler_maker(config: Config, actors: Actors) -> Callable[[], Awaitable[ReconcilerActor]]:
@@ -38,10 +39,10 @@ async def _subscription(
     return await made(spec, config, actors, released)
 
 
-async def _router(config: Config, actors: SubscriptionActors) -> RouterActor:
+async def _router(config: Config, actors: SubscriptionActors, holder: str) -> RouterActor:
     from actors.runtime.factory.router import made  # noqa: PLC0415 - only its own process
 
-    return await made(config, actors)
+    return await made(config, actors, holder)
 
 
 async def _reconciler(config: Config, actors: Actors) -> ReconcilerActor:

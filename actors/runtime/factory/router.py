@@ -11,6 +11,8 @@ from actors.interfaces.router_actor import RouterActor
 from actors.router.dispatching.settings import DispatchSettings
 from actors.router.router import Router
 from actors.router.settings import RouterSettings
+from actors.router.term import Term
+from actors.runtime import cluster
 from actors.runtime.factory.runners import home_of, runner_of
 from actors.runtime.factory.stores import leave, stores_of
 from actors.telemetry.exporter import tracing_to
@@ -22,7 +24,8 @@ LEAST_AT_ONCE = 2
 """Activations, on a machine of one core: one may wait for a disk while the other computes."""
 
 
-async def made(config: Config, actors: SubscriptionActors) -> RouterActor:
+async def made(config: Config, actors: SubscriptionActors, holder: str) -> RouterActor:
+    """``holder`` is its pool, as a database knows it."""
     settings = RouterSettings(
         dispatch=DispatchSettings(
             policy=RoutingPolicy(
@@ -45,9 +48,13 @@ async def made(config: Config, actors: SubscriptionActors) -> RouterActor:
     )
     stores = stores_of(config)
     directory = await stores.open_directory()
-    return await Router.activate(
-        *(directory, actors, settings, now_in_utc, stores),
-        runner_of=lambda id_: runner_of(config, home_of(config, id_)),
-        tracing=tracing_to(config.tracing.endpoint, "router"),
-        leave=leave,
-    )
+    try:
+        return await Router.activate(
+            *(directory, actors, settings, now_in_utc, stores),
+            runner_of=lambda id_: runner_of(config, home_of(config, id_)),
+            tracing=tracing_to(config.tracing.endpoint, "router"),
+            term=Term(directory.terms, holder, leave, cluster.has_head),
+        )
+    except BaseException:
+        await directory.close()
+        raise

@@ -26,6 +26,7 @@ from pool.storage.directory.outbox import Outbox
 from pool.storage.directory.portion import DirectoryPortion
 from pool.storage.directory.reservations import reserve
 from pool.storage.directory.snapshots import SnapshotStore
+from pool.storage.directory.terms import TermStore
 from pool.storage.documents import micros, readable
 from pool.storage.paging import Page, homes_below, page
 
@@ -47,14 +48,8 @@ class Directory:
         """Which session holds one."""
         self.snapshots = SnapshotStore(database)
         """What those left who sleep."""
-
-    async def begin_term(self) -> int:
-        """Count the terms of routers on by one; the number of the one that begins."""
-        return await self._database.write(lambda db: _number(db, "begin_term"))
-
-    async def term(self) -> int:
-        """The number of the latest term."""
-        return await self._database.read(lambda db: _number(db, "term"))
+        self.terms = TermStore(database)
+        """Which of its routers is the one."""
 
     async def claim(self, wanted: NewClaim, subscription_id: str, epoch: int = 0) -> Claim:
         """Take an execution id with its idempotency key, reserve what it may cost, and place it at
@@ -266,11 +261,6 @@ class Directory:
             removed = await self._database.write(lambda db: db.run(statement, edge))
             total += removed
         return total
-
-
-async def _number(db: Db, statement: str) -> int:
-    row = await db.first(statement)
-    return 0 if row is None else int(row[0])
 
 
 async def _located(db: Db, execution_id: str, key: str | None = None) -> Claim | None:

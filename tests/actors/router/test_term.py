@@ -1,34 +1,39 @@
-"""A router that another one has taken over from leaves."""
+"""A router that another one has taken over from leaves, and one of another pool does not begin."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+import asyncio
+from collections.abc import AsyncIterator
 
+import pytest
 from localpool import LocalPool
+from postgres import Server
+from waiting import until
 
+from actors.router import term
 from actors.router.term import Term
-from pool.errors import StoreError
+from pool.errors import ConfigError, StoreError
+from pool.storage.directory.terms import Rival, TermStore
+from pool.storage.postgresql import PostgresqlStores
+
+pytestmark = pytest.mark.timeout(30)
 
 
-class SharedDirectory:
-    """The terms of a directory that several routers have open, as in PostgreSQL."""
-
-    def __init__(self) -> None:
-        self.terms = 0
-
-    async def begin_term(self) -> int:
-        self.terms += 1
-        return self.terms
-
-    async def term(self) -> int:
-        return self.terms
+@pytest.fixture
+async def terms(database: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TermStore]:
+    """Of a directory that several routers have open."""
+    monkeypatch.setattr(term, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(term, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(term, "SILENT_SECONDS", 0.5)
+    directory = await PostgresqlStores(database.fresh_schema()).open_directory()
+    yield directory.terms
+    await directory.close()
 
 
-async def test_of_two_routers_the_one_that_began_first_leaves() -> None:
+async def test_of_two_routers_of_a_pool_the_one_that_began_first_leaves(terms: TermStore) -> None:
     left: list[tuple[str, StoreError]] = []
-    directory = cast(Any, SharedDirectory())
-    first = Term(directory, lambda why: left.append(("first", why)))
-    second = Term(directory, lambda why: left.append(("second", why)))
+    first = Term(terms, "a pool", lambda why: left.append(("first", why)))
+    second = Term(terms, "a pool", lambda why: left.append(("second", why)))
     await first.begin()
     await first.look()
     await second.begin()
@@ -41,4 +46,92 @@ async def test_of_two_routers_the_one_that_began_first_leaves() -> None:
 
 
 async def test_a_router_begins_a_term_as_it_begins(local_pool: LocalPool) -> None:
-    assert local_pool.router._term._number == await local_pool.router._directory.term() > 0
+    assert local_pool.router._term._number == await local_pool.router._directory.terms.latest() > 0
+
+
+async def test_a_pool_whose_database_another_one_uses_is_refused_and_that_is_undisturbed(
+    terms: TermStore,
+) -> None:
+    left: list[StoreError] = []
+    first, second = Term(terms, "the pool 'one'", left.append), Term(terms, "the pool 'two'")
+    await first.begin()
+    watching = asyncio.create_task(first.watch())
+
+    with pytest.raises(ConfigError) as refused:
+        await second.begin()
+
+    await first.look()
+    watching.cancel()
+    assert refused.value.field == "pool.store"
+    assert "the pool 'one' has this database, and runs" in refused.value.problem
+    assert "a schema (?search_path=) of its own" in refused.value.problem
+    assert (await terms.latest(), left) == (1, [])
+
+
+async def test_a_pool_that_was_killed_is_waited_for_until_another_may_have_its_database(
+    terms: TermStore,
+) -> None:
+    await terms.begin("the pool 'one'")
+    second = asyncio.create_task(Term(terms, "the pool 'two'").begin())
+
+    await asyncio.wait([second], timeout=0.2)
+    has_waited = not second.done()
+    await second
+
+    assert has_waited
+    assert isinstance(await terms.begin("the pool 'one'"), Rival)
+
+
+async def test_a_pool_that_was_killed_has_its_own_database_at_once(terms: TermStore) -> None:
+    await Term(terms, "a pool").begin()
+
+    assert await terms.begin("a pool") == 2
+
+
+async def test_a_pool_that_has_ended_in_order_leaves_its_database_to_any_other(
+    terms: TermStore,
+) -> None:
+    first = Term(terms, "the pool 'one'")
+    await first.begin()
+    await first.end()
+
+    assert await terms.begin("the pool 'two'") == 2
+
+
+async def test_a_router_that_was_overtaken_does_not_end_the_term_of_another(
+    terms: TermStore,
+) -> None:
+    first = Term(terms, "a pool")
+    await first.begin()
+    await Term(terms, "a pool").begin()
+    await first.end()
+
+    assert isinstance(await terms.begin("the pool 'two'"), Rival)
+
+
+async def test_a_database_of_an_earlier_release_has_no_other_pool(terms: TermStore) -> None:
+    """That counted the terms on, and said nothing of its pool."""
+    await terms.begin("the router")
+
+    assert await terms.begin("the pool 'two'") == 2
+
+
+async def test_a_router_without_a_head_does_not_keep_a_new_cluster_of_its_pool_out(
+    terms: TermStore,
+) -> None:
+    looked: list[str] = []
+
+    async def has_head() -> bool:
+        looked.append("asked for its head")
+        return False
+
+    left: list[StoreError] = []
+    first = Term(terms, "the pool of the cluster before", left.append, has_head)
+    await first.begin()
+    watching = asyncio.create_task(first.watch())
+    await until(lambda: len(looked) > 1)
+
+    await Term(terms, "the pool of the new cluster").begin()
+
+    await until(lambda: bool(left))
+    watching.cancel()

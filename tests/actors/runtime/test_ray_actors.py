@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,12 +56,22 @@ class Thing:
     async def wake(self, subscription_id: str) -> None:
         """It is up."""
 
+    async def heard_from(self) -> int:
+        return 0
+
     async def wait(self, seconds: float) -> str:
         await asyncio.sleep(seconds)
         return "waited"
 
     async def close(self) -> None:
         self.is_closed = True
+
+
+class Refused(Thing):
+    """A router whose database is another pool's."""
+
+    async def heard_from(self) -> int:
+        raise ConfigError("pool.store", "another pool has this database")
 
 
 def maker(kind: str) -> Callable[..., Callable[[], Awaitable[Thing]]]:
@@ -424,12 +435,28 @@ async def test_with_sqlite_every_actor_is_bound_to_the_node_of_whoever_makes_it(
     assert [(each.node_id, each.soft) for each in bound] == [(NODE_OF_THE_DATA, False)] * 3
 
 
-async def test_with_postgresql_an_actor_may_be_on_any_node(fake_ray: FakeRay) -> None:
-    store = {"data_dir": "/srv/pool", "store": "postgresql://pool:secret@db/pool"}
+async def test_with_postgresql_an_actor_may_be_on_any_node(
+    fake_ray: FakeRay, tmp_path: Path
+) -> None:
+    store = {"data_dir": str(tmp_path), "store": "postgresql://pool:secret@db/pool"}
 
     await actors_of(pool=store).activate_router()
 
     assert "scheduling_strategy" not in fake_ray.options["router"]
+
+
+async def test_a_router_whose_store_is_anothers_is_told_and_none_is_left_behind(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def make() -> Thing:
+        return Refused("router")
+
+    monkeypatch.setattr(makers, "router_maker", lambda *_: make)
+
+    with pytest.raises(ConfigError, match="another pool has this database"):
+        await actors_of().activate_router()
+
+    assert (fake_ray.killed, fake_ray.named) == (["router"], {})
 
 
 async def test_one_that_no_node_can_have_is_told_and_not_asked_of_ray(fake_ray: FakeRay) -> None:

@@ -1,11 +1,24 @@
 -- name: begin_term
--- Routers have a row in "owner" as owners do; none of their writes goes by it.
-INSERT INTO owner (subscription_id, epoch, holder) VALUES ('router:', 1, 'the router')
-ON CONFLICT (subscription_id) DO UPDATE SET epoch = owner.epoch + 1
+-- Routers have a row in "owner" as owners do; none of their writes goes by it. Its holder is a pool, or
+-- "the router": of nobody who runs, or of a release that did not say so. Its seq are the beats.
+INSERT INTO owner (subscription_id, epoch, holder) VALUES ('router:', 1, :holder)
+ON CONFLICT (subscription_id) DO UPDATE SET
+    epoch = owner.epoch + 1, seq = owner.seq + 1, holder = excluded.holder
+WHERE owner.holder IN (excluded.holder, 'the router') OR owner.seq = :silent::bigint
 RETURNING epoch;
+
+-- name: rival
+SELECT holder, seq FROM owner WHERE subscription_id = 'router:';
+
+-- name: beat
+UPDATE owner SET seq = seq + 1 WHERE subscription_id = 'router:' AND epoch = :term RETURNING seq;
 
 -- name: term
 SELECT epoch FROM owner WHERE subscription_id = 'router:';
+
+-- name: end_term
+UPDATE owner SET holder = 'the router' WHERE subscription_id = 'router:' AND epoch = :term
+RETURNING seq;
 
 -- name: use_claim
 -- Asked for again: kept that much longer.

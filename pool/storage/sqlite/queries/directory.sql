@@ -1,8 +1,14 @@
 -- name: begin_term
--- Who opens the file owns it: the epoch was counted on by that.
+-- Who opens the file owns it: the epoch was counted on by that, and there are no others.
+SELECT epoch FROM owner;
+
+-- name: beat
 SELECT epoch FROM owner;
 
 -- name: term
+SELECT epoch FROM owner;
+
+-- name: end_term
 SELECT epoch FROM owner;
 
 -- name: use_claim
