@@ -33,12 +33,14 @@ from chaos_subscription import (
     activated,
     ask_and_answer,
     eventually,
+    execution_id,
     results_of,
 )
 from chaos_tally import injected
 from localpool import NOON
 
 from actors.interfaces.messages import CameLate
+from pool.claude.process.files.run_directory import RunDirectory
 from pool.executions.execution import Execution
 from pool.executions.status import ExecutionStatus
 from pool.money import nano_usd
@@ -95,6 +97,14 @@ async def asked_again(home: Home) -> tuple[Execution | CameLate, Ledgers]:
     return answer, found
 
 
+async def end_processes(home: Home) -> None:
+    """The CLI and its supervisor are killed as well."""
+    for pid in home.processes():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: not home.processes())
+
+
 async def check_goes_on(home: Home) -> None:
     """Its caller feels nothing of what has happened."""
     answer, found = await asked_again(home)
@@ -144,10 +154,7 @@ async def test_with_the_process_gone_as_well_its_results_go_on_elsewhere_or_are_
     with injected() as figures:
         died = forge.run(home, "run", point=point, when=when, calls_tools=True)
         assert died == -signal.SIGKILL
-        for pid in home.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        await eventually(lambda: not home.processes())
+        await end_processes(home)
 
         answer, found = await asked_again(home)
         row = found.execution(1)
@@ -164,3 +171,22 @@ async def test_with_the_process_gone_as_well_its_results_go_on_elsewhere_or_are_
             assert answer.error is not None
             assert answer.error.message
             figures["uncertain"] += answer.status is ExecutionStatus.UNCERTAIN
+
+
+async def test_what_its_process_has_used_with_the_results_is_counted_and_they_stand(
+    forge: Forge, home: Home
+) -> None:
+    """Its calls and results were noted; that it went on with them has to be as well."""
+    run = RunDirectory(home.runs, execution_id(1))
+    with injected() as figures:
+        died = forge.run(home, "run", point="call-1-0", when="after", calls_tools=True)
+        assert died == -signal.SIGKILL
+        await eventually(lambda: b"toolu_1-1" in getattr(run.printed(0, 1_000_000), "data", b""))
+        await end_processes(home)
+
+        answer, found = await asked_again(home)
+
+        assert isinstance(answer, Execution)
+        assert answer.error is not None
+        assert found.cost_nano_usd == 2 * COST_NANO_USD
+        figures["uncertain"] += answer.status is ExecutionStatus.UNCERTAIN

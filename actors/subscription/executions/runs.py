@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import assert_never
 
 from actors.subscription.context import SubscriptionContext
 from actors.subscription.executions.aftermath import Aftermath
@@ -71,19 +72,10 @@ class Runs:
             run = None
             if await self._is_wanted(live):
                 run = await self._context.deps.runner.start(launch, environment)
-        except StoreError as error:
-            self._context.trouble(error)
-            await self._settlements.settle(
-                live, Failed(kind=FailureKind.NOT_STARTED, message=str(error))
-            )
-        except ConfigError as error:
-            await self._settlements.settle(
-                live, Failed(kind=FailureKind.AUTHENTICATION, message=str(error))
-            )
-        except InvalidRequest as error:
-            await self._settlements.settle(
-                live, Failed(kind=FailureKind.INVALID_REQUEST, message=str(error))
-            )
+        except (StoreError, ConfigError, InvalidRequest) as error:
+            if isinstance(error, StoreError):
+                self._context.trouble(error)
+            await self._settlements.settle(live, _not_begun(error))
         else:
             if run is not None:
                 await self.follow(live, run)
@@ -157,6 +149,20 @@ class Runs:
             problem = {**fields, "problem": str(error)}
             log.warning("earlier subscription did not answer", extra=problem)
             return False
+
+
+def _not_begun(error: StoreError | ConfigError | InvalidRequest) -> Failed:
+    """What something ends as whose CLI could not be started."""
+    match error:
+        case StoreError():
+            kind = FailureKind.NOT_STARTED
+        case ConfigError():
+            kind = FailureKind.AUTHENTICATION
+        case InvalidRequest():
+            kind = FailureKind.INVALID_REQUEST
+        case never:
+            assert_never(never)
+    return Failed(kind=kind, message=str(error))
 
 
 def _interrupted(outcome: Outcome, why: str) -> Outcome:

@@ -28,7 +28,6 @@ from pool.executions.progress import AttemptBegan, Text, ToolCalled, ToolUse, Wi
 from pool.executions.schemas.answer_schema import opened
 from pool.limits.windows import RateLimitEvent
 from pool.usage.records import ModelUsage, Usage
-from pool.usage.totals import total_usage
 from pool.values import Value
 
 _SYNTHETIC = "<synthetic>"
@@ -95,11 +94,6 @@ class StreamReading(Value):
         results = [*zip(self.results, self.said, strict=True)]
         best = max(reversed(results), key=lambda each: _worth(*each), default=(None, ""))
         return next((each for each in results if is_the_runs(each[0])), best)
-
-    @property
-    def partial_usage(self) -> Usage:
-        """Tokens of all the answers that began: a lower bound of what was billed."""
-        return total_usage(self.messages.values())
 
 
 def is_answer(result: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from pool_requests import ask, failed, later, limit, runs_at, stop_for
 from waiting import until
 
 from actors.aiokit import end
-from actors.interfaces.messages import NotAdmitted
+from actors.interfaces.messages import HandedOff, HandoffRequest, NotAdmitted, NotTaken
 from actors.subscription.subscription import Subscription
 from pool.alerts.alerts import AlertKind
 from pool.claude.transcripts.copy import CopyRefused, SessionCopy
@@ -19,7 +19,6 @@ from pool.errors import ActorLost, Conflict, Exhausted, NotFound, Unavailable
 from pool.executions.execution import Execution
 from pool.executions.intent import Intent
 from pool.executions.outcome import Completed, FailureKind
-from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionAge, SessionMove
 from pool.executions.status import ExecutionStatus
 from pool.routing.rebalancing import Rebalancing
@@ -164,18 +163,21 @@ async def test_what_waits_behind_a_turn_that_moved_follows_it_though_its_subscri
 async def test_a_turn_that_comes_while_another_is_handed_on_goes_behind_it(
     two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.subscription.executions.handoff.ROUTER_AWAY_SECONDS", 0.05)
+    asked, may_answer, hand_off = asyncio.Event(), asyncio.Event(), two.router.hand_off
+
+    async def late(handoff: HandoffRequest) -> HandedOff | NotTaken:
+        asked.set()
+        await may_answer.wait()
+        return await hand_off(handoff)
+
+    monkeypatch.setattr(two.router, "hand_off", late)
     first = await runs_at(two, "sub1", "one")
     runner.hold = True
     second = asyncio.create_task(turn(two, first.session_id, "two"))
-    await runner.wait_for_runs(2)
-    two.actors.the_router = None
-    runner.runs[1].end(failed(FailureKind.NOT_STARTED))
-    await asyncio.sleep(0)
-    await until(lambda: not runner.running)
-    await asyncio.sleep(0.02)
-    third = await _dispatched(two, ask("three", session_id=first.session_id))
-    two.actors.the_router = two.router
+    (await runner.wait_for_runs(2))[1].end(failed(FailureKind.NOT_STARTED))
+    await asked.wait()
+    third = await two.client.start(ask("three", session_id=first.session_id))
+    may_answer.set()
 
     (await runner.wait_for_runs(3))[2].end()
     (await runner.wait_for_runs(4))[3].end()
@@ -183,15 +185,6 @@ async def test_a_turn_that_comes_while_another_is_handed_on_goes_behind_it(
 
     assert [each.launch.prompt for each in runner.runs] == ["one", "two", "two", "three"]
     assert history(two, "sub2", first.session_id) == ["one", "two", "three"]
-
-
-async def _dispatched(pool: LocalPool, request: ExecutionRequest) -> Execution:
-    """The router admits one more request, and is gone."""
-    pool.actors.the_router = pool.router
-    try:
-        return await pool.client.start(request)
-    finally:
-        pool.actors.the_router = None
 
 
 async def test_two_turns_at_once_while_a_session_moves_run_one_after_the_other(
@@ -436,7 +429,8 @@ async def test_a_router_that_is_away_for_a_moment_fails_no_turn_that_moves(
     first = await runs_at(two, "sub1", "one")
     await stop_for(two, "sub1")
 
-    started = await _dispatched(two, ask("two", session_id=first.session_id))
+    started = await two.client.start(ask("two", session_id=first.session_id))
+    two.actors.the_router = None
     await asyncio.sleep(0.05)
     two.actors.the_router = two.router
     ended = await two.client.ended(started)

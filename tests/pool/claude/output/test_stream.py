@@ -31,7 +31,7 @@ def test_lines_that_are_printed_again_count_once(case: str, repeats: list[int]) 
 
     once, twice = read(*lines), read(*lines, *again)
 
-    assert twice.partial_usage == once.partial_usage
+    assert twice.messages == once.messages
     by_id = [{one["uuid"] for one in reading.results} for reading in (once, twice)]
     assert by_id[0] == by_id[1]
     assert len(twice.results) == len(once.results)
@@ -80,11 +80,13 @@ def test_of_a_message_seen_several_times_the_largest_counts_are_kept() -> None:
     reading = read(printed("success-stream-partial-messages"))
 
     expected = ModelUsage(input_tokens=100, output_tokens=20)
-    assert reading.partial_usage.models == {"claude-sonnet-4-5-20250929": expected}
+    assert [each.models for each in reading.messages.values()] == [
+        {"claude-sonnet-4-5-20250929": expected}
+    ]
 
 
 def test_messages_that_the_cli_made_up_itself_are_not_counted() -> None:
-    assert read(printed("limit-rejected-five-hour")).partial_usage.models == {}
+    assert read(printed("limit-rejected-five-hour")).messages == {}
 
 
 def test_a_limit_is_read_with_its_windows_and_kept_raw() -> None:
