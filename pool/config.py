@@ -41,7 +41,7 @@ from pool.subscriptions.health import HealthWeights
 from pool.subscriptions.spec import Credential, EnvironmentName, SubscriptionSpec
 from pool.usage.model_names import ModelId
 from pool.usage.records import MAX_TAGS
-from pool.values import Duration, Size, Value
+from pool.values import Duration, Size, Value, problem_in
 
 _DATABASE = re.compile(r"postgres(ql)?://")
 
@@ -249,7 +249,7 @@ def _field(location: tuple[int | str, ...]) -> str:
 def config_error(error: ValidationError) -> ConfigError:
     """The first problem of a validation, named by its field."""
     first = error.errors()[0]
-    problem = first["msg"].removeprefix("Value error, ")
+    problem = problem_in(first)
     if first["type"] == "extra_forbidden":
         problem = "is not a known setting: remove it or mend its name"
     return ConfigError(_field(first["loc"]) or "pool.toml", problem)

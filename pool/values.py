@@ -7,8 +7,9 @@ the business of ``pool.claude`` alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +25,11 @@ class Value(BaseModel):
     """A frozen pydantic model that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+def problem_in(error: Mapping[str, Any]) -> str:
+    """What is wrong, by one of pydantic's errors, in the words of the check that found it."""
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def instant_text(instant: datetime) -> str:

@@ -16,6 +16,7 @@ from api.web.problems.dialect_errors import Unsupported
 from pool.errors import InvalidRequest
 from pool.executions.content import document
 from pool.executions.content.image import Image
+from pool.values import problem_in
 
 _TEXTS = ("text", "input_text", "output_text")
 _IMAGES = ("image", "image_url", "input_image")
@@ -174,8 +175,7 @@ def _document(
             {"source": source, "title": title, "context": context}
         )
     except ValidationError as error:
-        problem = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        raise InvalidRequest(where, problem) from None
+        raise InvalidRequest(where, problem_in(error.errors()[0])) from None
 
 
 def _filled(source: dict[str, Any]) -> dict[str, Any]:

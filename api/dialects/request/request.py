@@ -18,7 +18,7 @@ from pool.executions.content.turn import TextPart, Turn, joined
 from pool.executions.request import ExecutionRequest
 from pool.executions.schemas.answer_schema import place_inside
 from pool.executions.tools.client_tools import ToolResult
-from pool.values import Value
+from pool.values import Value, problem_in
 
 MAX_MESSAGES = 10_000
 MAX_PARTS = 1_000
@@ -66,7 +66,7 @@ def image(where: str, media_type: Any, data: Any) -> Image:
     try:
         return Image.model_validate({"media_type": media_type, "data": data})
     except ValidationError as error:
-        raise InvalidRequest(where, _problem(error)) from None
+        raise InvalidRequest(where, problem_in(error.errors()[0])) from None
 
 
 def session_of(body: str | None, header: str | None) -> str | None:
@@ -81,7 +81,7 @@ def text_of(text: str, where: str) -> TextPart:
     try:
         return TextPart(text=text)
     except ValidationError as error:
-        raise InvalidRequest(where, _problem(error)) from None
+        raise InvalidRequest(where, problem_in(error.errors()[0])) from None
 
 
 def news_of(
@@ -126,8 +126,4 @@ def execution_request(
         else:
             inside = list(map(str, place_inside(first)))
         place = (names.get(field, field), *inside)
-        raise InvalidRequest(".".join(map(str, place)), _problem(error)) from None
-
-
-def _problem(error: ValidationError) -> str:
-    return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise InvalidRequest(".".join(map(str, place)), problem_in(first)) from None

@@ -16,6 +16,7 @@ from api.web.problems.dialect_errors import Unsupported
 from pool.errors import InvalidRequest
 from pool.executions.tools import client_tools as values
 from pool.executions.tools.client_tools import ClientTool, ToolChoice, ToolResult
+from pool.values import problem_in
 
 PROVIDERS_OWN = "the provider would run it, or knows its schema: send a tool with a schema instead"
 
@@ -36,8 +37,9 @@ def client_tool(
             {"name": name, **{key: value for key, value in sent.items() if value is not None}}
         )
     except ValidationError as error:
-        field = str(error.errors()[0]["loc"][0])
-        raise InvalidRequest(f"{where}.{names.get(field, field)}", _problem(error)) from None
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        raise InvalidRequest(f"{where}.{names.get(field, field)}", problem_in(first)) from None
 
 
 def tool_choice(
@@ -71,7 +73,7 @@ def tool_result(
             is_error=is_error,
         )
     except ValidationError as error:
-        raise InvalidRequest(where, _problem(error)) from None
+        raise InvalidRequest(where, problem_in(error.errors()[0])) from None
 
 
 def shown(part: AnyPart, where: str) -> values.Part:
@@ -84,7 +86,3 @@ def shown(part: AnyPart, where: str) -> values.Part:
             return values.ImagePart(media_type=image.media_type, data=image.data)
         case _:
             raise Unsupported(where, "a tool's result is made of texts and images")
-
-
-def _problem(error: ValidationError) -> str:
-    return str(error.errors()[0]["msg"]).removeprefix("Value error, ")

@@ -16,6 +16,7 @@ from api.web.problems.kinds import HTTP_KINDS, KINDS, Kind
 from api.web.problems.problem import FieldProblem, problem_with
 from pool.errors import BadField
 from pool.executions.schemas.answer_schema import place_inside
+from pool.values import problem_in
 
 MAX_ERRORS = 20
 MAX_FIELD = 200
@@ -44,7 +45,7 @@ def _sent_place(error: Mapping[str, Any], body: Any) -> list[str]:
 
 def _field_problem(error: Mapping[str, Any], body: Any) -> FieldProblem:
     path = ".".join(_sent_place(error, body))
-    problem = str(error["msg"]).removeprefix("Value error, ")
+    problem = problem_in(error)
     if error["type"] == "extra_forbidden":
         problem = "is not a known field: remove it or mend its name"
     if error["type"] in _NO_OBJECT:

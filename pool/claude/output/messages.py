@@ -11,6 +11,8 @@ from pool.executions.content.turn import ThinkingPart
 from pool.executions.progress import ToolAnswered
 from pool.executions.tools.client_tools import PREFIX, SERVER, ToolCall
 
+SYNTHETIC = "<synthetic>"
+"""The model of messages that the CLI makes up itself, errors mostly: nothing was billed."""
 MAX_RESULT_CHARACTERS = 100_000
 """Of what a tool answered."""
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from pool.claude.output.lines import messages_of
 from pool.claude.output.messages import (
+    SYNTHETIC,
     answers_in,
     call_in,
     called_id,
@@ -57,8 +58,6 @@ from pool.usage.records import ModelUsage
 MAX_RAW_BYTES = 1_000_000
 """A longer message is named by its type and size alone."""
 _OF_THE_ANSWER = ("stream_event", "assistant", "user", "result")
-_SYNTHETIC = "<synthetic>"
-"""The model of messages that the CLI makes up itself: its errors, mostly."""
 _NONE_STRICT = StrictTools({})
 
 
@@ -215,7 +214,7 @@ class ProgressReader:
 
     def _whole(self, message: dict[str, Any]) -> Iterator[Progress]:
         """A message as it stands when a block of it is complete."""
-        if message.get("model") == _SYNTHETIC:
+        if message.get("model") == SYNTHETIC:
             return
         streamed = self._streamed if message.get("id") == self._message else set()
         if message.get("stop_reason") is not None:

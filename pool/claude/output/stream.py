@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import Field, NonNegativeInt
 
 from pool.claude.output.lines import messages_of
-from pool.claude.output.messages import stopped_by, thoughts
+from pool.claude.output.messages import SYNTHETIC, stopped_by, thoughts
 from pool.claude.output.progress import ProgressReader
 from pool.claude.output.rate_limit_event import rate_limit_event
 from pool.claude.output.tokens import count, larger, message_usage
@@ -30,7 +30,6 @@ from pool.limits.windows import RateLimitEvent
 from pool.usage.records import ModelUsage, Usage
 from pool.values import Value
 
-_SYNTHETIC = "<synthetic>"
 _STRUCTURED_OUTPUT = "StructuredOutput"
 """The CLI's own tool, in which the model answers where a schema was asked for."""
 _ATTEMPT = AttemptBegan(number=0, subscription_id="", session_id="", model="")
@@ -270,7 +269,7 @@ class StreamReader:
         if not isinstance(message, dict):
             return None
         id_, model = message.get("id"), message.get("model")
-        if not isinstance(id_, str) or not isinstance(model, str) or model == _SYNTHETIC:
+        if not isinstance(id_, str) or not isinstance(model, str) or model == SYNTHETIC:
             return None
         _, known = self._messages.get(id_, (model, ModelUsage()))
         self._messages[id_] = (model, larger(known, message_usage(message.get("usage"))))

@@ -19,12 +19,10 @@ from __future__ import annotations
 from typing import Any
 
 from pool.claude.output.lines import message_of
+from pool.claude.output.messages import SYNTHETIC
 from pool.claude.output.tokens import hour_writes, message_usage, terms
 from pool.claude.transcripts.sighting import Sighting, merged
 from pool.values import Value
-
-_SYNTHETIC = "<synthetic>"
-"""The CLI's own words in the place of an answer, such as an error: nothing was billed."""
 
 
 class Transcript(Value):
@@ -94,7 +92,7 @@ class TranscriptReader:
 def sighting_of(entry: dict[str, Any]) -> Sighting | None:
     """The answer that an ``assistant`` entry tells of; None where nothing was billed for it."""
     message = entry.get("message")
-    if not isinstance(message, dict) or message.get("model") == _SYNTHETIC:
+    if not isinstance(message, dict) or message.get("model") == SYNTHETIC:
         return None
     message_id = _name(message.get("id"))
     # Usage is counted under the name that was asked for; the API answers with the dated one.
