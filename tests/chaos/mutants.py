@@ -548,7 +548,7 @@ MUTANTS = (
         "        live.becomes(**changes)\n"
         "        self._context.changed()\n",
         without="        live.becomes(**changes)\n        self._context.changed()\n",
-        tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "used_with_the_results"),
+        tests=("tests/chaos/test_crash_points_of_rounds.py", "-k", "gone_on_with"),
     ),
     Mutant(
         name="a process is given each result once",
