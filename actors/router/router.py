@@ -302,7 +302,6 @@ class Router:
         await self._keys.close()
         await self._followers.close()
         await asyncio.to_thread(self._tracing.close)
-        await self._term.end()
         await self._directory.close()
 
     async def _session_moved(self, session: SessionHome, source: str, target: str) -> None:

@@ -5,9 +5,10 @@ fenced (``dispatching.claims``), so it runs nothing twice; but it would go on to
 sound alarms by what it knew. So each router counts the terms on by one as it begins, durably, and
 looks at them again and again: one that sees a later term than its own leaves at once.
 
-A router of another pool that was given the same database has no business there. One whose pool had
-it last has to be silent for a while before that of another one begins: so a pool that was killed
-comes back as another Ray cluster within seconds, and one that lives is never overtaken by another.
+A router of another pool that was given the same database has no business there. The one that had it
+last has to be silent for a while before that of another pool begins, however it ended: so one that
+is only renewed keeps its database, and one that was killed comes back as another Ray cluster within
+seconds.
 """
 
 from __future__ import annotations
@@ -91,15 +92,6 @@ class Term:
             problem = f"the router of term {latest} has taken over from that of {self._number}"
             log.error("router overtaken: it leaves", extra={"problem": problem})
             self._leave(StoreError("directory", problem))
-
-    async def end(self) -> None:
-        """End it in order, so that nobody has to wait whether it does. A database that is away is
-        left to that.
-        """
-        try:
-            await self._terms.end(self._number)
-        except StoreError as error:
-            log.warning("term not ended", extra={"problem": error.problem})
 
 
 def _refusal(rival: Rival) -> ConfigError:

@@ -14,7 +14,7 @@ from pool.values import Value
 
 
 class Rival(Value):
-    """Another pool, whose router had a directory last and has not left it in order."""
+    """Another pool, whose router had a directory last."""
 
     holder: str
     beats: int
@@ -55,10 +55,6 @@ class TermStore:
     async def latest(self) -> int:
         """The number of the latest term."""
         return await self._database.read(_latest)
-
-    async def end(self, term: int) -> None:
-        """End it, if it goes on: another pool may have the directory at once."""
-        await self._database.write(lambda db: db.rows("end_term", {"term": term}))
 
 
 async def _latest(db: Db) -> int:

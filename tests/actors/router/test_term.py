@@ -88,27 +88,6 @@ async def test_a_pool_that_was_killed_has_its_own_database_at_once(terms: TermSt
     assert await terms.begin("a pool") == 2
 
 
-async def test_a_pool_that_has_ended_in_order_leaves_its_database_to_any_other(
-    terms: TermStore,
-) -> None:
-    first = Term(terms, "the pool 'one'")
-    await first.begin()
-    await first.end()
-
-    assert await terms.begin("the pool 'two'") == 2
-
-
-async def test_a_router_that_was_overtaken_does_not_end_the_term_of_another(
-    terms: TermStore,
-) -> None:
-    first = Term(terms, "a pool")
-    await first.begin()
-    await Term(terms, "a pool").begin()
-    await first.end()
-
-    assert isinstance(await terms.begin("the pool 'two'"), Rival)
-
-
 async def test_a_database_of_an_earlier_release_has_no_other_pool(terms: TermStore) -> None:
     """That counted the terms on, and said nothing of its pool."""
     await terms.begin("the router")

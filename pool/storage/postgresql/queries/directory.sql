@@ -1,6 +1,6 @@
 -- name: begin_term
 -- Routers have a row in "owner" as owners do; none of their writes goes by it. Its holder is a pool, or
--- "the router": of nobody who runs, or of a release that did not say so. Its seq are the beats.
+-- "the router", of an earlier release; its seq are the beats.
 INSERT INTO owner (subscription_id, epoch, holder) VALUES ('router:', 1, :holder)
 ON CONFLICT (subscription_id) DO UPDATE SET
     epoch = owner.epoch + 1, seq = owner.seq + 1, holder = excluded.holder
@@ -15,10 +15,6 @@ UPDATE owner SET seq = seq + 1 WHERE subscription_id = 'router:' AND epoch = :te
 
 -- name: term
 SELECT epoch FROM owner WHERE subscription_id = 'router:';
-
--- name: end_term
-UPDATE owner SET holder = 'the router' WHERE subscription_id = 'router:' AND epoch = :term
-RETURNING seq;
 
 -- name: use_claim
 -- Asked for again: kept that much longer.

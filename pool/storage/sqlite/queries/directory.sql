@@ -8,9 +8,6 @@ SELECT epoch FROM owner;
 -- name: term
 SELECT epoch FROM owner;
 
--- name: end_term
-SELECT epoch FROM owner;
-
 -- name: use_claim
 -- Asked for again: kept that much longer.
 UPDATE claims SET used_at = max(used_at, :now) WHERE execution_id = :execution_id;
