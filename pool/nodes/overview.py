@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from pool.nodes.clocks import problem
 from pool.nodes.placement import Candidate
 from pool.subscriptions.report import Report
 from pool.values import Instant, Value
@@ -28,6 +29,8 @@ class Node(Value):
     """When it did for the last time; null where it never has."""
     silent_since: Instant | None = None
     """Since when one that lives has not, though it is asked."""
+    problem: str | None = None
+    """Why nothing is placed there, whatever it has: its clock is off; null where it is not."""
     subscriptions: tuple[str, ...]
     """The ids of those that are there now, or were at their last report."""
     running: int
@@ -91,6 +94,7 @@ def _node(known: KnownNode, reports: Iterable[Report]) -> Node:
         answers=known.alive and inventory is not None and known.silent_since is None,
         answered_at=known.answered_at,
         silent_since=known.silent_since,
+        problem=problem(candidate.clock_ahead),
         subscriptions=tuple(each.id for each in there),
         running=work["running"],
         queued=work["queued"],

@@ -49,6 +49,6 @@ def _state(node: Node) -> Text:
     if not node.alive:
         return Text("gone", style="bold red")
     if node.answers:
-        return Text("alive")
+        return Text(node.problem, style="bold red") if node.problem else Text("alive")
     since = f" since {node.silent_since:%H:%M:%S}" if node.silent_since else ""
     return Text(f"silent{since}", style="yellow")
