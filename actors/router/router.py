@@ -27,6 +27,7 @@ from actors.router.ledgers.archive import Archive
 from actors.router.ledgers.resting import RestingLedgers
 from actors.router.overviews import Overviews
 from actors.router.presence.followers import Followers
+from actors.router.presence.last_known import LastKnown
 from actors.router.presence.newcomers import Newcomers
 from actors.router.presence.sleepers import Sleepers
 from actors.router.registry import Registry
@@ -85,14 +86,11 @@ class Router:
         self._tracing = tracing
         self._recorder = PoolRecorder(clock)
         policy = settings.dispatch.policy
-        self._sleepers = Sleepers(
-            directory.snapshots,
-            SubscriptionPolicy(limits=policy.limits, weights=policy.weights),
-            clock,
-            settings.keep_prompts,
-        )
+        shown_by = SubscriptionPolicy(limits=policy.limits, weights=policy.weights)
+        self._sleepers = Sleepers(directory.snapshots, shown_by, clock, settings.keep_prompts)
         self._followers = Followers(
             *(actors, self._sleepers, clock, self._hear),
+            last_known=LastKnown(stores, shown_by, clock).report,
             activations_at_once=settings.activations_at_once,
             idle=settings.idle,
             released_after=timedelta(seconds=policy.settings.without_node_seconds),
@@ -118,7 +116,7 @@ class Router:
             directory, actors, settings.keys, settings.dispatch.default_model, clock
         )
         self._dispatcher = Dispatcher(
-            *(directory, actors, self._followers, self._keys, self._archive),
+            *(directory, actors, self._followers, self._keys, self._archive, self._resting),
             settings=settings.dispatch,
             clock=clock,
         )

@@ -32,6 +32,12 @@ class Stores(Protocol):
         """
         ...
 
+    async def read_ledger(self, subscription_id: str) -> Ledger | None:
+        """A subscription's ledger, to be read alone: its owner stays the owner, and writes on. None
+        where no two can have it open.
+        """
+        ...
+
     async def ledgers(self) -> tuple[str, ...]:
         """The ids of all subscriptions that have a ledger, registered or not."""
         ...

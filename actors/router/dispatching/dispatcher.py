@@ -29,11 +29,13 @@ from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys.callers import Caller
 from actors.router.keys.key_registry import KeyRegistry
 from actors.router.ledgers.archive import Archive
+from actors.router.ledgers.resting import RestingLedgers
 from actors.router.presence.followers import Followers
 from pool.errors import NotFound
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest, request_digest
 from pool.executions.routing_record import Routing
+from pool.keys.access import FULL_ACCESS
 from pool.routing.capacity import Capacity, capacity
 from pool.routing.ranking import explained
 from pool.storage.directory.claims import Claim, NewClaim
@@ -50,11 +52,13 @@ class Dispatcher:
         followers: Followers,
         keys: KeyRegistry,
         archive: Archive,
+        resting: RestingLedgers,
         settings: DispatchSettings,
         clock: Callable[[], datetime],
     ) -> None:
         self._claims = Claims(directory, actors, lambda: followers.followed)
         self._archive = archive
+        self._resting = resting
         self._followers = followers
         self._keys = keys
         self._settings = settings
@@ -97,7 +101,7 @@ class Dispatcher:
         """
         async with self._locks.key(dispatch.scoped_key or dispatch.execution_id):
             claim = await self._claims.known(dispatch, digest)
-            if claim is not None and (ended := await self._archived(claim)) is not None:
+            if claim is not None and (ended := await self._ended(claim)) is not None:
                 return ended
             self._requests.check_wanted(dispatch.request, caller)
             if claim is not None and (found := await self._handoffs.under_way(claim)) is not None:
@@ -138,15 +142,21 @@ class Dispatcher:
 
     hand_off = forwarded(attrgetter("_handoffs"), Handoffs.hand_off)
 
-    async def _archived(self, claim: Claim) -> Execution | None:
-        """An execution of a subscription that was removed; None where it never began there."""
+    async def _ended(self, claim: Claim) -> Execution | None:
+        """An execution that has ended where nobody can be asked for it: at a subscription that was
+        removed, or that cannot come up. None for any other, and for one that never began there.
+        """
         asked = claim.subscription_id
-        if asked is None or asked in self._followers.followed:
+        if asked is None:
             return None
-        try:
-            return await self._archive.execution(asked, claim.execution_id)
-        except NotFound:
+        if asked not in self._followers.followed:
+            with suppress(NotFound):
+                return await self._archive.execution(asked, claim.execution_id)
             return None
+        await self._followers.await_one({asked})
+        if asked in self._followers.unusable:
+            return await self._resting.ended(asked, claim.execution_id, FULL_ACCESS)
+        return None
 
     async def route(
         self, request: ExecutionRequest, caller: Caller, *, all_candidates: bool = False

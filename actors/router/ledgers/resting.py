@@ -144,14 +144,21 @@ class RestingLedgers:
 
     @asynccontextmanager
     async def of(self, subscription_id: str) -> AsyncIterator[Ledger | None]:
-        """The ledger of one that sleeps, and does so meanwhile; None for one that is awake."""
+        """The ledger of one that sleeps, and does so meanwhile; None for one that is awake. Of one
+        that just lets go of what it has it is read beside that, where the store allows it, and
+        waited for otherwise.
+        """
         async with AsyncExitStack() as held:
             ledger = None
-            if await held.enter_async_context(self._followers.asleep(subscription_id)):
-                ledger = await self._stores.open_ledger(subscription_id)
+            if self._followers.lets_go(subscription_id):
+                ledger = await self._stores.read_ledger(subscription_id)
+            if ledger is None:
+                if await held.enter_async_context(self._followers.asleep(subscription_id)):
+                    ledger = await self._stores.open_ledger(subscription_id)
+                else:
+                    await held.aclose()  # it may be asked to come up
+            if ledger is not None:
                 held.push_async_callback(ledger.close)
-            else:
-                await held.aclose()  # it may be asked to come up
             yield ledger
 
     async def _is_new(self, subscription_id: str) -> bool:

@@ -19,7 +19,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from operator import attrgetter
@@ -36,7 +36,7 @@ from actors.router.presence.losses import Losses, lost
 from actors.router.presence.releases import Releases
 from actors.router.presence.renewals import Renewals
 from actors.router.presence.sleepers import Sleepers
-from pool.errors import ActorLost, ConfigError
+from pool.errors import ActorLost, ConfigError, StoreError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.telemetry.counters import Tally
@@ -65,6 +65,7 @@ class Followers:
         sleepers: Sleepers,
         clock: Callable[[], datetime],
         tell: Callable[[PoolEvent], None] = lambda _: None,
+        last_known: Callable[[SubscriptionSpec], Awaitable[Report]] | None = None,
         *,
         activations_at_once: int = 4,
         idle: timedelta = timedelta(0),
@@ -73,6 +74,7 @@ class Followers:
         """``idle``: for how long one has nothing to do before it falls asleep; 0: none does."""
         self._actors = actors
         self._sleepers = sleepers
+        self._last_known = last_known
         self._clock = clock
         self._idle = idle
         self._resting: set[str] = set()
@@ -252,6 +254,12 @@ class Followers:
         async with self._alone[subscription_id]:
             yield subscription_id in self._sleepers or subscription_id in self.unusable
 
+    def lets_go(self, subscription_id: str) -> bool:
+        """Whether one that cannot come up lets go just now of what it has, for which it has an
+        actor for some seconds.
+        """
+        return subscription_id in self._releases.under_way
+
     def want(self, subscription_id: str) -> None:
         """Have a subscription come up before those that nobody asks for, if it is not there yet."""
         if subscription_id in self._specs.keys() - self._reports.keys():
@@ -357,7 +365,7 @@ class Followers:
                     await self._actors.subscription(spec.id).suspend()
         except Exception as error:
             if isinstance(error, ConfigError):
-                self._cannot_come_up(spec.id, error)
+                await self._cannot_come_up(spec, error)
             self._failed[spec.id] = error
             self._news.tell()
             raise
@@ -378,12 +386,21 @@ class Followers:
             if not self._is_suspended:
                 await self._releases.consider(spec, error, self._reports.get(spec.id))
 
-    def _cannot_come_up(self, subscription_id: str, error: ConfigError) -> None:
+    async def _cannot_come_up(self, spec: SubscriptionSpec, error: ConfigError) -> None:
         """Say so, once for each reason, and let nobody wait for it to wake."""
-        self._resting.discard(subscription_id)
-        if str(error) != str(self.unusable.get(subscription_id)):
-            self.lost(subscription_id, str(error))
-            ids = {"subscription_id": subscription_id, "problem": str(error)}
+        is_news, found = str(error) != str(self.unusable.get(spec.id)), None
+        if spec.id not in self._reports and self._last_known is not None:
+            async with self._alone[spec.id]:
+                with suppress(StoreError):  # it is looked for again at the next try
+                    found = await self._last_known(spec)
+        self._resting.discard(spec.id)
+        self._failed[spec.id] = error
+        if found is not None:
+            self._show(lost(found, str(error)))
+        elif is_news:
+            self.lost(spec.id, str(error))
+        if is_news:
+            ids = {"subscription_id": spec.id, "problem": str(error)}
             log.warning("subscription cannot come up as it is configured", extra=ids)
 
     async def _renew(self, subscription_id: str) -> None:

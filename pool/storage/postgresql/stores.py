@@ -51,6 +51,12 @@ class PostgresqlStores:
         """
         return await self._open(subscription_id, wait_seconds, is_removed=True)
 
+    async def read_ledger(self, subscription_id: str) -> Ledger | None:
+        """What would be written by it is refused: no activation has that epoch."""
+        name = f"{self._address.name} {owned_name(subscription_id)}"
+        connections, _ = await self._joined(name, LOOK_SECONDS, _nothing_more)
+        return self._ledger(subscription_id, Commits(name, subscription_id, 0, connections))
+
     async def ledgers(self) -> tuple[str, ...]:
         name = f"{self._address.name} ledgers"
         connections = await Connections.joined(self._address)
@@ -66,7 +72,9 @@ class PostgresqlStores:
         name = f"{self._address.name} {owned_name(subscription_id)}"
         takeover = _Takeover(name, subscription_id, wait_seconds, is_removed=is_removed)
         connections, epoch = await self._joined(name, wait_seconds, takeover)
-        commits = Commits(name, subscription_id, epoch, connections)
+        return self._ledger(subscription_id, Commits(name, subscription_id, epoch, connections))
+
+    def _ledger(self, subscription_id: str, commits: Commits) -> Ledger:
         mine = {"subscription_id": subscription_id}
         return Ledger(subscription_id, OwnedDatabase(commits, "ledger", always=mine))
 

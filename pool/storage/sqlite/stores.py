@@ -32,6 +32,10 @@ class SqliteStores:
         """One that lives is not shut out: it holds the lock of its file."""
         return await self.open_ledger(subscription_id, wait_seconds=wait_seconds)
 
+    async def read_ledger(self, subscription_id: str) -> Ledger | None:  # noqa: ARG002
+        """Whoever has the file has it alone."""
+        return None
+
     async def ledgers(self) -> tuple[str, ...]:
         files = await asyncio.to_thread(lambda: list(self._ledgers.glob("*/ledger.sqlite")))
         return tuple(sorted(file.parent.name for file in files))

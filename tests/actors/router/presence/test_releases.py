@@ -5,9 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from localpool import FakeRunner, LocalPool, ManualClock, spec
+from localpool import (
+    FakeRunner,
+    LocalPeers,
+    LocalPool,
+    ManualClock,
+    completed,
+    local_pool_at,
+    spec,
+)
 from waiting import until
 
 from actors.router.presence import followers, losses
@@ -173,3 +182,74 @@ async def test_while_nodes_are_asked_whether_they_can_have_it_its_ledger_is_read
         listed = await full.client.executions()
 
     assert waits.id in [each.id for each in listed.items]
+
+
+async def test_while_it_lets_go_its_ledger_is_read_beside_that_where_the_store_allows_it(
+    full: LocalPool, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PostgreSQL does."""
+    waits = await queued(full, subscription_id="sub1")
+    lets_go = asyncio.Event()
+
+    async def release(*_: object) -> int:
+        lets_go.set()
+        return await asyncio.Event().wait() or 0
+
+    monkeypatch.setattr(full.actors, "release", release)
+    monkeypatch.setattr(full.router._resting._stores, "read_ledger", full.stores.open_ledger)
+    await lose_the_node(full)
+    clock.advance(RELEASED_AFTER)
+    await lets_go.wait()
+
+    async with asyncio.timeout(5):
+        listed = await full.client.executions()
+        asked = await full.router.locate(waits.id)
+
+    assert waits.id in [each.id for each in listed.items]
+    assert asked == "sub1"
+
+
+async def test_what_ended_where_no_node_can_have_it_is_answered_whoever_asks_again(
+    full: LocalPool, runner: FakeRunner
+) -> None:
+    """With the same idempotency key, as with its id."""
+    once = {"idempotency_key": "once"}
+    asked = await full.client.start(ask(subscription_id="sub1"), **once)
+    runner.runs[0].end()
+    (await runner.wait_for_runs(2))[1].end()
+    ended = await full.client.result(asked.id, wait_seconds=10)
+    await lose_the_node(full)
+
+    again = await full.client.start(ask(subscription_id="sub1"), **once)
+
+    assert again == ended == await full.client.result(asked.id)
+    assert len(runner.runs) == 2
+
+
+async def test_after_a_start_one_that_no_node_can_have_is_shown_as_its_ledger_has_it(
+    full: LocalPool, runner: FakeRunner, clock: ManualClock, tmp_path: Path
+) -> None:
+    await queued(full, subscription_id="sub1")
+    (await runner.wait_for_runs(1))[0].end(completed(cost_usd="0.5"))
+    (await runner.wait_for_runs(2))
+    await until(lambda: full.router._followers.reports[0].totals.executions == 1)
+    await full.close()
+    nowhere = {"sub1": GONE, "sub3": GONE}
+
+    pool = await local_pool_at(
+        *(tmp_path, spec("sub1"), spec("sub2"), spec("sub3")),
+        clock=clock,
+        runner_of=lambda _: runner,
+        peers=lambda make: LocalPeers(make, nowhere=nowhere),
+    )
+    shown = {each.id: each for each in await pool.client.subscriptions()}
+    await pool.close()
+
+    assert shown.keys() == {"sub1", "sub2", "sub3"}
+    gone, never_up = shown["sub1"], shown["sub3"]
+    assert gone.presence == never_up.presence == "away"
+    assert "/x is no directory" in gone.state_reason
+    assert "/x is no directory" in never_up.state_reason
+    assert (gone.totals.executions, str(gone.weekly.used_usd)) == (1, "0.5")
+    assert (gone.running, gone.queued) == (1, 0)
+    assert never_up.totals.executions == 0

@@ -29,6 +29,7 @@ async def test_a_node_says_what_it_is_called_and_who_is_there(
                 "answers": True,
                 "answered_at": None,
                 "silent_since": None,
+                "problem": None,
                 "subscriptions": ["sub1", "sub2", "sub3"],
                 "running": 0,
                 "queued": 0,
@@ -66,7 +67,8 @@ async def test_a_subscription_that_no_node_can_have_is_told_at_once_and_the_othe
 
     reason = "subscriptions.nowhere.node: no node is called 'gpu'"
     assert found["unplaced"] == [{"subscription_id": "nowhere", "reason": reason}]
-    assert (asked.status_code, reason in asked.json()["detail"]) == (503, True)
+    assert (asked.status_code, asked.json()["presence"]) == (200, "away")
+    assert asked.json()["state_reason"] == f"away: {reason}"
     assert execution["status"] == "succeeded"
     assert refused.status_code == 503
 
