@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from in_full import IS_FULL
 from localpool import NOON, SONNET, LonelyPeers, spec
 
 from actors.client.client import now_in_utc
@@ -36,9 +37,6 @@ from pool.money import nano_usd
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
-
-IS_FULL = os.environ.get("CHAOS") == "full"
-"""Whether the large numbers are wanted: ``make chaos``, and not ``make test``."""
 
 COST_NANO_USD = nano_usd("0.0006")
 """What each answer of the tiny CLI costs; a run gives one, or as many more as it has rounds."""

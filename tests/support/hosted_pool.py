@@ -170,9 +170,10 @@ def hosted_pool(
     subscriptions: int = 2,
     slots: int = 2,
     names: Sequence[str] = ("one", "two"),
+    more: str = "",
 ) -> Iterator[HostedPool]:
     """A pool that is served, on ``head`` and the hosts of these names. ``places`` are the hosts
-    where subscriptions were last, and so are first.
+    where subscriptions were last, and so are first; ``more`` stands in the configuration.
     """
     ensure_token()
     database = Database()
@@ -188,9 +189,14 @@ def hosted_pool(
             f"127.0.0.1:{database.port}", f"{DATABASE}:5432"
         )
         cli = stub_cli(folder)
-        joins = f'path = "{cli}"\n[ray]\naddress = "{hosts["head"].address}:{PORT}"\n'
+        joins = f'path = "{cli}"\n[ray]\naddress = "{hosts["head"].address}:{PORT}"\n{more}'
         config = write_config(
-            folder, "http://127.0.0.1:9", subscriptions=subscriptions, slots=slots, more=joins
+            folder,
+            "http://127.0.0.1:9",
+            subscriptions=subscriptions,
+            slots=slots,
+            processes={"keep_session_seconds": 0},  # the CLI here answers once
+            more=joins,
         )
         text = config.read_text(encoding="utf-8")
         there = f'data_dir = "{DISK / "data"}"\nstore = "{store}"'

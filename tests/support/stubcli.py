@@ -1,6 +1,6 @@
 """A CLI that answers at once, after ``[[nap SECONDS]]`` or ``[[until NAME]]``, and asks nobody: for
 trips that are about what is around it. It notes beside itself what it was asked, and when it was
-at work.
+at work, and keeps transcripts where the real one does: without one it goes on with no session.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ done
 read -r opening
 read -r prompt || exit 0  # asked to stop before it was given one
 printf '%s\\n' "$prompt" >> "$0.prompts"
+kept=$CLAUDE_CONFIG_DIR/projects/stub
+[ -d "$kept" ] || mkdir -p "$kept"
+case " $* " in *" --resume=$session "*) [ -e "$kept/$session.jsonl" ] || exit 1 ;; esac
+printf '%s\\n' "$prompt" >> "$kept/$session.jsonl"
 read -r host < /proc/sys/kernel/hostname
 turn="$CLAUDE_CODE_OAUTH_TOKEN $host"
 echo "begin $turn" >> "$0.turns"
@@ -63,6 +67,12 @@ def runs_of(cli: Path, prompt: str) -> int:
     """How often a stub was given a prompt, which is one that no other holds."""
     noted = cli.with_name(f"{cli.name}.prompts")
     return noted.read_text(encoding="utf-8").count(prompt) if noted.exists() else 0
+
+
+def transcript(claude_dir: Path, session_id: str) -> str:
+    """What stubs have kept of a session below a directory; empty where they have not."""
+    kept = claude_dir / "projects" / "stub" / f"{session_id}.jsonl"
+    return kept.read_text(encoding="utf-8") if kept.exists() else ""
 
 
 def turns_of(cli: Path) -> list[tuple[bool, str, str]]:

@@ -1,36 +1,43 @@
-"""A pool of two nodes that loses one: killed, frozen, and with a database that goes and comes. Real
-raylets on one machine, the second one with a disk of its own, PostgreSQL, and a CLI that answers at
-once or after a nap.
+"""A pool on hosts: where its subscriptions are, and what becomes of them and their callers where a
+host is slow, cut off, frozen, killed or gone for good, and where the database or the head of the
+cluster goes. Network namespaces with a disk each, real raylets, PostgreSQL, and a CLI that answers
+at once or as it is told. ``make chaos`` has one host more.
+
+All tests have one pool, and leave it so that any other one can follow.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from cluster import cluster, further_node
-from postgres import Server as Database
-from service import Service, write_config
-from stubcli import runs_of, stub_cli
+from chaos_tally import injected
+from hosted_pool import HostedPool, eventually, hosted_pool
+from hosts import DISK, Host
+from in_full import IS_FULL
+from stubcli import release, runs_of, transcript, turns_of
+from turns import starting_ray
 
 from pool.nodes.inventory import note_activation
 
 pytestmark = pytest.mark.timeout(300)
 
-SECOND = "127.0.0.2"
-POOL = "[pool]\n"
-WAIT_SECONDS = 60.0
+HOSTS = ("one", "two") if IS_FULL else ("one",)
+"""Beside the head."""
+SLOTS = 2
+PAUSE_SECONDS = 0.2
+"""Between two requests, or they take the cores from who comes up."""
 WITHOUT_NODE_SECONDS = 3
 READ_SECONDS = 30.0
 """For what a subscription without a node has to be read, which waits while it lets go of something:
@@ -38,120 +45,71 @@ here it does again and again, since what runs on the node that is gone has not e
 """
 LEAVES_SECONDS = 10.0
 """For a router to see that another one has taken over, and to end."""
-
-
-def eventually(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> None:
-    """Wait until something holds."""
-    began = time.monotonic()
-    while not what():
-        assert time.monotonic() - began < seconds, "it does not come to pass"
-        time.sleep(0.05)
-
-
-@dataclass
-class TwoNodes:
-    """``sub1`` was on the second node last, ``sub2`` on the first; both have tokens."""
-
-    folder: Path
-    address: str
-    service: Service
-    database: Database
-    raylet: ExitStack = field(default_factory=ExitStack)
-    node: subprocess.Popen[bytes] | None = None
-
-    @property
-    def cli(self) -> Path:
-        return self.folder / "claude"
-
-    def join(self) -> None:
-        """Have the second node join, or join again."""
-        disks = {self.service.data_dir: self.folder / "other-data"}
-        node = further_node(self.address, self.folder, host=SECOND, disks=disks)
-        self.node = self.raylet.enter_context(node)
-
-    def leave(self) -> None:
-        """kill -9 of the second node."""
-        self.raylet.close()
-
-    def raylets(self, host: str = "") -> list[int]:
-        """Those of this cluster, or of one node: this process has started them."""
-        here = ("raylet/raylet", f"node_ip_address={host}")
-        found = (pid for pid, title in _processes() if all(each in title for each in here))
-        return [pid for pid in found if os.getpid() in _ancestors(pid)]
-
-    def router(self, host: str = "") -> int | None:
-        """The process of the router, where it is on a node."""
-        raylets = self.raylets(host)
-        found = (pid for pid, title in _processes() if "RouterShell" in title)
-        return next((pid for pid in found if _parent(pid) in raylets), None)
-
-    def has_router_on(self, host: str) -> bool:
-        """Have Ray start the router anew, on a node by chance; whether it is on that one."""
-        if self.router(host) is None and (router := self.router()) is not None:
-            os.kill(router, signal.SIGKILL)
-            eventually(lambda: self.router() not in {None, router})
-        return self.router(host) is not None
-
-    def shown(self, http: httpx.Client) -> dict[str, Any]:
-        return {each["id"]: each for each in http.get("/v1/subscriptions").json()["items"]}
-
-
-def _processes() -> Iterator[tuple[int, str]]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                yield int(entry.name), (entry / "cmdline").read_bytes().decode(errors="replace")
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return -1
-
-
-def _ancestors(pid: int) -> Iterator[int]:
-    while (pid := _parent(pid)) > 1:
-        yield pid
+NUMBERS = count(1)
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
-    folder = tmp_path_factory.mktemp("pool")
-    (folder / "data").mkdir()
-    note_activation(folder / "other-data" / "subscriptions" / "sub1", 1)
-    note_activation(folder / "data" / "subscriptions" / "sub2", 1)
-    database = Database()
-    try:
-        database.start()
-        with cluster(folder) as address:
-            more = f'path = "{stub_cli(folder)}"\n[ray]\naddress = "{address}"\n'
-            more += f"[routing]\nwithout_node_seconds = {WITHOUT_NODE_SECONDS}\n"
-            config = write_config(folder, "http://127.0.0.1:9", subscriptions=2, slots=4, more=more)
-            store = f'{POOL}store = "{database.fresh_schema()}"\n'
-            config.write_text(config.read_text(encoding="utf-8").replace(POOL, store))
-            pool = TwoNodes(folder, address, Service(config), database)
-            pool.join()
-            pool.service.start()
-            yield pool
-            pool.service.stop()
-            pool.raylet.close()
-    finally:
-        for pid, title in _processes():  # a run goes on that was on a node that is gone for good
-            if str(folder / "claude") in title:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        database.close()
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedPool]:
+    """``sub1`` is on the head."""
+    folder, places = tmp_path_factory.mktemp("pool"), {"sub1": "head"}
+    more = f"[routing]\nwithout_node_seconds = {WITHOUT_NODE_SECONDS}\n"
+    how = {"subscriptions": 1, "slots": SLOTS, "names": HOSTS, "more": more}
+    with hosted_pool(folder, places=places, **how) as pool:
+        yield pool
 
 
 @pytest.fixture
-def http(pool: TwoNodes) -> Iterator[httpx.Client]:
+def http(pool: HostedPool) -> Iterator[httpx.Client]:
     with pool.service.client() as http:
         yield http
 
 
+@pytest.fixture
+def joined(pool: HostedPool) -> None:
+    """Every host is there."""
+    gone = [
+        each for each in HOSTS if each not in pool.raylets or pool.raylets[each].poll() is not None
+    ]
+    pool.join(*gone)
+
+
+@pytest.fixture
+def movable(pool: HostedPool, http: httpx.Client, joined: None) -> Iterator[str]:
+    """A new subscription, on the host ``one``, that can be on any other one."""
+    id_ = f"movable{next(NUMBERS)}"
+    note_activation(data_of(pool.hosts["one"], id_), 1)
+    add(http, id_, credential={"oauth_token_env": "SUB2_TOKEN"})
+    yield id_
+    eventually(lambda: http.delete(f"/v1/subscriptions/{id_}").status_code == 204)
+
+
+def add(http: httpx.Client, id_: str, **spec: Any) -> None:
+    wanted = {"id": id_, "max_concurrent": SLOTS, **spec}
+    eventually(lambda: http.post("/v1/subscriptions", json=wanted).status_code == 201)
+
+
+def data_of(host: Host, id_: str) -> Path:
+    return host.disk / "data" / "subscriptions" / id_
+
+
 def post(http: httpx.Client, prompt: str, **of: Any) -> httpx.Response:
     return http.post("/v1/executions", json={"prompt": prompt, **of})
+
+
+def place_of(pool: HostedPool, http: httpx.Client, id_: str) -> str:
+    """The host where a subscription is."""
+    nodes = pool.nodes(http)
+    return next((name for name, each in nodes.items() if id_ in each["subscriptions"]), "")
+
+
+def charges(http: httpx.Client, id_: str) -> Counter[str]:
+    """How often each execution of a subscription was charged."""
+    page = http.get(f"/v1/subscriptions/{id_}/usage", params={"limit": 100}).json()
+    return Counter(each["execution_id"] for each in page["items"])
+
+
+def _is_back(shown: Any, epoch: int) -> bool:
+    return bool(shown and shown["presence"] == "awake" and shown["epoch"] > epoch)
 
 
 @contextmanager
@@ -161,7 +119,7 @@ def asking(http: httpx.Client, what: str) -> Iterator[list[httpx.Response]]:
     is_over = threading.Event()
 
     def ask() -> None:
-        while not is_over.is_set():
+        while not is_over.wait(PAUSE_SECONDS):
             answers.append(post(http, f"{what} {len(answers)}."))
 
     thread = threading.Thread(target=ask)
@@ -173,35 +131,118 @@ def asking(http: httpx.Client, what: str) -> Iterator[list[httpx.Response]]:
         thread.join()
 
 
-def test_a_node_that_is_killed_is_passed_over_at_once_and_its_subscription_is_soon_elsewhere(
-    pool: TwoNodes, http: httpx.Client
+# -- where subscriptions are ---------------------------------------------------------------------
+
+
+def sign_in(host: Host, name: str, account: str) -> None:
+    """Have a directory of a host look as the CLI leaves it after ``/login``."""
+    config_dir = host.disk / "homes" / name
+    config_dir.mkdir(parents=True)
+    (config_dir / ".credentials.json").write_text('{"claudeAiOauth": {"accessToken": "t"}}')
+    (config_dir / ".claude.json").write_text(f'{{"oauthAccount": {{"accountUuid": "{account}"}}}}')
+
+
+def test_everything_is_on_the_node_that_has_its_things(
+    pool: HostedPool, http: httpx.Client, movable: str
 ) -> None:
-    """What runs there goes on, and is answered once the node is back; all else is answered."""
-    with ThreadPoolExecutor(2) as threads:
-        slow: Future[httpx.Response] = threads.submit(
-            post, http, "[[nap 8]] slow.", subscription_id="sub1"
-        )
-        eventually(lambda: pool.shown(http)["sub1"]["running"] == 1)
-        epoch = pool.shown(http)["sub1"]["epoch"]
+    """A directory is on one host alone, and the other one makes none of that name."""
+    home = Path("homes", "homely")
+    (pool.hosts["one"].disk / home).mkdir(parents=True)
+    token = {"oauth_token_env": "SUB3_TOKEN"}
+    add(http, "homely", config_dir=str(DISK / home), credential=token)
+
+    nodes = pool.nodes(http)
+    execution = post(http, "where?", subscription_id="homely").json()
+
+    assert nodes["head"]["id"] != nodes["one"]["id"]
+    assert nodes["head"]["subscriptions"] == ["sub1"]
+    assert {"homely", movable} <= set(nodes["one"]["subscriptions"])
+    assert [each["node"] for each in execution["attempts"]] == [nodes["one"]["id"]]
+    assert not (pool.hosts["head"].disk / home).exists()
+    assert http.delete("/v1/subscriptions/homely").status_code == 204
+
+
+@pytest.mark.usefixtures("joined")
+def test_what_no_node_can_have_is_told_in_seconds(pool: HostedPool, http: httpx.Client) -> None:
+    sign_in(pool.hosts["head"], "twice", "account-1")
+    sign_in(pool.hosts["one"], "twice", "account-2")
+    token = {"credential": {"oauth_token_env": "SUB3_TOKEN"}}
+    wishes = {
+        "several nodes with different logins": {"config_dir": str(DISK / "homes" / "twice")},
+        "is no directory": {"config_dir": str(DISK / "homes" / "nowhere")},
+        "no node is called 'zone=b'": {**token, "node": "zone=b"},
+    }
+
+    for reason, wish in wishes.items():
+        began = time.monotonic()
+        refused = http.post("/v1/subscriptions", json={"id": "new", **wish})
+
+        assert (refused.status_code, reason in refused.json()["detail"]) == (422, True)
+        assert time.monotonic() - began < 10
+
+
+# -- what goes, and comes back -------------------------------------------------------------------
+
+
+@injected()
+def test_over_a_slow_link_all_goes_on(pool: HostedPool, http: httpx.Client, movable: str) -> None:
+    """There and back it takes 200 ms."""
+    asked = {"prompt": "q", "subscription_id": movable}
+    post(http, **asked)  # by who has come up
+    before = pool.shown(http)[movable]["epoch"]
+    with pool.network.slowed(pool.hosts["one"], 0.1):
+        waited = post(http, **asked).json()
+        begun = post(http, **asked, background=True).json()
+        events = http.get(f"/v1/executions/{begun['id']}/events").text
+        turn = post(http, prompt="and?", session_id=waited["session_id"]).json()
+
+    nodes = pool.nodes(http)
+    assert [each["status"] for each in (waited, turn)] == ["succeeded"] * 2
+    assert {each["attempts"][-1]["node"] for each in (waited, turn)} == {nodes["one"]["id"]}
+    assert "event: result" in events
+    assert pool.shown(http)[movable]["epoch"] == before
+
+
+@injected()
+def test_a_node_that_is_killed_is_passed_over_at_once_and_its_subscription_is_soon_elsewhere(
+    pool: HostedPool, http: httpx.Client, movable: str
+) -> None:
+    """What runs there goes on and holds its slot, and is answered and charged once as the node is
+    back; its session goes on where its subscription is then; all else is answered.
+    """
+    before = pool.nodes(http)["one"]
+    with ThreadPoolExecutor(1) as threads:
+        waits = threads.submit(post, http, "[[until back]] slow.", subscription_id=movable)
+        eventually(lambda: runs_of(pool.cli, "slow.") == 1)
+        epoch = pool.shown(http)[movable]["epoch"]
         with asking(http, "meanwhile") as answers:
-            pool.leave()
-            eventually(lambda: _is_back(pool.shown(http).get("sub1"), epoch))
-            held = pool.shown(http)["sub1"]["running"]
-            pool.join()  # some of those that were asked for may have been run there
-        ended = slow.result()
+            pool.leave("one")
+            eventually(lambda: _is_back(pool.shown(http).get(movable), epoch))
+            held = pool.shown(http)[movable]["running"]
+            pool.join("one")  # some of those that were asked for may have been run there
+            release(pool.cli, "back")
+        answer = waits.result()
+    ended, back = answer.json(), eventually(lambda: pool.nodes(http).get("one"))
+    elsewhere = place_of(pool, http, movable)
+    turn = post(http, "and then?", session_id=ended["session_id"]).json()
 
     assert {answer.status_code for answer in answers} == {200}
     assert held >= 1
-    assert (ended.status_code, ended.json()["status"]) == (200, "succeeded")
+    assert (answer.status_code, ended["status"]) == (200, "succeeded")
     assert runs_of(pool.cli, "slow.") == 1
+    assert charges(http, movable)[ended["id"]] == 1
+    assert (back["ray_node_id"] != before["ray_node_id"], back["id"]) == (True, before["id"])
+    assert [each["node"] for each in ended["attempts"]] == [before["id"]]
+    assert elsewhere not in {"", "one"}
+    assert [each["node"] for each in turn["attempts"]] == [pool.nodes(http)[elsewhere]["id"]]
+    there = data_of(pool.hosts[elsewhere], movable) / "claude"
+    told = transcript(there, ended["session_id"])
+    assert [said in told for said in ("slow.", "and then?")] == [True, True]
 
 
-def _is_back(shown: Any, epoch: int) -> bool:
-    return bool(shown and shown["presence"] == "awake" and shown["epoch"] > epoch)
-
-
+@injected()
 def test_a_database_that_goes_and_comes_fails_nobody_without_the_id_of_its_execution(
-    pool: TwoNodes, http: httpx.Client
+    pool: HostedPool, http: httpx.Client
 ) -> None:
     ids: list[str] = []
     with ThreadPoolExecutor(1) as threads, asking(http, "short") as answers:
@@ -225,35 +266,101 @@ def test_a_database_that_goes_and_comes_fails_nobody_without_the_id_of_its_execu
     assert all(runs_of(pool.cli, f"short {number}.") <= 1 for number in range(len(answers)))
 
 
+@injected()
+def test_a_node_that_is_cut_off_writes_nothing_stale_and_its_run_is_settled_once(
+    pool: HostedPool, http: httpx.Client, movable: str
+) -> None:
+    """It still reaches the database, and its subscription ends there what it runs; meanwhile that
+    is up elsewhere.
+    """
+    one = pool.hosts["one"]
+    others = [host.address for host in pool.hosts.values() if host is not one]
+    before = pool.shown(http)[movable]["epoch"]
+    orphan = {"prompt": "[[until cut]] orphan.", "subscription_id": movable}
+    with ThreadPoolExecutor(4) as threads:
+        waits = threads.submit(post, http, **orphan)
+        eventually(lambda: runs_of(pool.cli, "orphan.") == 1)
+        pool.network.cut(one, *others)
+        passed = [post(http, prompt=f"passed {number}.") for number in range(3)]
+        eventually(lambda: _is_back(pool.shown(http).get(movable), before))
+        held = pool.shown(http)[movable]["running"]
+        beside = [
+            threads.submit(post, http, prompt=f"[[nap 0.5]] beside {n}.", subscription_id=movable)
+            for n in range(3)
+        ]
+        beside_it = [each.result() for each in beside]
+        release(pool.cli, "cut")
+        eventually(lambda: _has_ended_all(pool, "one"))
+        time.sleep(1)  # in which the subscription there is fast enough to write what it must not
+        unsettled = http.get("/v1/executions", params={"subscription_id": movable}).json()["items"]
+        pool.network.heal(one, *others)
+        eventually(lambda: pool.raylets["one"].poll() is not None)
+        pool.join("one")
+        answer = waits.result()
+
+    body = answer.json()
+    id_ = body.get("id") or body["execution_id"]
+    ended = http.get(f"/v1/executions/{id_}", params={"wait_seconds": 30}).json()
+    charged = charges(http, movable)
+    assert [each.status_code for each in (*passed, *beside_it)] == [200] * 6
+    assert held == 1
+    assert pool.over_admitted(SLOTS) == {}
+    assert [each["status"] for each in unsettled if each["id"] == id_] == ["running"]
+    assert answer.status_code in {200, 503}
+    assert ended["status"] == "succeeded"
+    assert runs_of(pool.cli, "orphan.") == 1
+    assert charged[id_] == 1
+    assert set(charged.values()) == {1}
+
+
+def _has_ended_all(pool: HostedPool, host: str) -> bool:
+    there = Counter(is_begin for is_begin, _, at in turns_of(pool.cli) if at == host)
+    return there[True] == there[False]
+
+
+@injected()
 def test_a_node_that_is_frozen_runs_nothing_twice_as_it_thaws(
-    pool: TwoNodes, http: httpx.Client
+    pool: HostedPool, http: httpx.Client, movable: str
 ) -> None:
     """Its raylet stands still, and so does the router that was there; another router takes its
     place, and then the first one goes on with what it was asked, until it sees that it is the
     router no more, and leaves; or until Ray has told it, which cannot end it before its raylet goes
     on.
     """
-    eventually(lambda: pool.has_router_on(SECOND), 120)
-    router = pool.router(SECOND)
-    assert router is not None
+    eventually(lambda: _has_router_on(pool, "one"), 120)
+    (router,), raylets = pool.pids("one", "RouterShell"), pool.pids("one", "raylet/raylet")
     with ThreadPoolExecutor(9) as threads:
         keyed = [threads.submit(_keyed, http, number) for number in range(8)]
         time.sleep(0.02)
-        for pid in (router, *pool.raylets(SECOND)):
+        for pid in (router, *raylets):
             os.kill(pid, signal.SIGSTOP)
         asked = post(http, "while it is frozen.")
         os.kill(router, signal.SIGCONT)
         answers = [each.result() for each in keyed]
-    for pid in pool.raylets(SECOND):
+    for pid in raylets:
         os.kill(pid, signal.SIGCONT)
     eventually(lambda: _has_ended(router), LEAVES_SECONDS)
     shown = pool.shown(http)
-    pool.leave()
+    pool.leave("one")
 
     assert asked.status_code == 200, asked.text
     assert [each.status_code for each in answers] == [200] * 8, [each.text for each in answers]
     assert [runs_of(pool.cli, f"keyed {number}.") for number in range(8)] == [1] * 8
-    assert {each["presence"] for each in shown.values()} == {"awake"}
+    assert {shown[each]["presence"] for each in ("sub1", movable)} == {"awake"}
+
+
+def _has_router_on(pool: HostedPool, host: str) -> bool:
+    """Have Ray start the router anew, on a node by chance; whether it is on that one."""
+    if (found := _routers(pool)) and host not in found:
+        (old,) = found.values()
+        os.kill(old, signal.SIGKILL)
+        eventually(lambda: _routers(pool) and old not in _routers(pool).values())
+    return host in _routers(pool)
+
+
+def _routers(pool: HostedPool) -> dict[str, int]:
+    """The processes of routers, by host."""
+    return {host: pid for host in pool.raylets for pid in pool.pids(host, "RouterShell")}
 
 
 def _has_ended(pid: int) -> bool:
@@ -269,30 +376,30 @@ def _keyed(http: httpx.Client, number: int) -> httpx.Response:
     return http.post("/v1/executions", json=body, headers=headers)
 
 
+# -- what is gone for good -----------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("joined")
+@injected()
 def test_what_waits_where_the_node_is_gone_for_good_goes_on_elsewhere_or_ends_with_the_reason(
-    pool: TwoNodes, http: httpx.Client
+    pool: HostedPool, http: httpx.Client
 ) -> None:
-    if not pool.raylets(SECOND):
-        pool.join()
-    tied = {
-        "id": "tied",
-        "credential": {"oauth_token_env": "SUB3_TOKEN"},
-        "node": SECOND,
-        "max_concurrent": 1,
-    }
-    eventually(lambda: http.post("/v1/subscriptions", json=tied).status_code == 201)
-    others = ("sub1", "sub2")
+    add(
+        http,
+        "tied",
+        credential={"oauth_token_env": "SUB3_TOKEN"},
+        node="one",
+        max_concurrent=1,
+    )
     post(http, "[[nap 300]] tied.", subscription_id="tied", background=True)
     eventually(lambda: pool.shown(http)["tied"]["running"] == 1)
     bound = post(http, "bound.", subscription_id="tied", background=True).json()
-    for each in others:
-        http.post(f"/v1/subscriptions/{each}/pause")
+    http.post("/v1/subscriptions/sub1/pause")
     free = post(http, "free.", background=True).json()
     assert (bound["status"], free["subscription_id"]) == ("queued", "tied")
 
-    pool.leave()
-    for each in others:
-        eventually(lambda each=each: http.post(f"/v1/subscriptions/{each}/resume").is_success)
+    pool.leave("one")
+    eventually(lambda: http.post("/v1/subscriptions/sub1/resume").is_success)
     went_on = http.get(f"/v1/executions/{free['id']}", params={"wait_seconds": 30})
     began = time.monotonic()
     ended = http.get(f"/v1/executions/{bound['id']}", params={"wait_seconds": 30}).json()
@@ -301,14 +408,46 @@ def test_what_waits_where_the_node_is_gone_for_good_goes_on_elsewhere_or_ends_wi
     unplaced = http.get("/v1/nodes").json()["unplaced"]
 
     assert went_on.status_code == 200, went_on.text
-    assert (went_on.json()["status"], went_on.json()["subscription_id"] in others) == (
-        "succeeded",
-        True,
-    )
+    assert (went_on.json()["status"], went_on.json()["subscription_id"]) == ("succeeded", "sub1")
     assert ended["status"] == "interrupted", ended
     assert "its subscription 'tied'" in ended["error"]["message"]
-    assert "no node is called '127.0.0.2'" in ended["error"]["message"]
+    assert "no node is called 'one'" in ended["error"]["message"]
     assert {bound["id"], free["id"]} <= {each["id"] for each in listed["items"]}
     assert took < READ_SECONDS
     assert [each["subscription_id"] for each in unplaced] == ["tied"]
     assert [runs_of(pool.cli, each) for each in ("bound.", "free.")] == [0, 1]
+
+
+@injected()
+def test_after_the_loss_of_the_head_a_new_cluster_has_all_that_was_acknowledged(
+    pool: HostedPool, http: httpx.Client
+) -> None:
+    """Without an external Redis the nodes end as well, a minute later; here at once. CLIs go on."""
+    done = post(http, prompt="done.").json()
+    once = {"idempotency-key": "once"}
+    body = {"prompt": "[[until new]] under way.", "subscription_id": "sub1"}
+    with ThreadPoolExecutor(1) as threads:
+        waits = threads.submit(http.post, "/v1/executions", json=body, headers=once)
+        eventually(lambda: runs_of(pool.cli, "under way.") == 1)
+        pool.leave("head")
+        assert pool.service.process is not None
+        ended = pool.service.process.wait(30)  # of itself Ray ends it after a minute
+        told = waits.exception() or waits.result().status_code
+    there = tuple(pool.raylets)
+    for name in there:
+        pool.leave(name)
+    release(pool.cli, "new")
+    with starting_ray():
+        pool.head()
+        pool.join(*there)
+    pool.service.start()
+    with pool.service.client() as again:
+        answer = again.post("/v1/executions", json=body, headers=once).json()
+        found = again.get(f"/v1/executions/{done['id']}").json()
+
+    assert told == 503 or isinstance(told, httpx.HTTPError), waits.result().text
+    assert ended == 1
+    assert "Ray has ended on this node" in pool.service.log.read_text(encoding="utf-8")
+    assert answer["status"] == "succeeded"
+    assert runs_of(pool.cli, "under way.") == 1
+    assert found == done
