@@ -1,9 +1,11 @@
-"""Services that start beside each other, after each other and with other settings: real Ray, one
-cluster for all of it, a CLI that answers at once or never.
+"""Services of one pool that start beside each other, after each other and with other settings, and
+programs that join them: real Ray, one cluster for all of it that was there before and outlives
+them, a CLI that answers at once or never.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,11 @@ import httpx
 import pytest
 from actor_processes import actor_pid
 from behaviours import SLOW
-from cluster import cluster
+from cluster import cluster, further_node
+from ports import free_port
 from service import Service, write_config
-from stubcli import stub_cli
+from stubcli import runs_of, stub_cli
 
-from actors.runtime.ray_address import NOTE
 from actors.telemetry.log_stream import FOLDER
 
 pytestmark = pytest.mark.timeout(240)
@@ -32,18 +35,8 @@ NOBODY = "127.0.0.1:9"
 WITHIN_SECONDS = 5.0
 PAUSE_SECONDS = 0.2
 """Between two requests, or they take the cores from who comes up."""
-CONNECTS = """
-import sys, time
-from actors import connect
-from pool.errors import ConfigError
-began = time.monotonic()
-try:
-    connect(*sys.argv[1:])
-except ConfigError as error:
-    print(f"{time.monotonic() - began:.2f} {error}")
-else:
-    print(f"{time.monotonic() - began:.2f} connected")
-"""
+KEY = {"idempotency-key": "once"}
+NUMBERS = count(1)
 
 
 @pytest.fixture(scope="module")
@@ -57,28 +50,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pool")
 
 
-def configured(folder: Path, ray: str, name: str = "pool.toml", **replaced: str) -> Path:
-    """A configuration of the pool of a folder on a port of its own, with something replaced."""
-    scratch = folder / f"{name}.scratch"
-    scratch.mkdir(exist_ok=True)
-    more = f'path = "{stub_cli(folder)}"\n{ray}'
-    text = write_config(
-        scratch, f"http://{NOBODY}", subscriptions=SUBSCRIPTIONS, more=more
-    ).read_text("utf-8")
-    for old, new in replaced.items():
-        assert old in text
-        text = text.replace(old, new, 1)
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
+def configured(folder: Path, address: str) -> Path:
+    more = f'path = "{stub_cli(folder)}"\n[ray]\naddress = "{address}"\n'
+    return write_config(folder, f"http://{NOBODY}", subscriptions=SUBSCRIPTIONS, more=more)
 
 
 @pytest.fixture(scope="module")
 def service(folder: Path, address: str) -> Iterator[Service]:
-    service = Service(configured(folder, f'[ray]\naddress = "{address}"\n'))
+    service = Service(configured(folder, address))
     service.start()
     yield service
     service.stop()
+
+
+def beside(service: Service, **replaced: str) -> Service:
+    """A service of the same pool on another port, once something in their file was replaced."""
+    text = service.config.read_text(encoding="utf-8")
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    service.config.write_text(text, encoding="utf-8")
+    port = service.url.rpartition(":")[2]
+    other = service.config.with_name(f"pool-{next(NUMBERS)}.toml")
+    other.write_text(text.replace(f"port = {port}", f"port = {free_port()}"), encoding="utf-8")
+    return Service(other)
 
 
 def told(http: httpx.Client, field: str) -> dict[str, Any]:
@@ -100,12 +95,14 @@ def running(http: httpx.Client, subscription_id: str) -> str:
     return execution_id
 
 
-def test_a_second_service_of_the_same_pool_joins_it_on_another_port(
-    folder: Path, address: str, service: Service
-) -> None:
-    second = Service(configured(folder, f'[ray]\naddress = "{address}"\n', "second.toml"))
+def router_of(service: Service) -> int | None:
+    return actor_pid(service, "RouterShell", "directory.sqlite")
+
+
+def test_a_second_service_of_the_same_pool_joins_it_on_another_port(service: Service) -> None:
+    second = beside(service)
     with service.client() as http:
-        before, router = told(http, "epoch"), actor_pid(service, "RouterShell", "directory")
+        before, router = told(http, "epoch"), router_of(service)
         second.start()
         with second.client() as other:
             made = other.post("/v1/executions", json={"prompt": "q"}).json()
@@ -115,45 +112,98 @@ def test_a_second_service_of_the_same_pool_joins_it_on_another_port(
 
     assert made["status"] == "succeeded"
     assert found == made
-    assert before == after == dict.fromkeys(before, 1)
-    assert actor_pid(service, "RouterShell", "directory") == router
+    assert before == after
+    assert router_of(service) == router
+
+
+def test_a_pool_on_sqlite_outlives_its_service_and_stays_on_its_node(
+    tmp_path: Path, folder: Path, address: str, service: Service
+) -> None:
+    """On a second node, which has another disk, nobody knows of any key; so the router is never
+    there, and no service starts as long as it could be.
+    """
+    one = {"prompt": "one"}
+    with service.client() as http:
+        first = http.post("/v1/executions", json=one, headers=KEY).json()
+        slow = {"prompt": "[[nap 3]] two.", "background": True}
+        started = http.post("/v1/executions", json=slow).json()
+        before = told(http, "epoch")
+    service.stop()
+
+    service.start()
+    with service.client() as http:
+        found = http.get(f"/v1/executions/{first['id']}").json()
+        ended = http.get(f"/v1/executions/{started['id']}", params={"wait_seconds": 30}).json()
+        epochs = told(http, "epoch")
+        other_disk = tmp_path / "other-disk"
+        other_disk.mkdir()
+        with further_node(address, tmp_path, disks={service.data_dir: other_disk}):
+            router = router_of(service)
+            assert router is not None
+            os.kill(router, signal.SIGKILL)
+            again = http.post("/v1/executions", json=one, headers=KEY).json()
+            refused = refusal(beside(service))
+
+    assert first == found
+    assert ended["status"] == "succeeded"
+    assert epochs == before
+    assert again == first
+    assert runs_of(folder / "claude", "two.") == 1
+    assert list(other_disk.iterdir()) == []
+    assert "pool.store: sqlite keeps records on one machine, and this Ray has 2 nodes" in refused
+    assert "name a PostgreSQL database" in refused
+
+
+def refusal(service: Service) -> str:
+    """Why a service does not start."""
+    service.begin()
+    assert service.process is not None
+    assert service.process.wait(60) == 1
+    return str(service.events()[-1]["problem"])
 
 
 def test_what_has_changed_holds_at_once_and_replaces_nobody_that_does_not_use_it(
-    folder: Path, address: str, service: Service
+    service: Service,
 ) -> None:
     """Another budget is told; another login renews its subscription alone, in the middle of a run
-    that goes on.
+    that goes on; what runs at one that is taken out of the file is ended and settled.
     """
     changed = {
         'id = "sub1"': 'id = "sub1"\nweekly_budget_usd = 100',
         '"SUB2_TOKEN"': '"SUB9_TOKEN"',
+        '[[subscriptions]]\nid = "sub3"\nmax_concurrent = 2\n'
+        'credential = { oauth_token_env = "SUB3_TOKEN" }\n': "",
     }
-    ray = f'[ray]\naddress = "{address}"\n'
-    second = Service(configured(folder, ray, "second.toml", **changed))
     with service.client() as http:
-        execution_id = running(http, "sub2")
+        before = told(http, "epoch")
+        kept, taken_out = running(http, "sub2"), running(http, "sub3")
+        second = beside(service, **changed)
         second.start()
         with second.client() as other:
             budgets = {id_: each["budget_usd"] for id_, each in told(other, "weekly").items()}
-            eventually(lambda: told(other, "epoch")["sub2"] == 2)
-            still = other.get(f"/v1/executions/{execution_id}").json()
-            cancelled = other.post(f"/v1/executions/{execution_id}/cancel").json()
+            eventually(lambda: told(other, "epoch")["sub2"] == before["sub2"] + 1)
+            still = other.get(f"/v1/executions/{kept}").json()
+            cancelled = other.post(f"/v1/executions/{kept}/cancel").json()
+            eventually(lambda: "sub3" not in told(other, "state"))
             epochs = told(other, "epoch")
+            ended = other.get(f"/v1/executions/{taken_out}").json()
+            listed = {each["id"]: each for each in other.get("/v1/executions").json()["items"]}
         second.stop()
 
-    assert budgets == {"sub1": 100, "sub2": 456, "sub3": 456}
+    assert (budgets["sub1"], budgets["sub2"]) == (100, 456)
     assert still["status"] == "running"
     assert (cancelled["status"], len(cancelled["attempts"])) == ("cancelled", 1)
-    assert epochs == {"sub1": 1, "sub2": 2, "sub3": 1}
+    assert epochs == {"sub1": before["sub1"], "sub2": before["sub2"] + 1}
+    assert ended["finished_at"] is not None
+    assert ended["error"]["type"] == "interrupted"
+    assert "its subscription was removed from the pool" in ended["error"]["message"]
+    assert listed[taken_out] == ended
 
 
 def test_what_everybody_uses_renews_everybody_one_at_a_time_and_no_request_fails(
-    folder: Path, address: str, service: Service
+    folder: Path, service: Service
 ) -> None:
-    changed = {"[[subscriptions]]": "[limits]\nnew_work_percent = 84\n[[subscriptions]]"}
-    ray = f'[ray]\naddress = "{address}"\n'
-    third = Service(configured(folder, ray, "third.toml", **changed))
+    """The router of the other service renews them; what they say this one passes on."""
     answers: list[int] = []
     renewed = threading.Event()
 
@@ -164,7 +214,8 @@ def test_what_everybody_uses_renews_everybody_one_at_a_time_and_no_request_fails
 
     asking = threading.Thread(target=asks)
     with service.client() as http:
-        before, router = told(http, "epoch"), actor_pid(service, "RouterShell", "directory")
+        before, router = told(http, "epoch"), router_of(service)
+        third = beside(service, **{"[[sub": "[limits]\nnew_work_percent = 84\n[[sub"})
         asking.start()
         try:
             third.start()
@@ -173,16 +224,28 @@ def test_what_everybody_uses_renews_everybody_one_at_a_time_and_no_request_fails
             renewed.set()
             asking.join()
         third.stop()
+        body = {"prompt": "q", "subscription_id": "sub1"}
+        execution_id = http.post("/v1/executions", json=body).json()["id"]
 
-    assert actor_pid(service, "RouterShell", "directory") not in {None, router}
+    assert router_of(service) not in {None, router}
     assert len(answers) > 5
     assert set(answers) == {200}
+    said = ("execution ended", execution_id, actor_pid(service, "SubscriptionShell", "sub1/"))
+    eventually(
+        lambda: any(
+            (each["event"], each.get("execution_id"), each["pid"]) == said
+            for each in service.events()
+        )
+    )
+    streams = {path.stem for path in (folder / "data" / FOLDER).glob("*.jsonl")}
+    assert streams >= {"router", *(f"subscription-{id_}" for id_ in before)}
+    assert sum(name.startswith("serve-") for name in streams) >= 2
 
 
 def test_the_namespace_of_a_pool_is_refused_to_another_one(
     tmp_path: Path, address: str, service: Service
 ) -> None:
-    other = Service(configured(tmp_path, f'[ray]\naddress = "{address}"\n'))
+    other = Service(configured(tmp_path, address))
 
     with pytest.raises(RuntimeError, match=r"ray\.namespace: .*another pool"):
         other.start()
@@ -213,135 +276,76 @@ def test_what_a_removed_subscription_did_is_read_from_its_store(service: Service
     assert took < WITHIN_SECONDS
 
 
-@pytest.fixture
-def connected(folder: Path, service: Service) -> Callable[..., tuple[float, str]]:
-    """How long ``connect`` took in a program beside the service, and what came of it."""
+# -- programs ------------------------------------------------------------------------------------
 
-    def connecting(*arguments: str, **environment: str) -> tuple[float, str]:
-        ended = subprocess.run(
-            [sys.executable, "-c", CONNECTS, *arguments],
-            env={**os.environ, "CLAUDE_POOL_CONFIG": str(service.config), **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
-        seconds, _, problem = ended.stdout.strip().partition(" ")
-        return float(seconds), problem
+CONNECTS = """
+import json, os, sys, time
+from actors import connect
+from pool.errors import ConfigError
+for arguments, environment in json.load(sys.stdin):
+    if os.fork() == 0:
+        os.environ.update(environment)
+        began = time.monotonic()
+        try:
+            connect(*arguments)
+        except ConfigError as error:
+            said = str(error)
+        else:
+            said = "connected"
+        print(json.dumps([time.monotonic() - began, said]), flush=True)
+        sys.exit()
+    os.wait()
+"""
+"""A program for each case: what they import, which takes a second, is imported once."""
+NOT_SENT = {"RAY_AUTH_MODE": "disabled"}
+"""Ray reads it as it is imported."""
+CASES = {
+    "its pool": ((), {}, "connected"),
+    "address": (("{address}",), {}, "connected"),
+    "RAY_ADDRESS": ((), {"RAY_ADDRESS": "{address}"}, "connected"),
+    "dead address": ((NOBODY,), {}, "no Ray answers at"),
+    "dead RAY_ADDRESS": ((), {"RAY_ADDRESS": NOBODY}, "no Ray answers at"),
+    "no file": ((), {"CLAUDE_POOL_CONFIG": "/nowhere/pool.toml"}, "no pool is named"),
+    "no pool": (("{address}", "nobodys"), {}, "no pool 'nobodys' is served in this cluster"),
+    "wrong": ((), {"RAY_AUTH_TOKEN": "wrong" * 10}, "does not take the token"),
+    "none": ((), {"HOME": "/nowhere"}, "does not take the token of this program, or finds none"),
+    "not sent": ((), NOT_SENT, "does not take the token"),
+}
+"""What a program gives ``connect``, what its environment has, and what comes of it."""
 
-    return connecting
 
-
-Connected = Callable[..., tuple[float, str]]
-
-
-def test_a_program_connects_by_the_configuration_of_its_pool(connected: Connected) -> None:
-    seconds, problem = connected()
-
-    assert problem == "connected"
-    assert seconds < WITHIN_SECONDS
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environment", "expected"),
-    [
-        ((NOBODY,), {}, "no Ray answers at"),
-        ((), {"RAY_ADDRESS": NOBODY}, "no Ray answers at"),
-        ((), {"CLAUDE_POOL_CONFIG": "/nowhere/pool.toml"}, "no pool is named"),
-        (("{address}", "nobodys"), {}, "no pool 'nobodys' is served in this cluster"),
-        ((), {"RAY_AUTH_TOKEN": "wrong" * 10}, "does not take the token"),
-        ((), {"HOME": "/nowhere"}, "does not take the token of this program, or finds none"),
-        ((), {"RAY_AUTH_MODE": "disabled"}, "does not take the token"),
-    ],
-    ids=["dead address", "dead RAY_ADDRESS", "no file", "no pool", "wrong", "none", "not sent"],
-)
-def test_what_a_program_does_not_find_is_told_within_seconds(
-    connected: Connected,
-    address: str,
-    arguments: tuple[str, ...],
-    environment: dict[str, str],
-    expected: str,
-) -> None:
-    asked = tuple(each.format(address=address) for each in arguments)
+@pytest.fixture(scope="module")
+def connections(service: Service, address: str) -> dict[str, tuple[float, str]]:
+    """How long ``connect`` took in each case, in a program beside the service, and what it said."""
     without = {"RAY_AUTH_TOKEN": ""} if "RAY_AUTH_TOKEN" in os.environ else {}
+    cases = [
+        ([each.format(address=address) for each in arguments], {**without, **variables})
+        for arguments, environment, _ in CASES.values()
+        for variables in [{name: of.format(address=address) for name, of in environment.items()}]
+    ]
+    of_one = _connecting(service, cases[:-1], {})
+    return dict(zip(CASES, [*of_one, *_connecting(service, cases[-1:], NOT_SENT)], strict=True))
 
-    seconds, problem = connected(*asked, **{**without, **environment})
 
-    assert expected in problem
+def _connecting(service: Service, cases: list[Any], variables: dict[str, str]) -> list[Any]:
+    ended = subprocess.run(
+        [sys.executable, "-c", CONNECTS],
+        input=json.dumps(cases),
+        env={**os.environ, "CLAUDE_POOL_CONFIG": str(service.config), **variables},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_program_connects_to_its_pool_or_is_told_within_seconds_what_is_not_there(
+    connections: dict[str, tuple[float, str]], case: str
+) -> None:
+    seconds, said = connections[case]
+
+    assert CASES[case][2] in said
     assert seconds < WITHIN_SECONDS
-
-
-def test_a_service_passes_on_what_actors_say_whoever_started_them(
-    service: Service, folder: Path
-) -> None:
-    """These were renewed by the router of another service, which has ended."""
-    body = {"prompt": "q", "subscription_id": "sub3"}
-    with service.client() as http:
-        execution_id = http.post("/v1/executions", json=body).json()["id"]
-
-    pid = actor_pid(service, "SubscriptionShell", "sub3/")
-    told = ("execution ended", execution_id, pid)
-    eventually(
-        lambda: any(
-            (each["event"], each.get("execution_id"), each["pid"]) == told
-            for each in service.events()
-        )
-    )
-    streams = {path.stem for path in (folder / "data" / FOLDER).glob("*.jsonl")}
-    assert streams >= {"router", *(f"subscription-sub{n}" for n in range(1, 1 + SUBSCRIPTIONS))}
-    assert sum(name.startswith("serve-") for name in streams) >= 2
-
-
-def test_what_a_subscription_has_that_is_taken_out_of_the_file_is_ended_and_settled(
-    folder: Path, address: str, service: Service
-) -> None:
-    section = (
-        '[[subscriptions]]\nid = "sub3"\nmax_concurrent = 2\n'
-        'credential = { oauth_token_env = "SUB3_TOKEN" }\n'
-    )
-    ray = f'[ray]\naddress = "{address}"\n'
-    second = Service(configured(folder, ray, "without.toml", **{section: ""}))
-    with service.client() as http:
-        execution_id = running(http, "sub3")
-        second.start()
-        eventually(lambda: "sub3" not in told(http, "state"))
-        ended = http.get(f"/v1/executions/{execution_id}").json()
-        listed = {each["id"]: each for each in http.get("/v1/executions").json()["items"]}
-        second.stop()
-
-    assert ended["finished_at"] is not None
-    assert ended["error"]["type"] == "interrupted"
-    assert "its subscription was removed from the pool" in ended["error"]["message"]
-    assert listed[execution_id] == ended
-
-
-def test_two_services_with_a_ray_of_the_pools_own_share_it_and_the_second_ends_with_the_first(
-    tmp_path: Path,
-) -> None:
-    first = Service(configured(tmp_path, ""))
-    second = Service(configured(tmp_path, "", "second.toml"))
-    first.start()
-    try:
-        second.start()
-        note = first.data_dir / NOTE
-        mode = note.stat().st_mode & 0o777
-        with first.client() as http, second.client() as other:
-            made = other.post("/v1/executions", json={"prompt": "q"}).json()
-            found = http.get(f"/v1/executions/{made['id']}").json()
-            pid = actor_pid(first, "SubscriptionShell", "sub3/")
-            assert pid is not None
-            os.kill(pid, signal.SIGKILL)  # Ray tells of it in words and colours of its own
-            eventually(lambda: told(http, "epoch").get("sub3") == 2)
-        first.stop()
-        assert second.process is not None
-        code = second.process.wait(60)
-    finally:
-        first.kill()
-        second.kill()
-
-    assert made["status"] == "succeeded"
-    assert found == made
-    assert (mode, note.exists(), code) == (0o600, False, 1)
-    assert "the service has ended" in second.events()[-1]["problem"]
-    assert any("worker died" in each.get("text", "") for each in first.events())
