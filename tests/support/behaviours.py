@@ -43,6 +43,8 @@ NOBODY = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 
 Behaviour = Callable[[Any], Awaitable[None]]
 BEHAVIOURS: list[Behaviour] = []
+BRINGING_A_SUBSCRIPTION: list[Behaviour] = []
+"""Those among them that add one."""
 
 
 def behaviour(each: Behaviour) -> Behaviour:
@@ -52,6 +54,11 @@ def behaviour(each: Behaviour) -> Behaviour:
 
 def ask(prompt: str = "q", **of: object) -> ExecutionRequest:
     return ExecutionRequest.model_validate({"prompt": prompt} | of)
+
+
+def bringing_a_subscription(each: Behaviour) -> Behaviour:
+    BRINGING_A_SUBSCRIPTION.append(each)
+    return behaviour(each)
 
 
 def new_id() -> str:
@@ -227,7 +234,7 @@ async def a_second_turn_of_a_session_may_be_refused(client: Any) -> None:
     await client.cancel(slow.id)
 
 
-@behaviour
+@bringing_a_subscription
 async def a_full_subscription_says_that_it_is_exhausted(client: Any) -> None:
     id_ = new_id()
     await client.add(subscription(id_, max_concurrent=1, max_queued=0))
@@ -242,7 +249,7 @@ async def a_full_subscription_says_that_it_is_exhausted(client: Any) -> None:
     await left(client, id_)
 
 
-@behaviour
+@bringing_a_subscription
 async def a_subscription_that_rests_is_unavailable(client: Any) -> None:
     id_ = new_id()
     await client.add(subscription(id_))
@@ -285,7 +292,7 @@ async def a_session_is_shown_and_forgotten(client: Any) -> None:
 # -- subscriptions -------------------------------------------------------------------------------
 
 
-@behaviour
+@bringing_a_subscription
 async def a_subscription_comes_and_goes(client: Any) -> None:
     id_ = new_id()
     added = await client.add(subscription(id_, weight=2))
@@ -309,7 +316,7 @@ async def a_subscription_comes_and_goes(client: Any) -> None:
         await client.subscription(id_)
 
 
-@behaviour
+@bringing_a_subscription
 async def a_subscription_with_work_is_not_removed_and_a_declared_one_never(client: Any) -> None:
     id_ = new_id()
     await client.add(subscription(id_))

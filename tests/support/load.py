@@ -104,7 +104,11 @@ async def run(service: Service, clients: int, seconds: float) -> Tally:
     until = began + seconds
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     async with httpx.AsyncClient(
-        base_url=service.url, timeout=60, trust_env=False, limits=limits
+        base_url=service.url,
+        headers=service.operator,
+        timeout=60,
+        trust_env=False,
+        limits=limits,
     ) as http:
         sampling = asyncio.create_task(_sample(service, tally))
         await asyncio.gather(*(_client(http, tally, until) for _ in range(clients)))

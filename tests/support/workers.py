@@ -32,17 +32,15 @@ HEAVY = (
 )
 LONGEST = (
     "tests/clients_real/",
+    "tests/trips/test_node_loss.py",
     "tests/trips/test_routing.py",
     "tests/trips/test_service.py",
     "tests/trips/test_starts.py",
     "tests/trips/test_clients.py",
     "tests/trips/test_replicas.py",
-    "tests/trips/test_node_loss.py",
-    "tests/trips/test_cluster.py",
     "tests/page/test_live.py",
     "tests/page/test_looks.py",
     "tests/trips/test_dialects.py",
-    "tests/trips/test_two_nodes.py",
     "tests/chaos/test_kill_loops.py",
     "tests/trips/test_service_on_postgresql.py",
     "tests/trips/test_reconciliation.py",
@@ -61,10 +59,22 @@ SPREAD = (
     "tests/trips/test_real_cli.py",
     "tests/trips/test_settlement_real_cli.py",
     "tests/trips/test_standin_with_the_real_cli.py",
-    "tests/trips/test_surroundings.py",
 )
 """Tests that take their time and start all they need themselves, by how their ids begin."""
 
+
+TOGETHER = {
+    "tests/trips/test_routing.py": "tests/trips/test_service.py",
+    "tests/trips/test_streaming.py": "tests/trips/test_service.py",
+    "tests/trips/test_telling.py": "tests/trips/test_service.py",
+    "tests/trips/test_hibernation.py": "tests/trips/test_clients.py",
+    "tests/trips/test_load.py": "tests/trips/test_clients.py",
+    "tests/trips/test_conversations.py": "tests/trips/test_dialects.py",
+    "tests/trips/test_replicas.py": "tests/trips/test_dialects.py",
+    "tests/trips/test_service_killed.py": "tests/trips/test_dialects.py",
+    "tests/trips/test_surroundings.py": "tests/trips/test_dialects.py",
+}
+"""Files that share a pool, by the file that names their unit."""
 
 SLOW = (
     "tests/pool/storage/test_migrate.py",
@@ -84,7 +94,10 @@ def unit_of(nodeid: str) -> str:
     """What goes to one worker as a whole; of simulated weeks, all that look at the same one."""
     if nodeid.startswith(WEEKS):
         return WEEKS + nodeid.removesuffix("]").rpartition("[")[2].rpartition("-")[2]
-    return nodeid if nodeid.startswith(SPREAD) else nodeid.partition("::")[0]
+    if nodeid.startswith(SPREAD):
+        return nodeid
+    file = nodeid.partition("::")[0]
+    return TOGETHER.get(file, file)
 
 
 def rank(nodeid: str) -> int:

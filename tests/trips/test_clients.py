@@ -17,11 +17,11 @@ from typing import Any, Self
 
 import httpx
 import pytest
-from behaviours import BEHAVIOURS, Behaviour
-from cluster import cluster
+import shared_pool
+from behaviours import BEHAVIOURS, BRINGING_A_SUBSCRIPTION, Behaviour
 from drivers import Blocking, HttpClient
-from service import Service, write_config
-from stubcli import stub_cli
+from in_full import IS_FULL
+from service import Service
 
 from actors.client.blocking import BlockingPoolClient
 from actors.client.client import PoolClient
@@ -32,43 +32,21 @@ from pool.subscriptions.spec import SubscriptionChange
 
 pytestmark = pytest.mark.timeout(240)
 
-KEY = "test-key-of-a-caller"
-TASKS, EACH, IN_FLIGHT, SLOTS = 4, 12, 8, 4
+TASKS, EACH, IN_FLIGHT, SLOTS = 4 if IS_FULL else 2, 12, 8, 4
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with cluster(tmp_path_factory.mktemp("ray")) as address:
-        yield address
+def service(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    return shared_pool.AWKWARD.ready(tmp_path_factory.mktemp).service
 
 
 @pytest.fixture(scope="module")
-def service(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("pool")
-    more = (
-        f'path = "{stub_cli(folder)}"\n[ray]\naddress = "{address}"\n'
-        '[[api_keys]]\nname = "operator"\nkey_env = "OPERATOR"\n'
-        'scopes = ["execute", "read", "admin"]\n'
-    )
-    config = write_config(
-        folder,
-        "http://127.0.0.1:9",
-        subscriptions=2,
-        slots=SLOTS // 2,
-        processes={"keep_session_seconds": 0},  # the CLI here answers once
-        more=more,
-    )
-    service = Service(config, {"OPERATOR": KEY})
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def joined(service: Service, address: str) -> Iterator[None]:
-    connect(address)
-    yield
-    ray.shutdown()
+def joined(service: Service) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("CLAUDE_POOL_CONFIG", str(service.config))
+        connect()
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture
@@ -84,15 +62,24 @@ def blocking(client: PoolClient) -> Iterator[BlockingPoolClient]:
 
 @pytest.fixture
 async def http(service: Service) -> AsyncIterator[HttpClient]:
-    headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(
-        base_url=service.url, timeout=60, trust_env=False, headers=headers
+        base_url=service.url, timeout=60, trust_env=False, headers=service.operator
     ) as client:
         yield HttpClient(client)
 
 
-@pytest.mark.parametrize("way", ["http", "async", "blocking"])
-@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda each: each.__name__)
+WAYS = ("http", "async", "blocking")
+PAIRS = [
+    pytest.param(each, way, id=f"{each.__name__}-{way}")
+    for each in BEHAVIOURS
+    for way in (WAYS if IS_FULL or each not in BRINGING_A_SUBSCRIPTION else WAYS[:1])
+]
+"""A process comes up for each new subscription: in short that is once, since HTTP is served by the
+asynchronous client. Without Ray it is every way in ``tests/clients``.
+"""
+
+
+@pytest.mark.parametrize(("behaviour", "way"), PAIRS)
 async def test_every_way_behaves_alike(
     behaviour: Behaviour,
     way: str,
@@ -124,7 +111,7 @@ class Watching:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._done.wait(0.05):
+        while not self._done.wait(0.1):
             reports = self._pool.subscriptions()
             self.most = max(self.most, sum(each.queued for each in reports))
             self.most_running = max(self.most_running, sum(each.running for each in reports))
@@ -136,7 +123,7 @@ def queues(pool: BlockingPoolClient, length: int) -> None:
 
 
 def in_tasks(pool: BlockingPoolClient, prompts: int, patience_seconds: float) -> list[Execution]:
-    """Have four tasks ask for so many answers each, all at once."""
+    """Have some tasks ask for so many answers each, all at once."""
 
     @ray.remote(num_cpus=0)
     def batch(pool: BlockingPoolClient, task: int) -> list[Execution]:
@@ -240,14 +227,14 @@ def test_a_client_is_sent_along_and_costs_little_where_it_arrives(
     assert first < 2
 
 
-def test_the_example_with_tasks_runs_beside_the_service(service: Service, address: str) -> None:
+def test_the_example_with_tasks_runs_beside_the_service(service: Service) -> None:
     page = (Path(__file__).parents[2] / "deploy" / "python.md").read_text(encoding="utf-8")
     examples = [each.split("```")[0] for each in page.split("```python")[1:]]
     (example,) = (each for each in examples if "@ray.remote" in each)
 
     ended = subprocess.run(
         [sys.executable, "-c", example],
-        env={**os.environ, "RAY_ADDRESS": address, "RAY_AUTH_MODE": "token"},
+        env={**os.environ, "CLAUDE_POOL_CONFIG": str(service.config)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -18,45 +18,41 @@ from actor_processes import actor_pid
 from anthropic import Anthropic
 from openai import OpenAI
 from pydantic import BaseModel
-from service import Service, write_config
+from service import Service
+from shared_pool import SharedPool
 
 from api.demo.standin.behaviour import Behaviour, Call
-from api.demo.standin.messages_api import create_app
-from api.demo.standin.server import Server, serving
-from api.demo.standin.standin import Standin
+from api.demo.standin.server import Server
 from pool.money import nano_usd
 
 pytestmark = pytest.mark.timeout(240)
 
 MODEL = "claude-sonnet-5-5"
-PROCESSES = {"keep_session_seconds": 60, "reuse": "same_key"}
-"""A process serves many requests: it is dialects that are looked at here."""
 
 
-@pytest.fixture(scope="module")
-def api() -> Iterator[Server]:
-    with serving(create_app(Standin()), port=0) as server:
-        yield server
+@pytest.fixture
+def api(talking: SharedPool) -> Server:
+    return talking.api
 
 
-@pytest.fixture(scope="module")
-def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("pool")
-    service = Service(write_config(folder, api.url, subscriptions=2, processes=PROCESSES))
-    service.start()
-    yield service
-    service.stop()
+@pytest.fixture
+def service(talking: SharedPool) -> Service:
+    return talking.service
 
 
 @pytest.fixture
 def claude(service: Service) -> Iterator[Anthropic]:
-    with Anthropic(base_url=service.url, api_key="any", max_retries=0) as client:
+    with Anthropic(
+        base_url=service.url, api_key=service.operator["x-api-key"], max_retries=0
+    ) as client:
         yield client
 
 
 @pytest.fixture
 def gpt(service: Service) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{service.url}/v1", api_key="any", max_retries=0) as client:
+    with OpenAI(
+        base_url=f"{service.url}/v1", api_key=service.operator["x-api-key"], max_retries=0
+    ) as client:
         yield client
 
 
@@ -318,18 +314,13 @@ def test_a_call_of_a_strict_tool_fits_its_schema_or_is_not_shown(
 
 
 def kill(service: Service, what: str, subscription: str) -> None:
-    """kill -9, and start anew what nobody else does."""
-    if what == "service":
-        service.kill()
-        service.start()
-        return
     places = {"subscription": ("SubscriptionShell", subscription)}
     pid = actor_pid(service, *places.get(what, ("RouterShell", "directory")))
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("killed", ["subscription", "router", "service"])
+@pytest.mark.parametrize("killed", ["subscription", "router"])
 def test_whoever_is_killed_in_a_round_of_tools_its_results_go_on_and_are_billed_once(
     api: Server, service: Service, claude: Anthropic, killed: str
 ) -> None:

@@ -7,21 +7,19 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 from actor_processes import actor_pid
-from cluster import cluster
 from ports import free_port
-from service import Service, cost_of, write_config
+from service import Service, cost_of
+from shared_pool import SharedPool
 
 from api.demo.standin.behaviour import Behaviour, Call
-from api.demo.standin.messages_api import create_app
-from api.demo.standin.server import Server, serving
-from api.demo.standin.standin import Standin
+from api.demo.standin.server import Server
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -30,32 +28,34 @@ TWO_CENTS = "[[standin in=0 out=1334]] a dear answer"
 ASKED = {"prompt": "q"}
 
 
-@pytest.fixture(scope="module")
-def api() -> Iterator[Server]:
-    with serving(create_app(Standin()), port=0) as server:
-        yield server
+@pytest.fixture
+def api(talking: SharedPool) -> Server:
+    return talking.api
 
 
 @pytest.fixture(scope="module")
-def services(
-    tmp_path_factory: pytest.TempPathFactory, api: Server
-) -> Iterator[tuple[Service, Service]]:
-    folder = tmp_path_factory.mktemp("pool")
-    with cluster(folder) as address:
-        joins = f'[ray]\naddress = "{address}"\n'
-        processes = {"keep_session_seconds": 30}
-        config = write_config(folder, api.url, subscriptions=2, processes=processes, more=joins)
-        first = Service(config)
-        text = config.read_text(encoding="utf-8")
-        other = folder / "second.toml"
-        port = first.url.rpartition(":")[2]
-        other.write_text(text.replace(f"port = {port}", f"port = {free_port()}"), encoding="utf-8")
-        second = Service(other)
-        first.start()
-        second.start()
-        yield first, second
-        second.stop()
-        first.stop()
+def second() -> Iterator[Callable[[Service], Service]]:
+    """A further API process of a pool."""
+    started: list[Service] = []
+
+    def beside(first: Service) -> Service:
+        if not started:
+            text = first.config.read_text(encoding="utf-8")
+            port = first.url.rpartition(":")[2]
+            other = first.config.with_name("second.toml")
+            other.write_text(text.replace(f"port = {port}", f"port = {free_port()}"), "utf-8")
+            started.append(Service(other))
+            started[0].start()
+        return started[0]
+
+    yield beside
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def services(talking: SharedPool, second: Callable[[Service], Service]) -> tuple[Service, Service]:
+    return talking.service, second(talking.service)
 
 
 @pytest.fixture
@@ -104,24 +104,39 @@ def said(http: httpx.Client, *turns: str) -> Any:
     return answer.json()["content"][0]["text"], ran
 
 
-def test_a_conversation_goes_on_in_its_process_whichever_of_them_is_asked(
-    services: tuple[Service, Service], clients: tuple[httpx.Client, httpx.Client]
+def test_what_an_api_process_was_asked_as_it_was_killed_goes_on_at_another(
+    services: tuple[Service, Service], clients: tuple[httpx.Client, httpx.Client], api: Server
 ) -> None:
-    """And after the one that answered was killed; of two who go on at once, one does so there."""
+    """What it ran is had by its key, and a conversation goes on in its process, whichever of them
+    is asked; of two who go on at once, one does so there.
+    """
     one, other = clients
     yes, first = said(one, "one")
-    and_so, second = said(other, "one", yes, "two")
-    services[1].kill()
-    services[1].start()
+    and_so, turn = said(other, "one", yes, "two")
+    billed = api.standin.bill.total().cost_nano_usd
+    body = {"prompt": "[[standin slow seconds=3 chunks=8]] kept"}
+    once = {"idempotency-key": "kept"}
     with ThreadPoolExecutor(2) as threads:
+        lost = threads.submit(other.post, "/v1/executions", json=body, headers=once)
+        time.sleep(1)
+        services[1].kill()
+        again = one.post("/v1/executions", json=body, headers=once).json()
+        error = lost.exception()
+        cost = api.standin.bill.total().cost_nano_usd - billed
+        services[1].start()
+        found = other.get(f"/v1/executions/{again['id']}").json()
         both = list(
             threads.map(lambda http: said(http, "one", yes, "two", and_so, "three"), clients)
         )
     here = [ran["session_id"] == first["session_id"] for _, ran in both]
     ways = [ran["attempts"][-1]["process"] for _, ran in both]
 
-    assert second["session_id"] == first["session_id"]
-    assert second["attempts"][-1]["process"] == "kept"
+    assert isinstance(error, httpx.HTTPError)
+    assert again["status"] == "succeeded"
+    assert found == again
+    assert cost == cost_of([again])
+    assert turn["session_id"] == first["session_id"]
+    assert turn["attempts"][-1]["process"] == "kept"
     assert sorted(here) == [False, True]
     assert [way == "kept" for way in ways] == here
 
@@ -154,29 +169,6 @@ def test_the_budget_of_a_key_holds_over_both(clients: tuple[httpx.Client, httpx.
     assert 1 <= len(ran) <= 3
     assert used[0] == used[1]
     assert float(used[0]["today_usd"]) == pytest.approx(cost_of(ran) / 1e9)
-
-
-def test_what_an_api_process_was_asked_as_it_was_killed_is_had_from_another(
-    services: tuple[Service, Service], api: Server
-) -> None:
-    first, second = services
-    billed = api.standin.bill.total().cost_nano_usd
-    body = {"prompt": "[[standin slow seconds=3 chunks=8]] kept"}
-    once = {"idempotency-key": "kept"}
-    with first.client() as one, second.client() as other, ThreadPoolExecutor(1) as threads:
-        lost = threads.submit(one.post, "/v1/executions", json=body, headers=once)
-        time.sleep(1)
-        first.kill()
-        again = other.post("/v1/executions", json=body, headers=once).json()
-        error = lost.exception()
-    first.start()
-    with first.client() as one:
-        found = one.get(f"/v1/executions/{again['id']}").json()
-
-    assert isinstance(error, httpx.HTTPError)
-    assert again["status"] == "succeeded"
-    assert found == again
-    assert api.standin.bill.total().cost_nano_usd - billed == cost_of([again])
 
 
 def test_the_death_of_the_router_is_felt_by_nobody(

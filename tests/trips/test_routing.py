@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from actor_processes import actor_pid
-from service import Service, cost_of, write_config
+from in_full import IS_FULL
+from service import Service, cost_of
+from shared_pool import SharedPool
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.journal import MESSAGES, Recorded
-from api.demo.standin.messages_api import create_app
 from api.demo.standin.quota import five_hour_quota
-from api.demo.standin.server import Server, serving
 from api.demo.standin.standin import Standin
 from pool.money import nano_usd
 
@@ -37,23 +37,15 @@ ONE_ANSWER = 400_000
 """Nano-dollars."""
 WINDOW_SECONDS = 25.0
 """Long enough for the requests of a test to fall into one window, on a slow machine."""
+NOTES = ("<system-reminder>", "<command-name>", "<local-command")
 LIMIT = Behaviour(kind="usage_limit", resets_in_seconds=1)
 PIXEL = "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 Found = TypeVar("Found")
 
 
-@pytest.fixture(scope="module")
-def api() -> Iterator[Server]:
-    with serving(create_app(Standin()), port=0) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(write_config(tmp_path_factory.mktemp("pool"), api.url))
-    service.start()
-    yield service
-    service.stop()
+@pytest.fixture
+def service(shared: SharedPool) -> Service:
+    return shared.service
 
 
 @pytest.fixture
@@ -63,15 +55,9 @@ def http(service: Service) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def standin(api: Server, http: httpx.Client) -> Standin:
-    """A stand-in without limits, before a pool whose subscriptions all take work."""
-    api.standin.reset()
-    for subscription in SUBSCRIPTIONS:
-        http.post(f"/v1/subscriptions/{subscription}/resume")
-    eventually(
-        lambda: set(states(http).values()) == {"available"} or None, WINDOW_SECONDS + 10, pause=0.2
-    )
-    return api.standin
+def standin(shared: SharedPool) -> Standin:
+    """Without limits, before a pool whose subscriptions all take work."""
+    return shared.standin
 
 
 def eventually(
@@ -134,12 +120,12 @@ def told(request: Recorded) -> list[dict[str, Any]]:
 
 
 def conversation(request: Recorded) -> list[tuple[str, str]]:
-    """Who said what in a request, without the CLI's own notes."""
+    """Who said what in a request, without the CLI's own notes, of what it was told before too."""
     return [
         (message["role"], part["text"].strip())
         for message in told(request)
         for part in message["content"]
-        if part["type"] == "text" and not part["text"].startswith("<system-reminder>")
+        if part["type"] == "text" and not part["text"].startswith(NOTES)
     ]
 
 
@@ -173,8 +159,8 @@ def test_limits_are_hit_one_after_another_and_service_comes_back_by_the_clock(
     assert [len(each["attempts"]) for each in answered] == [1, 2, 2]
 
     time.sleep(max(0.0, (opens_at - datetime.now(UTC)).total_seconds() + 0.2))
-    with ThreadPoolExecutor(4) as callers:
-        again = list(callers.map(lambda n: execute(http, f"again {n}"), range(4)))
+    with ThreadPoolExecutor(2) as callers:
+        again = list(callers.map(lambda n: execute(http, f"again {n}"), range(2)))
 
     assert {"succeeded"} == {each["status"] for each in again}
     billed = standin.bill.total().cost_nano_usd
@@ -215,15 +201,16 @@ def test_a_conversation_that_moves_there_and_back_keeps_every_turn_once(
     http: httpx.Client, standin: Standin
 ) -> None:
     turns = [execute(http, "turn 1")]
-    for n in (2, 3, 4, 5):
+    numbers = range(1, 6 if IS_FULL else 4)
+    for n in numbers[1:]:
         subscription = turns[-1]["subscription_id"]
         standin.next(LIMIT, token=SUBSCRIPTIONS[subscription])
         turns.append(execute(http, f"turn {n}", session_id=turns[0]["session_id"]))
         http.post(f"/v1/subscriptions/{subscription}/resume")
         eventually(lambda: set(states(http).values()) == {"available"} or None)
 
-    assert said_by_user(asked(standin)[-1]) == [f"turn {n}" for n in (1, 2, 3, 4, 5)]
-    assert standin.bill.total().cost_nano_usd == cost_of(turns) == 5 * ONE_ANSWER
+    assert said_by_user(asked(standin)[-1]) == [f"turn {n}" for n in numbers]
+    assert standin.bill.total().cost_nano_usd == cost_of(turns) == len(numbers) * ONE_ANSWER
 
 
 def test_the_next_turn_waits_for_one_that_moves_and_follows_it(
@@ -361,7 +348,7 @@ def test_a_subscription_whose_token_is_refused_needs_a_login_and_another_one_ans
 def test_the_route_that_is_told_is_the_route_that_is_taken_and_can_be_explained(
     http: httpx.Client, standin: Standin, service: Service
 ) -> None:
-    for n in range(4):
+    for n in range(4 if IS_FULL else 2):
         routing = http.post("/v1/route", json={"prompt": "x"}).json()
 
         execution = execute(http, f"question {n}")

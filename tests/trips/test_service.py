@@ -18,34 +18,27 @@ from typing import Any
 
 import httpx
 import pytest
-from service import Service, cost_of, write_config
+from actor_processes import actor_pid
+from in_full import IS_FULL
+from service import Service, cost_of
+from shared_pool import SharedPool
 
-from api.demo.standin.messages_api import create_app
-from api.demo.standin.server import Server, serving
-from api.demo.standin.standin import Standin
+from api.demo.standin.server import Server
 from pool.money import nano_usd
 
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.timeout(240)
 
-DRAIN_SECONDS = 0.5
-"""What a stop leaves to what still runs: nothing does but in the test of it."""
+
+@pytest.fixture
+def api(shared: SharedPool) -> Server:
+    return shared.api
 
 
-@pytest.fixture(scope="module")
-def api() -> Iterator[Server]:
-    with serving(create_app(Standin()), port=0) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("pool")
-    service = Service(write_config(folder, api.url, drain_seconds=DRAIN_SECONDS))
-    service.start()
-    yield service
-    service.stop()
+@pytest.fixture
+def service(shared: SharedPool) -> Service:
+    return shared.service
 
 
 @pytest.fixture
@@ -87,7 +80,7 @@ def eventually(condition: Any, seconds: float = 20) -> Any:
 
 
 def test_the_pool_agrees_with_the_bill_to_the_nano_dollar(http: httpx.Client, api: Server) -> None:
-    bill_before, spent_before = api.standin.bill.total().cost_nano_usd, spent(http)
+    before = spent(http)
 
     executions = [
         execute(http, f"[[standin in={100 + n} out={20 + 7 * n}]] question {n}") for n in range(3)
@@ -95,10 +88,10 @@ def test_the_pool_agrees_with_the_bill_to_the_nano_dollar(http: httpx.Client, ap
     first = execute(http, "turn 1")
     turns = [first] + [execute(http, f"turn {n}", session_id=first["session_id"]) for n in (2, 3)]
 
-    billed = api.standin.bill.total().cost_nano_usd - bill_before
+    billed = api.standin.bill.total().cost_nano_usd
     assert {"succeeded"} == {each["status"] for each in (*executions, *turns)}
     assert billed == cost_of([*executions, *turns])
-    assert billed == spent(http) - spent_before
+    assert billed == spent(http) - before
     assert {(first["subscription_id"], first["session_id"])} == {
         (each["subscription_id"], each["session_id"]) for each in turns
     }
@@ -123,19 +116,20 @@ def test_twice_as_many_requests_as_slots_never_run_more_clis_than_those(
     def count() -> None:
         while not done.is_set():
             seen.append(len(service.cli_processes()))
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     counter = threading.Thread(target=count)
     counter.start()
-    with ThreadPoolExecutor(18) as callers:
-        executions = list(callers.map(lambda n: execute(http, f"parallel {n}"), range(18)))
+    number = 18 if IS_FULL else 12
+    with ThreadPoolExecutor(number) as callers:
+        executions = list(callers.map(lambda n: execute(http, f"parallel {n}"), range(number)))
     done.set()
     counter.join()
 
     assert {"succeeded"} == {each["status"] for each in executions}
     assert 3 <= max(seen) <= 6
     shares = Counter(each["subscription_id"] for each in executions)
-    assert all(4 <= shares[f"sub{n}"] <= 8 for n in (1, 2, 3)), shares
+    assert all(2 <= shares[f"sub{n}"] <= 6 for n in (1, 2, 3)), shares
 
 
 def test_the_windows_that_the_cli_reports_are_shown_with_their_age(http: httpx.Client) -> None:
@@ -244,23 +238,6 @@ def test_killing_the_router_in_the_middle_of_a_run_is_not_felt(
 
     assert execution["status"] == "succeeded"
     assert execution == http.get(f"/v1/executions/{execution['id']}").json()
-
-
-def actor_pid(service: Service, shell: str, holds: str) -> int | None:
-    """The process of an actor: the one that has its store open."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            title = (entry / "cmdline").read_bytes()
-            if shell.encode() not in title:
-                continue
-            files = {str(fd.readlink()) for fd in (entry / "fd").iterdir()}
-        except OSError:
-            continue
-        if any(str(service.data_dir) in file and holds in file for file in files):
-            return int(entry.name)
-    return None
 
 
 def test_a_stop_interrupts_what_does_not_end_and_settles_it(service: Service) -> None:

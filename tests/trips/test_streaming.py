@@ -2,94 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
-from itertools import islice, pairwise
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
-from service import Service, write_config
-
-from api.demo.standin.messages_api import create_app
-from api.demo.standin.server import Server, serving
-from api.demo.standin.standin import Standin
+from actor_processes import actor_pid
+from sent_events import SLOWLY, Sent, events_of, is_whole
+from service import Service
+from shared_pool import SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 
-WORDS = " ".join(f"word{n}" for n in range(200))
-SLOWLY = f"[[standin slow seconds=6 chunks=60]] [[standin text={WORDS}]]"
-Sent = dict[str, Any]
 
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[Server]:
-    with serving(create_app(Standin()), port=0) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(write_config(tmp_path_factory.mktemp("pool"), api.url, subscriptions=1))
-    service.start()
-    yield service
-    service.stop()
+@pytest.fixture
+def service(shared: SharedPool) -> Service:
+    return shared.service
 
 
 @pytest.fixture
 def http(service: Service) -> Iterator[httpx.Client]:
     with service.client() as client:
         yield client
-
-
-def events_of(response: httpx.Response) -> Iterator[Sent]:
-    fields: Sent = {}
-    for line in response.iter_lines():
-        if line and not line.startswith(":"):
-            name, _, value = line.partition(": ")
-            fields[name] = json.loads(value) if name == "data" else value
-        elif not line and fields:
-            yield {**fields, "arrived_at": time.monotonic()}
-            fields = {}
-
-
-def text_of(sent: list[Sent]) -> str:
-    return "".join(each["data"]["text"] for each in sent if each["event"] == "text")
-
-
-def is_whole(sent: list[Sent]) -> bool:
-    """Everything once, in order, and the result last."""
-    ids = [each["id"] for each in sent]
-    result = sent[-1]["data"]["execution"]
-    return (
-        len(set(ids)) == len(ids)
-        and sent[0]["event"] == "attempt"
-        and [each["event"] for each in sent].count("result") == 1
-        and result["status"] == "succeeded"
-        and text_of(sent) == result["result"] == WORDS
-    )
-
-
-def owner_pid(service: Service, subscription_id: str) -> int:
-    """The process that has a subscription's ledger open."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                if b"SubscriptionShell" not in (entry / "cmdline").read_bytes():
-                    continue
-                files = {str(fd.readlink()) for fd in (entry / "fd").iterdir()}
-            except OSError:
-                continue
-            if any(str(service.data_dir) in each and subscription_id in each for each in files):
-                return int(entry.name)
-        time.sleep(0.05)
-    raise AssertionError("it did not come about")
 
 
 def streamed(http: httpx.Client, prompt: str, **body: Any) -> list[Sent]:
@@ -120,29 +58,9 @@ def test_killing_the_owner_in_the_middle_is_not_felt_by_who_reads(
         for event in events_of(response):
             sent.append(event)
             if len(sent) == 20:
-                os.kill(owner_pid(service, "sub1"), signal.SIGKILL)
-
-    assert is_whole(sent)
-
-
-def test_after_kill_9_of_the_whole_service_a_reader_goes_on_where_it_was(service: Service) -> None:
-    sent = list[Sent]()
-    asked = {"prompt": SLOWLY, "stream": True}
-    with service.client() as http, http.stream("POST", "/v1/executions", json=asked) as response:
-        events = events_of(response)
-        sent += islice(events, 10)
-        service.kill()
-        with pytest.raises(httpx.TransportError):
-            sent.extend(events)
-    location = response.headers["location"]
-
-    service.start()
-    headers = {"Last-Event-ID": sent[-1]["id"]}
-    with (
-        service.client() as http,
-        http.stream("GET", f"{location}/events", headers=headers) as response,
-    ):
-        sent += events_of(response)
+                pid = actor_pid(service, "SubscriptionShell", "sub1")
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
 
     assert is_whole(sent)
 

@@ -6,41 +6,31 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from actor_processes import actor_pid
-from collector import Collector, collecting
+from collector import Collector, Seen
 from prometheus_client.parser import text_string_to_metric_families
-from service import Service, write_config
-
-from api.demo.standin.messages_api import create_app
-from api.demo.standin.server import serving
-from api.demo.standin.standin import Standin
+from service import Service
+from shared_pool import SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 SECRET = "the-plan-nobody-may-read"
 EXECUTIONS = "claude_pool_lifetime_executions_total"
+COST, EPOCHS = "claude_pool_cost_usd_total", "claude_pool_owner_epoch"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-@pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with collecting() as collector:
-        yield collector
+@pytest.fixture
+def collector(shared: SharedPool) -> Collector:
+    return shared.collector
 
 
-@pytest.fixture(scope="module")
-def service(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    tracing = f'[tracing]\nendpoint = "{collector.url}"\n'
-    with serving(create_app(Standin()), port=0) as api:
-        folder = tmp_path_factory.mktemp("pool")
-        service = Service(write_config(folder, api.url, subscriptions=2, more=tracing))
-        service.start()
-        yield service
-        service.stop()
+@pytest.fixture
+def service(shared: SharedPool) -> Service:
+    return shared.service
 
 
 def metric(http: httpx.Client, name: str) -> float:
@@ -62,6 +52,7 @@ def test_a_run_is_told_while_it_happens_and_leaves_nothing_but_figures(
     trace = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
     kinds: list[str] = []
     with service.client() as http, service.client() as web, web.stream("GET", "/v1/events") as sse:
+        counted, spent = metric(http, EXECUTIONS), metric(http, COST)
         body = {"prompt": SECRET, "background": True}
         started = http.post("/v1/executions", json=body, headers=trace).json()
         for line in sse.iter_lines():
@@ -71,33 +62,34 @@ def test_a_run_is_told_while_it_happens_and_leaves_nothing_but_figures(
             if "execution_ended" in kinds:
                 break
         execution = http.get(f"/v1/executions/{started['id']}").json()
-        eventually(lambda: metric(http, EXECUTIONS) == 1)
-        cost = metric(http, "claude_pool_cost_usd_total")
+        eventually(lambda: metric(http, EXECUTIONS) == counted + 1)
+        cost = metric(http, COST) - spent
         told = http.get("/metrics").text
-    eventually(lambda: {"request", "dispatch", "admission", "run"} <= names(collector))
+    eventually(lambda: {"dispatch", "admission", "run"} <= {each.name for each in of(collector)})
 
     assert execution["status"] == "succeeded"
     assert set(kinds) >= {"execution_started", "usage_recorded", "execution_ended"}
     assert cost == pytest.approx(execution["usage"]["cost_usd"])
     assert SECRET not in told
     assert SECRET not in repr(collector.spans)
-    assert {TRACE} == {each.trace for each in collector.spans if each.name != "request"}
-    assert {each.part for each in collector.of("dispatch")} == {"router"}
-    assert {each.part for each in collector.of("run")} == {execution["subscription_id"]}
-    (line,) = eventually(lambda: logged(service, "execution ended"))
-    assert started["id"] in line
+    assert "request" in {each.name for each in collector.spans}
+    assert {each.part for each in of(collector) if each.name == "dispatch"} == {"router"}
+    ran = {each.part for each in of(collector) if each.name == "run"}
+    assert ran == {execution["subscription_id"]}
+    (line,) = eventually(lambda: logged(service, "execution ended", started["id"]))
     assert f'"subscription_id": "{execution["subscription_id"]}"' in line
     assert SECRET not in service.log.read_text(encoding="utf-8")
 
 
-def names(collector: Collector) -> set[str]:
-    return {each.name for each in collector.spans}
+def of(collector: Collector) -> list[Seen]:
+    """The spans of the trace."""
+    return [each for each in collector.spans if each.trace == TRACE]
 
 
-def logged(service: Service, what: str) -> list[str]:
+def logged(service: Service, what: str, id_: str) -> list[str]:
     """The whole lines that say it. An actor's come by a file, some time after they were written."""
     lines = service.log.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [each for each in lines if what in each and each.endswith("\n")]
+    return [each for each in lines if what in each and id_ in each and each.endswith("\n")]
 
 
 def test_a_killed_owner_is_told_and_what_was_spent_stays(service: Service) -> None:
@@ -105,7 +97,7 @@ def test_a_killed_owner_is_told_and_what_was_spent_stays(service: Service) -> No
         counted = metric(http, EXECUTIONS)
         http.post("/v1/executions", json={"prompt": "q", "subscription_id": "sub1"})
         eventually(lambda: metric(http, EXECUTIONS) == counted + 1)
-        before = metric(http, "claude_pool_cost_usd_total")
+        before, epochs = metric(http, COST), metric(http, EPOCHS)
         with service.client() as web, web.stream("GET", "/v1/events") as sse:
             pid = actor_pid(service, "SubscriptionShell", "sub1")
             assert pid is not None
@@ -115,7 +107,7 @@ def test_a_killed_owner_is_told_and_what_was_spent_stays(service: Service) -> No
                 found += [line.removeprefix("event: ")] if line.startswith("event: ") else []
                 if "subscription_activated" in found:
                     break
-        eventually(lambda: metric(http, "claude_pool_owner_epoch") == 3)
+        eventually(lambda: metric(http, EPOCHS) == epochs + 1)
 
         assert "gap" in found
-        assert metric(http, "claude_pool_cost_usd_total") == pytest.approx(before)
+        assert metric(http, COST) == pytest.approx(before)

@@ -1,0 +1,137 @@
+"""Pools that the tests of several files have one after the other: a real service with SQLite, and
+the real CLI before a stand-in for Anthropic's API, or a stub for a CLI. A start takes 8 s of a
+core, so what can take a pool as it comes does.
+
+Each test finds a stand-in without limits that has billed nothing, and all subscriptions available.
+What else is there - sessions, executions, usage - others may have left, and whatever a test kills
+or stops it starts again. The files are one unit of ``workers``; after its last test the pool ends.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import httpx
+from collector import Collector, collecting
+from service import Service, write_config
+from stubcli import stub_cli
+
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import Server, serving
+from api.demo.standin.standin import Standin
+
+DRAIN_SECONDS = 0.5
+"""What a stop leaves to what still runs: nothing does but in the test of it."""
+PROXIES = dict.fromkeys(
+    ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"), "http://127.0.0.1:9"
+)
+AVAILABLE_SECONDS = 60.0
+"""For windows of seconds, which tests fill, to be over."""
+
+
+@dataclass
+class SharedPool:
+    subscriptions: int
+    processes: Mapping[str, object]
+    more: str = ""
+    """Of the configuration."""
+    has_stub: bool = False
+    is_awkward: bool = False
+    """Its service is behind proxies that are none, and its ``TMPDIR`` is too long for Ray."""
+    traces: bool = False
+    temporary: Path = Path()
+    """What its service has for ``TMPDIR``."""
+    _started: tuple[Server, Service, Collector] | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def ready(self, folder: Callable[[str], Path]) -> Self:
+        """Have it as every test finds it; where it is not there, start it in a new folder."""
+        if self._started is None:
+            self._start(folder("pool"))
+        elif self.service.process is None:
+            self.service.start()
+        self.standin.reset()
+        with self.service.client() as http:
+            for number in range(1, self.subscriptions + 1):
+                http.post(f"/v1/subscriptions/sub{number}/resume")
+            deadline = time.monotonic() + AVAILABLE_SECONDS
+            while set(self.states(http).values()) != {"available"}:
+                assert time.monotonic() < deadline, self.states(http)
+                time.sleep(0.2)
+        return self
+
+    @property
+    def api(self) -> Server:
+        assert self._started is not None
+        return self._started[0]
+
+    @property
+    def standin(self) -> Standin:
+        return self.api.standin
+
+    @property
+    def service(self) -> Service:
+        assert self._started is not None
+        return self._started[1]
+
+    @property
+    def collector(self) -> Collector:
+        """What has the pool's traces, if it ``traces``."""
+        assert self._started is not None
+        return self._started[2]
+
+    def states(self, http: httpx.Client) -> dict[str, str]:
+        return {each["id"]: each["state"] for each in http.get("/v1/subscriptions").json()["items"]}
+
+    def close(self) -> None:
+        self._started = None
+        self._stack.close()
+
+    def _start(self, folder: Path) -> None:
+        api = self._stack.enter_context(serving(create_app(Standin()), port=0))
+        collector = self._stack.enter_context(collecting())
+        more = f'path = "{stub_cli(folder)}"\n' if self.has_stub else ""
+        if self.traces:
+            more += f'[tracing]\nendpoint = "{collector.url}"\n'
+        config = write_config(
+            folder,
+            api.url,
+            subscriptions=self.subscriptions,
+            processes=self.processes,
+            drain_seconds=DRAIN_SECONDS,
+            more=more + self.more,
+        )
+        service = Service(config, self._surroundings(folder))
+        self._stack.callback(service.stop)
+        service.start()
+        self._started = api, service, collector
+
+    def _surroundings(self, folder: Path) -> dict[str, str]:
+        short = tempfile.TemporaryDirectory(prefix="q", dir="/tmp")
+        self.temporary = Path(self._stack.enter_context(short))
+        if self.is_awkward:
+            self.temporary = folder / ("x" * 60) / ("y" * 60)
+            self.temporary.mkdir(parents=True)
+        return {"TMPDIR": str(self.temporary), **(PROXIES if self.is_awkward else {})}
+
+
+REUSED = {"reuse": "same_key"}
+"""A process serves many requests: it is not processes that are looked at here."""
+POOL = SharedPool(subscriptions=3, processes={"keep_session_seconds": 3, **REUSED}, traces=True)
+"""Processes are not kept for long: tests wait for them to be gone."""
+TALKING = SharedPool(subscriptions=2, processes={"keep_session_seconds": 60, **REUSED})
+AWKWARD = SharedPool(
+    subscriptions=2,
+    processes={"keep_session_seconds": 0},  # a stub answers once
+    has_stub=True,
+    more="[hibernation]\nidle_seconds = 3\n",
+    is_awkward=True,
+)
+"""Its subscriptions are soon asleep."""
+ALL = (POOL, TALKING, AWKWARD)

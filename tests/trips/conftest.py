@@ -1,0 +1,31 @@
+"""Pools that the tests of several files share."""
+
+from __future__ import annotations
+
+import pytest
+import shared_pool
+from shared_pool import SharedPool
+from workers import unit_of
+
+
+@pytest.fixture
+def shared(tmp_path_factory: pytest.TempPathFactory) -> SharedPool:
+    return shared_pool.POOL.ready(tmp_path_factory.mktemp)
+
+
+@pytest.fixture
+def talking(tmp_path_factory: pytest.TempPathFactory) -> SharedPool:
+    return shared_pool.TALKING.ready(tmp_path_factory.mktemp)
+
+
+@pytest.fixture
+def awkward(tmp_path_factory: pytest.TempPathFactory) -> SharedPool:
+    return shared_pool.AWKWARD.ready(tmp_path_factory.mktemp)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """What a unit shares ends with its last test."""
+    if nextitem is None or unit_of(nextitem.nodeid) != unit_of(item.nodeid):
+        for each in shared_pool.ALL:
+            each.close()
