@@ -27,5 +27,14 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> SharedPool:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """What a unit shares ends with its last test."""
     if nextitem is None or unit_of(nextitem.nodeid) != unit_of(item.nodeid):
-        for each in shared_pool.ALL:
-            each.close()
+        _close()
+
+
+def pytest_sessionfinish() -> None:
+    """After a run that was broken off."""
+    _close()
+
+
+def _close() -> None:
+    for each in shared_pool.ALL:
+        each.close()

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(300)
 HOSTS = ("one", "two") if IS_FULL else ("one",)
 """Beside the head."""
 SLOTS = 2
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.4
 """Between two requests, or they take the cores from who comes up."""
 WITHOUT_NODE_SECONDS = 3
 READ_SECONDS = 30.0

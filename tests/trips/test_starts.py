@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(240)
 SUBSCRIPTIONS = 3
 NOBODY = "127.0.0.1:9"
 WITHIN_SECONDS = 5.0
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.4
 """Between two requests, or they take the cores from who comes up."""
 KEY = {"idempotency-key": "once"}
 NUMBERS = count(1)

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(240)
 
 VERSION = "99.0.0"
 BUSY = {"subscription_id": "sub1"}
-PAUSE_SECONDS = 0.3
+PAUSE_SECONDS = 0.4
 SUBSCRIPTIONS = 6 if IS_FULL else 2
 """One after the other comes up with the new version."""
 
