@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
 from api.demo.standin.standin import Standin
@@ -159,46 +160,66 @@ async def _result(
 
 
 Sent = Callable[[], dict[str, Any]]
-Answer = Callable[..., Awaitable[str]]
 
 
-async def test_a_granted_tool_works_in_the_working_directory(bench: Bench, sent: Sent) -> None:
-    (bench.work / "notes.txt").write_text("the word is marzipan")
-    prompt = calls("Read", file_path=str(bench.work / "notes.txt"))
+class Answers(NamedTuple):
+    """What a run with some grants was answered by its tools, all called at once."""
 
-    answer = await _result(bench, sent, prompt, "Read", working_directory=bench.work)
-
-    assert "marzipan" in answer
-
-
-async def test_a_file_outside_of_the_working_directory_is_out_of_reach(
-    bench: Bench, sent: Sent
-) -> None:
-    secret = bench.folder / "secret.txt"
-    secret.write_text("the word is marzipan")
-    prompt = calls("Read", file_path=str(secret))
-
-    answer = await _result(bench, sent, prompt, "Read", working_directory=bench.work)
-
-    assert "marzipan" not in answer
+    by_call: dict[str, str]
+    made: list[str]
+    """Names of what is in the directory that it worked in."""
 
 
-async def test_an_added_directory_is_within_reach(bench: Bench, sent: Sent) -> None:
+@pytest.fixture(scope="module")
+def answers(api: Server, standin: Standin, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    """``Read`` and an MCP server are granted, in a directory and an added one; ``Bash`` is not."""
+    bench = Bench(api, tmp_path_factory.mktemp("granted"))
     added = bench.folder / "added"
     added.mkdir()
-    (added / "notes.txt").write_text("the word is marzipan")
-    prompt = calls("Read", file_path=str(added / "notes.txt"))
-    where = {"working_directory": bench.work, "add_directories": (added,)}
+    calls = {"shouts": Call(name="mcp__loud__shout", input={}, id="shouts")}
+    for name, folder in {"within": bench.work, "added": added, "outside": bench.folder}.items():
+        notes = folder / "notes.txt"
+        notes.write_text("the word is marzipan")
+        calls[name] = Call(name="Read", input={"file_path": str(notes)}, id=name)
+    command = {"command": "echo done > made.txt", "description": "d"}
+    calls["ungranted"] = Call(name="Bash", input=command, id="ungranted")
+    server = bench.folder / "server.py"
+    server.write_text(MCP_SERVER)
+    standin.next(Behaviour(kind="tool", calls=tuple(calls.values())))
+    run = bench.run(
+        "do it",
+        *("Read", "mcp__loud__shout"),
+        working_directory=bench.work,
+        add_directories=(added,),
+        mcp_servers={"loud": {"command": sys.executable, "args": [str(server)]}},
+    )
+    outcome = asyncio.run(run)
+    assert isinstance(outcome, Completed), outcome
+    told = (standin.requests.all(TOKEN, path="/v1/messages")[-1].body or {})["messages"][-1]
+    results = [each for each in told["content"] if each["type"] == "tool_result"]
+    by_call = {each["tool_use_id"]: json.dumps(each["content"]) for each in results}
+    return Answers(by_call, [path.name for path in bench.work.iterdir()])
 
-    assert "marzipan" in await _result(bench, sent, prompt, "Read", **where)
+
+def test_a_granted_tool_works_in_the_working_directory(answers: Answers) -> None:
+    assert "marzipan" in answers.by_call["within"]
 
 
-async def test_a_tool_that_was_not_granted_does_nothing(bench: Bench, sent: Sent) -> None:
-    prompt = calls("Bash", command="echo done > made.txt", description="d")
+def test_a_file_outside_of_the_working_directory_is_out_of_reach(answers: Answers) -> None:
+    assert "marzipan" not in answers.by_call["outside"]
 
-    await bench.run(prompt, "Read", working_directory=bench.work)
 
-    assert not (bench.work / "made.txt").exists()
+def test_an_added_directory_is_within_reach(answers: Answers) -> None:
+    assert "marzipan" in answers.by_call["added"]
+
+
+def test_a_tool_that_was_not_granted_does_nothing(answers: Answers) -> None:
+    assert "ungranted" in answers.by_call
+    assert answers.made == ["notes.txt"]
+
+
+def test_an_mcp_server_that_was_granted_is_asked(answers: Answers) -> None:
+    assert "HELLO FROM THE SERVER" in answers.by_call["shouts"]
 
 
 async def test_a_rule_grants_the_commands_it_names_alone(bench: Bench, sent: Sent) -> None:
@@ -244,17 +265,6 @@ async def test_the_appended_system_prompt_and_the_sub_agents_reach_the_model(
     body = json.dumps(sent())
     assert "Say it in Latin." in body
     assert "bakes marzipan" in body
-
-
-async def test_an_mcp_server_that_was_granted_is_asked(bench: Bench, sent: Sent) -> None:
-    server = bench.folder / "server.py"
-    server.write_text(MCP_SERVER)
-    servers = {"loud": {"command": sys.executable, "args": [str(server)]}}
-    prompt = calls("mcp__loud__shout")
-
-    answer = await _result(bench, sent, prompt, "mcp__loud__shout", mcp_servers=servers)
-
-    assert "HELLO FROM THE SERVER" in answer
 
 
 def command_lines() -> list[str]:

@@ -162,10 +162,13 @@ def last_body(api: Server) -> dict[str, Any]:
     return body
 
 
+PROMPTS = ["-v", "/clear", "text @/etc/hostname", "é\u2028" * 50_000]
+MORE_PROMPTS = ["--help", "@/etc/hostname", "!ls"]
+
+
+@pytest.mark.hypothesis  # all of them in ``make fuzz``
 @pytest.mark.parametrize(
-    "prompt",
-    ["-v", "--help", "/clear", "@/etc/hostname", "text @/etc/hostname", "!ls", "é\u2028" * 50_000],
-    ids=lambda prompt: prompt[:12],
+    "prompt", PROMPTS + MORE_PROMPTS * fuzz.IS_FULL, ids=lambda prompt: prompt[:12]
 )
 async def test_a_prompt_reaches_the_model_as_it_is(run: Any, api: Server, prompt: str) -> None:
     before = len(api.standin.requests.all(TOKEN))
@@ -178,14 +181,38 @@ async def test_a_prompt_reaches_the_model_as_it_is(run: Any, api: Server, prompt
 
 
 @pytest.mark.parametrize(
+    ("prompt", "status", "kind", "cost"),
+    [
+        ("unauthorized", 401, FailureKind.AUTHENTICATION, 0),
+        ("credit_too_low", 400, FailureKind.CREDIT_EXHAUSTED, 0),
+        ("overloaded", 529, FailureKind.OVERLOADED, 0),
+        ("burst", 429, FailureKind.RATE_LIMITED, 0),
+        ("usage_limit window=seven_day", 429, FailureKind.USAGE_LIMIT, 0),
+        ("refusal", None, FailureKind.REFUSAL, 2 * TURN),
+    ],
+    ids=lambda value: str(value) if isinstance(value, FailureKind) else "",
+)
+async def test_an_error_of_the_api_is_one_of_the_cli_with_its_name_and_cost(
+    runner: ProcessRunner,
+    of_the_subscription: Any,
+    prompt: str,
+    status: int | None,
+    kind: FailureKind,
+    cost: int,
+) -> None:
+    run = await runner.start(a_launch(f"[[standin {prompt}]]"), of_the_subscription())
+    outcome = await asyncio.wait_for(run.outcome(), 30)
+
+    said = [json.loads(line) for line in run.directory.stdout.read_bytes().splitlines()]
+    (told,) = (each for each in said if each["type"] == "result")
+    assert (told["is_error"], told["api_error_status"]) == (True, status)
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.usage.cost_nano_usd, outcome.evidence) == (kind, cost, True)
+
+
+@pytest.mark.parametrize(
     ("prompt", "fields", "kind", "cost"),
     [
-        ("[[standin unauthorized]]", {}, FailureKind.AUTHENTICATION, 0),
-        ("[[standin credit_too_low]]", {}, FailureKind.CREDIT_EXHAUSTED, 0),
-        ("[[standin overloaded]]", {}, FailureKind.OVERLOADED, 0),
-        ("[[standin burst]]", {}, FailureKind.RATE_LIMITED, 0),
-        ("[[standin usage_limit]]", {}, FailureKind.USAGE_LIMIT, 0),
-        ("[[standin refusal]]", {}, FailureKind.REFUSAL, 2 * TURN),
         ("q", {"model": "claude-none"}, FailureKind.MODEL_NOT_FOUND, 0),
         ("q", {"max_budget_usd": "0.0001"}, FailureKind.MAX_BUDGET, TURN),
         ("q", {"resumes": True}, FailureKind.SESSION_NOT_FOUND, 0),
@@ -312,15 +339,13 @@ async def test_a_session_that_goes_on_answers_by_the_schema_of_its_turn(
 WRITTEN = json.loads((FIXTURES / "answer_schemas.json").read_text())
 TAKEN = [name for name in WRITTEN if "mixed tuple" not in name]
 OF_EACH_KIND = (
-    "zod: root discriminated union",
     "zod: recursive",
-    "zod: root array",
     "zod: pair of numbers",
     "zod: record",
-    "AI SDK: choice output",
     "pydantic: enum, pair, formats",
     "pydantic: extra keywords",
 )
+"""Beside those below, which are arrays, choices and unions."""
 
 
 @pytest.mark.hypothesis  # all of them in ``make fuzz``

@@ -1,5 +1,5 @@
 """The stand-in against the real Claude CLI: what its answers turn into, once they went through the
-real program.
+real program. Its errors are in ``test_real_cli.py``.
 """
 
 from __future__ import annotations
@@ -231,27 +231,6 @@ def test_overage_answers_and_says_that_it_costs_money(server: Server, ask: Ask) 
     assert run.limits["status"] == "rejected"
     assert run.limits["overageStatus"] == "allowed"
     assert run.limits["isUsingOverage"] is True
-
-
-@pytest.mark.parametrize(
-    ("marker", "status", "billed"),
-    [
-        ("status=401", 401, 0),
-        ("credit_too_low", 400, 0),
-        ("status=529", 529, 0),
-        ("usage_limit window=seven_day", 429, 0),
-        ("refusal", None, 2),
-    ],
-)
-def test_a_scripted_failure_is_an_error_of_the_cli(
-    server: Server, ask: Ask, marker: str, status: int | None, billed: int
-) -> None:
-    run = ask(f"[[standin {marker}]] hello")
-
-    assert run.exit_code == 1
-    assert run.result["is_error"] is True
-    assert run.result["api_error_status"] == status
-    assert server.standin.bill.total().requests == billed
 
 
 def test_a_burst_is_no_spent_window(ask: Ask) -> None:
