@@ -92,9 +92,10 @@ _KINDS = {"message", "item_reference", "function_call", "function_call_output"}
 
 
 def _kind(item: Any) -> str:
-    sent = item if isinstance(item, dict) else vars(item)
+    """What was sent as an item, or as its type, may be anything."""
+    sent = item if isinstance(item, dict) else getattr(item, "__dict__", {})
     kind = sent.get("type") or ("message" if "role" in sent else "item_reference")
-    return kind if kind in _KINDS else "other"
+    return kind if isinstance(kind, str) and kind in _KINDS else "other"
 
 
 Item = Annotated[

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from httpx import AsyncClient
 from localpool import SONNET, LocalPool, completed, usage_of
 from openai import APIError, APIStatusError, AsyncOpenAI, BadRequestError, UnprocessableEntityError
 from openai.types.responses import Response
@@ -172,6 +173,19 @@ async def test_what_refers_to_nothing_is_refused_with_its_place(
         await ask(gpt, **unknown)
 
     assert caught.value.param in {"previous_response_id", "input.0"}
+    assert local_pool.runner.runs == []
+
+
+@pytest.mark.parametrize("item", [0, False, "x", [], {"type": [None]}, {"type": {"a": 1}}])
+async def test_what_is_no_item_or_of_no_kind_is_a_400(
+    http: AsyncClient, local_pool: LocalPool, item: Any
+) -> None:
+    said = {"role": "user", "content": "Hello"}
+
+    answer = await http.post("/v1/responses", json={"model": SONNET, "input": [said, item]})
+
+    assert answer.status_code == 400, answer.text
+    assert "input.1" in answer.text
     assert local_pool.runner.runs == []
 
 
