@@ -1,5 +1,5 @@
-"""Clients that people point at a pool, as they are: each runs its checks in a process of its own,
-against a real pool with the real CLI, whose API is the stand-in.
+"""Clients that people point at a pool, as they are: each program runs its checks in a process of
+its own, against a pool with the real CLI behind the service's HTTP, whose API is the stand-in.
 
 What they need stands in locks of their own, for the project's would contradict them:
 ``make clients`` installs ``requirements.txt`` into ``.venv/clients``, and ``package-lock.json``
@@ -13,34 +13,40 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from localpool import ManualClock
 from paths import ROOT
-from service import Service, write_config
+from real_cli_pool import real_cli_pool
+from served_pool import served
 
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
 from api.demo.standin.standin import Standin
+from pool.executions.tools.client_tools import ToolSettings
+from pool.keys.api_keys import KeySpec
+from pool.subscriptions.reporting import SubscriptionPolicy
 
 pytestmark = pytest.mark.timeout(600)
 
 PROGRAMS = Path(__file__).with_name("programs")
 PYTHON = ROOT / ".venv/clients/bin/python"
-KEY = "sk-real-clients-of-the-pool"
-TOOLS = "[tools]\nmax_waiting_per_key = 2\n"
-"""Calls that nobody answers wait in a process each."""
-SPENT_KEY = "sk-of-somebody-who-has-spent-it"
 KEYS = (
-    '[[api_keys]]\nname = "clients"\nkey_env = "CLIENTS_KEY"\nscopes = ["execute", "read"]\n'
-    '[[api_keys]]\nname = "spent"\nkey_env = "SPENT_KEY"\ndaily_budget_usd = 0.000001\n'
+    KeySpec(name="operator", scopes=("admin",)),
+    KeySpec(name="clients", scopes=("execute", "read")),
+    KeySpec(name="spent", daily_budget_usd=Decimal("0.000001")),
 )
-PROCESSES = {"keep_session_seconds": 60, "reuse": "same_key"}
+POLICY = SubscriptionPolicy(tools=ToolSettings(max_waiting_per_key=2))
+"""Calls that nobody answers wait in a process each."""
+HOW = {"subscriptions": 1, "slots": 4, "keep_seconds": 60, "reuses": True}
 """A process serves many requests: it is clients that are looked at here."""
-SECONDS = 300
+SECONDS = 400
 
 CLIENTS = {
     "official.py": ("openai", "openai-responses", "anthropic"),
@@ -114,51 +120,59 @@ def api() -> Iterator[Server]:
         yield server
 
 
+class Asked(NamedTuple):
+    """Where the pool is, and the keys of somebody and of somebody who has spent what there was."""
+
+    url: str
+    key: str
+    spent_key: str
+
+
 @pytest.fixture(scope="module")
-def service(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def pool(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     folder = tmp_path_factory.mktemp("pool")
-    more = TOOLS + KEYS
-    config = write_config(folder, api.url, subscriptions=2, processes=PROCESSES, more=more)
-    service = Service(config, {"CLIENTS_KEY": KEY, "SPENT_KEY": SPENT_KEY})
-    service.start()
-    yield service
-    service.stop()
+    with served(real_cli_pool(folder, api.url, ManualClock(), policy=POLICY, **HOW)) as there:
+        make = there.pool.client.create_key
+        _, *keys = [there.call(partial(make, each)).secret for each in KEYS]
+        yield Asked(there.url, *(each.get_secret_value() for each in keys))
 
 
 @pytest.fixture(scope="module")
-def seen(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+def seen(pool: Asked, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """What all clients saw; two of their processes run at a time."""
     home = tmp_path_factory.mktemp("home")
     asked = {
-        "url": service.url,
-        "key": KEY,
-        "spent_key": SPENT_KEY,
+        **pool._asdict(),
         "model": "claude-sonnet-5-5",
         "prompts": PROMPTS,
         "turns": TURNS,
     }
     seen: Seen = defaultdict(dict)
-    with ThreadPoolExecutor(2) as running:
-        for lines in running.map(lambda each: _run(each, json.dumps(asked), home), CLIENTS):
-            for line in lines:
-                seen[line["client"]][line["check"]] = line["seen"]
+    for line in _all_seen(json.dumps(asked), home):
+        seen[line["client"]][line["check"]] = line["seen"]
     return seen
 
 
-def _run(program: str, asked: str, home: Path) -> list[dict[str, Any]]:
+def _all_seen(asked: str, home: Path) -> Iterator[dict[str, Any]]:
     node = Path(sys.executable).parent.parent / "node/bin/node"
-    interpreter = PYTHON if program.endswith(".py") else node
+    yield from _told([PYTHON, PROGRAMS / "together.py", asked, *_programs(".py")], home)
+    with ThreadPoolExecutor(2) as running:
+        alone = [[node, PROGRAMS / each, asked] for each in _programs(".mjs")]
+        for lines in running.map(lambda argv: _told(argv, home), alone):
+            yield from lines
+
+
+def _programs(suffix: str) -> list[str]:
+    return [each for each in CLIENTS if each.endswith(suffix)]
+
+
+def _told(argv: Sequence[str | Path], home: Path) -> list[dict[str, Any]]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
     ran = subprocess.run(
-        [str(interpreter), str(PROGRAMS / program), asked],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
+        argv, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
     )
     if ran.returncode:
-        pytest.fail(f"{program}: {ran.stderr[-3000:]}")
+        pytest.fail(ran.stderr[-3000:])
     return [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
 
 
