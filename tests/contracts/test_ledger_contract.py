@@ -246,7 +246,7 @@ _records = st.builds(
 _fresh = count()
 
 
-@settings(max_examples=examples(25, 500), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12, 500), suppress_health_check=list(HealthCheck))
 @given(records=st.lists(_records, max_size=25))
 async def test_totals_equal_what_the_listed_records_add_up_to(
     stores: Stores, records: list[UsageRecord]

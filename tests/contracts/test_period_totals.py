@@ -115,7 +115,7 @@ async def period_totals(ledger: Ledger) -> list[PeriodTotal]:
     return sorted(found, key=repr)
 
 
-@settings(max_examples=examples(25, 500), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12, 500), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     of=st.lists(records(), max_size=25),
     taken_back=st.lists(st.integers(0, 24), max_size=3),
@@ -157,7 +157,7 @@ async def everything_named(ledger: Ledger, name: str) -> UsageRecord:
     return next(each for each in await everything(ledger) if each.id == name)
 
 
-@settings(max_examples=examples(25, 500), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12, 500), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     of=st.lists(records(), max_size=20, unique_by=lambda each: each.id),
     late=st.lists(records(), max_size=5, unique_by=lambda each: each.id),

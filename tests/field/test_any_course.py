@@ -30,6 +30,7 @@ from drawn_outcomes import (
 )
 from fastapi import FastAPI
 from field_pool import Field
+from fuzz import examples
 from httpx import ASGITransport, AsyncClient, Response
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,7 +95,7 @@ courses = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=examples(20, 400), deadline=None, derandomize=True, database=None)
 @given(course=courses)
 def test_whatever_happens_nothing_is_lost_blamed_for_ever_or_charged_twice(
     course: Course, app: FastAPI, served: Any

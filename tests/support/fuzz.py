@@ -17,7 +17,7 @@ def load_profile() -> None:
     """For all properties: a machine that is busy with other tests is no failure of theirs."""
     settings.register_profile(
         "pool",
-        max_examples=examples(50, 2000),
+        max_examples=examples(25, 2000),
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
     )

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from fuzz import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from localpool import NOON
@@ -212,7 +213,7 @@ steps = st.one_of(
     st.sampled_from([1, 3, MOST_TOLD]),
     st.sampled_from(Strategy),
 )
-@settings(max_examples=150)
+@settings(max_examples=examples(60, 2000))
 def test_whatever_came_in_whatever_order_the_choice_is_that_of_the_plain_ranking(
     course: list[Step], asked: list[Question], most: int, strategy: Strategy
 ) -> None:

@@ -88,7 +88,7 @@ async def test_everything_acknowledged_survives_kill_9(
     stores: SqliteStores, tmp_path: Path
 ) -> None:
     told: set[str] = set()
-    for life in range(5):
+    for life in range(3):
         with child(tmp_path, str(life)) as process:
             told |= acknowledged(process, enough=40 + 37 * life)
 
