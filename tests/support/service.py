@@ -160,6 +160,13 @@ class Service:
             return answer.status_code == 200 and answer.json()["subscriptions"] >= declared
         return False
 
+    def refusal(self) -> str:
+        """Why it does not start."""
+        self.begin()
+        assert self.process is not None
+        assert self.process.wait(60) == 1
+        return str(self.events()[-1]["problem"])
+
     def events(self) -> list[dict[str, Any]]:
         """What it has written to standard error, which is JSON lines and nothing else."""
         return [json.loads(line) for line in self.log.read_bytes().splitlines()]

@@ -31,10 +31,9 @@ def test_a_database_that_a_running_pool_has_is_refused_to_any_other_until_that_i
                 one = http.post("/v1/executions", json={"prompt": "one"}, headers=KEY).json()
                 terms = terms_of(database, url)
                 other = on(url, tmp_path / "other", api.url)
-                has_own_ray = refusal(other)
-                in_the_same_ray = refusal(
-                    on(url, tmp_path / "third", api.url, f'{joins}namespace = "third"\n')
-                )
+                has_own_ray = other.refusal()
+                third = on(url, tmp_path / "third", api.url, f'{joins}namespace = "third"\n')
+                in_the_same_ray = third.refusal()
                 two = http.post("/v1/executions", json={"prompt": "two"}).json()
             undisturbed = terms_of(database, url)
             first.kill()
@@ -46,7 +45,8 @@ def test_a_database_that_a_running_pool_has_is_refused_to_any_other_until_that_i
     expected = "pool.store: the pool 'claude-pool' of the Ray cluster "
     assert has_own_ray.startswith(expected)
     assert in_the_same_ray.startswith(expected)
-    assert f"at {address} has this database, and runs: give each pool" in has_own_ray
+    port = address.rpartition(":")[2]  # Ray may say it at another address of this machine
+    assert f":{port} has this database, and runs: give each pool" in has_own_ray
     assert (one["status"], two["status"]) == ("succeeded", "succeeded")
     assert terms == undisturbed == "1"
     assert again["id"] == one["id"]
@@ -65,11 +65,3 @@ def terms_of(database: Database, url: str) -> str:
     """How many routers have begun."""
     schema = url.partition("search_path=")[2]
     return database.sql(f"SELECT epoch FROM {schema}.owner WHERE subscription_id = 'router:'")
-
-
-def refusal(service: Service) -> str:
-    """Why a service does not start."""
-    service.begin()
-    assert service.process is not None
-    assert service.process.wait(60) == 1
-    return str(service.events()[-1]["problem"])

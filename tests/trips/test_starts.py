@@ -142,7 +142,7 @@ def test_a_pool_on_sqlite_outlives_its_service_and_stays_on_its_node(
             assert router is not None
             os.kill(router, signal.SIGKILL)
             again = http.post("/v1/executions", json=one, headers=KEY).json()
-            refused = refusal(beside(service))
+            refused = beside(service).refusal()
 
     assert first == found
     assert ended["status"] == "succeeded"
@@ -152,14 +152,6 @@ def test_a_pool_on_sqlite_outlives_its_service_and_stays_on_its_node(
     assert list(other_disk.iterdir()) == []
     assert "pool.store: sqlite keeps records on one machine, and this Ray has 2 nodes" in refused
     assert "name a PostgreSQL database" in refused
-
-
-def refusal(service: Service) -> str:
-    """Why a service does not start."""
-    service.begin()
-    assert service.process is not None
-    assert service.process.wait(60) == 1
-    return str(service.events()[-1]["problem"])
 
 
 def test_what_has_changed_holds_at_once_and_replaces_nobody_that_does_not_use_it(

@@ -396,7 +396,7 @@ class Followers:
         self._resting.discard(spec.id)
         self._failed[spec.id] = error
         if found is not None:
-            self._show(lost(found, str(error)))
+            self._latest.show(lost(found, str(error)))
         elif is_news:
             self.lost(spec.id, str(error))
         if is_news:
