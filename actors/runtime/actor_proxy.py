@@ -16,11 +16,17 @@ from actors.runtime.calls import Left, Raised
 from pool.errors import ActorLost, PoolError
 
 PATIENCE_SECONDS = 20.0
-"""How long a call is repeated while its actor is away: a restart takes 1-2 s, on a busy machine
+"""How long a call is repeated while its actor is away: a restart takes a second, on a busy machine
 more, and its ledger may be held for up to 10 s."""
 CALL_SECONDS = 75.0
 """A call that takes longer than any it could be (a 30 s poll after a slow activation) is lost."""
 RETRY_SECONDS = 0.05
+"""Between two looks at whether Ray has started its process anew, and before the second call."""
+MOST_RETRY_SECONDS = 0.4
+"""Between two calls of an actor of which Ray knows no better than that it is there, as it does for
+seconds of one whose node is gone: each call fails at once, and thousands may wait."""
+_RESTARTING = 3
+"""Of Ray's ``ActorTableData.ActorState``."""
 AWAY = (RayActorError, ActorUnschedulableError)
 """What Ray says of an actor that is not there: the latter of one whose only node is gone, which is
 no kind of the former."""
@@ -62,6 +68,7 @@ class ActorProxy:
 
     async def _call(self, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         lost_at: float | None = None
+        pause = RETRY_SECONDS
         while True:
             handle, failed_at, has_left = None, time.monotonic(), False
             try:
@@ -86,13 +93,19 @@ class ActorProxy:
             lost_at = lost_at or failed_at
             if time.monotonic() - lost_at > PATIENCE_SECONDS:
                 raise ActorLost(self._name, problem)
-            await self._before_a_retry(has_left=has_left)
+            pause = await self._before_a_retry(pause, has_left=has_left)
+            await _while_restarting(handle, lost_at + PATIENCE_SECONDS)
 
-    async def _before_a_retry(self, *, has_left: bool) -> None:
-        if has_left and self._wake is not None:
+    async def _before_a_retry(self, pause: float, *, has_left: bool) -> float:
+        """Wait; how long to wait the next time."""
+        if not has_left:
+            await asyncio.sleep(pause)
+            return min(2 * pause, MOST_RETRY_SECONDS)
+        if self._wake is not None:
             with suppress(PoolError):  # a router that is away is asked again
                 await self._wake()
         await asyncio.sleep(RETRY_SECONDS)
+        return RETRY_SECONDS
 
     def _look_up(self) -> Any:
         """The actor's handle; ``ValueError`` where nobody bears the name."""
@@ -100,3 +113,17 @@ class ActorProxy:
             if self._handle is None:
                 self._handle = ray.get_actor(self._name, namespace=self._namespace)
             return self._handle
+
+
+async def _while_restarting(handle: Any, until: float) -> None:
+    while is_restarting(handle) and time.monotonic() < until:  # noqa: ASYNC110 - Ray tells nobody
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+def is_restarting(handle: Any) -> bool:
+    """Whether Ray starts a process anew for an actor that was called before: until that is up, a
+    call would fail at once. ``None`` is nobody.
+    """
+    if handle is None:
+        return False
+    return bool(handle._get_local_state() == _RESTARTING)  # noqa: SLF001 - Ray has no public way

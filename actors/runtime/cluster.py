@@ -37,6 +37,18 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\
 """How a client of gRPC begins, with empty settings."""
 _FRAME_BYTES, _SETTINGS = 9, 4
 """The server's own settings come at once, in a frame whose fourth byte says so."""
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Workers run at Ray's default nice 15, and so would every CLI.
+    "RAY_worker_niceness": "0",
+    # A call of an actor whose process died fails only when Ray knows that it is dead for good, or
+    # after this time, which Ray looks at once a second: 1-2 s of waiting for who is back sooner. At
+    # once it fails as one of an actor that is unavailable; the actor that is dead for good is known
+    # by its name, which nobody bears then.
+    "RAY_timeout_ms_task_wait_for_death_info": "0",
+}
+"""Of this program and of all that it starts, where its environment names no others. The nodes of a
+cluster have theirs of ``deploy/ray-node.env``."""
 _TOKENS = (
     "it has to be in ~/.ray/auth_token, RAY_AUTH_TOKEN or the file of RAY_AUTH_TOKEN_PATH, with "
     "RAY_AUTH_MODE=token; a cluster without tokens wants RAY_AUTH_MODE=disabled"
@@ -81,11 +93,11 @@ def join(address: str, namespace: str, **options: Any) -> str:
 
 
 def _init(address: str, namespace: str, **options: Any) -> None:
-    """Workers run at Ray's default nice 15, and so would every CLI: set to 0. Ray takes SIGTERM for
-    itself; it is given back to whoever had it.
+    """Settings that the environment does not name are the pool's. Ray takes SIGTERM for itself; it
+    is given back to whoever had it.
     """
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     with _sigterm_kept():
         ray.init(address=address, namespace=namespace, logging_level=logging.ERROR, **options)
 

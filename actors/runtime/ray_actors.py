@@ -24,7 +24,7 @@ from actors.interfaces.reconciler_actor import ReconcilerActor
 from actors.interfaces.router_actor import RouterActor
 from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.runtime import cluster
-from actors.runtime.actor_proxy import AWAY, PATIENCE_SECONDS, ActorProxy
+from actors.runtime.actor_proxy import AWAY, PATIENCE_SECONDS, ActorProxy, is_restarting
 from actors.runtime.calls import Raised
 from actors.runtime.factory import makers
 from actors.runtime.holder import holder_of
@@ -56,6 +56,8 @@ meanwhile."""
 TRIES = 5
 """An actor may die while it comes up, or be found while it leaves."""
 RETRY_SECONDS = 0.2
+"""Before the second try, and twice as long before each further one: 3 s in all, in which a node is
+known to be gone."""
 MAX_CALLS_AT_ONCE = 10_000
 """Waiting calls are cheap coroutines; Ray would stop at 1,000 and hold further ones back."""
 _ALIVE = 2
@@ -243,7 +245,8 @@ class RayActors:
         that does not come up.
         """
         problem: Exception | None = None
-        for _ in range(TRIES):
+        for tried in range(TRIES):
+            handle = None
             try:
                 handle = await self._found(wanted.name) or await self._made(wanted)
                 digest = await self._answer(handle, "digest", wanted.name, silent_seconds)
@@ -253,10 +256,26 @@ class RayActors:
                 await self._kill(wanted.name)
             except (RayActorError, ValueError) as error:  # it leaves, or has died in coming up
                 problem = error
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS * 2**tried)
+                await self._restarted(handle, wanted.name)
             else:
                 return digest
         raise ActorLost(wanted.name, f"it does not come up: {_first_line(problem)}") from problem
+
+    async def _restarted(self, handle: Any, name: str) -> None:
+        """Wait as long as Ray starts a process anew for an actor. ``ActorLost`` where nothing comes
+        up any more.
+        """
+        began = time.monotonic()
+        while is_restarting(handle):
+            self._check_progress(name, began)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _check_progress(self, name: str, since: float) -> None:
+        """``ActorLost`` where nothing has come up for long, while an actor waits for that."""
+        if time.monotonic() - max(since, self._progress) > STUCK_SECONDS:
+            problem = f"it has waited {STUCK_SECONDS:g} s for Ray to start its process"
+            raise ActorLost(name, f"{problem}: has the cluster room for it?")
 
     async def _answer(
         self, handle: Any, method: str, name: str, silent_seconds: float | None = None
@@ -272,9 +291,7 @@ class RayActors:
                 now = time.monotonic()
                 if not _is_alive(handle):
                     alive_since = None
-                    if now - max(began, self._progress) > STUCK_SECONDS:
-                        problem = f"it has waited {STUCK_SECONDS:g} s for Ray to start its process"
-                        raise ActorLost(name, f"{problem}: has the cluster room for it?")
+                    self._check_progress(name, began)
                     continue
                 alive_since = alive_since or now
                 if now - alive_since > silent_seconds:

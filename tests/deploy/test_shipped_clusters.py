@@ -20,6 +20,7 @@ from cluster import shipped
 from ray.scripts.scripts import start as ray_start
 from typer.main import get_command
 
+from actors.runtime.cluster import SETTINGS
 from api.main import app
 from api.server.app import create_app
 from api.web.authentication import Keys
@@ -195,6 +196,14 @@ def test_every_node_of_ray_has_the_variables_that_are_shipped_for_nodes() -> Non
 
     assert shipped().items() <= of_ray["data"].items()
     assert all(isinstance(each, str) for each in of_ray["data"].values())  # it takes nothing else
+
+
+def test_a_node_has_the_settings_that_a_ray_of_the_pools_own_is_started_with() -> None:
+    """But for what is said of its use, which ``ray start`` has an option for."""
+    of_its_own = {**SETTINGS}
+    del of_its_own["RAY_USAGE_STATS_ENABLED"]
+
+    assert of_its_own.items() <= shipped().items()
 
 
 def test_every_pod_is_kept_small_and_has_the_pools_directory() -> None:

@@ -9,9 +9,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-PENDING, ALIVE, DEAD = 1, 2, 4
+PENDING, ALIVE, RESTARTING, DEAD = 1, 2, 3, 4
 
 
 class Reference:
@@ -44,6 +44,10 @@ class FakeActor:
         for each in waiting:
             self._begin(*each)
 
+    def restart(self) -> None:
+        """Its process has died, and Ray starts another one until it comes up."""
+        self.state = RESTARTING
+
     def die(self) -> None:
         self.state = DEAD
         self.ray.named.pop(self.name, None)
@@ -54,6 +58,8 @@ class FakeActor:
     def _begin(self, method: str, args: tuple[Any, ...], reference: Reference) -> None:
         if self.state == DEAD:
             reference.answer.set_exception(ActorDiedError())
+        elif self.state == RESTARTING:
+            reference.answer.set_exception(ActorUnavailableError("it restarts", None))
         elif self.state == PENDING or self.is_frozen:
             self.waiting.append((method, args, reference))
         else:

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorUnschedulableError
+from ray.exceptions import ActorUnavailableError, ActorUnschedulableError
 
 from actors.runtime import actor_proxy as remote
 from actors.runtime.ray_actors import RayActors
-from pool.errors import Conflict
+from pool.errors import ActorLost, Conflict
 
 pytestmark = pytest.mark.timeout(30)
+
+ALIVE, RESTARTING = 2, 3
+AWAY = ActorUnavailableError("its process has died", None)
 
 
 class Method:
@@ -32,15 +35,39 @@ class Handle:
     def __init__(self, answer: str | Exception) -> None:
         self.call = Method(answer)
 
+    def _get_local_state(self) -> int:
+        return ALIVE
+
+
+class DiedHandle:
+    """Of an actor whose process has died: Ray starts another one when it knows of that, and calls
+    fail at once until it is up.
+    """
+
+    def __init__(self, known_after: int, up_after: int) -> None:
+        """After so many looks at its state, and so many more."""
+        self._looks = [*[ALIVE] * known_after, *[RESTARTING] * up_after]
+        self.call = self
+        self.calls = 0
+
+    async def remote(self, *_: Any) -> str:
+        self.calls += 1
+        if self._looks:
+            raise AWAY
+        return "back"
+
+    def _get_local_state(self) -> int:
+        return self._looks.pop(0) if self._looks else ALIVE
+
 
 @dataclass
 class Names:
     """Who bears which name; a name with several bearers gives one after the other."""
 
-    bearers: dict[str, list[Handle]]
+    bearers: dict[str, list[Any]]
     looked_up: list[str] = field(default_factory=list)
 
-    def get_actor(self, name: str, namespace: str) -> Handle:
+    def get_actor(self, name: str, namespace: str) -> Any:
         time.sleep(0.01)
         self.looked_up.append(f"{namespace}/{name}")
         found = self.bearers.get(name)
@@ -91,3 +118,29 @@ async def test_a_reconciler_that_nobody_configured_is_told_as_such_and_at_once(
     async with asyncio.timeout(5):
         with pytest.raises(Conflict, match="organizations"):
             await RayActors("pool").reconciler().is_there()
+
+
+async def test_an_actor_whose_process_starts_is_called_when_that_is_up_and_not_before(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "RETRY_SECONDS", 0.001)
+    names.bearers["router"] = [died := DiedHandle(known_after=2, up_after=50)]
+
+    answer: Any = await RayActors("pool").router().subscriptions()
+
+    assert (answer, died.calls) == ("back", 4)
+
+
+async def test_one_that_is_gone_without_anybody_knowing_is_called_less_and_less_often(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a killed node, in the seconds before it is given up."""
+    monkeypatch.setattr(remote, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(remote, "MOST_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.5)
+    names.bearers["router"] = [died := DiedHandle(known_after=1000, up_after=0)]
+
+    with pytest.raises(ActorLost, match="ActorUnavailableError"):
+        await RayActors("pool").router().subscriptions()
+
+    assert 2 < died.calls <= 12

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -74,3 +78,28 @@ def test_what_does_not_answer_is_told_before_ray_tries_for_minutes() -> None:
 def test_an_address_that_is_none_is_told() -> None:
     with pytest.raises(ConfigError, match=r"ray\.address"):
         cluster.join("not an address", "claude-pool")
+
+
+def test_ray_is_started_with_the_settings_of_a_pool_but_for_those_that_an_operator_has_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    niceness, *others = sorted(cluster.SETTINGS, key=lambda name: name != "RAY_worker_niceness")
+    for name in others:
+        monkeypatch.setenv(name, "")  # to be taken away again
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(niceness, "5")
+    started: dict[str, str] = {}
+
+    def init(**_: Any) -> None:
+        started.update(os.environ)
+
+    here = SimpleNamespace(gcs_address="127.0.0.1:1")
+    monkeypatch.setattr(cluster, "ensure_token", lambda *_: None)
+    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(cluster.ray, "get_runtime_context", lambda: here)
+    cluster.start("claude-pool", tmp_path)
+
+    assert started[niceness] == "5"
+    assert {name: started.get(name) for name in others} == {
+        name: cluster.SETTINGS[name] for name in others
+    }

@@ -211,6 +211,34 @@ async def test_one_that_dies_in_coming_up_is_made_again_and_not_for_ever(
         await coming
 
 
+async def test_a_router_that_ray_starts_anew_is_waited_for_and_never_killed(
+    fake_ray: FakeRay,
+) -> None:
+    actors = actors_of()
+    await actors.activate_router()
+    fake_ray.made[0].restart()
+
+    keeping = asyncio.create_task(actors.keep_router())
+    await asyncio.sleep(0.5)  # longer than all tries together
+    is_still_waiting = not keeping.done()
+    fake_ray.made[0].come_up()
+    await keeping
+
+    assert is_still_waiting
+    assert (names_of(fake_ray), fake_ray.killed) == (["router"], [])
+
+
+async def test_one_for_which_ray_never_has_a_process_is_told_as_such(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_actors, "STUCK_SECONDS", 0.2)
+    await actors_of().activate_router()
+    fake_ray.made[0].restart()
+
+    with pytest.raises(ActorLost, match="has the cluster room for it"):
+        await actors_of().keep_router()
+
+
 @pytest.mark.parametrize(
     "changed",
     [
