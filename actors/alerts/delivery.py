@@ -11,12 +11,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from actors.aiokit import every
-from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.delivery import Delivery, DeliveryStatus, after, draw
 from pool.alerts.webhooks import Webhook
 from pool.storage.directory.outbox import Outbox
+
+if TYPE_CHECKING:
+    from actors.alerts.webhook_sender import WebhookSender
 
 log = logging.getLogger(__name__)
 

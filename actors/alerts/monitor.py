@@ -12,16 +12,19 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from actors.aiokit import Tasks, every
 from actors.alerts.delivery import AlertDelivery
-from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.alerts import Alert, AlertSettings, Severity
 from pool.alerts.thresholds import AlertState, threshold_alerts
 from pool.alerts.webhooks import Webhook
 from pool.storage.directory.outbox import Outbox, Raising
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.report import Report
+
+if TYPE_CHECKING:
+    from actors.alerts.webhook_sender import WebhookSender
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ class AlertMonitor:
         self._webhooks = tuple(webhooks)
         self._settings = settings
         self._clock = clock
-        self._posting = posting or (WebhookSender() if self._webhooks else None)
+        self._posting = posting or (_sender() if self._webhooks else None)
         self._deliveries = self._hired()
         self._tell = tell
         self._tasks = Tasks()
@@ -138,3 +141,9 @@ def _fields(alert: Alert) -> dict[str, object]:
         "subject": alert.subject,
         "told": alert.message,
     }
+
+
+def _sender() -> WebhookSender:
+    from actors.alerts.webhook_sender import WebhookSender  # noqa: PLC0415 - httpx takes 50 ms of each router's start
+
+    return WebhookSender()
