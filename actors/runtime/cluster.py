@@ -65,7 +65,7 @@ def start(namespace: str, directory: Path, **options: Any) -> str:
             _init("local", namespace, _temp_dir=str(directory), include_dashboard=False, **options)
     except Exception as error:
         raise ConfigError("ray", f"it cannot be started in {directory}: {error}") from error
-    return address()
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def join(address: str, namespace: str, **options: Any) -> str:
@@ -110,11 +110,6 @@ def _sigterm_kept() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread() and kept is not None:
             signal.signal(signal.SIGTERM, kept)
-
-
-def address() -> str:
-    """Of the cluster that this process belongs to."""
-    return str(ray.get_runtime_context().gcs_address)
 
 
 def id_() -> str:

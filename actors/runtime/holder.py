@@ -1,8 +1,9 @@
 """Which pool a router is of, in the words of a database that several pools may have been given.
 
-A pool with a Ray of its own is that of its data directory, which one service at a time has
-(``ray_address``): killed and started again at once it is the same one. Otherwise it is that of a
-cluster and a namespace in it, so that its service may be on any node, and have any replicas.
+Whoever makes a router of a pool has to say the same. So one with a Ray of its own is that of its
+data directory, which one service at a time has (``ray_address``): killed and started again at once
+it is the same one. Otherwise it is that of a cluster and a namespace in it, wherever its services
+are; by the cluster's id, as its address is another one on the node of its head than elsewhere.
 """
 
 from __future__ import annotations
@@ -24,4 +25,4 @@ def holder_of(config: Config) -> str:
     if config.ray.address == "local":
         directory = config.pool.data_dir
         return f"{name} of {directory} on {platform.node()} ({node_id(directory)})"
-    return f"{name} of the Ray cluster {cluster.id_()[:16]} at {cluster.address()}"
+    return f"{name} of the Ray cluster {cluster.id_()}"

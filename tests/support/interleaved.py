@@ -220,6 +220,7 @@ class Heard:
         self._reports = {each.id: each.life.report() for each in owners}
         self.known = self.followed = frozenset(self._reports)
         self.resting: frozenset[str] = frozenset()
+        self.unusable: frozenset[str] = frozenset()
         self._readers: list[Any] = []
 
     def tell(self, reader: Any) -> None:
@@ -254,9 +255,9 @@ class RouterCore:
         stepped = cast(Any, SteppedDirectory(directory, schedule))
         keys = KeyRegistry(stepped, peers, [], SONNET, clock)
         self.heard = Heard(owners.values())
-        heard = cast(Any, self.heard)
+        heard, unused = cast(Any, self.heard), cast(Any, None)
         self._dispatcher = Dispatcher(
-            *(stepped, peers, heard, keys, cast(Any, None), SETTINGS), clock=clock
+            *(stepped, peers, heard, keys, unused, unused), settings=SETTINGS, clock=clock
         )
 
     async def dispatch(self, id_: str) -> None:

@@ -79,14 +79,18 @@ class Directory:
         }
 
         async def work(db: Db) -> Claim:
-            claim = await _claimed(db, wanted)
+            claim, is_new = await _claimed(db, wanted)
             if not claim.is_of(wanted):
                 return claim
             if wanted.reservation is not None:
                 await reserve(db, wanted.reservation)
             if wanted.conversation is not None and not claim.placement:
                 await _taken(db, wanted.conversation, wanted.session_id)
-            return await _placed(db, placing)
+            if not is_new:
+                return await _placed(db, placing)
+            await db.run("place", placing)  # nobody else sees it yet: so it stands as is said here
+            placed = {"subscription_id": subscription_id, "placement": 1, "epoch": epoch}
+            return claim.model_copy(update=placed)
 
         return await self._database.write(work)
 
@@ -268,16 +272,19 @@ async def _located(db: Db, execution_id: str, key: str | None = None) -> Claim |
     return None if row is None else rows.claim(row)
 
 
-async def _claimed(db: Db, wanted: NewClaim) -> Claim:
-    """Take an id and a key; a claim that stands in the way is used instead."""
+async def _claimed(db: Db, wanted: NewClaim) -> tuple[Claim, bool]:
+    """Take an id and a key; a claim that stands in the way is used instead. Whether it is new."""
     row = rows.claim_columns(wanted)
     for _ in range(_TRIES):
-        is_new = await db.run("claim", row) > 0
+        if await db.run("claim", row):
+            new = Claim(
+                execution_id=wanted.execution_id, digest=wanted.digest, created_at=wanted.at
+            )
+            return new, True
         claim = await _located(db, wanted.execution_id, wanted.key)
         if claim is not None:
-            if not is_new:
-                await db.run("use_claim", {**row, "execution_id": claim.execution_id})
-            return claim
+            await db.run("use_claim", {**row, "execution_id": claim.execution_id})
+            return claim, False
     raise StoreError("directory", "a claim comes and goes: try again")
 
 

@@ -33,11 +33,10 @@ def test_a_pool_of_a_cluster_is_that_of_its_namespace_wherever_its_service_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "id_", lambda: "a" * 56)
-    monkeypatch.setattr(cluster, "address", lambda: "10.0.0.1:6379")
     there = {"address": "auto"}
     here, elsewhere = configured(tmp_path, **there), configured(tmp_path / "other", **there)
     other = configured(tmp_path, **there, namespace="other")
 
-    named = "the pool 'claude-pool' of the Ray cluster aaaaaaaaaaaaaaaa at 10.0.0.1:6379"
+    named = f"the pool 'claude-pool' of the Ray cluster {'a' * 56}"
     assert holder_of(here) == holder_of(elsewhere) == named
     assert holder_of(other) != named

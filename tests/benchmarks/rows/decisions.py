@@ -48,7 +48,7 @@ async def _measured(reports: list[Report]) -> float:
     nobody = Sleepers(unused, unused, lambda: NOON, timedelta(0))
     followers = Followers(coming, nobody, lambda: NOON)
     settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
-    dispatcher = Dispatcher(unused, unused, followers, unused, unused, settings, lambda: NOON)
+    dispatcher = Dispatcher(*[unused] * 2, followers, *[unused] * 3, settings, lambda: NOON)
     for report in reports:
         followers.follow(spec(report.id))
         followers.remember(report)

@@ -234,9 +234,11 @@ def another_router(pool: LocalPool, directory: Any, keys: KeyRegistry | None = N
     """As a second router would dispatch, over the same directory."""
     settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
     keys = keys or pool.router._keys
-    archive = pool.router._archive
+    archive, resting = pool.router._archive, pool.router._resting
     return Dispatcher(
-        *(directory, pool.actors, pool.router._followers, keys, archive, settings, pool.clock)
+        *(directory, pool.actors, pool.router._followers, keys, archive, resting),
+        settings=settings,
+        clock=pool.clock,
     )
 
 
@@ -358,8 +360,10 @@ async def test_whoever_asks_late_where_it_was_refused_does_not_run_it_twice(
     peers = replace(pool.actors, subscriptions={**pool.actors.subscriptions, "sub1": late})
     followers, keys, archive = pool.router._followers, pool.router._keys, pool.router._archive
     settings = DispatchSettings(default_model=SONNET, timeout_seconds=600)
-    directory = pool.router._directory
-    second = Dispatcher(directory, peers, followers, keys, archive, settings, pool.clock)
+    directory, resting = pool.router._directory, pool.router._resting
+    second = Dispatcher(
+        *(directory, peers, followers, keys, archive, resting), settings=settings, clock=pool.clock
+    )
     asked = dispatch("e1", key="k")
 
     slow = asyncio.create_task(dispatched(second, asked))
