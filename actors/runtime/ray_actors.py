@@ -51,8 +51,8 @@ ROUTER_SILENT_SECONDS = 8.0
 """For a router to answer what costs it nothing: everybody waits for it, and another one takes its
 place in two seconds."""
 RELEASE_SECONDS = 5.0
-"""For what waits at a subscription without a node to be handed on; its ledger cannot be read
-meanwhile."""
+"""For what waits at a subscription without a node to be handed on; with SQLite its ledger cannot be
+read meanwhile."""
 TRIES = 5
 """An actor may die while it comes up, or be found while it leaves."""
 RETRY_SECONDS = 0.2

@@ -1,8 +1,8 @@
 """What the ledgers of those who sleep hold, for lists of what everybody has done: nobody is woken
-to be looked at. Those that cannot come up are read in the same way.
+to be looked at. Those that cannot come up are read here, too.
 
-Nobody owns such a ledger, so the router takes it over for as long as it reads; whoever wakes its
-subscription waits for that, some milliseconds. One that is awake by then is asked itself.
+Nobody owns the ledger of a sleeper, so the router takes it over for as long as it reads; whoever
+wakes its subscription waits for that, some milliseconds. One that is awake by then is asked itself.
 """
 
 from __future__ import annotations
@@ -144,13 +144,13 @@ class RestingLedgers:
 
     @asynccontextmanager
     async def of(self, subscription_id: str) -> AsyncIterator[Ledger | None]:
-        """The ledger of one that sleeps, and does so meanwhile; None for one that is awake. Of one
-        that just lets go of what it has it is read beside that, where the store allows it, and
-        waited for otherwise.
+        """The ledger of one that sleeps, and does so meanwhile; None for one that is awake. That of
+        one that cannot come up is read beside whoever may have it still, on a node that is cut off,
+        or as it lets go of what waits there. Where the store does not allow that, it is waited for.
         """
         async with AsyncExitStack() as held:
             ledger = None
-            if self._followers.lets_go(subscription_id):
+            if subscription_id in self._followers.unusable:
                 ledger = await self._stores.read_ledger(subscription_id)
             if ledger is None:
                 if await held.enter_async_context(self._followers.asleep(subscription_id)):

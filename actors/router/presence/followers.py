@@ -254,12 +254,6 @@ class Followers:
         async with self._alone[subscription_id]:
             yield subscription_id in self._sleepers or subscription_id in self.unusable
 
-    def lets_go(self, subscription_id: str) -> bool:
-        """Whether one that cannot come up lets go just now of what it has, for which it has an
-        actor for some seconds.
-        """
-        return subscription_id in self._releases.under_way
-
     def want(self, subscription_id: str) -> None:
         """Have a subscription come up before those that nobody asks for, if it is not there yet."""
         if subscription_id in self._specs.keys() - self._reports.keys():

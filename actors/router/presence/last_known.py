@@ -30,7 +30,8 @@ class LastKnown:
 
     async def report(self, spec: SubscriptionSpec) -> Report:
         """Its figures, as an activation would find them; one that never was up has none. The ledger
-        is taken over for as long as it is read. Raises ``StoreError``.
+        is read beside whoever may have it still, or taken over for that long where the store does
+        not allow it. Raises ``StoreError``.
         """
         now = self._clock()
         if spec.id not in await self._stores.ledgers():
@@ -46,7 +47,9 @@ class LastKnown:
         )
 
     async def _read(self, subscription_id: str, now: datetime) -> Recovery:
-        ledger = await self._stores.open_ledger(subscription_id)
+        ledger = await self._stores.read_ledger(subscription_id)
+        if ledger is None:
+            ledger = await self._stores.open_ledger(subscription_id)
         try:
             return await ledger.recover(now - REMEMBERED)
         finally:
