@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Self
 
 import httpx
+from admin_standin import ADMIN_KEY, AdminStandin, create_admin_api
 from collector import Collector, collecting
 from service import Service, write_config
 from stubcli import stub_cli
 
 from api.demo.standin.messages_api import create_app
+from api.demo.standin.quota import utc_now
 from api.demo.standin.server import Server, serving
 from api.demo.standin.standin import Standin
 
@@ -31,6 +33,22 @@ DRAIN_SECONDS = 0.5
 PROXIES = dict.fromkeys(
     ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"), "http://127.0.0.1:9"
 )
+API_KEY = "test-api-key-1"
+ORGANIZATION = """
+[reconciliation]
+base_url = "{url}"
+latency_seconds = 300
+[[organizations]]
+id = "acme"
+admin_key_env = "ACME_ADMIN_KEY"
+subscriptions = ["key1"]
+api_key_ids = ["apikey_1"]
+workspace_ids = ["wrkspc_1"]
+[[subscriptions]]
+id = "key1"
+kind = "api_key"
+credential = {{ api_key_env = "KEY1" }}
+"""
 AVAILABLE_SECONDS = 60.0
 """For windows of seconds, which tests fill, to be over."""
 
@@ -45,9 +63,11 @@ class SharedPool:
     is_awkward: bool = False
     """Its service is behind proxies that are none, and its ``TMPDIR`` is too long for Ray."""
     traces: bool = False
+    has_organization: bool = False
+    """Its subscription ``key1`` is paused, for tests that are not about it."""
     temporary: Path = Path()
     """What its service has for ``TMPDIR``."""
-    _started: tuple[Server, Service, Collector] | None = None
+    _started: tuple[Server, Service, Collector, AdminStandin] | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def ready(self, folder: Callable[[str], Path]) -> Self:
@@ -86,8 +106,16 @@ class SharedPool:
         assert self._started is not None
         return self._started[2]
 
+    @property
+    def organization(self) -> AdminStandin:
+        """What the organization's Admin API knows, if it has one."""
+        assert self._started is not None
+        return self._started[3]
+
     def states(self, http: httpx.Client) -> dict[str, str]:
-        return {each["id"]: each["state"] for each in http.get("/v1/subscriptions").json()["items"]}
+        """Of those that work for everybody."""
+        found = http.get("/v1/subscriptions").json()["items"]
+        return {each["id"]: each["state"] for each in found if each["id"].startswith("sub")}
 
     def close(self) -> None:
         self._started = None
@@ -99,6 +127,13 @@ class SharedPool:
         more = f'path = "{stub_cli(folder)}"\n' if self.has_stub else ""
         if self.traces:
             more += f'[tracing]\nendpoint = "{collector.url}"\n'
+        mind = AdminStandin(api.standin.bill, utc_now)
+        if self.has_organization:
+            app = create_admin_api(mind)
+            app.state.standin = mind
+            admin = self._stack.enter_context(serving(app))
+            more += ORGANIZATION.format(url=admin.url)
+            mind.api_key(API_KEY, "apikey_1", "wrkspc_1")
         config = write_config(
             folder,
             api.url,
@@ -110,7 +145,10 @@ class SharedPool:
         service = Service(config, self._surroundings(folder))
         self._stack.callback(service.stop)
         service.start()
-        self._started = api, service, collector
+        self._started = api, service, collector, mind
+        if self.has_organization:
+            with service.client() as http:
+                http.post("/v1/subscriptions/key1/pause")
 
     def _surroundings(self, folder: Path) -> dict[str, str]:
         short = tempfile.TemporaryDirectory(prefix="q", dir="/tmp")
@@ -118,14 +156,19 @@ class SharedPool:
         if self.is_awkward:
             self.temporary = folder / ("x" * 60) / ("y" * 60)
             self.temporary.mkdir(parents=True)
-        return {"TMPDIR": str(self.temporary), **(PROXIES if self.is_awkward else {})}
+        keys = {"KEY1": API_KEY, "ACME_ADMIN_KEY": ADMIN_KEY}
+        return {"TMPDIR": str(self.temporary), **keys, **(PROXIES if self.is_awkward else {})}
 
 
 REUSED = {"reuse": "same_key"}
 """A process serves many requests: it is not processes that are looked at here."""
 POOL = SharedPool(subscriptions=3, processes={"keep_session_seconds": 3, **REUSED}, traces=True)
 """Processes are not kept for long: tests wait for them to be gone."""
-TALKING = SharedPool(subscriptions=2, processes={"keep_session_seconds": 60, **REUSED})
+TALKING = SharedPool(
+    subscriptions=2,
+    processes={"keep_session_seconds": 60, **REUSED},
+    has_organization=True,
+)
 AWKWARD = SharedPool(
     subscriptions=2,
     processes={"keep_session_seconds": 0},  # a stub answers once

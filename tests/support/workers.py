@@ -32,27 +32,22 @@ HEAVY = (
 )
 LONGEST = (
     "tests/clients_real/",
+    "tests/trips/test_conversations.py",  # and what shares its pool, as with the next but one
     "tests/trips/test_node_loss.py",
     "tests/trips/test_routing.py",
-    "tests/trips/test_service.py",
     "tests/trips/test_starts.py",
     "tests/trips/test_clients.py",
-    "tests/trips/test_replicas.py",
     "tests/page/test_live.py",
     "tests/page/test_looks.py",
-    "tests/trips/test_dialects.py",
     "tests/chaos/test_kill_loops.py",
     "tests/trips/test_service_on_postgresql.py",
-    "tests/trips/test_reconciliation.py",
-    "tests/trips/test_streaming.py",
+    "tests/trips/test_upgrade.py",
     "tests/chaos/test_crash_points.py",
-    "tests/trips/test_conversations.py",
 )
 """What takes a minute or more on a busy machine, by how the ids begin, in about that order."""
 SPREAD = (
     "tests/chaos/test_io_faults.py",
     "tests/chaos/test_kill_loops.py::test_a_store",
-    "tests/trips/test_agents_real_cli.py",
     "tests/trips/test_client_tools_real_cli.py",
     "tests/trips/test_isolation_real_cli.py",
     "tests/trips/test_process_ways_real_cli.py",
@@ -70,6 +65,7 @@ TOGETHER = {
     "tests/trips/test_hibernation.py": "tests/trips/test_clients.py",
     "tests/trips/test_load.py": "tests/trips/test_clients.py",
     "tests/trips/test_conversations.py": "tests/trips/test_dialects.py",
+    "tests/trips/test_reconciliation.py": "tests/trips/test_dialects.py",
     "tests/trips/test_replicas.py": "tests/trips/test_dialects.py",
     "tests/trips/test_service_killed.py": "tests/trips/test_dialects.py",
     "tests/trips/test_surroundings.py": "tests/trips/test_dialects.py",

@@ -17,14 +17,12 @@ from typing import Any
 
 import httpx
 import pytest
-from admin_standin import ADMIN_KEY, AdminStandin, create_admin_api
-from service import Service, write_config
+import shared_pool
+from admin_standin import ADMIN_KEY, AdminStandin
+from service import Service
+from shared_pool import API_KEY, SharedPool
 
 from api.demo.standin.bill import Usage
-from api.demo.standin.messages_api import create_app
-from api.demo.standin.quota import utc_now
-from api.demo.standin.server import Server, serving
-from api.demo.standin.standin import Standin
 from pool.admin_api.schedule import floor
 from pool.claude.binary.locate import find_executable
 from pool.claude.transcripts.external_files import ExternalFiles
@@ -34,51 +32,27 @@ from pool.usage.records import ModelUsage
 
 pytestmark = pytest.mark.timeout(240)
 
-API_KEY = "test-api-key-1"
 HOUR = timedelta(hours=1)
-CONFIG = """
-[reconciliation]
-base_url = "{url}"
-latency_seconds = 300
-[[organizations]]
-id = "acme"
-admin_key_env = "ACME_ADMIN_KEY"
-subscriptions = ["key1"]
-api_key_ids = ["apikey_1"]
-workspace_ids = ["wrkspc_1"]
-[[subscriptions]]
-id = "key1"
-kind = "api_key"
-credential = {{ api_key_env = "KEY1" }}
-"""
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[Server]:
-    with serving(create_app(Standin())) as server:
-        yield server
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedPool]:
+    """With a subscription of an organization that takes work."""
+    pool = shared_pool.TALKING.ready(tmp_path_factory.mktemp)
+    with pool.service.client() as http:
+        http.post("/v1/subscriptions/key1/resume")
+        yield pool
+        http.post("/v1/subscriptions/key1/pause")
 
 
-@pytest.fixture(scope="module")
-def mind(api: Server) -> AdminStandin:
-    mind = AdminStandin(api.standin.bill, utc_now)
-    mind.api_key(API_KEY, "apikey_1", "wrkspc_1")
-    return mind
+@pytest.fixture
+def mind(pool: SharedPool) -> AdminStandin:
+    return pool.organization
 
 
-@pytest.fixture(scope="module")
-def service(
-    api: Server, mind: AdminStandin, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
-    app = create_admin_api(mind)
-    app.state.standin = mind
-    with serving(app) as admin:
-        folder = tmp_path_factory.mktemp("pool")
-        config = write_config(folder, api.url, subscriptions=1, more=CONFIG.format(url=admin.url))
-        service = Service(config, {"KEY1": API_KEY, "ACME_ADMIN_KEY": ADMIN_KEY})
-        service.start()
-        yield service
-        service.stop()
+@pytest.fixture
+def service(pool: SharedPool) -> Service:
+    return pool.service
 
 
 @pytest.fixture
@@ -181,17 +155,17 @@ def test_what_the_real_cli_tells_is_what_is_reported(
 
 
 def test_the_real_cli_beside_the_pool_is_told_from_the_pools_runs(
-    http: httpx.Client, api: Server, service: Service
+    http: httpx.Client, pool: SharedPool, service: Service
 ) -> None:
     execution = execute(http, "sub1")
     config_dir = service.data_dir / "subscriptions" / "sub1" / "claude"
-    by_hand = by_hand_in(config_dir, api.url)
-    resumed = by_hand_in(config_dir, api.url, "--resume", execution["session_id"])
+    by_hand = by_hand_in(config_dir, pool.api.url)
+    resumed = by_hand_in(config_dir, pool.api.url, "--resume", execution["session_id"])
 
     seen = ExternalFiles().read(config_dir, datetime.now(UTC) - HOUR)
 
     assert {each.session_id for each in seen} == {by_hand, resumed}
-    own = {line.request_id for line in api.standin.bill.lines("hand-token")}
+    own = {line.request_id for line in pool.standin.bill.lines("hand-token")}
     assert {id_ for each in seen for id_ in each.sighting.request_ids} == own
     assert len(own) == 2
     assert {each.sighting.usage.input_tokens for each in seen} == {100}

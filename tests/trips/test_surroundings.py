@@ -43,7 +43,7 @@ def test_two_services_with_a_ray_of_the_pools_own_share_it_and_the_second_ends_w
     port, other = first.url.rpartition(":")[2], first.config.with_name("third.toml")
     text = first.config.read_text(encoding="utf-8")
     other.write_text(text.replace(f"port = {port}", f"port = {free_port()}"), encoding="utf-8")
-    second = Service(other)
+    second = Service(other, first.environment)
     try:
         second.start()
         note = first.data_dir / NOTE
