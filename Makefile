@@ -91,7 +91,7 @@ format: $(READY) ## Put the code in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-chaos: $(READY) ## Every fault there is, in full, and a table of what came of it (some 20 minutes)
+chaos: $(READY) ## Every fault there is, in full, and a table of what came of it (some 30 minutes)
 	$(BIN)/python tests/chaos/report.py
 
 bench: $(READY) ## Measure everything against a yardstick, and compare with the last results (some 25 minutes; ARGS="--quick --only cold")

@@ -1,5 +1,6 @@
 # ruff: noqa: T201 - a script that is read on a terminal
-"""Everything in ``tests/chaos`` with its large numbers, and one table of what came of it.
+"""Everything in ``tests/chaos`` with its large numbers, and the trips that have a longer form; one
+table of what came of it.
 
     python tests/chaos/report.py [--short]
 
@@ -37,6 +38,13 @@ class Scenario:
     """For the whole selection, on a machine that does other things too."""
 
 
+IN_FULL = tuple(
+    f"tests/trips/test_{name}.py"
+    for name in (
+        *("clients", "routing", "service"),
+        *("client_tools_real_cli", "isolation_real_cli", "process_ways_real_cli"),
+    )
+)
 SCENARIOS = (
     Scenario("state machine: crashes, takeovers, jumps", ("test_state_machine.py",), 2400),
     Scenario("crash points of an execution", ("test_crash_points.py",), 600),
@@ -52,6 +60,8 @@ SCENARIOS = (
     Scenario("I/O faults", ("test_io_faults.py",), 1200),
     Scenario("PostgreSQL killed under load", ("test_postgresql.py",), 600),
     Scenario("hosts and links of a cluster", ("hosts_in_full.py",), 900),
+    Scenario("a host lost, of three", ("../trips/test_node_loss.py",), 900),
+    Scenario("trips of a whole service", ("../trips/test_upgrade.py", *IN_FULL), 1200),
 )
 
 

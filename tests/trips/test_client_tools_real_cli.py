@@ -9,10 +9,12 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from in_full import IS_FULL
 from localpool import LocalPool, ManualClock
 from pictures import PNG
 from pool_requests import report_of
@@ -398,8 +400,11 @@ def step_of(row: ExecutionRow) -> str:
     return "continuation" if row.continued_by else "start"
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", ["calls", "results", "continuation", "end"])
+STEPS, WHEN = ("calls", "results", "continuation", "end"), ("before", "after")
+LOSSES = product(STEPS, WHEN) if IS_FULL else zip(STEPS, WHEN * 2, strict=True)
+
+
+@pytest.mark.parametrize(("step", "when"), list(LOSSES))
 async def test_a_subscription_that_is_lost_at_a_step_of_a_round_goes_on_and_is_billed_once(
     api: Server, pool: LocalPool, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from in_full import IS_FULL
 from localpool import LocalPool, ManualClock
 from pictures import PNG
 from real_cli_pool import real_cli_pool
@@ -28,6 +29,7 @@ from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import AgentSettings, Grant
 
 MODEL = "claude-sonnet-4-5"
+CONVERSATIONS = 3 if IS_FULL else 2
 AHEAD, COLD = ProcessWay.AHEAD, ProcessWay.COLD
 KEPT, REUSED = ProcessWay.KEPT, ProcessWay.REUSED
 
@@ -148,7 +150,7 @@ async def test_nothing_of_an_execution_is_in_a_request_of_another(
         async with real_cli_pool(tmp_path, api.url, clock, roots=(tmp_path,), **how) as pool:
             aviary = Aviary(pool, tmp_path)
             await asyncio.gather(
-                *(aviary.conversation(f"canary{n}x", f"key{n % 2}") for n in range(3))
+                *(aviary.conversation(f"canary{n}x", f"key{n % 2}") for n in range(CONVERSATIONS))
             )
             await asyncio.gather(aviary.with_a_schema("canary8x"), aviary.with_a_tool("canary9x"))
             for n in (10, 12):
@@ -159,6 +161,6 @@ async def test_nothing_of_an_execution_is_in_a_request_of_another(
         bodies = [each.body or {} for each in api.standin.requests.all(path="/v1/messages")]
 
     assert aviary.ways >= {COLD, KEPT, REUSED if reuses else AHEAD}
-    assert len(bodies) >= 3 * 3 + 3 + 4 + 2
+    assert len(bodies) >= CONVERSATIONS * 3 + 3 + 4 + 2
     for body in bodies:
         aviary.check(body)
