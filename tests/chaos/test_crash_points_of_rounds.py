@@ -31,9 +31,11 @@ from chaos_subscription import (
     ROUNDS,
     Home,
     activated,
+    ask,
     ask_and_answer,
     eventually,
     execution_id,
+    intent,
     results_of,
 )
 from chaos_tally import injected
@@ -42,6 +44,7 @@ from localpool import NOON
 from actors.interfaces.messages import CameLate
 from pool.claude.process.files.run_directory import RunDirectory
 from pool.executions.execution import Execution
+from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.money import nano_usd
 
@@ -176,17 +179,30 @@ async def test_with_the_process_gone_as_well_its_results_go_on_elsewhere_or_are_
 async def test_results_that_its_process_has_gone_on_with_stand_and_what_it_used_is_in_doubt(
     forge: Forge, home: Home
 ) -> None:
-    """Given once more, they would be paid for again, and what was paid would be forgotten."""
+    """Given once more, they would be paid for again. That it goes on is known from its row: there
+    is no slot for it to go on in once more, where another one has waited.
+    """
     run = RunDirectory(home.runs, execution_id(1))
     with injected() as figures:
         died = forge.run(home, "run", point="call-1-0", when="after", calls_tools=True)
         assert died == -signal.SIGKILL
         await eventually(lambda: b"toolu_1-1" in getattr(run.printed(0, 1_000_000), "data", b""))
         await end_processes(home)
+        home.gate.unlink()  # the other one runs until it is there
+        ledger, runner = await home.stores.open_ledger("sub1", wait_seconds=20), home.runner()
+        await ledger.begin(ExecutionRow(intent=intent(2), status=ExecutionStatus.QUEUED))
+        subscription = await activated(home, ledger, runner, max_concurrent=1)
 
-        answer, found = await asked_again(home)
+        answer = await ask_and_answer(subscription, 1)
+        home.gate.touch()
+        other = await ask(subscription, 2)
 
+        await runner.let_go()
+        await eventually(lambda: not (home.processes() or home.run_directories()))
+        found = await checked_ledger(ledger, NOON)
+        await subscription.close()
         assert isinstance(answer, Execution)
         assert answer.status is ExecutionStatus.UNCERTAIN
-        assert found.recovery.uncertain == 1
+        assert (found.recovery.uncertain, other.status) == (1, ExecutionStatus.SUCCEEDED)
+        check_started_once(home, [1, 2])
         figures["uncertain"] += 1
