@@ -1,4 +1,4 @@
-"""The keyring: who may call, and what each caller's key lets a request do.
+"""The registry of keys: who may call, and what each caller's key lets a request do.
 
 It lives in the router. Before a request is placed, its key is asked. Of a key that limits something
 a request holds what it may cost until it has ended (``open_reservations``); one that limits nothing

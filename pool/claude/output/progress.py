@@ -58,6 +58,7 @@ from pool.usage.records import ModelUsage
 MAX_RAW_BYTES = 1_000_000
 """A longer message is named by its type and size alone."""
 _OF_THE_ANSWER = ("stream_event", "assistant", "user", "result")
+_NO_ATTEMPT = AttemptBegan(number=0, subscription_id="", session_id="", model="")
 _NONE_STRICT = StrictTools({})
 
 
@@ -69,7 +70,7 @@ class ProgressReader:
 
     def __init__(
         self,
-        attempt: AttemptBegan,
+        attempt: AttemptBegan = _NO_ATTEMPT,
         *,
         stops_at_max_tokens: bool = False,
         strict: StrictTools = _NONE_STRICT,

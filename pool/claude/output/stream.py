@@ -24,7 +24,7 @@ from pool.claude.output.progress import ProgressReader
 from pool.claude.output.rate_limit_event import rate_limit_event
 from pool.claude.output.tokens import count, larger, message_usage
 from pool.executions.content.turn import ThinkingPart
-from pool.executions.progress import AttemptBegan, Text, ToolCalled, ToolUse, Withdrawn
+from pool.executions.progress import Text, ToolCalled, ToolUse, Withdrawn
 from pool.executions.schemas.answer_schema import opened
 from pool.limits.windows import RateLimitEvent
 from pool.usage.records import ModelUsage, Usage
@@ -32,7 +32,6 @@ from pool.values import Value
 
 _STRUCTURED_OUTPUT = "StructuredOutput"
 """The CLI's own tool, in which the model answers where a schema was asked for."""
-_ATTEMPT = AttemptBegan(number=0, subscription_id="", session_id="", model="")
 
 
 class StreamReading(Value):
@@ -139,7 +138,7 @@ class StreamReader:
         self._now = now
         self._seen: dict[str, Any] = {}
         self._results: dict[str, tuple[dict[str, Any], str]] = {}
-        self._progress = ProgressReader(_ATTEMPT)
+        self._progress = ProgressReader()
         self._said: list[str] = []
         self._thinking: list[ThinkingPart] = []
         self._stands_alone = False

@@ -15,11 +15,8 @@ from pool.claude.output.progress import ProgressReader
 from pool.claude.output.rounds import CallsRefused, RoundEnded
 from pool.claude.output.stream import StreamReader, StreamReading
 from pool.claude.output.tail import Line
-from pool.executions.progress import AttemptBegan
 from pool.executions.tools.client_tools import ToolCall
 from pool.executions.tools.strict_tools import StrictTools
-
-_ATTEMPT = AttemptBegan(number=0, subscription_id="", session_id="", model="")
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class ToolCallReader:
     """Reads the output of a run line by line."""
 
     def __init__(self, now: datetime, strict: StrictTools) -> None:
-        self._progress = ProgressReader(_ATTEMPT, strict=strict)
+        self._progress = ProgressReader(strict=strict)
         self._round = 0
         self._stream = StreamReader(now)
         self.answers: dict[str, Any] = {}
