@@ -2,7 +2,7 @@
 
 Every error is a dataclass that formats in ``__str__``. Its fields are its ``args``, too, since
 whoever rebuilds an exception elsewhere does it as ``cls(*exc.args)``. A message says what happened,
-to what, and what to do next. HTTP statuses for these stand in ``api/web/problems.py``.
+to what, and what to do next. HTTP statuses for these stand in ``api/web/problems/kinds.py``.
 """
 
 from __future__ import annotations

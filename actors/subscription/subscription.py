@@ -161,7 +161,7 @@ class Subscription:
         self, execution_id: str, results: tuple[ToolResult, ...]
     ) -> Execution | CameLate:
         """Give an execution results of its caller's tools, durably. Where it does not wait for them
-        any more, what to do with them; see ``tool_rounds.answered`` for what is refused.
+        any more, what to do with them; see ``rounds.answered`` for what is refused.
         """
         live = self._executions.get(execution_id)
         if live is not None and await self._executions.tool_rounds.give(live, results):

@@ -91,7 +91,7 @@ class ToolRounds:
 
     async def give(self, live: LiveExecution, results: Sequence[ToolResult]) -> bool:
         """Make results durable, and have the execution go on; nothing, where they came before. See
-        ``tool_rounds.answered`` for what is refused. False, once it has ended, where it did not
+        ``rounds.answered`` for what is refused. False, once it has ended, where it did not
         wait for them any more.
         """
         async with live.giving:
