@@ -153,15 +153,9 @@ class ProcessStarter:
         except InvalidRequest:
             _remove(run, directory)
             raise
-        except OSError as error:
+        except (OSError, ValueError, CopyRefused) as error:
             _remove(run, directory)
-            return error.strerror or "the system refused"
-        except ValueError:
-            _remove(run, directory)
-            return "its environment or command line holds a NUL character"
-        except CopyRefused as error:
-            _remove(run, directory)
-            return f"its history cannot be written: {error}"
+            return _why_not(error)
         finally:
             os.close(lock)
         return None
@@ -215,6 +209,15 @@ class ProcessStarter:
 def never(problem: str, *, is_unfit: bool = False) -> Ending:
     """The end of a run that was never started."""
     return Ending(started=False, problem=problem, is_unfit=is_unfit)
+
+
+def _why_not(error: OSError | ValueError | CopyRefused) -> str:
+    """Why the supervisor could not be started."""
+    if isinstance(error, CopyRefused):
+        return f"its history cannot be written: {error}"
+    if isinstance(error, OSError):
+        return error.strerror or "the system refused"
+    return "its environment or command line holds a NUL character"
 
 
 def _remove(run: RunDirectory, directory: ProcessDirectory) -> None:
