@@ -3,9 +3,10 @@
 
 A guarantee whose test stays green without its mechanism is no guarantee. Each mutant is made in a
 copy of the tree: one piece of text that must stand there exactly once is replaced by another; then
-the smallest selection of tests that should notice is run. The same selection is green without it.
+the smallest selection of tests that should notice is run. The same selection is green without it,
+which ``--only-mutated`` leaves to whoever has just run all tests.
 
-    python tests/chaos/mutants.py [NAME ...]
+    python tests/chaos/mutants.py [--only-mutated] [NAME ...]
 """
 
 from __future__ import annotations
@@ -906,7 +907,8 @@ def judged(mutants: Iterable[Mutant], *, also_whole: bool = True) -> Iterator[Ve
 def main() -> int:
     alive = 0
     width = max(len(mutant.name) for mutant in MUTANTS)
-    for verdict in judged(chosen(sys.argv[1:])):
+    names = [each for each in sys.argv[1:] if each != "--only-mutated"]
+    for verdict in judged(chosen(names), also_whole="--only-mutated" not in sys.argv[1:]):
         alive += verdict.killed_by is None
         print(f"{verdict.mutant.name:{width}}  {verdict.killed_by or 'LIVES'}", flush=True)
     return 1 if alive else 0

@@ -38,12 +38,12 @@ from api.demo.standin.server import Server, serving
 from api.demo.standin.standin import Standin
 
 RAYS_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
-STORE_KILLS = full(20, 300)
-ACTOR_KILLS = full(2, 30)
+STORE_KILLS = full(8, 300)
+ACTOR_KILLS = full(1, 30)
 WAY_KILLS = full(1, 30)
 ROUTER_KILLS = full(1, 10)
 SERVICE_KILLS = full(1, 10)
-TOOL_KILLS = full(4, 24)
+TOOL_KILLS = full(2, 24)
 VICTIMS = ("process", "subscription", "router", "service")
 """Of callers who run tools, in turn."""
 CALLS = 3

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_two_mutants_are_killed() -> None:
     """The epoch check and the reservation: each without its guard makes a test go red."""
     ended = subprocess.run(
-        [sys.executable, SCRIPT, "epoch check", "budget is reserved"],
+        [sys.executable, SCRIPT, "--only-mutated", "epoch check", "budget is reserved"],
         capture_output=True,
         text=True,
         check=False,

@@ -30,10 +30,10 @@ from pool.executions.status import ExecutionStatus
 from pool.storage.postgresql import PostgresqlStores
 from pool.subscriptions.reporting import SubscriptionPolicy
 
-SECONDS = 120.0 if IS_FULL else 8.0
+SECONDS = 120.0 if IS_FULL else 5.0
 ENOUGH = 21
 """Executions of each subscription, or they show nothing: a busy machine goes on for longer."""
-BETWEEN_KILLS = 3.0 if IS_FULL else 2.0
+BETWEEN_KILLS = 3.0 if IS_FULL else 1.2
 CALLERS = 8
 SUBSCRIPTIONS = ("sub1", "sub2")
 
