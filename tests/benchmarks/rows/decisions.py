@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from itertools import count, cycle, islice
 from statistics import median
 from typing import Any
@@ -63,9 +64,14 @@ async def _measured(reports: list[Report]) -> float:
     return 1e6 * median(took[DECISIONS // 10 :])
 
 
-def _decision(subscriptions: int) -> float:
+@cache
+def _reports(subscriptions: int) -> list[Report]:
     states = (state(f"sub{n}", spent_usd=str(n % 80)) for n in range(subscriptions))
-    return asyncio.run(_measured([report_at(each) for each in states]))
+    return [report_at(each) for each in states]
+
+
+def _decision(subscriptions: int) -> float:
+    return asyncio.run(_measured(_reports(subscriptions)))
 
 
 def decisions(effort: Effort) -> Iterator[Figure]:
