@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from resource import struct_rusage
 
 _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36
+_HEEDED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that the supervisor ignores, or whoever started the pool: a shell has what it runs in the
+background ignore two of them."""
 _END_SECONDS = 2.0
 """For processes to vanish after SIGKILL."""
 
@@ -81,7 +84,7 @@ class Cli:
                 os.dup2(stdin, 0)
                 os.dup2(self.stdout, 1)
                 os.dup2(self.stderr, 2)
-                for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
+                for number in _HEEDED:
                     signal.signal(number, signal.SIG_DFL)
                 signal.pthread_sigmask(signal.SIG_SETMASK, ())
                 self._limit_files(bound)

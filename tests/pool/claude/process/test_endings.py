@@ -89,6 +89,18 @@ async def test_at_its_deadline_a_run_is_ended_however_stubborn(
     assert least <= fields["wall_seconds"] < least + 2
 
 
+async def test_a_cli_heeds_a_signal_that_the_pool_was_started_to_ignore(
+    cli: Any, runner: Any
+) -> None:
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        run = await runner(cli("kill -QUIT $$")).start(a_launch(), ENVIRONMENT)
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+
+    assert (await failure(run)).kind is FailureKind.KILLED
+
+
 async def test_a_stop_is_first_asked_for_on_stdin(cli: Any, runner: Any) -> None:
     polite = f"read a; read b; echo '{INIT}'; read c; echo \"$c\" >&2; echo '{RESULT}'"
     run = await runner(cli(polite)).start(a_launch(), ENVIRONMENT)
