@@ -173,7 +173,7 @@ AWKWARD = SharedPool(
     subscriptions=2,
     processes={"keep_session_seconds": 0},  # a stub answers once
     has_stub=True,
-    more="[hibernation]\nidle_seconds = 3\n",
+    more="[hibernation]\nidle_seconds = 6\n",
     is_awkward=True,
 )
 """Its subscriptions are soon asleep."""

@@ -32,7 +32,7 @@ HEAVY = (
 )
 LONGEST = (
     "tests/clients_real/",
-    "tests/trips/test_conversations.py",  # and what shares its pool, as with the next but one
+    "tests/trips/test_conversations.py",
     "tests/trips/test_node_loss.py",
     "tests/trips/test_routing.py",
     "tests/trips/test_starts.py",
@@ -44,7 +44,9 @@ LONGEST = (
     "tests/trips/test_upgrade.py",
     "tests/chaos/test_crash_points.py",
 )
-"""What takes a minute or more on a busy machine, by how the ids begin, in about that order."""
+"""What takes a minute or more on a busy machine, in about that order, by how the ids begin: where
+files are ``TOGETHER``, that of the first.
+"""
 SPREAD = (
     "tests/chaos/test_io_faults.py",
     "tests/chaos/test_kill_loops.py::test_a_store",
@@ -56,8 +58,6 @@ SPREAD = (
     "tests/trips/test_standin_with_the_real_cli.py",
 )
 """Tests that take their time and start all they need themselves, by how their ids begin."""
-
-
 TOGETHER = {
     "tests/trips/test_routing.py": "tests/trips/test_service.py",
     "tests/trips/test_streaming.py": "tests/trips/test_service.py",
@@ -70,7 +70,8 @@ TOGETHER = {
     "tests/trips/test_service_killed.py": "tests/trips/test_dialects.py",
     "tests/trips/test_surroundings.py": "tests/trips/test_dialects.py",
 }
-"""Files that share a pool, by the file that names their unit."""
+"""Files that share a pool (``shared_pool``), and the file that names their unit."""
+
 
 SLOW = (
     "tests/pool/storage/test_migrate.py",

@@ -106,6 +106,7 @@ def test_use_that_the_pool_did_not_see_is_found(
 
 
 def test_killing_the_reconciler_loses_nothing(http: httpx.Client, service: Service) -> None:
+    reconciled(http, floor(datetime.now(UTC), ReportKind.USAGE) - 4 * HOUR)
     before = http.get("/v1/reconciliations").json()
 
     os.kill(holder_of(service.data_dir / "reconciler.sqlite"), signal.SIGKILL)
@@ -131,7 +132,7 @@ def test_what_the_real_cli_tells_is_what_is_reported(
     """The hour has not ended, so the pool waits; here the two are brought together at once."""
     execute(http, "key1")
     since = floor(datetime.now(UTC), ReportKind.USAGE) - HOUR
-    own = [line for line in mind.lines(since, since + 2 * HOUR) if line.account != "elsewhere"]
+    own = [line for line in mind.lines(since, since + 2 * HOUR) if line.account == API_KEY]
     reported = by_base_name(
         {
             line.model: ModelUsage(

@@ -111,8 +111,9 @@ def test_what_an_api_process_was_asked_as_it_was_killed_goes_on_at_another(
     is asked; of two who go on at once, one does so there.
     """
     one, other = clients
-    yes, first = said(one, "one")
-    and_so, turn = said(other, "one", yes, "two")
+    begins = "one, at a replica"  # nobody else begins so: sessions of one history are as one
+    yes, first = said(one, begins)
+    and_so, turn = said(other, begins, yes, "two")
     billed = api.standin.bill.total().cost_nano_usd
     body = {"prompt": "[[standin slow seconds=3 chunks=8]] kept"}
     once = {"idempotency-key": "kept"}
@@ -126,7 +127,7 @@ def test_what_an_api_process_was_asked_as_it_was_killed_goes_on_at_another(
         services[1].start()
         found = other.get(f"/v1/executions/{again['id']}").json()
         both = list(
-            threads.map(lambda http: said(http, "one", yes, "two", and_so, "three"), clients)
+            threads.map(lambda http: said(http, begins, yes, "two", and_so, "three"), clients)
         )
     here = [ran["session_id"] == first["session_id"] for _, ran in both]
     ways = [ran["attempts"][-1]["process"] for _, ran in both]
@@ -187,8 +188,10 @@ def test_the_death_of_the_router_is_felt_by_nobody(
         ranked = threads.submit(one.post, "/v1/route", json=ASKED)
         listed = threads.submit(other.get, "/v1/subscriptions")
         asked = post(other, "at once")
+    waited = waits.result()
 
-    assert asked["status"] == waits.result()["status"] == "succeeded"
+    assert asked["status"] == waited["status"] == "succeeded"
+    assert waited == other.get(f"/v1/executions/{waited['id']}").json()
     assert "event: result" in streams.result()
     assert ranked.result().status_code == 200
     found = {each["id"]: each["state"] for each in listed.result().json()["items"]}

@@ -45,7 +45,8 @@ class Outlived:
 def outlived(tmp_path_factory: pytest.TempPathFactory) -> Outlived:
     pool = shared_pool.TALKING.ready(tmp_path_factory.mktemp)
     service, standin = pool.service, pool.standin
-    question, before = {"role": "user", "content": "Weather?"}, {"role": "user", "content": "one"}
+    question = {"role": "user", "content": "Weather?"}
+    before = {"role": "user", "content": "one, before a kill"}
     first = say(service, before)
     standin.next(Behaviour(kind="tool", calls=(CALL,)), Behaviour(text="It is mild."))
     calls = say(service, question, tools=[TOOL])

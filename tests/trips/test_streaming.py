@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -48,21 +49,33 @@ def test_the_first_word_arrives_long_before_the_end(http: httpx.Client) -> None:
     assert max(gaps) < 2
 
 
-def test_killing_the_owner_in_the_middle_is_not_felt_by_who_reads(
+def test_killing_the_owner_in_the_middle_is_felt_by_nobody_who_reads_or_waits(
     http: httpx.Client, service: Service
 ) -> None:
     sent = list[Sent]()
     asked = {"prompt": SLOWLY, "stream": True, "subscription_id": "sub1"}
+    beside = {"prompt": "[[standin slow seconds=4 chunks=8]] wait", "subscription_id": "sub1"}
 
-    with http.stream("POST", "/v1/executions", json=asked) as response:
+    with (
+        ThreadPoolExecutor(1) as caller,
+        http.stream("POST", "/v1/executions", json=asked) as response,
+    ):
+        waits = caller.submit(http.post, "/v1/executions", json=beside)
         for event in events_of(response):
             sent.append(event)
             if len(sent) == 20:
                 pid = actor_pid(service, "SubscriptionShell", "sub1")
                 assert pid is not None
                 os.kill(pid, signal.SIGKILL)
+        waited = waits.result().json()
 
     assert is_whole(sent)
+    assert waited["status"] == "succeeded"
+    ids = {sent[-1]["data"]["execution"]["id"], waited["id"]}
+    records = http.get("/v1/subscriptions/sub1/usage", params={"limit": 100}).json()["items"]
+    assert sorted(each["execution_id"] for each in records if each["execution_id"] in ids) == (
+        sorted(ids)
+    )
 
 
 def test_every_reader_of_a_run_reads_the_same(http: httpx.Client) -> None:
