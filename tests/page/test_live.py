@@ -1,39 +1,94 @@
-"""The page of a real pool: real Ray, the real service, a real browser; the CLI answers at once, or
-never. One service for all of it.
+"""The page of a pool that lives, in a real browser: real stores, subscriptions, router and HTTP;
+the CLI answers at once, or never. One pool for all of it.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from behaviours import SLOW
-from browser import Visitor, visitor
+from browser import Seat, Visitor
+from localpool import LocalPool, local_pool_at, spec
 from playwright.sync_api import Browser, Locator, expect
-from service import Service, write_config
+from ports import free_port
+from served_pool import served
 from stubcli import stub_cli
 
+from actors.client.client import now_in_utc
+from pool.claude.binary.installation import Installation
+from pool.claude.process.process_runner import ProcessRunner
+from pool.subscriptions.spec import SubscriptionSpec
+
 pytestmark = pytest.mark.timeout(240)
-NOBODY = "http://127.0.0.1:9"
+OPERATOR = f"cpo_{'test-key-of-the-operator':-<43}"
+
+
+@asynccontextmanager
+async def stubbed_pool(folder: Path) -> AsyncIterator[LocalPool]:
+    """Three subscriptions, whose stores stay in the folder."""
+    cli = Installation(str(stub_cli(folder)), None).executable
+
+    def variables(each: SubscriptionSpec) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "CLAUDE_CONFIG_DIR": str(folder / each.id)}
+
+    pool = await local_pool_at(
+        folder / "stores",
+        *(spec(f"sub{number}", max_concurrent=2) for number in (1, 2, 3)),
+        clock=now_in_utc,  # type: ignore[arg-type]
+        runner_of=lambda each: ProcessRunner(cli, folder / each.id / "runs"),
+        environment=variables,
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+class Service:
+    """Serves the pool of a folder, again and again, at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._running = ExitStack()
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        pool = stubbed_pool(self._folder)
+        self._running.enter_context(served(pool, operator=OPERATOR, port=self._port))
+
+    def stop(self) -> None:
+        self._running.close()
+
+    def client(self) -> httpx.Client:
+        headers = {"x-api-key": OPERATOR}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120, trust_env=False)
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("pool")
-    cli = f'path = "{stub_cli(folder)}"\n'
-    service = Service(write_config(folder, NOBODY, more=cli, drain_seconds=0))
+    service = Service(tmp_path_factory.mktemp("pool"))
     service.start()
     yield service
     service.stop()
 
 
+@pytest.fixture(scope="module")
+def seat(browser: Browser) -> Seat:
+    return Seat(browser)
+
+
 @pytest.fixture
-def there(browser: Browser, service: Service) -> Iterator[Visitor]:
+def there(seat: Seat, service: Service) -> Iterator[Visitor]:
     """Somebody who has opened the page and sees figures."""
-    with visitor(browser) as there:
+    with seat.taken() as there:
         there.page.goto(service.url)
         expect(there.page.locator(".verdict .headline")).to_be_visible()
         expect(row(there, "sub1")).to_be_visible()
@@ -103,13 +158,13 @@ def test_a_bar_moves_when_something_was_spent(there: Visitor, http: httpx.Client
     assert before in {"0%", "<1%"}
 
 
-def signed_in(there: Visitor, service: Service) -> None:
-    there.page.locator("form").get_by_label("Key", exact=True).fill(service.operator["x-api-key"])
+def signed_in(there: Visitor) -> None:
+    there.page.locator("form").get_by_label("Key", exact=True).fill(OPERATOR)
     there.page.get_by_role("button", name="Sign in").click()
 
 
 def test_a_subscription_is_paused_and_resumed_with_a_word_on_what_that_does(
-    there: Visitor, http: httpx.Client, service: Service
+    there: Visitor, http: httpx.Client
 ) -> None:
     row(there, "sub3").get_by_role("link").click()
     there.page.get_by_role("button", name="Pause").click()
@@ -117,7 +172,7 @@ def test_a_subscription_is_paused_and_resumed_with_a_word_on_what_that_does(
     dialog.get_by_role("button", name="Pause sub3").click()
     expect(dialog.get_by_role("alert")).to_contain_text("operator.key")
     dialog.get_by_role("button", name="Use another key").click()
-    signed_in(there, service)
+    signed_in(there)
     there.complaints.clear()  # the browser's, of the refusal
 
     there.page.get_by_role("button", name="Pause").click()
@@ -150,7 +205,7 @@ def test_a_restart_of_the_service_is_said_and_survived(
 ) -> None:
     there.page.evaluate("window.stays = true")
 
-    service.kill()
+    service.stop()
     expect(there.page.get_by_role("status").first).to_contain_text("does not answer")
     expect(row(there, "sub1")).to_contain_text("Available")  # what was known stays
 

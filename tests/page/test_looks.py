@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browser import Visitor, visitor
+from browser import Seat, Visitor, visitor
 from playwright.sync_api import Browser, expect
 from staged_pool import MARKUP, stage
 
@@ -24,6 +24,12 @@ VIEWPORTS = {"desk": (1440, 900), "tablet": (1024, 768), "phone": (390, 844)}
 def stages() -> Iterator[dict[int, str]]:
     with stage(0) as none, stage(3) as three, stage(60) as sixty:
         yield {0: none, 3: three, 60: sixty}
+
+
+@pytest.fixture(scope="module")
+def seat(browser: Browser) -> Seat:
+    """For whoever has no key and no time zone; the others come with a browser of their own."""
+    return Seat(browser)
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +62,9 @@ def settled(there: Visitor) -> None:
     ],
 )
 def test_it_can_be_read_by_everybody(
-    browser: Browser, stages: dict[int, str], count: int, size: str, theme: str
+    seat: Seat, stages: dict[int, str], count: int, size: str, theme: str
 ) -> None:
-    width, height = VIEWPORTS[size]
-    how = {"viewport": {"width": width, "height": height}, "color_scheme": theme}
-    with visitor(browser, **how) as there:
+    with seat.taken(VIEWPORTS[size], theme) as there:
         there.page.goto(stages[count])
         settled(there)
 
@@ -70,10 +74,8 @@ def test_it_can_be_read_by_everybody(
 
 
 @pytest.mark.parametrize("place", ["subscription=cleo", f"execution=exec_{4:012x}{4:016x}"])
-def test_details_can_be_read_by_everybody(
-    browser: Browser, stages: dict[int, str], place: str
-) -> None:
-    with visitor(browser, color_scheme="dark") as there:
+def test_details_can_be_read_by_everybody(seat: Seat, stages: dict[int, str], place: str) -> None:
+    with seat.taken(color_scheme="dark") as there:
         there.page.goto(f"{stages[3]}/#{place}")
         settled(there)
         expect(there.page.locator("dialog.drawer .body > *").nth(2)).to_be_visible()
@@ -84,8 +86,8 @@ def test_details_can_be_read_by_everybody(
         assert "#" not in there.page.url
 
 
-def test_an_empty_pool_says_what_to_do_next(browser: Browser, stages: dict[int, str]) -> None:
-    with visitor(browser) as there:
+def test_an_empty_pool_says_what_to_do_next(seat: Seat, stages: dict[int, str]) -> None:
+    with seat.taken() as there:
         there.page.goto(stages[0])
 
         expect(there.page.get_by_role("heading", level=2).first).to_contain_text("no subscription")
@@ -94,9 +96,9 @@ def test_an_empty_pool_says_what_to_do_next(browser: Browser, stages: dict[int, 
         assert there.complaints == []
 
 
-def test_ten_seconds_are_enough(browser: Browser, stages: dict[int, str]) -> None:
+def test_ten_seconds_are_enough(seat: Seat, stages: dict[int, str]) -> None:
     """Who runs dry first, when, and what the pool costs today: on the first screen."""
-    with visitor(browser) as there:
+    with seat.taken() as there:
         there.page.goto(stages[60])
         settled(there)
 
@@ -107,8 +109,8 @@ def test_ten_seconds_are_enough(browser: Browser, stages: dict[int, str]) -> Non
         assert below["y"] + below["height"] < 900
 
 
-def test_markup_is_text_wherever_it_comes_from(browser: Browser, stages: dict[int, str]) -> None:
-    with visitor(browser) as there:
+def test_markup_is_text_wherever_it_comes_from(seat: Seat, stages: dict[int, str]) -> None:
+    with seat.taken() as there:
         there.page.goto(f"{stages[3]}/#execution=exec_{5:012x}{5:016x}")
         settled(there)
         expect(there.page.locator("dialog.drawer .error")).to_contain_text(MARKUP)
@@ -119,8 +121,8 @@ def test_markup_is_text_wherever_it_comes_from(browser: Browser, stages: dict[in
         assert there.page.locator("main img, dialog img").count() == 0
 
 
-def test_everything_can_be_reached_by_keyboard(browser: Browser, stages: dict[int, str]) -> None:
-    with visitor(browser) as there:
+def test_everything_can_be_reached_by_keyboard(seat: Seat, stages: dict[int, str]) -> None:
+    with seat.taken() as there:
         there.page.goto(stages[3])
         settled(there)
         there.page.keyboard.press("Tab")
@@ -136,9 +138,9 @@ def test_everything_can_be_reached_by_keyboard(browser: Browser, stages: dict[in
 
 
 def test_many_are_shown_most_urgent_first_and_found_by_name(
-    browser: Browser, stages: dict[int, str]
+    seat: Seat, stages: dict[int, str]
 ) -> None:
-    with visitor(browser) as there:
+    with seat.taken() as there:
         there.page.goto(stages[60])
         settled(there)
         rows = there.page.locator("table.subscriptions tbody tr")
@@ -151,10 +153,8 @@ def test_many_are_shown_most_urgent_first_and_found_by_name(
         expect(rows).to_have_count(6)
 
 
-def test_who_sleeps_and_who_is_where_can_be_looked_for(
-    browser: Browser, stages: dict[int, str]
-) -> None:
-    with visitor(browser) as there:
+def test_who_sleeps_and_who_is_where_can_be_looked_for(seat: Seat, stages: dict[int, str]) -> None:
+    with seat.taken() as there:
         there.page.goto(stages[60])
         settled(there)
         rows = there.page.locator("table.subscriptions tbody tr")
@@ -186,9 +186,9 @@ def test_what_waits_for_its_caller_says_for_what_and_how_long_and_can_be_cancell
 
 
 def test_executions_are_filtered_and_earlier_ones_asked_for(
-    browser: Browser, stages: dict[int, str]
+    seat: Seat, stages: dict[int, str]
 ) -> None:
-    with visitor(browser) as there:
+    with seat.taken() as there:
         there.page.goto(stages[3])
         settled(there)
         rows = there.page.locator("table.executions tbody tr")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
 FRONTEND = Path(__file__).parents[2] / "api" / "page" / "frontend"
 AXE = FRONTEND / "node_modules" / "axe-core" / "axe.min.js"
@@ -23,6 +23,8 @@ _ARGUMENTS = (
 )
 """It runs as root in a container as a rule, and reaches nothing but this machine."""
 _OFFENDS = ("serious", "critical")
+_VIOLATIONS = "async () => (await axe.run({resultTypes: ['violations']})).violations"
+"""To describe each node that is as it should be takes longer than to look at all."""
 
 
 def chromium() -> str:
@@ -49,7 +51,18 @@ class Visitor:
         self.complaints: list[str] = []
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", self._told)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", self._failed)
+
+    def leave(self) -> None:
+        """Leave nothing behind for whoever is at the page next."""
+        self.page.remove_listener("console", self._told)
+        self.page.remove_listener("pageerror", self._failed)
+        self.page.evaluate("localStorage.clear(), sessionStorage.clear()")
+        self.page.context.clear_cookies()
+        self.page.goto("about:blank")
+
+    def _failed(self, error: Error) -> None:
+        self.complaints.append(str(error))
 
     def _told(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
@@ -59,7 +72,7 @@ class Visitor:
         """What axe-core finds serious, or worse."""
         # By the debugger's way: the page's policy lets in no script but its own.
         self.page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = self.page.evaluate("async () => (await axe.run()).violations")
+        found = self.page.evaluate(_VIOLATIONS)
         return [_told_of(each) for each in found if each["impact"] in _OFFENDS]
 
     @property
@@ -111,3 +124,32 @@ def visitor(browser: Browser, **context: Any) -> Iterator[Visitor]:
         yield Visitor(opened.new_page())
     finally:
         opened.close()
+
+
+class Seat:
+    """A page of a browser, where one visitor comes after the other. To load what is looked at takes
+    a third there of what it takes in a browser of one's own.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._page: Page | None = None
+
+    @contextmanager
+    def taken(
+        self, viewport: tuple[int, int] = (1440, 900), color_scheme: str = "light"
+    ) -> Iterator[Visitor]:
+        """By somebody of whom nothing is known, in a window of a size. Whoever fails there leaves
+        none to the next.
+        """
+        page, self._page = self._page or self._browser.new_context().new_page(), None
+        page.set_viewport_size({"width": viewport[0], "height": viewport[1]})
+        page.emulate_media(color_scheme=color_scheme)
+        there = Visitor(page)
+        try:
+            yield there
+            there.leave()
+        except BaseException:
+            page.context.close()
+            raise
+        self._page = page
