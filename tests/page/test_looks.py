@@ -28,7 +28,6 @@ def stages() -> Iterator[dict[int, str]]:
 
 @pytest.fixture(scope="module")
 def seat(browser: Browser) -> Seat:
-    """For whoever has no key and no time zone; the others come with a browser of their own."""
     return Seat(browser)
 
 
@@ -201,9 +200,9 @@ def test_executions_are_filtered_and_earlier_ones_asked_for(
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_a_key_opens_the_page_and_is_kept_no_longer_than_asked_for(
-    browser: Browser, keyed: str, keep: bool
+    seat: Seat, keyed: str, keep: bool
 ) -> None:
-    with visitor(browser) as there:
+    with seat.taken() as there:
         there.page.goto(keyed)
         there.page.locator("form").get_by_label("Key", exact=True).fill(
             "test-key-that-opens-nothing"
@@ -228,9 +227,9 @@ def test_a_key_opens_the_page_and_is_kept_no_longer_than_asked_for(
 
 
 def test_a_key_that_only_reads_sees_no_keys_and_is_told_what_it_lacks(
-    browser: Browser, keyed: str
+    seat: Seat, keyed: str
 ) -> None:
-    with visitor(browser) as there:
+    with seat.taken() as there:
         there.page.goto(keyed)
         there.page.locator("form").get_by_label("Key", exact=True).fill(READER)
         there.page.get_by_role("button", name="Sign in").click()
@@ -244,8 +243,8 @@ def test_a_key_that_only_reads_sees_no_keys_and_is_told_what_it_lacks(
         expect(there.page.get_by_role("button", name="Use another key")).to_be_visible()
 
 
-def test_a_key_that_may_not_see_the_pool_sees_what_is_its_own(browser: Browser, keyed: str) -> None:
-    with visitor(browser) as there:
+def test_a_key_that_may_not_see_the_pool_sees_what_is_its_own(seat: Seat, keyed: str) -> None:
+    with seat.taken() as there:
         there.page.goto(keyed)
         there.page.locator("form").get_by_label("Key", exact=True).fill(RUNNER)
         there.page.get_by_role("button", name="Sign in").click()

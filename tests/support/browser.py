@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 FRONTEND = Path(__file__).parents[2] / "api" / "page" / "frontend"
 AXE = FRONTEND / "node_modules" / "axe-core" / "axe.min.js"
@@ -98,11 +106,11 @@ async ([one, other, width, height]) => {
 """
 
 
-def difference(browser: Browser, one: bytes, other: bytes) -> float:
+def difference(context: BrowserContext, one: bytes, other: bytes) -> float:
     """How much two pictures differ, of 1, once both are as small as a stamp: a part that has moved
     or gone shows, a letter that is drawn otherwise does not.
     """
-    page = browser.new_page()
+    page = context.new_page()
     try:
         pictures = [base64.b64encode(each).decode() for each in (one, other)]
         return float(page.evaluate(_COMPARE, [*pictures, 72, 45]))
@@ -131,8 +139,9 @@ class Seat:
     a third there of what it takes in a browser of one's own.
     """
 
-    def __init__(self, browser: Browser) -> None:
+    def __init__(self, browser: Browser, **context: Any) -> None:
         self._browser = browser
+        self._context = context
         self._page: Page | None = None
 
     @contextmanager
@@ -142,7 +151,8 @@ class Seat:
         """By somebody of whom nothing is known, in a window of a size. Whoever fails there leaves
         none to the next.
         """
-        page, self._page = self._page or self._browser.new_context().new_page(), None
+        page = self._page or self._browser.new_context(**self._context).new_page()
+        self._page = None
         page.set_viewport_size({"width": viewport[0], "height": viewport[1]})
         page.emulate_media(color_scheme=color_scheme)
         there = Visitor(page)

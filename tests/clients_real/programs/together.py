@@ -7,8 +7,10 @@ error if one of them does.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import runpy
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -18,11 +20,14 @@ import anthropic  # noqa: F401
 import openai  # noqa: F401
 
 AT_ONCE = 2
+_DIES_WITH_ITS_PARENT = 1
+"""``PR_SET_PDEATHSIG`` of Linux."""
 
 
 def child(program: Path, asked: str) -> NoReturn:
     code = 1
     try:
+        ctypes.CDLL(None).prctl(_DIES_WITH_ITS_PARENT, signal.SIGKILL)
         sys.argv = [str(program), asked]
         runpy.run_path(str(program), run_name="__main__")
         code = 0
