@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from functools import partial
 
 from actors.client.client import now_in_utc
 from actors.interfaces.protocols import SubscriptionActors
@@ -13,10 +14,10 @@ from actors.router.router import Router
 from actors.router.settings import RouterSettings
 from actors.router.term import Term
 from actors.runtime import cluster
-from actors.runtime.factory.runners import home_of, runner_of
 from actors.runtime.factory.stores import leave, stores_of
 from actors.telemetry.exporter import tracing_to
 from pool import config as configuration
+from pool.claude.runner import Runner
 from pool.config import Config
 from pool.routing.policy import RoutingPolicy
 
@@ -51,10 +52,16 @@ async def made(config: Config, actors: SubscriptionActors, holder: str) -> Route
     try:
         return await Router.activate(
             *(directory, actors, settings, now_in_utc, stores),
-            runner_of=lambda id_: runner_of(config, home_of(config, id_)),
+            runner_of=partial(_runner_of, config),
             tracing=tracing_to(config.tracing.endpoint, "router"),
             term=Term(directory.terms, holder, leave, cluster.has_head),
         )
     except BaseException:
         await directory.close()
         raise
+
+
+def _runner_of(config: Config, subscription_id: str) -> Runner:
+    from actors.runtime.factory.runners import home_of, runner_of  # noqa: PLC0415 - 40 ms of each router's start, for what it seldom does
+
+    return runner_of(config, home_of(config, subscription_id))
