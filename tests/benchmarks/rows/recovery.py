@@ -1,7 +1,7 @@
 """From kill -9 of a subscription that holds 100,000 records to the next accepted dispatch.
 
-What the pool itself takes: lock, epoch, recovery, admission, T1. Ray's own restart of an actor (1-2
-s) comes on top in a service.
+What the pool itself takes: lock, epoch, recovery, admission, T1. Ray's own restart of an actor,
+about a second, comes on top in a service.
 """
 
 from __future__ import annotations
