@@ -75,6 +75,12 @@ async def settled(pool: LocalPool) -> KeyStanding:
     return now
 
 
+async def hear(pool: LocalPool) -> None:
+    """Have the router know what runs cost at ``sub1`` by now, as its next report will say."""
+    report = await pool.actors.subscription("sub1").next_report(-1, -1, 0)
+    pool.router._followers.remember(report)
+
+
 # -- who may enter -------------------------------------------------------------------------------
 
 
@@ -396,13 +402,12 @@ async def test_a_budget_is_whole_again_on_the_next_day(
     await make(local_pool, daily_budget_usd="0.001", weekly_budget_usd=5)
     await start(local_pool)
     await settled(local_pool)
+    await hear(local_pool)
 
     with pytest.raises(OverBudget) as refused:
         await start(local_pool, "again")
     clock.now = refused.value.retry_at or clock.now
-
-    report = await local_pool.actors.subscription("sub1").next_report(-1, -1, 0)
-    local_pool.router._followers.remember(report)
+    await hear(local_pool)
 
     runner.hold = True
     await start(local_pool, "tomorrow")
