@@ -391,7 +391,7 @@ def test_what_waits_where_the_node_is_gone_for_good_goes_on_elsewhere_or_ends_wi
         node="one",
         max_concurrent=1,
     )
-    post(http, "[[nap 300]] tied.", subscription_id="tied", background=True)
+    post(http, "[[until gone]] tied.", subscription_id="tied", background=True)
     eventually(lambda: pool.shown(http)["tied"]["running"] == 1)
     bound = post(http, "bound.", subscription_id="tied", background=True).json()
     http.post("/v1/subscriptions/sub1/pause")
@@ -406,6 +406,7 @@ def test_what_waits_where_the_node_is_gone_for_good_goes_on_elsewhere_or_ends_wi
     listed = http.get("/v1/executions").json()
     took = time.monotonic() - began
     unplaced = http.get("/v1/nodes").json()["unplaced"]
+    release(pool.cli, "gone")
 
     assert went_on.status_code == 200, went_on.text
     assert (went_on.json()["status"], went_on.json()["subscription_id"]) == ("succeeded", "sub1")
