@@ -47,25 +47,9 @@ POINTS = [
     *(("reply", "before"), ("reply", "after")),
 ]
 IDLE = [ProcessWay.AHEAD, ProcessWay.KEPT, ProcessWay.REUSED]
-WHEN = ("before", "after")
-STEPS = tuple(dict.fromkeys(step for step, _ in POINTS))
-DEATHS = [
-    (step, when, way)
-    for step, when in POINTS
-    for number, way in enumerate(ProcessWay, STEPS.index(step) + WHEN.index(when))
-    if IS_FULL or number % 2 == 0
-]
-"""In short, a death in half of the ways before a step, and in the others after it."""
 LEAST_COMMITS = 5
 """Of three executions that have two slots, however many share one: the epoch, T1, a first T2, the
 start of who waited, and its T2."""
-IN_A_COMMIT = [
-    (way, when)
-    for number, way in enumerate((ProcessWay.COLD, ProcessWay.KEPT))
-    for which, when in enumerate(WHEN, number)
-    if IS_FULL or which % 2 == 0
-]
-"""In short, before the commits of the one way, and after those of the other."""
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +113,16 @@ async def test_without_a_death_a_run_comes_by_its_process_as_it_is_to(
     await subscription.close()
 
 
+STEPS = tuple(dict.fromkeys(step for step, _ in POINTS))
+DEATHS = [
+    (step, when, way)
+    for step, when in POINTS
+    for number, way in enumerate(ProcessWay, STEPS.index(step) + (when == "after"))
+    if IS_FULL or number % 2 == 0
+]
+"""In short, a death in half of the ways before a step, and in the others after it."""
+
+
 @pytest.mark.parametrize(("point", "when", "home"), DEATHS, indirect=["home"])
 async def test_a_subscription_that_dies_at_this_point_runs_and_counts_once(
     forge: Forge, home: Home, point: str, when: str
@@ -144,7 +138,7 @@ async def test_a_subscription_that_dies_at_this_point_runs_and_counts_once(
 
 
 @pytest.mark.parametrize("home", IDLE, indirect=True)
-@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("when", ["before", "after"])
 async def test_one_that_dies_as_a_process_is_given_settings_runs_and_counts_once(
     forge: Forge, home: Home, when: str
 ) -> None:
@@ -167,7 +161,8 @@ async def test_one_that_dies_between_a_run_s_directory_and_its_spawn_starts_it_l
         await go_on(home, [1])
 
 
-@pytest.mark.parametrize(("way", "when"), IN_A_COMMIT)
+@pytest.mark.parametrize("way", [ProcessWay.COLD, ProcessWay.KEPT])
+@pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_subscription_that_dies_in_any_commit_runs_and_counts_once(
     forge: Forge, tmp_path: Path, way: ProcessWay, when: str
 ) -> None:
@@ -184,7 +179,7 @@ async def test_a_subscription_that_dies_in_any_commit_runs_and_counts_once(
     )
 
 
-@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_subscription_that_dies_as_it_counts_what_came_after_an_answer_counts_it_once(
     forge: Forge, home: Home, when: str
 ) -> None:
