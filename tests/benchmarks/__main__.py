@@ -27,6 +27,7 @@ from rows import (
     recovery,
     registered,
     rest,
+    restart,
     runs,
 )
 
@@ -37,6 +38,7 @@ ROWS: tuple[Row, ...] = (
     *durable_records.ROWS,
     *activation.ROWS,
     *recovery.ROWS,
+    *restart.ROWS,
     *rest.ROWS,
     *page.ROWS,
     *registered.ROWS,

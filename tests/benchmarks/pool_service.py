@@ -85,6 +85,10 @@ class PoolCallers:
         execution_id = message["pool"]["execution_id"]
         return took, self._http.get(f"/v1/executions/{execution_id}").json()
 
+    def rank(self) -> None:
+        """Ask which subscription a request would be sent to."""
+        self._http.post("/v1/route", json={"prompt": PROMPT}).raise_for_status()
+
     def seconds(self) -> float:
         return self.executed()[0]
 

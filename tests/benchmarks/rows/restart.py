@@ -1,0 +1,117 @@
+"""From kill -9 of the router's process to the next request that is ranked, in a served pool.
+
+The yardstick is what Ray takes of that: a new process, which imports Ray, and an actor in it that
+has nothing to import and nothing to read.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actor_processes import actor_pid
+from figure import Effort, Figure, Row, interleaved
+from pool_service import NOWHERE, PoolCallers, served
+from stubcli import stub_cli
+from turns import starting_ray
+
+from actors.runtime.cluster import SETTINGS
+
+SETTLE_SECONDS = 3.0
+"""For what a restart leaves to be done, and for Ray's idle workers to be ended."""
+YARDSTICK = "an actor of Ray's with nothing in it"
+_PROGRAM = """
+import os, signal, sys, time, ray
+ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+
+@ray.remote(num_cpus=0, max_restarts=-1)
+class Empty:
+    def pid(self):
+        return os.getpid()
+
+actor = Empty.remote()
+pid = ray.get(actor.pid.remote())
+print("ready", flush=True)
+for _ in sys.stdin:
+    began = time.perf_counter()
+    os.kill(pid, signal.SIGKILL)
+    while True:
+        try:
+            pid = ray.get(actor.pid.remote())
+            break
+        except ray.exceptions.RayActorError:
+            time.sleep(0.01)
+    print("took", time.perf_counter() - began, flush=True)
+"""
+
+
+class EmptyActor:
+    """An actor of a Ray of its own, which is killed from within."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def restarted(self) -> float:
+        """Seconds until it answers again."""
+        time.sleep(SETTLE_SECONDS)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:  # among what Ray has to say of it
+            if line.startswith("took "):
+                return float(line.removeprefix("took "))
+        raise RuntimeError("its Ray has ended")
+
+
+@contextmanager
+def empty_actor() -> Iterator[EmptyActor]:
+    with starting_ray():
+        process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM],
+            env={**os.environ, **SETTINGS},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+    try:
+        yield EmptyActor(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(60)
+
+
+def _ranked_again(pool: PoolCallers) -> float:
+    time.sleep(SETTLE_SECONDS)
+    pool.rank()
+    pid = actor_pid(pool.service, "RouterShell", "directory")
+    assert pid is not None
+    began = time.perf_counter()
+    os.kill(pid, signal.SIGKILL)
+    pool.rank()
+    return time.perf_counter() - began
+
+
+def restart(effort: Effort) -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, empty_actor() as empty:
+        folder = Path(name)
+        with served(folder, NOWHERE, more=f'path = "{stub_cli(folder)}"\n') as pool:
+            found = interleaved(
+                effort.rounds, ray=empty.restarted, pool=lambda: _ranked_again(pool)
+            )
+    what = "kill -9 of the router to the next ranked request, 3 subscriptions"
+    yield Figure.of(what, "s", found["pool"], YARDSTICK, found["ray"])
+
+
+ROWS = (Row("restart", "A router's death", restart),)
