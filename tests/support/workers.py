@@ -59,6 +59,7 @@ SPREAD = (
 )
 """Tests that take their time and start all they need themselves, by how their ids begin."""
 TOGETHER = {
+    "tests/trips/test_page.py": "tests/trips/test_service.py",
     "tests/trips/test_routing.py": "tests/trips/test_service.py",
     "tests/trips/test_streaming.py": "tests/trips/test_service.py",
     "tests/trips/test_telling.py": "tests/trips/test_service.py",
