@@ -62,9 +62,9 @@ class State:
 
     spec: SubscriptionSpec
     node: str | None = None
+    """The node where this activation is, by its name for good."""
     build: str | None = None
     """The version of the code that this activation came up with."""
-    """Where this activation is."""
     epoch: int = 0
     version: int = 0
     spending: Spending = field(default_factory=Spending)
