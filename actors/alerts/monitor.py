@@ -1,9 +1,10 @@
 """Alerting: the router looks at what it knows, and alerts operators to what they should know.
 
-A look compares reports with the levels in the outbox and keeps what was crossed there, in one
-transaction; couriers bring it to the webhooks. Looks come at most once a second, in a task of their
-own: nothing here is waited for by a request, and a store or a webhook that fails delays alerts
-alone. Nothing is held in memory that a restart would lose.
+The directory's outbox keeps what was alerted already, as levels (``pool/alerts/thresholds``). A
+look compares the latest reports with these levels, and writes the new alerts and the new levels to
+the outbox in one transaction; for each webhook an ``AlertDelivery`` sends its alerts from there.
+Looks come at most once a second, in a task of their own: no request waits for them, and a store or
+a webhook that fails delays alerts alone. A restart loses nothing.
 """
 
 from __future__ import annotations

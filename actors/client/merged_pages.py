@@ -1,4 +1,4 @@
-"""A page of a list that stands in many ledgers."""
+"""A page of executions, newest first, put together from the pages of many ledgers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from pool.executions.execution import Execution
 from pool.storage.paging import Page, newest_first
 
 _BEYOND = 2
-"""Asked of each beyond its share: no two have begun the same number lately."""
+"""Executions that each source is asked for beyond its share of the page, so that one that has begun
+a few more than the others lately need not be asked twice."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Somebody who can be asked for a page of its own."""
+    """Who can be asked for a page of executions: a subscription, or the router for many."""
 
     page: Callable[[Listed], Awaitable[Page[Execution]]]
     ledgers: int = 1
-    """How many it reads for that."""
+    """How many ledgers the source reads for a page."""
 
 
 async def merged_page(sources: Iterable[Source], wanted: Listed) -> Page[Execution]:
-    """The newest of all sources, which are asked at most twice: each for its share of the page
-    first, then those that may have more of it for the rest. So a page of a pool of sixty reads a
-    few rows of each ledger, and not sixty pages to show one.
+    """The newest executions of all sources. Each source is asked for its share of the page; a
+    source that may have still more of the page is asked once more, for the rest. So a page of a
+    pool of sixty subscriptions reads a few rows of each ledger, and not sixty pages to show one.
     """
     asked = tuple(sources)
     ledgers = sum(each.ledgers for each in asked)

@@ -1,4 +1,4 @@
-"""One report of one organization: who is compared, with what, and how.
+"""The comparison of one report of one organization: who is compared, with what, and how.
 
 A report counts as a whole: ``fetched`` has the figures of every bucket that was asked for, or says
 why there are none. What cannot be compared is named with the reason, next to what can be.
@@ -157,7 +157,7 @@ class Comparison:
 
 
 def present(accounts: Mapping[str, Account | None]) -> tuple[Account, ...]:
-    """Those that the pool has."""
+    """The accounts of those subscriptions that the pool has."""
     return tuple(account for account in accounts.values() if account is not None)
 
 

@@ -2,6 +2,8 @@
 
 To give a session another home is one row of the directory: its transcript is fetched by the new
 home before the next turn (``session_transfer``). So a move that nobody comes back to costs nothing.
+Which home a request's session has, or gets, is chosen with its place
+(``dispatching.placement.target_of``).
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""The term of a router: the time in which it is the one.
+"""The term of a router: from its beginning until a later router of the same pool begins.
 
-A router that was cut off, or frozen with its node, lives on beside its successor. What it places is
-fenced (``dispatching.claims``), so it runs nothing twice; but it would go on to put to sleep and to
-sound alarms by what it knew. So each router counts the terms on by one as it begins, durably, and
-looks at them again and again: one that sees a later term than its own leaves at once.
+A router that was cut off from the others, or frozen with its node, lives on beside its successor.
+What it places is fenced (``dispatching.claims``), so it runs nothing twice; but it would still put
+subscriptions to sleep and raise alerts by what it knew long ago. So terms are numbered: each router
+begins the next term, durably, and reads the latest term every ``LOOK_SECONDS``. A router that sees
+a later term than its own ends its process at once.
 
-A router of another pool that was given the same database has no business there. The one that had it
-last has to be silent for a while before that of another pool begins, however it ended: so one that
-is only renewed keeps its database, and one that was killed comes back as another Ray cluster within
-seconds.
+A database belongs to one pool. If two pools were given the same database, the router of the second
+one begins only after the router of the first has given no sign of life for ``SILENT_SECONDS``,
+however it ended. So a router that is only renewed keeps its database, and a pool that was killed
+can come back within seconds as another Ray cluster.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from pool.storage.directory.terms import Rival, TermStore
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
-"""Between two looks, a few milliseconds each: one that thaws looks first of all, as its pause is
-over. Each look is a beat, too."""
+"""Between two looks at the latest term, a few milliseconds each. A router that thaws looks first of
+all, as its pause is over. Each look is also a beat, the router's sign of life."""
 SILENT_SECONDS = 10.0
-"""Without a beat, and its pool is taken to be gone. While the database is started anew, beats are
-further apart: each is tried again for two seconds, and then after two."""
+"""After this time without a beat, a pool is taken to be gone. While the database is started anew,
+beats are further apart: each is tried again for two seconds, and then after two."""
 WATCH_SECONDS = 0.5
 """Between two looks at whether another pool beats."""
 
@@ -38,9 +39,9 @@ async def _always() -> bool:
 
 
 class Term:
-    """The term of this router, for the pool of ``holder``. ``leave`` ends its process, as nothing
-    in it is to be acted upon; ``has_cluster`` says whether its Ray still has a head: without one it
-    ends soon, and does not keep a new cluster of the same pool out meanwhile.
+    """The term of this router, for the pool of ``holder``. ``leave`` ends the router's process, at
+    once. ``has_cluster`` says whether its Ray still has a head: a router without one ends soon, and
+    gives no more beats, so that it does not keep a new cluster of the same pool out meanwhile.
     """
 
     def __init__(
@@ -57,8 +58,8 @@ class Term:
         self._number = 0
 
     async def begin(self) -> None:
-        """Begin it: from here on an earlier router leaves. ``ConfigError`` where another pool lives
-        that has this database.
+        """Begin the term: from here on an earlier router leaves. ``ConfigError`` where the database
+        is that of another pool, which lives.
         """
         began = await self._terms.begin(self._holder)
         self._number = await self._after(began) if isinstance(began, Rival) else began

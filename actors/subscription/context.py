@@ -1,8 +1,10 @@
 """One activation of a subscription: from the opening of its ledger to the end of its process.
 
-It holds what every part of the subscription shares: the state, the ledger, what it was given, its
-tasks, and the news that its report has changed. When the ledger refuses a write it takes no work
-until a write succeeds again; a life ends with its ledger.
+It holds what every part of the subscription shares: the state, the ledger, what the subscription
+was given, its tasks, and the news that its report has changed. When the ledger refuses a write, the
+subscription takes no work until a write succeeds again. When the ledger is lost, to another
+activation or by a commit that is in doubt, the process ends: whatever it did from then on could not
+be made durable.
 """
 
 from __future__ import annotations
@@ -80,9 +82,9 @@ class SubscriptionContext:
         self.ledger = ledger
         self.deps = dependencies
         self.news = News()
-        """Of the report."""
+        """Told when the report has changed."""
         self.leaves_since = "its subscription was removed from the pool"
-        """Why it lets go of everything, where it does (``state.retired``)."""
+        """Why the subscription lets go of everything, where it does (``state.retired``)."""
         self.recorder = SubscriptionRecorder(
             *(state.spec.id, state.epoch, dependencies.clock, self.changed),
             tracing=dependencies.tracing,
@@ -99,7 +101,9 @@ class SubscriptionContext:
 
     @property
     def takes_no_more(self) -> bool:
-        """Whether it is stopping, leaves the pool or drains: no process is kept for a next turn."""
+        """Whether the subscription is stopping, leaves the pool or drains: then no process is kept
+        for a next turn.
+        """
         return self.state.suspended or self.state.retired or self.state.standing.draining
 
     def report(self) -> Report:
@@ -114,23 +118,23 @@ class SubscriptionContext:
     def spawn(
         self, work: Coroutine[Any, Any, T], execution_id: str | None = None
     ) -> asyncio.Task[T]:
-        """Do something that outlives the call that caused it, though not this life. What it logs
-        bears the id of the execution it is about, if it is about one.
+        """Start a task that outlives the call that caused it, though not this activation. What it
+        logs bears the id of the execution that it is about, if it is about one.
         """
         context = copy_context()
         context.run(logs.about, execution_id=execution_id)
         return self._tasks.spawn(work, context)
 
     async def stand(self, standing: Standing) -> None:
-        """Make a new standing durable, and go by it."""
+        """Make a new standing durable, then apply it."""
         if standing != self.state.standing:
             await self.ledger.stand(standing)
             self.state.standing = standing
             self.changed()
 
     def trouble(self, error: StoreError) -> None:
-        """Take no work until a write succeeds again. With the ledger lost leave at once: a refusal
-        may not be answered where the write is only in doubt.
+        """Take no work until a write succeeds again. With the ledger lost leave at once: nobody may
+        be told that a write was refused while it is only in doubt.
         """
         if self.ledger.is_lost:
             self.deps.leave(error)
@@ -162,7 +166,7 @@ class SubscriptionContext:
         await self.ledger.expire(self.now() - self.deps.retention)
 
     async def rest(self) -> None:
-        """End all tasks of this life."""
+        """End all tasks of this activation."""
         await self._tasks.close()
 
     async def close(self) -> None:

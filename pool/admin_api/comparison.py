@@ -1,4 +1,4 @@
-"""Verdicts: what was recorded and what is reported, model by model.
+"""The comparison of what was recorded with what is reported: a verdict for each model.
 
 Tokens are compared exactly. The usage report holds no money, so the dollars of a difference are
 estimated with the prices that the pool learned; where none is known the difference has no amount,

@@ -2,7 +2,8 @@
 
 Nothing here looks at all subscriptions for one request: orders, and the catalogue of models, are
 kept up to date as reports come and requests are sent, so that a decision costs about the same
-whether there are ten of them or a thousand.
+whether there are ten of them or a thousand. The choice itself, with the session's home in it, is
+made from the ranking by ``placement.target_of``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The placement of an execution: the subscription to ask next, by the ranking and earlier answers.
 
-Nothing here asks anybody. ``dispatcher`` does, and comes back with the answers.
+Nothing here asks anybody. ``placer`` does, and comes back with the answers.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Open reservations: what running executions hold of their keys' limits, until they have ended.
 
-A reservation is made in the transaction that claims and places its execution (see
-``Directory.claim``). From then on it has a task that puts the execution's cost in its place. That
-its end has come is in the news of the subscriptions, which the router follows anyway; then the
-execution is asked for once, since it alone says what every attempt cost. News may be lost with
-whoever tells it, so a task looks by itself from time to time, too, and a router that comes to life
-takes up the reservations that it finds open. So whatever dies, a cost is counted once, and a
-reservation is given back only where its execution is nowhere.
+A reservation is made elsewhere: ``key_registry`` says how much is to be held, and
+``pool/storage/directory/reservations`` holds it, in the transaction that claims the execution and
+places it (``Directory.claim``). Here each open reservation has a task, which replaces it by the
+execution's cost. The news of the subscriptions, which the router follows anyway, say when an
+execution has ended; then the execution is asked for once, since it alone says what every attempt
+cost. News may be lost with whoever tells it, so each task also looks by itself from time to time,
+and a router that comes to life takes up the reservations that it finds open. So whatever dies, a
+cost is counted once, and a reservation is given back only where its execution is nowhere.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The queue of activations: how many subscriptions come up at a time, and which of them first.
 
-To come up takes a process of Ray and a core for a second or two. All at once they would hold each
-other up for so long that each looks dead; a few at a time they are there one after the other, and
-one that a request asks for goes before those that nobody waits for.
+To come up, a subscription takes a process of Ray and a core for a second or two. All at once, the
+subscriptions would hold each other up for so long that each looks dead; so a few come up at a time,
+and one that a request asks for goes before those that nobody waits for.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ class _Waiting(NamedTuple):
 
 
 class ActivationQueue:
-    """Turns, at most ``at_once`` of them at a time: those that are wanted first, else in order."""
+    """Turns of subscriptions, at most ``at_once`` of them at a time: those that are wanted first,
+    the others in the order in which they asked.
+    """
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
         self._running = 0
         self._waiting: list[_Waiting] = []
         self._wanted: dict[str, None] = {}
-        """In the order in which they were asked for."""
+        """The ids of the subscriptions that are wanted, in the order in which they were."""
 
     def want(self, subscription_id: str) -> None:
         """Let the next turn of a subscription come before those that nobody asks for."""
         self._wanted.setdefault(subscription_id)
 
     def forget(self, subscription_id: str) -> None:
-        """Nobody wants it any more."""
+        """Nobody wants this subscription any more."""
         self._wanted.pop(subscription_id, None)
 
     @asynccontextmanager

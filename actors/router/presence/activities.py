@@ -1,6 +1,8 @@
-"""Activities: what subscriptions tell beside their reports, that is what happened, and counts.
+"""Activities: what subscriptions tell besides their reports, which is their events and their
+counts.
 
-What was before the first word of one to this router is not told again.
+Each subscription's events are followed by a cursor, so that each is told once. A router that begins
+follows a subscription from their first call on: what happened there before is not told again.
 """
 
 from __future__ import annotations
@@ -16,25 +18,27 @@ from pool.telemetry.events import PoolEvent
 
 
 class Activities:
-    """The latest counts of each, and how far its events were told."""
+    """The latest counts of each subscription, and how far its events were told."""
 
     def __init__(self, tell: Callable[[PoolEvent], None]) -> None:
         self.tell = tell
         self._tallies: dict[str, Tally] = {}
         self._heard_until: dict[str, str] = {}
-        """The cursor of each one's news."""
+        """By subscription, the cursor up to which its events were told."""
 
     @property
     def tallies(self) -> dict[str, Tally]:
-        """The latest counts, by id."""
+        """The latest counts, by subscription."""
         return dict(sorted(self._tallies.items()))
 
     def cursor(self, subscription_id: str) -> str | None:
-        """How far the events of one were told."""
+        """The cursor up to which a subscription's events were told; None where none were yet."""
         return self._heard_until.get(subscription_id)
 
     def begins_anew(self, subscription_id: str, epoch: int) -> None:
-        """One is another activation, and what the one before told is complete."""
+        """A subscription came up as a new activation, after the one before had told everything: the
+        new one's events are followed from its beginning.
+        """
         self._heard_until[subscription_id] = beginning(epoch)
 
     def forget(self, subscription_id: str) -> None:
@@ -42,7 +46,7 @@ class Activities:
         self._heard_until.pop(subscription_id, None)
 
     async def hear(self, subscription_id: str, peer: SubscriptionActor) -> None:
-        """Take over what one has to tell: one call, unless very much happened at once."""
+        """Ask a subscription for what it has to tell: one call, unless very much has happened."""
         while True:
             activity = await peer.activity(self.cursor(subscription_id))
             self.take_over(subscription_id, activity)
@@ -50,7 +54,7 @@ class Activities:
                 return
 
     def take_over(self, subscription_id: str, activity: Activity) -> None:
-        """Tell what happened at one, in its name."""
+        """Tell the events of a subscription with its id, and keep its counts."""
         for event in activity.page.items:
             happening = event.happening
             self.tell(happening.model_copy(update={"subscription_id": subscription_id}))

@@ -1,4 +1,4 @@
-"""First reports: waiting, within bounds, for those who come up and have sent none yet."""
+"""First reports: waiting, within bounds, for subscriptions that come up and have sent none yet."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pool.subscriptions.spec import SubscriptionSpec
 log = logging.getLogger(__name__)
 
 EVERYBODY_SECONDS = 3.0
-"""How long a list waits for those who are missing in it: a router that was started again hears of
-everybody within a second."""
+"""How long a list waits for the subscriptions that are missing in it: a router that was started
+again hears of all within a second."""
 FIRST_REPORT_SECONDS = 20.0
-"""How long to wait for one that never sent a report: an activation takes a few seconds, and
-begins with the next free turn where somebody waits for it."""
+"""How long to wait for a subscription that never sent a report: an activation takes a few seconds,
+and begins with the next free turn where somebody waits for it."""
 
 
 class FirstReports:
-    """Waits by what is known, as it is by then: who is followed, what they reported, and why some
-    could not be activated. ``want`` has one come up before others.
+    """Waits by what is known, as it changes: which subscriptions are followed, what they reported,
+    and why some could not be activated. ``want`` has a subscription come up before others.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class FirstReports:
 
     @property
     def unusable(self) -> dict[str, ConfigError]:
-        """Those that cannot come up as they are configured, by id, and why not."""
+        """The subscriptions that cannot come up as they are configured, by id, and why not."""
         failed = self._failed.items()
         return {id_: error for id_, error in failed if isinstance(error, ConfigError)}
 
     def _present(self) -> AbstractSet[str]:
-        """Those that have sent a report, and are not lost since."""
+        """The subscriptions that have sent a report, and are not lost since."""
         return {id_ for id_, each in self._reports.items() if each.presence != "away"}
 
     async def await_any(self) -> None:
-        """Wait until anybody has sent a report, within bounds; at once as a rule, and where nobody
-        is to run, or can.
+        """Wait until any subscription has sent a report, within bounds; as a rule one has. Returns
+        at once, too, where no subscription is to run, or none can.
         """
         await self._until(
             lambda: bool(self._reports) or self._specs.keys() <= self.unusable.keys(),
@@ -60,8 +60,9 @@ class FirstReports:
         )
 
     async def await_one(self, ids: Iterable[str]) -> None:
-        """Wait until one of them has sent a report, within bounds; at once as a rule, and where
-        none of them is to run, or can. One that is named alone goes before others.
+        """Wait until one of these subscriptions has sent a report, within bounds; as a rule one
+        has. Returns at once, too, where none of them is to run, or none can. A subscription that is
+        named alone comes up before others.
         """
         wanted = self._specs.keys() & set(ids)
         if len(wanted) == 1:
@@ -72,8 +73,8 @@ class FirstReports:
         )
 
     async def await_enough(self, is_enough: Callable[[], bool]) -> None:
-        """Wait until what is known is enough for somebody: as long as there are some who come up
-        and have sent no report yet, within bounds, and a moment for those who are away.
+        """Wait until ``is_enough``: within bounds, as long as some subscriptions come up and have
+        sent no report yet, and then a moment for those that are away.
         """
         if is_enough():
             return
@@ -88,7 +89,9 @@ class FirstReports:
         return not self._specs.keys() <= self._present() | self._failed.keys()
 
     async def await_all(self) -> tuple[str, ...]:
-        """Wait until all who can have sent a report, within bounds; those that have not."""
+        """Wait, within bounds, until every subscription that can has sent a report; the ids of
+        those that have sent none.
+        """
         await self._until(
             lambda: self._specs.keys() <= self._reports.keys() | self.unusable.keys(),
             EVERYBODY_SECONDS,

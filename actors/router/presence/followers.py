@@ -1,13 +1,13 @@
-"""The followers of the subscriptions: each keeps one running, and its report young; one that
-has nothing to do for long falls asleep, and comes up again for whoever needs it.
+"""The followers of the subscriptions: each keeps one subscription running, and its report young. A
+subscription that has nothing to do for long falls asleep, and comes up again for whoever needs it.
 
-One long poll a subscription: the owner answers as soon as something changed, or after a heartbeat,
-because time alone changes a report too (blocks, resets, expiries). Of one that sleeps it is made
-here (``sleepers``).
+A follower has one long poll: the subscription answers as soon as something changed, or after a
+heartbeat, because time alone changes a report too (blocks, resets, expiries). The report of a
+subscription that sleeps is made here (``sleepers``).
 
-Whether one sleeps, falls asleep or comes up is decided by one task each, its follower, so no two of
-these can cross. Whoever calls one that is gone, or going, is not refused: the call waits until it
-is up again (``wake``), and is made then.
+One task for each subscription, its follower, decides whether it sleeps, falls asleep or comes up,
+so no two of these can cross. Whoever calls a subscription that is gone, or going, is not refused:
+the call waits until the subscription is up again (``wake``), and is made then.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
 MADE_AT_ONCE = 50
-"""Reports of sleepers, before others have their turn: 20 ms of a core."""
+"""Reports of sleepers that are made in one go, before others have their turn: 20 ms of a core."""
 POLL_SPACING_SECONDS = 0.02
 """Between two polls of one subscription, so that a burst of changes costs one report."""
 PATIENCE_SECONDS = 2.0
 """Before a subscription that does not answer is activated again."""
 UNUSABLE_SECONDS = 5.0
-"""Before one that is not to be had as it is configured is tried again: what it lacks may be there
-by then."""
+"""Before a subscription that cannot come up as it is configured is tried again: what it lacks may
+be there by then."""
 
 
 class Followers:
@@ -71,21 +71,21 @@ class Followers:
         idle: timedelta = timedelta(0),
         released_after: timedelta = timedelta(minutes=5),
     ) -> None:
-        """``idle``: for how long one has nothing to do before it falls asleep; 0: none does."""
+        """``idle``: how long a subscription has nothing to do before it falls asleep; 0: never."""
         self._actors = actors
         self._sleepers = sleepers
         self._last_known = last_known
         self._clock = clock
         self._idle = idle
         self._resting: set[str] = set()
-        """Those that sleep, are about to, or come up from it."""
+        """The subscriptions that sleep, fall asleep, or come up from sleep."""
         self._wanted: dict[str, asyncio.Event] = {}
-        """Set from when somebody needs one that rests until it is up."""
+        """By subscription; set while somebody needs one that rests, until it is up."""
         self._alone = Keyed(asyncio.Lock)
-        """One thing at a time is done with an actor as a whole."""
+        """By subscription: its actor is started, renewed, released or ended by one at a time."""
         self._is_suspended = False
         self._on_their_way: Counter[str] = Counter()
-        """Requests, by the subscription that they are sent to."""
+        """How many requests are on their way, by the subscription that they are sent to."""
         self._losses = Losses()
         self._releases = Releases(actors, clock, released_after)
         actors.tell_of_losses(self.lost)
@@ -93,7 +93,7 @@ class Followers:
         self._queue = ActivationQueue(activations_at_once)
         self._renewals = Renewals(self._renew)
         self._failed: dict[str, Exception] = {}
-        """Those that could not be activated and have sent no report since, and why."""
+        """Why a subscription could not be activated, by id, until it has sent a report."""
         self._specs: dict[str, SubscriptionSpec] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news = News()
@@ -110,17 +110,17 @@ class Followers:
 
     @property
     def tallies(self) -> dict[str, Tally]:
-        """The latest counts, by id."""
+        """The latest counts, by subscription."""
         return self._activities.tallies
 
     @property
     def followed(self) -> AbstractSet[str]:
-        """The ids of everybody who is to run, as they are now."""
+        """The ids of all subscriptions that are followed, as they are now."""
         return self._specs.keys()
 
     @property
     def known(self) -> frozenset[str]:
-        """The ids of all that have sent a report."""
+        """The ids of all subscriptions that have sent a report."""
         return frozenset(self._reports)
 
     def tell(self, reader: ReportReader) -> None:
@@ -129,30 +129,28 @@ class Followers:
 
     @property
     def unusable(self) -> dict[str, ConfigError]:
-        """Those that cannot come up as they are configured, by id, and why not."""
+        """The subscriptions that cannot come up as they are configured, by id, and why not."""
         return self._first.unusable
 
     @property
     def resting(self) -> frozenset[str]:
-        """The ids of those that have no actor, or are not to be bothered in leaving or coming."""
+        """The ids of the subscriptions that sleep, fall asleep, or come up from sleep."""
         return frozenset(self._resting)
 
     @property
     def coming(self) -> frozenset[str]:
-        """The ids of those that are on their way up, or wait for their turn; one that is lost is
-        away, which is another matter.
-        """
+        """The ids of the subscriptions that come up or wait for their turn, but for lost ones."""
         there = {id_ for id_, report in self._reports.items() if report.presence != "asleep"}
         return frozenset(self._specs) - self._sleepers.ids - self.unusable.keys() - there
 
     @property
     def room(self) -> int:
-        """How many more may be up that nobody asks for; less than nothing where it is too many."""
+        """How many more subscriptions may be up that nobody asks for; negative: so many fewer."""
         return KEPT_UP - (len(self._specs) - len(self._resting)) if self._idle else sys.maxsize
 
     def follow(self, spec: SubscriptionSpec) -> None:
-        """Keep this subscription running with this specification, or asleep where it is. Where it
-        ran with another one, no report of that is believed any more that is on its way.
+        """Keep this subscription running with this specification, or asleep if it sleeps. Where it
+        ran with another specification, a report of that which is still on its way is dropped.
         """
         self._specs[spec.id] = spec
         self._wanted.setdefault(spec.id, asyncio.Event())
@@ -168,7 +166,7 @@ class Followers:
             self._tasks[spec.id] = asyncio.create_task(following)
 
     async def unfollow(self, subscription_id: str) -> None:
-        """Let go of a subscription; it is not ended by this."""
+        """Follow a subscription no more; its actor is not ended by this."""
         task = self._tasks.pop(subscription_id, None)
         if task is not None:
             await end([task])
@@ -185,8 +183,8 @@ class Followers:
         self._latest.forget(subscription_id)
 
     async def suspend(self) -> None:
-        """Let go of those that have sent no report: they do not come up any more. Who sleeps takes
-        nothing new.
+        """Follow no more the subscriptions that have sent no report: they do not come up any more.
+        Those that sleep take nothing new.
         """
         self._is_suspended = True
         self._sleepers.suspend()
@@ -197,7 +195,7 @@ class Followers:
             await self.unfollow(subscription_id)
 
     def known_report(self, subscription_id: str) -> Report | None:
-        """The latest report of one, if it has sent any."""
+        """The latest report of a subscription; None where it has sent none."""
         return self._reports.get(subscription_id)
 
     def remember(self, report: Report) -> None:
@@ -208,15 +206,13 @@ class Followers:
             self._latest.show(report)
 
     def sent(self, subscription_id: str, more: int) -> None:
-        """So many requests more are on their way to a subscription: it stays awake for them."""
+        """``more`` requests are on their way to a subscription: it stays awake for them."""
         self._on_their_way[subscription_id] += more
         if not self._on_their_way[subscription_id]:
             del self._on_their_way[subscription_id]
 
     def lost(self, subscription_id: str, *why: str) -> None:
-        """Its actor did not answer a call: nobody is sent there until it has sent a report again,
-        unless it rests anyway.
-        """
+        """An actor did not answer: unless it rests, nobody is sent there until it reports again."""
         known = self._reports.get(subscription_id)
         if known is None or subscription_id in self._resting:
             return
@@ -225,7 +221,7 @@ class Followers:
             self._latest.show(lost(known, *why))
 
     async def refresh(self, older_than: timedelta) -> None:
-        """Have the reports of those who sleep no older than this."""
+        """Make the reports of the subscriptions that sleep anew, where they are older than this."""
         for made, subscription_id in enumerate(tuple(self._sleepers.ids), start=1):
             spec, known = self._specs.get(subscription_id), self._reports.get(subscription_id)
             is_old = known is None or self._clock() - known.observed_at >= older_than
@@ -235,8 +231,8 @@ class Followers:
                 await asyncio.sleep(0)
 
     async def wake(self, subscription_id: str) -> None:
-        """See to it that a subscription is up, where it rests: it comes before others. Returns once
-        it is, or after a while in which it has not come; at once for one that does not rest.
+        """Have a subscription that rests come up, before others. Returns once it is up, or after
+        ``FIRST_REPORT_SECONDS``; at once for one that does not rest.
         """
         if subscription_id not in self._resting:
             return
@@ -248,8 +244,9 @@ class Followers:
 
     @asynccontextmanager
     async def asleep(self, subscription_id: str) -> AsyncIterator[bool]:
-        """Whether one has no actor, as it sleeps or cannot come up; it has none in the block. One
-        that cannot come up is waited for while it lets go of what it has.
+        """Whether a subscription has no actor, because it sleeps or cannot come up; where it has
+        none, it gets none within the block. A subscription that cannot come up may be letting go of
+        what it has (``releases``): this waits for that.
         """
         async with self._alone[subscription_id]:
             yield subscription_id in self._sleepers or subscription_id in self.unusable
@@ -270,9 +267,9 @@ class Followers:
             await self.unfollow(subscription_id)
 
     async def _follow(self, subscription_id: str) -> float | None:
-        """Keep a subscription running, and ask for reports until it has to be given its
-        specification: since that has changed, or since it is another activation than before, which
-        was made with the one of its actor's first day.
+        """Activate a subscription and ask for its reports, until it has to be given its
+        specification again: because that has changed, or because the activation is another one than
+        before, which Ray made with the specification of the actor's beginning.
         """
         if subscription_id in self._sleepers and self._idle:
             await self._wanted[subscription_id].wait()
@@ -309,7 +306,7 @@ class Followers:
     async def _told(
         self, subscription_id: str, asking: Awaitable[Report], seconds: float
     ) -> Report:
-        """A report that is asked for; ``ActorLost`` where none comes."""
+        """The report that is asked for; ``ActorLost`` where none comes."""
         self._losses.follow(subscription_id)
         try:
             return await self._losses.answer(subscription_id, asking, seconds)
@@ -318,15 +315,15 @@ class Followers:
             raise
 
     def _until_it_sleeps(self, report: Report, up_since: datetime) -> float:
-        """Seconds; infinite as well for one that somebody is sent to, or where nobody is to."""
+        """Seconds; infinite while requests are on their way to it, and where none is to sleep."""
         if not self._idle or self._is_suspended or self._on_their_way[report.id]:
             return math.inf
         now, too_many = self._clock(), self.room < 0
         return until_it_sleeps(report, up_since, now, self._idle, is_one_too_many=too_many)
 
     async def _fall_asleep(self, spec: SubscriptionSpec) -> bool:
-        """Have a subscription leave that has had nothing to do for long; whether its actor has. It
-        may have been given something in the last moment: then it does not sleep, and comes up.
+        """Have a subscription fall asleep; whether its actor has left. It may have been given
+        something in the last moment: then it does not sleep, and is brought up again.
         """
         async with self._alone[spec.id]:
             self._resting.add(spec.id)
@@ -344,13 +341,11 @@ class Followers:
                 self._news.tell()
 
     async def _activate(self, spec: SubscriptionSpec) -> None:
-        """In its turn, which comes at once for one that was there before."""
+        """Bring a subscription up in its turn, which comes first for one that was there before."""
         if spec.id in self._reports:
             self._queue.want(spec.id)
         try:
-            if (
-                spec.id in self.unusable
-            ):  # to ask the nodes may take long, and others read meanwhile
+            if spec.id in self.unusable:  # before its turn: to ask the nodes may take long
                 await self._check_place(spec)
             async with self._queue.turn(spec.id), self._alone[spec.id]:
                 await self._sleepers.wakes(spec.id)
@@ -381,7 +376,7 @@ class Followers:
                 await self._releases.consider(spec, error, self._reports.get(spec.id))
 
     async def _cannot_come_up(self, spec: SubscriptionSpec, error: ConfigError) -> None:
-        """Say so, once for each reason, and let nobody wait for it to wake."""
+        """Note why a subscription cannot come up, log each reason once, and end waits for it."""
         is_news, found = str(error) != str(self.unusable.get(spec.id)), None
         if spec.id not in self._reports and self._last_known is not None:
             async with self._alone[spec.id]:
@@ -398,7 +393,7 @@ class Followers:
             log.warning("subscription cannot come up as it is configured", extra=ids)
 
     async def _renew(self, subscription_id: str) -> None:
-        """One that has fallen asleep meanwhile comes up as it is to be."""
+        """Renew a subscription's actor; one that has fallen asleep meanwhile comes up renewed."""
         async with self._alone[subscription_id]:
             if subscription_id not in self._sleepers:
                 await self._actors.renew(self._specs[subscription_id])

@@ -8,20 +8,21 @@ from datetime import datetime, timedelta
 from pool.subscriptions.report import Report
 
 KEPT_UP = 10
-"""As many may be up without having run anything; what there is beyond that, of hundreds that are
-registered, has some 80 MB each for something else."""
+"""So many subscriptions may be up without having run anything. Of hundreds that are registered,
+each one more would take some 80 MB for nothing."""
 UNUSED = timedelta(seconds=60)
-"""How long one beyond these is up that has run nothing: its login, its models and its account's
-limits are read by then."""
+"""How long a subscription beyond ``KEPT_UP`` stays up that has run nothing: its login, its models
+and its account's limits are read by then."""
 TURNED_SECONDS = 0.02
-"""Before one is asked again whose report was overtaken by the clock on its way."""
+"""Before a subscription is asked again whose report was overtaken by the clock on its way."""
 
 
 def until_it_sleeps(
     report: Report, up_since: datetime, now: datetime, idle: timedelta, *, is_one_too_many: bool
 ) -> float:
-    """Seconds; infinite for one that has something to do. ``idle``: for how long one is kept up
-    that has run something since it came up, or where there is room for all.
+    """Seconds until a subscription is to fall asleep; infinite for one that has something to do.
+    ``idle``: for how long one is kept up that has run something since it came up; any one, where
+    there is room for all.
     """
     if report.idle_since is None:
         return math.inf
@@ -31,8 +32,8 @@ def until_it_sleeps(
 
 
 def until_it_turns(report: Report, now: datetime) -> float:
-    """Seconds until its state is another one by the clock alone: nobody tells of that. Soon, where
-    it has turned since the report was made.
+    """Seconds until a subscription's state changes by the clock alone, which nobody tells of. Soon,
+    where it has changed since the report was made.
     """
     until = report.state_until
     if until is None:

@@ -1,5 +1,5 @@
-"""What is known of a subscription that cannot come up and has sent no report to this router, which
-was started anew: what its ledger says.
+"""What is known of a subscription that cannot come up, to a router that has had no report of it
+since it was started: what the subscription's ledger says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pool.subscriptions.state import REMEMBERED, recovered
 
 
 class LastKnown:
-    """The reports of those whose ledgers nobody has now. ``policy`` is what they are made by."""
+    """Reports made from the ledgers of subscriptions that are not up, by ``policy``."""
 
     def __init__(
         self, stores: Stores, policy: SubscriptionPolicy, clock: Callable[[], datetime]
@@ -29,9 +29,9 @@ class LastKnown:
         self._clock = clock
 
     async def report(self, spec: SubscriptionSpec) -> Report:
-        """Its figures, as an activation would find them; one that never was up has none. The ledger
-        is read beside whoever may have it still, or taken over for that long where the store does
-        not allow it. Raises ``StoreError``.
+        """A subscription's figures, as an activation would find them; one that never was up has
+        none. The ledger is read beside whoever may still have it; where the store does not allow
+        that, it is taken over for as long as it is read. Raises ``StoreError``.
         """
         now = self._clock()
         if spec.id not in await self._stores.ledgers():

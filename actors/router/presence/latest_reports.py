@@ -1,4 +1,4 @@
-"""The latest report of each subscription, and whoever goes by these as they come.
+"""The latest report of each subscription, and the readers that go by them as they come.
 
 A report says when it was made; the newer of two counts, whichever way it came.
 """
@@ -28,8 +28,8 @@ class ReportReader(Protocol):
 
 
 class LatestReports:
-    """Of everybody who has sent one. ``tell`` hears what has changed from one to the next, and
-    ``news`` that something has.
+    """The latest report of every subscription that has sent one. ``tell`` is called with each event
+    that follows from one report to the next; ``news`` is told of every report.
     """
 
     def __init__(self, news: News, tell: Callable[[PoolEvent], None]) -> None:
@@ -38,15 +38,15 @@ class LatestReports:
         self._reports: dict[str, Report] = {}
         self._readers: list[ReportReader] = []
         self.by_id: Mapping[str, Report] = MappingProxyType(self._reports)
-        """As they are now."""
+        """The latest reports, by id, as they are now."""
 
     @property
     def all(self) -> tuple[Report, ...]:
-        """In the order of their ids."""
+        """The latest reports, in the order of their ids."""
         return tuple(self._reports[id_] for id_ in sorted(self._reports))
 
     def add_reader(self, reader: ReportReader) -> None:
-        """Let somebody go by the reports: by those that are here, and from now on."""
+        """Hand a reader the reports that are here, and each that comes from now on."""
         self._readers.append(reader)
         for report in self._reports.values():
             reader.heard(report)
@@ -57,7 +57,7 @@ class LatestReports:
         return known is None or _order(known) <= _order(report)
 
     def show(self, report: Report) -> None:
-        """Let everybody go by a report from now on."""
+        """Keep a report as the latest of its subscription, and hand it to every reader."""
         known = self._reports.get(report.id)
         self._reports[report.id] = report
         for reader in self._readers:

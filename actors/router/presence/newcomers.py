@@ -1,10 +1,11 @@
 """Newcomers: subscriptions that are registered and were never activated.
 
-The first few come up as they are registered, so that a person sees at once who is signed in. Of
-hundreds the others sleep from the beginning: a start then costs what it does with ten. They have no
-records, so nothing is missing in their reports; whether they can be placed is asked for all of them
-at once, and one that cannot comes up, to fail with its reason where everybody sees it. Each has its
-first look later, as those who sleep have theirs once a day.
+The first few come up as they are registered, so that a person sees at once which are signed in. Of
+hundreds, the others sleep from the beginning: so a start costs no more than with ten. They have no
+records, so nothing is missing in their reports. Whether they can be placed is asked for all of them
+at once; a subscription that cannot is activated all the same, so that it fails with its reason
+where everybody sees it. The others come up for their first look later, as every subscription that
+sleeps does once a day.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pool.subscriptions.spec import SubscriptionSpec
 
 
 class Newcomers:
-    """Has those sleep for whom there is no room."""
+    """Has those newcomers sleep for which there is no room."""
 
     def __init__(
         self, stores: Stores, actors: SubscriptionActors, followers: Followers, sleepers: Sleepers
@@ -31,8 +32,8 @@ class Newcomers:
         self._sleepers = sleepers
 
     async def settle(self, specs: Sequence[SubscriptionSpec]) -> Mapping[str, ConfigError]:
-        """Before they are followed: have those begin asleep that have no ledger and no room. Those
-        of them that can be placed nowhere, by id, and why not.
+        """Before subscriptions are followed, have those begin asleep that have no ledger and for
+        which there is no room. Returns those of them that can be placed nowhere, by id, and why.
         """
         if len(specs) <= self._followers.room:  # of those that never sleep there is no end
             return {}

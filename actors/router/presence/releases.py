@@ -1,10 +1,10 @@
-"""Releases: subscriptions that no node can have let go of what waits there.
+"""Releases: a subscription that no node can have lets go of the executions that wait at it.
 
-One whose node is gone for good, or whose directory is nowhere, cannot come up. For a while that is
-waited for: a node that was started anew is back in minutes. After that what waits goes on at
-others, and what only that one may run ends, with an error that says which subscription it was, why
-it does not come up and what to do about it; what ran on the node that is gone ends as its deadline
-passes.
+A subscription whose node is gone for good, or whose directory is on no node, cannot come up. The
+router waits for a while: a node that was started anew is back in minutes. After that, the
+executions that wait at the subscription go on at others. An execution that only this subscription
+may run ends, with an error that says which subscription it was, why it does not come up and what to
+do about it. An execution that ran on the lost node ends as its deadline passes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 
 class Releases:
-    """Since when subscriptions cannot come up, and what is done about it ``after`` so long; as long
-    again until what had not ended then is looked at once more.
+    """Since when subscriptions cannot come up. After ``after`` each is released; where some of its
+    executions have not ended by then, it is released again after as long.
     """
 
     def __init__(
@@ -34,20 +34,21 @@ class Releases:
         self._after = after
         self._since: dict[str, datetime] = {}
         self._released: set[str] = set()
-        """Those that have nothing any more."""
+        """The subscriptions that have nothing left to let go of."""
         self.under_way: set[str] = set()
-        """Those that let go just now: what they report of themselves is no sign of life."""
+        """The subscriptions that are being released now: their actors are up for that alone, so
+        their reports do not mean that they are back."""
 
     def forget(self, subscription_id: str) -> None:
-        """One has come up, or was removed."""
+        """A subscription has come up, or was removed."""
         self._since.pop(subscription_id, None)
         self._released.discard(subscription_id)
 
     async def consider(
         self, spec: SubscriptionSpec, error: ConfigError, report: Report | None
     ) -> None:
-        """One could not come up just now: have it let go of what it has, if it is time. ``report``
-        is its last one.
+        """Release a subscription that could not come up just now because of ``error``, if it is
+        time. ``report`` is its last one.
         """
         now = self._clock()
         since = self._since.setdefault(spec.id, now)
@@ -71,7 +72,7 @@ class Releases:
 
 
 def why_released(spec: SubscriptionSpec, error: ConfigError, node: str | None) -> str:
-    """What is said of what waited there, as the beginning of a sentence."""
+    """Why an execution that waited there has not run: the beginning of its error's message."""
     where = f", which was on the node {node} last," if node else ""
     remedy = "bring back its node, or change its node or config_dir"
     nowhere = f"can run on no node that lives ({error.problem}; {remedy})"

@@ -1,7 +1,8 @@
 """The renewal of outdated actors: those of an earlier version, or of a configuration since changed.
 
-Each serves as it is until it leaves in order and its successor is up, and the next one's turn comes
-only then, so that the pool never lacks more than one.
+One actor is renewed at a time. It serves until its turn comes; then it leaves in order, its
+successor comes up, and only after that the next one's turn begins. So the pool never lacks more
+than one subscription.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ log = logging.getLogger(__name__)
 
 
 class Renewals:
-    """Those that are to be renewed, one after the other."""
+    """The subscriptions whose actors are to be renewed, one after the other."""
 
     def __init__(self, renew: Callable[[str], Awaitable[None]]) -> None:
         self._renew = renew
         self._waiting: dict[str, None] = {}
-        """In their order, the one whose turn it is included."""
+        """The ids of the subscriptions, in their order; the first one's turn it is."""
         self._task: asyncio.Task[None] | None = None
 
     def add(self, subscription_id: str) -> None:
-        """Have it renewed in its turn."""
+        """Have a subscription renewed in its turn."""
         self._waiting.setdefault(subscription_id)
         self._begin()
 
     async def leave(self, subscription_id: str) -> None:
-        """Renew it no more, and go on with the others."""
+        """Do not renew this subscription any more, and go on with the others."""
         is_its_turn = subscription_id == next(iter(self._waiting), None)
         self._waiting.pop(subscription_id, None)
         if is_its_turn:
@@ -39,7 +40,7 @@ class Renewals:
             self._begin()
 
     async def close(self) -> None:
-        """Renew nobody any more. One whose turn it is may be gone; its follower brings it up."""
+        """Renew none any more. Whose turn it is may be gone: its follower brings it up."""
         if self._task is not None:
             await end([self._task])
 

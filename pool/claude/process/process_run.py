@@ -4,12 +4,12 @@ A run that was just started and one that an earlier activation left behind are w
 same way, so there is one path to test: the files are the truth, and news of them and of the
 supervisor's end say when to look; the lock says whether anything still lives.
 
-A run has its outcome when the result that is the run's is there. Its process is then no run any
-more: it exits by itself, within 0.05-0.1 s, or is made to by its supervisor; or it is kept, until
-it is given another run or is let go. What may not happen
-before that, because the CLI writes its last words to the session's transcript as it exits (seen of
-2.1.330: ``last-prompt`` and ``cost-state``), waits for ``gone``; what the CLI charges before that
-and prints in a further result is found by ``later_usage``.
+A run has its outcome as soon as its own result is there. Its process is then no run any more: it
+exits by itself, within 0.05-0.1 s, or is made to by its supervisor; or it is kept, until it is
+given another run or is let go. As it exits, the CLI writes its last words to the session's
+transcript (seen of 2.1.330: ``last-prompt`` and ``cost-state``); what has to come after them waits
+for ``gone``. What the CLI charges in between, and prints in a further result, is found by
+``later_usage``.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
 """Breaking the usage of one ledger down, where it lies: sums travel, records do not.
 
-Everything but sessions is told by the totals of periods, however many records they sum up, and by
-its records of an hour that an end of the range cuts, and of a block of which these totals do not
-hold every record; all as it was at one instant. The newest such block of which records are gone is
-where they end: from there back the totals of blocks say what they can. Who asks for the totals of
-blocks alone has them, of whole blocks.
+A question about anything but sessions is answered from the totals of periods, however many records
+they sum up. Records are read in two places only: in an hour that the beginning or the end of the
+range cuts in two, and in a block whose totals do not hold every record. All is read as it was at
+one instant. Where retention has removed records of such a block, the answer from periods and
+records ends with it; for everything before, the totals of blocks say what they can. Who asks for
+totals of blocks alone gets those of whole blocks.
 
-Sessions are told by the records of one block after the other, newest first. A block that has fewer
-records than its total counts has lost some to retention, and they end there. Totals of blocks are
-read first: so a record that is added meanwhile is never taken for one that is missing.
+A question about sessions is answered from the records, one block after the other, newest first. A
+block that has fewer records than its total counts has lost some to retention; the answer ends
+there. The totals of blocks are read first: so a record that is added meanwhile is never taken for
+one that is missing.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from pool.values import Instant, Value
 LIMIT_WITHOUT_RESET = timedelta(minutes=5)
 LONGEST_LIMIT = timedelta(hours=6)
 """Longer than any five-hour window. A limit that resets later is probed by then, and every six
-hours: quota was seen to return before its time (peers' pain 1), and a probe costs nothing.
+hours: quota has been seen to return before its time, and a probe that is refused costs nothing.
 """
 LOGIN_RECHECK = timedelta(minutes=5)
 NEWER_BY = timedelta(seconds=30)
