@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from pool.nodes.clocks import problem
-from pool.nodes.placement import Candidate
+from pool.nodes.node_choice import Candidate
 from pool.subscriptions.report import Report
 from pool.values import Instant, Value
 

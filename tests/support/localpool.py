@@ -36,8 +36,8 @@ from pool.executions.session import SessionHome
 from pool.limits.usage_reading import NoProfile, UsageReading
 from pool.money import nano_usd
 from pool.nodes.inventory import Inventory
+from pool.nodes.node_choice import Candidate
 from pool.nodes.overview import KnownNode
-from pool.nodes.placement import Candidate
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec

@@ -4,8 +4,8 @@ A loss is known from the first call that fails, whichever part of the router mad
 no request is sent to the subscription and lists say that it is away; the figures that are shown are
 its last ones. A process that died is back in a second or two. A subscription that is not back after
 ``BACK_SECONDS`` is activated again by its follower, wherever it can be by then: the nodes are asked
-by ``runtime.nodes.places``, and which of them can have it is decided in ``pool.nodes``. Where no
-node can, the subscription is shown with the reason, and after some minutes lets go of what it has
+by ``runtime.nodes.places``, and ``pool.nodes.node_choice`` decides which can have it. Where none
+can, the subscription is shown with the reason, and after some minutes lets go of what it has
 (``releases``).
 """
 

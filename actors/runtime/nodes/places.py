@@ -27,8 +27,8 @@ from pool.config import Config, environment
 from pool.errors import ConfigError
 from pool.nodes.clocks import ahead
 from pool.nodes.inventory import Inventory, take_inventory
+from pool.nodes.node_choice import Candidate, Placed, Unplaced, place
 from pool.nodes.overview import KnownNode
-from pool.nodes.placement import Candidate, Placed, Unplaced, place
 from pool.subscriptions.spec import SubscriptionSpec
 
 log = logging.getLogger(__name__)

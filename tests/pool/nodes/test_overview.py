@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pool.nodes.inventory import Inventory
+from pool.nodes.node_choice import Candidate
 from pool.nodes.overview import KnownNode, node_list
-from pool.nodes.placement import Candidate
 
 
 def known(clock_ahead: timedelta) -> KnownNode:

@@ -1,4 +1,4 @@
-"""The placement of a subscription: the nodes where it can be, the best first, or why nowhere.
+"""The choice of a node for a subscription: those where it can be, the best first, or why none can.
 
 A directory that is named is where it is: it is made nowhere, for an empty one is no login. A
 credential in a variable is wherever that is set; of those nodes the best is where the subscription

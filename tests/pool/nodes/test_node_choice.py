@@ -8,7 +8,7 @@ import pytest
 from localpool import spec
 
 from pool.nodes.inventory import Inventory
-from pool.nodes.placement import Candidate, Placed, Unplaced, place
+from pool.nodes.node_choice import Candidate, Placed, Unplaced, place
 
 LOGIN = Path("/home/pool/.claude-sub1")
 TOKEN = spec()
