@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar, cast
 
-from actors.client.recovery import Recovery, recovered
+from actors.client.patience import Patience, patiently
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, CameLate
 from actors.interfaces.protocols import Actors
 from actors.interfaces.subscription_actor import SubscriptionActor
@@ -104,7 +104,7 @@ class ExecutionFollower:
 
     async def holder(self, execution_id: str) -> Holder:
         """The holder of an execution by now, or whoever answers for it."""
-        found = await recovered(
+        found = await patiently(
             execution_id, lambda: self._actors.router().locate(execution_id, self._access)
         )
         if isinstance(found, Execution):
@@ -178,7 +178,7 @@ class ExecutionFollower:
         """The answer of the subscription, or of the one that has it by now; where it is away, once
         it is back.
         """
-        deadline, recovery = time.monotonic() + ARRIVES_SECONDS, Recovery(execution_id)
+        deadline, patience = time.monotonic() + ARRIVES_SECONDS, Patience(execution_id)
         while True:
             try:
                 return await question(holder())
@@ -187,5 +187,5 @@ class ExecutionFollower:
                     raise
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
             except PoolError as error:
-                await recovery.wait(error)
+                await patience.wait(error)
             holder = await self.holder(execution_id)

@@ -223,7 +223,7 @@ class Heard:
         self.unusable: frozenset[str] = frozenset()
         self._readers: list[Any] = []
 
-    def tell(self, reader: Any) -> None:
+    def add_reader(self, reader: Any) -> None:
         self._readers.append(reader)
         for report in self._reports.values():
             reader.heard(report)

@@ -13,7 +13,7 @@ from actors.client.calls.view import PoolView, router
 from actors.client.concurrency import ConcurrencyLimit
 from actors.client.follow import ExecutionFollower
 from actors.client.merged_pages import Source, merged_page
-from actors.client.recovery import recovered
+from actors.client.patience import patiently
 from actors.client.retry import RetrySchedule, next_key, turned_away
 from actors.client.tool_calling import Functions, results_of, with_tools
 from actors.interfaces.messages import LONGEST_POLL_SECONDS, Dispatch, Listed
@@ -131,7 +131,7 @@ class ExecutionCalls(PoolView):
 
     async def _dispatched(self, dispatch: Dispatch) -> Execution:
         """Have it dispatched, by the router that there is then; asked again, it is the same."""
-        return await recovered(dispatch.execution_id, lambda: self._router().dispatch(dispatch))
+        return await patiently(dispatch.execution_id, lambda: self._router().dispatch(dispatch))
 
     def _dispatch(
         self,

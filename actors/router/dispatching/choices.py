@@ -42,7 +42,7 @@ class Choices:
         self._rankings = LiveRankings(policy)
         self._models = KnownModels(default_model, models)
         self._costs = KnownCosts()
-        followers.tell(self)
+        followers.add_reader(self)
 
     def heard(self, report: Report) -> None:
         self._rankings.heard(report, self._clock())

@@ -123,7 +123,7 @@ class Followers:
         """The ids of all subscriptions that have sent a report."""
         return frozenset(self._reports)
 
-    def tell(self, reader: ReportReader) -> None:
+    def add_reader(self, reader: ReportReader) -> None:
         """See ``LatestReports.add_reader``."""
         self._latest.add_reader(reader)
 

@@ -20,7 +20,7 @@ from actors.runtime.factory.runners import home_of, runner_of
 from actors.runtime.factory.stores import leave, stores_of
 from actors.runtime.makings import code
 from actors.runtime.nodes.places import Places
-from actors.runtime.nodes.runs_elsewhere import RunsElsewhere
+from actors.runtime.nodes.ray_other_nodes import RayOtherNodes
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
 from actors.telemetry import logs
@@ -97,7 +97,7 @@ def _other_nodes(config: Config, home: Path) -> OtherNodes:
     """A pool on SQLite has none."""
     if config.pool.store == "sqlite":
         return NONE_REACHABLE
-    return RunsElsewhere(Places(config), partial(runner_of, config, home))
+    return RayOtherNodes(Places(config), partial(runner_of, config, home))
 
 
 def _environment(config: Config, home: Path, spec: SubscriptionSpec) -> Mapping[str, str]:

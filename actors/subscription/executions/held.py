@@ -1,5 +1,8 @@
-"""The executions of a subscription that have not ended, as its memory has them, each with what it
-holds: a slot or a place in the queue, its session and its budget.
+"""The register of the executions of a subscription that have not ended, each with what it holds: a
+slot or a place in the queue, its session and its budget.
+
+Nothing here awaits a run, starts one or ends one: what is done with an execution is
+``live_executions``, which has this register and shares it with the parts that do it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from pool.subscriptions.state import reservation
 
 
 class HeldExecutions:
-    """Every execution that has not ended, by id."""
+    """Every execution that has not ended, by id, and what it holds. ``LiveExecutions`` is the whole
+    that begins, runs and ends them.
+    """
 
     def __init__(self, context: SubscriptionContext) -> None:
         self._context = context

@@ -47,7 +47,9 @@ _LOST = Failed(
 
 
 class LiveExecutions:
-    """Every execution that has not ended, from its beginning to its end."""
+    """Every execution that has not ended, from its beginning to its end: the one face of this room.
+    Which these are, and what each holds, is kept by ``HeldExecutions``.
+    """
 
     def __init__(self, context: SubscriptionContext) -> None:
         self._context = context

@@ -125,7 +125,7 @@ async def test_where_a_router_died_before_it_was_noted_asking_again_notes_it(
         await begun_as(*args)
 
     monkeypatch.setattr(Claims, "begun_as", dies_once)
-    monkeypatch.setattr("actors.client.recovery.LOST_SECONDS", -1)
+    monkeypatch.setattr("actors.client.patience.LOST_SECONDS", -1)
 
     with pytest.raises(ActorLost):
         await pool.client.execute(ask(), execution_id=ID)

@@ -272,7 +272,7 @@ async def test_no_answer_is_logged_whatever_the_level(
 async def test_a_stream_whose_owner_stays_away_ends_with_a_problem(
     web: AsyncClient, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.client.recovery.LOST_SECONDS", 0.1)
+    monkeypatch.setattr("actors.client.patience.LOST_SECONDS", 0.1)
     monkeypatch.setattr("actors.subscription.event_stream.LONGEST_POLL_SECONDS", 0.05)
     body = {"prompt": "q", "stream": True, "subscription_id": "sub1"}
     async with asyncio.timeout(10), web.stream("POST", EXECUTIONS, json=body) as response:

@@ -917,7 +917,7 @@ async def test_where_it_is_not_known_whether_it_runs_the_reservation_is_kept(
         raise ActorLost("sub1", "TimeoutError")
 
     monkeypatch.setattr(owner, "start", lost)
-    monkeypatch.setattr("actors.client.recovery.LOST_SECONDS", -1)
+    monkeypatch.setattr("actors.client.patience.LOST_SECONDS", -1)
     runner.hold = True
     await make(pool, daily_budget_usd=10)
 

@@ -132,7 +132,7 @@ async def test_a_wrong_method_is_a_problem_that_names_the_right_ones(http: Async
 async def test_a_lost_part_of_the_pool_is_a_503_with_the_id_of_the_execution(
     local_pool: LocalPool, http: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.client.recovery.LOST_SECONDS", -1)
+    monkeypatch.setattr("actors.client.patience.LOST_SECONDS", -1)
     local_pool.actors.the_router = None
 
     response = await http.post("/v1/executions", json={"prompt": "say yes"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.client import recovery
-from actors.client.recovery import recovered
+from actors.client import patience
+from actors.client.patience import patiently
 from pool.errors import ActorLost, CommitUnknown, PoolError, StoreAway, StoreError
 
 
@@ -23,7 +23,7 @@ class Failing:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "ASK_AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "ASK_AGAIN_SECONDS", 0.001)
 
 
 async def test_what_is_away_for_a_while_is_asked_until_it_is_back() -> None:
@@ -33,22 +33,22 @@ async def test_what_is_away_for_a_while_is_asked_until_it_is_back() -> None:
         CommitUnknown("postgresql", "it went away in a commit"),
     )
 
-    assert await recovered("e1", Failing(*passing).ask) == "answer"
+    assert await patiently("e1", Failing(*passing).ask) == "answer"
 
 
 async def test_what_stays_away_is_told_with_the_id_of_the_execution(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(recovery, "LOST_SECONDS", 0.01)
-    monkeypatch.setattr(recovery, "STORE_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "LOST_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "STORE_SECONDS", 0.01)
 
     for error in (ActorLost("router", "it died"), StoreAway("postgresql", "it is away")):
         with pytest.raises(type(error)) as told:
-            await recovered("e1", Failing(*[error] * 1000).ask)
+            await patiently("e1", Failing(*[error] * 1000).ask)
 
         assert told.value.execution_id == "e1"
 
 
 async def test_what_does_not_pass_is_told_at_once() -> None:
     with pytest.raises(StoreError, match="the disk is full"):
-        await recovered("e1", Failing(StoreError("data", "the disk is full")).ask)
+        await patiently("e1", Failing(StoreError("data", "the disk is full")).ask)

@@ -1,5 +1,5 @@
-"""The recovery of a part of the pool, waited for: whoever asks about an execution asks again by its
-id until somebody answers, and is told the id where nobody does.
+"""A caller's patience with a part of the pool that is lost: it asks about an execution again, by
+its id, until somebody answers, and is told the id where nobody does.
 
 A process that died is back in a second or two; a node that is lost is known as such after some
 seconds, and what was there comes up elsewhere; a database that is started anew is back within
@@ -24,7 +24,7 @@ STORE_SECONDS = 15.0
 ASK_AGAIN_SECONDS = 0.25
 
 
-class Recovery:
+class Patience:
     """The patience of one caller with one question."""
 
     def __init__(self, execution_id: str) -> None:
@@ -47,11 +47,11 @@ class Recovery:
         await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
-async def recovered(execution_id: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+async def patiently(execution_id: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """The answer of whoever is asked, once it can be had."""
-    recovery = Recovery(execution_id)
+    patience = Patience(execution_id)
     while True:
         try:
             return await ask()
         except PoolError as error:
-            await recovery.wait(error)
+            await patience.wait(error)

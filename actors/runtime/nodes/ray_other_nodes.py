@@ -1,5 +1,5 @@
-"""Runs and sessions on other nodes of the Ray cluster, asked for by tasks that run there for a
-moment.
+"""The other nodes of a Ray cluster, as a subscription calls them: its runs and sessions that are
+there are asked for by tasks that run there for a moment.
 
 A node is found by its name for good, so that one whose raylet was started again is found again.
 """
@@ -28,8 +28,8 @@ ANSWER_SECONDS = 20.0
 MakeRunner = Callable[[], ProcessRunner]
 
 
-class RunsElsewhere:
-    """Those of one subscription; ``make_runner`` makes what starts them, on any node."""
+class RayOtherNodes:
+    """The other nodes of one subscription; ``make_runner`` makes the runner that it has there."""
 
     def __init__(self, places: Places, make_runner: MakeRunner) -> None:
         self._places = places
