@@ -73,7 +73,7 @@ Store = Annotated[
 
 class PoolSettings(Value):
     data_dir: Path = Path("data")
-    """Stores and spools live here."""
+    """The stores live here, and the files of runs."""
     store: Store = "sqlite"
     """``sqlite``, or the URL of a PostgreSQL database: a secret, since it may hold a password."""
     retention_days: Annotated[int, Field(ge=8, le=3650)] = 35

@@ -26,7 +26,7 @@ def demo(
         typer.Option("--once", help="End after the comparison, as it does without a terminal."),
     ] = False,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the demo's folder: stores, spools, sessions.")
+        bool, typer.Option("--keep", help="Keep the demo's folder: stores, runs, sessions.")
     ] = False,
 ) -> None:
     """See the pool at work, in under a minute, without an account and without spending anything.

@@ -7,7 +7,7 @@ process ends takes it away, unless it printed more than it may. Everything else 
 
 ``evidence`` says whether what was spent is known. It is, where nothing was asked of the API, and
 where the result accounts for every answer that began. A run that had begun and left no result is
-settled from what its spool and the session's transcript show of its answers: it has evidence if
+settled from what its output and the session's transcript show of its answers: it has evidence if
 they show one, and if everything they show has a price; the cost is then a lower bound
 (``UsageSource.PARTIAL``), and the outcome says how many answers were cut off and how many requests
 were never seen answered. Tokens without a price are kept and are no evidence, since what is to be

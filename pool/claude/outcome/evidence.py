@@ -1,6 +1,6 @@
-"""Evidence of what a run was billed: its spool and the session's transcript, put together.
+"""Evidence of what a run was billed: its output and the session's transcript, put together.
 
-The spool shows how each answer of the main thread began, at once, and how it ended; of a
+The output shows how each answer of the main thread began, at once, and how it ended; of a
 subagent's answers only that they were there. The transcript has the last counts of every answer,
 subagents' too, but nothing of answers that were cut off, and what the CLI had not written yet when
 it was killed is missing. An answer that both saw counts once.
@@ -42,17 +42,17 @@ class Evidence(Value):
 
 def evidence(reading: StreamReading, transcript: Transcript) -> Evidence:
     """What both witnesses know together: each answer once, of each count the larger."""
-    spooled = _sightings(reading)
+    printed = _sightings(reading)
     # The transcript goes first: it alone knows by what name a subagent's model was asked for.
-    answers = merged((*transcript.answers, *spooled))
+    answers = merged((*transcript.answers, *printed))
     in_transcript = {answer.message_id for answer in transcript.answers}
-    spooled_only = sum(answer.message_id not in in_transcript for answer in spooled)
+    printed_only = sum(answer.message_id not in in_transcript for answer in printed)
     return Evidence(
         usage=total_usage(Usage(models={answer.model: answer.usage}) for answer in answers),
         hour_writes=_hour_writes(answers),
         answers=len(answers),
         unfinished=sum(not answer.is_final for answer in answers),
-        unanswered=max(0, len(transcript.unanswered) - spooled_only),
+        unanswered=max(0, len(transcript.unanswered) - printed_only),
     )
 
 

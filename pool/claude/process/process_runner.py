@@ -311,9 +311,9 @@ class ProcessRunner:
 
     def watch(self, run_id: str) -> AbstractContextManager[Wake]:
         """News of what a run prints; see ``Runner``."""
-        return self._watcher.growth_of(partial(self._spool, run_id))
+        return self._watcher.growth_of(partial(self._output, run_id))
 
-    def _spool(self, run_id: str) -> Path:
+    def _output(self, run_id: str) -> Path:
         """Where a run prints, without a look at the disk."""
         known = (run.directory for run in self._runs if run.run_id == run_id)
         return next(known, ProcessDirectory(self._runs_dir / run_id)).stdout

@@ -1,6 +1,6 @@
 """A second look at a run that was settled without knowing what it cost.
 
-Its spool is gone by then; the session's transcript stays, and prices are learned as the pool goes
+Its output is gone by then; the session's transcript stays, and prices are learned as the pool goes
 on. The look changes nothing and may be repeated: it gives the same answer until there is more to
 see, and none once the answer was recorded.
 """

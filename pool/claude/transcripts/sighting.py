@@ -1,10 +1,10 @@
 """One sighting of an answer of the API, and how several of the same answer become one.
 
 The CLI tells of an answer more than once: as it begins, with each block of its content, as it ends;
-in the spool and in the session's transcript, and again in the files of sessions that were forked or
-copied from it, there perhaps under the request of another. Its message's id is unique, whatever the
-request. Its counts only grow, so of each the largest is kept: the first is too small, and the sum
-counts twice.
+in its output and in the session's transcript, and again in the files of sessions that were forked
+or copied from it, there perhaps under the request of another. Its message's id is unique, whatever
+the request. Its counts only grow, so of each the largest is kept: the first is too small, and the
+sum counts twice.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class ProcessDirectory:
 
     @property
     def stdout(self) -> Path:
-        """The spool: the CLI's output, line by line as it is printed."""
+        """The output of the CLI, line by line as it is printed."""
         return self.path / "stdout"
 
     @property

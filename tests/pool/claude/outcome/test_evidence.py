@@ -86,12 +86,12 @@ def test_an_answer_whose_end_was_printed_is_finished(ending: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("requests", "spooled", "unanswered"), [((), 0, 0), (("a", "b"), 0, 2), (("a", "b"), 1, 1)]
+    ("requests", "printed", "unanswered"), [((), 0, 0), (("a", "b"), 0, 2), (("a", "b"), 1, 1)]
 )
 def test_a_request_whose_answer_was_seen_to_begin_is_not_unanswered(
-    requests: tuple[str, ...], spooled: int, unanswered: int
+    requests: tuple[str, ...], printed: int, unanswered: int
 ) -> None:
-    messages = {f"msg_{n}": Usage(models={MODEL: usage()}) for n in range(spooled)}
+    messages = {f"msg_{n}": Usage(models={MODEL: usage()}) for n in range(printed)}
     reading = StreamReading(init_seen=True, messages=messages)
 
     seen = evidence(reading, Transcript(unanswered=frozenset(requests)))
