@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.listing import shown_page
 from actors.router.presence.followers import Followers
+from actors.router.subscription_page import shown_page
 from actors.telemetry.recorder import PoolRecorder
 from pool.keys.access import FULL_ACCESS, Access
 from pool.nodes.overview import NodeList, node_list

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from actors.client.client import PoolClient
-from api.web.guesses import Guesses
+from api.web.key_guesses import Guesses
 from pool.config import ApiKeySpec, caller_key
 from pool.errors import ConfigError, PoolError
 from pool.keys import api_keys as pool_keys

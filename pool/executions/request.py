@@ -18,7 +18,7 @@ from pool.executions.schemas.answer_schema import check
 from pool.executions.tools.client_tools import SERVER, ClientTools, ToolChoice, tools_bytes
 from pool.executions.tools.permissions import MOST_GRANTED, AgentSettings
 from pool.executions.tools.tool import Tool
-from pool.text import fit
+from pool.foreign_text import fit
 from pool.usage.model_names import ModelId
 from pool.values import Value, is_kept
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pool.executions.request import ExecutionRequest
 from pool.executions.tools.permissions import not_granted
 from pool.keys.api_keys import KeySpec
-from pool.keys.price_limits import price_limit
+from pool.keys.request_price import price_limit
 from pool.values import Value
 
 

@@ -4,7 +4,7 @@ What waiting does not change is asked before (``forbidden``). Here it is the rat
 what was spent. What is reserved counts as spent, and this is asked inside the transaction that
 writes the reservation, so that no number of requests at once comes past a budget.
 
-A run that costs more than it holds (``price_limits``) is counted in full. So a budget is overdrawn
+A run that costs more than it holds (``request_price``) is counted in full. So a budget is overdrawn
 at most by what the executions that ran or waited when the last one was admitted have cost beyond
 what they held; ``max_concurrent`` bounds how many those are. One of them goes beyond a price of its
 own (``max_budget_usd``, ``max_request_usd``) by no more than one call of the model, where it uses

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from pool.text import fit, may_be_unfit
+from pool.foreign_text import fit, may_be_unfit
 from pool.values import KEPT, Value
 
 log = logging.getLogger(__name__)

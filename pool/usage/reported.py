@@ -10,8 +10,8 @@ from uuid import uuid4
 from pydantic import Field, model_validator
 
 from pool.errors import InvalidRequest
+from pool.foreign_text import fit
 from pool.money import Usd, nano_usd, usd
-from pool.text import fit
 from pool.usage.records import (
     ModelUsage,
     Retraction,

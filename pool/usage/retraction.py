@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from pool.errors import InvalidRequest
+from pool.foreign_text import fit
 from pool.money import Usd
-from pool.text import fit
 from pool.usage.records import ModelUsage, Retraction, Usage, UsageRecord, UsageSource
 from pool.usage.reported import ShownRecord
 from pool.values import Instant, Value

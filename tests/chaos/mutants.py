@@ -118,11 +118,11 @@ MUTANTS = (
     ),
     Mutant(
         name="a claim lowers nothing that is held of a key",
-        file="pool/keys/price_limits.py",
+        file="pool/keys/request_price.py",
         guard="    return max(0 if price is None else nano_usd(price), "
         "spent_nano_usd + least.seen)\n",
         without="    return spent_nano_usd + least.seen if price is None else nano_usd(price)\n",
-        tests=("tests/pool/keys/test_price_limits.py",),
+        tests=("tests/pool/keys/test_request_price.py",),
     ),
     Mutant(
         name="another attempt is held beside what earlier ones spent",
@@ -418,14 +418,14 @@ MUTANTS = (
     ),
     Mutant(
         name="a turn that no kept process takes up is run by another",
-        file="pool/claude/process/ways.py",
+        file="pool/claude/process/process_ways.py",
         guard="        if await kept.run.is_taken_up():\n",
         without="        if kept.run.way:\n",
         tests=("tests/pool/claude/process/idle/test_kept.py", "-k", "whatever_happens"),
     ),
     Mutant(
         name="what showed something odd is not given a turn",
-        file="pool/claude/process/ways.py",
+        file="pool/claude/process/process_ways.py",
         guard="        if files.exists() or not is_fit(kept):\n",
         without="        if files.exists():\n",
         tests=("tests/pool/claude/process/idle/test_kept.py", "-k", "print_"),
@@ -439,7 +439,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a process that was another key's in between is nobody's",
-        file="pool/claude/process/ways.py",
+        file="pool/claude/process/process_ways.py",
         guard="        kept.settings = kept.settings.after(settings)\n",
         without="        pass\n",
         tests=("tests/pool/claude/process/idle/test_cleared.py", "-k", "nobodys"),

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from localpool import spec
 
-from actors.router.listing import shown_page
+from actors.router.subscription_page import shown_page
 from api.server.app import create_app
 from api.server.listening import bound, listening
 from api.web.authentication import Keys

@@ -37,7 +37,7 @@ from pool.keys.api_keys import (
     verify,
 )
 from pool.keys.forbidden import forbidden
-from pool.keys.price_limits import limited_price, reserved_amount
+from pool.keys.request_price import limited_price, reserved_amount
 from pool.storage.directory.directory import Directory
 from pool.telemetry.events import PoolEvent
 from pool.usage.expected_cost import Floor

@@ -35,7 +35,7 @@ def doctor(
     served here already, it warns of what came up with another version than is installed. It starts
     nothing, changes nothing and spends nothing. Exit code 1 when something would not work.
     """
-    from api.cli.operations.served import served  # noqa: PLC0415 - --help need not wait for it
+    from api.cli.operations.served_version import served  # noqa: PLC0415 - --help need not wait for it
     from api.server.checkup import examine  # noqa: PLC0415 - as above
 
     findings = [*asyncio.run(examine(config, environment())), *served(config)]

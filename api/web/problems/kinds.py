@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from api.web.authentication import Forbidden, Foreign, OperatorNeeded, Unauthorized
-from api.web.guesses import TooManyGuesses
+from api.web.key_guesses import TooManyGuesses
 from api.web.problems.dialect_errors import RunFailed, Unsupported
 from api.web.request.body import BodyTooIntricate, BodyTooLarge, BodyTooSlow, BrokenJson, NotJson
 from api.web.request.compression import BrokenCoding, UnknownCoding

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pool.text import fit, may_be_unfit
+from pool.foreign_text import fit, may_be_unfit
 
 MAX_LINE_BYTES = 32 * 1024 * 1024
 MOST_STARTS = 16

@@ -45,10 +45,10 @@ from pool.claude.process.idle.machine import Places
 from pool.claude.process.idle.spares import Spares, wanted
 from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
+from pool.claude.process.process_ways import ProcessWays
 from pool.claude.process.rescan import rescan
 from pool.claude.process.start import ProcessStarter, never
 from pool.claude.process.watch import Wake, Watcher
-from pool.claude.process.ways import ProcessWays
 from pool.claude.transcripts.copy import (
     SessionCopy,
     TranscriptGone,

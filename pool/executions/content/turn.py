@@ -21,7 +21,7 @@ from pydantic import (
 from pool.executions.content.document import DocumentPart, PdfSource
 from pool.executions.content.image import Image
 from pool.executions.content.verbatim import VerbatimText
-from pool.text import fit
+from pool.foreign_text import fit
 from pool.values import Value, is_kept
 
 MAX_TURNS = 10_000

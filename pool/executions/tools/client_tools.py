@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from pool.executions.content.image import Image
-from pool.text import fit
+from pool.foreign_text import fit
 from pool.usage.records import UsageReport
 from pool.values import Instant, Value, is_kept
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 
 from pool.executions.tools.sub_agents import SubAgents
 from pool.executions.tools.tool import Tool
-from pool.text import fit
+from pool.foreign_text import fit
 from pool.usage.model_names import is_meant
 from pool.values import Value
 

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from pool.executions.tools.tool import Tool
-from pool.text import fit
+from pool.foreign_text import fit
 from pool.usage.model_names import ModelId
 from pool.values import Value, is_kept
 

@@ -18,7 +18,7 @@ from api.web.authentication import (
     Keys,
     Unauthorized,
 )
-from api.web.guesses import BURST, TooManyGuesses
+from api.web.key_guesses import BURST, TooManyGuesses
 from pool.config import ApiKeySpec
 from pool.errors import ActorLost, ConfigError
 from pool.keys.api_keys import IssuedKey, KeySpec

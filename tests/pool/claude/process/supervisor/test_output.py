@@ -13,7 +13,7 @@ from pool.claude.output import lines as reader
 from pool.claude.output.stream import is_the_runs
 from pool.claude.process.supervisor import output
 from pool.claude.process.supervisor.output import Output
-from pool.text import fit
+from pool.foreign_text import fit
 
 ANSWER: dict[str, Any] = {"type": "result", "is_error": False, "num_turns": 1, "result": "yes"}
 NOTICE = {**ANSWER, "num_turns": 0}

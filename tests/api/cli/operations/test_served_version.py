@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reports import report_at, state
 
-from api.cli.operations.served import served, stale
+from api.cli.operations.served_version import served, stale
 
 
 def test_subscriptions_of_another_version_are_told_by_version() -> None:

@@ -1,4 +1,4 @@
-"""What a request may cost, and what is held for it until it has ended.
+"""The price of a request: what it may cost, and what is held for it until it has ended.
 
 What a run costs is known when it has ended. Until then it holds what runs like it have cost by the
 pool's own records; a price that its caller names may raise that, never lower it. A run that costs

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.text import MOST_DEEP, REPLACEMENT, fit, may_be_unfit
+from pool.foreign_text import MOST_DEEP, REPLACEMENT, fit, may_be_unfit
 from pool.values import Value
 
 ANY_TEXT = st.text(st.characters())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.web.guesses import BURST, MOST_ADDRESSES, PER_SECOND, Guesses, TooManyGuesses
+from api.web.key_guesses import BURST, MOST_ADDRESSES, PER_SECOND, Guesses, TooManyGuesses
 
 
 class Stopwatch:

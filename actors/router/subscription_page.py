@@ -1,4 +1,4 @@
-"""The list of subscriptions as it is sent, made where the reports are.
+"""A page of the list of subscriptions, as the JSON that is sent, made where the reports are.
 
 A report is some 2 kB of JSON, which takes pydantic 20 us to write; to carry it to another process
 as a value, and make it JSON there, takes eighteen times as long, half of it on the router's loop.

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
-from pool.keys.price_limits import limited_price, reserved_amount
+from pool.keys.request_price import limited_price, reserved_amount
 from pool.money import NANO_PER_USD
 from pool.usage.expected_cost import Floor
 
