@@ -17,8 +17,9 @@ from pool.storage.paging import Page
 from pool.subscriptions.health import Health
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
-from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
+from pool.usage.reported import RecordedUsage, ReportedUsage
 from pool.usage.retraction import RetractedUsage, UsageToRetract
+from pool.usage.shown_usage import ShownRecord
 from pool.usage.totals import BlockReport
 from pool.values import Instant
 

@@ -1,9 +1,8 @@
-"""Usage that somebody reports to the pool, and records and blocks as they are shown."""
+"""Usage that somebody reports to the pool: what was spent on a subscription outside the pool."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -11,17 +10,9 @@ from pydantic import Field, model_validator
 
 from pool.errors import InvalidRequest
 from pool.foreign_text import fit
-from pool.money import Usd, nano_usd, usd
-from pool.usage.records import (
-    ModelUsage,
-    Retraction,
-    Usage,
-    UsageRecord,
-    UsageReport,
-    UsageSource,
-    usage_report,
-)
-from pool.usage.totals import BlockReport, BlockTotal
+from pool.money import Usd, nano_usd
+from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
+from pool.usage.shown_usage import ShownRecord
 from pool.values import Instant, Value
 
 
@@ -52,26 +43,6 @@ class ReportedUsage(Value):
         return fit(reported)
 
 
-class ShownRecord(Value):
-    """A usage record as it is shown."""
-
-    id: str
-    subscription_id: str
-    timestamp: Instant
-    source: UsageSource
-    execution_id: str | None
-    session_id: str | None
-    caller: str | None
-    """The name of the key whose request it was."""
-    tags: dict[str, str]
-    """Of the request's metadata, what ``pool.tags`` names."""
-    retracted: Retraction | None
-    """It was taken back: another record takes away what this one adds."""
-    retraction: Retraction | None
-    """It takes away what another record has added."""
-    usage: UsageReport
-
-
 class RecordedUsage(Value):
     """The record that stands for reported usage, and whether this call added it."""
 
@@ -97,25 +68,4 @@ def record_of(subscription_id: str, reported: ReportedUsage, now: datetime) -> U
         source=UsageSource.EXTERNAL,
         session_id=reported.session_id,
         usage=Usage(models=models),
-    )
-
-
-def shown_record(record: UsageRecord) -> ShownRecord:
-    """A record as it is shown, in US dollars."""
-    return ShownRecord(
-        **record.model_dump(exclude={"usage", "call", "size", "tenant"}),
-        usage=usage_report(record.usage),
-    )
-
-
-def shown_block(total: BlockTotal, expected_block_usd: Decimal) -> BlockReport:
-    """A block of the history as it is shown."""
-    cost = usd(total.usage.cost_nano_usd)
-    return BlockReport(
-        id=total.block_id,
-        starts_at=total.starts_at,
-        ends_at=total.ends_at,
-        cost_usd=cost,
-        percent=round(float(100 * cost / expected_block_usd), 3),
-        records=total.records,
     )

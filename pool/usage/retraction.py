@@ -21,7 +21,7 @@ from pool.errors import InvalidRequest
 from pool.foreign_text import fit
 from pool.money import Usd
 from pool.usage.records import ModelUsage, Retraction, Usage, UsageRecord, UsageSource
-from pool.usage.reported import ShownRecord
+from pool.usage.shown_usage import ShownRecord
 from pool.values import Instant, Value
 
 MOST_AT_ONCE = 500

@@ -44,7 +44,8 @@ from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
 from pool.telemetry.events import PoolEvent, StoredEvent
 from pool.usage.breakdown.breakdown import UsageBreakdown
 from pool.usage.breakdown.question import Grouping
-from pool.usage.reported import RecordedUsage, ReportedUsage, ShownRecord
+from pool.usage.reported import RecordedUsage, ReportedUsage
+from pool.usage.shown_usage import ShownRecord
 from pool.usage.totals import BlockReport
 from pool.values import Value
 

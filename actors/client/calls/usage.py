@@ -15,15 +15,9 @@ from pool.money import usd
 from pool.storage.paging import Page
 from pool.usage.breakdown.breakdown import UsageBreakdown, breakdown
 from pool.usage.breakdown.question import GroupBy, Grouping, Question, question
-from pool.usage.reported import (
-    RecordedUsage,
-    ReportedUsage,
-    ShownRecord,
-    record_of,
-    shown_block,
-    shown_record,
-)
+from pool.usage.reported import RecordedUsage, ReportedUsage, record_of
 from pool.usage.retraction import RetractedUsage, UsageToRetract
+from pool.usage.shown_usage import ShownRecord, shown_block, shown_record
 from pool.usage.totals import BlockReport
 
 
