@@ -3,6 +3,9 @@
 Rule: everything here works without Ray but ``runtime``, which makes actors of it. What a program
 needs is here, and only these import paths are public: ``from actors import connect, PoolClient,
 BlockingPoolClient``. They are loaded when they are named: Ray takes a second.
+
+``G1`` to ``G12`` in docstrings are the guarantees that deploy/guarantees.md defines; ``T1`` and
+``T2`` are the two transactions of an execution, before its run and after it.
 """
 
 from importlib import import_module

@@ -2,6 +2,9 @@
 
 Rule: knows nothing of Ray and of the web. What a caller needs is here, and only these import paths
 are public: ``from pool import ExecutionRequest, Execution, errors``.
+
+``G1`` to ``G12`` in docstrings are the guarantees that deploy/guarantees.md defines; ``T1`` and
+``T2`` are the two transactions of an execution, before its run and after it.
 """
 
 from pool import errors
