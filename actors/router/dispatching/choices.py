@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
-from actors.router.dispatching.placement import Placement, first_heard, question_of
+from actors.router.dispatching.placement import Order, first_heard, question_of
 from actors.router.presence.followers import Followers
 from pool.routing.live_ranking import MOST_TOLD, LiveRankings
 from pool.routing.model_catalogue import Catalogue, KnownModels
@@ -64,7 +64,7 @@ class Choices:
 
     def ranking(
         self,
-        order: Placement,
+        order: Order,
         refusals: Mapping[str, Refusal],
         *,
         asked: str | None = None,
@@ -76,12 +76,12 @@ class Choices:
         question = question_of(order, refusals, self._default_model, asked)
         return self._rankings.ranking(question, self._clock(), most)
 
-    def whole(self, order: Placement) -> Ranking:
+    def whole(self, order: Order) -> Ranking:
         """All that an order's caller may know of, one by one."""
         question = question_of(order, order.barred, self._default_model)
         return self._rankings.whole(question, self._clock())
 
-    async def hear(self, order: Placement) -> None:
+    async def hear(self, order: Order) -> None:
         """Wait, within bounds, until there is somebody to choose from."""
         only = first_heard(order)
         await (self._followers.await_any() if only is None else self._followers.await_one([only]))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from actors.interfaces.messages import Dispatch
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.dispatching.placement import Placement
+from actors.router.dispatching.placement import Order
 from actors.router.session_access import is_open
 from pool.errors import Conflict, InvalidRequest, KeyReused, NotFound
 from pool.executions.request import ExecutionRequest
@@ -81,8 +81,8 @@ class Claims:
         return None if session_id is None else await self._directory.session_home(session_id)
 
     async def settle_on(
-        self, target: str, order: Placement, claim: Claim | None, *, epoch: int, anew: bool
-    ) -> tuple[Placement, Claim | None]:
+        self, target: str, order: Order, claim: Claim | None, *, epoch: int, anew: bool
+    ) -> tuple[Order, Claim | None]:
         """Note that ``target`` is asked, and that the session lives there; the order and the claim
         as they stand afterwards, which is elsewhere where another router has decided otherwise.
         ``epoch`` is the activation of ``target`` that is to be asked. ``anew``: the placement that
@@ -111,7 +111,7 @@ class Claims:
             )
         return order, claim
 
-    async def _session_moved(self, target: str, before: str | None, order: Placement) -> Placement:
+    async def _session_moved(self, target: str, before: str | None, order: Order) -> Order:
         """Have the session live at ``target``, before the execution does: a move that nobody comes
         back to costs nothing, and a turn is never placed where its session is not.
         """
@@ -131,7 +131,7 @@ class Claims:
             )
         return order
 
-    async def begun_as(self, order: Placement, session_id: str, owner: str) -> None:
+    async def begun_as(self, order: Order, session_id: str, owner: str) -> None:
         """Note under which id the session of an order was begun, where its owner had a process
         ahead that has one of its own. Whoever is told of the execution after a crash before this
         comes here again.
@@ -139,7 +139,7 @@ class Claims:
         if order.home is None and session_id != order.session_id:
             await self._directory.name_session(order.session_id, session_id, owner)
 
-    async def give_back(self, order: Placement, owner: str, claim: Claim) -> Claim:
+    async def give_back(self, order: Order, owner: str, claim: Claim) -> Claim:
         """Let the directory say again that an execution is its owner's, under a number by which no
         other handoff that is still on its way goes on, and its session too, if it stands as it was
         seen last; how it stands afterwards. Elsewhere, another router has gone on with it.
@@ -157,7 +157,7 @@ class Claims:
         await self._session_given_back(order, owner)
         return claim
 
-    async def _session_given_back(self, order: Placement, owner: str) -> None:
+    async def _session_given_back(self, order: Order, owner: str) -> None:
         if order.resumes and order.home is not None and order.home.subscription_id != owner:
             return  # it went elsewhere before, by another turn
         home = await self._directory.session_home(order.session_id)

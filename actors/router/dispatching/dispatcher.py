@@ -22,7 +22,7 @@ from actors.router.dispatching.choices import Choices
 from actors.router.dispatching.claims import Claims, SeenClaim, TakenMeanwhile
 from actors.router.dispatching.handoffs import Handoffs
 from actors.router.dispatching.locks import DispatchLocks
-from actors.router.dispatching.placement import Placement, reason_of, session_id_of, target_of
+from actors.router.dispatching.placement import Order, reason_of, session_id_of, target_of
 from actors.router.dispatching.placer import Placer
 from actors.router.dispatching.requests import Requests
 from actors.router.dispatching.settings import DispatchSettings
@@ -109,7 +109,7 @@ class Dispatcher:
             id_ = dispatch.execution_id if claim is None else claim.execution_id
             session_id = session_id_of(dispatch.request, id_)
             async with self._locks.execution(id_), self._locks.session(session_id):
-                order = Placement(
+                order = Order(
                     dispatch.model_copy(update={"execution_id": id_}),
                     session_id,
                     await self._claims.home(dispatch.request, caller.access),
@@ -129,7 +129,7 @@ class Dispatcher:
                 await self._choices.hear(order)
                 return await self._admitted(order, caller, claim)
 
-    async def _admitted(self, order: Placement, caller: Caller, claim: Claim | None) -> Execution:
+    async def _admitted(self, order: Order, caller: Caller, claim: Claim | None) -> Execution:
         """Place an order as its caller's key lets it run."""
         return await self._keys.admitted(
             order.dispatch,
@@ -170,7 +170,7 @@ class Dispatcher:
         self._requests.check_wanted(request, caller)
         home = await self._claims.home(request, caller.access)
         dispatch = Dispatch(execution_id="", request=request, created_at=self._clock())
-        order = Placement(dispatch, request.session_id or "", home, key=caller.key)
+        order = Order(dispatch, request.session_id or "", home, key=caller.key)
         self._requests.check_home(order)
         if caller.key is not None:
             self._keys.check(
@@ -198,6 +198,6 @@ class Dispatcher:
         request = ExecutionRequest(prompt="-", model=name)
         now = self._clock()
         dispatch = Dispatch(execution_id="", request=request, created_at=now)
-        order = Placement(dispatch, "", None, key=caller.key)
+        order = Order(dispatch, "", None, key=caller.key)
         await self._choices.hear(order)
         return capacity(self._choices.whole(order), name, n, now)

@@ -10,7 +10,7 @@ from actors.interfaces.protocols import SubscriptionActors
 from actors.router.dispatching.choices import Choices
 from actors.router.dispatching.claims import Claims, SeenClaim
 from actors.router.dispatching.locks import DispatchLocks
-from actors.router.dispatching.placement import Placement, tried, why_not_others
+from actors.router.dispatching.placement import Order, tried, why_not_others
 from actors.router.dispatching.placer import Placer
 from actors.router.keys.key_registry import KeyRegistry
 from actors.router.presence.followers import Followers
@@ -104,7 +104,7 @@ class Handoffs:
         return found if found.subscription_id == subscription_id else None
 
     async def _brought_on(
-        self, order: Placement, seen: SeenClaim, handoff: HandoffRequest
+        self, order: Order, seen: SeenClaim, handoff: HandoffRequest
     ) -> HandedOff:
         """Bring an execution from its owner to another one, or to where an earlier try, or another
         router, has brought it: then its key pays for that attempt already.
@@ -115,7 +115,7 @@ class Handoffs:
         execution = await self._placer.place(order, seen)
         return HandedOff(subscription_id=execution.subscription_id)
 
-    def _not_taken(self, order: Placement, error: PoolError, claim: Claim) -> NotTaken:
+    def _not_taken(self, order: Order, error: PoolError, claim: Claim) -> NotTaken:
         return NotTaken(
             reasons=str(error),
             retry_at=error.retry_at if isinstance(error, Exhausted) else None,
@@ -123,7 +123,7 @@ class Handoffs:
             placement=claim.placement,
         )
 
-    async def _handed_off(self, handoff: HandoffRequest) -> Placement:
+    async def _handed_off(self, handoff: HandoffRequest) -> Order:
         """What its owner hands on, as an order that its earlier owners do not get."""
         intent = handoff.intent
         dispatch = Dispatch(
@@ -137,7 +137,7 @@ class Handoffs:
             continues=intent.continues,
         )
         owners = (*intent.earlier_owners, handoff.subscription_id)
-        return Placement(
+        return Order(
             dispatch,
             intent.session_id,
             await self._claims.home_of(intent.reads),

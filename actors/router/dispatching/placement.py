@@ -48,8 +48,8 @@ _HOLDS_FOR_NEW_WORK = {
 
 
 @dataclass(frozen=True)
-class Placement:
-    """What is to be placed, and what is known about where."""
+class Order:
+    """An order to have one execution run: what is to be placed, and what is known about where."""
 
     dispatch: Dispatch
     session_id: str
@@ -94,7 +94,7 @@ class Placement:
         is_owners = bool(self.owners) and claim.subscription_id == self.owners[-1]
         return is_owners and 0 < self.handed_on < claim.placement
 
-    def under(self, permit: Permit) -> Placement:
+    def under(self, permit: Permit) -> Order:
         """The order as its caller's key lets it run."""
         if permit.key is None:  # a program of the cluster, or anybody where there are no keys
             missing = not_granted(self.request.tools, self.request.agent, self.dispatch.grant)
@@ -121,7 +121,7 @@ class Placement:
 
 
 def question_of(
-    order: Placement,
+    order: Order,
     refusals: Mapping[str, Refusal],
     default_model: str,
     asked: str | None = None,
@@ -145,12 +145,12 @@ def session_id_of(request: ExecutionRequest, execution_id: str) -> str:
     return str(uuid5(NAMESPACE_OID, execution_id))
 
 
-def first_heard(order: Placement) -> str | None:
+def first_heard(order: Order) -> str | None:
     """Whom to hear from first: who is wanted, or has the session."""
     return order.request.subscription_id or (order.home.subscription_id if order.home else None)
 
 
-def source_of(order: Placement, chosen: str) -> str | None:
+def source_of(order: Order, chosen: str) -> str | None:
     """Where the history that ``chosen`` goes on from may have to be fetched."""
     if order.home is None:
         return None
@@ -167,7 +167,7 @@ def tried(subscription_id: str, handoff: HandoffRequest) -> Refusal:
 
 
 def target_of(
-    order: Placement, ranking: Ranking, asked: str | None, refusals: Mapping[str, Refusal]
+    order: Order, ranking: Ranking, asked: str | None, refusals: Mapping[str, Refusal]
 ) -> str:
     """Whom to ask: the one that was asked before, until it has refused; then the one that has the
     session; then the best.
@@ -201,7 +201,7 @@ def _may_leave(ranking: Ranking, home: str) -> bool:
     return at_home.refusal is None or at_home.refusal.cause not in _SESSION_STAYS
 
 
-def reason_of(order: Placement, ranking: Ranking, chosen: str) -> str:
+def reason_of(order: Order, ranking: Ranking, chosen: str) -> str:
     home = order.home.subscription_id if order.home else None
     if home == chosen:
         came_from = order.home.fetch_from if order.home and order.resumes else None
@@ -218,7 +218,7 @@ def reason_of(order: Placement, ranking: Ranking, chosen: str) -> str:
     return f"the best of {usable} that can take it" if usable > 1 else "the only one that can"
 
 
-def why_not_others(order: Placement, ranking: Ranking) -> Others | None:
+def why_not_others(order: Order, ranking: Ranking) -> Others | None:
     """What keeps those from an order who have not refused its model; None where all have."""
     said_so = {each.subscription_id for each in order.attempts if each.outcome in ABOUT_A_MODEL}
     causes = {
@@ -231,7 +231,7 @@ def why_not_others(order: Placement, ranking: Ranking) -> Others | None:
     return "exhausted" if any(each.is_exhaustion for each in causes) else "unavailable"
 
 
-def nobody_takes(order: Placement, ranking: Ranking) -> PoolError:
+def nobody_takes(order: Order, ranking: Ranking) -> PoolError:
     execution_id = order.dispatch.execution_id
     is_limited = order.key is not None and order.key.subscriptions != ALL
     reasons = ranking.reasons or (

@@ -13,7 +13,7 @@ from actors.interfaces.protocols import SubscriptionActors
 from actors.router.dispatching.choices import Choices
 from actors.router.dispatching.claims import Claims, SeenClaim
 from actors.router.dispatching.placement import (
-    Placement,
+    Order,
     nobody_takes,
     reason_of,
     source_of,
@@ -57,7 +57,7 @@ class Placer:
         self._requests = requests
         self._settings = settings
 
-    async def place(self, order: Placement, seen: SeenClaim) -> Execution:
+    async def place(self, order: Order, seen: SeenClaim) -> Execution:
         """Ask one subscription after the other; the one that was asked before comes first, and is
         left only once it has refused, by the very placement that stands.
         """
@@ -119,7 +119,7 @@ class Placer:
         asked = None if claim is None else claim.subscription_id
         return asked if asked in self._followers.followed else None
 
-    async def _known_elsewhere(self, order: Placement, claim: Claim | None) -> Execution | None:
+    async def _known_elsewhere(self, order: Order, claim: Claim | None) -> Execution | None:
         """An execution that was brought where its session lived then, and lives no more."""
         asked, home = None if claim is None else claim.subscription_id, order.home
         if asked is None or asked in order.barred or not order.resumes or home is None:
@@ -131,7 +131,7 @@ class Placer:
         except NotFound as error:
             raise Conflict("its session was moved while it was on its way: send it anew") from error
 
-    def _intent(self, chosen: str, order: Placement, ranking: Ranking, claim: Claim) -> Intent:
+    def _intent(self, chosen: str, order: Order, ranking: Ranking, claim: Claim) -> Intent:
         request, settings = order.request, self._settings
         longest = settings.policy.settings.queue_timeout_seconds
         return Intent(
@@ -159,7 +159,7 @@ class Placer:
             placed_for=claim.epoch,
         )
 
-    async def least(self, order: Placement) -> Floor:
+    async def least(self, order: Order) -> Floor:
         """The least that an order holds of its key: what runs like it cost, wherever it runs."""
         size = RunSize(
             model=order.request.model or self._settings.default_model,
@@ -168,7 +168,7 @@ class Placer:
         )
         return self._choices.floor(size, self._requests.runs_as(order.request))
 
-    async def _with_history(self, order: Placement, target: str) -> Placement:
+    async def _with_history(self, order: Order, target: str) -> Order:
         """An order with the length of its history, where ``target`` has to fetch that first, and
         cannot know what comes.
         """
@@ -176,7 +176,7 @@ class Placer:
             return order
         return replace(order, history_tokens=await self._history_tokens(order))
 
-    async def _history_tokens(self, order: Placement) -> int:
+    async def _history_tokens(self, order: Order) -> int:
         """About how long the history is that an order goes on from, as whoever has its transcript
         says. One that cannot be asked does not give it away either.
         """
@@ -190,7 +190,7 @@ class Placer:
 
 
 def _next(
-    order: Placement,
+    order: Order,
     claim: Claim | None,
     ranking: Ranking,
     asked: str | None,

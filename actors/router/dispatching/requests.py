@@ -5,7 +5,7 @@ session that they name.
 from __future__ import annotations
 
 from actors.router.dispatching.choices import Choices
-from actors.router.dispatching.placement import Placement
+from actors.router.dispatching.placement import Order
 from actors.router.keys.callers import Caller
 from actors.router.presence.followers import Followers
 from pool.errors import InvalidRequest, NotFound, SessionGone, UnknownModel
@@ -50,7 +50,7 @@ class Requests:
         if caller.key is None or caller.key.covers_subscription(wanted):
             raise NotFound("subscription", wanted)
 
-    def check_home(self, order: Placement) -> None:
+    def check_home(self, order: Order) -> None:
         """Raise ``SessionGone`` where a session lived on a subscription that was removed."""
         home = order.home and order.home.subscription_id
         if home is not None and home not in self._followers.followed:
