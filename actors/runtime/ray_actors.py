@@ -2,9 +2,9 @@
 
 One that is merely pending is waited for, for as long as anything comes up: Ray starts a few
 processes at a time, and to kill who waits only makes another one that waits. One that is alive and
-does not answer is frozen, and is ended. One that was made with other makings (an earlier version or
-configuration, since actors may outlive their service) leaves in order, and its successor takes its
-place; runs of the CLI go on meanwhile, and are adopted.
+does not answer is frozen, and is ended. One that was made by another blueprint (an earlier version
+or configuration, since actors may outlive their service) leaves in order, and its successor takes
+its place; runs of the CLI go on meanwhile, and are adopted.
 """
 
 from __future__ import annotations
@@ -25,10 +25,16 @@ from actors.interfaces.router_actor import RouterActor
 from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.runtime import cluster
 from actors.runtime.actor_proxy import AWAY, PATIENCE_SECONDS, ActorProxy, is_restarting
+from actors.runtime.blueprint import (
+    Blueprint,
+    blueprint_of,
+    of_reconciler,
+    of_router,
+    of_subscription,
+)
 from actors.runtime.calls import Raised
 from actors.runtime.factory import makers
 from actors.runtime.holder import holder_of
-from actors.runtime.makings import Makings, makings, of_reconciler, of_router, of_subscription
 from actors.runtime.nodes import ray_nodes
 from actors.runtime.nodes.places import Places
 from actors.runtime.nodes.releasing import let_go
@@ -70,7 +76,7 @@ class _Wanted(NamedTuple):
     shell: type[ActorShell]
     name: str
     make: Callable[[], Awaitable[Any]]
-    makings: Makings
+    blueprint: Blueprint
     spec: SubscriptionSpec | None = None
     """Of a subscription, whose place depends on it."""
 
@@ -113,7 +119,7 @@ class RayActors:
         wanted = self._subscription(spec)
         digest = await self._digest(wanted)
         await self.subscription(spec.id).configure(spec)
-        return digest != wanted.makings.digest
+        return digest != wanted.blueprint.digest
 
     async def renew(self, spec: SubscriptionSpec) -> None:
         await self._end(_name_of(spec.id))
@@ -149,7 +155,7 @@ class RayActors:
             await self.deactivate_reconciler()
             return
         make = makers.reconciler_maker(part, RayActors(self._namespace))
-        wanted = _Wanted(ReconcilerShell, RECONCILER, make, makings(RECONCILER, part))
+        wanted = _Wanted(ReconcilerShell, RECONCILER, make, blueprint_of(RECONCILER, part))
         await self._ensure(wanted)
 
     async def fall_asleep(self, subscription_id: str, after: str | None) -> Farewell | None:
@@ -175,7 +181,7 @@ class RayActors:
         part = of_subscription(self._configuration())
         make = makers.subscription_maker(spec, part, RayActors(self._namespace), released=why)
         name = _name_of(spec.id)
-        made = makings(name, part, spec)  # whoever finds it later is to renew it
+        made = blueprint_of(name, part, spec)  # whoever finds it later is to renew it
         made = made.model_copy(update={"digest": f"released {made.digest}"})
         try:
             # One that is up does not let go: what it was made with is gone, and it says just that.
@@ -205,13 +211,13 @@ class RayActors:
         part = of_router(self._configuration())
         holder = holder_of(self._configuration())
         make = makers.router_maker(part, RayActors(self._namespace, part), holder)
-        return _Wanted(RouterShell, ROUTER, make, makings(ROUTER, part))
+        return _Wanted(RouterShell, ROUTER, make, blueprint_of(ROUTER, part))
 
     def _subscription(self, spec: SubscriptionSpec) -> _Wanted:
         part = of_subscription(self._configuration())
         make = makers.subscription_maker(spec, part, RayActors(self._namespace))
         name = _name_of(spec.id)
-        return _Wanted(SubscriptionShell, name, make, makings(name, part, spec), spec)
+        return _Wanted(SubscriptionShell, name, make, blueprint_of(name, part, spec), spec)
 
     def _proxy(
         self,
@@ -233,7 +239,7 @@ class RayActors:
     async def _ensure(self, wanted: _Wanted) -> None:
         """See to it that an actor runs that is made as it is to be now."""
         for _ in range(TRIES):
-            if await self._digest(wanted) == wanted.makings.digest:
+            if await self._digest(wanted) == wanted.blueprint.digest:
                 return
             await self._end(wanted.name)
         raise ActorLost(wanted.name, "another service has it made otherwise, again and again")
@@ -305,7 +311,7 @@ class RayActors:
         if not hasattr(handle, "pool"):  # of a version that did not say so
             return
         other = await self._answer(handle, "pool", wanted.name)
-        if other != wanted.makings.pool:
+        if other != wanted.blueprint.pool:
             problem = f"{self._namespace!r} is the namespace of another pool of this cluster"
             raise ConfigError("ray.namespace", f"{problem} ({other}): choose another one")
 
@@ -327,7 +333,7 @@ class RayActors:
             max_concurrency=MAX_CALLS_AT_ONCE,
             num_cpus=0,
             **bound,
-        ).remote(wanted.make, wanted.makings, variables)
+        ).remote(wanted.make, wanted.blueprint, variables)
 
     async def _bound(self, wanted: _Wanted) -> dict[str, Any]:
         """Where an actor may be. With SQLite the records are on the node of whoever makes it."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from actors.runtime.blueprint import Blueprint
 from actors.runtime.calls import Calls
-from actors.runtime.makings import Makings
 from actors.runtime.ray_privacy import take
 from actors.telemetry import log_stream
 
@@ -21,20 +21,20 @@ class ActorShell:
     """An actor around a plain object, which is made at the first call."""
 
     def __init__(
-        self, make: Callable[[], Awaitable[Any]], makings: Makings, variables: Mapping[str, str]
+        self, make: Callable[[], Awaitable[Any]], blueprint: Blueprint, variables: Mapping[str, str]
     ) -> None:
         take(variables)
-        self._makings = makings
+        self._blueprint = blueprint
         self._calls = Calls(make)
-        log_stream.begin(makings.log_level, makings.log_stream, echo=False)
+        log_stream.begin(blueprint.log_level, blueprint.log_stream, echo=False)
 
     async def digest(self) -> str:
         """The digest of what it was made with."""
-        return self._makings.digest
+        return self._blueprint.digest
 
     async def pool(self) -> str:
         """Which pool it belongs to."""
-        return self._makings.pool
+        return self._blueprint.pool
 
     async def call(self, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Call a public method of the object."""

@@ -16,9 +16,9 @@ from actors.client.client import now_in_utc
 from actors.interfaces.other_nodes import NONE_REACHABLE, OtherNodes
 from actors.interfaces.protocols import Actors
 from actors.interfaces.subscription_actor import SubscriptionActor
+from actors.runtime.blueprint import code
 from actors.runtime.factory.runners import home_of, runner_of
 from actors.runtime.factory.stores import leave, stores_of
-from actors.runtime.makings import code
 from actors.runtime.nodes.places import Places
 from actors.runtime.nodes.ray_other_nodes import RayOtherNodes
 from actors.subscription.context import Dependencies

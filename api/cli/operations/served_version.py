@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from actors.runtime.makings import code
+from actors.runtime.blueprint import code
 from api.cli.service import Complaint, Service
 from api.server.checkup import Finding
 from api.web.operator_key import operator_key

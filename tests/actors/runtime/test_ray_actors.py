@@ -318,7 +318,7 @@ async def test_another_version_of_the_code_renews_everybody(
 ) -> None:
     await actors_of().activate_router()
     await actors_of().activate(spec())
-    monkeypatch.setattr("actors.runtime.makings.code", lambda: OTHER_VERSION)
+    monkeypatch.setattr("actors.runtime.blueprint.code", lambda: OTHER_VERSION)
 
     outdated = await actors_of().activate(spec())
     await actors_of().activate_router()

@@ -1,7 +1,7 @@
-"""What an actor is made with: the part of the configuration that it uses, and nothing else of it.
+"""The blueprint of an actor: the part of the configuration that it uses, and the code, by a digest.
 
 An actor of a cluster outlives the service that made it. Whether one that is there does what one
-made now would do is known by the digest of its makings: of exactly what it is given, and of the
+made now would do is known by the digest of its blueprint: of exactly what it is given, and of the
 code. So a port, a key or another subscription that changes replaces nobody who does not know of it.
 What a running subscription can be given (its budget, its slots) is no part of it either.
 """
@@ -29,8 +29,8 @@ _FOR_RUNS = ("path", "env", "system_prompt", "max_retries", "max_output_bytes")
 """Of ``[claude]``; the rest is the router's."""
 
 
-class Makings(Value):
-    """What an actor knows of itself."""
+class Blueprint(Value):
+    """What an actor is made by, as it knows it itself."""
 
     digest: str
     pool: str
@@ -79,16 +79,17 @@ def of_reconciler(config: Config) -> Config:
     )
 
 
-def makings(name: str, part: Config, spec: SubscriptionSpec | None = None) -> Makings:
-    """Of an actor with this part of a configuration; of a subscription with how it signs in and
-    where it is to be, which is found out once in each life.
+def blueprint_of(name: str, part: Config, spec: SubscriptionSpec | None = None) -> Blueprint:
+    """The blueprint of the actor of a name, which uses this part of the configuration. A
+    subscription's has in it how it signs in and where it is to be, too: an activation finds that
+    out once.
     """
     signs_in = spec and spec.model_dump(
         mode="json", include={"id", "config_dir", "credential", "node"}
     )
     used: list[Any] = [code(), part.model_dump(mode="json"), signs_in]
     digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
-    return Makings(
+    return Blueprint(
         digest=digest,
         pool=pool_of(part),
         log_level=part.pool.log_level,
