@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
 
-from actors.client import recovery
+from actors.client import patience
 from actors.router.ledgers.archive import SOON_SECONDS
 from pool.claude.process.process_runner import ProcessRunner
 from pool.errors import ActorLost, NotFound, SessionGone
@@ -276,7 +276,7 @@ async def test_one_that_never_began_there_goes_elsewhere_under_its_key(
         raise ActorLost("gone", "it died")
 
     monkeypatch.setattr(gone, "start", dies)
-    monkeypatch.setattr(recovery, "LOST_SECONDS", -1)
+    monkeypatch.setattr(patience, "LOST_SECONDS", -1)
     for id_ in ("sub1", "sub2", "sub3"):
         await local_pool.client.pause(id_)
     with pytest.raises(ActorLost):
