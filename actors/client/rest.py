@@ -24,7 +24,10 @@ async def put_to_rest(router: RouterActor, drain_seconds: float) -> None:
 
 async def _comes_to_rest(router: RouterActor, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while any(each.running for each in await router.subscriptions()):
+    while any(
+        each.running and each.presence != "away"  # what is away is not there to end it
+        for each in await router.subscriptions()
+    ):
         if time.monotonic() > deadline:
             return False
         await asyncio.sleep(POLL_SECONDS)

@@ -52,7 +52,8 @@ class Overviews:
 
     async def pool(self, access: Access = FULL_ACCESS) -> Overview:
         await self._followers.refresh(SHOWN_AGE)
-        unheard = tuple(filter(access.covers_subscription, await self._followers.await_all()))
+        await self._followers.await_all()
+        unheard = tuple(sorted(filter(access.covers_subscription, self._followers.unheard)))
         reports = [each for each in self._followers.reports if access.covers_subscription(each.id)]
         tallies = self._followers.tallies
         counted = [tallies[each.id] for each in reports if each.id in tallies]
@@ -92,5 +93,4 @@ class Overviews:
 
     def heard(self) -> tuple[tuple[Report, ...], frozenset[str]]:
         """The latest reports, and the ids of those that have sent none."""
-        reports = self._followers.reports
-        return reports, frozenset(self._followers.followed - {report.id for report in reports})
+        return self._followers.reports, self._followers.unheard

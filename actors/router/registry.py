@@ -116,7 +116,12 @@ class Registry:
         known = self._known(subscription_id)
         spec = changed(known.spec, change)
         await self._register(spec, declared=known.declared)
-        return await self._ordered(subscription_id, lambda owner: owner.configure(spec))
+        await self._followers.wake(subscription_id)
+        await self.subscription(subscription_id)
+        # One that cannot come up is waited for: this may be what has it come up.
+        report = await self._actors.subscription(subscription_id).configure(spec)
+        self._followers.remember(report)
+        return report
 
     async def pause(self, subscription_id: str) -> Report:
         return await self._ordered(subscription_id, lambda owner: owner.pause())
@@ -128,14 +133,12 @@ class Registry:
         return await self._ordered(subscription_id, lambda owner: owner.drain())
 
     async def record(self, record: UsageRecord) -> bool:
-        await self.subscription(record.subscription_id)
-        recorded = await self._actors.subscription(record.subscription_id).record(record)
+        recorded = await (await self._owner(record.subscription_id)).record(record)
         self._followers.remember(recorded.report)
         return recorded.added
 
     async def retract(self, subscription_id: str, wanted: UsageToRetract, by: str) -> Retracted:
-        await self.subscription(subscription_id)
-        retracted = await self._actors.subscription(subscription_id).retract(wanted, by)
+        retracted = await (await self._owner(subscription_id)).retract(wanted, by)
         self._followers.remember(retracted.report)
         return retracted
 
@@ -180,10 +183,19 @@ class Registry:
     ) -> Report:
         """Pass an order on, and know its effect at once: the next request is ranked by it."""
         await self._followers.wake(subscription_id)
-        await self.subscription(subscription_id)  # it comes up first, if it has not yet
-        report = await order(self._actors.subscription(subscription_id))
+        report = await order(await self._owner(subscription_id))
         self._followers.remember(report)
         return report
+
+    async def _owner(self, subscription_id: str) -> SubscriptionActor:
+        """A subscription's actor, which comes up first if it has not yet. ``ActorLost`` at once for
+        one that cannot come up, with the reason.
+        """
+        await self.subscription(subscription_id)
+        problem = self._followers.unusable.get(subscription_id)
+        if problem is not None:
+            raise ActorLost(subscription_id, str(problem))
+        return self._actors.subscription(subscription_id)
 
     async def _told(self, spec: SubscriptionSpec) -> None:
         """Have a subscription go by another specification. One that cannot be reached now has
@@ -216,8 +228,7 @@ class Registry:
         """Have a subscription let go of what it has; how many executions it has still."""
         if subscription_id in self._sleepers:
             return 0
-        await self.subscription(subscription_id)  # it comes up first, if it has not yet
-        return await self._actors.subscription(subscription_id).retire()
+        return await (await self._owner(subscription_id)).retire()
 
     async def _forget(self, subscription_id: str) -> None:
         await self._followers.unfollow(subscription_id)

@@ -124,7 +124,8 @@ def _durations(timer: Timer, labels: Ids, took: Mapping[Ids, Durations]) -> Iter
 def of_pool(figures: Figures) -> Iterator[Family]:
     """Every figure of a pool, one family after the other."""
     yield from _counted(OF_ROUTERS, (), {(): figures.router})
-    yield figure("subscriptions", "Subscriptions that have sent a report.", len(figures.reports))
+    heard = {each.id for each in figures.reports} - set(figures.unheard)
+    yield figure("subscriptions", "Subscriptions that have sent a report.", len(heard))
     yield figure(
         "subscriptions_unheard",
         "Subscriptions that have sent no report since the router began.",

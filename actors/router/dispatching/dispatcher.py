@@ -144,7 +144,9 @@ class Dispatcher:
 
     async def _ended(self, claim: Claim) -> Execution | None:
         """An execution that has ended where nobody can be asked for it: at a subscription that was
-        removed, or that cannot come up. None for any other, and for one that never began there.
+        removed, or that cannot come up. None for any other, and for one that never began there. A
+        router that has just begun may not know yet what cannot come up: nobody waits for that with
+        a key in hand, and whoever asks again is answered.
         """
         asked = claim.subscription_id
         if asked is None:
@@ -153,7 +155,6 @@ class Dispatcher:
             with suppress(NotFound):
                 return await self._archive.execution(asked, claim.execution_id)
             return None
-        await self._followers.await_one({asked})
         if asked in self._followers.unusable:
             return await self._resting.ended(asked, claim.execution_id, FULL_ACCESS)
         return None

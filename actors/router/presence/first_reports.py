@@ -55,7 +55,10 @@ class FirstReports:
         at once, too, where no subscription is to run, or none can.
         """
         await self._until(
-            lambda: bool(self._reports) or self._specs.keys() <= self.unusable.keys(),
+            lambda: (
+                not self._reports.keys() <= self.unusable.keys()
+                or self._specs.keys() <= self.unusable.keys()
+            ),
             FIRST_REPORT_SECONDS,
         )
 
@@ -88,15 +91,12 @@ class FirstReports:
     def _is_anybody_coming(self) -> bool:
         return not self._specs.keys() <= self._present() | self._failed.keys()
 
-    async def await_all(self) -> tuple[str, ...]:
-        """Wait, within bounds, until every subscription that can has sent a report; the ids of
-        those that have sent none.
-        """
+    async def await_all(self) -> None:
+        """Wait, within bounds, until every subscription that can has sent a report."""
         await self._until(
             lambda: self._specs.keys() <= self._reports.keys() | self.unusable.keys(),
             EVERYBODY_SECONDS,
         )
-        return tuple(sorted(self._specs.keys() - self._reports.keys()))
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
         if not await self._news.until(condition, seconds):

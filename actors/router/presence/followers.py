@@ -2,8 +2,7 @@
 subscription that has nothing to do for long falls asleep, and comes up again for whoever needs it.
 
 A follower has one long poll: the subscription answers as soon as something changed, or after a
-heartbeat, because time alone changes a report too (blocks, resets, expiries). The report of a
-subscription that sleeps is made here (``sleepers``).
+heartbeat, as time alone changes a report too. That of one that sleeps is made here (``sleepers``).
 
 One task for each subscription, its follower, decides whether it sleeps, falls asleep or comes up,
 so no two of these can cross. Whoever calls a subscription that is gone, or going, is not refused:
@@ -19,7 +18,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from operator import attrgetter
@@ -36,7 +35,7 @@ from actors.router.presence.losses import Losses, lost
 from actors.router.presence.releases import Releases
 from actors.router.presence.renewals import Renewals
 from actors.router.presence.sleepers import Sleepers
-from pool.errors import ActorLost, ConfigError, StoreError
+from pool.errors import ActorLost, ConfigError
 from pool.subscriptions.report import Report
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.telemetry.counters import Tally
@@ -65,7 +64,7 @@ class Followers:
         sleepers: Sleepers,
         clock: Callable[[], datetime],
         tell: Callable[[PoolEvent], None] = lambda _: None,
-        last_known: Callable[[SubscriptionSpec], Awaitable[Report]] | None = None,
+        last_known: Callable[[SubscriptionSpec], Awaitable[Report | None]] | None = None,
         *,
         activations_at_once: int = 4,
         idle: timedelta = timedelta(0),
@@ -120,8 +119,13 @@ class Followers:
 
     @property
     def known(self) -> frozenset[str]:
-        """The ids of all subscriptions that have sent a report."""
-        return frozenset(self._reports)
+        """The ids of the subscriptions that have sent a report, and can be up."""
+        return frozenset((self._specs.keys() - self.unheard) - self.unusable.keys())
+
+    @property
+    def unheard(self) -> frozenset[str]:
+        """The ids of the subscriptions that have sent no report."""
+        return frozenset(self._specs.keys() - self._latest.heard)
 
     def add_reader(self, reader: ReportReader) -> None:
         """See ``LatestReports.add_reader``."""
@@ -183,16 +187,14 @@ class Followers:
         self._latest.forget(subscription_id)
 
     async def suspend(self) -> None:
-        """Follow no more the subscriptions that have sent no report: they do not come up any more.
-        Those that sleep take nothing new.
+        """Follow no more the subscriptions that have sent no report, or cannot come up: they do not
+        any more. Those that sleep take nothing new.
         """
         self._is_suspended = True
         self._sleepers.suspend()
         await self.refresh(timedelta(0))
-        unheard = self._specs.keys() - self._reports.keys()
-        await end(self._tasks[id_] for id_ in unheard)  # at once: one's turn is not another's
-        for subscription_id in unheard:
-            await self.unfollow(subscription_id)
+        absent = self._specs.keys() - self.known
+        await asyncio.gather(*map(self.unfollow, absent))  # at once: one's turn is not another's
 
     def known_report(self, subscription_id: str) -> Report | None:
         """The latest report of a subscription; None where it has sent none."""
@@ -203,7 +205,7 @@ class Followers:
         is_released = report.id in self._releases.under_way
         if report.id in self._specs and self._latest.would_be(report) and not is_released:
             self._failed.pop(report.id, None)
-            self._latest.show(report)
+            self._latest.hear(report)
 
     def sent(self, subscription_id: str, more: int) -> None:
         """``more`` requests are on their way to a subscription: it stays awake for them."""
@@ -380,8 +382,7 @@ class Followers:
         is_news, found = str(error) != str(self.unusable.get(spec.id)), None
         if spec.id not in self._reports and self._last_known is not None:
             async with self._alone[spec.id]:
-                with suppress(StoreError):  # it is looked for again at the next try
-                    found = await self._last_known(spec)
+                found = await self._last_known(spec)
         self._resting.discard(spec.id)
         self._failed[spec.id] = error
         if found is not None:

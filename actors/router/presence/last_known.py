@@ -4,10 +4,12 @@ since it was started: what the subscription's ledger says.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
+from pool.errors import StoreError
 from pool.executions.status import ExecutionStatus
 from pool.storage.stores import Stores
 from pool.subscriptions.recovery import Recovery
@@ -16,6 +18,8 @@ from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.snapshot import asleep, of_newcomer
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.state import REMEMBERED, recovered
+
+log = logging.getLogger(__name__)
 
 
 class LastKnown:
@@ -28,11 +32,19 @@ class LastKnown:
         self._policy = policy
         self._clock = clock
 
-    async def report(self, spec: SubscriptionSpec) -> Report:
+    async def report(self, spec: SubscriptionSpec) -> Report | None:
         """A subscription's figures, as an activation would find them; one that never was up has
         none. The ledger is read beside whoever may still have it; where the store does not allow
-        that, it is taken over for as long as it is read. Raises ``StoreError``.
+        that, it is taken over for as long as it is read. None where it cannot be read now.
         """
+        try:
+            return await self._report(spec)
+        except Exception as error:
+            ids = {"subscription_id": spec.id, "problem": str(error)}
+            log.warning("ledger not read", extra=ids, exc_info=not isinstance(error, StoreError))
+            return None
+
+    async def _report(self, spec: SubscriptionSpec) -> Report:
         now = self._clock()
         if spec.id not in await self._stores.ledgers():
             return report(asleep(spec, of_newcomer(now)), self._policy, now)

@@ -6,6 +6,7 @@ A report says when it was made; the newer of two counts, whichever way it came.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
@@ -36,6 +37,7 @@ class LatestReports:
         self._news = news
         self._tell = tell
         self._reports: dict[str, Report] = {}
+        self._heard: set[str] = set()
         self._readers: list[ReportReader] = []
         self.by_id: Mapping[str, Report] = MappingProxyType(self._reports)
         """The latest reports, by id, as they are now."""
@@ -44,6 +46,13 @@ class LatestReports:
     def all(self) -> tuple[Report, ...]:
         """The latest reports, in the order of their ids."""
         return tuple(self._reports[id_] for id_ in sorted(self._reports))
+
+    @property
+    def heard(self) -> AbstractSet[str]:
+        """The ids of the subscriptions that have sent a report: of others that cannot come up there
+        may be one of what their ledgers say.
+        """
+        return self._heard
 
     def add_reader(self, reader: ReportReader) -> None:
         """Hand a reader the reports that are here, and each that comes from now on."""
@@ -55,6 +64,11 @@ class LatestReports:
         """Whether a report is no older than the one that is known of its subscription."""
         known = self._reports.get(report.id)
         return known is None or _order(known) <= _order(report)
+
+    def hear(self, report: Report) -> None:
+        """Show a report that its subscription has sent."""
+        self._heard.add(report.id)
+        self.show(report)
 
     def show(self, report: Report) -> None:
         """Keep a report as the latest of its subscription, and hand it to every reader."""
@@ -69,6 +83,7 @@ class LatestReports:
     def forget(self, subscription_id: str) -> None:
         """A subscription is let go of."""
         self._reports.pop(subscription_id, None)
+        self._heard.discard(subscription_id)
         for reader in self._readers:
             reader.left(subscription_id)
 

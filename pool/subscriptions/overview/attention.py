@@ -50,7 +50,7 @@ _OF_SEVERAL: dict[NoticeKind, tuple[str, str]] = {
     ),
     NoticeKind.UNHEARD: (
         "have not come up.",
-        "Their figures are missing in the sums; see the log.",
+        "Their figures may be missing in the sums; see the log.",
     ),
     NoticeKind.LOGIN_EXPIRES: (
         "have logins that expire within a week.",
@@ -85,7 +85,9 @@ class _Found(NamedTuple):
 
 def notices(reports: Sequence[Report], unheard: Sequence[str], now: datetime) -> tuple[Notice, ...]:
     """All of a pool's notices, the most urgent first."""
-    found = [_Found(NoticeKind.UNHEARD, each, "has not come up.") for each in unheard]
+    known = {each.id: f"It is {each.state_reason}." for each in reports}
+    text = "has not come up."
+    found = [_Found(NoticeKind.UNHEARD, each, text, known.get(each)) for each in unheard]
     found += [each for report in reports for each in _of_one(report, now)]
     return tuple(
         notice

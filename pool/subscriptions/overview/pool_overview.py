@@ -36,7 +36,8 @@ class Overview(Value):
 
     subscriptions: int
     unheard: tuple[str, ...]
-    """Those that were not since the router began: their figures are missing in the sums."""
+    """Those that were not since the router began: their figures are missing in the sums. Those of
+    one that cannot come up are in them, as its ledger has them."""
     states: dict[SubscriptionState, int]
     block_cost_usd: Usd
     weekly_used_usd: Usd
