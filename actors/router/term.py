@@ -19,7 +19,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from actors.aiokit import every
-from pool.errors import ConfigError, StoreError
+from pool.errors import ConfigError, Fenced, StoreError
 from pool.storage.directory.terms import Rival, TermStore
 
 log = logging.getLogger(__name__)
@@ -85,14 +85,21 @@ class Term:
 
     async def look(self) -> None:
         """Leave where a later router has begun."""
-        if await self._has_cluster():
-            latest = await self._terms.beat(self._number)
-        else:
-            latest = await self._terms.latest()
+        try:
+            if await self._has_cluster():
+                latest = await self._terms.beat(self._number)
+            else:
+                latest = await self._terms.latest()
+        except Fenced as error:
+            self._overtaken(error)
+            return
         if latest > self._number:
             problem = f"the router of term {latest} has taken over from that of {self._number}"
-            log.error("router overtaken: it leaves", extra={"problem": problem})
-            self._leave(StoreError("directory", problem))
+            self._overtaken(StoreError("directory", problem))
+
+    def _overtaken(self, why: StoreError) -> None:
+        log.error("router overtaken: it leaves", extra={"problem": why.problem})
+        self._leave(why)
 
 
 def _refusal(rival: Rival) -> ConfigError:

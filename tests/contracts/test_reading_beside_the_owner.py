@@ -31,6 +31,7 @@ async def test_it_shows_what_is_kept_and_the_owner_stays_the_owner(
             (await beside.recover(NOW)).totals.records,
             len((await beside.usage(limit=9)).items),
         ]
+        assert beside.epoch == (await beside.recover(NOW)).epoch == ledger.epoch
     still_writes = await ledger.record(record("use_2"))
     if beside is not None:
         with pytest.raises(Fenced):

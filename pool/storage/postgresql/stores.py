@@ -27,7 +27,8 @@ from pool.storage.reconciliations import OWNER, Reconciliations
 Result = TypeVar("Result")
 _SQL = statements("owner")
 LOOK_SECONDS = 10.0
-"""For the database to be there, where it is asked which ledgers it has."""
+"""For the database to be there, where it is only looked at: which ledgers it has, or what one holds
+beside its owner."""
 
 
 class PostgresqlStores:
@@ -52,10 +53,16 @@ class PostgresqlStores:
         return await self._open(subscription_id, wait_seconds, is_removed=True)
 
     async def read_ledger(self, subscription_id: str) -> Ledger | None:
-        """What would be written by it is refused: no activation has that epoch."""
+        """It shows the epoch of its owner. What would be written by it is refused."""
         name = f"{self._address.name} {owned_name(subscription_id)}"
-        connections, _ = await self._joined(name, LOOK_SECONDS, _nothing_more)
-        return self._ledger(subscription_id, Commits(name, subscription_id, 0, connections))
+
+        async def look(db: Db) -> int:
+            row = await first_row(db, _SQL["epoch"], {"subscription_id": subscription_id})
+            return 0 if row is None else int(row[0])
+
+        connections, epoch = await self._joined(name, LOOK_SECONDS, look)
+        commits = Commits(name, subscription_id, epoch, connections, is_owner=False)
+        return self._ledger(subscription_id, commits)
 
     async def ledgers(self) -> tuple[str, ...]:
         name = f"{self._address.name} ledgers"

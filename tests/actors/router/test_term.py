@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
 
+import apsw
 import pytest
 from localpool import LocalPool
 from postgres import Server
@@ -12,9 +15,11 @@ from waiting import until
 
 from actors.router import term
 from actors.router.term import Term
-from pool.errors import ConfigError, StoreError
+from pool.errors import ConfigError, Fenced, StoreError
+from pool.storage.directory.directory import Directory
 from pool.storage.directory.terms import Rival, TermStore
 from pool.storage.postgresql import PostgresqlStores
+from pool.storage.sqlite import SqliteStores
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -43,6 +48,44 @@ async def test_of_two_routers_of_a_pool_the_one_that_began_first_leaves(terms: T
 
     assert [who for who, _ in left] == ["first"]
     assert "term 2 has taken over from that of 1" in str(left[0][1])
+
+
+async def test_with_sqlite_a_router_whose_directory_was_taken_over_leaves(tmp_path: Path) -> None:
+    left: list[StoreError] = []
+    stores = SqliteStores(tmp_path)
+    directory = await stores.open_directory()
+    overtaken = Term(directory.terms, leave=left.append)
+    await overtaken.begin()
+    await overtaken.look()
+    before = list(left)
+
+    await take_over(directory)
+    await overtaken.look()
+    await directory.close()
+
+    assert before == []
+    assert ["has taken over from that of 1" in each.problem for each in left] == [True]
+
+
+async def take_over(directory: Directory) -> None:
+    """As another process does that may have its file."""
+
+    def raised(db: apsw.Connection) -> None:
+        db.execute("UPDATE owner SET epoch = epoch + 1")
+
+    await directory.terms._database._commits.read(raised)
+
+
+async def test_of_a_pool_whose_beats_are_refused_the_router_leaves() -> None:
+    class Refusing:
+        async def beat(self, _: int) -> int:
+            raise Fenced("directory", "another owns it now")
+
+    left: list[StoreError] = []
+
+    await Term(cast(TermStore, Refusing()), leave=left.append).look()
+
+    assert [type(each) for each in left] == [Fenced]
 
 
 async def test_a_router_begins_a_term_as_it_begins(local_pool: LocalPool) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pool.errors import CommitUnknown, Fenced, StoreError
 from pool.storage.postgresql.connection.connections import Connections
-from pool.storage.postgresql.connection.fence import OwnerFence
+from pool.storage.postgresql.connection.fence import NOBODY, OwnerFence
 from pool.storage.postgresql.connection.transactions import Raised, Result, Transactions, Work
 
 AT_ONCE = 256
@@ -36,15 +36,21 @@ class Commits:
     """The writes of one activation, and those who wait for them."""
 
     def __init__(
-        self, store: str, subscription_id: str, epoch: int, connections: Connections
+        self,
+        store: str,
+        subscription_id: str,
+        epoch: int,
+        connections: Connections,
+        *,
+        is_owner: bool = True,
     ) -> None:
+        """Where this is not the owner of that epoch and only reads, all writes are refused."""
         self.store = store
         self.epoch = epoch
         self.lost = asyncio.Event()
         self._connections = connections
-        self._transactions = Transactions(
-            store, connections, OwnerFence(store, subscription_id, epoch)
-        )
+        fence = OwnerFence(store, subscription_id, epoch if is_owner else NOBODY)
+        self._transactions = Transactions(store, connections, fence)
         self._pending: list[_Call] = []
         self._ended: StoreError | None = None
         self._committing: asyncio.Task[None] | None = None

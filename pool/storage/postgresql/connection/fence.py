@@ -12,6 +12,8 @@ from pool.errors import Fenced
 from pool.storage.postgresql.connection.statements import Db, first_row, statements
 
 _SQL = statements("owner")
+NOBODY = 0
+"""An epoch that no activation has: they begin with 1."""
 
 
 class Fence(Protocol):

@@ -11,7 +11,8 @@ RETURNING epoch;
 SELECT holder, seq FROM owner WHERE subscription_id = 'router:';
 
 -- name: beat
-UPDATE owner SET seq = seq + 1 WHERE subscription_id = 'router:' AND epoch = :term RETURNING seq;
+-- Of the term that runs; whoever was overtaken beats no more, and is told of the latest one.
+UPDATE owner SET seq = seq + (epoch = :term)::int WHERE subscription_id = 'router:' RETURNING epoch;
 
 -- name: term
 SELECT epoch FROM owner WHERE subscription_id = 'router:';

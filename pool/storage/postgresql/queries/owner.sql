@@ -16,6 +16,9 @@ SELECT 1 FROM registrations WHERE id = :subscription_id;
 -- name: ledgers
 SELECT subscription_id FROM seats ORDER BY subscription_id;
 
+-- name: epoch
+SELECT epoch FROM owner WHERE subscription_id = :subscription_id;
+
 -- name: holder
 SELECT holder FROM owner WHERE subscription_id = :subscription_id;
 

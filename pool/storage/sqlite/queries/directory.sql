@@ -2,9 +2,6 @@
 -- Who opens the file owns it: the epoch was counted on by that, and there are no others.
 SELECT epoch FROM owner;
 
--- name: beat
-SELECT epoch FROM owner;
-
 -- name: term
 SELECT epoch FROM owner;
 
