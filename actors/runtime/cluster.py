@@ -24,7 +24,7 @@ from ray._private.node import Node
 from ray._private.services import canonicalize_bootstrap_address, find_node_ids
 from ray._private.worker import global_worker
 from ray._raylet import GcsClient  # type: ignore[attr-defined] # compiled
-from ray.exceptions import AuthenticationError
+from ray.exceptions import AuthenticationError, RayError
 
 from actors.runtime.ray_privacy import ensure_token, inherited_alone
 from pool.errors import ConfigError
@@ -123,7 +123,7 @@ async def has_head() -> bool:
     """Whether the head of this very cluster answers: one that was started anew without what it knew
     is that of another.
     """
-    with suppress(Exception):
+    with suppress(RayError, TimeoutError):
         await asyncio.to_thread(_head().internal_kv_get, b"claude-pool", None, timeout=HEAD_SECONDS)
         return True
     return False

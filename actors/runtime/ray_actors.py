@@ -251,7 +251,11 @@ class RayActors:
         that does not come up.
         """
         problem: Exception | None = None
+        handle: Any = None
         for tried in range(TRIES):
+            if isinstance(problem, (RayActorError, ValueError)):
+                await asyncio.sleep(RETRY_SECONDS * 2 ** (tried - 1))
+                await self._restarted(handle, wanted.name)
             handle = None
             try:
                 handle = await self._found(wanted.name) or await self._made(wanted)
@@ -262,8 +266,6 @@ class RayActors:
                 await self._kill(wanted.name)
             except (RayActorError, ValueError) as error:  # it leaves, or has died in coming up
                 problem = error
-                await asyncio.sleep(RETRY_SECONDS * 2**tried)
-                await self._restarted(handle, wanted.name)
             else:
                 return digest
         raise ActorLost(wanted.name, f"it does not come up: {_first_line(problem)}") from problem

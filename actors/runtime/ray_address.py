@@ -24,7 +24,8 @@ NOTE = "ray.json"
 LOCK = "ray.lock"
 VARIABLE = "CLAUDE_POOL_CONFIG"
 START_SECONDS = 60.0
-"""How long another service may take to have its Ray running."""
+"""How long another service may take to have its Ray running, and a router in it: 4 s, and 10 s more
+where its database was that of another pool."""
 LOOK_SECONDS = 0.1
 TRIES = 3
 

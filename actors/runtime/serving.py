@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import ray
@@ -74,47 +74,45 @@ class ServedPool:
 @asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[ServedPool]:
     """The pool of a configuration, as soon as its router answers; subscriptions come up then."""
-    with _ray(config) as is_own:
+    with _ray(config) as (is_own, address):
         actors = RayActors(config.ray.namespace, config)
         try:
             await asyncio.to_thread(ray_nodes.check_store, config)
             await actors.activate_router()
-            await actors.router().declare(config.subscriptions)
-            background = Tasks()
-            try:
-                background.spawn(_ReconcilerWatch(actors, config).run())
-                if is_own or config.ray.address != "local":  # another's ends as that one does
-                    background.spawn(_keep_router(actors))
-                yield ServedPool(PoolClient(actors), config, is_own=is_own)
-            finally:
-                await background.close()
-                if is_own:
-                    await _close(actors)
+            # Not before: what is refused has not written over the note of a pool that lives.
+            with nullcontext() if address is None else noted(config, address):
+                await actors.router().declare(config.subscriptions)
+                background = Tasks()
+                try:
+                    background.spawn(_ReconcilerWatch(actors, config).run())
+                    if is_own or config.ray.address != "local":  # another's ends as that one does
+                        background.spawn(_keep_router(actors))
+                    yield ServedPool(PoolClient(actors), config, is_own=is_own)
+                finally:
+                    await background.close()
+                    if is_own:
+                        await _close(actors)
         finally:
             await asyncio.to_thread(ray.shutdown)
 
 
 @contextmanager
-def _ray(config: Config) -> Iterator[bool]:
-    """Ray, started or joined; whether it ends with this service. On the main thread: it sets
-    signal handlers.
+def _ray(config: Config) -> Iterator[tuple[bool, str | None]]:
+    """Ray, started or joined: whether it ends with this service; its address, where this service is
+    to note that. On the main thread: it sets signal handlers.
     """
     namespace = config.ray.namespace
     if config.ray.address != "local":
-        address = cluster.join(config.ray.address, namespace, **_QUIET)
-        with noted(config, address):
-            yield False
+        yield False, cluster.join(config.ray.address, namespace, **_QUIET)
         return
     with claimed(config) as is_own:
         if not is_own:
             cluster.join(running(config).address, namespace, **_QUIET)
-            yield False
+            yield False, None
             return
         with ray_directory(environment()) as directory:
             options = {**_QUIET, "object_store_memory": OBJECT_STORE_BYTES}
-            address = cluster.start(namespace, directory, **options)
-            with noted(config, address):
-                yield True
+            yield True, cluster.start(namespace, directory, **options)
 
 
 async def _keep_router(actors: RayActors) -> None:

@@ -50,6 +50,22 @@ async def test_of_two_routers_of_a_pool_the_one_that_began_first_leaves(terms: T
     assert "term 2 has taken over from that of 1" in str(left[0][1])
 
 
+async def test_a_router_that_cannot_ask_for_its_head_keeps_its_database(terms: TermStore) -> None:
+    async def has_head() -> bool:
+        raise AttributeError("internal_kv_get")
+
+    asks = Term(terms, "a pool", has_cluster=has_head)
+    await asks.begin()
+    before = await terms.begin("another pool")
+
+    await asks.look()
+    after = await terms.begin("another pool")
+
+    assert isinstance(before, Rival)
+    assert isinstance(after, Rival)
+    assert after.beats == before.beats + 1
+
+
 async def test_with_sqlite_a_router_whose_directory_was_taken_over_leaves(tmp_path: Path) -> None:
     left: list[StoreError] = []
     stores = SqliteStores(tmp_path)

@@ -211,6 +211,25 @@ async def test_one_that_dies_in_coming_up_is_made_again_and_not_for_ever(
         await coming
 
 
+async def test_before_each_further_try_there_is_a_pause_and_none_after_the_last_one(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_actors, "RETRY_SECONDS", 0.003)
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        if seconds not in {0.01, 0.02}:  # of the test
+            pauses.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+
+    await test_one_that_dies_in_coming_up_is_made_again_and_not_for_ever(fake_ray)
+
+    assert [each for each in pauses if each < 1] == [0.003, 0.006, 0.012, 0.024]
+
+
 async def test_a_router_that_ray_starts_anew_is_waited_for_and_never_killed(
     fake_ray: FakeRay,
 ) -> None:
