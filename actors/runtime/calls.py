@@ -12,11 +12,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from actors.aiokit import end
-from pool.errors import PoolError
+from pool.errors import ConfigError, PoolError
 
 LEAVE_SECONDS = 2.0
 """For calls under way when an actor leaves. Whatever takes longer waits for something, and is asked
 again of the successor."""
+
+
+REFUSED_SECONDS = 1.0
+"""For how long it stays known why an object cannot be made as it is configured. To find that out may
+take seconds, and each call that waits would do so after the other."""
 
 
 class Raised:
@@ -37,6 +42,8 @@ class Calls:
         self._make = make
         self._object: Any = None
         self._making = asyncio.Lock()
+        self._refused: tuple[float, ConfigError] | None = None
+        """When it could not be made, and why."""
         self._calls: set[asyncio.Task[Any]] = set()
         self._leaving = asyncio.Event()
 
@@ -86,7 +93,17 @@ class Calls:
         try:
             async with self._making:
                 if self._object is None:
-                    self._object = await self._make()
+                    self._object = await self._made()
             return await getattr(self._object, method)(*args, **named)
         except PoolError as error:
             return Raised(error)
+
+    async def _made(self) -> Any:
+        clock = asyncio.get_running_loop().time
+        if self._refused is not None and clock() - self._refused[0] < REFUSED_SECONDS:
+            raise self._refused[1]
+        try:
+            return await self._make()
+        except ConfigError as error:
+            self._refused = clock(), error
+            raise

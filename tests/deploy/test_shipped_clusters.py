@@ -127,6 +127,14 @@ def test_compose_gives_the_pool_every_variable_that_its_configuration_names() ->
     assert set(re.findall(r"^(\w+)=$", example, re.MULTILINE)) == asked
 
 
+def test_each_container_of_compose_is_the_pool_that_has_the_database() -> None:
+    """A pool with a Ray of its own is known by its machine's name, which a container draws anew."""
+    service = loaded(COMPOSE / "compose.yaml")["services"]["pool"]
+
+    assert of_compose().ray.address == "local"
+    assert service["hostname"] == "claude-pool"
+
+
 def test_compose_mounts_what_is_there_where_it_is_looked_for() -> None:
     services = loaded(COMPOSE / "compose.yaml")["services"]
     mounts = [each.split(":") for service in services.values() for each in service["volumes"]]
