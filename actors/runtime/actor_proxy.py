@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import ray
 from ray.exceptions import ActorUnschedulableError, RayActorError
@@ -56,6 +57,8 @@ class ActorProxy:
         self._wake = wake
         self._handle: Any = None
         self._looking_up = threading.Lock()
+        self._watches: MutableMapping[asyncio.AbstractEventLoop, asyncio.Task[None]]
+        self._watches = WeakKeyDictionary()
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
         if method.startswith("_"):
@@ -94,7 +97,7 @@ class ActorProxy:
             if time.monotonic() - lost_at > PATIENCE_SECONDS:
                 raise ActorLost(self._name, problem)
             pause = await self._before_a_retry(pause, has_left=has_left)
-            await _while_restarting(handle, lost_at + PATIENCE_SECONDS)
+            await self._while_restarting(handle, lost_at + PATIENCE_SECONDS)
 
     async def _before_a_retry(self, pause: float, *, has_left: bool) -> float:
         """Wait; how long to wait the next time."""
@@ -107,6 +110,18 @@ class ActorProxy:
         await asyncio.sleep(RETRY_SECONDS)
         return RETRY_SECONDS
 
+    async def _while_restarting(self, handle: Any, until: float) -> None:
+        """Wait as long as Ray starts a process anew. One task looks for all calls of an event loop:
+        thousands may wait.
+        """
+        if not is_restarting(handle):
+            return
+        loop = asyncio.get_running_loop()
+        watch = self._watches.get(loop)
+        if watch is None or watch.done():
+            watch = self._watches[loop] = loop.create_task(_until_restarted(handle, until))
+        await asyncio.wait({watch}, timeout=until - time.monotonic())
+
     def _look_up(self) -> Any:
         """The actor's handle; ``ValueError`` where nobody bears the name."""
         with self._looking_up:
@@ -115,7 +130,7 @@ class ActorProxy:
             return self._handle
 
 
-async def _while_restarting(handle: Any, until: float) -> None:
+async def _until_restarted(handle: Any, until: float) -> None:
     while is_restarting(handle) and time.monotonic() < until:  # noqa: ASYNC110 - Ray tells nobody
         await asyncio.sleep(RETRY_SECONDS)
 

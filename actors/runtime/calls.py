@@ -20,8 +20,8 @@ again of the successor."""
 
 
 REFUSED_SECONDS = 1.0
-"""For how long it stays known why an object cannot be made as it is configured. To find that out may
-take seconds, and each call that waits would do so after the other."""
+"""For how long it stays known why an object cannot be made as it is configured: to find that out
+may take seconds, and calls that wait for it would do so one after the other."""
 
 
 class Raised:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,6 +130,26 @@ async def test_an_actor_whose_process_starts_is_called_when_that_is_up_and_not_b
     answer: Any = await RayActors("pool").router().subscriptions()
 
     assert (answer, died.calls) == ("back", 4)
+
+
+async def test_of_many_calls_that_wait_for_a_process_one_looks_whether_it_is_up(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: Counter[asyncio.Task[Any] | None] = Counter()
+
+    class Watched(DiedHandle):
+        def _get_local_state(self) -> int:
+            looks[asyncio.current_task()] += 1
+            return super()._get_local_state()
+
+    monkeypatch.setattr(remote, "RETRY_SECONDS", 0.001)
+    names.bearers["router"] = [Watched(known_after=0, up_after=100)]
+    router = RayActors("pool").router()
+
+    answers: list[Any] = await asyncio.gather(*(router.subscriptions() for _ in range(20)))
+
+    assert answers == ["back"] * 20
+    assert sum(count > 2 for count in looks.values()) == 1
 
 
 async def test_one_that_is_gone_without_anybody_knowing_is_called_less_and_less_often(
