@@ -6,6 +6,8 @@ import pytest
 from pool.storage.statements import statements
 
 ENGINES = ("pool.storage.sqlite", "pool.storage.postgresql")
+SHARED_ALONE = {"beat", "rival"}
+"""Asked of a directory that others may have open, which SQLite's cannot be."""
 NAMES = ("directory", "keys", "outbox", "reconciliations", "ledger")
 
 
@@ -28,4 +30,4 @@ def test_a_statement_is_written_for_both_engines_or_for_one(engine: str, name: s
 def test_either_engine_has_every_statement(name: str) -> None:
     sqlite, postgresql = (statements(engine, name).keys() for engine in ENGINES)
 
-    assert sqlite == postgresql
+    assert sqlite == postgresql - SHARED_ALONE
