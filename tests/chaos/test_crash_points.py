@@ -161,6 +161,7 @@ async def test_one_that_dies_between_a_run_s_directory_and_its_spawn_starts_it_l
         await go_on(home, [1])
 
 
+@pytest.mark.timeout(full(240, 600))
 @pytest.mark.parametrize("way", [ProcessWay.COLD, ProcessWay.KEPT])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_subscription_that_dies_in_any_commit_runs_and_counts_once(

@@ -31,6 +31,14 @@ def report() -> ModuleType:
     return made
 
 
+def test_every_trip_that_has_a_longer_form_is_a_scenario(report: ModuleType) -> None:
+    trips = Path(__file__).parents[1] / "trips"
+    have = {each.name for each in trips.glob("*.py") if "import IS_FULL" in each.read_text("utf-8")}
+
+    tests = (Path(test) for scenario in report.SCENARIOS for test in scenario.tests)
+    assert {each.name for each in tests if each.parent.name == "trips"} == have
+
+
 def test_a_red_scenario_shows_the_case_that_failed(
     report: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,9 +32,9 @@ HEAVY = (
 )
 LONGEST = (
     "tests/clients_real/",
-    "tests/trips/test_conversations.py",
+    "tests/trips/test_dialects.py",
     "tests/trips/test_node_loss.py",
-    "tests/trips/test_routing.py",
+    "tests/trips/test_service.py",
     "tests/trips/test_starts.py",
     "tests/trips/test_clients.py",
     "tests/page/test_live.py",
@@ -44,9 +44,7 @@ LONGEST = (
     "tests/trips/test_upgrade.py",
     "tests/chaos/test_crash_points.py",
 )
-"""What takes a minute or more on a busy machine, in about that order, by how the ids begin: where
-files are ``TOGETHER``, that of the first.
-"""
+"""What takes a minute or more on a busy machine, in about that order, by how the units begin."""
 SPREAD = (
     "tests/chaos/test_io_faults.py",
     "tests/chaos/test_kill_loops.py::test_a_store",
@@ -77,7 +75,8 @@ TOGETHER = {
 SLOW = (
     "tests/pool/storage/test_migrate.py",
     "tests/pool/storage/postgresql/",
-    "tests/api/cli/test_migrate_store.py",
+    "tests/actors/router/test_term.py",
+    "tests/api/cli/operations/test_migrate_store.py",
     "tests/api/server/test_serve.py",
     *HEAVY,
 )
@@ -98,13 +97,13 @@ def unit_of(nodeid: str) -> str:
     return TOGETHER.get(file, file)
 
 
-def rank(nodeid: str) -> int:
+def rank(unit: str) -> int:
     """Its place among what is heavy: the longest first."""
-    longest = (at for at, each in enumerate(LONGEST) if nodeid.startswith(each))
+    longest = (at for at, each in enumerate(LONGEST) if unit.startswith(each))
     return next(longest, len(LONGEST))
 
 
-def evenly(heavy: Sequence[Any], light: Sequence[Any]) -> Iterator[Any]:
+def evenly(heavy: Sequence[str], light: Sequence[str]) -> Iterator[str]:
     """All of both in their order, so that what is light comes evenly after what is heavy."""
     done = 0
     for number, each in enumerate(heavy, 1):
@@ -174,10 +173,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     units: dict[str, list[pytest.Item]] = {}
     for item in items:
         units.setdefault(unit_of(item.nodeid), []).append(item)
-    heavy = [unit for unit in units.values() if unit[0].nodeid.startswith(HEAVY)]
-    heavy.sort(key=lambda unit: rank(unit[0].nodeid))
-    light = [unit for unit in units.values() if not unit[0].nodeid.startswith(HEAVY)]
-    items[:] = [item for unit in evenly(heavy, light) for item in unit]
+    heavy = sorted((unit for unit in units if unit.startswith(HEAVY)), key=rank)
+    light = [unit for unit in units if not unit.startswith(HEAVY)]
+    items[:] = [item for unit in evenly(heavy, light) for item in units[unit]]
 
 
 @pytest.hookimpl(optionalhook=True)

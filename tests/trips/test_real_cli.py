@@ -121,6 +121,15 @@ async def until_printed(run: ProcessRun, word: bytes) -> None:
         await asyncio.sleep(0.01)
 
 
+async def exit_code(run: ProcessRun) -> int | None:
+    """How the process ends, which is some time after its answer."""
+    until = time.monotonic() + 20
+    while not run.directory.has_ended():
+        assert time.monotonic() < until
+        await asyncio.sleep(0.01)
+    return run.directory.ending(run.run_id).exit_code
+
+
 async def test_a_run_costs_what_the_api_billed_to_the_nano_dollar(run: Any, api: Server) -> None:
     api.standin.bill.clear()
 
@@ -196,18 +205,22 @@ async def test_a_prompt_reaches_the_model_as_it_is(run: Any, api: Server, prompt
 )
 async def test_an_error_of_the_api_is_one_of_the_cli_with_its_name_and_cost(
     runner: ProcessRunner,
+    api: Server,
     of_the_subscription: Any,
     prompt: str,
     status: int | None,
     kind: FailureKind,
     cost: int,
 ) -> None:
+    api.standin.bill.clear()
     run = await runner.start(a_launch(f"[[standin {prompt}]]"), of_the_subscription())
     outcome = await asyncio.wait_for(run.outcome(), 30)
 
     said = [json.loads(line) for line in run.directory.stdout.read_bytes().splitlines()]
     (told,) = (each for each in said if each["type"] == "result")
     assert (told["is_error"], told["api_error_status"]) == (True, status)
+    assert await exit_code(run) == 1
+    assert api.standin.bill.total(TOKEN).requests == cost // TURN
     assert isinstance(outcome, Failed)
     assert (outcome.kind, outcome.usage.cost_nano_usd, outcome.evidence) == (kind, cost, True)
 

@@ -1,0 +1,34 @@
+"""How tests are shared out, beside the files that are there."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+import workers
+from paths import ROOT
+
+POOLS = {"shared": "POOL", "talking": "TALKING", "awkward": "AWKWARD"}
+"""By the fixture that has it ready."""
+HAS = re.compile(
+    rf"\b({'|'.join(POOLS)}): SharedPool|\bshared_pool\.({'|'.join(POOLS.values())})\b"
+)
+
+
+def test_all_files_that_have_a_pool_are_one_unit_and_no_others_are() -> None:
+    files = defaultdict[str, set[str]](set)
+    for path in ROOT.glob("tests/trips/test_*.py"):
+        for fixture, pool in HAS.findall(path.read_text(encoding="utf-8")):
+            files[pool or POOLS[fixture]].add(path.relative_to(ROOT).as_posix())
+
+    together = set(workers.TOGETHER) | set(workers.TOGETHER.values())
+    assert set(files) == set(POOLS.values())
+    assert set().union(*files.values()) == together
+    assert [len({workers.unit_of(each) for each in of_one}) for of_one in files.values()] == [1] * 3
+
+
+def test_what_is_named_is_there() -> None:
+    """Units that are the longest, and what takes its time."""
+    for named in (*workers.LONGEST, *workers.SPREAD, *workers.SLOW):
+        assert (ROOT / named.partition("::")[0]).exists(), named
+    assert [each for each in workers.LONGEST if each in workers.TOGETHER] == []
