@@ -2,9 +2,10 @@
 the real CLI before a stand-in for Anthropic's API, or a stub for a CLI. A start takes 8 s of a
 core, so what can take a pool as it comes does.
 
-Each test finds a stand-in without limits that has billed nothing, and all subscriptions available.
-What else is there - sessions, executions, usage - others may have left, and whatever a test kills
-or stops it starts again. The files are one unit of ``workers``; after its last test the pool ends.
+Each test finds nothing under way, a stand-in without limits that has billed nothing, and all
+subscriptions available. What else is there - sessions, executions, usage - others may have left,
+and whatever a test kills or stops it starts again. The files are one unit of ``workers``; after its
+last test the pool ends.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ id = "key1"
 kind = "api_key"
 credential = {{ api_key_env = "KEY1" }}
 """
+UNDER_WAY = ("queued", "running", "waiting_for_caller")
 AVAILABLE_SECONDS = 60.0
 """For windows of seconds, which tests fill, to be over."""
 
@@ -68,20 +70,26 @@ class SharedPool:
     temporary: Path = Path()
     """What its service has for ``TMPDIR``."""
     _started: tuple[Server, Service, Collector, AdminStandin] | None = None
+    _failed: Exception | None = None
+    """Why it does not start, which takes minutes to find out."""
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def ready(self, folder: Callable[[str], Path]) -> Self:
         """Have it as every test finds it; where it is not there, start it in a new folder."""
-        if self._started is None:
-            self._start(folder("pool"))
-        elif self.service.process is None:
-            self.service.start()
-        self.standin.reset()
+        if self._failed is not None:
+            raise RuntimeError("it did not start for a test before this one") from self._failed
+        try:
+            self._be_there(folder)
+        except Exception as error:
+            self._failed = error
+            raise
         with self.service.client() as http:
-            for number in range(1, self.subscriptions + 1):
-                http.post(f"/v1/subscriptions/sub{number}/resume")
+            _cancel_what_is_under_way(http)
+            self.standin.reset()
+            for id_ in self._ids:
+                http.post(f"/v1/subscriptions/{id_}/resume")
             deadline = time.monotonic() + AVAILABLE_SECONDS
-            while set(self.states(http).values()) != {"available"}:
+            while self.states(http) != dict.fromkeys(self._ids, "available"):
                 assert time.monotonic() < deadline, self.states(http)
                 time.sleep(0.2)
         return self
@@ -115,11 +123,21 @@ class SharedPool:
     def states(self, http: httpx.Client) -> dict[str, str]:
         """Of those that work for everybody."""
         found = http.get("/v1/subscriptions").json()["items"]
-        return {each["id"]: each["state"] for each in found if each["id"].startswith("sub")}
+        return {each["id"]: each["state"] for each in found if each["id"] in self._ids}
 
     def close(self) -> None:
-        self._started = None
+        self._started = self._failed = None
         self._stack.close()
+
+    @property
+    def _ids(self) -> list[str]:
+        return [f"sub{number}" for number in range(1, self.subscriptions + 1)]
+
+    def _be_there(self, folder: Callable[[str], Path]) -> None:
+        if self._started is None:
+            self._start(folder("pool"))
+        elif self.service.process is None or self.service.process.poll() is not None:
+            self.service.start()
 
     def _start(self, folder: Path) -> None:
         api = self._stack.enter_context(serving(create_app(Standin()), port=0))
@@ -158,6 +176,14 @@ class SharedPool:
             self.temporary.mkdir(parents=True)
         keys = {"KEY1": API_KEY, "ACME_ADMIN_KEY": ADMIN_KEY}
         return {"TMPDIR": str(self.temporary), **keys, **(PROXIES if self.is_awkward else {})}
+
+
+def _cancel_what_is_under_way(http: httpx.Client) -> None:
+    """What a test that failed has left holds slots, and is billed later."""
+    for status in UNDER_WAY:
+        found = http.get("/v1/executions", params={"status": status}).json()["items"]
+        for each in found:
+            http.post(f"/v1/executions/{each['id']}/cancel")
 
 
 REUSED = {"reuse": "same_key"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+
 import pytest
 import shared_pool
 from shared_pool import SharedPool
@@ -23,11 +26,14 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> SharedPool:
     return shared_pool.AWKWARD.ready(tmp_path_factory.mktemp)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """What a unit shares ends with its last test."""
-    if nextitem is None or unit_of(nextitem.nodeid) != unit_of(item.nodeid):
-        _close()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """What a unit shares ends with its last test, also where that one's teardown fails."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or unit_of(nextitem.nodeid) != unit_of(item.nodeid):
+            _close()
 
 
 def pytest_sessionfinish() -> None:
@@ -36,5 +42,6 @@ def pytest_sessionfinish() -> None:
 
 
 def _close() -> None:
-    for each in shared_pool.ALL:
-        each.close()
+    with ExitStack() as stack:  # each of them, whether or not another one can be
+        for each in shared_pool.ALL:
+            stack.callback(each.close)

@@ -111,7 +111,7 @@ class Watching:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._done.wait(0.1):
+        while not self._done.wait(0.05):
             reports = self._pool.subscriptions()
             self.most = max(self.most, sum(each.queued for each in reports))
             self.most_running = max(self.most_running, sum(each.running for each in reports))

@@ -129,7 +129,7 @@ def test_twice_as_many_requests_as_slots_never_run_more_clis_than_those(
     assert {"succeeded"} == {each["status"] for each in executions}
     assert 3 <= max(seen) <= 6
     shares = Counter(each["subscription_id"] for each in executions)
-    assert all(2 <= shares[f"sub{n}"] <= 6 for n in (1, 2, 3)), shares
+    assert all(abs(shares[f"sub{n}"] - number // 3) <= 2 for n in (1, 2, 3)), shares
 
 
 def test_the_windows_that_the_cli_reports_are_shown_with_their_age(http: httpx.Client) -> None:
