@@ -9,6 +9,8 @@ failing tests, which here are errors. Routes that are added are found by themsel
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import pytest
@@ -32,8 +34,8 @@ pytestmark = [
 
 KEY = "test-key-of-an-operator"
 MAX_SECONDS = examples(8, 1200)
-"""Half of it for the edges of every parameter, of each route as many as there is time for; then for
-random requests."""
+"""After a request of each route: half of it for the edges of every parameter, of each route as many
+as there is time for; then for random requests."""
 REFUSED = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429", "431", "503"]
 CHECKS: dict[str, dict[str, Any]] = {
     # A 503 is a documented refusal: requests pause and remove subscriptions for those after them.
@@ -92,37 +94,55 @@ class HungUp:
             await send({"type": "http.response.body", "body": b""})
 
 
-def configuration(url: str) -> SchemathesisConfig:
+OFF = {"enabled": False}
+GENERATION = {"deterministic": True, "no-shrink": True}
+PHASES = {"stateful": OFF, "examples": OFF}
+ONE_OF_EACH: dict[str, Any] = {
+    "generation": {**GENERATION, "max-examples": 1},
+    "phases": {**PHASES, "coverage": OFF},
+}
+AS_MANY: dict[str, Any] = {
+    "generation": GENERATION,
+    "phases": PHASES,
+    "max-time": MAX_SECONDS,
+}
+
+
+def configuration(url: str, how: dict[str, Any]) -> SchemathesisConfig:
     checks = {"enabled": False, **{name: {"enabled": True, **CHECKS[name]} for name in CHECKS}}
     return SchemathesisConfig.from_dict(
         {
             "base-url": url,
             "headers": {"Authorization": f"Bearer {KEY}"},
             "seed": 1,
-            "max-time": MAX_SECONDS,
             "request-timeout": 10,
             "workers": 1,
-            "generation": {"deterministic": True, "no-shrink": True},
             "checks": checks,
-            "phases": {"stateful": {"enabled": False}, "examples": {"enabled": False}},
+            **how,
         }
     )
 
 
 def found(document: dict[str, Any], url: str) -> Found:
     """What was asked, and what does not agree, with the request that shows it."""
-    schema = schemathesis.openapi.from_dict(document, config=configuration(url))
     asked, problems = set(), []
-    for event in from_schema(schema).execute():
+    for event in chain.from_iterable(_events(document, url, how) for how in (ONE_OF_EACH, AS_MANY)):
         match event:
             case events.NonFatalError(info=info):
                 problems.append(str(info))
             case events.FatalError(exception=exception):
                 problems.append(repr(exception))
             case events.ScenarioFinished(recorder=recorder):
-                asked.add(recorder.label)
+                asked |= {recorder.label} if recorder.has_responses() else set()
                 problems += told(recorder)
     return Found(asked, problems)
+
+
+def _events(
+    document: dict[str, Any], url: str, how: dict[str, Any]
+) -> Iterator[events.EngineEvent]:
+    schema = schemathesis.openapi.from_dict(document, config=configuration(url, how))
+    yield from from_schema(schema).execute()
 
 
 def told(recorder: ScenarioRecorder) -> list[str]:
