@@ -34,6 +34,8 @@ class Outlived:
     results: Message
     first: Message
     second: Message
+    handed_on: list[str]
+    """Whose turns the API was told with the second one."""
     left: list[Path]
     """What the killed service left where it had its temporary files, before the next start."""
     executions: list[dict[str, Any]]
@@ -67,11 +69,13 @@ def outlived(tmp_path_factory: pytest.TempPathFactory) -> Outlived:
         result = {"type": "tool_result", "tool_use_id": CALL.id, "content": "21 degrees"}
         results = say(service, question, answered(calls), user(result), tools=[TOOL])
         second = say(service, before, answered(first), user({"type": "text", "text": "two"}))
+        asked = standin.requests.all(path="/v1/messages")[-1].body or {}
+        handed_on = [each["role"] for each in asked["messages"] if each["role"] != "system"]
         ids = [pool_of(each)["execution_id"] for each in (results, first, second)]
         streamed = read[-1]["data"]["execution"]
         executions = [streamed, *(http.get(f"/v1/executions/{id_}").json() for id_ in ids)]
     billed = standin.bill.total().cost_nano_usd
-    return Outlived(read, calls, results, first, second, left, executions, billed)
+    return Outlived(read, calls, results, first, second, handed_on, left, executions, billed)
 
 
 def say(service: Service, *messages: Any, **of: Any) -> Message:
@@ -113,6 +117,7 @@ def test_a_conversation_goes_on_in_its_session(outlived: Outlived) -> None:
     first, second = pool_of(outlived.first), pool_of(outlived.second)
 
     assert first["session_id"] == second["session_id"]
+    assert outlived.handed_on == ["user", "assistant", "user"]
     assert [each["attempts"][-1]["process"] for each in outlived.executions[-1:]] == ["cold"]
 
 
