@@ -1,7 +1,11 @@
-"""The processes of a service's actors, for tests that kill them."""
+"""The processes of a service's actors, for tests that kill or freeze them."""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from service import Service
@@ -22,3 +26,24 @@ def actor_pid(service: Service, shell: str, holds: str) -> int | None:
         if any(str(service.data_dir) in file and holds in file for file in files):
             return int(entry.name)
     return None
+
+
+@contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """Have processes stand still, as far as they live, for as long as the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is over, whoever is to take note of that."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True

@@ -97,6 +97,11 @@ class HostedPool:
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda name: self._start(name, (to, self._ip(name))), names))
 
+    def rejoin(self) -> None:
+        """Have those nodes join again that have left or ended, but for the head."""
+        ended = {name for name, each in self.raylets.items() if each.poll() is not None}
+        self.join(*(ended | (self.hosts.keys() - self.raylets.keys())) - {"head"})
+
     def leave(self, name: str) -> None:
         """kill -9 of a raylet and of Ray's processes beside it; the host and its CLIs live on."""
         end(self.raylets.pop(name))
@@ -124,6 +129,15 @@ class HostedPool:
         """The nodes that live, by the name of their host."""
         found = http.get("/v1/nodes").json()["items"]
         return {each["hostname"]: each for each in found if each["alive"]}
+
+    def place_of(self, http: httpx.Client, id_: str) -> str:
+        """The host where a subscription is; nothing where it is on none."""
+        nodes = self.nodes(http)
+        return next((name for name, each in nodes.items() if id_ in each["subscriptions"]), "")
+
+    def routers(self) -> dict[str, int]:
+        """The processes of routers, by host."""
+        return {host: pid for host in self.raylets for pid in self.pids(host, "RouterShell")}
 
     def over_admitted(self, slots: int) -> dict[str, int]:
         """Subscriptions, by their token, that had more turns at a time than slots."""

@@ -148,6 +148,15 @@ class Network:
             self._run_at(other, _find(host.address))
 
     @contextmanager
+    def parted(self, host: Host, *addresses: str) -> Iterator[None]:
+        """Have a host ``cut`` off for as long as the block."""
+        try:
+            self.cut(host, *addresses)
+            yield
+        finally:
+            self.heal(host, *addresses)
+
+    @contextmanager
     def slowed(self, host: Host, seconds: float) -> Iterator[None]:
         """Have everything that a host sends and gets arrive later. A process passes it on: not
         every kernel can (``netem``).

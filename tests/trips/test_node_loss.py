@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from actor_processes import frozen, has_ended
 from chaos_tally import injected
 from hosted_pool import HostedPool, eventually, hosted_pool
+from hosted_requests import SLOTS, add, asking, charges, post
 from hosts import DISK, Host
 from in_full import IS_FULL
 from stubcli import release, runs_of, transcript, turns_of
@@ -35,9 +36,6 @@ pytestmark = pytest.mark.timeout(300)
 
 HOSTS = ("one", "two") if IS_FULL else ("one",)
 """Beside the head."""
-SLOTS = 2
-PAUSE_SECONDS = 0.4
-"""Between two requests, or they take the cores from who comes up."""
 WITHOUT_NODE_SECONDS = 3
 READ_SECONDS = 30.0
 """For what a subscription without a node has to be read, which waits while it lets go of something:
@@ -67,10 +65,7 @@ def http(pool: HostedPool) -> Iterator[httpx.Client]:
 @pytest.fixture
 def joined(pool: HostedPool) -> None:
     """Every host is there."""
-    gone = [
-        each for each in HOSTS if each not in pool.raylets or pool.raylets[each].poll() is not None
-    ]
-    pool.join(*gone)
+    pool.rejoin()
 
 
 @pytest.fixture
@@ -83,52 +78,12 @@ def movable(pool: HostedPool, http: httpx.Client, joined: None) -> Iterator[str]
     eventually(lambda: http.delete(f"/v1/subscriptions/{id_}").status_code == 204)
 
 
-def add(http: httpx.Client, id_: str, **spec: Any) -> None:
-    wanted = {"id": id_, "max_concurrent": SLOTS, **spec}
-    eventually(lambda: http.post("/v1/subscriptions", json=wanted).status_code == 201)
-
-
 def data_of(host: Host, id_: str) -> Path:
     return host.disk / "data" / "subscriptions" / id_
 
 
-def post(http: httpx.Client, prompt: str, **of: Any) -> httpx.Response:
-    return http.post("/v1/executions", json={"prompt": prompt, **of})
-
-
-def place_of(pool: HostedPool, http: httpx.Client, id_: str) -> str:
-    """The host where a subscription is."""
-    nodes = pool.nodes(http)
-    return next((name for name, each in nodes.items() if id_ in each["subscriptions"]), "")
-
-
-def charges(http: httpx.Client, id_: str) -> Counter[str]:
-    """How often each execution of a subscription was charged."""
-    page = http.get(f"/v1/subscriptions/{id_}/usage", params={"limit": 100}).json()
-    return Counter(each["execution_id"] for each in page["items"])
-
-
 def _is_back(shown: Any, epoch: int) -> bool:
     return bool(shown and shown["presence"] == "awake" and shown["epoch"] > epoch)
-
-
-@contextmanager
-def asking(http: httpx.Client, what: str) -> Iterator[list[httpx.Response]]:
-    """Ask for short runs, one after the other, and gather the answers."""
-    answers: list[httpx.Response] = []
-    is_over = threading.Event()
-
-    def ask() -> None:
-        while not is_over.wait(PAUSE_SECONDS):
-            answers.append(post(http, f"{what} {len(answers)}."))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield answers
-    finally:
-        is_over.set()
-        thread.join()
 
 
 # -- where subscriptions are ---------------------------------------------------------------------
@@ -211,7 +166,9 @@ def test_a_node_that_is_killed_is_passed_over_at_once_and_its_subscription_is_so
     back; its session goes on where its subscription is then; all else is answered.
     """
     before = pool.nodes(http)["one"]
-    with ThreadPoolExecutor(1) as threads:
+    with ThreadPoolExecutor(1) as threads, ExitStack() as at_the_end:
+        at_the_end.callback(pool.rejoin)  # or its caller waits for the node
+        at_the_end.callback(release, pool.cli, "back")
         waits = threads.submit(post, http, "[[until back]] slow.", subscription_id=movable)
         eventually(lambda: runs_of(pool.cli, "slow.") == 1)
         epoch = pool.shown(http)[movable]["epoch"]
@@ -223,7 +180,7 @@ def test_a_node_that_is_killed_is_passed_over_at_once_and_its_subscription_is_so
             release(pool.cli, "back")
         answer = waits.result()
     ended, back = answer.json(), eventually(lambda: pool.nodes(http).get("one"))
-    elsewhere = place_of(pool, http, movable)
+    elsewhere = pool.place_of(http, movable)
     turn = post(http, "and then?", session_id=ended["session_id"]).json()
 
     assert {answer.status_code for answer in answers} == {200}
@@ -277,23 +234,22 @@ def test_a_node_that_is_cut_off_writes_nothing_stale_and_its_run_is_settled_once
     others = [host.address for host in pool.hosts.values() if host is not one]
     before = pool.shown(http)[movable]["epoch"]
     orphan = {"prompt": "[[until cut]] orphan.", "subscription_id": movable}
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(4) as threads, ExitStack() as at_the_end:
+        at_the_end.callback(release, pool.cli, "cut")
         waits = threads.submit(post, http, **orphan)
         eventually(lambda: runs_of(pool.cli, "orphan.") == 1)
-        pool.network.cut(one, *others)
-        passed = [post(http, prompt=f"passed {number}.") for number in range(3)]
-        eventually(lambda: _is_back(pool.shown(http).get(movable), before))
-        held = pool.shown(http)[movable]["running"]
-        beside = [
-            threads.submit(post, http, prompt=f"[[nap 0.5]] beside {n}.", subscription_id=movable)
-            for n in range(3)
-        ]
-        beside_it = [each.result() for each in beside]
-        release(pool.cli, "cut")
-        eventually(lambda: _has_ended_all(pool, "one"))
-        time.sleep(1)  # in which the subscription there is fast enough to write what it must not
-        unsettled = http.get("/v1/executions", params={"subscription_id": movable}).json()["items"]
-        pool.network.heal(one, *others)
+        with pool.network.parted(one, *others):
+            passed = [post(http, prompt=f"passed {number}.") for number in range(3)]
+            eventually(lambda: _is_back(pool.shown(http).get(movable), before))
+            held = pool.shown(http)[movable]["running"]
+            nap = {"prompt": "[[nap 0.5]] beside.", "subscription_id": movable}
+            beside = [threads.submit(post, http, **nap) for _ in range(3)]
+            beside_it = [each.result() for each in beside]
+            release(pool.cli, "cut")
+            eventually(lambda: _has_ended_all(pool, "one"))
+            time.sleep(1)  # in which the subscription there could write what it must not
+            of_it = {"subscription_id": movable}
+            unsettled = http.get("/v1/executions", params=of_it).json()["items"]
         eventually(lambda: pool.raylets["one"].poll() is not None)
         pool.join("one")
         answer = waits.result()
@@ -329,17 +285,14 @@ def test_a_node_that_is_frozen_runs_nothing_twice_as_it_thaws(
     """
     eventually(lambda: _has_router_on(pool, "one"), 120)
     (router,), raylets = pool.pids("one", "RouterShell"), pool.pids("one", "raylet/raylet")
-    with ThreadPoolExecutor(9) as threads:
+    with ThreadPoolExecutor(8) as threads, ExitStack() as until_thawed:
         keyed = [threads.submit(_keyed, http, number) for number in range(8)]
         time.sleep(0.02)
-        for pid in (router, *raylets):
-            os.kill(pid, signal.SIGSTOP)
-        asked = post(http, "while it is frozen.")
-        os.kill(router, signal.SIGCONT)
+        until_thawed.enter_context(frozen(*raylets))
+        with frozen(router):
+            asked = post(http, "while it is frozen.")
         answers = [each.result() for each in keyed]
-    for pid in raylets:
-        os.kill(pid, signal.SIGCONT)
-    eventually(lambda: _has_ended(router), LEAVES_SECONDS)
+    eventually(lambda: has_ended(router), LEAVES_SECONDS)
     shown = pool.shown(http)
     pool.leave("one")
 
@@ -351,24 +304,11 @@ def test_a_node_that_is_frozen_runs_nothing_twice_as_it_thaws(
 
 def _has_router_on(pool: HostedPool, host: str) -> bool:
     """Have Ray start the router anew, on a node by chance; whether it is on that one."""
-    if (found := _routers(pool)) and host not in found:
+    if (found := pool.routers()) and host not in found:
         (old,) = found.values()
         os.kill(old, signal.SIGKILL)
-        eventually(lambda: _routers(pool) and old not in _routers(pool).values())
-    return host in _routers(pool)
-
-
-def _routers(pool: HostedPool) -> dict[str, int]:
-    """The processes of routers, by host."""
-    return {host: pid for host in pool.raylets for pid in pool.pids(host, "RouterShell")}
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether a process is over, whoever is to take note of that."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+        eventually(lambda: pool.routers() and old not in pool.routers().values())
+    return host in pool.routers()
 
 
 def _keyed(http: httpx.Client, number: int) -> httpx.Response:
@@ -391,22 +331,25 @@ def test_what_waits_where_the_node_is_gone_for_good_goes_on_elsewhere_or_ends_wi
         node="one",
         max_concurrent=1,
     )
-    post(http, "[[until gone]] tied.", subscription_id="tied", background=True)
-    eventually(lambda: pool.shown(http)["tied"]["running"] == 1)
-    bound = post(http, "bound.", subscription_id="tied", background=True).json()
-    http.post("/v1/subscriptions/sub1/pause")
-    free = post(http, "free.", background=True).json()
-    assert (bound["status"], free["subscription_id"]) == ("queued", "tied")
+    resumes = "/v1/subscriptions/sub1/resume"
+    with ExitStack() as at_the_end:
+        at_the_end.callback(release, pool.cli, "gone")
+        post(http, "[[until gone]] tied.", subscription_id="tied", background=True)
+        eventually(lambda: pool.shown(http)["tied"]["running"] == 1)
+        bound = post(http, "bound.", subscription_id="tied", background=True).json()
+        at_the_end.callback(http.post, resumes)
+        http.post("/v1/subscriptions/sub1/pause")
+        free = post(http, "free.", background=True).json()
+        assert (bound["status"], free["subscription_id"]) == ("queued", "tied")
 
-    pool.leave("one")
-    eventually(lambda: http.post("/v1/subscriptions/sub1/resume").is_success)
-    went_on = http.get(f"/v1/executions/{free['id']}", params={"wait_seconds": 30})
-    began = time.monotonic()
-    ended = http.get(f"/v1/executions/{bound['id']}", params={"wait_seconds": 30}).json()
-    listed = http.get("/v1/executions").json()
-    took = time.monotonic() - began
-    unplaced = http.get("/v1/nodes").json()["unplaced"]
-    release(pool.cli, "gone")
+        pool.leave("one")
+        eventually(lambda: http.post(resumes).is_success)
+        went_on = http.get(f"/v1/executions/{free['id']}", params={"wait_seconds": 30})
+        began = time.monotonic()
+        ended = http.get(f"/v1/executions/{bound['id']}", params={"wait_seconds": 30}).json()
+        listed = http.get("/v1/executions").json()
+        took = time.monotonic() - began
+        unplaced = http.get("/v1/nodes").json()["unplaced"]
 
     assert went_on.status_code == 200, went_on.text
     assert (went_on.json()["status"], went_on.json()["subscription_id"]) == ("succeeded", "sub1")
@@ -427,17 +370,17 @@ def test_after_the_loss_of_the_head_a_new_cluster_has_all_that_was_acknowledged(
     done = post(http, prompt="done.").json()
     once = {"idempotency-key": "once"}
     body = {"prompt": "[[until new]] under way.", "subscription_id": "sub1"}
-    with ThreadPoolExecutor(1) as threads:
+    with ThreadPoolExecutor(1) as threads, ExitStack() as at_the_end:
+        at_the_end.callback(release, pool.cli, "new")
         waits = threads.submit(http.post, "/v1/executions", json=body, headers=once)
         eventually(lambda: runs_of(pool.cli, "under way.") == 1)
         pool.leave("head")
         assert pool.service.process is not None
         ended = pool.service.process.wait(30)  # of itself Ray ends it after a minute
         told = waits.exception() or waits.result().status_code
-    there = tuple(pool.raylets)
-    for name in there:
-        pool.leave(name)
-    release(pool.cli, "new")
+        there = tuple(pool.raylets)
+        for name in there:
+            pool.leave(name)
     with starting_ray():
         pool.head()
         pool.join(*there)

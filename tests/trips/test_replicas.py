@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from actor_processes import actor_pid
+from actor_processes import actor_pid, frozen
 from ports import free_port
 from service import Service, cost_of
 from shared_pool import SharedPool
@@ -204,7 +204,7 @@ def test_a_router_that_is_frozen_is_replaced(
     router = actor_pid(services[0], "RouterShell", "directory.sqlite")
     assert router is not None
 
-    os.kill(router, signal.SIGSTOP)
-    answer = post(clients[0], "while it is frozen")
+    with frozen(router):
+        answer = post(clients[0], "while it is frozen")
 
     assert answer["status"] == "succeeded"
