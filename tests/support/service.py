@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from ports import free_port
@@ -132,6 +132,15 @@ class Service:
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(argv, **options)
 
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Start it, and stop it after the block."""
+        self.start()
+        try:
+            yield self
+        finally:
+            self.stop()
+
     def kill(self) -> None:
         """kill -9, without warning."""
         self._end(signal.SIGKILL)
@@ -164,7 +173,10 @@ class Service:
         """Why it does not start."""
         self.begin()
         assert self.process is not None
-        assert self.process.wait(60) == 1
+        try:
+            assert self.process.wait(60) == 1
+        finally:
+            self.kill()  # where it starts after all
         return str(self.events()[-1]["problem"])
 
     def events(self) -> list[dict[str, Any]]:

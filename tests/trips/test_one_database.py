@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,10 @@ def test_a_database_that_a_running_pool_has_is_refused_to_any_other_until_that_i
 ) -> None:
     url = database.fresh_schema()
     with serving(create_app(Standin()), port=0) as api:
-        with cluster(tmp_path) as address:
+        with cluster(tmp_path) as address, ExitStack() as before_ray:
             joins = f'[ray]\naddress = "{address}"\n'
             first = on(url, tmp_path / "first", api.url, joins)
+            before_ray.callback(first.kill)
             first.start()
             with first.client() as http:
                 one = http.post("/v1/executions", json={"prompt": "one"}, headers=KEY).json()
@@ -36,11 +38,8 @@ def test_a_database_that_a_running_pool_has_is_refused_to_any_other_until_that_i
                 in_the_same_ray = third.refusal()
                 two = http.post("/v1/executions", json={"prompt": "two"}).json()
             undisturbed = terms_of(database, url)
-            first.kill()
-        other.start()  # its cluster was killed just now
-        with other.client() as http:
+        with other.running(), other.client() as http:  # its cluster was killed just now
             again = http.post("/v1/executions", json={"prompt": "one"}, headers=KEY).json()
-        other.stop()
 
     expected = "pool.store: the pool 'claude-pool' of the Ray cluster "
     assert has_own_ray.startswith(expected)

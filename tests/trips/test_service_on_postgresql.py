@@ -1,5 +1,5 @@
-"""The service with its records in PostgreSQL, moved there from SQLite. That they outlive kill -9 of
-everything but the database is in ``test_node_loss.py``.
+"""The service with its records in PostgreSQL, moved there from SQLite, and killed there: what it
+told outlives it, and the database stays its pool's, whose next Ray is another one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pool.money import nano_usd
 
 pytestmark = pytest.mark.timeout(240)
 
+ONCE = {"idempotency-key": "once"}
+
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Server]:
@@ -27,14 +29,12 @@ def api() -> Iterator[Server]:
         yield server
 
 
-def test_a_pool_moves_to_postgresql_and_goes_on_there(
+def test_a_pool_moves_to_postgresql_and_goes_on_there_after_kill_9(
     database: Database, api: Server, tmp_path: Path
 ) -> None:
     service = Service(write_config(tmp_path, api.url, subscriptions=1))
-    service.start()
-    with service.client() as http:
+    with service.running(), service.client() as http:
         before = [http.post("/v1/executions", json={"prompt": f"q {n}"}).json() for n in range(2)]
-    service.stop()
 
     url = database.fresh_schema()
     move = subprocess.run(
@@ -51,17 +51,19 @@ def test_a_pool_moves_to_postgresql_and_goes_on_there(
     text = service.config.read_text(encoding="utf-8")
     service.config.write_text(text.replace("[pool]\n", f'[pool]\nstore = "{url}"\n'))
 
-    service.start()
-    with service.client() as http:
+    with service.running(), service.client() as http:
         turn = {"prompt": "go on", "session_id": before[0]["session_id"]}
-        after = [http.post("/v1/executions", json=turn).json()]
+        after = [http.post("/v1/executions", json=turn, headers=ONCE).json()]
+        service.kill()
+        service.start()
+        again = http.post("/v1/executions", json=turn, headers=ONCE).json()
         kept = [http.get(f"/v1/executions/{each['id']}").json() for each in (*before, *after)]
         overview = http.get("/v1/pool").json()
         backup = http.post("/v1/backups")
-    service.stop()
 
     assert move.returncode == 0, move.stderr
     assert [*before, *after] == kept
+    assert again == after[0]
     assert (backup.status_code, backup.json()["type"]) == (501, "urn:claude-pool:not-supported")
     assert "use pg_dump" in backup.json()["detail"]
     assert before[0]["subscription_id"] == after[0]["subscription_id"]
