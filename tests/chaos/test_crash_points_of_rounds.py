@@ -36,6 +36,7 @@ from chaos_subscription import (
     ask_and_answer,
     eventually,
     execution_id,
+    full,
     intent,
     results_of,
 )
@@ -152,6 +153,7 @@ async def test_a_subscription_that_dies_at_this_point_of_a_round_goes_on_and_cou
         await check_goes_on(home)
 
 
+@pytest.mark.timeout(full(240, 600))
 @pytest.mark.parametrize("when", WHEN)
 async def test_one_that_dies_in_any_commit_goes_on_and_counts_once(
     forge: Forge, tmp_path: Path, when: str
