@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -100,14 +101,11 @@ def router_of(service: Service) -> int | None:
 
 
 def test_a_second_service_of_the_same_pool_joins_it_on_another_port(service: Service) -> None:
-    second = beside(service)
     with service.client() as http:
         before, router = told(http, "epoch"), router_of(service)
-        second.start()
-        with second.client() as other:
+        with beside(service).running() as second, second.client() as other:
             made = other.post("/v1/executions", json={"prompt": "q"}).json()
             found = http.get(f"/v1/executions/{made['id']}").json()
-        second.stop()
         after = told(http, "epoch")
 
     assert made["status"] == "succeeded"
@@ -128,9 +126,11 @@ def test_a_pool_on_sqlite_outlives_its_service_and_stays_on_its_node(
         slow = {"prompt": "[[nap 3]] two.", "background": True}
         started = http.post("/v1/executions", json=slow).json()
         before = told(http, "epoch")
-    service.stop()
 
-    service.start()
+    try:
+        service.stop()
+    finally:
+        service.start()
     with service.client() as http:
         found = http.get(f"/v1/executions/{first['id']}").json()
         ended = http.get(f"/v1/executions/{started['id']}", params={"wait_seconds": 30}).json()
@@ -169,9 +169,7 @@ def test_what_has_changed_holds_at_once_and_replaces_nobody_that_does_not_use_it
     with service.client() as http:
         before = told(http, "epoch")
         kept, taken_out = running(http, "sub2"), running(http, "sub3")
-        second = beside(service, **changed)
-        second.start()
-        with second.client() as other:
+        with beside(service, **changed).running() as second, second.client() as other:
             budgets = {id_: each["budget_usd"] for id_, each in told(other, "weekly").items()}
             eventually(lambda: told(other, "epoch")["sub2"] == before["sub2"] + 1)
             still = other.get(f"/v1/executions/{kept}").json()
@@ -180,7 +178,6 @@ def test_what_has_changed_holds_at_once_and_replaces_nobody_that_does_not_use_it
             epochs = told(other, "epoch")
             ended = other.get(f"/v1/executions/{taken_out}").json()
             listed = {each["id"]: each for each in other.get("/v1/executions").json()["items"]}
-        second.stop()
 
     assert (budgets["sub1"], budgets["sub2"]) == (100, 456)
     assert still["status"] == "running"
@@ -205,9 +202,10 @@ def test_what_everybody_uses_renews_everybody_one_at_a_time_and_no_request_fails
                 answers.append(http.post("/v1/executions", json={"prompt": "q"}).status_code)
 
     asking = threading.Thread(target=asks)
-    with service.client() as http:
+    with service.client() as http, ExitStack() as at_the_end:
         before, router = told(http, "epoch"), router_of(service)
         third = beside(service, **{"[[sub": "[limits]\nnew_work_percent = 84\n[[sub"})
+        at_the_end.callback(third.stop)
         asking.start()
         try:
             third.start()
