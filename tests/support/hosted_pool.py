@@ -106,6 +106,19 @@ class HostedPool:
         """kill -9 of a raylet and of Ray's processes beside it; the host and its CLIs live on."""
         end(self.raylets.pop(name))
 
+    @contextmanager
+    def cut_off(self, name: str) -> Iterator[None]:
+        """Have a node cut off from the others, though not from the database, until Ray has given it
+        up; after that it joins again.
+        """
+        others = [host.address for host in self.hosts.values() if host.name != name]
+        try:
+            with self.network.parted(self.hosts[name], *others):
+                yield
+        finally:
+            eventually(lambda: self.raylets[name].poll() is not None)
+            self.join(name)
+
     def lose(self, name: str) -> None:
         """Lose a host, as a machine whose power is cut, and start it again on its disk."""
         self.hosts[name].die()

@@ -230,15 +230,13 @@ def test_a_node_that_is_cut_off_writes_nothing_stale_and_its_run_is_settled_once
     """It still reaches the database, and its subscription ends there what it runs; meanwhile that
     is up elsewhere.
     """
-    one = pool.hosts["one"]
-    others = [host.address for host in pool.hosts.values() if host is not one]
     before = pool.shown(http)[movable]["epoch"]
     orphan = {"prompt": "[[until cut]] orphan.", "subscription_id": movable}
     with ThreadPoolExecutor(4) as threads, ExitStack() as at_the_end:
         at_the_end.callback(release, pool.cli, "cut")
         waits = threads.submit(post, http, **orphan)
         eventually(lambda: runs_of(pool.cli, "orphan.") == 1)
-        with pool.network.parted(one, *others):
+        with pool.cut_off("one"):
             passed = [post(http, prompt=f"passed {number}.") for number in range(3)]
             eventually(lambda: _is_back(pool.shown(http).get(movable), before))
             held = pool.shown(http)[movable]["running"]
@@ -250,8 +248,6 @@ def test_a_node_that_is_cut_off_writes_nothing_stale_and_its_run_is_settled_once
             time.sleep(1)  # in which the subscription there could write what it must not
             of_it = {"subscription_id": movable}
             unsettled = http.get("/v1/executions", params=of_it).json()["items"]
-        eventually(lambda: pool.raylets["one"].poll() is not None)
-        pool.join("one")
         answer = waits.result()
 
     body = answer.json()
