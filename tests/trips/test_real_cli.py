@@ -422,7 +422,7 @@ async def test_a_system_prompt_may_be_as_long_as_a_prompt(run: Any, api: Server)
 async def test_a_stalled_answer_ends_at_the_deadline_with_what_it_cost(
     run: Any, api: Server
 ) -> None:
-    outcome = await run("[[standin stall]]", timeout_seconds=3)
+    outcome = await run("[[standin stall]]", timeout_seconds=8)
 
     assert isinstance(outcome, Failed)
     assert outcome.kind is FailureKind.TIMEOUT
