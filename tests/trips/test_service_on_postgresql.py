@@ -21,6 +21,8 @@ from pool.money import nano_usd
 pytestmark = pytest.mark.timeout(240)
 
 ONCE = {"idempotency-key": "once"}
+WAITS = "waits for a pool that had this database"
+"""Said by a router whose database another pool had, which may be alive."""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,7 @@ def test_a_pool_moves_to_postgresql_and_goes_on_there_after_kill_9(
     assert move.returncode == 0, move.stderr
     assert [*before, *after] == kept
     assert again == after[0]
+    assert [each for each in service.events() if each["event"] == WAITS] == []
     assert (backup.status_code, backup.json()["type"]) == (501, "urn:claude-pool:not-supported")
     assert "use pg_dump" in backup.json()["detail"]
     assert before[0]["subscription_id"] == after[0]["subscription_id"]
