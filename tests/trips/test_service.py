@@ -225,7 +225,7 @@ def test_no_process_and_no_directory_is_left_of_what_has_ended(
     execute(http, "leave nothing")
 
     eventually(lambda: not service.cli_processes() or None)
-    eventually(lambda: not service.run_directories() or None)
+    eventually(lambda: not service.run_directories() or None, 60)
 
 
 def test_a_stop_interrupts_what_does_not_end_and_settles_it(service: Service) -> None:
