@@ -203,6 +203,7 @@ class LiveExecutions:
         for live in leaving:
             self._held.unready.add(live.id)
             live.may_be_elsewhere = True
+            await self._look_after_what_ran(live)
             why = why_not_again(self._context, live.row)
             self._context.spawn(self._handoff.hand_off(live, why), live.id)
         self.start_waiting()
@@ -226,6 +227,15 @@ class LiveExecutions:
             self._context.spawn(self._settlements.settle(live, lost), live.id)
         else:
             await self._queue.wait_again(live)
+
+    async def _look_after_what_ran(self, live: LiveExecution) -> None:
+        """The run of an attempt that is over: the earlier activation may have died before it had
+        counted what that was charged last, and tidied up.
+        """
+        launch = await self.launch(live.row.intent)
+        run = await asyncio.to_thread(self._context.deps.runner.find, launch)
+        if run is not None:
+            self.aftermath.begin(live.row.intent, run, is_watched=True)
 
     async def _follow_elsewhere(self, live: LiveExecution) -> None:
         """Ask the node where it was started. Meanwhile it holds what it held."""

@@ -75,6 +75,29 @@ async def test_an_owner_that_is_killed_before_it_asked_is_charged_once_and_hands
     await is_charged_once(two, ended)
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_what_a_run_is_charged_last_is_counted_though_its_owner_died_as_it_handed_it_on(
+    two: LocalPool, runner: FakeRunner
+) -> None:
+    runner.hold = runner.lingers = True
+    started = await two.client.start(ask())
+    (run,) = await runner.wait_for_runs(1)
+    run.later = usage_of("0.0004")
+    two.actors.the_router = None
+    run.end(failed(FailureKind.OVERLOADED, usage_of("0.0002")))
+    await until(lambda: is_moving(two, started.id))
+    await two.restart("sub1")
+
+    run.exits.set()
+    two.actors.the_router = two.router
+    (await runner.wait_for_runs(2))[1].end()
+    await two.client.result(started.id, wait_seconds=10)
+    await until(lambda: run.kept)
+
+    found = (await two.actors.subscription("sub1").usage(limit=50)).items
+    assert sorted(each.usage.cost_nano_usd for each in found) == [200_000, 400_000]
+
+
 async def test_an_owner_that_is_killed_after_it_was_taken_over_finds_where_it_is(
     two: LocalPool, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
