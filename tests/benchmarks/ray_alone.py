@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from turns import starting_ray
+
+from actors.runtime.cluster import SETTINGS
 
 YARDSTICK = "a Ray with nothing in it"
 _PROGRAM = """
@@ -20,12 +23,15 @@ sys.stdin.read()
 
 
 @contextmanager
-def ray_alone() -> Iterator[tuple[int, float]]:
-    """The process that has it, and the seconds that its start took."""
+def ready(program: str) -> Iterator[tuple[subprocess.Popen[str], float]]:
+    """A program with a Ray of its own, once it has said so, and the seconds that this took; it ends
+    with its standard input.
+    """
     with starting_ray():
         began = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM],
+            [sys.executable, "-c", program],
+            env={**os.environ, **SETTINGS},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -35,8 +41,15 @@ def ray_alone() -> Iterator[tuple[int, float]]:
         process.stdout.readline()
         took = time.perf_counter() - began
     try:
-        yield process.pid, took
+        yield process, took
     finally:
         assert process.stdin is not None
         process.stdin.close()
         process.wait(60)
+
+
+@contextmanager
+def ray_alone() -> Iterator[tuple[int, float]]:
+    """The process that has it, and the seconds that its start took."""
+    with ready(_PROGRAM) as (process, took):
+        yield process.pid, took

@@ -9,20 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from actor_processes import actor_pid
 from figure import Effort, Figure, Row, interleaved
 from pool_service import NOWHERE, PoolCallers, served
+from ray_alone import ready
 from stubcli import stub_cli
-from turns import starting_ray
-
-from actors.runtime.cluster import SETTINGS
 
 SETTLE_SECONDS = 3.0
 """For what a restart leaves to be done, and for Ray's idle workers to be ended."""
@@ -71,27 +67,6 @@ class EmptyActor:
         raise RuntimeError("its Ray has ended")
 
 
-@contextmanager
-def empty_actor() -> Iterator[EmptyActor]:
-    with starting_ray():
-        process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM],
-            env={**os.environ, **SETTINGS},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-    try:
-        yield EmptyActor(process)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(60)
-
-
 def _ranked_again(pool: PoolCallers) -> float:
     time.sleep(SETTLE_SECONDS)
     pool.rank()
@@ -104,8 +79,8 @@ def _ranked_again(pool: PoolCallers) -> float:
 
 
 def restart(effort: Effort) -> Iterator[Figure]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, empty_actor() as empty:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, ready(_PROGRAM) as (process, _):
+        folder, empty = Path(name), EmptyActor(process)
         with served(folder, NOWHERE, more=f'path = "{stub_cli(folder)}"\n') as pool:
             found = interleaved(
                 effort.rounds, ray=empty.restarted, pool=lambda: _ranked_again(pool)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paths import CLI_RUNS
+from printed_output import ATTEMPT, NOW, printed
 
 from pool.claude.output.event_pages import ReadPosition, extract, position_at
 from pool.claude.output.messages import MAX_RESULT_CHARACTERS
 from pool.claude.output.progress import MAX_RAW_BYTES, ProgressReader
 from pool.claude.output.stream import is_answer, reading_of
-from pool.claude.output.tail import Piece
 from pool.errors import InvalidRequest
 from pool.executions.progress import (
     AnswerBegan,
@@ -31,15 +31,6 @@ from pool.executions.progress import (
 )
 
 CASES = sorted(folder.name for folder in CLI_RUNS.iterdir() if folder.is_dir())
-NOW = datetime(2026, 1, 28, 12, tzinfo=UTC)
-ATTEMPT = AttemptBegan(number=0, subscription_id="sub1", session_id="s", model="m")
-
-
-def printed(output: bytes) -> Any:
-    def read(offset: int, limit: int) -> Piece:
-        return Piece(output[offset : offset + limit], len(output), NOW)
-
-    return read
 
 
 def shown(output: bytes, after: str = "0-0", *, raw: bool = False) -> list[Event]:

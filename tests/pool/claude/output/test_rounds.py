@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
+
+from printed_output import ATTEMPT, NOW, printed
 
 from pool.claude.output.event_pages import ReadPosition, extract
 from pool.claude.output.progress import ProgressReader
 from pool.claude.output.rounds import CallsRefused, RoundEnded
-from pool.claude.output.tail import Piece
 from pool.executions.progress import (
-    AttemptBegan,
     Cursor,
     Progress,
     ToolCalled,
@@ -19,16 +18,6 @@ from pool.executions.progress import (
 from pool.executions.tools.client_tools import Round
 from pool.executions.tools.strict_tools import MOST_REFUSED, StrictTools
 from pool.usage.records import Usage, usage_report
-
-NOW = datetime(2026, 1, 28, 12, tzinfo=UTC)
-ATTEMPT = AttemptBegan(number=0, subscription_id="sub1", session_id="s", model="m")
-
-
-def printed(output: bytes) -> Any:
-    def read(offset: int, limit: int) -> Piece:
-        return Piece(output[offset : offset + limit], len(output), NOW)
-
-    return read
 
 
 def says(text: str) -> dict[str, Any]:
