@@ -619,6 +619,13 @@ MUTANTS = (
         tests=("tests/actors/subscription/executions/test_handoff.py", "-k", "killed"),
     ),
     Mutant(
+        name="the run of what is handed on is looked after",
+        file="actors/subscription/executions/live_executions.py",
+        guard="            await self._look_after_what_ran(live)\n",
+        without="",
+        tests=("tests/actors/subscription/executions/test_handoff.py", "-k", "charged_last"),
+    ),
+    Mutant(
         name="a stream that gave output is not begun again",
         file="pool/subscriptions/consequences/failover.py",
         guard="(intent.request.tools or intent.request.stream)",

@@ -83,6 +83,7 @@ async def test_one_that_can_be_nowhere_any_more_says_why(
     await until(lambda: "no node" in two.router._followers.reports[0].state_reason)
 
     assert two.router._followers.reports[0].presence == "away"
+    assert await two.client.heard_from() == 1, "sub2 alone: nobody asks the actor of sub1"
     assert (await two.client.execute(ask())).subscription_id == "sub2"
 
 
