@@ -21,6 +21,7 @@ from ray.scripts.scripts import start as ray_start
 from typer.main import get_command
 
 from actors.runtime.cluster import SETTINGS
+from actors.runtime.serving import OBJECT_STORE_BYTES
 from api.main import app
 from api.server.app import create_app
 from api.web.authentication import Keys
@@ -218,6 +219,21 @@ def test_a_node_has_the_settings_that_a_ray_of_the_pools_own_is_started_with() -
         name: value for name, value in shipped().items() if not name.startswith(of_a_cluster)
     }
     assert of_its_own == of_a_node
+
+
+def test_rays_object_store_fits_into_the_shared_memory_of_every_container() -> None:
+    """Else Ray takes a disk for all of it."""
+    (cluster,), api = of_kind("RayCluster"), str(container(pods()["api"])["args"])
+    groups = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
+    stores = {each["rayStartParams"]["object-store-memory"] for each in groups}
+    volumes = [each for pod in pods().values() for each in pod["spec"]["volumes"]]
+    memory = [each["emptyDir"] for each in volumes if each["name"] == "shared-memory"]
+
+    assert stores == {str(OBJECT_STORE_BYTES)}
+    assert f"--object-store-memory={OBJECT_STORE_BYTES}" in api
+    assert memory == [{"medium": "Memory", "sizeLimit": "1Gi"}] * len(pods())
+    assert loaded(COMPOSE / "compose.yaml")["services"]["pool"]["shm_size"] == "1gb"
+    assert OBJECT_STORE_BYTES < 1024**3
 
 
 def test_every_pod_is_kept_small_and_has_the_pools_directory() -> None:
