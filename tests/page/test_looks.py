@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from browser import Seat, Visitor, visitor
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from staged_pool import MARKUP, stage
 
 from api.web.authentication import Keys
@@ -224,6 +224,28 @@ def test_a_key_opens_the_page_and_is_kept_no_longer_than_asked_for(
             there.page.get_by_role("button", name="Sign out").click()
             expect(there.page.locator(".sign-in")).to_be_visible()
             assert there.page.evaluate("sessionStorage.length") == 0
+
+
+def test_whoever_signs_in_waits_for_no_answer_to_what_was_asked_without_a_key(
+    seat: Seat, keyed: str
+) -> None:
+    with seat.taken() as there:
+        unanswered: list[Route] = []
+        there.page.route(
+            lambda url: "/v1/usage?" in url,
+            lambda route: (
+                route.continue_()
+                if "authorization" in route.request.headers
+                else unanswered.append(route)
+            ),
+        )
+        with there.page.expect_request(lambda asked: "by=subscription" in asked.url):
+            there.page.goto(keyed)
+        there.page.locator("form").get_by_label("Key", exact=True).fill(OPERATOR)
+        there.page.get_by_role("button", name="Sign in").click()
+        settled(there)
+        assert unanswered
+        there.page.unroute_all()
 
 
 def test_a_key_that_only_reads_sees_no_keys_and_is_told_what_it_lacks(

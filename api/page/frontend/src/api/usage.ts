@@ -14,6 +14,7 @@ function byRecordsAlone(by: string): boolean {
   return by === "key" || by.startsWith("tag:");
 }
 
+/** Reads for one key: another one has a reader of its own. */
 export class UsageReader {
   private readonly client: Client;
   /** Totals are of everybody: a key that sees its own alone is told by records. */
@@ -21,11 +22,6 @@ export class UsageReader {
 
   constructor(client: Client) {
     this.client = client;
-  }
-
-  /** Forget whom it read for. */
-  reset(): void {
-    this.seesOwnAlone = false;
   }
 
   async read(range: Range, by: string[]): Promise<UsageBreakdown> {

@@ -94,7 +94,7 @@ export class Live {
   private shown = PAGE;
   private hasEvents = true;
   readonly client: Client;
-  readonly usage: UsageReader;
+  usage: UsageReader;
 
   private readonly reports = new Refresher(() => this.readReports(), 700);
   private readonly executions = new Refresher(() => this.readExecutions(), 400);
@@ -128,7 +128,7 @@ export class Live {
     this.stop();
     this.shown = PAGE;
     this.hasEvents = true;
-    this.usage.reset();
+    this.usage = new UsageReader(this.client);
     this.set(beginning());
     this.following = new AbortController();
     void follow(

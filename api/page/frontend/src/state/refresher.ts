@@ -5,6 +5,8 @@ const REST_FACTOR = 4;
 
 export class Refresher {
   private running = false;
+  /** How often all was forgotten: what was asked before has no say after. */
+  private beginnings = 0;
   private again = false;
   private notBefore = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -25,9 +27,11 @@ export class Refresher {
     this.timer ??= setTimeout(() => void this.run(), Math.max(0, this.notBefore - Date.now()));
   }
 
-  /** Forget what was wanted: the next one begins afresh. */
+  /** Forget what was wanted, and what is being read: the next one begins afresh, at once. */
   stop(): void {
     clearTimeout(this.timer);
+    this.beginnings += 1;
+    this.running = false;
     this.notBefore = 0;
     this.timer = undefined;
     this.again = false;
@@ -36,8 +40,10 @@ export class Refresher {
   private async run(): Promise<void> {
     this.timer = undefined;
     this.running = true;
+    const beginning = this.beginnings;
     const began = Date.now();
     await this.read();
+    if (beginning !== this.beginnings) return;
     this.running = false;
     const took = Date.now() - began;
     this.notBefore = Date.now() + Math.max(this.gap, REST_FACTOR * took);
