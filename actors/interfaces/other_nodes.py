@@ -17,6 +17,7 @@ from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import ActorLost
 from pool.executions.outcome import Outcome
 from pool.executions.process_way import ProcessWay
+from pool.usage.records import Usage
 from pool.values import Value
 
 
@@ -36,6 +37,8 @@ class RunElsewhere(Value):
     """How it came by its process there."""
     outcome: Outcome | None = Field(default=None, discriminator="outcome")
     """How it ended, with all that it can ever be charged."""
+    later: Usage | None = None
+    """The part of that which it was charged after its answer."""
 
 
 class OtherNodes(Protocol):

@@ -79,7 +79,7 @@ async def _look(runner: ProcessRunner, place: str, launch: Launch, *, stops: boo
         return RunElsewhere(state=RunState.RUNS, way=run.way)
     usage = outcome.usage + (later or Usage())
     ended = outcome.model_copy(update={"usage": usage})
-    return RunElsewhere(state=RunState.ENDED, way=run.way, outcome=ended)
+    return RunElsewhere(state=RunState.ENDED, way=run.way, outcome=ended, later=later)
 
 
 def _discarded(make_runner: MakeRunner, launch: Launch) -> None:

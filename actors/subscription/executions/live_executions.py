@@ -25,7 +25,7 @@ from actors.subscription.executions.launches import Launches
 from actors.subscription.executions.live_execution import LiveExecution
 from actors.subscription.executions.queue import Queue
 from actors.subscription.executions.round_outcomes import settled
-from actors.subscription.executions.run_elsewhere import FollowedRun
+from actors.subscription.executions.run_elsewhere import AnsweredRun, FollowedRun
 from actors.subscription.executions.runs import Runs
 from actors.subscription.executions.settlements import Settlements
 from actors.subscription.executions.tool_rounds import ToolRounds
@@ -232,10 +232,14 @@ class LiveExecutions:
         """The run of an attempt that is over: the earlier activation may have died before it had
         counted what that was charged last, and tidied up.
         """
-        launch = await self.launch(live.row.intent)
-        run = await asyncio.to_thread(self._context.deps.runner.find, launch)
+        row, run = live.row, None
+        launch = await self.launch(row.intent)
+        if not self._context.is_elsewhere(row.node):
+            run = await asyncio.to_thread(self._context.deps.runner.find, launch)
+        elif row.outcome is not None:  # else nothing ran
+            run = AnsweredRun(self._context, row.node or "", row, launch)
         if run is not None:
-            self.aftermath.begin(live.row.intent, run, is_watched=True)
+            self.aftermath.begin(row.intent, run, is_watched=True)
 
     async def _follow_elsewhere(self, live: LiveExecution) -> None:
         """Ask the node where it was started. Meanwhile it holds what it held."""

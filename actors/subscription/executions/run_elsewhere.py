@@ -68,10 +68,7 @@ class FollowedRun:
         return found is not None and found.state is RunState.NEVER_RAN
 
     async def outcome(self) -> Outcome:
-        found = await self._ask()
-        while found is not None and found.state is RunState.RUNS:
-            self._known = None
-            found = await self._ask()
+        found = await self._end()
         if found is None:
             return _lost(f"its node {self._node} could not be reached until its deadline")
         return found.outcome or _lost(f"its node {self._node} was started anew meanwhile")
@@ -112,6 +109,14 @@ class FollowedRun:
         began = self._row.started_at or self._row.intent.created_at
         return began + timedelta(seconds=self._launch.timeout_seconds) + GRACE
 
+    async def _end(self) -> RunElsewhere | None:
+        """What the node says once the run has ended; None as ``_ask`` has it."""
+        found = await self._ask()
+        while found is not None and found.state is RunState.RUNS:
+            self._known = None
+            found = await self._ask()
+        return found
+
     async def _ask(self) -> RunElsewhere | None:
         """What the node says; None where it could not be reached up to the run's deadline."""
         nodes, place, is_told = self._context.deps.other_nodes, self._row.place or "", False
@@ -127,3 +132,13 @@ class FollowedRun:
                 is_told = True
                 await asyncio.sleep(RETRY_SECONDS)
         return self._known
+
+
+class AnsweredRun(FollowedRun):
+    """A run of another node whose answer was settled while the subscription was there: what it was
+    charged after that is left.
+    """
+
+    async def later_usage(self) -> Usage | None:
+        found = await self._end()
+        return None if found is None else found.later

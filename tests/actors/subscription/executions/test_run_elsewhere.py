@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from chaos_subscription import execution_id, intent
-from localpool import POLICY, FakeRunner, LonelyPeers, ManualClock, completed, spec
+from localpool import POLICY, FakeRunner, LonelyPeers, ManualClock, completed, spec, usage_of
+from pool_requests import failed
 from waiting import until
 
 from actors.interfaces.other_nodes import RunElsewhere, RunState
+from actors.interfaces.protocols import Actors
+from actors.router.router import Router
 from actors.subscription.context import Dependencies
 from actors.subscription.executions import run_elsewhere
 from actors.subscription.subscription import Subscription
@@ -24,6 +27,7 @@ from pool.executions.outcome import Failed, FailureKind
 from pool.executions.process_way import ProcessWay
 from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
+from pool.usage.records import Usage
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -58,8 +62,15 @@ class OldNode:
         file = SessionFile(path=f"p/{session_id}.jsonl", data=self.transcript, sha256="0" * 64)
         return SessionCopy(session_id=session_id, files=(file,))
 
-    def says(self, state: RunState, outcome: Any = None) -> None:
-        self.answer = RunElsewhere(state=state, way=ProcessWay.COLD, outcome=outcome)
+    def says(self, state: RunState, outcome: Any = None, later: Usage | None = None) -> None:
+        self.answer = RunElsewhere(state=state, way=ProcessWay.COLD, outcome=outcome, later=later)
+
+
+class NoRouter(LonelyPeers):
+    """For a subscription alone, while there is no router either."""
+
+    def router(self) -> Router:
+        raise ActorLost("router", "it was killed")
 
 
 class Moving:
@@ -69,6 +80,7 @@ class Moving:
         self.stores = SqliteStores(folder)
         self.clock = ManualClock()
         self.old = OldNode()
+        self.actors: Actors = LonelyPeers()
         self.runners: list[FakeRunner] = []
 
     async def activate(self, node: str, *nodes_here: str) -> Subscription:
@@ -78,7 +90,7 @@ class Moving:
             runner=runner,
             environment=lambda _: {"CLAUDE_CONFIG_DIR": "/home/pool/.claude"},
             clock=self.clock,
-            actors=LonelyPeers(),
+            actors=self.actors,
             leave=lambda _: None,
             policy=POLICY,
             system_prompt="You are terse.",
@@ -194,6 +206,31 @@ async def test_a_cancellation_reaches_its_node(moving: Moving, moved: Subscripti
     moving.old.says(RunState.ENDED, interrupted)
 
     assert (await cancelling).status is ExecutionStatus.CANCELLED
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_one_that_was_being_handed_on_was_charged_last_is_counted_and_its_files_go(
+    moving: Moving,
+) -> None:
+    moving.actors = NoRouter()
+    before = await moving.activate("node-1")
+    await before.start(intent(1))
+    moving.runners[0].runs[0].end(failed(FailureKind.OVERLOADED, usage_of("0.0002")))
+    await until(lambda: before._executions.get(ONE).row.status is ExecutionStatus.MOVING)
+    await before.close()
+    moving.old.says(RunState.RUNS)
+    moving.actors = LonelyPeers()
+    after = await moving.activate("node-2")
+    assert (await ended(after)).status is ExecutionStatus.FAILED
+    assert moving.old.discarded == []
+
+    both, later = usage_of("0.0002") + usage_of("0.0004"), usage_of("0.0004")
+    moving.old.says(RunState.ENDED, failed(FailureKind.OVERLOADED, both), later)
+    await until(lambda: moving.old.discarded == [ONE])
+
+    found = (await after.usage(limit=50)).items
+    await after.close()
+    assert sorted(each.usage.cost_nano_usd for each in found) == [200_000, 400_000]
 
 
 TURN = intent(2, session_id=intent(1).session_id, resumes=True)
