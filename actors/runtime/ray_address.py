@@ -38,8 +38,10 @@ def claimed(config: Config) -> Iterator[bool]:
     lock = _opened_lock(config)
     try:
         is_ours = _taken(lock)
-        if is_ours:  # whoever noted something here has ended
-            (config.pool.data_dir / NOTE).unlink(missing_ok=True)
+        if is_ours:
+            if _of_a_holder(config):  # who noted that has ended
+                (config.pool.data_dir / NOTE).unlink(missing_ok=True)
+            os.ftruncate(lock, 0)
         yield is_ours
     finally:
         os.close(lock)
@@ -48,9 +50,10 @@ def claimed(config: Config) -> Iterator[bool]:
 @contextmanager
 def noted(config: Config, address: str) -> Iterator[None]:
     """Note where the Ray of this pool is, for its user alone. A cluster's actors outlive their
-    service, and so does the note.
+    service, and so does the note. One that holds the lock writes the address there as well: so its
+    note is told from that of a cluster's service, which may have been given the same directory.
     """
-    note = config.pool.data_dir / NOTE
+    note, is_local = config.pool.data_dir / NOTE, config.ray.address == "local"
     new = note.with_suffix(".new")
     try:
         note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,13 +61,15 @@ def noted(config: Config, address: str) -> Iterator[None]:
         with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             ray = RaySettings(address=address, namespace=config.ray.namespace)
             file.write(ray.model_dump_json())
+        if is_local:
+            (config.pool.data_dir / LOCK).write_bytes(address.encode())
         new.replace(note)
     except OSError as error:
         raise ConfigError("pool.data_dir", f"{note} cannot be written: {error.strerror}") from error
     try:
         yield
     finally:
-        if config.ray.address == "local":
+        if is_local and _of_a_holder(config):
             note.unlink(missing_ok=True)
 
 
@@ -74,7 +79,7 @@ def running(config: Config) -> RaySettings:
     """
     deadline = time.monotonic() + START_SECONDS
     while is_claimed(config) and time.monotonic() < deadline:
-        if found := _read(config.pool.data_dir / NOTE):
+        if found := _of_a_holder(config):
             return found
         time.sleep(LOOK_SECONDS)
     problem = "another service of this pool was starting, and is not there: start this one again"
@@ -91,6 +96,15 @@ def is_claimed(config: Config) -> bool:
         return not _locked(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def _of_a_holder(config: Config) -> RaySettings | None:
+    """What is noted, where whoever holds the lock noted it, or did that last."""
+    found = _read(config.pool.data_dir / NOTE)
+    with suppress(OSError):
+        wrote = (config.pool.data_dir / LOCK).read_bytes()
+        return found if found is not None and found.address.encode() == wrote else None
+    return None
 
 
 def find(environ: Mapping[str, str]) -> RaySettings:

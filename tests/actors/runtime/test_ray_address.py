@@ -167,6 +167,37 @@ def test_a_cluster_that_was_found_by_itself_is_noted_beyond_the_end_of_the_servi
     assert (config.pool.data_dir / NOTE).exists()
 
 
+def test_the_note_of_a_cluster_stays_where_a_service_with_a_ray_of_its_own_begins_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_cluster, _ = configured(tmp_path, 'address = "auto"\n')
+    with noted(in_cluster, THERE):
+        pass
+    alone, _ = configured(tmp_path)
+    monkeypatch.setattr(ray_address, "START_SECONDS", 0.2)
+
+    with claimed(alone) as is_own:
+        assert is_own
+        with pytest.raises(ConfigError, match="start this one again"):
+            running(alone)  # no other service takes it for that of the one that starts
+
+    _, of_cluster = configured(tmp_path, 'address = "auto"\n')
+    assert find(of_cluster).address == THERE
+
+
+def test_a_service_that_ends_leaves_the_note_that_a_cluster_has_written_over_its_own(
+    tmp_path: Path,
+) -> None:
+    in_cluster, _ = configured(tmp_path, 'address = "auto"\n')
+    alone, _ = configured(tmp_path)
+
+    with served(alone), noted(in_cluster, THERE):
+        pass
+
+    _, of_cluster = configured(tmp_path, 'address = "auto"\n')
+    assert find(of_cluster).address == THERE
+
+
 def test_an_address_in_the_configuration_needs_no_note(tmp_path: Path) -> None:
     _, environ = configured(tmp_path, f'address = "{HERE}"\n')
 
