@@ -25,7 +25,6 @@ from operator import attrgetter
 
 from actors.aiokit import Keyed, News, end, every, forwarded
 from actors.interfaces.protocols import SubscriptionActors
-from actors.router.presence import first_reports
 from actors.router.presence.activation_queue import ActivationQueue
 from actors.router.presence.activities import Activities
 from actors.router.presence.first_reports import FirstReports
@@ -34,6 +33,7 @@ from actors.router.presence.latest_reports import LatestReports, ReportReader
 from actors.router.presence.losses import Losses, lost
 from actors.router.presence.releases import Releases
 from actors.router.presence.renewals import Renewals
+from actors.router.presence.rest import Rest
 from actors.router.presence.sleepers import Sleepers
 from pool.errors import ActorLost, ConfigError
 from pool.subscriptions.report import Report
@@ -76,10 +76,6 @@ class Followers:
         self._last_known = last_known
         self._clock = clock
         self._idle = idle
-        self._resting: set[str] = set()
-        """The subscriptions that sleep, fall asleep, or come up from sleep."""
-        self._wanted: dict[str, asyncio.Event] = {}
-        """By subscription; set while somebody needs one that rests, until it is up."""
         self._alone = Keyed(asyncio.Lock)
         """By subscription: its actor is started, renewed, released or ended by one at a time."""
         self._is_suspended = False
@@ -96,6 +92,7 @@ class Followers:
         self._specs: dict[str, SubscriptionSpec] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news = News()
+        self._rest = Rest(self._queue, self._news)
         self._latest = LatestReports(self._news, self._activities.tell)
         self._reports = self._latest.by_id
         self._first = FirstReports(
@@ -139,7 +136,7 @@ class Followers:
     @property
     def resting(self) -> frozenset[str]:
         """The ids of the subscriptions that sleep, fall asleep, or come up from sleep."""
-        return frozenset(self._resting)
+        return self._rest.ids
 
     @property
     def coming(self) -> frozenset[str]:
@@ -150,16 +147,16 @@ class Followers:
     @property
     def room(self) -> int:
         """How many more subscriptions may be up that nobody asks for; negative: so many fewer."""
-        return KEPT_UP - (len(self._specs) - len(self._resting)) if self._idle else sys.maxsize
+        return KEPT_UP - (len(self._specs) - len(self._rest)) if self._idle else sys.maxsize
 
     def follow(self, spec: SubscriptionSpec) -> None:
         """Keep this subscription running with this specification, or asleep if it sleeps. Where it
         ran with another specification, a report of that which is still on its way is dropped.
         """
         self._specs[spec.id] = spec
-        self._wanted.setdefault(spec.id, asyncio.Event())
+        self._rest.follow(spec.id)
         if spec.id in self._sleepers:
-            self._resting.add(spec.id)
+            self._rest.begin(spec.id)
             self.remember(self._sleepers.report(spec))
         if spec.id not in self._tasks:
             following = every(
@@ -176,8 +173,7 @@ class Followers:
             await end([task])
         self._specs.pop(subscription_id, None)
         self._sleepers.forget(subscription_id)
-        self._resting.discard(subscription_id)
-        self._wanted.pop(subscription_id, None)
+        self._rest.forget(subscription_id)
         self._failed.pop(subscription_id, None)
         self._losses.forget(subscription_id)
         self._releases.forget(subscription_id)
@@ -216,7 +212,7 @@ class Followers:
     def lost(self, subscription_id: str, *why: str) -> None:
         """An actor did not answer: unless it rests, nobody is sent there until it reports again."""
         known = self._reports.get(subscription_id)
-        if known is None or subscription_id in self._resting:
+        if known is None or subscription_id in self._rest:
             return
         self._losses.note(subscription_id)
         if known.presence != "away" or why:
@@ -232,18 +228,6 @@ class Followers:
             if made % MADE_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    async def wake(self, subscription_id: str) -> None:
-        """Have a subscription that rests come up, before others. Returns once it is up, or after
-        ``FIRST_REPORT_SECONDS``; at once for one that does not rest.
-        """
-        if subscription_id not in self._resting:
-            return
-        self._wanted[subscription_id].set()
-        self._queue.want(subscription_id)
-        await self._news.until(
-            lambda: subscription_id not in self._resting, first_reports.FIRST_REPORT_SECONDS
-        )
-
     @asynccontextmanager
     async def asleep(self, subscription_id: str) -> AsyncIterator[bool]:
         """Whether a subscription has no actor, because it sleeps or cannot come up; where it has
@@ -258,6 +242,7 @@ class Followers:
         if subscription_id in self._specs.keys() - self._reports.keys():
             self._queue.want(subscription_id)
 
+    wake = forwarded(attrgetter("_rest"), Rest.wake)
     await_any = forwarded(attrgetter("_first"), FirstReports.await_any)
     await_one = forwarded(attrgetter("_first"), FirstReports.await_one)
     await_enough = forwarded(attrgetter("_first"), FirstReports.await_enough)
@@ -274,8 +259,8 @@ class Followers:
         before, which Ray made with the specification of the actor's beginning.
         """
         if subscription_id in self._sleepers and self._idle:
-            await self._wanted[subscription_id].wait()
-        spec, has_slept = self._specs[subscription_id], subscription_id in self._resting
+            await self._rest.wanted(subscription_id)
+        spec, has_slept = self._specs[subscription_id], subscription_id in self._rest
         try:
             await self._activate(spec)
         except ConfigError as error:
@@ -328,7 +313,7 @@ class Followers:
         something in the last moment: then it does not sleep, and is brought up again.
         """
         async with self._alone[spec.id]:
-            self._resting.add(spec.id)
+            self._rest.begin(spec.id)
             try:
                 left = await self._actors.fall_asleep(spec.id, self._activities.cursor(spec.id))
                 if left is None:
@@ -339,7 +324,7 @@ class Followers:
                 return True
             finally:
                 if spec.id not in self._sleepers:
-                    self._resting.discard(spec.id)
+                    self._rest.end(spec.id)
                 self._news.tell()
 
     async def _activate(self, spec: SubscriptionSpec) -> None:
@@ -363,8 +348,7 @@ class Followers:
         self._releases.forget(spec.id)
         if is_outdated:
             self._renewals.add(spec.id)
-        self._wanted[spec.id].clear()
-        self._resting.discard(spec.id)
+        self._rest.is_up(spec.id)
         self._news.tell()
 
     async def _check_place(self, spec: SubscriptionSpec) -> None:
@@ -383,7 +367,7 @@ class Followers:
         if spec.id not in self._reports and self._last_known is not None:
             async with self._alone[spec.id]:
                 found = await self._last_known(spec)
-        self._resting.discard(spec.id)
+        self._rest.end(spec.id)
         self._failed[spec.id] = error
         if found is not None:
             self._latest.show(lost(found, str(error)))
