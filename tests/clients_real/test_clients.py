@@ -1,5 +1,10 @@
 """Clients that people point at a pool, as they are: each program runs its checks in a process of
-its own, against a pool with the real CLI behind the service's HTTP, whose API is the stand-in.
+its own, against the HTTP of the service. It is their dialects that are looked at: they are answered
+by a CLI that costs little (``marked_cli``), but for Anthropic's SDK in Python, which the real one
+answers, whose API is the stand-in. Both have to do the same of what is tried here: a stream, a
+structure, a forced call, rounds of calls, a history. The real CLI behind each dialect is in
+``tests/trips/test_dialects.py``, and what it makes of schemas as frameworks write them in
+``test_real_cli.py`` there.
 
 What they need stands in locks of their own, for the project's would contradict them:
 ``make clients`` installs ``requirements.txt`` into ``.venv/clients``, and ``package-lock.json``
@@ -20,8 +25,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from localpool import ManualClock
+from marked_cli import marked_cli
 from paths import ROOT
 from real_cli_pool import real_cli_pool
 from served_pool import served
@@ -39,13 +46,14 @@ PROGRAMS = Path(__file__).with_name("programs")
 PYTHON = ROOT / ".venv/clients/bin/python"
 KEYS = (
     KeySpec(name="operator", scopes=("admin",)),
-    KeySpec(name="clients", scopes=("execute", "read")),
-    KeySpec(name="spent", daily_budget_usd=Decimal("0.000001")),
+    KeySpec(name="clients", scopes=("execute", "read"), subscriptions=("marked",)),
+    KeySpec(name="real-cli", scopes=("execute", "read"), subscriptions=("sub1",)),
+    KeySpec(name="spent", daily_budget_usd=Decimal("0.000001"), subscriptions=("marked",)),
 )
 POLICY = SubscriptionPolicy(tools=ToolSettings(max_waiting_per_key=2))
 """Calls that nobody answers wait in a process each."""
 HOW = {"subscriptions": 1, "slots": 4, "keep_seconds": 60, "reuses": True}
-"""A process serves many requests: it is clients that are looked at here."""
+"""A process of the real CLI serves many requests: it is clients that are looked at here."""
 SECONDS = 280
 """Of one program; those of Python run before those of Node, within the limit of a test."""
 
@@ -122,20 +130,28 @@ def api() -> Iterator[Server]:
 
 
 class Asked(NamedTuple):
-    """Where the pool is, and the keys of somebody and of somebody who has spent what there was."""
+    """Where the pool is, and the keys of somebody, of somebody whom the real CLI answers, and of
+    somebody who has spent what there was.
+    """
 
     url: str
     key: str
+    real_cli_key: str
     spent_key: str
 
 
 @pytest.fixture(scope="module")
 def pool(api: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     folder = tmp_path_factory.mktemp("pool")
-    with served(real_cli_pool(folder, api.url, ManualClock(), policy=POLICY, **HOW)) as there:
+    others = {"marked": marked_cli(folder)}
+    pool = real_cli_pool(folder, api.url, ManualClock(), policy=POLICY, others=others, **HOW)
+    with served(pool) as there:
         make = there.pool.client.create_key
         _, *keys = [there.call(partial(make, each)).secret for each in KEYS]
-        yield Asked(there.url, *(each.get_secret_value() for each in keys))
+        asked = Asked(there.url, *(each.get_secret_value() for each in keys))
+        spend = {"url": f"{asked.url}/v1/executions", "headers": {"x-api-key": asked.spent_key}}
+        httpx.post(**spend, json={"prompt": "Hi"}, trust_env=False).raise_for_status()
+        yield asked
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
+from little_cli import found
 from localpool import POLICY, LocalPool, ManualClock, local_pool_at, spec
 
 from pool.claude.binary.installation import Installation
@@ -22,13 +25,24 @@ from pool.subscriptions.spec import SubscriptionSpec
 class LearnedRunner(ProcessRunner):
     """Runs the real CLI, and asks it once for all pools which models it offers: each would start
     one to hear the same, for half a second of a core. ``test_real_cli`` sees it asked.
+
+    Where ``runs_another`` is one, it runs that, which is taken to offer the same.
     """
 
     _learned: ClassVar[dict[str, str]] = {}
+    _learning: ClassVar[asyncio.Lock] = asyncio.Lock()
+
+    def __init__(
+        self, real: Installation, runs_dir: Path, runs_another: Path | None = None, **how: Any
+    ) -> None:
+        super().__init__(found(runs_another) if runs_another else real.executable, runs_dir, **how)
+        self._real = real
 
     async def models(self, environment: Mapping[str, str]) -> dict[str, str]:
-        if not self._learned:
-            self._learned.update(await super().models(environment))
+        async with self._learning:
+            if not self._learned:
+                asked = ProcessRunner(self._real.executable, self._runs_dir)
+                self._learned.update(await asked.models(environment))
         return dict(self._learned)
 
 
@@ -45,12 +59,15 @@ async def real_cli_pool(
     policy: SubscriptionPolicy = POLICY,
     reuses: bool = False,
     roots: tuple[Path, ...] = (),
+    others: Mapping[str, Path] = MappingProxyType({}),
 ) -> AsyncIterator[LocalPool]:
-    """Ledgers and what runs print are kept below ``data``, the CLI's own below ``claude``."""
+    """Ledgers and what runs print are kept below ``data``, the CLI's own below ``claude``.
+    ``others``: subscriptions besides that run another CLI, a process for each run.
+    """
     known = {"seconds": keep_seconds, "spares": spares, "reuses": reuses}
     keeping = Keeping.model_validate({**known, "places": folder / "places", "most": 6})
     cli = str(find_executable(None, search_path="/nonexistent"))
-    executable = Installation(cli, None).executable
+    real = Installation(cli, None)
 
     def variables(each: SubscriptionSpec) -> dict[str, str]:
         return environment(
@@ -64,11 +81,14 @@ async def real_cli_pool(
 
     def runner_of(each: SubscriptionSpec) -> ProcessRunner:
         runs = folder / "data" / "subscriptions" / each.id / "runs"
-        return LearnedRunner(executable, runs, keeping=keeping)
+        if each.id in others:
+            return LearnedRunner(real, runs, others[each.id])
+        return LearnedRunner(real, runs, keeping=keeping)
 
+    ids = (*(f"sub{number}" for number in range(1, subscriptions + 1)), *others)
     pool = await local_pool_at(
         folder / "data",
-        *(spec(f"sub{number}", max_concurrent=slots) for number in range(1, subscriptions + 1)),
+        *(spec(id_, max_concurrent=slots) for id_ in ids),
         clock=clock,
         runner_of=runner_of,
         environment=variables,

@@ -1,7 +1,7 @@
 """Checks of one framework: run one after the other, each told as a line of JSON.
 
-What is asked comes from the test, as JSON in the first argument: ``url`` of the pool, a ``key`` and
-a ``spent_key``, ``model``, and a prompt for each check.
+What is asked comes from the test, as JSON in the first argument: ``url`` of the pool, a ``key``, a
+``real_cli_key`` and a ``spent_key``, ``model``, and a prompt for each check.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ TURNS: list[Any] = ASKED["turns"]
 """Messages in the form that all APIs share."""
 NO_MODEL = "claude-none-1"
 NO_KEY = "sk-nobody"
+REAL_CLI_KEY: str = ASKED["real_cli_key"]
+"""Of somebody whom the real CLI answers."""
 SPENT_KEY: str = ASKED["spent_key"]
 """Of somebody who has spent what there was for the day."""
 

@@ -1,4 +1,4 @@
-"""The official SDKs of OpenAI and Anthropic."""
+"""The official SDKs of OpenAI and Anthropic. The latter is answered by the real CLI."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from checks import (
     NO_KEY,
     NO_MODEL,
     PROMPTS,
+    REAL_CLI_KEY,
     SPENT_KEY,
     TURNS,
     URL,
@@ -25,7 +26,7 @@ from checks import (
 from openai import OpenAI
 
 gpt = OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0)
-claude = Anthropic(base_url=URL, api_key=KEY, max_retries=0)
+claude = Anthropic(base_url=URL, api_key=REAL_CLI_KEY, max_retries=0)
 
 
 def chat(messages: list[Any], client: OpenAI = gpt, model: str = MODEL) -> str | None:
