@@ -21,6 +21,7 @@ from typing import Self
 import httpx
 from admin_standin import ADMIN_KEY, AdminStandin, create_admin_api
 from collector import Collector, collecting
+from ports import free_port
 from service import Service, write_config
 from stubcli import stub_cli
 
@@ -50,6 +51,12 @@ id = "key1"
 kind = "api_key"
 credential = {{ api_key_env = "KEY1" }}
 """
+DECLARED_KEY = "key-that-a-shared-pool-declares"
+"""Of ``op``, where it ``declares_key``."""
+OF_OP = '[[api_keys]]\nname = "op"\nkey_env = "KEY"\nscopes = ["execute", "read", "admin"]\n'
+TOKEN = "oauth-token-of-a-shared-pool"
+TOKENS = {f"sub{n}": f"{TOKEN}-{n}" for n in (1, 2, 3)}
+"""Of its subscriptions, as no other process of the machine has one."""
 UNDER_WAY = ("queued", "running", "waiting_for_caller")
 AVAILABLE_SECONDS = 60.0
 """For windows of seconds, which tests fill, to be over."""
@@ -65,11 +72,14 @@ class SharedPool:
     is_awkward: bool = False
     """Its service is behind proxies that are none, and its ``TMPDIR`` is too long for Ray."""
     traces: bool = False
+    log_level: str = "info"
+    declares_key: bool = False
     has_organization: bool = False
     """Its subscription ``key1`` is paused, for tests that are not about it."""
     temporary: Path = Path()
     """What its service has for ``TMPDIR``."""
     _started: tuple[Server, Service, Collector, AdminStandin] | None = None
+    _second: Service | None = None
     _failed: Exception | None = None
     """Why it does not start, which takes minutes to find out."""
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -108,6 +118,19 @@ class SharedPool:
         assert self._started is not None
         return self._started[1]
 
+    def second(self) -> Service:
+        """A further API process of the pool, on another port."""
+        if self._second is None:
+            first, config = self.service, self.service.config
+            text, port = config.read_text(encoding="utf-8"), first.url.rpartition(":")[2]
+            other = config.with_name("second.toml")
+            other.write_text(text.replace(f"port = {port}", f"port = {free_port()}"), "utf-8")
+            self._second = Service(other, first.environment)
+            self._stack.callback(self._second.stop)
+        if self._second.process is None or self._second.process.poll() is not None:
+            self._second.start()
+        return self._second
+
     @property
     def collector(self) -> Collector:
         """What has the pool's traces, if it ``traces``."""
@@ -126,7 +149,7 @@ class SharedPool:
         return {each["id"]: each["state"] for each in found if each["id"] in self._ids}
 
     def close(self) -> None:
-        self._started = self._failed = None
+        self._started = self._second = self._failed = None
         self._stack.close()
 
     @property
@@ -152,6 +175,7 @@ class SharedPool:
             admin = self._stack.enter_context(serving(app))
             more += ORGANIZATION.format(url=admin.url)
             mind.api_key(API_KEY, "apikey_1", "wrkspc_1")
+        more += OF_OP if self.declares_key else ""
         config = write_config(
             folder,
             api.url,
@@ -160,6 +184,9 @@ class SharedPool:
             drain_seconds=DRAIN_SECONDS,
             more=more + self.more,
         )
+        text = config.read_text(encoding="utf-8")
+        talks = f'[pool]\nlog_level = "{self.log_level}"\n'
+        config.write_text(text.replace("[pool]\n", talks), encoding="utf-8")
         service = Service(config, self._surroundings(folder))
         self._stack.callback(service.stop)
         service.start()
@@ -174,8 +201,10 @@ class SharedPool:
         if self.is_awkward:
             self.temporary = folder / ("x" * 60) / ("y" * 60)
             self.temporary.mkdir(parents=True)
-        keys = {"KEY1": API_KEY, "ACME_ADMIN_KEY": ADMIN_KEY}
-        return {"TMPDIR": str(self.temporary), **keys, **(PROXIES if self.is_awkward else {})}
+        keys = {"KEY1": API_KEY, "ACME_ADMIN_KEY": ADMIN_KEY, "KEY": DECLARED_KEY}
+        tokens = {f"{id_.upper()}_TOKEN": token for id_, token in TOKENS.items()}
+        proxies = PROXIES if self.is_awkward else {}
+        return {"TMPDIR": str(self.temporary), **keys, **tokens, **proxies}
 
 
 def _cancel_what_is_under_way(http: httpx.Client) -> None:
@@ -188,8 +217,16 @@ def _cancel_what_is_under_way(http: httpx.Client) -> None:
 
 REUSED = {"reuse": "same_key"}
 """A process serves many requests: it is not processes that are looked at here."""
-POOL = SharedPool(subscriptions=3, processes={"keep_session_seconds": 3, **REUSED}, traces=True)
-"""Processes are not kept for long: tests wait for them to be gone."""
+POOL = SharedPool(
+    subscriptions=3,
+    processes={"keep_session_seconds": 3, **REUSED},
+    traces=True,
+    log_level="debug",
+    declares_key=True,
+)
+"""Processes are not kept for long: tests wait for them to be gone. Its logs are searched for what
+must not stand there, and so are as talkative as there is.
+"""
 TALKING = SharedPool(
     subscriptions=2,
     processes={"keep_session_seconds": 60, **REUSED},

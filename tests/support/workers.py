@@ -58,6 +58,7 @@ SPREAD = (
 """Tests that take their time and start all they need themselves, by how their ids begin."""
 TOGETHER = {
     "tests/trips/test_page.py": "tests/trips/test_service.py",
+    "tests/trips/test_quiet.py": "tests/trips/test_service.py",
     "tests/trips/test_routing.py": "tests/trips/test_service.py",
     "tests/trips/test_streaming.py": "tests/trips/test_service.py",
     "tests/trips/test_telling.py": "tests/trips/test_service.py",
@@ -67,7 +68,6 @@ TOGETHER = {
     "tests/trips/test_reconciliation.py": "tests/trips/test_dialects.py",
     "tests/trips/test_replicas.py": "tests/trips/test_dialects.py",
     "tests/trips/test_service_killed.py": "tests/trips/test_dialects.py",
-    "tests/trips/test_surroundings.py": "tests/trips/test_dialects.py",
 }
 """Files that share a pool (``shared_pool``), and the file that names their unit."""
 

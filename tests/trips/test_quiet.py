@@ -1,18 +1,15 @@
 """G10: prompts, answers and credentials stand in no log, metric, error or process list.
 
-One pool lives through a day of work, mishaps included, at its most talkative log level: real Ray,
-the real CLI, a stand-in for the API as a process of its own. Meanwhile the process list is read
-over and over; afterwards everything that anybody wrote into a log is searched.
+One pool lives through a day of work, mishaps included, at its most talkative log level: real Ray
+and the real CLI. Meanwhile the process list is read over and over; afterwards everything that
+anybody wrote into a log is searched.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +18,8 @@ from typing import Any
 
 import httpx
 import pytest
-from service import Service, write_config
+import shared_pool
+from service import Service
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -29,8 +27,8 @@ SECRETS = {
     "prompt": "plan-of-the-merger-51d0",
     "system prompt": "you-know-the-merger-62e1",
     "answer": "they-sign-on-monday-73f2",
-    "token": "oauth-token-of-the-subscription-84a3",
-    "key": "key-of-the-operator-95b4",
+    "token": shared_pool.TOKEN,
+    "key": shared_pool.DECLARED_KEY,
     "wrong key": "key-of-nobody-a6c5",
 }
 PROMPT = f"[[standin text={SECRETS['answer']}]] {SECRETS['prompt']}"
@@ -55,28 +53,11 @@ class Evidence:
 
 
 @contextmanager
-def standing_in(log: Path) -> Iterator[str]:
-    """The stand-in for the Messages API; yields its URL. All it says goes to a file."""
-    with log.open("wb") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "api.demo"], stdout=subprocess.PIPE, stderr=said
-        )
-        assert process.stdout is not None
-        try:
-            url = process.stdout.readline().decode().strip()
-            yield url
-        finally:
-            process.terminate()
-            rest = process.communicate(timeout=20)[0]
-            said.write(rest)
-
-
-@contextmanager
 def process_list_watched(evidence: Evidence) -> Iterator[None]:
     done, seen = threading.Event(), set[str]()
 
     def watch() -> None:
-        while not done.wait(0.05):
+        while not done.wait(0.1):
             for entry in Path("/proc").iterdir():
                 if entry.name.isdigit():
                     try:
@@ -92,14 +73,6 @@ def process_list_watched(evidence: Evidence) -> Iterator[None]:
         done.set()
         watching.join()
         evidence.found["the process list"] = "\n".join(seen)
-
-
-def config(folder: Path, api_url: str) -> Path:
-    more = '[[api_keys]]\nname = "op"\nkey_env = "KEY"\nscopes = ["execute", "read", "admin"]\n'
-    path = write_config(folder, api_url, subscriptions=2, more=more)
-    talkative = path.read_text(encoding="utf-8").replace("[pool]", '[pool]\nlog_level = "debug"')
-    path.write_text(talkative, encoding="utf-8")
-    return path
 
 
 def worked(http: httpx.Client) -> None:
@@ -138,36 +111,34 @@ def mishaps(http: httpx.Client) -> list[httpx.Response]:
 
 
 @pytest.fixture(scope="module")
-def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
-    folder, evidence = tmp_path_factory.mktemp("quiet"), Evidence()
-    ray = Path(tempfile.mkdtemp(prefix="q", dir="/tmp"))  # short: Ray makes sockets there
-    variables = {"KEY": SECRETS["key"], "RAY_TMPDIR": str(ray)}
-    variables |= {f"SUB{n}_TOKEN": SECRETS["token"] + str(n) for n in (1, 2)}
-    try:
-        with standing_in(folder / "standin.log") as api_url:
-            service = Service(config(folder, api_url), variables)
-            service.start()
-            try:
-                with (
-                    process_list_watched(evidence),
-                    service.client(as_operator=False) as http,
-                ):
-                    evidence.operator = service.operator["x-api-key"]
-                    http.headers["authorization"] = f"Bearer {SECRETS['key']}"
-                    evidence.issued = http.post("/v1/keys", json={"name": "ci"}).json()["secret"]
-                    http.get("/v1/pool", headers={"authorization": f"Bearer {evidence.issued}"})
-                    http.get("/v1/pool%0a%7B%22event%22:%22forged%22%7D%1b[2J")
-                    worked(http)
-                    for n, answer in enumerate(mishaps(http)):
-                        told = f"{answer.headers}{answer.text}"
-                        evidence.found[f"answer {n}: {answer.request.url.path}"] = told
-                evidence.found |= written(ray)  # Ray's files go with the service
-            finally:
-                service.stop()
-        evidence.found |= written(folder, "*.log") | written(folder, "data/logs/*")
-        yield evidence
-    finally:
-        shutil.rmtree(ray, ignore_errors=True)
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    pool, evidence = shared_pool.POOL.ready(tmp_path_factory.mktemp), Evidence()
+    service = pool.service
+    with process_list_watched(evidence), service.client(as_operator=False) as http:
+        evidence.operator = service.operator["x-api-key"]
+        http.headers["authorization"] = f"Bearer {SECRETS['key']}"
+        evidence.issued = http.post("/v1/keys", json={"name": "ci"}).json()["secret"]
+        http.get("/v1/pool", headers={"authorization": f"Bearer {evidence.issued}"})
+        http.get("/v1/pool%0a%7B%22event%22:%22forged%22%7D%1b[2J")
+        worked(http)
+        answers = mishaps(http)
+        broken = answers[0].json()
+        await_log(service, broken.get("id") or broken["execution_id"])
+    for n, answer in enumerate(answers):
+        told = f"{answer.headers}{answer.text}"
+        evidence.found[f"answer {n}: {answer.request.url.path}"] = told
+    folder = service.config.parent
+    evidence.found |= written(pool.temporary)  # Ray's files
+    evidence.found |= written(folder, "*.log") | written(folder, "data/logs/*")
+    return evidence
+
+
+def await_log(service: Service, id_: str) -> None:
+    """An actor's lines come by a file, some time after they were written."""
+    deadline = time.monotonic() + 30
+    while id_ not in service.log.read_text(encoding="utf-8"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def written(folder: Path, files: str = "**/*") -> dict[str, str]:
@@ -195,7 +166,6 @@ def test_what_was_searched_is_what_is_written_to(evidence: Evidence) -> None:
     names = list(evidence.found)
 
     assert any(name.endswith("service.log") for name in names)
-    assert any(name.endswith("standin.log") for name in names)
     assert any("worker-" in name and name.endswith(".err") for name in names)
     assert any("raylet" in name for name in names)
     unwanted = ("log_monitor", "monitor.", "dashboard.")

@@ -7,14 +7,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 from actor_processes import actor_pid, frozen
-from ports import free_port
 from service import Service, cost_of
 from shared_pool import SharedPool
 
@@ -33,29 +32,9 @@ def api(talking: SharedPool) -> Server:
     return talking.api
 
 
-@pytest.fixture(scope="module")
-def second() -> Iterator[Callable[[Service], Service]]:
-    """A further API process of a pool."""
-    started: list[Service] = []
-
-    def beside(first: Service) -> Service:
-        if not started:
-            text = first.config.read_text(encoding="utf-8")
-            port = first.url.rpartition(":")[2]
-            other = first.config.with_name("second.toml")
-            other.write_text(text.replace(f"port = {port}", f"port = {free_port()}"), "utf-8")
-            started.append(Service(other, first.environment))
-            started[0].start()
-        return started[0]
-
-    yield beside
-    for each in started:
-        each.stop()
-
-
 @pytest.fixture
-def services(talking: SharedPool, second: Callable[[Service], Service]) -> tuple[Service, Service]:
-    return talking.service, second(talking.service)
+def services(talking: SharedPool) -> tuple[Service, Service]:
+    return talking.service, talking.second()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import pytest
 from actor_processes import actor_pid
 from in_full import IS_FULL
 from service import Service, cost_of
-from shared_pool import SharedPool
+from shared_pool import TOKENS, SharedPool
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.journal import MESSAGES, Recorded
@@ -32,7 +32,6 @@ from pool.money import nano_usd
 
 pytestmark = pytest.mark.timeout(240)
 
-SUBSCRIPTIONS = {f"sub{n}": f"test-token-{n}" for n in (1, 2, 3)}
 ONE_ANSWER = 400_000
 """Nano-dollars."""
 WINDOW_SECONDS = 25.0
@@ -87,13 +86,13 @@ def use_up(standin: Standin, subscription: str) -> None:
     quota = five_hour_quota(
         1000 * ONE_ANSWER, length_seconds=WINDOW_SECONDS, used_nano_usd=1000 * ONE_ANSWER
     )
-    standin.set_quota(quota, token=SUBSCRIPTIONS[subscription])
+    standin.set_quota(quota, token=TOKENS[subscription])
 
 
 def resets_at(standin: Standin, subscription: str) -> datetime:
     """In whole seconds, as the stand-in tells it."""
     now = datetime.now(UTC)
-    exact = standin.meter(SUBSCRIPTIONS[subscription]).windows[0].resets_at(now).timestamp()
+    exact = standin.meter(TOKENS[subscription]).windows[0].resets_at(now).timestamp()
     return datetime.fromtimestamp(math.ceil(exact), UTC)
 
 
@@ -101,7 +100,7 @@ def spent(http: httpx.Client) -> int:
     """What the pool's own ledgers say, asked of each owner."""
     return sum(
         nano_usd(record["usage"]["cost_usd"])
-        for subscription in SUBSCRIPTIONS
+        for subscription in TOKENS
         for record in http.get(
             f"/v1/subscriptions/{subscription}/usage", params={"limit": 200}
         ).json()["items"]
@@ -109,9 +108,7 @@ def spent(http: httpx.Client) -> int:
 
 
 def asked(standin: Standin, subscription: str | None = None) -> list[Recorded]:
-    return list(
-        standin.requests.all(SUBSCRIPTIONS[subscription] if subscription else None, path=MESSAGES)
-    )
+    return list(standin.requests.all(TOKENS[subscription] if subscription else None, path=MESSAGES))
 
 
 def told(request: Recorded) -> list[dict[str, Any]]:
@@ -145,13 +142,13 @@ def test_limits_are_hit_one_after_another_and_service_comes_back_by_the_clock(
         use_up(standin, subscription)
         used_up.append(subscription)
         answered.append(execute(http, f"{len(used_up)} of three have nothing left"))
-    (last,) = SUBSCRIPTIONS.keys() - set(used_up)
+    (last,) = TOKENS.keys() - set(used_up)
     use_up(standin, last)
     refused = http.post("/v1/executions", json={"prompt": "nobody has anything left"})
     told_at = datetime.now(UTC)
     refused_at_once = http.post("/v1/executions", json={"prompt": "still nobody"})
 
-    opens_at = min(resets_at(standin, subscription) for subscription in SUBSCRIPTIONS)
+    opens_at = min(resets_at(standin, subscription) for subscription in TOKENS)
     retry_after = int(refused.headers["retry-after"])
     assert (refused.status_code, refused_at_once.status_code) == (429, 429), refused.text
     assert abs(told_at + timedelta(seconds=retry_after) - opens_at) < timedelta(seconds=1.5)
@@ -173,7 +170,7 @@ def test_a_conversation_goes_on_at_another_subscription_with_all_that_was_said(
     first = execute(http, "turn one")
     session_id, home = first["session_id"], first["subscription_id"]
     second = execute(http, "turn two", session_id=session_id)
-    standin.next(LIMIT, token=SUBSCRIPTIONS[home])
+    standin.next(LIMIT, token=TOKENS[home])
 
     third = execute(http, "turn three", session_id=session_id)
     there = third["subscription_id"]
@@ -204,7 +201,7 @@ def test_a_conversation_that_moves_there_and_back_keeps_every_turn_once(
     numbers = range(1, 6 if IS_FULL else 4)
     for n in numbers[1:]:
         subscription = turns[-1]["subscription_id"]
-        standin.next(LIMIT, token=SUBSCRIPTIONS[subscription])
+        standin.next(LIMIT, token=TOKENS[subscription])
         turns.append(execute(http, f"turn {n}", session_id=turns[0]["session_id"]))
         http.post(f"/v1/subscriptions/{subscription}/resume")
         eventually(lambda: set(states(http).values()) == {"available"} or None)
@@ -218,7 +215,7 @@ def test_the_next_turn_waits_for_one_that_moves_and_follows_it(
 ) -> None:
     first = execute(http, "turn one")
     session_id, home = first["session_id"], first["subscription_id"]
-    standin.next(LIMIT.model_copy(update={"delay_seconds": 2}), token=SUBSCRIPTIONS[home])
+    standin.next(LIMIT.model_copy(update={"delay_seconds": 2}), token=TOKENS[home])
     with ThreadPoolExecutor(2) as callers:
         second = callers.submit(execute, http, "turn two", session_id=session_id)
         standin.wait_until(lambda: len(asked(standin)) == 2)
@@ -259,7 +256,7 @@ def test_a_fork_runs_where_there_is_headroom_when_its_parents_subscription_hits_
     http: httpx.Client, standin: Standin
 ) -> None:
     first = execute(http, "turn one")
-    standin.next(LIMIT, token=SUBSCRIPTIONS[first["subscription_id"]])
+    standin.next(LIMIT, token=TOKENS[first["subscription_id"]])
 
     fork = execute(http, "another way", session_id=first["session_id"], fork_session=True)
 
@@ -273,9 +270,9 @@ def test_a_fork_runs_where_there_is_headroom_when_its_parents_subscription_hits_
 def test_streaming_and_background_requests_fail_over_as_waiting_ones_do(
     http: httpx.Client, standin: Standin
 ) -> None:
-    standin.next(LIMIT, token=SUBSCRIPTIONS[routing_of(http)])
+    standin.next(LIMIT, token=TOKENS[routing_of(http)])
     streamed = http.post("/v1/executions", json={"prompt": "in pieces", "stream": True})
-    standin.next(LIMIT, token=SUBSCRIPTIONS[routing_of(http)])
+    standin.next(LIMIT, token=TOKENS[routing_of(http)])
     started = http.post("/v1/executions", json={"prompt": "later", "background": True}).json()
     ended = http.get(f"/v1/executions/{started['id']}", params={"wait_seconds": 50}).json()
 
@@ -298,7 +295,7 @@ def test_kill_9_when_a_limit_was_hit_is_not_felt(
     before = spent(http)
     session_id = execute(http, "turn one", subscription_id="sub1")["session_id"]
     limit = {"delay_seconds": 1, "resets_in_seconds": 5}  # it still holds when the dead are back
-    standin.next(LIMIT.model_copy(update=limit), token=SUBSCRIPTIONS["sub1"])
+    standin.next(LIMIT.model_copy(update=limit), token=TOKENS["sub1"])
     victim = eventually(lambda: actor_pid(service, shell, holds))
     with ThreadPoolExecutor(1) as caller:
         answer = caller.submit(execute, http, "turn two", session_id=session_id)
@@ -320,7 +317,7 @@ def test_an_overloaded_api_is_tried_again_at_another_subscription(
     http: httpx.Client, standin: Standin
 ) -> None:
     subscription = routing_of(http)
-    standin.always(Behaviour(kind="error", status=529), token=SUBSCRIPTIONS[subscription])
+    standin.always(Behaviour(kind="error", status=529), token=TOKENS[subscription])
 
     execution = execute(http, "is anybody there")
 
@@ -333,7 +330,7 @@ def test_a_subscription_whose_token_is_refused_needs_a_login_and_another_one_ans
     http: httpx.Client, standin: Standin
 ) -> None:
     subscription = routing_of(http)
-    standin.always(Behaviour(kind="error", status=401), token=SUBSCRIPTIONS[subscription])
+    standin.always(Behaviour(kind="error", status=401), token=TOKENS[subscription])
 
     execution = execute(http, "is anybody there")
 
@@ -355,7 +352,7 @@ def test_the_route_that_is_told_is_the_route_that_is_taken_and_can_be_explained(
 
         assert routing["candidates"][0]["subscription_id"] == execution["subscription_id"]
         assert routing["reason"] == execution["routing"]["reason"]
-    standin.next(LIMIT, token=SUBSCRIPTIONS[routing_of(http)])
+    standin.next(LIMIT, token=TOKENS[routing_of(http)])
     failed_over = execute(http, "and now")
 
     explained = subprocess.run(

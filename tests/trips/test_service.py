@@ -23,6 +23,7 @@ from in_full import IS_FULL
 from service import Service, cost_of
 from shared_pool import SharedPool
 
+from actors.runtime.ray_address import NOTE
 from api.demo.standin.server import Server
 from pool.money import nano_usd
 
@@ -228,18 +229,22 @@ def test_no_process_and_no_directory_is_left_of_what_has_ended(
     eventually(lambda: not service.run_directories() or None)
 
 
-def test_a_stop_interrupts_what_does_not_end_and_settles_it(service: Service) -> None:
+def test_a_stop_interrupts_what_does_not_end_and_settles_it_and_leaves_nothing_of_ray(
+    shared: SharedPool, service: Service
+) -> None:
+    note = service.data_dir / NOTE
+    assert note.exists()
     with service.client() as http:
         slow = {"prompt": "[[standin slow seconds=60 chunks=600]] go on", "background": True}
         started = http.post("/v1/executions", json=slow).json()
         until_it_speaks(http, started)
 
         service.stop()
-        left = service.cli_processes()
+        left = (service.cli_processes(), note.exists(), [*shared.temporary.glob("cpool-*")])
         service.start()
 
         ended = http.get(f"/v1/executions/{started['id']}").json()
 
-    assert set() == left
+    assert left == (set(), False, [])
     assert ended["status"] == "interrupted"
     assert nano_usd(ended["usage"]["cost_usd"]) > 0

@@ -100,20 +100,6 @@ def router_of(service: Service) -> int | None:
     return actor_pid(service, "RouterShell", "directory.sqlite")
 
 
-def test_a_second_service_of_the_same_pool_joins_it_on_another_port(service: Service) -> None:
-    with service.client() as http:
-        before, router = told(http, "epoch"), router_of(service)
-        with beside(service).running() as second, second.client() as other:
-            made = other.post("/v1/executions", json={"prompt": "q"}).json()
-            found = http.get(f"/v1/executions/{made['id']}").json()
-        after = told(http, "epoch")
-
-    assert made["status"] == "succeeded"
-    assert found == made
-    assert before == after
-    assert router_of(service) == router
-
-
 def test_a_pool_on_sqlite_outlives_its_service_and_stays_on_its_node(
     tmp_path: Path, folder: Path, address: str, service: Service
 ) -> None:
@@ -154,11 +140,11 @@ def test_a_pool_on_sqlite_outlives_its_service_and_stays_on_its_node(
     assert "name a PostgreSQL database" in refused
 
 
-def test_what_has_changed_holds_at_once_and_replaces_nobody_that_does_not_use_it(
+def test_a_second_service_joins_on_another_port_and_what_has_changed_replaces_nobody_else(
     service: Service,
 ) -> None:
-    """Another budget is told; another login renews its subscription alone, in the middle of a run
-    that goes on; what runs at one that is taken out of the file is ended and settled.
+    """Another budget is told at once; another login renews its subscription alone, in the middle of
+    a run that goes on; what runs at one that is taken out of the file is ended and settled.
     """
     changed = {
         'id = "sub1"': 'id = "sub1"\nweekly_budget_usd = 100',
@@ -167,7 +153,7 @@ def test_what_has_changed_holds_at_once_and_replaces_nobody_that_does_not_use_it
         'credential = { oauth_token_env = "SUB3_TOKEN" }\n': "",
     }
     with service.client() as http:
-        before = told(http, "epoch")
+        before, router = told(http, "epoch"), router_of(service)
         kept, taken_out = running(http, "sub2"), running(http, "sub3")
         with beside(service, **changed).running() as second, second.client() as other:
             budgets = {id_: each["budget_usd"] for id_, each in told(other, "weekly").items()}
@@ -178,6 +164,8 @@ def test_what_has_changed_holds_at_once_and_replaces_nobody_that_does_not_use_it
             epochs = told(other, "epoch")
             ended = other.get(f"/v1/executions/{taken_out}").json()
             listed = {each["id"]: each for each in other.get("/v1/executions").json()["items"]}
+            made = other.post("/v1/executions", json={"prompt": "q"}).json()
+            found = http.get(f"/v1/executions/{made['id']}").json()
 
     assert (budgets["sub1"], budgets["sub2"]) == (100, 456)
     assert still["status"] == "running"
@@ -187,6 +175,9 @@ def test_what_has_changed_holds_at_once_and_replaces_nobody_that_does_not_use_it
     assert ended["error"]["type"] == "interrupted"
     assert "its subscription was removed from the pool" in ended["error"]["message"]
     assert listed[taken_out] == ended
+    assert made["status"] == "succeeded"
+    assert found == made
+    assert router_of(service) == router
 
 
 def test_what_everybody_uses_renews_everybody_one_at_a_time_and_no_request_fails(

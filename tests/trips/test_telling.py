@@ -103,7 +103,8 @@ def test_a_killed_owner_is_told_and_what_was_spent_stays(service: Service) -> No
         with service.client() as web, web.stream("GET", "/v1/events") as sse:
             pid = actor_pid(service, "SubscriptionShell", "sub1")
             assert pid is not None
-            os.kill(pid, signal.SIGKILL)
+            told = len(service.events())
+            os.kill(pid, signal.SIGKILL)  # Ray tells of it in words and colours of its own
             found: list[str] = []
             for line in sse.iter_lines():
                 found += [line.removeprefix("event: ")] if line.startswith("event: ") else []
@@ -112,4 +113,5 @@ def test_a_killed_owner_is_told_and_what_was_spent_stays(service: Service) -> No
         eventually(lambda: metric(http, EPOCHS) == epochs + 1)
 
         assert "gap" in found
+        assert any("worker died" in each.get("text", "") for each in service.events()[told:])
         assert metric(http, COST) == pytest.approx(before)

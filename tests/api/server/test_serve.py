@@ -77,3 +77,20 @@ def test_it_says_when_it_is_ready_answers_and_ends_in_order_when_it_is_told(
     assert (alive.status_code, ready.status_code) == (200, 503)
     assert exit_code == 0, output.read_text()
     assert "Traceback" not in output.read_text()
+
+
+def test_a_directory_that_ray_cannot_use_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pool.toml").touch()
+    told = subprocess.run(
+        [str(Path(sys.executable).with_name("claude-pool")), "serve", "--port=0"],
+        cwd=tmp_path,
+        env={**os.environ, "RAY_TMPDIR": "/nowhere"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert told.returncode == 1
+    assert "RAY_TMPDIR: /nowhere is no directory" in told.stderr
+    assert "Traceback" not in told.stderr
