@@ -14,7 +14,7 @@ from simulated_world import World, figures
 
 pytestmark = pytest.mark.timeout(600)  # a week is half a minute of a core; many share this one
 
-SUBSCRIPTIONS = 5
+SUBSCRIPTIONS = examples(3, 5)
 NAMES = tuple(SHAPES)
 ALL_AT_ONCE = {"bursts of 200", "greedy caller"}
 """Whole crowds arrive in an instant: every order fills all free slots then, and they differ
