@@ -1,4 +1,6 @@
-"""The page in a real browser."""
+"""The page in a real browser: one for all that look at it. Its end is theirs, for nothing else can
+have an event loop beside it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from browser import browsing
 from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with browsing() as browser:
         yield browser

@@ -15,6 +15,8 @@ from simulated_world import World, figures
 pytestmark = pytest.mark.timeout(600)  # a week is half a minute of a core; many share this one
 
 SUBSCRIPTIONS = examples(3, 5)
+OVERFLOWING_SUBSCRIPTIONS = 5
+"""Of fewer none refuses while another has room, whatever they are told of their ceilings."""
 NAMES = tuple(SHAPES)
 ALL_AT_ONCE = {"bursts of 200", "greedy caller"}
 """Whole crowds arrive in an instant: every order fills all free slots then, and they differ
@@ -39,7 +41,8 @@ def lived(
 
 def week(name: str, subscriptions: int | None = None) -> Week:
     is_crowded = name in ALL_AT_ONCE
-    subscriptions = subscriptions or (CROWDED_SUBSCRIPTIONS if is_crowded else SUBSCRIPTIONS)
+    usual = OVERFLOWING_SUBSCRIPTIONS if name == "overflow" else SUBSCRIPTIONS
+    subscriptions = subscriptions or (CROWDED_SUBSCRIPTIONS if is_crowded else usual)
     return week_of(SHAPES[name], subscriptions, seed=1, share=CROWDS if is_crowded else 1)
 
 

@@ -22,10 +22,11 @@ from folders import in_memory, of_this_run
 from paths import FIXTURES
 
 WEEKS = "tests/simulation/"
+PAGE = "tests/page/"
 HEAVY = (
     "tests/trips/",
     "tests/clients_real/",
-    "tests/page/",
+    PAGE,
     "tests/chaos/",
     WEEKS,
     "tests/api/demo/test_command.py",
@@ -37,8 +38,7 @@ LONGEST = (
     "tests/trips/test_service.py",
     "tests/trips/test_starts.py",
     "tests/trips/test_clients.py",
-    "tests/page/test_live.py",
-    "tests/page/test_looks.py",
+    PAGE,
     "tests/chaos/test_kill_loops.py",
     "tests/trips/test_service_on_postgresql.py",
     "tests/trips/test_upgrade.py",
@@ -88,7 +88,11 @@ def is_slow(nodeid: str) -> bool:
 
 
 def unit_of(nodeid: str) -> str:
-    """What goes to one worker as a whole; of simulated weeks, all that look at the same one."""
+    """What goes to one worker as a whole; of simulated weeks, all that look at the same one, and
+    all that has a browser.
+    """
+    if nodeid.startswith(PAGE):
+        return PAGE
     if nodeid.startswith(WEEKS):
         return WEEKS + nodeid.removesuffix("]").rpartition("[")[2].rpartition("-")[2]
     if nodeid.startswith(SPREAD):
