@@ -26,7 +26,7 @@ RETRY_SECONDS = 0.05
 MOST_RETRY_SECONDS = 0.4
 """Between two calls of an actor of which Ray knows no better than that it is there, as it does for
 seconds of one whose node is gone: each call fails at once, and thousands may wait."""
-_RESTARTING = 3
+_ALIVE, _RESTARTING = 2, 3
 """Of Ray's ``ActorTableData.ActorState``."""
 AWAY = (RayActorError, ActorUnschedulableError)
 """What Ray says of an actor that is not there: the latter of one whose only node is gone, which is
@@ -142,3 +142,8 @@ def is_restarting(handle: Any) -> bool:
     if handle is None:
         return False
     return bool(handle._get_local_state() == _RESTARTING)  # noqa: SLF001 - Ray has no public way
+
+
+def is_alive(handle: Any) -> bool:
+    """Whether an actor has its process, as far as Ray knows; it does once a call was made."""
+    return bool(handle._get_local_state() == _ALIVE)  # noqa: SLF001 - Ray has no public way

@@ -24,7 +24,7 @@ from actors.interfaces.reconciler_actor import ReconcilerActor
 from actors.interfaces.router_actor import RouterActor
 from actors.interfaces.subscription_actor import SubscriptionActor
 from actors.runtime import cluster
-from actors.runtime.actor_proxy import AWAY, PATIENCE_SECONDS, ActorProxy, is_restarting
+from actors.runtime.actor_proxy import AWAY, PATIENCE_SECONDS, ActorProxy, is_alive, is_restarting
 from actors.runtime.blueprint import (
     Blueprint,
     blueprint_of,
@@ -40,6 +40,7 @@ from actors.runtime.nodes.places import Places
 from actors.runtime.nodes.releasing import let_go
 from actors.runtime.ray_privacy import kept_back
 from actors.runtime.shells import ActorShell, ReconcilerShell, RouterShell, SubscriptionShell
+from actors.runtime.spare_process import SPARE
 from pool.config import Config, environment
 from pool.errors import ActorLost, ConfigError, Conflict, PoolError, StoreBusy
 from pool.nodes.overview import KnownNode
@@ -66,8 +67,6 @@ RETRY_SECONDS = 0.2
 known to be gone."""
 MAX_CALLS_AT_ONCE = 10_000
 """Waiting calls are cheap coroutines; Ray would stop at 1,000 and hold further ones back."""
-_ALIVE = 2
-"""Of Ray's ``ActorTableData.ActorState``."""
 
 
 class _Wanted(NamedTuple):
@@ -101,8 +100,12 @@ class RayActors:
 
     def subscription(self, subscription_id: str) -> SubscriptionActor:
         name, wake = _name_of(subscription_id), partial(self._wake, subscription_id)
-        proxy = self._proxy(name, wake=wake, lost=lambda: self._tell_lost(subscription_id))
+        proxy = self._proxy(name, wake=wake, lost=partial(self._lost, subscription_id))
         return cast(SubscriptionActor, proxy)
+
+    def _lost(self, subscription_id: str) -> None:
+        SPARE.taken()  # Ray may have brought it up again
+        self._tell_lost(subscription_id)
 
     def tell_of_losses(self, tell: Callable[[str], None]) -> None:
         self._tell_lost = tell
@@ -297,7 +300,7 @@ class RayActors:
         try:
             while not (await asyncio.wait({asked}, timeout=LOOK_SECONDS))[0]:
                 now = time.monotonic()
-                if not _is_alive(handle):
+                if not is_alive(handle):
                     alive_since = None
                     self._check_progress(name, began)
                     continue
@@ -319,6 +322,7 @@ class RayActors:
 
     async def _made(self, wanted: _Wanted) -> Any:
         bound = await self._bound(wanted)
+        SPARE.taken()
         return await asyncio.to_thread(self._create, wanted, bound)
 
     def _create(self, wanted: _Wanted, bound: Mapping[str, Any]) -> Any:
@@ -378,15 +382,10 @@ async def _left(handle: Any) -> None:
         asked = handle.call.remote("close", (), {})
     gone = asyncio.wrap_future(asked.future())
     while not (await asyncio.wait({gone}, timeout=LOOK_SECONDS))[0]:
-        if not _is_alive(handle):
+        if not is_alive(handle):
             gone.cancel()
             return
     gone.result()
-
-
-def _is_alive(handle: Any) -> bool:
-    """Whether an actor has its process, as far as Ray knows; it does once a call was made."""
-    return bool(handle._get_local_state() == _ALIVE)  # noqa: SLF001 - Ray has no public way
 
 
 def _first_line(error: Exception | None) -> str:

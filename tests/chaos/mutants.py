@@ -269,6 +269,13 @@ MUTANTS = (
         tests=("tests/actors/router/presence/test_releases.py", "-x"),
     ),
     Mutant(
+        name="a process is kept for the next router",
+        file="actors/runtime/factory/router.py",
+        guard="    if cluster.is_own():\n        SPARE.keep()\n",
+        without="",
+        tests=("tests/trips/test_replicas.py", "-k", "kept_for_it"),
+    ),
+    Mutant(
         name="a router that was overtaken leaves",
         file="actors/router/term.py",
         guard="        if latest > self._number:\n",

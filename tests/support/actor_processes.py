@@ -28,6 +28,23 @@ def actor_pid(service: Service, shell: str, holds: str) -> int | None:
     return None
 
 
+def spare_pids(actor: int) -> frozenset[int]:
+    """The processes of Ray that have nothing to do, on the node of an actor's process: those that
+    the same raylet has started.
+    """
+    raylet, found = _parent_of(actor), set[int]()
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        with suppress(OSError):
+            is_idle = Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::IDLE")
+            if is_idle and _parent_of(pid) == raylet:
+                found.add(pid)
+    return frozenset(found)
+
+
+def _parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 @contextmanager
 def frozen(*pids: int) -> Iterator[None]:
     """Have processes stand still, as far as they live, for as long as the block."""

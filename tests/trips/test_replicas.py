@@ -13,12 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
-from actor_processes import actor_pid, frozen
+from actor_processes import actor_pid, frozen, spare_pids
 from service import Service, cost_of
 from shared_pool import SharedPool
 
 from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.server import Server
+from pool.claude.process.identity import start_time
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -175,6 +176,30 @@ def test_the_death_of_the_router_is_felt_by_nobody(
     assert ranked.result().status_code == 200
     found = {each["id"]: each["state"] for each in listed.result().json()["items"]}
     assert (found["sub1"], found["sub2"]) == ("available", "available")
+
+
+def test_a_router_that_dies_comes_up_in_the_process_that_is_kept_for_it(
+    services: tuple[Service, Service], clients: tuple[httpx.Client, httpx.Client]
+) -> None:
+    def killed() -> int:
+        """The router's next process."""
+        before = actor_pid(services[0], "RouterShell", "directory.sqlite")
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        assert clients[1].post("/v1/route", json=ASKED).status_code == 200
+        after = actor_pid(services[0], "RouterShell", "directory.sqlite")
+        assert after is not None
+        return after
+
+    router, deadline = killed(), time.monotonic() + 60  # now none is left of the start of the pool
+    while not spare_pids(router):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    killed_at = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
+    began_at = start_time(killed())
+
+    assert began_at is not None
+    assert began_at < killed_at
 
 
 def test_a_router_that_is_frozen_is_replaced(

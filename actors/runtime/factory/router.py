@@ -15,6 +15,7 @@ from actors.router.settings import RouterSettings
 from actors.router.term import Term
 from actors.runtime import cluster
 from actors.runtime.factory.stores import leave, stores_of
+from actors.runtime.spare_process import SPARE
 from actors.telemetry.exporter import tracing_to
 from pool import config as configuration
 from pool.claude.runner import Runner
@@ -50,7 +51,7 @@ async def made(config: Config, actors: SubscriptionActors, holder: str) -> Route
     stores = stores_of(config)
     directory = await stores.open_directory()
     try:
-        return await Router.activate(
+        router = await Router.activate(
             *(directory, actors, settings, now_in_utc, stores),
             runner_of=partial(_runner_of, config),
             tracing=tracing_to(config.tracing.endpoint, "router"),
@@ -59,6 +60,9 @@ async def made(config: Config, actors: SubscriptionActors, holder: str) -> Route
     except BaseException:
         await directory.close()
         raise
+    if cluster.is_own():
+        SPARE.keep()
+    return router
 
 
 def _runner_of(config: Config, subscription_id: str) -> Runner:

@@ -1,6 +1,7 @@
-"""From kill -9 of the router's process to the next request that is ranked, in a served pool.
+"""From kill -9 of the router's process to the next request that is ranked, in a served pool that
+has a spare process by then, as one has that was left alone for a quarter of a minute.
 
-The yardstick is what Ray takes of that: a new process, which imports Ray, and an actor in it that
+The yardstick is what Ray takes without: a new process, which imports Ray, and an actor in it that
 has nothing to import and nothing to read.
 """
 
@@ -14,14 +15,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from actor_processes import actor_pid
+from actor_processes import actor_pid, spare_pids
 from figure import Effort, Figure, Row, interleaved
 from pool_service import NOWHERE, PoolCallers, served
 from ray_alone import ready
 from stubcli import stub_cli
 
+from actors.runtime.spare_process import QUIET_SECONDS
+
 SETTLE_SECONDS = 3.0
 """For what a restart leaves to be done, and for Ray's idle workers to be ended."""
+SPARE_SECONDS = QUIET_SECONDS + 10
+LOOK_SECONDS = 0.1
 YARDSTICK = "an actor of Ray's with nothing in it"
 _PROGRAM = """
 import os, signal, sys, time, ray
@@ -68,10 +73,13 @@ class EmptyActor:
 
 
 def _ranked_again(pool: PoolCallers) -> float:
-    time.sleep(SETTLE_SECONDS)
     pool.rank()
     pid = actor_pid(pool.service, "RouterShell", "directory")
     assert pid is not None
+    until = time.perf_counter() + SPARE_SECONDS
+    while not spare_pids(pid) and time.perf_counter() < until:
+        time.sleep(LOOK_SECONDS)
+    time.sleep(SETTLE_SECONDS)
     began = time.perf_counter()
     os.kill(pid, signal.SIGKILL)
     pool.rank()
