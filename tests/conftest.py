@@ -73,6 +73,13 @@ async def open_at(clock: ManualClock, runner: FakeRunner) -> AsyncIterator[OpenP
 
 
 @pytest.fixture
-async def local_pool(open_pool: OpenPool) -> LocalPool:
-    """Three subscriptions with two slots each, declared as ``sub1`` to ``sub3``."""
-    return await open_pool(*(spec(f"sub{n}", max_concurrent=2) for n in (1, 2, 3)))
+def subscriptions() -> int:
+    """How many are in the local pool."""
+    return 3
+
+
+@pytest.fixture
+async def local_pool(open_pool: OpenPool, subscriptions: int) -> LocalPool:
+    """Subscriptions with two slots each, declared as ``sub1``, ``sub2``, .."""
+    numbers = range(1, subscriptions + 1)
+    return await open_pool(*(spec(f"sub{n}", max_concurrent=2) for n in numbers))

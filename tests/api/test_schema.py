@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 KEY = "test-key-of-an-operator"
-MAX_SECONDS = examples(8, 1200)
+MAX_SECONDS = examples(4, 1200)
 """After a request of each route: half of it for the edges of every parameter, of each route as many
 as there is time for; then for random requests."""
 REFUSED = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429", "431", "503"]

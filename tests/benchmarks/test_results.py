@@ -81,6 +81,7 @@ def test_a_table_shows_the_ratio_and_the_one_before() -> None:
     assert lines[-2] == "| f | 1.5 s | y | 1 | 1.5x | 1.5x | 1.25x |"
 
 
+@pytest.mark.slow
 def test_a_row_is_measured_by_one_command() -> None:
     ended = subprocess.run(
         [sys.executable, HERE, "--quick", "--only", "decisions"],

@@ -122,6 +122,8 @@ TIMEOUT_SECONDS = 120.0
 """Of a test that says nothing else, as ``pyproject.toml`` has it."""
 GRACE_SECONDS = 180.0
 """Beyond its limit, for what a test has started."""
+GARBAGE_OBJECTS = 20_000
+"""How many objects are made before the garbage among them is looked for: some ten megabytes."""
 FOLDER = "CLAUDE_POOL_TESTS_FOLDER"
 """The variable by which workers know where to keep their files, where that is in memory."""
 _STDERR = pytest.StashKey[TextIO]()
@@ -145,9 +147,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """What was collected stays to the end: nobody looks for garbage in it, not while it is made,
-    which takes a third of the 14 s of a core, and not later.
+    which takes a third of the 14 s of a core, and not later. In what tests leave it is looked for
+    seldom: they end within moments, and as many objects as by default live and die at each step.
     """
     gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS)
     gc.enable()
 
 

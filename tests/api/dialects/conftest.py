@@ -17,6 +17,12 @@ from pool.config import ServerSettings
 
 
 @pytest.fixture
+def subscriptions() -> int:
+    """One: nothing here is about who runs a request."""
+    return 1
+
+
+@pytest.fixture
 async def url(app: FastAPI) -> AsyncIterator[str]:
     with bound(ServerSettings(port=0)) as listener:
         async with listening(app, listener) as url:

@@ -206,17 +206,22 @@ async def test_a_dispatch_repeated_after_the_router_died_in_a_handoff_keeps_the_
     await is_charged_once(two, ended)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_is_cancelled_while_nobody_can_be_asked_is_not_started_elsewhere(
     two: LocalPool, runner: FakeRunner
 ) -> None:
     runner.hold = True
     started = await two.client.start(ask())
     (run,) = await runner.wait_for_runs(1)
-    two.actors.the_router = cast(Router, AwayRouter(two.router, calls=20))
+    router = AwayRouter(two.router, calls=1_000_000)
+    two.actors.the_router = cast(Router, router)
     run.end(failed(FailureKind.OVERLOADED, usage_of("0.0002")))
     await until(lambda: is_moving(two, started.id))
 
-    ended = await two.client.cancel(started.id)
+    cancelling = asyncio.create_task(two.client.cancel(started.id))
+    await until(lambda: two.actors.subscription("sub1").was_cancelled(started.id))
+    router.calls = 0
+    ended = await cancelling
 
     assert ended.status == ExecutionStatus.CANCELLED
     assert len(runner.runs) == len(ended.attempts) == 1
