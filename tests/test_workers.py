@@ -8,10 +8,11 @@ from collections import defaultdict
 import workers
 from paths import ROOT
 
-POOLS = {"shared": "POOL", "talking": "TALKING", "awkward": "AWKWARD"}
+POOLS = {"shared": "POOL", "awkward": "AWKWARD", "clustered": "CLUSTERED"}
 """By the fixture that has it ready."""
 HAS = re.compile(
-    rf"\b({'|'.join(POOLS)}): SharedPool|\bshared_pool\.({'|'.join(POOLS.values())})\b"
+    rf"\b({'|'.join(POOLS)}): (?:Shared|Clustered)Pool\b"
+    rf"|\b(?:shared|clustered)_pool\.({'|'.join(POOLS.values())})\b"
 )
 
 
@@ -24,7 +25,8 @@ def test_all_files_that_have_a_pool_are_one_unit_and_no_others_are() -> None:
     together = set(workers.TOGETHER) | set(workers.TOGETHER.values())
     assert set(files) == set(POOLS.values())
     assert set().union(*files.values()) == together
-    assert [len({workers.unit_of(each) for each in of_one}) for of_one in files.values()] == [1] * 3
+    for of_one in files.values():
+        assert len({workers.unit_of(each) for each in of_one}) == 1
 
 
 def test_what_is_named_is_there() -> None:

@@ -219,19 +219,13 @@ REUSED = {"reuse": "same_key"}
 """A process serves many requests: it is not processes that are looked at here."""
 POOL = SharedPool(
     subscriptions=3,
-    processes={"keep_session_seconds": 3, **REUSED},
+    processes={"keep_session_seconds": 60, **REUSED},
     traces=True,
     log_level="debug",
     declares_key=True,
-)
-"""Processes are not kept for long: tests wait for them to be gone. Its logs are searched for what
-must not stand there, and so are as talkative as there is.
-"""
-TALKING = SharedPool(
-    subscriptions=2,
-    processes={"keep_session_seconds": 60, **REUSED},
     has_organization=True,
 )
+"""Its logs are searched for what must not stand there, and so are as talkative as there is."""
 AWKWARD = SharedPool(
     subscriptions=2,
     processes={"keep_session_seconds": 0},  # a stub answers once
@@ -240,4 +234,4 @@ AWKWARD = SharedPool(
     is_awkward=True,
 )
 """Its subscriptions are soon asleep."""
-ALL = (POOL, TALKING, AWKWARD)
+ALL = (POOL, AWKWARD)

@@ -33,15 +33,13 @@ HEAVY = (
 )
 LONGEST = (
     "tests/clients_real/",
-    "tests/trips/test_dialects.py",
-    "tests/trips/test_node_loss.py",
     "tests/trips/test_service.py",
+    "tests/trips/test_node_loss.py",
     "tests/trips/test_starts.py",
     "tests/trips/test_clients.py",
     PAGE,
     "tests/chaos/test_kill_loops.py",
     "tests/trips/test_service_on_postgresql.py",
-    "tests/trips/test_upgrade.py",
     "tests/chaos/test_crash_points.py",
 )
 """What takes a minute or more on a busy machine, in about that order, by how the units begin."""
@@ -57,19 +55,21 @@ SPREAD = (
 )
 """Tests that take their time and start all they need themselves, by how their ids begin."""
 TOGETHER = {
-    "tests/trips/test_page.py": "tests/trips/test_service.py",
-    "tests/trips/test_quiet.py": "tests/trips/test_service.py",
-    "tests/trips/test_routing.py": "tests/trips/test_service.py",
-    "tests/trips/test_streaming.py": "tests/trips/test_service.py",
-    "tests/trips/test_telling.py": "tests/trips/test_service.py",
     "tests/trips/test_hibernation.py": "tests/trips/test_clients.py",
     "tests/trips/test_load.py": "tests/trips/test_clients.py",
-    "tests/trips/test_conversations.py": "tests/trips/test_dialects.py",
-    "tests/trips/test_reconciliation.py": "tests/trips/test_dialects.py",
-    "tests/trips/test_replicas.py": "tests/trips/test_dialects.py",
-    "tests/trips/test_service_killed.py": "tests/trips/test_dialects.py",
+    "tests/trips/test_conversations.py": "tests/trips/test_service.py",
+    "tests/trips/test_dialects.py": "tests/trips/test_service.py",
+    "tests/trips/test_page.py": "tests/trips/test_service.py",
+    "tests/trips/test_quiet.py": "tests/trips/test_service.py",
+    "tests/trips/test_reconciliation.py": "tests/trips/test_service.py",
+    "tests/trips/test_replicas.py": "tests/trips/test_service.py",
+    "tests/trips/test_routing.py": "tests/trips/test_service.py",
+    "tests/trips/test_service_killed.py": "tests/trips/test_service.py",
+    "tests/trips/test_streaming.py": "tests/trips/test_service.py",
+    "tests/trips/test_telling.py": "tests/trips/test_service.py",
+    "tests/trips/test_upgrade.py": "tests/trips/test_starts.py",
 }
-"""Files that share a pool (``shared_pool``), and the file that names their unit."""
+"""Files that share a pool (``shared_pool``, ``clustered_pool``), and whose name their unit has."""
 
 
 SLOW = (

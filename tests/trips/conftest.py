@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 import shared_pool
+from clustered_pool import CLUSTERED
 from shared_pool import SharedPool
 from workers import unit_of
 
@@ -14,11 +15,6 @@ from workers import unit_of
 @pytest.fixture
 def shared(tmp_path_factory: pytest.TempPathFactory) -> SharedPool:
     return shared_pool.POOL.ready(tmp_path_factory.mktemp)
-
-
-@pytest.fixture
-def talking(tmp_path_factory: pytest.TempPathFactory) -> SharedPool:
-    return shared_pool.TALKING.ready(tmp_path_factory.mktemp)
 
 
 @pytest.fixture
@@ -43,5 +39,5 @@ def pytest_sessionfinish() -> None:
 
 def _close() -> None:
     with ExitStack() as stack:  # each of them, whether or not another one can be
-        for each in shared_pool.ALL:
+        for each in (*shared_pool.ALL, CLUSTERED):
             stack.callback(each.close)

@@ -31,13 +31,13 @@ DOCUMENT = {
 
 
 @pytest.fixture
-def api(talking: SharedPool) -> Server:
-    return talking.api
+def api(shared: SharedPool) -> Server:
+    return shared.api
 
 
 @pytest.fixture
-def service(talking: SharedPool) -> Service:
-    return talking.service
+def service(shared: SharedPool) -> Service:
+    return shared.service
 
 
 @pytest.fixture

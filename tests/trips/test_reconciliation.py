@@ -38,7 +38,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedPool]:
     """With a subscription of an organization that takes work."""
-    pool = shared_pool.TALKING.ready(tmp_path_factory.mktemp)
+    pool = shared_pool.POOL.ready(tmp_path_factory.mktemp)
     with pool.service.client() as http:
         http.post("/v1/subscriptions/key1/resume")
         yield pool

@@ -29,13 +29,13 @@ ASKED = {"prompt": "q"}
 
 
 @pytest.fixture
-def api(talking: SharedPool) -> Server:
-    return talking.api
+def api(shared: SharedPool) -> Server:
+    return shared.api
 
 
 @pytest.fixture
-def services(talking: SharedPool) -> tuple[Service, Service]:
-    return talking.service, talking.second()
+def services(shared: SharedPool) -> tuple[Service, Service]:
+    return shared.service, shared.second()
 
 
 @pytest.fixture

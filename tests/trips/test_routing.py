@@ -70,7 +70,8 @@ def eventually(
 
 
 def states(http: httpx.Client) -> dict[str, str]:
-    return {each["id"]: each["state"] for each in http.get("/v1/subscriptions").json()["items"]}
+    found = http.get("/v1/subscriptions").json()["items"]
+    return {each["id"]: each["state"] for each in found if each["id"] in TOKENS}
 
 
 def execute(http: httpx.Client, prompt: str, **body: Any) -> dict[str, Any]:

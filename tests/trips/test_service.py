@@ -21,7 +21,7 @@ import pytest
 import shared_pool
 from in_full import IS_FULL
 from service import Service, cost_of
-from shared_pool import SharedPool
+from shared_pool import TOKENS, SharedPool
 
 from actors.runtime.ray_address import NOTE
 from api.demo.standin.server import Server
@@ -224,6 +224,8 @@ def test_no_process_and_no_directory_is_left_of_what_has_ended(
     http: httpx.Client, service: Service
 ) -> None:
     execute(http, "leave nothing")
+    for id_ in TOKENS:
+        http.post(f"/v1/subscriptions/{id_}/drain")  # which keeps no process
 
     eventually(lambda: not service.cli_processes() or None)
     eventually(lambda: not service.run_directories() or None)
@@ -232,8 +234,10 @@ def test_no_process_and_no_directory_is_left_of_what_has_ended(
 def test_a_stop_interrupts_what_does_not_end_and_settles_it_and_leaves_nothing_of_ray(
     shared: SharedPool, service: Service
 ) -> None:
-    note = service.data_dir / NOTE
+    """Nor another service that had joined that Ray."""
+    note, second = service.data_dir / NOTE, shared.second()
     assert note.exists()
+    assert second.process is not None
     with service.client() as http:
         slow = {"prompt": "[[standin slow seconds=60 chunks=600]] go on", "background": True}
         started = http.post("/v1/executions", json=slow).json()
@@ -241,10 +245,13 @@ def test_a_stop_interrupts_what_does_not_end_and_settles_it_and_leaves_nothing_o
 
         service.stop()
         left = (service.cli_processes(), note.exists(), [*shared.temporary.glob("cpool-*")])
+        code = second.process.wait(60)
         service.start()
 
         ended = http.get(f"/v1/executions/{started['id']}").json()
 
     assert left == (set(), False, [])
+    assert code == 1
+    assert "the service has ended whose Ray this one had joined" in second.events()[-1]["problem"]
     assert ended["status"] == "interrupted"
     assert nano_usd(ended["usage"]["cost_usd"]) > 0

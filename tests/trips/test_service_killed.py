@@ -38,8 +38,6 @@ class Outlived:
     """Whose turns the API was told with the second one."""
     left: list[Path]
     """What the killed service left where it had its temporary files, before the next start."""
-    beside: tuple[int, dict[str, Any]]
-    """How another API process of the pool ended, and what it said last."""
     executions: list[dict[str, Any]]
     billed: int
     """Nano-dollars, for all of it."""
@@ -47,8 +45,8 @@ class Outlived:
 
 @pytest.fixture(scope="module")
 def outlived(tmp_path_factory: pytest.TempPathFactory) -> Outlived:
-    pool = shared_pool.TALKING.ready(tmp_path_factory.mktemp)
-    service, standin, beside = pool.service, pool.standin, pool.second()
+    pool = shared_pool.POOL.ready(tmp_path_factory.mktemp)
+    service, standin = pool.service, pool.standin
     question = {"role": "user", "content": "Weather?"}
     before = {"role": "user", "content": "one, before a kill"}
     first = say(service, before)
@@ -63,8 +61,6 @@ def outlived(tmp_path_factory: pytest.TempPathFactory) -> Outlived:
         with pytest.raises(httpx.TransportError):
             read.extend(events)
     left = list(pool.temporary.glob("cpool-*"))
-    assert beside.process is not None
-    ended = beside.process.wait(60), beside.events()[-1]
     service.start()
     with service.client() as http:
         location, since = response.headers["location"], {"Last-Event-ID": read[-1]["id"]}
@@ -79,8 +75,7 @@ def outlived(tmp_path_factory: pytest.TempPathFactory) -> Outlived:
         streamed = read[-1]["data"]["execution"]
         executions = [streamed, *(http.get(f"/v1/executions/{id_}").json() for id_ in ids)]
     billed = standin.bill.total().cost_nano_usd
-    turns = (calls, results, first, second)
-    return Outlived(read, *turns, handed_on, left, ended, executions, billed)
+    return Outlived(read, calls, results, first, second, handed_on, left, executions, billed)
 
 
 def say(service: Service, *messages: Any, **of: Any) -> Message:
@@ -128,13 +123,6 @@ def test_a_conversation_goes_on_in_its_session(outlived: Outlived) -> None:
 
 def test_what_the_killed_service_left_is_removed_by_the_next_start(outlived: Outlived) -> None:
     assert [each.exists() for each in outlived.left] == [False]
-
-
-def test_another_service_that_had_joined_its_ray_ends_with_it(outlived: Outlived) -> None:
-    code, last = outlived.beside
-
-    assert code == 1
-    assert "the service has ended whose Ray this one had joined" in last["problem"]
 
 
 def test_all_of_it_is_billed_once(outlived: Outlived) -> None:

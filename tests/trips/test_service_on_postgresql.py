@@ -46,7 +46,7 @@ def api() -> Iterator[Server]:
 
 
 async def fill(folder: Path, api_url: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Run some on SQLite, as a service on this node does; what they are called. That takes no Ray."""
+    """Run some on SQLite, as a service on this node does, without Ray; what they are called."""
     known = Inventory(node_id=node_id(folder / "data"), hostname="host1")
     here = localpool.THIS_NODE.model_copy(update={"inventory": known})
     monkeypatch.setattr(localpool, "THIS_NODE", here)

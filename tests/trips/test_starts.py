@@ -1,6 +1,5 @@
 """Services of one pool that start beside each other, after each other and with other settings, and
-programs that join them: real Ray, one cluster for all of it that was there before and outlives
-them, a CLI that answers at once or never.
+programs that join them: real Ray, and a CLI that answers at once or never.
 """
 
 from __future__ import annotations
@@ -12,69 +11,39 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 from typing import Any
 
+import clustered_pool
 import httpx
 import pytest
 from actor_processes import actor_pid
 from behaviours import SLOW
-from cluster import cluster, further_node
-from ports import free_port
-from service import Service, write_config
-from stubcli import runs_of, stub_cli
+from cluster import further_node
+from clustered_pool import NOBODY, ClusteredPool, configured
+from service import Service
+from stubcli import runs_of
 
 from actors.telemetry.log_stream import FOLDER
 
 pytestmark = pytest.mark.timeout(240)
 
-SUBSCRIPTIONS = 3
-NOBODY = "127.0.0.1:9"
 WITHIN_SECONDS = 5.0
 PAUSE_SECONDS = 0.4
 """Between two requests, or they take the cores from who comes up."""
 KEY = {"idempotency-key": "once"}
-NUMBERS = count(1)
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with cluster(tmp_path_factory.mktemp("ray")) as address:
-        yield address
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> ClusteredPool:
+    return clustered_pool.CLUSTERED.ready(tmp_path_factory.mktemp)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pool")
-
-
-def configured(folder: Path, address: str) -> Path:
-    more = f'path = "{stub_cli(folder)}"\n[ray]\naddress = "{address}"\n'
-    return write_config(folder, f"http://{NOBODY}", subscriptions=SUBSCRIPTIONS, more=more)
-
-
-@pytest.fixture(scope="module")
-def service(folder: Path, address: str) -> Iterator[Service]:
-    service = Service(configured(folder, address))
-    service.start()
-    yield service
-    service.stop()
-
-
-def beside(service: Service, **replaced: str) -> Service:
-    """A service of the same pool on another port, once something in their file was replaced."""
-    text = service.config.read_text(encoding="utf-8")
-    for old, new in replaced.items():
-        assert old in text
-        text = text.replace(old, new, 1)
-    service.config.write_text(text, encoding="utf-8")
-    port = service.url.rpartition(":")[2]
-    other = service.config.with_name(f"pool-{next(NUMBERS)}.toml")
-    other.write_text(text.replace(f"port = {port}", f"port = {free_port()}"), encoding="utf-8")
-    return Service(other)
+@pytest.fixture
+def service(clustered: ClusteredPool) -> Service:
+    return clustered.service
 
 
 def told(http: httpx.Client, field: str) -> dict[str, Any]:
@@ -101,7 +70,7 @@ def router_of(service: Service) -> int | None:
 
 
 def test_a_pool_on_sqlite_outlives_its_service_and_stays_on_its_node(
-    tmp_path: Path, folder: Path, address: str, service: Service
+    tmp_path: Path, clustered: ClusteredPool, service: Service
 ) -> None:
     """On a second node, which has another disk, nobody knows of any key; so the router is never
     there, and no service starts as long as it could be.
@@ -123,25 +92,25 @@ def test_a_pool_on_sqlite_outlives_its_service_and_stays_on_its_node(
         epochs = told(http, "epoch")
         other_disk = tmp_path / "other-disk"
         other_disk.mkdir()
-        with further_node(address, tmp_path, disks={service.data_dir: other_disk}):
+        with further_node(clustered.address, tmp_path, disks={service.data_dir: other_disk}):
             router = router_of(service)
             assert router is not None
             os.kill(router, signal.SIGKILL)
             again = http.post("/v1/executions", json=one, headers=KEY).json()
-            refused = beside(service).refusal()
+            refused = clustered.beside().refusal()
 
     assert first == found
     assert ended["status"] == "succeeded"
     assert epochs == before
     assert again == first
-    assert runs_of(folder / "claude", "two.") == 1
+    assert runs_of(clustered.cli, "two.") == 1
     assert list(other_disk.iterdir()) == []
     assert "pool.store: sqlite keeps records on one machine, and this Ray has 2 nodes" in refused
     assert "name a PostgreSQL database" in refused
 
 
 def test_a_second_service_joins_on_another_port_and_what_has_changed_replaces_nobody_else(
-    service: Service,
+    clustered: ClusteredPool, service: Service
 ) -> None:
     """Another budget is told at once; another login renews its subscription alone, in the middle of
     a run that goes on; what runs at one that is taken out of the file is ended and settled.
@@ -155,7 +124,7 @@ def test_a_second_service_joins_on_another_port_and_what_has_changed_replaces_no
     with service.client() as http:
         before, router = told(http, "epoch"), router_of(service)
         kept, taken_out = running(http, "sub2"), running(http, "sub3")
-        with beside(service, **changed).running() as second, second.client() as other:
+        with clustered.beside(**changed).running() as second, second.client() as other:
             budgets = {id_: each["budget_usd"] for id_, each in told(other, "weekly").items()}
             eventually(lambda: told(other, "epoch")["sub2"] == before["sub2"] + 1)
             still = other.get(f"/v1/executions/{kept}").json()
@@ -181,7 +150,7 @@ def test_a_second_service_joins_on_another_port_and_what_has_changed_replaces_no
 
 
 def test_what_everybody_uses_renews_everybody_one_at_a_time_and_no_request_fails(
-    folder: Path, service: Service
+    clustered: ClusteredPool, service: Service
 ) -> None:
     """The router of the other service renews them; what they say this one passes on."""
     answers: list[int] = []
@@ -195,7 +164,7 @@ def test_what_everybody_uses_renews_everybody_one_at_a_time_and_no_request_fails
     asking = threading.Thread(target=asks)
     with service.client() as http, ExitStack() as at_the_end:
         before, router = told(http, "epoch"), router_of(service)
-        third = beside(service, **{"[[sub": "[limits]\nnew_work_percent = 84\n[[sub"})
+        third = clustered.beside(**{"[[sub": "[limits]\nnew_work_percent = 84\n[[sub"})
         at_the_end.callback(third.stop)
         asking.start()
         try:
@@ -218,15 +187,15 @@ def test_what_everybody_uses_renews_everybody_one_at_a_time_and_no_request_fails
             for each in service.events()
         )
     )
-    streams = {path.stem for path in (folder / "data" / FOLDER).glob("*.jsonl")}
+    streams = {path.stem for path in (service.data_dir / FOLDER).glob("*.jsonl")}
     assert streams >= {"router", *(f"subscription-{id_}" for id_ in before)}
     assert sum(name.startswith("serve-") for name in streams) >= 2
 
 
 def test_the_namespace_of_a_pool_is_refused_to_another_one(
-    tmp_path: Path, address: str, service: Service
+    tmp_path: Path, clustered: ClusteredPool, service: Service
 ) -> None:
-    other = Service(configured(tmp_path, address))
+    other = Service(configured(tmp_path, clustered.address))
 
     with pytest.raises(RuntimeError, match=r"ray\.namespace: .*another pool"):
         other.start()
@@ -296,8 +265,9 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def connections(service: Service, address: str) -> dict[str, tuple[float, str]]:
+def connections(clustered: ClusteredPool) -> dict[str, tuple[float, str]]:
     """How long ``connect`` took in each case, in a program beside the service, and what it said."""
+    service, address = clustered.service, clustered.address
     without = {"RAY_AUTH_TOKEN": ""} if "RAY_AUTH_TOKEN" in os.environ else {}
     cases = [
         ([each.format(address=address) for each in arguments], {**without, **variables})
