@@ -16,7 +16,7 @@ import pytest
 from behaviours import SLOW
 from browser import Seat, Visitor
 from localpool import LocalPool, local_pool_at, spec
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 from ports import free_port
 from served_pool import served
 from stubcli import stub_cli
@@ -78,11 +78,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service.start()
     yield service
     service.stop()
-
-
-@pytest.fixture(scope="module")
-def seat(browser: Browser) -> Seat:
-    return Seat(browser)
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browser import Seat, Visitor, visitor
-from playwright.sync_api import Browser, Route, expect
+from browser import Seat, Visitor
+from playwright.sync_api import Route, expect
 from staged_pool import MARKUP, stage
 
 from api.web.authentication import Keys
@@ -18,17 +18,6 @@ READER = "test-key-that-reads"
 OPERATOR = "test-key-that-administers"
 RUNNER = "test-key-that-only-runs"
 VIEWPORTS = {"desk": (1440, 900), "tablet": (1024, 768), "phone": (390, 844)}
-
-
-@pytest.fixture(scope="module")
-def stages() -> Iterator[dict[int, str]]:
-    with stage(0) as none, stage(3) as three, stage(60) as sixty:
-        yield {0: none, 3: three, 60: sixty}
-
-
-@pytest.fixture(scope="module")
-def seat(browser: Browser) -> Seat:
-    return Seat(browser)
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +156,9 @@ def test_who_sleeps_and_who_is_where_can_be_looked_for(seat: Seat, stages: dict[
 
 
 def test_what_waits_for_its_caller_says_for_what_and_how_long_and_can_be_cancelled(
-    browser: Browser, stages: dict[int, str]
+    seat: Seat, stages: dict[int, str]
 ) -> None:
-    with visitor(browser, timezone_id="UTC") as there:
+    with seat.taken() as there:
         there.page.goto(stages[3])
         settled(there)
         there.page.get_by_label("Status").select_option("waiting_for_caller")

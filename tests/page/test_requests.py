@@ -5,22 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import apsw
 import httpx
 import pytest
-from browser import visitor
+from browser import Seat
 from full_pool import served
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Page, Request, expect
 
 pytestmark = pytest.mark.timeout(240)
 TIMES = 3
 QUIET_SECONDS, PATIENCE_SECONDS = 0.5, 60
 SUBSCRIPTIONS = 2
-FEW, MANY = 2_000, 6_000
+SPAN = timedelta(days=14)
+FEW, MANY = 1_000, 3_000
 """Of few already each block has some, of each kind."""
 KINDS = 6
 """Of the records of a day: of each model, which have a project each, by two keys."""
@@ -77,19 +79,31 @@ def witness() -> Iterator[Witness]:
 def pools(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     folder: Path = tmp_path_factory.mktemp("pools")
     with (
-        served(folder / "few", SUBSCRIPTIONS, FEW) as few,
-        served(folder / "many", SUBSCRIPTIONS, MANY) as many,
+        served(folder / "few", SUBSCRIPTIONS, FEW, SPAN) as few,
+        served(folder / "many", SUBSCRIPTIONS, MANY, SPAN) as many,
     ):
         witness.rests()
         yield few, many
 
 
+@contextmanager
+def requests_of(page: Page, url: str) -> Iterator[list[str]]:
+    """The addresses that a page asks for within the block, below one of its own."""
+    found: list[str] = []
+
+    def note(request: Request) -> None:
+        found.append(request.url.removeprefix(url))
+
+    page.on("request", note)
+    yield found
+    page.remove_listener("request", note)
+
+
 @pytest.fixture(scope="module")
-def asked(browser: Browser, pools: tuple[str, str]) -> list[str]:
+def asked(seat: Seat, pools: tuple[str, str]) -> list[str]:
     """The addresses that the page asks for until it has all its figures, in turn."""
-    url, found = pools[0], []
-    with visitor(browser) as there:
-        there.page.on("request", lambda request: found.append(request.url.removeprefix(url)))
+    url = pools[0]
+    with seat.taken() as there, requests_of(there.page, url) as found:
         there.page.goto(url)
         expect(there.page.locator(".verdict .figures")).to_contain_text("Cost today$")
         expect(there.page.locator(".spark polyline").first).to_be_attached()
@@ -98,20 +112,20 @@ def asked(browser: Browser, pools: tuple[str, str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def chosen(browser: Browser, pools: tuple[str, str]) -> list[str]:
+def chosen(seat: Seat, pools: tuple[str, str]) -> list[str]:
     """The addresses that are asked for by whoever chooses what costs are shown by."""
-    url, found = pools[0], []
-    with visitor(browser) as there:
+    url = pools[0]
+    with seat.taken() as there:
         there.page.goto(url)
         panel = there.page.locator(".panel.costs")
         expect(there.page.locator(".spark polyline").first).to_be_attached()
-        there.page.on("request", lambda request: found.append(request.url.removeprefix(url)))
-        for by in ("Key", "Project", "Model", "Subscription"):
-            for span in ("Blocks", "30 days", "7 days"):
-                for choice in (by, span):
-                    panel.locator(".choice").get_by_text(choice, exact=True).click()
-                expect(panel.locator(".loading")).to_have_count(0)
-                expect(panel.locator(".legend .total")).to_be_visible()
+        with requests_of(there.page, url) as found:
+            for by in ("Key", "Project", "Model", "Subscription"):
+                for span in ("Blocks", "30 days", "7 days"):
+                    for choice in (by, span):
+                        panel.locator(".choice").get_by_text(choice, exact=True).click()
+                    expect(panel.locator(".loading")).to_have_count(0)
+                    expect(panel.locator(".legend .total")).to_be_visible()
     return sorted({each for each in found if each.startswith("/v1/usage?")})
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from playwright.sync_api import (
     Browser,
-    BrowserContext,
     ConsoleMessage,
     Error,
     Page,
@@ -92,9 +91,8 @@ class Visitor:
 _COMPARE = """
 async ([one, other, width, height]) => {
   const pixels = async (picture) => {
-    const image = new Image();
-    image.src = `data:image/png;base64,${picture}`;
-    await image.decode();
+    const bytes = Uint8Array.from(atob(picture), (each) => each.charCodeAt(0));
+    const image = await createImageBitmap(new Blob([bytes]));
     const canvas = new OffscreenCanvas(width, height).getContext("2d");
     canvas.imageSmoothingQuality = "high";
     canvas.drawImage(image, 0, 0, width, height);
@@ -106,16 +104,12 @@ async ([one, other, width, height]) => {
 """
 
 
-def difference(context: BrowserContext, one: bytes, other: bytes) -> float:
+def difference(page: Page, one: bytes, other: bytes) -> float:
     """How much two pictures differ, of 1, once both are as small as a stamp: a part that has moved
     or gone shows, a letter that is drawn otherwise does not.
     """
-    page = context.new_page()
-    try:
-        pictures = [base64.b64encode(each).decode() for each in (one, other)]
-        return float(page.evaluate(_COMPARE, [*pictures, 72, 45]))
-    finally:
-        page.close()
+    pictures = [base64.b64encode(each).decode() for each in (one, other)]
+    return float(page.evaluate(_COMPARE, [*pictures, 72, 45]))
 
 
 def _told_of(violation: dict[str, Any]) -> str:

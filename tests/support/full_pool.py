@@ -37,7 +37,6 @@ from pool.usage.totals import BlockTotal
 
 START_SECONDS = 150
 SPAN = timedelta(days=28)
-"""Over which the records are spread, evenly."""
 _AT_ONCE = 1_000
 _MODELS = ("claude-sonnet-4-5", "claude-opus-4-5", "claude-haiku-4-5")
 _PROJECTS = ("billing", "docs", "search")
@@ -48,13 +47,19 @@ def names(subscriptions: int) -> list[str]:
     return [f"sub{number:02}" for number in range(subscriptions)]
 
 
-async def fill(folder: Path, subscriptions: int, records: int, now: datetime) -> None:
-    """Write the stores of a pool that ran so often, as migrations between engines write them."""
+async def fill(
+    folder: Path, subscriptions: int, records: int, now: datetime, span: timedelta
+) -> None:
+    """Write the stores of a pool that ran so often, evenly over a span, as migrations between
+    engines write them.
+    """
     stores = SqliteStores(folder)
     directory = await stores.open_directory()
     for number, id_ in enumerate(names(subscriptions)):
         share = len(range(number, records, subscriptions))
-        rows = [_execution(id_, each, share, now) for each in range(share)]
+        rows = [
+            _execution(id_, each, now - (each + 1) * span / (share + 1)) for each in range(share)
+        ]
         charged = [_record(id_, row) for row in rows]
         ledger = await stores.open_ledger(id_)
         for at in range(0, share, _AT_ONCE):
@@ -68,8 +73,7 @@ async def fill(folder: Path, subscriptions: int, records: int, now: datetime) ->
     await directory.close()
 
 
-def _execution(id_: str, number: int, of: int, now: datetime) -> ExecutionRow:
-    began = now - (number + 1) * SPAN / (of + 1)
+def _execution(id_: str, number: int, began: datetime) -> ExecutionRow:
     model = _MODELS[number % len(_MODELS)]
     outcome = completed(f"answer {number}").model_copy(
         update={"usage": usage_of(f"0.0{1 + number % 9}", model), "model": model}
@@ -179,7 +183,7 @@ async def full_pool(folder: Path, subscriptions: int, now: datetime) -> AsyncIte
 
 
 @contextmanager
-def served(folder: Path, subscriptions: int, records: int) -> Iterator[str]:
+def served(folder: Path, subscriptions: int, records: int, span: timedelta = SPAN) -> Iterator[str]:
     """Fill stores in an empty folder and serve them on a thread; the address."""
     over, begun = asyncio.Event(), threading.Event()
     found: dict[str, asyncio.AbstractEventLoop] = {}
@@ -188,7 +192,7 @@ def served(folder: Path, subscriptions: int, records: int) -> Iterator[str]:
     async def serve() -> None:
         found["loop"] = asyncio.get_running_loop()
         now = datetime.now(UTC)
-        await fill(folder, subscriptions, records, now)
+        await fill(folder, subscriptions, records, now, span)
         with bound(parse({"server": {"port": 0}, "subscriptions": []}).server) as listener:
             async with (
                 full_pool(folder, subscriptions, now) as pool,
