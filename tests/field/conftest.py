@@ -13,6 +13,7 @@ from field_cases import Case
 from field_pool import Field, OpenField
 from httpx import ASGITransport, AsyncClient
 from localpool import LocalPool, ManualClock, local_pool_at, spec
+from one_zygote import one_zygote
 from printed_runs import PrintedRunner
 from scripted_cli import Prints, scripted_cli, write_runs
 
@@ -21,6 +22,8 @@ from api.server.app import create_app
 from api.web.authentication import Keys
 from pool.claude.binary.installation import Installation
 from pool.claude.process.process_runner import ProcessRunner
+
+__all__ = ["one_zygote"]
 
 STOP_GRACE = timedelta(seconds=0.2)
 """A CLI that has answered may linger for two and a half times as long."""

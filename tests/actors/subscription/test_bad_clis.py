@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from localpool import LonelyPeers, ManualClock, spec
+from one_zygote import one_zygote
 
 from actors.interfaces.messages import Started
 from actors.subscription.context import Dependencies
@@ -24,6 +25,8 @@ from pool.executions.routing_record import Routing
 from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
+
+__all__ = ["one_zygote"]
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 INIT = f'{{"type":"system","subtype":"init","session_id":"{SESSION}"}}'

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from little_cli import GRACE, found
+from one_zygote import one_zygote
 
 from pool.claude.process.process_runner import ProcessRunner
+
+__all__ = ["one_zygote"]
 
 
 @pytest.fixture

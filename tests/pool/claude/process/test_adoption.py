@@ -230,9 +230,11 @@ async def test_what_was_stopped_as_its_supervisor_died_is_swept_away(cli: Any, r
     os.kill(run.directory.started().supervisor.pid, signal.SIGKILL)
     await until(run.directory.is_orphaned)
 
-    runner(cli(STALLS)).sweep(set())
+    sweeping = runner(cli(STALLS))
+    sweeping.sweep(set())
+    await until(lambda: not lives(pid))  # it was killed, and ends a moment later
+    sweeping.sweep(set())
 
-    assert not lives(pid)
     assert not run.directory.path.exists()
 
 

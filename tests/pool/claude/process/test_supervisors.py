@@ -52,6 +52,11 @@ class OneSubscription(IdleProcesses):
         return pid
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_zygote() -> None:
+    """Each subscription has its own here."""
+
+
 def _of(pid: int, file: str) -> bytes:
     return Path(f"/proc/{pid}/{file}").read_bytes()
 
