@@ -74,6 +74,7 @@ class SharedPool:
     traces: bool = False
     log_level: str = "info"
     declares_key: bool = False
+    """Who has no key then is let in nowhere."""
     has_organization: bool = False
     """Its subscription ``key1`` is paused, for tests that are not about it."""
     temporary: Path = Path()

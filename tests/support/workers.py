@@ -51,7 +51,6 @@ SPREAD = (
     "tests/trips/test_process_ways_real_cli.py",
     "tests/trips/test_real_cli.py",
     "tests/trips/test_settlement_real_cli.py",
-    "tests/trips/test_standin_with_the_real_cli.py",
 )
 """Tests that take their time and start all they need themselves, by how their ids begin."""
 TOGETHER = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from browser import Seat, browsing
 from playwright.sync_api import expect
-from shared_pool import SharedPool
+from shared_pool import DECLARED_KEY, SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -15,6 +15,8 @@ pytestmark = pytest.mark.timeout(240)
 def test_the_page_shows_what_a_service_runs_as_it_happens(shared: SharedPool) -> None:
     with browsing() as browser, Seat(browser).taken() as there, shared.service.client() as http:
         there.page.goto(shared.service.url)
+        there.page.locator("form").get_by_label("Key", exact=True).fill(DECLARED_KEY)
+        there.page.get_by_role("button", name="Sign in").click()
         for number in range(1, shared.subscriptions + 1):
             row = there.page.locator("table.subscriptions tbody tr").filter(has_text=f"sub{number}")
             expect(row).to_contain_text("Available")

@@ -337,18 +337,17 @@ async def test_structured_output_comes_without_any_other_tool(run: Any, api: Ser
     assert [tool["name"] for tool in last_body(api)["tools"]] == ["StructuredOutput"]
 
 
-@pytest.mark.parametrize("way", [{"resumes": True}, {"forks": True}])
-async def test_a_session_that_goes_on_answers_by_the_schema_of_its_turn(
-    run: Any, way: dict[str, bool]
+async def test_a_session_that_goes_on_or_is_forked_answers_by_the_schema_of_its_turn(
+    run: Any,
 ) -> None:
     first = await run("hello")
     forks = {"forks": first.session_id, "session_id": str(uuid.uuid4())}
-    goes_on = forks if "forks" in way else {**way, "session_id": first.session_id}
 
-    outcome = await run("give", json_schema=SCHEMA, **goes_on)
+    for goes_on in (forks, {"resumes": True, "session_id": first.session_id}):
+        outcome = await run("give", json_schema=SCHEMA, **goes_on)
 
-    assert isinstance(outcome, Completed), outcome
-    assert outcome.structured_output == {"name": ""}
+        assert isinstance(outcome, Completed), outcome
+        assert outcome.structured_output == {"name": ""}
 
 
 WRITTEN = json.loads((FIXTURES / "answer_schemas.json").read_text())
@@ -499,6 +498,7 @@ async def test_an_api_key_wins_nothing_it_was_not_given(
     assert isinstance(outcome, Completed)
     assert outcome.limits == ()
     assert len(api.standin.bill.lines("test-token-k")) == 1
+    assert [each.auth for each in api.standin.requests.all("test-token-k")] == ["x-api-key"]
 
 
 async def test_the_cli_says_whether_a_subscription_is_signed_in(

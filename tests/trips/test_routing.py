@@ -361,7 +361,8 @@ def test_the_route_that_is_told_is_the_route_that_is_taken_and_can_be_explained(
             str(Path(sys.executable).with_name("claude-pool")),
             *("explain", failed_over["id"], "--url", service.url),
         ],
-        env=service.environment | {"COLUMNS": "120", "NO_COLOR": "1"},
+        env=service.environment
+        | {"COLUMNS": "120", "NO_COLOR": "1", "CLAUDE_POOL_KEY": service.operator["x-api-key"]},
         capture_output=True,
         text=True,
         timeout=60,

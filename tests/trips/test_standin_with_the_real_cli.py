@@ -1,5 +1,5 @@
 """The stand-in against the real Claude CLI: what its answers turn into, once they went through the
-real program. Its errors are in ``test_real_cli.py``.
+real program. Its errors, schemas and what it tells an API key are in ``test_real_cli.py``.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ CLOCK = Clock()
 
 @dataclass(frozen=True)
 class Run:
-    exit_code: int
-    lines: tuple[dict[str, Any], ...]
-    stderr: str
+    exit_code: int | None = None
+    """Of a process that has ended."""
+    lines: tuple[dict[str, Any], ...] = ()
+    stderr: str = ""
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["type"] == kind]
@@ -85,6 +86,8 @@ def fresh(server: Server) -> None:
 
 @pytest.fixture
 def ask(server: Server, tmp_path: Path) -> Ask:
+    """Have a CLI of its own asked, which ends then."""
+
     def run(prompt: str, *options: str, model: str = SONNET, **credential: str) -> Run:
         stdin = user_message(prompt)
         done = subprocess.run(
@@ -101,6 +104,34 @@ def ask(server: Server, tmp_path: Path) -> Ask:
         return Run(done.returncode, lines, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def go_on(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Run]]:
+    """Have the CLI asked that was asked before: a process takes 0.7 s of a core."""
+    folder = tmp_path_factory.mktemp("cli")
+    with subprocess.Popen(
+        argv(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(server, folder),
+        cwd=private_directory(folder),
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said, told = process.stdin, process.stdout
+
+        def turn(prompt: str) -> Run:
+            said.write(user_message(prompt))
+            said.flush()
+            lines: list[dict[str, Any]] = []
+            while not lines or lines[-1]["type"] != "result":
+                lines.append(json.loads(told.readline()))
+            return Run(lines=tuple(lines))
+
+        yield turn
+        said.close()
 
 
 def argv(*options: str, model: str = SONNET) -> list[str]:
@@ -141,7 +172,7 @@ def private_directory(home: Path) -> Path:
 
 
 def test_a_plain_answer_costs_what_the_bill_says_and_shows_both_windows(
-    server: Server, ask: Ask
+    server: Server, go_on: Ask
 ) -> None:
     server.standin.set_quota(
         Quota(
@@ -151,9 +182,8 @@ def test_a_plain_answer_costs_what_the_bill_says_and_shows_both_windows(
     )
     prompt = "  /clear @/etc/hostname\n\n--help “é”  "
 
-    run = ask(prompt)
+    run = go_on(prompt)
 
-    assert run.exit_code == 0
     assert run.result["is_error"] is False
     assert run.result["result"].startswith("REPLY sha=")
     assert round(run.result["total_cost_usd"] * 1e9) == ONE_ANSWER
@@ -179,25 +209,16 @@ def test_the_cli_and_the_bill_agree_on_the_price_of_every_kind_of_token(
     assert server.standin.bill.lines()[0].model == "claude-opus-5-5"
 
 
-def test_an_api_key_gets_an_answer_and_no_limits(server: Server, ask: Ask) -> None:
-    run = ask("hello", ANTHROPIC_API_KEY="test-key-a")
-
-    assert run.exit_code == 0
-    assert run.of_type("rate_limit_event") == []
-    assert [each.auth for each in server.standin.requests.all()] == ["x-api-key"]
-    assert server.standin.bill.total("test-key-a").requests == 1
-
-
-def test_a_spent_window_is_a_reached_limit_until_it_reopens(server: Server, ask: Ask) -> None:
+def test_a_spent_window_is_a_reached_limit_until_it_reopens(server: Server, go_on: Ask) -> None:
     spent = five_hour_quota(2 * ONE_ANSWER, length_seconds=60, used_nano_usd=2 * ONE_ANSWER)
     set_at = CLOCK()
     server.standin.set_quota(spent)
 
-    refused = ask("hello")
+    refused = go_on("hello")
     CLOCK.ahead = timedelta(seconds=60)
-    recovered = ask("hello")
+    recovered = go_on("hello")
 
-    assert refused.exit_code == 1
+    assert refused.result["is_error"] is True
     assert 0 < refused.limits["resetsAt"] - set_at.timestamp() <= 61
     assert refused.result["api_error"] == "usage_limit_reached"
     assert refused.result["api_error_status"] == 429
@@ -205,29 +226,29 @@ def test_a_spent_window_is_a_reached_limit_until_it_reopens(server: Server, ask:
     assert refused.limits["rateLimitType"] == "five_hour"
     assert refused.limits["isUsingOverage"] is False
     assert refused.limits["unifiedWindows"]["five_hour"]["status"] == "rejected"
-    assert recovered.exit_code == 0
+    assert recovered.result["is_error"] is False
     assert recovered.limits["unifiedWindows"]["five_hour"]["utilization"] == 0.5
     assert server.standin.requests.count() == 2
 
 
-def test_an_almost_full_window_is_a_warning(server: Server, ask: Ask) -> None:
+def test_an_almost_full_window_is_a_warning(server: Server, go_on: Ask) -> None:
     server.standin.set_quota(five_hour_quota(100 * ONE_ANSWER, used_nano_usd=90 * ONE_ANSWER))
 
-    run = ask("hello")
+    run = go_on("hello")
 
-    assert run.exit_code == 0
+    assert run.result["is_error"] is False
     assert run.limits["status"] == "allowed_warning"
     assert run.limits["utilization"] == 0.91
     assert run.limits["surpassedThreshold"] == 0.9
 
 
-def test_overage_answers_and_says_that_it_costs_money(server: Server, ask: Ask) -> None:
+def test_overage_answers_and_says_that_it_costs_money(server: Server, go_on: Ask) -> None:
     spent = five_hour_quota(ONE_ANSWER, used_nano_usd=ONE_ANSWER)
     server.standin.set_quota(spent.model_copy(update={"overage": "allowed"}))
 
-    run = ask("hello")
+    run = go_on("hello")
 
-    assert run.exit_code == 0
+    assert run.result["is_error"] is False
     assert run.limits["status"] == "rejected"
     assert run.limits["overageStatus"] == "allowed"
     assert run.limits["isUsingOverage"] is True
@@ -241,31 +262,21 @@ def test_a_burst_is_no_spent_window(ask: Ask) -> None:
     assert run.result.get("api_error") != "usage_limit_reached"
 
 
-def test_a_cut_stream_is_sent_again_and_billed_twice(server: Server, ask: Ask) -> None:
+def test_a_cut_stream_is_sent_again_and_billed_twice(server: Server, go_on: Ask) -> None:
     server.standin.next(Behaviour(kind="cut"))
 
-    run = ask("hello")
+    run = go_on("hello")
 
-    assert run.exit_code == 0
+    assert run.result["is_error"] is False
     assert [line.outcome for line in server.standin.bill.lines()] == ["cut", "completed"]
 
 
-def test_tools_are_called_as_often_as_asked(server: Server, ask: Ask) -> None:
-    run = ask('[[standin tool name=Nothing steps=2 input={"a": 1}]]')
+def test_tools_are_called_as_often_as_asked(server: Server, go_on: Ask) -> None:
+    run = go_on('[[standin tool name=Nothing steps=2 input={"a": 1}]]')
 
-    assert run.exit_code == 0
+    assert run.result["is_error"] is False
     assert run.result["num_turns"] == 3
     assert server.standin.bill.total().requests == 3
-
-
-def test_a_schema_gets_the_smallest_instance(ask: Ask) -> None:
-    properties = {"name": {"type": "string"}, "n": {"type": "integer", "minimum": 3}}
-    schema = {"type": "object", "properties": properties, "required": ["name", "n"]}
-
-    run = ask("give", "--json-schema", json.dumps(schema))
-
-    assert run.exit_code == 0
-    assert run.result["structured_output"] == {"name": "", "n": 3}
 
 
 def test_a_killed_cli_leaves_a_cut_line_on_the_bill(server: Server, tmp_path: Path) -> None:
