@@ -1,10 +1,11 @@
 """A pool in a Ray cluster that was there before and outlives its services, and that others join:
-what pip installs, in a place where the nodes have it, with SQLite and a CLI that answers at once or
-as it is told. Its tests have it one after the other, as they do the pools of ``shared_pool``.
+its code in a place where the nodes have it, SQLite, and a CLI that answers at once, or as told.
+Its tests have it one after the other, as they do the pools of ``shared_pool``.
 """
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
@@ -40,27 +41,28 @@ class Installed:
     def here(self) -> Path:
         return self.folder / "installed"
 
-    def build(self) -> None:
+    def link(self, place: Path) -> None:
+        new = self.folder / "new"
+        new.symlink_to(place)
+        new.replace(self.here)
+
+    def install(self, version: str) -> None:
+        """Have there what pip installs of this code, called a version."""
         build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(self.folder)]
         subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
-
-    def install(self, version: str | None = None) -> None:
-        """Unpack the wheel of this code, called a version."""
         (wheel,) = self.folder.glob("*.whl")
-        place = self.folder / (version or "old")
+        place = self.folder / version
         with zipfile.ZipFile(wheel) as packed:
             packed.extractall(place)
-        if version is not None:
-            (about,) = place.glob("*.dist-info")
-            name, _, old = about.stem.rpartition("-")
-            kept = (about / "METADATA").read_text(encoding="utf-8")
-            text = kept.replace(f"\nVersion: {old}\n", f"\nVersion: {version}\n", 1)
-            assert text != kept
-            (about / "METADATA").write_text(text, encoding="utf-8")
-            about.rename(place / f"{name}-{version}.dist-info")
-        link = self.folder / "link"
-        link.symlink_to(place)
-        link.replace(self.here)
+        (about,) = place.glob("*.dist-info")
+        name, _, old = about.stem.rpartition("-")
+        kept = (about / "METADATA").read_text(encoding="utf-8")
+        text = kept.replace(f"\nVersion: {old}\n", f"\nVersion: {version}\n", 1)
+        assert text != kept
+        (about / "METADATA").write_text(text, encoding="utf-8")
+        about.rename(place / f"{name}-{version}.dist-info")
+        assert compileall.compile_dir(place, quiet=1)  # or each process would, of those that begin
+        self.link(place)
 
 
 @dataclass
@@ -123,8 +125,7 @@ class ClusteredPool:
 
     def _start(self, folder: Callable[[str], Path], subscriptions: int) -> None:
         installed = Installed(folder("installed"))
-        installed.build()
-        installed.install()
+        installed.link(ROOT)
         self._stack.enter_context(patch.dict(os.environ, PYTHONPATH=str(installed.here)))
         address = self._stack.enter_context(cluster(folder("ray")))
         service = Service(configured(folder("pool"), address, subscriptions))

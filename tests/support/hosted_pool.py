@@ -25,6 +25,10 @@ from pool.nodes.inventory import note_activation
 
 PORT = 6379
 WAIT_SECONDS = 60.0
+PAUSE_SECONDS = 0.2
+"""Between two looks: each asks the service, or reads what runs on a host, which takes some 10 ms of
+a core that who is waited for needs.
+"""
 
 
 def eventually(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
@@ -32,7 +36,7 @@ def eventually(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
     began = time.monotonic()
     while not (found := what()):
         assert time.monotonic() - began < seconds, "it does not come to pass"
-        time.sleep(0.05)
+        time.sleep(PAUSE_SECONDS)
     return found
 
 
