@@ -1,11 +1,13 @@
 """A real PostgreSQL for tests: the binaries of ``pgserver``, on a free loopback port.
 
 The server is a child of the test run and ends with it. ``fsync`` is off: nothing here cuts the
-power, and what a killed server had written stays with the kernel.
+power, and what a killed server had written stays with the kernel. A cluster is made once a process,
+for half a second of a core; each server has a copy of it.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 import shutil
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -46,18 +49,60 @@ def _unprivileged() -> str | None:
     return "nobody" if os.geteuid() == 0 else None
 
 
+def _folder() -> Path:
+    """A new one of who the server runs as."""
+    folder = Path(tempfile.mkdtemp(prefix="pool-tests-"))
+    if (user := _unprivileged()) is not None:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    return folder
+
+
+@cache
+def _shared() -> Path:
+    """What servers of this process have in common; it goes with the process."""
+    folder = _folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def _binaries() -> Path:
+    """The programs where the server's user can read them: a checkout may be private."""
+    installed = _installed()
+    if _unprivileged() is None:
+        return installed / "bin"
+    copy = _shared() / "site" / "pgserver" / "pginstall"
+    shutil.copytree(installed, copy, symlinks=True)
+    libraries = installed.parents[1] / "pgserver.libs"  # found by their place beside it
+    if libraries.exists():
+        shutil.copytree(libraries, copy.parents[1] / libraries.name, symlinks=True)
+    return copy / "bin"
+
+
+@cache
+def _made() -> Path:
+    """The data of a cluster that was never started."""
+    data, password = _shared() / "data", _shared() / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o644)
+    argv = [_binaries() / "initdb", "-D", data, "-U", "pool", "-A", "password"]
+    argv += [f"--pwfile={password}", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    subprocess.run(argv, check=True, capture_output=True, user=_unprivileged())
+    return data
+
+
 class Server:
     """One cluster in a folder of its own. Killed and started again, it keeps port and data."""
 
     def __init__(self) -> None:
         self.port = free_port()
-        self._user = _unprivileged()
-        self._folder = Path(tempfile.mkdtemp(prefix="pool-tests-"))
+        self._folder = _folder()
         self._data = self._folder / "data"
-        self._binaries = self._readable(_installed()) / "bin"
         self._process: subprocess.Popen[bytes] | None = None
         self._schemas = count(1)
-        self._initialise()
+        subprocess.run(["cp", "-a", _made(), self._data], check=True)
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            configuration.write(f"{_CONFIGURATION}unix_socket_directories = '{self._folder}'\n")
 
     @property
     def pid(self) -> int:
@@ -82,7 +127,7 @@ class Server:
     def sql(self, statement: str) -> str:
         """Run a statement from outside, on a connection of its own; its rows as text."""
         argv = [
-            self._binaries / "psql",
+            _binaries() / "psql",
             "-XqAt",
             "-v",
             "ON_ERROR_STOP=1",
@@ -96,12 +141,12 @@ class Server:
         """Start, and wait until it takes connections."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self._data, "-p", str(self.port)],
+                [_binaries() / "postgres", "-D", self._data, "-p", str(self.port)],
                 stdout=log,
                 stderr=log,
-                user=self._user,
+                user=_unprivileged(),
             )
-        ready = [self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ready = [_binaries() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         deadline = time.monotonic() + START_SECONDS
         while subprocess.run(ready, check=False).returncode != 0:
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -131,30 +176,6 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.kill()
         shutil.rmtree(self._folder)
-
-    def _readable(self, installed: Path) -> Path:
-        """The installation where the server's user can read it: a checkout may be private."""
-        if self._user is None:
-            return installed
-        copy = self._folder / "site" / "pgserver" / "pginstall"
-        shutil.copytree(installed, copy, symlinks=True)
-        libraries = installed.parents[1] / "pgserver.libs"  # found by their place beside it
-        if libraries.exists():
-            shutil.copytree(libraries, copy.parents[1] / libraries.name, symlinks=True)
-        return copy
-
-    def _initialise(self) -> None:
-        password = self._folder / "password"
-        password.write_text(PASSWORD)
-        if self._user is not None:
-            of = pwd.getpwnam(self._user)
-            for path in (self._folder, password):
-                os.chown(path, of.pw_uid, of.pw_gid)
-        argv = [self._binaries / "initdb", "-D", self._data, "-U", "pool", "-A", "password"]
-        argv += [f"--pwfile={password}", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        subprocess.run(argv, check=True, capture_output=True, user=self._user)
-        with (self._data / "postgresql.conf").open("a") as configuration:
-            configuration.write(f"{_CONFIGURATION}unix_socket_directories = '{self._folder}'\n")
 
 
 @contextmanager
