@@ -180,7 +180,7 @@ def test_each_line_of_the_pool_is_one_event_whatever_an_address_holds(evidence: 
         for name, text in evidence.found.items()
         if "worker-" in name and name.endswith(".err")
         for line in text.splitlines()
-        if not line.startswith((":job_id:", ":actor_name:"))
+        if not line.startswith((":job_id:", ":actor_name:", ":task_name:"))
     ]
     logs = [
         text
