@@ -176,7 +176,8 @@ class _LiveRanking:
         self._ends: list[tuple[datetime, str]] = []
         """When refusals lift, where they say it."""
         self._turns: list[tuple[datetime, str]] = []
-        self._judged_at = datetime.max.replace(tzinfo=UTC)
+        self._latest = datetime.max.replace(tzinfo=UTC)
+        """The latest moment by which any was judged: not all are in their place before that."""
 
     @property
     def ids(self) -> AbstractSet[str]:
@@ -184,16 +185,17 @@ class _LiveRanking:
 
     def bring_to(self, now: datetime) -> None:
         """Judge anew those whose moment has come; all, where the clock was set back."""
-        if now < self._judged_at:
-            self._judged_at = now
+        if now < self._latest:
+            self._latest = now
             for subscription_id in self._reports:
                 self.judge(subscription_id, now)
         while self._turns and self._turns[0][0] <= now:
             self.judge(self._turns[0][1], now)
-        self._judged_at = now
+        self._latest = now
 
     def judge(self, subscription_id: str, now: datetime) -> None:
         """Put a subscription in its place, as its report and what was sent there say."""
+        self._latest = max(self._latest, now)
         before = self._standings.pop(subscription_id, None)
         if before is not None:
             self._take_out(before)

@@ -230,6 +230,18 @@ def test_whatever_came_in_whatever_order_the_choice_is_that_of_the_plain_ranking
         assert both.live.whole(question, both.now) == both.plain(question)
 
 
+def test_a_clock_that_is_set_back_is_noticed_by_kinds_that_nobody_asked_for_meanwhile() -> None:
+    both = Both()
+    both.hear(*PLAIN.values())
+    both.agree(Question(ASK), most=3)
+
+    both.now += timedelta(seconds=61)
+    both.send("b0", 1)  # its report is too old by now
+    both.now -= timedelta(seconds=30)
+
+    both.agree(Question(ASK), most=3)
+
+
 def test_the_best_are_told_one_by_one_and_the_others_by_number() -> None:
     both = Both()
     both.hear(*PLAIN.values())
