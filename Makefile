@@ -4,7 +4,7 @@ CONFIG ?= pool.toml
 ARGS ?=
 WORKERS ?= 3
 # A worker that dies ends the run, red: with another in its place xdist can wait for ever.
-SIDE_BY_SIDE := -n $(WORKERS) --max-worker-restart=0
+SIDE_BY_SIDE = -n $(WORKERS) --max-worker-restart=0
 # Kept bytecode: a run starts some hundred processes, and each would compile the whole project anew.
 unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
@@ -74,8 +74,10 @@ serve: $(READY) ## Serve the pool of pool.toml (or CONFIG=...)
 test: $(READY) browser clients ## All tests: real Ray, the real CLI, real SQLite and PostgreSQL, a real browser (WORKERS=...)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=15
 
-test-fast: $(READY) ## The inner loop: tests that start no Ray, no CLI, no PostgreSQL and no service
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 --ignore=tests/trips --ignore=tests/chaos -m "not slow"
+# A third of a fast test is waiting.
+test-fast: WORKERS = 4
+test-fast: $(READY) ## The inner loop: tests that start no Ray, no CLI, no PostgreSQL and no service, and take no seconds
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 $(addprefix --ignore=tests/,trips chaos page clients_real) -m "not slow"
 
 fuzz: $(READY) ## The properties and the OpenAPI document with many more examples, all weeks and schemas (an hour)
 	FUZZ=full $(BIN)/python -m pytest $(SIDE_BY_SIDE) --timeout=7200 --ignore=tests/chaos -m hypothesis

@@ -72,13 +72,30 @@ TOGETHER = {
 
 
 SLOW = (
-    "tests/pool/storage/test_migrate.py",
-    "tests/pool/storage/postgresql/",
+    "tests/actors/router/test_hibernation.py::test_no_request_is_lost_or_refused_however",
     "tests/actors/router/test_term.py",
+    "tests/actors/router/test_two_routers.py",
+    "tests/actors/runtime/factory/test_makers.py",
+    "tests/actors/subscription/test_bad_clis.py",
+    "tests/actors/telemetry/test_log_stream.py",
+    "tests/api/cli/operations/test_logs.py",
     "tests/api/cli/operations/test_migrate_store.py",
+    "tests/api/cli/test_run.py",
+    "tests/api/cli/test_usage.py",
     "tests/api/server/test_serve.py",
+    "tests/api/test_schema.py",
+    "tests/api/web/request/test_compression.py",
+    "tests/deploy/test_wheel.py",
+    "tests/field/test_any_course.py",
+    "tests/field/test_field.py",
+    "tests/pool/claude/process/",
+    "tests/pool/storage/postgresql/",
+    "tests/pool/storage/sqlite/test_sqlite.py",
+    "tests/pool/storage/test_migrate.py",
+    "tests/security/test_stalling.py",
     *HEAVY,
 )
+"""What starts programs or a database, or takes seconds, by how its ids begin."""
 
 
 def is_slow(nodeid: str) -> bool:
