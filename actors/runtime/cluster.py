@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,15 @@ async def has_head() -> bool:
         await asyncio.to_thread(_head().internal_kv_get, b"claude-pool", None, timeout=HEAD_SECONDS)
         return True
     return False
+
+
+async def is_orphan() -> bool:
+    """Whether the program has left whose job this process is of: the service that made it."""
+    job = ray.get_runtime_context().get_job_id()
+    apart = {"skip_submission_job_info_field": True, "skip_is_running_tasks_field": True}
+    ask = partial(_head().get_all_job_info, job_or_submission_id=job, **apart)
+    known = await asyncio.to_thread(ask, timeout=HEAD_SECONDS)
+    return all(each.is_dead for each in known.values())
 
 
 def _head() -> Any:

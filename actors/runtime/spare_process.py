@@ -9,8 +9,9 @@ task is run which does nothing, and whose own process ends with it.
 
 A spare has loaded Ray and nothing of the pool: no code that an upgrade replaces, no variable, no
 connection. It serves actors of the job that it was started for alone, the router's, and Ray ends it
-with that. So there is one in a Ray of the pool's own, where both end together; in a cluster the
-router outlives the service whose job it is of. Where there is none, an actor comes up all the same.
+when the program of that job leaves, which is the service that made the router. A Ray of the pool's
+own ends with that one; in a cluster the router goes on, without a spare from then on. Where there
+is none, an actor comes up all the same.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.aiokit import Tasks, within
+from actors.runtime import cluster
 from actors.runtime.nodes import ray_nodes
 from pool.claude.process.identity import start_time
 
@@ -44,8 +46,8 @@ TRIES = 3
 
 
 class SpareProcess:
-    """Sees to it that there is a spare. ``start`` runs a task of Ray's on this node; whether it has
-    started a process for that.
+    """Sees to it that there is a spare. ``start`` runs a task of Ray's on this node; whether that
+    was all that can be done, since Ray has started a process for it, or no spare could stay.
     """
 
     def __init__(self, start: Callable[[], Awaitable[bool]]) -> None:
@@ -85,6 +87,8 @@ class SpareProcess:
 
 
 async def _started_one() -> bool:
+    if await cluster.is_orphan():
+        return True  # as good as it gets: Ray would end a spare at once
     here = ray_nodes.only(ray_nodes.here())
     task: Any = ray.remote(num_cpus=0, max_calls=1, max_retries=0, **here)(_start_time)
     now = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")

@@ -60,8 +60,7 @@ async def made(config: Config, actors: SubscriptionActors, holder: str) -> Route
     except BaseException:
         await directory.close()
         raise
-    if cluster.is_own():
-        SPARE.keep()
+    SPARE.keep()
     return router
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import ray
 from ray.exceptions import RayError
 from waiting import until
 
-from actors.runtime import spare_process
+from actors.runtime import cluster, spare_process
 from actors.runtime.spare_process import SpareProcess
 
 pytestmark = pytest.mark.timeout(20)
@@ -88,3 +91,33 @@ async def test_a_router_that_is_made_once_more_in_its_process_keeps_one_spare() 
     await asyncio.sleep(0.3)
 
     assert node.tasks == 1
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+async def test_whether_the_service_has_left_that_made_this_process(
+    monkeypatch: pytest.MonkeyPatch, has_left: bool
+) -> None:
+    asked: list[str] = []
+
+    def jobs(*, job_or_submission_id: str, **_: Any) -> dict[str, Any]:
+        asked.append(job_or_submission_id)
+        return {job_or_submission_id: SimpleNamespace(is_dead=has_left)}
+
+    context = SimpleNamespace(get_job_id=lambda: "02000000")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(cluster, "_head", lambda: SimpleNamespace(get_all_job_info=jobs))
+
+    assert await cluster.is_orphan() == has_left
+    assert asked == ["02000000"]
+
+
+async def test_a_router_whose_service_has_left_starts_none_that_ray_would_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def is_orphan() -> bool:
+        return True
+
+    monkeypatch.setattr(cluster, "is_orphan", is_orphan)
+    monkeypatch.delattr(ray, "remote")
+
+    assert await spare_process._started_one()
