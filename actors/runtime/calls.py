@@ -17,7 +17,10 @@ from pool.errors import ConfigError, PoolError
 LEAVE_SECONDS = 2.0
 """For calls under way when an actor leaves. Whatever takes longer waits for something, and is asked
 again of the successor."""
-
+READS_AHEAD = frozenset({"activity", "happenings", "next_report", "progress", "result"})
+"""Calls that wait for what comes next and change nothing: at once asked again of the successor. The
+router has one under way at each subscription always, and who looks at the page one at the router.
+"""
 
 REFUSED_SECONDS = 1.0
 """For how long it stays known why an object cannot be made as it is configured: to find that out
@@ -53,7 +56,7 @@ class Calls:
             raise AttributeError(method)
         if self._leaving.is_set():
             return Left()
-        call = asyncio.create_task(self._called(method, args, named))
+        call = asyncio.create_task(self._called(method, args, named), name=method)
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
         try:
@@ -85,6 +88,7 @@ class Calls:
 
     async def _see_through(self) -> None:
         self._leaving.set()
+        await end({call for call in self._calls if call.get_name() in READS_AHEAD})
         if self._calls:
             await asyncio.wait(self._calls, timeout=LEAVE_SECONDS)
         await end(self._calls)

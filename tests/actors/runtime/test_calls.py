@@ -1,4 +1,6 @@
-"""Calls of an actor whose object cannot be made. How actors leave is in ``test_ray_actors``."""
+"""Calls of an actor whose object cannot be made, and of one that leaves. How it is had to is in
+``test_ray_actors``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors.runtime import calls
-from actors.runtime.calls import Calls, Raised
+from actors.runtime.calls import Calls, Left, Raised
 from pool.errors import ConfigError
 
 
@@ -37,6 +39,49 @@ async def test_why_it_cannot_be_made_is_found_out_once_for_all_who_wait(
 
     assert [problem_of(each) for each in answers] == ["another pool has this database"] * 5
     assert (tries, later) == (["a try"] * 2, "thing")
+
+
+class Subscription:
+    """Has one call that reads ahead, and one that acts."""
+
+    def __init__(self) -> None:
+        self.acts = asyncio.Event()
+        self.is_closed = False
+
+    async def activity(self) -> None:
+        await asyncio.Event().wait()
+
+    async def pause(self) -> str:
+        await self.acts.wait()
+        return "paused"
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.timeout(20)
+async def test_who_leaves_sees_through_what_acts_and_waits_for_nobody_who_reads_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls, "LEAVE_SECONDS", 60)
+    subscription = Subscription()
+
+    async def make() -> Subscription:
+        return subscription
+
+    made = Calls(make)
+    reads = asyncio.create_task(made.call("activity", (), {}))
+    acts = asyncio.create_task(made.call("pause", (), {}))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    leaving = asyncio.create_task(made.leave())
+    assert isinstance(await reads, Left)
+    assert not subscription.is_closed
+    subscription.acts.set()
+    await leaving
+
+    assert (await acts, subscription.is_closed) == ("paused", True)
 
 
 def problem_of(answer: Any) -> str | None:
