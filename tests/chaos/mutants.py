@@ -271,7 +271,7 @@ MUTANTS = (
     Mutant(
         name="a process is kept for the next router",
         file="actors/runtime/factory/router.py",
-        guard="    if cluster.is_own():\n        SPARE.keep()\n",
+        guard="    SPARE.keep()\n",
         without="",
         tests=("tests/trips/test_replicas.py", "-k", "kept_for_it"),
     ),
