@@ -76,7 +76,7 @@ test: $(READY) browser clients ## All tests: real Ray, the real CLI, real SQLite
 
 # A third of a fast test is waiting.
 test-fast: WORKERS = 4
-test-fast: $(READY) ## The inner loop: tests that start no Ray, no CLI, no PostgreSQL and no service, and take no seconds
+test-fast: $(READY) ## The inner loop: tests that start no Ray, CLI, PostgreSQL or service, and none that takes seconds
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 $(addprefix --ignore=tests/,trips chaos page clients_real) -m "not slow"
 
 fuzz: $(READY) ## The properties and the OpenAPI document with many more examples, all weeks and schemas (an hour)

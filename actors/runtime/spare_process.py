@@ -86,7 +86,7 @@ class SpareProcess:
             log.warning("no spare process was started", extra={"problem": problem})
 
 
-async def _started_one() -> bool:
+async def _seen_to() -> bool:
     if await cluster.is_orphan():
         return True  # as good as it gets: Ray would end a spare at once
     here = ray_nodes.only(ray_nodes.here())
@@ -100,5 +100,5 @@ def _start_time() -> int:
     return start_time(os.getpid()) or 0
 
 
-SPARE = SpareProcess(_started_one)
+SPARE = SpareProcess(_seen_to)
 """That of the router's process."""

@@ -234,7 +234,6 @@ def test_whoever_signs_in_waits_for_no_answer_to_what_was_asked_without_a_key(
         there.page.get_by_role("button", name="Sign in").click()
         settled(there)
         assert unanswered
-        there.page.unroute_all()
 
 
 def test_a_key_that_only_reads_sees_no_keys_and_is_told_what_it_lacks(

@@ -102,8 +102,10 @@ def requests_of(page: Page, url: str) -> Iterator[list[str]]:
         found.append(request.url.removeprefix(url))
 
     page.on("request", note)
-    yield found
-    page.remove_listener("request", note)
+    try:
+        yield found
+    finally:
+        page.remove_listener("request", note)
 
 
 @pytest.fixture(scope="module")

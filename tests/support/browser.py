@@ -64,6 +64,7 @@ class Visitor:
         """Leave nothing behind for whoever is at the page next."""
         self.page.remove_listener("console", self._told)
         self.page.remove_listener("pageerror", self._failed)
+        self.page.unroute_all()
         self.page.evaluate("localStorage.clear(), sessionStorage.clear()")
         self.page.context.clear_cookies()
         self.page.goto("about:blank")

@@ -120,4 +120,4 @@ async def test_a_router_whose_service_has_left_starts_none_that_ray_would_end(
     monkeypatch.setattr(cluster, "is_orphan", is_orphan)
     monkeypatch.delattr(ray, "remote")
 
-    assert await spare_process._started_one()
+    assert await spare_process._seen_to()
