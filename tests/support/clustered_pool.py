@@ -20,7 +20,6 @@ from unittest.mock import patch
 
 from cluster import cluster
 from paths import ROOT
-from ports import free_port
 from service import Service, write_config
 from stubcli import stub_cli
 
@@ -114,10 +113,7 @@ class ClusteredPool:
             assert old in text
             text = text.replace(old, new, 1)
         config.write_text(text, encoding="utf-8")
-        port = self.service.url.rpartition(":")[2]
-        other = config.with_name(f"pool-{next(NUMBERS)}.toml")
-        other.write_text(text.replace(f"port = {port}", f"port = {free_port()}"), encoding="utf-8")
-        return Service(other)
+        return self.service.beside(f"pool-{next(NUMBERS)}")
 
     def close(self) -> None:
         self._started = self._failed = None

@@ -96,6 +96,14 @@ class Service:
         key = operator_key(self.data_dir)
         return {} if key is None else {"x-api-key": key}
 
+    def beside(self, name: str) -> Self:
+        """One with the same file but for its name and the port."""
+        port = self.url.rpartition(":")[2]
+        text = self.config.read_text(encoding="utf-8")
+        other = self.config.with_name(f"{name}.toml")
+        other.write_text(text.replace(f"port = {port}", f"port = {free_port()}"), encoding="utf-8")
+        return type(self)(other, self.environment, self._start_seconds)
+
     def client(self, *, as_operator: bool = True) -> httpx.Client:
         headers = self.operator if as_operator else {}
         return httpx.Client(

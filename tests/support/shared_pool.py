@@ -21,7 +21,6 @@ from typing import Self
 import httpx
 from admin_standin import ADMIN_KEY, AdminStandin, create_admin_api
 from collector import Collector, collecting
-from ports import free_port
 from service import Service, write_config
 from stubcli import stub_cli
 
@@ -122,11 +121,7 @@ class SharedPool:
     def second(self) -> Service:
         """A further API process of the pool, on another port."""
         if self._second is None:
-            first, config = self.service, self.service.config
-            text, port = config.read_text(encoding="utf-8"), first.url.rpartition(":")[2]
-            other = config.with_name("second.toml")
-            other.write_text(text.replace(f"port = {port}", f"port = {free_port()}"), "utf-8")
-            self._second = Service(other, first.environment)
+            self._second = self.service.beside("second")
             self._stack.callback(self._second.stop)
         if self._second.process is None or self._second.process.poll() is not None:
             self._second.start()
