@@ -325,6 +325,7 @@ class ProcessRunner:
         directory = RunDirectory(self._runs_dir, launch.run_id)
         if directory.exists() and directory.never_ran():
             directory.remove()
+            directory.process.end_if_nobodys()
         return self._run(launch, directory, None) if directory.exists() else None
 
     async def _status(self, environment: Mapping[str, str]) -> AuthStatus:

@@ -186,6 +186,14 @@ class ProcessDirectory:
             return frozenset()
         return frozenset(name.partition(".")[2] for name in names)
 
+    def end_if_nobodys(self) -> None:
+        """End it at once and remove it, where it was let go and has no run: what it was given last
+        never ran, so that it has nothing to write down. Blocks for a second at most.
+        """
+        if self.was_let_go_at() is not None and not self.serves():
+            self.kill()
+            self.remove_if_over()
+
     def remove_if_over(self) -> None:
         """Remove the directory, unless something of the process lives."""
         if self.has_ended() or not self.is_locked():

@@ -18,6 +18,7 @@ from waiting import until
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process import process_run
 from pool.claude.process.files.directory import ProcessDirectory
+from pool.claude.process.files.run_directory import RunDirectory
 from pool.claude.process.idle import spares
 from pool.claude.process.idle.kept import Keeping
 from pool.claude.process.idle.spares import wanted
@@ -391,6 +392,24 @@ async def test_the_next_activation_lets_go_what_was_parked(subscription: OneSubs
     successor.sweep(set())
 
     assert subscription.processes() == []
+
+
+async def test_what_was_to_have_a_run_that_was_never_said_is_gone_with_it(
+    subscription: OneSubscription,
+) -> None:
+    """Its subscription died between the note of it and the turn, and it is slow to obey."""
+    spare = await subscription.park()
+    files = RunDirectory(subscription.runner._runs_dir, "exec_1")
+    files.give_to(spare, b"", AHEAD)
+    started = spare.started()
+    assert started is not None
+    os.kill(started.supervisor.pid, signal.SIGSTOP)
+
+    activation = subscription.anew()
+    await activation.let_go()
+    found = await asyncio.to_thread(activation.find, a_turn(1, SESSION))
+
+    assert (found, files.exists(), spare.exists()) == (None, False, False)
 
 
 async def test_without_keeping_a_spare_serves_its_run_and_ends(tmp_path: Path) -> None:
