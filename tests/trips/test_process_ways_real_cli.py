@@ -59,8 +59,9 @@ def api() -> Iterator[Server]:
 
 
 @pytest.fixture(autouse=True)
-def machine_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spares, "has_room", lambda: True)
+def machine_has_no_room_but_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subscription starts none ahead by itself here, which nobody would claim."""
+    monkeypatch.setattr(spares, "has_room", lambda: False)
     monkeypatch.setattr(spares, "CLAIM_SECONDS", 30.0)
     monkeypatch.setattr(cleared, "CLEAR_SECONDS", 30.0)
 
@@ -78,7 +79,9 @@ async def parked(pool: LocalPool, model: str = MODEL) -> None:
     """Have a process started ahead."""
     context = pool.actors.subscription("sub1")._context
     environment = context.deps.environment(context.state.spec)
-    await context.deps.runner.tend_spares(1, environment, model)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(spares, "has_room", lambda: True)
+        await context.deps.runner.tend_spares(1, environment, model)
     await asyncio.sleep(spares.READY_SECONDS)
 
 
@@ -132,7 +135,9 @@ async def test_a_new_session_in_a_process_that_was_started_ahead_is_like_any_oth
     ahead_for: str,
     settings: dict[str, Any],
 ) -> None:
-    """Its first turn has settings of the model, its second has none."""
+    """Its first turn has settings of the model, its second has none, and goes on in a process
+    that was started for the first: which is as good as one of its own, see below.
+    """
     await parked(pool, ahead_for)
 
     first = await ask(pool, "one", system_prompt="Be brief.", model=model, **settings)
@@ -148,9 +153,11 @@ async def test_a_new_session_in_a_process_that_was_started_ahead_is_like_any_oth
     assert (await pool.client.result(first.id)).session_id == first.session_id
     api.standin.reset()
     clock = ManualClock(datetime.now(UTC))
-    async with real_cli_pool(tmp_path / "cold", api.url, clock, subscriptions=1) as other:
+    how = {"subscriptions": 1, "keep_seconds": 60}
+    async with real_cli_pool(tmp_path / "cold", api.url, clock, **how) as other:
         begun = await ask(other, "one", system_prompt="Be brief.", model=model, **settings)
-        await ask(other, "two", session_id=begun.session_id, model=model)
+        goes_on = await ask(other, "two", session_id=begun.session_id, model=model)
+    assert ways(begun, goes_on) == [COLD, KEPT]
     assert ahead == asked(api)
 
 
@@ -244,8 +251,9 @@ async def test_a_session_in_a_process_that_was_cleared_is_like_any_other_but_for
     how = {"subscriptions": 1, "keep_seconds": 60, "reuses": True}
     async with real_cli_pool(tmp_path / "reused", api.url, clock, **how) as pool:
         reused = await sessions(pool, COLD, REUSED, REUSED, REUSED, KEPT, COLD)
-    async with real_cli_pool(tmp_path / "cold", api.url, clock, subscriptions=1) as other:
-        cold = await sessions(other, *[COLD] * 6)
+    how["reuses"] = False
+    async with real_cli_pool(tmp_path / "cold", api.url, clock, **how) as other:
+        cold = await sessions(other, *[COLD] * 4, KEPT, COLD)
 
     for number, (one, another) in enumerate(zip(reused, cold, strict=True)):
         notes = one["messages"][0]["content"][3:6]
