@@ -1,15 +1,14 @@
 """No field of a request runs a program that its key does not grant: a real shell, and a real CLI.
 
-Each case brings a command by one field, in every way that the CLI, or git below it, is known to
-read one. The model is in league with the caller: whatever else it is asked, it calls ``Bash``. The
-command leaves a canary, a file of the case's name; there must be none.
+Commands are brought by each field, in every way that the CLI, or git below it, is known to read
+one. The model is in league with the caller: whatever else it is asked, it calls ``Bash``. The
+command leaves a canary, a file of the field's name; there must be none.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,27 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localpool import LocalPool, local_pool_at, spec
+from localpool import LocalPool, ManualClock
+from real_cli_pool import real_cli_pool
 from traps import set_traps
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
-from pool.claude.binary.installation import Installation
-from pool.claude.binary.locate import find_executable
-from pool.claude.launch.environment import environment
-from pool.claude.process.process_runner import ProcessRunner
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import AgentSettings
 from pool.keys.api_keys import KeySpec
-from pool.subscriptions.spec import SubscriptionSpec
 
 pytestmark = pytest.mark.slow
 
-MODEL = "claude-sonnet-4-5-20250929"
-TOKEN = "test-token-canary"
+MODEL = "claude-sonnet-4-5"
+TOKEN = "test-token-sub1"
 TOOLS = ("Agent", "Read", "Write", "Edit", "Glob", "Grep", "Skill", "WebFetch", "NotebookEdit")
 
 
@@ -72,98 +67,73 @@ def api() -> Iterator[Server]:
 
 @pytest.fixture
 async def coop(api: Server, tmp_path: Path) -> AsyncIterator[Coop]:
-    executable = find_executable(None, search_path="/nonexistent")
-
-    def runner_of(_: SubscriptionSpec) -> ProcessRunner:
-        return ProcessRunner(
-            Installation(str(executable), None).executable, tmp_path / "subscription" / "runs"
-        )
-
-    def variables(each: SubscriptionSpec) -> dict[str, str]:
-        return environment(
-            each,
-            parent={"PATH": os.environ["PATH"], "SUB_TOKEN": TOKEN},
-            config_dir=tmp_path / "subscription" / "config",
-            home=tmp_path / "subscription" / "home",
-            extra={"ANTHROPIC_BASE_URL": api.url},
-            is_root=os.geteuid() == 0,
-        )
-
-    for name in ("work", "canaries"):
-        (tmp_path / name).mkdir()
-    pool = await local_pool_at(
-        tmp_path / "stores",
-        spec(max_concurrent=3),
-        clock=lambda: datetime.now(UTC),  # type: ignore[arg-type]
-        runner_of=runner_of,
-        environment=variables,
-        roots=(tmp_path / "work",),
-    )
-    found = Coop(pool, api, tmp_path / "work", tmp_path / "canaries")
+    work, clock = tmp_path / "work", ManualClock(datetime.now(UTC))
+    for folder in (work, tmp_path / "canaries"):
+        folder.mkdir()
     api.standin.reset()
-    await pool.client.create_key(
-        KeySpec(
-            name="caller",
-            scopes=("execute", "read", "admin"),
-            tools=TOOLS,
-            working_directories=(found.work,),
-            permission_modes=("acceptEdits", "plan"),
-            sub_agents=True,
-            models=(MODEL,),
+    how = {"subscriptions": 1, "roots": (work,)}
+    async with real_cli_pool(tmp_path, api.url, clock, **how) as pool:
+        await pool.client.create_key(
+            KeySpec(
+                name="caller",
+                scopes=("execute", "read", "admin"),
+                tools=TOOLS,
+                working_directories=(work,),
+                permission_modes=("acceptEdits", "plan"),
+                sub_agents=True,
+                models=(MODEL,),
+            )
         )
-    )
-    await pool.client.create_key(KeySpec(name="shell", tools=("Bash",)))
-    yield found
-    await pool.close()
+        await pool.client.create_key(KeySpec(name="shell", tools=("Bash",)))
+        yield Coop(pool, api, work, tmp_path / "canaries")
 
 
-def fields(sings: Callable[[str], str], work: Path) -> dict[str, dict[str, Any]]:
-    """By field, what brings a command by it. Lays traps in a directory to work in."""
+def fields(sings: Callable[[str], str], work: Path) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Requests that bring commands, by the fields that do. Those of one request keep none of each
+    other from being read. Lays traps in a directory to work in.
+    """
     set_traps(work, lambda trap: sings(f"trap-{trap}"))
     agent = {"description": sings("description"), "prompt": f"!`{sings('sub_agents')}`"}
     call = {"description": "d", "prompt": f"!{sings('called')}", "subagent_type": "x"}
     everything = {"tools": list(TOOLS)}
     return {
-        "prompt": {"prompt": f"!{sings('prompt')}"},
-        "system_prompt": {
+        ("prompt", "system_prompt", "metadata", "model_settings"): {
+            "prompt": f"!{sings('prompt')}",
             "system_prompt": f"!`{sings('system_prompt')}` $({sings('system_prompt')})",
+            "metadata": {"a": f"$({sings('metadata')})"},
+            "model_settings": {"stop_sequences": [f"'; {sings('model_settings')}; '"]},
         },
-        "json_schema": {
+        ("json_schema",): {
             "prompt": "hello [[standin answer]]",
             "json_schema": {"type": "object", "description": f"'; {sings('json_schema')}; '"},
         },
-        "tools": {**everything, "prompt": f"/bash {sings('tools')}\n$({sings('tools')})"},
-        "metadata": {"metadata": {"a": f"$({sings('metadata')})"}},
-        "messages": {
+        ("messages",): {
             "messages": [
                 {"role": "user", "content": f"!{sings('messages')}"},
                 {"role": "assistant", "content": f"!`{sings('messages')}`"},
                 {"role": "user", "content": f"/bash {sings('messages')}"},
             ]
         },
-        "client_tools": {
+        ("client_tools",): {
             "client_tools": [{"name": "x", "description": f"!`{sings('client_tools')}`"}],
         },
-        "model_settings": {
-            "model_settings": {"stop_sequences": [f"'; {sings('model_settings')}; '"]},
+        ("tools", "agent.add_directories", "agent.append_system_prompt"): {
+            **everything,
+            "prompt": f"/bash {sings('tools')}\n$({sings('tools')})",
+            "agent": {
+                "add_directories": [str(work)],
+                "append_system_prompt": f"!`{sings('append_system_prompt')}`",
+            },
         },
-        "agent.working_directory": {
+        ("agent.working_directory", "agent.permission_mode"): {
             **everything,
             "prompt": f"/trapped {sings('working_directory')}",
-            "agent": {"working_directory": str(work)},
-        },
-        "agent.add_directories": {**everything, "agent": {"add_directories": [str(work)]}},
-        "agent.permission_mode": {
-            **everything,
             "agent": {"working_directory": str(work), "permission_mode": "acceptEdits"},
         },
-        "agent.sub_agents": {
+        ("agent.sub_agents",): {
             **everything,
             "prompt": f"go [[standin tool name=Agent input={json.dumps(call)}]]",
             "agent": {"sub_agents": {"x": agent}, "working_directory": str(work)},
-        },
-        "agent.append_system_prompt": {
-            "agent": {"append_system_prompt": f"!`{sings('append_system_prompt')}`"}
         },
     }
 
@@ -204,7 +174,8 @@ def test_every_field_is_tried(tmp_path: Path) -> None:
     agent = {f"agent.{name}" for name in AgentSettings.model_fields}
     known = {*ExecutionRequest.model_fields, *agent} - {"agent"}
 
-    assert {*fields(str, tmp_path), *OF_FORM} == known
+    tried = {field for request in fields(str, tmp_path) for field in request}
+    assert {*tried, *OF_FORM} == known
 
 
 async def test_a_key_for_one_model_is_billed_for_no_other(coop: Coop) -> None:
