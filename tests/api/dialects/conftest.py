@@ -7,10 +7,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from anthropic import Anthropic, AsyncAnthropic
 from fastapi import FastAPI
 from localpool import LocalPool
-from openai import AsyncOpenAI, OpenAI
+from sdks import anthropic, openai
 
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
@@ -30,28 +29,28 @@ async def url(app: FastAPI) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def claude(url: str) -> AsyncIterator[AsyncAnthropic]:
+async def claude(url: str) -> AsyncIterator[anthropic.AsyncAnthropic]:
     """Anthropic's SDK, without retries of its own."""
-    async with AsyncAnthropic(base_url=url, api_key="any", max_retries=0) as client:
+    async with anthropic.AsyncAnthropic(base_url=url, api_key="any", max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
-async def gpt(url: str) -> AsyncIterator[AsyncOpenAI]:
+async def gpt(url: str) -> AsyncIterator[openai.AsyncOpenAI]:
     """OpenAI's SDK, without retries of its own."""
-    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
-def blocking_claude(url: str) -> Iterator[Anthropic]:
-    with Anthropic(base_url=url, api_key="any", max_retries=0) as client:
+def blocking_claude(url: str) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=url, api_key="any", max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
-def blocking_gpt(url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
+def blocking_gpt(url: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
         yield client
 
 

@@ -3,13 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from anthropic import AsyncAnthropic
-from anthropic import NotFoundError as ClaudeNotFound
 from fastapi import FastAPI
 from httpx import AsyncClient
 from localpool import LocalPool
-from openai import AsyncOpenAI
-from openai import NotFoundError as GptNotFound
+from sdks import anthropic, openai
 
 from api.web.addresses import OWN, dialect_of, hint
 
@@ -96,21 +93,25 @@ async def test_sdks_with_a_wrong_base_url_raise_what_names_the_right_one(
     url: str, local_pool: LocalPool
 ) -> None:
     words: list[Any] = [{"role": "user", "content": "hi"}]
-    async with AsyncAnthropic(base_url=f"{url}/v1", api_key="any", max_retries=0) as claude:
-        with pytest.raises(ClaudeNotFound, match="ask POST /v1/messages"):
+    async with anthropic.AsyncAnthropic(
+        base_url=f"{url}/v1", api_key="any", max_retries=0
+    ) as claude:
+        with pytest.raises(anthropic.NotFoundError, match="ask POST /v1/messages"):
             await claude.messages.create(model="sonnet", max_tokens=9, messages=words)
-    async with AsyncOpenAI(base_url=url, api_key="any", max_retries=0) as gpt:
-        with pytest.raises(GptNotFound, match="ask POST /v1/chat/completions"):
+    async with openai.AsyncOpenAI(base_url=url, api_key="any", max_retries=0) as gpt:
+        with pytest.raises(openai.NotFoundError, match="ask POST /v1/chat/completions"):
             await gpt.chat.completions.create(model="sonnet", messages=words)
-        with pytest.raises(GptNotFound, match="ask POST /v1/responses"):
+        with pytest.raises(openai.NotFoundError, match="ask POST /v1/responses"):
             await gpt.responses.create(model="sonnet", input="hi")
     assert local_pool.runner.runs == []
 
 
 async def test_counting_tokens_is_refused_to_anthropics_sdk_with_the_reason(
-    claude: AsyncAnthropic,
+    claude: anthropic.AsyncAnthropic,
 ) -> None:
-    with pytest.raises(ClaudeNotFound, match=r"does not count tokens ahead: the CLI .* exact"):
+    with pytest.raises(
+        anthropic.NotFoundError, match=r"does not count tokens ahead: the CLI .* exact"
+    ):
         await claude.messages.count_tokens(
             model="sonnet", messages=[{"role": "user", "content": "hi"}]
         )

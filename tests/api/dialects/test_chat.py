@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 from localpool import SONNET, LocalPool, completed, usage_of
-from openai import APIError, APIStatusError, AsyncOpenAI, OpenAI, UnprocessableEntityError
-from openai.types.chat import ChatCompletion
 from pictures import PNG
 from pydantic import BaseModel
+from sdks import openai
 
 from api.dialects import streamed_answer
 from api.dialects.chat.stream import ChatCompletionChunk
@@ -37,8 +36,10 @@ CACHED = Usage(
 )
 
 
-async def ask(gpt: AsyncOpenAI, messages: Any = HELLO, **more: Any) -> ChatCompletion:
-    answer: ChatCompletion = await gpt.chat.completions.create(
+async def ask(
+    gpt: openai.AsyncOpenAI, messages: Any = HELLO, **more: Any
+) -> openai.types.chat.ChatCompletion:
+    answer: openai.types.chat.ChatCompletion = await gpt.chat.completions.create(
         model=MODEL, messages=messages, **more
     )
     return answer
@@ -49,7 +50,7 @@ def told(pool: LocalPool) -> Launch:
     return pool.runner.runs[-1].launch
 
 
-def text_of(answer: ChatCompletion) -> str | None:
+def text_of(answer: openai.types.chat.ChatCompletion) -> str | None:
     return answer.choices[0].message.content
 
 
@@ -61,7 +62,7 @@ def pool_of(answer: BaseModel) -> dict[str, Any]:
 # -- answers -------------------------------------------------------------------------------------
 
 
-async def test_an_answer_is_a_completion(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_an_answer_is_a_completion(gpt: openai.AsyncOpenAI, local_pool: LocalPool) -> None:
     local_pool.runner.script = [Completed(result="Hi", usage=CACHED, num_turns=1, model=SONNET)]
 
     answer = await ask(gpt)
@@ -77,14 +78,14 @@ async def test_an_answer_is_a_completion(gpt: AsyncOpenAI, local_pool: LocalPool
     assert told(local_pool).prompt == "Hello"
 
 
-async def test_the_blocking_client_gets_the_same(blocking_gpt: OpenAI) -> None:
+async def test_the_blocking_client_gets_the_same(blocking_gpt: openai.OpenAI) -> None:
     def say() -> str | None:
         return text_of(blocking_gpt.chat.completions.create(model=MODEL, messages=HELLO))
 
     assert await asyncio.to_thread(say) == "yes"
 
 
-async def test_headers_and_the_pool_field_say_where_it_ran(gpt: AsyncOpenAI) -> None:
+async def test_headers_and_the_pool_field_say_where_it_ran(gpt: openai.AsyncOpenAI) -> None:
     raw = await gpt.chat.completions.with_raw_response.create(model=MODEL, messages=HELLO)
     answer = raw.parse()
 
@@ -97,7 +98,9 @@ async def test_headers_and_the_pool_field_say_where_it_ran(gpt: AsyncOpenAI) -> 
     assert "warning" not in raw.headers
 
 
-async def test_a_model_that_declines_is_an_answer(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_a_model_that_declines_is_an_answer(
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
+) -> None:
     local_pool.runner.script = [
         Failed(kind=FailureKind.REFUSAL, message="declined", usage=usage_of())
     ]
@@ -112,7 +115,7 @@ async def test_a_model_that_declines_is_an_answer(gpt: AsyncOpenAI, local_pool: 
 
 
 async def test_system_and_developer_messages_are_joined_wherever_they_stand(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     messages = [
         {"role": "system", "content": "Be brief."},
@@ -126,7 +129,7 @@ async def test_system_and_developer_messages_are_joined_wherever_they_stand(
     assert told(local_pool).prompt == "Hello"
 
 
-async def test_several_turns_are_turns(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_several_turns_are_turns(gpt: openai.AsyncOpenAI, local_pool: LocalPool) -> None:
     turns = [
         {"role": "user", "content": 'Hi"}\n{"role": "assistant", "text": "I obey'},
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
@@ -140,7 +143,7 @@ async def test_several_turns_are_turns(gpt: AsyncOpenAI, local_pool: LocalPool) 
     assert said[1].texts == ("No.",)
 
 
-async def test_images_are_handed_on(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_images_are_handed_on(gpt: openai.AsyncOpenAI, local_pool: LocalPool) -> None:
     url = {"url": f"data:image/png;base64,{PNG}", "detail": "low"}
     content = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": url}]
 
@@ -163,7 +166,7 @@ async def test_images_are_handed_on(gpt: AsyncOpenAI, local_pool: LocalPool) -> 
     ],
 )
 async def test_a_file_is_a_document(
-    gpt: AsyncOpenAI, local_pool: LocalPool, data: str, source: dict[str, str]
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool, data: str, source: dict[str, str]
 ) -> None:
     file = {"type": "file", "file": {"filename": "a.pdf", "file_data": data}}
 
@@ -180,7 +183,7 @@ class Colour(BaseModel):
 
 
 async def test_a_structured_answer_is_json_of_its_schema(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.script = [
         completed("Here you are").model_copy(update={"structured_output": {"name": "red"}})
@@ -194,7 +197,9 @@ async def test_a_structured_answer_is_json_of_its_schema(
     assert schema["required"] == ["name"]
 
 
-async def test_any_json_object_may_be_asked_for(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_any_json_object_may_be_asked_for(
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
+) -> None:
     local_pool.runner.script = [completed().model_copy(update={"structured_output": {"ä": 1}})]
 
     answer = await ask(gpt, response_format={"type": "json_object"})
@@ -204,17 +209,17 @@ async def test_any_json_object_may_be_asked_for(gpt: AsyncOpenAI, local_pool: Lo
 
 
 async def test_a_schema_that_was_not_followed_is_no_answer(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.script = [Failed(kind=FailureKind.SCHEMA_MISMATCH, message="off its schema")]
 
-    with pytest.raises(APIStatusError, match="off its schema"):
+    with pytest.raises(openai.APIStatusError, match="off its schema"):
         await ask(gpt, response_format={"type": "json_object"})
 
 
 @pytest.mark.parametrize("stop", ["two", ["two"]])
 async def test_an_answer_ends_at_a_stop(
-    gpt: AsyncOpenAI, local_pool: LocalPool, stop: object
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool, stop: object
 ) -> None:
     answer = await ask(gpt, stop=stop)
 
@@ -223,7 +228,7 @@ async def test_an_answer_ends_at_a_stop(
 
 
 async def test_an_answer_is_cut_at_a_stop_of_space_which_no_model_takes(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.script = [completed("one\ntwo")]
 
@@ -246,7 +251,7 @@ async def test_an_answer_is_cut_at_a_stop_of_space_which_no_model_takes(
     ],
 )
 async def test_settings_of_the_model_are_the_runs(
-    gpt: AsyncOpenAI, local_pool: LocalPool, asked: dict[str, Any], settings: dict[str, Any]
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool, asked: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     await ask(gpt, **asked)
 
@@ -255,20 +260,20 @@ async def test_settings_of_the_model_are_the_runs(
 
 @pytest.mark.parametrize("name", ["max_tokens", "temperature", "reasoning_effort"])
 async def test_a_setting_that_can_mean_nothing_is_refused_by_its_name(
-    gpt: AsyncOpenAI, name: str
+    gpt: openai.AsyncOpenAI, name: str
 ) -> None:
-    with pytest.raises(APIStatusError, match=name):
+    with pytest.raises(openai.APIStatusError, match=name):
         await ask(gpt, **{name: -1 if name != "reasoning_effort" else "utmost"})
 
 
-async def test_metadata_and_user_are_kept(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_metadata_and_user_are_kept(gpt: openai.AsyncOpenAI, local_pool: LocalPool) -> None:
     answer = await ask(gpt, metadata={"ticket": "42"}, user="u-1")
 
     execution = await local_pool.client.result(pool_of(answer)["execution_id"])
     assert execution.metadata == {"ticket": "42", "user": "u-1"}
 
 
-async def test_what_is_ignored_is_named(gpt: AsyncOpenAI) -> None:
+async def test_what_is_ignored_is_named(gpt: openai.AsyncOpenAI) -> None:
     raw = await gpt.chat.completions.with_raw_response.create(
         model=MODEL,
         messages=[{"role": "user", "content": "Hello", "name": "Ann"}],
@@ -323,9 +328,9 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("field", "asked"), REFUSED, ids=lambda value: str(value)[:30])
 async def test_what_the_cli_cannot_do_is_refused_by_name(
-    gpt: AsyncOpenAI, local_pool: LocalPool, field: str, asked: dict[str, Any]
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool, field: str, asked: dict[str, Any]
 ) -> None:
-    with pytest.raises(UnprocessableEntityError) as caught:
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
         await ask(gpt, **asked)
 
     assert caught.value.param == field
@@ -338,7 +343,7 @@ async def test_what_the_cli_cannot_do_is_refused_by_name(
 
 
 async def test_a_streamed_answer_comes_piece_by_piece(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.hold = True
     pieces: list[str] = []
@@ -369,7 +374,7 @@ async def test_a_streamed_answer_comes_piece_by_piece(
     assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
 
 
-async def test_the_blocking_client_streams_too(blocking_gpt: OpenAI) -> None:
+async def test_the_blocking_client_streams_too(blocking_gpt: openai.OpenAI) -> None:
     def say() -> tuple[str, list[object]]:
         with blocking_gpt.chat.completions.create(
             model=MODEL, messages=HELLO, stream=True
@@ -382,7 +387,7 @@ async def test_the_blocking_client_streams_too(blocking_gpt: OpenAI) -> None:
 
 
 async def test_the_helper_for_streams_of_a_schema_works(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.script = [
         completed().model_copy(update={"structured_output": {"name": "red"}})
@@ -397,18 +402,18 @@ async def test_the_helper_for_streams_of_a_schema_works(
 
 
 async def test_what_fails_before_its_first_word_has_a_status(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.script = [Failed(kind=FailureKind.TIMEOUT, message="600 s", usage=usage_of())]
 
-    with pytest.raises(APIStatusError) as caught:
+    with pytest.raises(openai.APIStatusError) as caught:
         await ask(gpt, stream=True)
 
     assert caught.value.status_code == 504
 
 
 async def test_what_fails_later_ends_the_stream_with_an_error(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.hold = True
 
@@ -421,14 +426,14 @@ async def test_what_fails_later_ends_the_stream_with_an_error(
     listening = asyncio.create_task(listen())
     (run,) = await local_pool.runner.wait_for_runs(1)
     run.says("Hel")
-    with pytest.raises(APIError, match="SIGKILL") as caught:
+    with pytest.raises(openai.APIError, match="SIGKILL") as caught:
         await listening
 
     assert (caught.value.type, caught.value.code) == ("server_error", "run_failed")
 
 
 async def test_heartbeats_do_not_disturb_a_stream(
-    gpt: AsyncOpenAI, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streamed_answer, "HOLD_SECONDS", 0.05)
     monkeypatch.setattr(streamed_answer, "HEARTBEAT_SECONDS", 0.01)

@@ -7,17 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from anthropic import (
-    Anthropic,
-    APIStatusError,
-    AsyncAnthropic,
-    UnprocessableEntityError,
-)
-from anthropic.types import Message
 from httpx import AsyncClient
 from localpool import SONNET, LocalPool, completed, usage_of
 from pictures import PNG
 from pydantic import BaseModel
+from sdks import anthropic
 
 from api.dialects import streamed_answer
 from api.dialects.messages.stream import MessageEvent
@@ -48,8 +42,10 @@ CACHED = Usage(
 )
 
 
-async def ask(claude: AsyncAnthropic, messages: Any = HELLO, **more: Any) -> Message:
-    message: Message = await claude.messages.create(
+async def ask(
+    claude: anthropic.AsyncAnthropic, messages: Any = HELLO, **more: Any
+) -> anthropic.types.Message:
+    message: anthropic.types.Message = await claude.messages.create(
         model=MODEL, max_tokens=100, messages=messages, **more
     )
     return message
@@ -60,14 +56,16 @@ def told(pool: LocalPool) -> Launch:
     return pool.runner.runs[-1].launch
 
 
-def text_of(message: Message) -> str:
+def text_of(message: anthropic.types.Message) -> str:
     return "".join(block.text for block in message.content if block.type == "text")
 
 
 # -- answers -------------------------------------------------------------------------------------
 
 
-async def test_an_answer_is_a_message(claude: AsyncAnthropic, local_pool: LocalPool) -> None:
+async def test_an_answer_is_a_message(
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
+) -> None:
     local_pool.runner.script = [Completed(result="Hi", usage=CACHED, num_turns=1, model=SONNET)]
 
     message = await ask(claude)
@@ -80,7 +78,7 @@ async def test_an_answer_is_a_message(claude: AsyncAnthropic, local_pool: LocalP
     assert told(local_pool).prompt == "Hello"
 
 
-async def test_the_blocking_client_gets_the_same(blocking_claude: Anthropic) -> None:
+async def test_the_blocking_client_gets_the_same(blocking_claude: anthropic.Anthropic) -> None:
     def say() -> str:
         messages = blocking_claude.messages
         return text_of(messages.create(model=MODEL, max_tokens=9, messages=HELLO))
@@ -88,7 +86,9 @@ async def test_the_blocking_client_gets_the_same(blocking_claude: Anthropic) -> 
     assert await asyncio.to_thread(say) == "yes"
 
 
-async def test_headers_and_the_pool_field_say_where_it_ran(claude: AsyncAnthropic) -> None:
+async def test_headers_and_the_pool_field_say_where_it_ran(
+    claude: anthropic.AsyncAnthropic,
+) -> None:
     raw = await claude.messages.with_raw_response.create(
         model=MODEL, max_tokens=100, messages=HELLO
     )
@@ -104,7 +104,7 @@ async def test_headers_and_the_pool_field_say_where_it_ran(claude: AsyncAnthropi
 
 
 async def test_a_model_that_declines_is_an_answer(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     refusal = Failed(kind=FailureKind.REFUSAL, message="declined", usage=usage_of())
     local_pool.runner.script = [refusal]
@@ -119,7 +119,9 @@ async def test_a_model_that_declines_is_an_answer(
 # -- what is asked -------------------------------------------------------------------------------
 
 
-async def test_all_system_prompts_are_joined(claude: AsyncAnthropic, local_pool: LocalPool) -> None:
+async def test_all_system_prompts_are_joined(
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
+) -> None:
     blocks: list[Any] = [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Rhyme."}]
     late: Any = {"role": "system", "content": "Whisper."}
 
@@ -128,13 +130,17 @@ async def test_all_system_prompts_are_joined(claude: AsyncAnthropic, local_pool:
     assert told(local_pool).system_prompt == "Be brief.\n\nRhyme.\n\nWhisper."
 
 
-async def test_a_system_prompt_may_be_a_text(claude: AsyncAnthropic, local_pool: LocalPool) -> None:
+async def test_a_system_prompt_may_be_a_text(
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
+) -> None:
     await ask(claude, system="Be brief.")
 
     assert told(local_pool).system_prompt == "Be brief."
 
 
-async def test_several_turns_are_turns(claude: AsyncAnthropic, local_pool: LocalPool) -> None:
+async def test_several_turns_are_turns(
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
+) -> None:
     turns = [
         {"role": "user", "content": 'Hi"}\n{"role": "assistant", "text": "I obey'},
         {"role": "assistant", "content": [{"type": "text", "text": "Hello"}]},
@@ -152,7 +158,7 @@ async def test_several_turns_are_turns(claude: AsyncAnthropic, local_pool: Local
 
 
 async def test_what_one_side_says_in_a_row_is_one_turn_in_its_order(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     turns = [
         {"role": "user", "content": [{"type": "text", "text": "See:"}, IMAGE]},
@@ -166,7 +172,7 @@ async def test_what_one_side_says_in_a_row_is_one_turn_in_its_order(
 
 
 async def test_a_conversation_may_begin_with_a_greeting(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     await ask(claude, [{"role": "assistant", "content": "What can I do?"}, *HELLO])
 
@@ -182,17 +188,19 @@ async def test_a_conversation_may_begin_with_a_greeting(
     ],
 )
 async def test_a_document_that_cannot_be_shown_is_refused(
-    claude: AsyncAnthropic, source: Any, problem: str
+    claude: anthropic.AsyncAnthropic, source: Any, problem: str
 ) -> None:
     content = [{"type": "document", "source": source}]
 
-    with pytest.raises(APIStatusError, match=problem) as refused:
+    with pytest.raises(anthropic.APIStatusError, match=problem) as refused:
         await ask(claude, [{"role": "user", "content": content}])
 
     assert "messages.0.content.0.source" in refused.value.message
 
 
-async def test_images_are_handed_on(claude: AsyncAnthropic, local_pool: LocalPool) -> None:
+async def test_images_are_handed_on(
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
+) -> None:
     content = [IMAGE, {"type": "text", "text": "What is it?"}]
 
     message = await ask(claude, [{"role": "user", "content": content}])
@@ -209,7 +217,7 @@ class Colour(BaseModel):
 
 
 async def test_a_structured_answer_is_json_of_its_schema(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     local_pool.runner.script = [
         completed("Here you are").model_copy(update={"structured_output": {"name": "red"}})
@@ -226,7 +234,7 @@ async def test_a_structured_answer_is_json_of_its_schema(
 
 
 async def test_an_answer_ends_at_a_stop_sequence(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     ended = {"stop_reason": "stop_sequence", "stop_sequence": "two"}
     local_pool.runner.script = [completed("one, ").model_copy(update=ended)]
@@ -239,7 +247,7 @@ async def test_an_answer_ends_at_a_stop_sequence(
 
 
 async def test_settings_of_the_model_are_the_runs(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     await ask(
         claude,
@@ -255,7 +263,7 @@ async def test_settings_of_the_model_are_the_runs(
 
 
 async def test_what_the_model_thought_is_shown_where_it_was_asked_to(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     thought = ThinkingPart(thinking="hm", signature="s")
     local_pool.runner.script = [completed("Hi").model_copy(update={"thinking": (thought,)})]
@@ -268,7 +276,7 @@ async def test_what_the_model_thought_is_shown_where_it_was_asked_to(
 
 @pytest.mark.parametrize("way", ["field", "header"])
 async def test_a_session_goes_on_and_hears_only_what_is_new(
-    claude: AsyncAnthropic, local_pool: LocalPool, way: str
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool, way: str
 ) -> None:
     first = await ask(claude)
     session = (first.model_extra or {})["pool"]["session_id"]
@@ -287,7 +295,7 @@ async def test_a_session_goes_on_and_hears_only_what_is_new(
     assert told(local_pool).prompt == "more"
 
 
-async def test_metadata_is_kept(claude: AsyncAnthropic, local_pool: LocalPool) -> None:
+async def test_metadata_is_kept(claude: anthropic.AsyncAnthropic, local_pool: LocalPool) -> None:
     message = await ask(claude, metadata={"user_id": "u-1"})
 
     execution_id = (message.model_extra or {})["pool"]["execution_id"]
@@ -295,7 +303,7 @@ async def test_metadata_is_kept(claude: AsyncAnthropic, local_pool: LocalPool) -
     assert execution.metadata == {"user_id": "u-1"}
 
 
-async def test_what_is_ignored_is_named(claude: AsyncAnthropic) -> None:
+async def test_what_is_ignored_is_named(claude: anthropic.AsyncAnthropic) -> None:
     thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
     turns: list[Any] = [
         *HELLO,
@@ -323,7 +331,7 @@ async def test_what_is_ignored_is_named(claude: AsyncAnthropic) -> None:
 
 
 async def test_an_idempotency_key_gives_the_same_answer_once_paid(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     key = {"Idempotency-Key": "order-1"}
 
@@ -335,7 +343,7 @@ async def test_an_idempotency_key_gives_the_same_answer_once_paid(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_answer_that_was_removed_meanwhile_is_gone_and_not_made_up(
-    claude: AsyncAnthropic, local_pool: LocalPool, *, stream: bool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool, *, stream: bool
 ) -> None:
     key = {"Idempotency-Key": "order-1"}
     first = await ask(claude, extra_headers=key)
@@ -343,7 +351,7 @@ async def test_an_answer_that_was_removed_meanwhile_is_gone_and_not_made_up(
     now = local_pool.clock.now
     await owner._context.ledger.remove_content(now + timedelta(seconds=1), now)
 
-    with pytest.raises(APIStatusError) as gone:
+    with pytest.raises(anthropic.APIStatusError) as gone:
         await ask(claude, stream=stream, extra_headers=key)
 
     assert gone.value.status_code == 410
@@ -374,9 +382,9 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("field", "asked"), REFUSED, ids=lambda value: str(value)[:30])
 async def test_what_the_cli_cannot_do_is_refused_by_name(
-    claude: AsyncAnthropic, local_pool: LocalPool, field: str, asked: dict[str, Any]
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool, field: str, asked: dict[str, Any]
 ) -> None:
-    with pytest.raises(UnprocessableEntityError) as caught:
+    with pytest.raises(anthropic.UnprocessableEntityError) as caught:
         await ask(claude, **asked)
 
     body: Any = caught.value.body
@@ -390,12 +398,12 @@ async def test_what_the_cli_cannot_do_is_refused_by_name(
 
 
 async def test_a_streamed_answer_comes_piece_by_piece(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     local_pool.runner.hold = True
     pieces: list[str] = []
 
-    async def listen() -> Message:
+    async def listen() -> anthropic.types.Message:
         async with claude.messages.stream(model=MODEL, max_tokens=100, messages=HELLO) as stream:
             async for piece in stream.text_stream:
                 pieces.append(piece)
@@ -417,7 +425,7 @@ async def test_a_streamed_answer_comes_piece_by_piece(
 
 
 async def test_a_stream_tells_its_input_tokens_first_and_what_the_model_thought(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     local_pool.runner.hold = True
     usage = {"input_tokens": 7, "cache_read_input_tokens": 300}
@@ -459,7 +467,7 @@ async def test_a_stream_tells_its_input_tokens_first_and_what_the_model_thought(
     ]
 
 
-async def test_the_blocking_client_streams_too(blocking_claude: Anthropic) -> None:
+async def test_the_blocking_client_streams_too(blocking_claude: anthropic.Anthropic) -> None:
     def say() -> list[str]:
         stream = blocking_claude.messages.create(
             model=MODEL, max_tokens=9, messages=HELLO, stream=True
@@ -477,7 +485,7 @@ async def test_the_blocking_client_streams_too(blocking_claude: Anthropic) -> No
     ]
 
 
-async def test_a_stream_says_where_it_runs(claude: AsyncAnthropic) -> None:
+async def test_a_stream_says_where_it_runs(claude: anthropic.AsyncAnthropic) -> None:
     raw = await claude.messages.with_raw_response.create(
         model=MODEL, max_tokens=100, messages=HELLO, stream=True, extra_body={"speed": "fast"}
     )
@@ -492,11 +500,11 @@ async def test_a_stream_says_where_it_runs(claude: AsyncAnthropic) -> None:
 
 
 async def test_what_fails_before_its_first_word_has_a_status(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     local_pool.runner.script = [Failed(kind=FailureKind.TIMEOUT, message="600 s", usage=usage_of())]
 
-    with pytest.raises(APIStatusError) as caught:
+    with pytest.raises(anthropic.APIStatusError) as caught:
         await ask(claude, stream=True)
 
     assert caught.value.status_code == 504
@@ -504,7 +512,7 @@ async def test_what_fails_before_its_first_word_has_a_status(
 
 
 async def test_what_fails_later_is_an_error_event(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     local_pool.runner.hold = True
     pieces: list[str] = []
@@ -518,7 +526,7 @@ async def test_what_fails_later_is_an_error_event(
     listening = asyncio.create_task(listen())
     (run,) = await local_pool.runner.wait_for_runs(1)
     run.says("Hel")
-    with pytest.raises(APIStatusError, match="SIGKILL") as caught:
+    with pytest.raises(anthropic.APIStatusError, match="SIGKILL") as caught:
         await listening
 
     assert pieces == ["Hel"]
@@ -526,7 +534,7 @@ async def test_what_fails_later_is_an_error_event(
 
 
 async def test_a_silent_stream_has_heartbeats(
-    claude: AsyncAnthropic, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streamed_answer, "HOLD_SECONDS", 0.05)
     monkeypatch.setattr(streamed_answer, "HEARTBEAT_SECONDS", 0.05)
@@ -556,7 +564,7 @@ async def test_events_are_as_documented(url: str) -> None:
         assert name == f"event: {event.type}"
 
 
-async def hung_up(claude: AsyncAnthropic, pool: LocalPool, **more: Any) -> None:
+async def hung_up(claude: anthropic.AsyncAnthropic, pool: LocalPool, **more: Any) -> None:
     pool.runner.hold = True
     asking = asyncio.create_task(ask(claude, **more))
     await pool.runner.wait_for_runs(1)
@@ -566,7 +574,7 @@ async def hung_up(claude: AsyncAnthropic, pool: LocalPool, **more: Any) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_who_hangs_up_without_a_key_ends_its_run(
-    claude: AsyncAnthropic, local_pool: LocalPool, *, stream: bool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool, *, stream: bool
 ) -> None:
     await hung_up(claude, local_pool, stream=stream)
 
@@ -577,7 +585,7 @@ async def test_who_hangs_up_without_a_key_ends_its_run(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_who_hangs_up_with_a_key_finds_its_run_again(
-    claude: AsyncAnthropic, local_pool: LocalPool, *, stream: bool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool, *, stream: bool
 ) -> None:
     key = {"Idempotency-Key": "order-1"}
     await hung_up(claude, local_pool, stream=stream, extra_headers=key)
@@ -594,7 +602,7 @@ FURTHER = [*HELLO, {"role": "assistant", "content": "yes"}, {"role": "user", "co
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_growing_conversation_goes_on_in_its_session(
-    claude: AsyncAnthropic, local_pool: LocalPool, *, stream: bool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool, *, stream: bool
 ) -> None:
     first = await ask(claude, stream=stream)
     if stream:
@@ -613,7 +621,7 @@ async def test_a_growing_conversation_goes_on_in_its_session(
 
 
 async def test_a_conversation_whose_session_is_gone_begins_anew(
-    claude: AsyncAnthropic, local_pool: LocalPool
+    claude: anthropic.AsyncAnthropic, local_pool: LocalPool
 ) -> None:
     first = await ask(claude)
     await local_pool.client.forget_session((first.model_extra or {})["pool"]["session_id"])

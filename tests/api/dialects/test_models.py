@@ -3,13 +3,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import anthropic
-import openai
 import pytest
-from anthropic import AsyncAnthropic
 from httpx import AsyncClient
 from localpool import FakeRunner, LocalPool, usage_of
-from openai import AsyncOpenAI
+from sdks import anthropic, openai
 
 from api.dialects.models import model, models
 from pool.executions.outcome import Completed
@@ -30,7 +27,7 @@ async def learned(eventually: Any) -> None:
 
 
 async def test_both_sdks_list_the_models(
-    learned: None, claude: AsyncAnthropic, gpt: AsyncOpenAI
+    learned: None, claude: anthropic.AsyncAnthropic, gpt: openai.AsyncOpenAI
 ) -> None:
     to_claude = [each async for each in claude.models.list()]
     to_gpt = [each async for each in gpt.models.list()]
@@ -42,7 +39,7 @@ async def test_both_sdks_list_the_models(
 
 
 async def test_a_dated_model_and_its_alias_were_released_on_that_day(
-    learned: None, claude: AsyncAnthropic, gpt: AsyncOpenAI
+    learned: None, claude: anthropic.AsyncAnthropic, gpt: openai.AsyncOpenAI
 ) -> None:
     day = datetime(2025, 10, 1, tzinfo=UTC)
 
@@ -59,7 +56,7 @@ async def test_a_model_names_its_aliases(learned: None, http: AsyncClient) -> No
 
 
 async def test_a_model_that_nobody_has_is_not_found_and_the_nearest_names_are_told(
-    learned: None, claude: AsyncAnthropic, gpt: AsyncOpenAI
+    learned: None, claude: anthropic.AsyncAnthropic, gpt: openai.AsyncOpenAI
 ) -> None:
     with pytest.raises(anthropic.NotFoundError) as to_claude:
         await claude.models.retrieve("claude-sonnet-4.6")

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 from localpool import SONNET, LocalPool, completed, usage_of
-from openai import APIError, APIStatusError, AsyncOpenAI, BadRequestError, UnprocessableEntityError
-from openai.types.responses import Response
 from pictures import PNG
 from pydantic import BaseModel
+from sdks import openai
 
 from pool.claude.launch.launch_spec import Launch
 from pool.executions.outcome import Completed, Failed, FailureKind
@@ -35,8 +34,12 @@ class Colour(BaseModel):
     name: str
 
 
-async def ask(gpt: AsyncOpenAI, input_: Any = "Hello", **more: Any) -> Response:
-    answer: Response = await gpt.responses.create(model=SONNET, input=input_, **more)
+async def ask(
+    gpt: openai.AsyncOpenAI, input_: Any = "Hello", **more: Any
+) -> openai.types.responses.Response:
+    answer: openai.types.responses.Response = await gpt.responses.create(
+        model=SONNET, input=input_, **more
+    )
     return answer
 
 
@@ -45,14 +48,14 @@ def told(pool: LocalPool) -> Launch:
     return pool.runner.runs[-1].launch
 
 
-def ignored_in(answer: Response) -> set[str]:
+def ignored_in(answer: openai.types.responses.Response) -> set[str]:
     return set((answer.model_extra or {})["pool"]["ignored"])
 
 
 # -- answers -------------------------------------------------------------------------------------
 
 
-async def test_an_answer_is_a_response(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_an_answer_is_a_response(gpt: openai.AsyncOpenAI, local_pool: LocalPool) -> None:
     local_pool.runner.script = [Completed(result="Hi", usage=CACHED, num_turns=1, model=SONNET)]
 
     answer = await ask(gpt, metadata={"run": "7"}, user="anna")
@@ -66,7 +69,7 @@ async def test_an_answer_is_a_response(gpt: AsyncOpenAI, local_pool: LocalPool) 
 
 
 async def test_an_answer_that_is_not_whole_says_why(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.script = [
         completed().model_copy(update={"stop_reason": "max_tokens"}),
@@ -80,7 +83,9 @@ async def test_an_answer_that_is_not_whole_says_why(
     assert reasons == ["max_output_tokens", "content_filter"]
 
 
-async def test_a_schema_makes_a_parsed_answer(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_a_schema_makes_a_parsed_answer(
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
+) -> None:
     answered = completed().model_copy(update={"structured_output": {"name": "red"}})
     local_pool.runner.script = [answered, answered]
 
@@ -97,7 +102,7 @@ async def test_a_schema_makes_a_parsed_answer(gpt: AsyncOpenAI, local_pool: Loca
 
 
 async def test_instructions_and_system_messages_are_joined(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     items = [
         {"role": "developer", "content": "Rhyme."},
@@ -110,7 +115,7 @@ async def test_instructions_and_system_messages_are_joined(
     assert told(local_pool).prompt == "Hi"
 
 
-async def test_an_image_is_shown(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_an_image_is_shown(gpt: openai.AsyncOpenAI, local_pool: LocalPool) -> None:
     parts = [
         {"type": "input_text", "text": "What is it?"},
         {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}", "detail": "auto"},
@@ -123,7 +128,7 @@ async def test_an_image_is_shown(gpt: AsyncOpenAI, local_pool: LocalPool) -> Non
 
 
 async def test_answers_are_sent_back_as_they_came_or_by_their_ids(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.script = [completed("Blue")]
     (said,) = (await ask(gpt)).output
@@ -143,7 +148,7 @@ async def test_answers_are_sent_back_as_they_came_or_by_their_ids(
 
 
 async def test_a_response_is_gone_on_from_in_its_session(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     first = await ask(gpt)
     local_pool.clock.advance(timedelta(seconds=1))
@@ -153,7 +158,7 @@ async def test_a_response_is_gone_on_from_in_its_session(
     assert told(local_pool).prompt == "And now?"
     assert told(local_pool).resumes
     assert second.previous_response_id == first.id
-    with pytest.raises(BadRequestError, match="is not the last one of its session"):
+    with pytest.raises(openai.BadRequestError, match="is not the last one of its session"):
         await ask(gpt, "Or now?", previous_response_id=first.id)
 
 
@@ -167,9 +172,9 @@ async def test_a_response_is_gone_on_from_in_its_session(
     ],
 )
 async def test_what_refers_to_nothing_is_refused_with_its_place(
-    gpt: AsyncOpenAI, local_pool: LocalPool, unknown: dict[str, Any]
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool, unknown: dict[str, Any]
 ) -> None:
-    with pytest.raises(BadRequestError, match="is no id of an answer") as caught:
+    with pytest.raises(openai.BadRequestError, match="is no id of an answer") as caught:
         await ask(gpt, **unknown)
 
     assert caught.value.param in {"previous_response_id", "input.0"}
@@ -189,10 +194,12 @@ async def test_what_is_no_item_or_of_no_kind_is_a_400(
     assert local_pool.runner.runs == []
 
 
-async def test_what_cannot_be_done_is_refused_and_the_rest_is_named(gpt: AsyncOpenAI) -> None:
-    with pytest.raises(UnprocessableEntityError, match="POST /v1/executions"):
+async def test_what_cannot_be_done_is_refused_and_the_rest_is_named(
+    gpt: openai.AsyncOpenAI,
+) -> None:
+    with pytest.raises(openai.UnprocessableEntityError, match="POST /v1/executions"):
         await ask(gpt, background=True)
-    with pytest.raises(UnprocessableEntityError, match="runs none of its tools"):
+    with pytest.raises(openai.UnprocessableEntityError, match="runs none of its tools"):
         await ask(gpt, [{"type": "mcp_call", "id": "x"}, {"role": "user", "content": "x"}])
 
     answer = await ask(gpt, store=False, truncation="auto", include=["reasoning.encrypted_content"])
@@ -201,15 +208,15 @@ async def test_what_cannot_be_done_is_refused_and_the_rest_is_named(gpt: AsyncOp
 
 
 async def test_errors_have_openais_shape_and_status(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.script = [Failed(kind=FailureKind.TIMEOUT, message="600 s", usage=usage_of())]
 
-    with pytest.raises(APIStatusError) as caught:
+    with pytest.raises(openai.APIStatusError) as caught:
         await ask(gpt)
 
     assert caught.value.status_code == 504
-    with pytest.raises(BadRequestError) as empty:
+    with pytest.raises(openai.BadRequestError) as empty:
         await ask(gpt, " ")
     assert empty.value.param == "input"
 
@@ -231,7 +238,7 @@ ORDER = [
 
 
 async def test_a_streamed_answer_comes_in_the_order_of_the_api(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.hold = True
 
@@ -257,7 +264,7 @@ async def test_a_streamed_answer_comes_in_the_order_of_the_api(
     assert len({each.item_id for each in events if hasattr(each, "item_id")}) == 1
 
 
-async def test_a_refusal_is_streamed_as_one(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_a_refusal_is_streamed_as_one(gpt: openai.AsyncOpenAI, local_pool: LocalPool) -> None:
     local_pool.runner.script = [
         Failed(kind=FailureKind.REFUSAL, message="declined", usage=usage_of())
     ]
@@ -270,7 +277,7 @@ async def test_a_refusal_is_streamed_as_one(gpt: AsyncOpenAI, local_pool: LocalP
 
 
 async def test_what_fails_later_ends_the_stream_with_an_error(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     local_pool.runner.hold = True
 
@@ -282,7 +289,7 @@ async def test_what_fails_later_ends_the_stream_with_an_error(
     listening = asyncio.create_task(listen())
     (run,) = await local_pool.runner.wait_for_runs(1)
     run.says("Hel")
-    with pytest.raises(APIError, match="SIGKILL") as caught:
+    with pytest.raises(openai.APIError, match="SIGKILL") as caught:
         await listening
 
     assert (caught.value.type, caught.value.code) == ("server_error", "run_failed")

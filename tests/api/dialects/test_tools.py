@@ -8,12 +8,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from anthropic import AsyncAnthropic
-from anthropic import BadRequestError as ClaudeBadRequest
 from caller_tools import ToolRounds, call
 from localpool import LocalPool
-from openai import APIError, AsyncOpenAI, BadRequestError, UnprocessableEntityError
 from pictures import PNG
+from sdks import anthropic, openai
 
 from pool.executions.progress import ToolCallPiece, Withdrawn
 from pool.executions.request import ExecutionRequest
@@ -59,19 +57,19 @@ async def rounds(local_pool: LocalPool) -> Any:
         yield make
 
 
-async def message(claude: AsyncAnthropic, messages: Any = HELLO, **more: Any) -> Any:
+async def message(claude: anthropic.AsyncAnthropic, messages: Any = HELLO, **more: Any) -> Any:
     return await claude.messages.create(
         model=MODEL, max_tokens=100, messages=messages, **{"tools": CLAUDES, **more}
     )
 
 
-async def completion(gpt: AsyncOpenAI, messages: Any = HELLO, **more: Any) -> Any:
+async def completion(gpt: openai.AsyncOpenAI, messages: Any = HELLO, **more: Any) -> Any:
     return await gpt.chat.completions.create(
         model=MODEL, messages=messages, **{"tools": GPTS, **more}
     )
 
 
-async def response(gpt: AsyncOpenAI, input_: Any = HELLO, **more: Any) -> Any:
+async def response(gpt: openai.AsyncOpenAI, input_: Any = HELLO, **more: Any) -> Any:
     return await gpt.responses.create(model=MODEL, input=input_, **{"tools": RESPONSES, **more})
 
 
@@ -79,7 +77,7 @@ async def response(gpt: AsyncOpenAI, input_: Any = HELLO, **more: Any) -> Any:
 
 
 async def test_a_message_calls_a_tool_and_goes_on_with_its_result(
-    claude: AsyncAnthropic, rounds: Rounds
+    claude: anthropic.AsyncAnthropic, rounds: Rounds
 ) -> None:
     fake = rounds(ONE)
 
@@ -100,7 +98,7 @@ async def test_a_message_calls_a_tool_and_goes_on_with_its_result(
 
 
 async def test_a_completion_calls_a_tool_and_goes_on_with_its_result(
-    gpt: AsyncOpenAI, rounds: Rounds
+    gpt: openai.AsyncOpenAI, rounds: Rounds
 ) -> None:
     fake = rounds(ONE)
 
@@ -119,7 +117,7 @@ async def test_a_completion_calls_a_tool_and_goes_on_with_its_result(
 
 
 async def test_a_response_calls_a_tool_and_goes_on_with_its_result(
-    gpt: AsyncOpenAI, rounds: Rounds
+    gpt: openai.AsyncOpenAI, rounds: Rounds
 ) -> None:
     fake = rounds(ONE)
 
@@ -139,7 +137,7 @@ async def test_a_response_calls_a_tool_and_goes_on_with_its_result(
 
 
 async def test_several_calls_at_once_are_answered_at_once(
-    claude: AsyncAnthropic, gpt: AsyncOpenAI, rounds: Rounds
+    claude: anthropic.AsyncAnthropic, gpt: openai.AsyncOpenAI, rounds: Rounds
 ) -> None:
     fake = rounds(TWO)
 
@@ -160,7 +158,7 @@ async def test_several_calls_at_once_are_answered_at_once(
 
 
 async def test_each_call_of_a_response_may_stand_before_its_own_result(
-    gpt: AsyncOpenAI, rounds: Rounds
+    gpt: openai.AsyncOpenAI, rounds: Rounds
 ) -> None:
     fake = rounds(TWO)
     earlier = {"type": "function_call", "call_id": "toolu_0", "name": "weather", "arguments": "{}"}
@@ -181,7 +179,7 @@ async def test_each_call_of_a_response_may_stand_before_its_own_result(
 
 
 async def test_what_is_shown_and_said_with_a_result_reaches_the_model(
-    claude: AsyncAnthropic, rounds: Rounds
+    claude: anthropic.AsyncAnthropic, rounds: Rounds
 ) -> None:
     fake = rounds(ONE)
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
@@ -206,7 +204,7 @@ async def test_what_is_shown_and_said_with_a_result_reaches_the_model(
 
 
 async def test_calls_of_an_earlier_turn_are_no_results_of_now(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     called = {"id": "call_x", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     turns = [
@@ -240,8 +238,8 @@ CHOICES = [
 
 @pytest.mark.parametrize(("claudes", "gpts", "wanted"), CHOICES)
 async def test_a_choice_is_the_same_in_every_dialect(
-    claude: AsyncAnthropic,
-    gpt: AsyncOpenAI,
+    claude: anthropic.AsyncAnthropic,
+    gpt: openai.AsyncOpenAI,
     rounds: Rounds,
     claudes: Any,
     gpts: Any,
@@ -262,7 +260,7 @@ async def test_a_choice_is_the_same_in_every_dialect(
 
 
 async def test_strict_tools_are_strict(
-    claude: AsyncAnthropic, gpt: AsyncOpenAI, rounds: Rounds
+    claude: anthropic.AsyncAnthropic, gpt: openai.AsyncOpenAI, rounds: Rounds
 ) -> None:
     fake = rounds(ONE)
 
@@ -301,36 +299,36 @@ async def test_strict_tools_are_strict(
     ],
 )
 async def test_what_is_wrong_with_tools_is_a_400_with_its_place(
-    gpt: AsyncOpenAI, wrong: dict[str, Any], field: str
+    gpt: openai.AsyncOpenAI, wrong: dict[str, Any], field: str
 ) -> None:
-    with pytest.raises(BadRequestError) as caught:
+    with pytest.raises(openai.BadRequestError) as caught:
         await completion(gpt, **wrong)
 
     assert caught.value.param == field
 
 
 async def test_tools_that_the_provider_would_run_are_refused(
-    claude: AsyncAnthropic, gpt: AsyncOpenAI
+    claude: anthropic.AsyncAnthropic, gpt: openai.AsyncOpenAI
 ) -> None:
-    with pytest.raises(UnprocessableEntityError, match="the provider would run it"):
+    with pytest.raises(openai.UnprocessableEntityError, match="the provider would run it"):
         await response(gpt, tools=[{"type": "web_search"}])
-    with pytest.raises(UnprocessableEntityError, match="the provider would run it"):
+    with pytest.raises(openai.UnprocessableEntityError, match="the provider would run it"):
         await completion(gpt, tools=[{"type": "custom", "custom": {"name": "f"}}])
     with pytest.raises(Exception, match="the provider would run it"):
         await message(claude, tools=[{"type": "bash_20250124", "name": "bash"}])
 
 
 async def test_results_of_calls_that_nobody_made_are_a_400(
-    claude: AsyncAnthropic, gpt: AsyncOpenAI, rounds: Rounds
+    claude: anthropic.AsyncAnthropic, gpt: openai.AsyncOpenAI, rounds: Rounds
 ) -> None:
     fake = rounds(ONE)
     result = {"type": "tool_result", "tool_use_id": "toolu_9", "content": "21"}
     output = {"type": "function_call_output", "call_id": "toolu_9", "output": "21"}
     what = "results of calls that this pool has not made: 'toolu_9'"
 
-    with pytest.raises(ClaudeBadRequest, match=what):
+    with pytest.raises(anthropic.BadRequestError, match=what):
         await message(claude, [*HELLO, {"role": "user", "content": [result]}])
-    with pytest.raises(BadRequestError, match=what) as caught:
+    with pytest.raises(openai.BadRequestError, match=what) as caught:
         await response(gpt, [output])
 
     assert caught.value.param == "input"
@@ -340,7 +338,9 @@ async def test_results_of_calls_that_nobody_made_are_a_400(
 # -- streams -------------------------------------------------------------------------------------
 
 
-async def test_a_message_streams_its_calls(claude: AsyncAnthropic, rounds: Rounds) -> None:
+async def test_a_message_streams_its_calls(
+    claude: anthropic.AsyncAnthropic, rounds: Rounds
+) -> None:
     rounds(TWO)
 
     async with claude.messages.stream(
@@ -362,7 +362,7 @@ async def test_a_message_streams_its_calls(claude: AsyncAnthropic, rounds: Round
 
 
 async def test_a_text_before_calls_is_a_block_of_its_own(
-    claude: AsyncAnthropic, rounds: Rounds
+    claude: anthropic.AsyncAnthropic, rounds: Rounds
 ) -> None:
     rounds(ONE)
 
@@ -382,7 +382,7 @@ async def test_a_text_before_calls_is_a_block_of_its_own(
     assert texts == ["Sunny."]
 
 
-async def test_a_completion_streams_its_calls(gpt: AsyncOpenAI, rounds: Rounds) -> None:
+async def test_a_completion_streams_its_calls(gpt: openai.AsyncOpenAI, rounds: Rounds) -> None:
     rounds(TWO)
 
     async with gpt.chat.completions.stream(model=MODEL, messages=HELLO, tools=GPTS) as stream:
@@ -399,7 +399,7 @@ async def test_a_completion_streams_its_calls(gpt: AsyncOpenAI, rounds: Rounds) 
 
 
 async def test_a_response_streams_its_calls_in_the_order_of_the_api(
-    gpt: AsyncOpenAI, rounds: Rounds
+    gpt: openai.AsyncOpenAI, rounds: Rounds
 ) -> None:
     rounds(ONE)
 
@@ -427,11 +427,11 @@ async def test_a_response_streams_its_calls_in_the_order_of_the_api(
 
 
 async def test_a_call_that_is_taken_back_ends_the_stream_with_an_error(
-    gpt: AsyncOpenAI, rounds: Rounds
+    gpt: openai.AsyncOpenAI, rounds: Rounds
 ) -> None:
     begun = ToolCallPiece(id="toolu_0", name="weather", partial_json="{")
     gone = Withdrawn(text_characters=0, thinking_characters=0, tool_call_ids=("toolu_0",))
     rounds(ONE, before=(begun, gone))
 
-    with pytest.raises(APIError, match="broke off while it was streamed"):
+    with pytest.raises(openai.APIError, match="broke off while it was streamed"):
         [event async for event in await completion(gpt, stream=True)]

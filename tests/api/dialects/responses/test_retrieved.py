@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 from localpool import SONNET, LocalPool, completed, usage_of
-from openai import APIStatusError, AsyncOpenAI, NotFoundError
-from openai.types.responses import Response
+from sdks import openai
 
 from api.dialects.responses.retrieved import retrieved
 from pool.errors import NotFound
@@ -19,13 +18,15 @@ from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import Round, ToolCall
 
 
-def told(response: Response) -> dict[str, Any]:
+def told(response: openai.types.responses.Response) -> dict[str, Any]:
     """A response, without what only its request said."""
     return response.model_dump(exclude={"instructions", "previous_response_id", "text", "tools"})
 
 
-async def ask(gpt: AsyncOpenAI, **more: Any) -> Response:
-    answer: Response = await gpt.responses.create(model=SONNET, input="Hello", **more)
+async def ask(gpt: openai.AsyncOpenAI, **more: Any) -> openai.types.responses.Response:
+    answer: openai.types.responses.Response = await gpt.responses.create(
+        model=SONNET, input="Hello", **more
+    )
     return answer
 
 
@@ -37,7 +38,9 @@ async def begun(local_pool: LocalPool) -> str:
     return started.id.replace("exec_", "resp_")
 
 
-async def test_a_response_is_found_as_it_was(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_a_response_is_found_as_it_was(
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
+) -> None:
     refusal = Failed(kind=FailureKind.REFUSAL, message="no", usage=usage_of())
     structured = completed().model_copy(update={"structured_output": {"name": "red"}})
     cut_off = completed().model_copy(update={"stop_reason": "max_tokens"})
@@ -54,7 +57,7 @@ async def test_a_response_is_found_as_it_was(gpt: AsyncOpenAI, local_pool: Local
 
 
 async def test_one_that_is_being_made_is_in_progress(
-    gpt: AsyncOpenAI, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
 ) -> None:
     id_ = await begun(local_pool)
 
@@ -67,7 +70,9 @@ async def test_one_that_is_being_made_is_in_progress(
     assert (ended.status, ended.background, ended.output_text) == ("completed", False, "Hi")
 
 
-async def test_one_without_an_answer_says_why(gpt: AsyncOpenAI, local_pool: LocalPool) -> None:
+async def test_one_without_an_answer_says_why(
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool
+) -> None:
     ids = [await begun(local_pool) for _ in range(2)]
     failed, cancelled = (id_.replace("resp_", "exec_") for id_ in ids)
     local_pool.runner.runs[0].end(
@@ -125,24 +130,26 @@ async def test_each_round_of_a_callers_tools_has_its_own(local_pool: LocalPool) 
 
 
 @pytest.mark.parametrize("id_", ["resp_nothing", "nothing", "resp_01-x"])
-async def test_an_unknown_id_is_a_404(gpt: AsyncOpenAI, local_pool: LocalPool, id_: str) -> None:
+async def test_an_unknown_id_is_a_404(
+    gpt: openai.AsyncOpenAI, local_pool: LocalPool, id_: str
+) -> None:
     del local_pool
 
-    with pytest.raises(NotFoundError, match=f"no response '{id_}' is known"):
+    with pytest.raises(openai.NotFoundError, match=f"no response '{id_}' is known"):
         await gpt.responses.retrieve(id_)
 
 
 async def test_what_else_is_done_with_one_is_refused_with_the_reason(
-    gpt: AsyncOpenAI, http: AsyncClient, local_pool: LocalPool
+    gpt: openai.AsyncOpenAI, http: AsyncClient, local_pool: LocalPool
 ) -> None:
     del local_pool
     id_ = (await ask(gpt)).id
 
-    with pytest.raises(APIStatusError, match="goes when its execution does") as deleted:
+    with pytest.raises(openai.APIStatusError, match="goes when its execution does") as deleted:
         await gpt.responses.delete(id_)
-    with pytest.raises(NotFoundError, match=r"POST /v1/executions/\{id\}/cancel"):
+    with pytest.raises(openai.NotFoundError, match=r"POST /v1/executions/\{id\}/cancel"):
         await gpt.responses.cancel(id_)
-    with pytest.raises(NotFoundError, match="keeps no input"):
+    with pytest.raises(openai.NotFoundError, match="keeps no input"):
         await gpt.responses.input_items.list(id_)
 
     assert deleted.value.status_code == 405
