@@ -77,7 +77,7 @@ test: $(READY) browser clients ## All tests: real Ray, the real CLI, real SQLite
 # A third of a fast test is waiting.
 test-fast: WORKERS = 4
 test-fast: $(READY) ## The inner loop: tests that start no Ray, CLI, PostgreSQL or service, and none that takes seconds
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 $(addprefix --ignore=tests/,trips chaos page clients_real) -m "not slow"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 -m "not slow"
 
 fuzz: $(READY) ## The properties and the OpenAPI document with many more examples, all weeks and schemas (an hour)
 	FUZZ=full $(BIN)/python -m pytest $(SIDE_BY_SIDE) --timeout=7200 --ignore=tests/chaos -m hypothesis

@@ -12,6 +12,7 @@ from workers import (
     pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_configure,
+    pytest_ignore_collect,
     pytest_runtest_protocol,
     pytest_xdist_make_scheduler,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_configure",
+    "pytest_ignore_collect",
     "pytest_runtest_protocol",
     "pytest_xdist_make_scheduler",
 ]

@@ -14,6 +14,7 @@ import gc
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 import fuzz
@@ -101,6 +102,13 @@ SLOW = (
 def is_slow(nodeid: str) -> bool:
     """Whether ``make test-fast`` leaves it out."""
     return nodeid.startswith(SLOW) or "[postgresql" in nodeid
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is slow as a whole is not even loaded where nothing slow is asked for."""
+    asked = config.option.markexpr != "not slow"
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    return None if asked else is_slow(f"{path}/") or None
 
 
 def unit_of(nodeid: str) -> str:
