@@ -12,30 +12,49 @@ from postgres import Server, running
 
 from pool.storage.directory.directory import Directory
 from pool.storage.ledger.ledger import Ledger
+from pool.storage.postgresql import PostgresqlStores
 from pool.storage.stores import Stores
 
 
 @pytest.fixture(scope="session")
 def database() -> Iterator[Server]:
-    """One for all contracts, each of which has a schema of its own."""
+    """One for all contracts."""
     with running() as database:
         yield database
 
 
+@pytest.fixture(scope="session")
+def shared(database: Server) -> str:
+    """The URL of the tables that tests have one after the other; the first has them made."""
+    return database.fresh_schema()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    match request.param:
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def engine(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    """One in which there are no tables yet, and whose tables a test may change."""
+    match kind:
         case "sqlite":
             return SqliteEngine(tmp_path / "data")
         case "postgresql":
             database: Server = request.getfixturevalue("database")
             return PostgresqlEngine(database.fresh_schema())
-    raise ValueError(request.param)
+    raise ValueError(kind)
 
 
 @pytest.fixture
-def stores(engine: Engine) -> Stores:
-    return engine.stores
+def stores(kind: str, request: pytest.FixtureRequest) -> Stores:
+    """Those of the test's engine, if it asks for one, and else empty ones."""
+    if kind == "sqlite" or "engine" in request.fixturenames:
+        engine: Engine = request.getfixturevalue("engine")
+        return engine.stores
+    database, url = request.getfixturevalue("database"), request.getfixturevalue("shared")
+    database.empty(url)
+    return PostgresqlStores(url)
 
 
 @pytest.fixture

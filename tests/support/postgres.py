@@ -35,6 +35,19 @@ shared_buffers = 32MB
 max_wal_size = 256MB
 autovacuum = off
 """
+_EMPTY = """
+SET lock_timeout = '20s';
+DO $$ DECLARE each record; has_rows boolean; BEGIN
+  FOR each IN SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
+    WHERE schemaname = '{schema}' AND tablename <> 'schema_version'
+  LOOP
+    EXECUTE 'SELECT EXISTS (SELECT FROM ' || each.name || ')' INTO has_rows;
+    IF has_rows THEN EXECUTE 'TRUNCATE ' || each.name || ' CASCADE'; END IF;
+  END LOOP;
+  PERFORM setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false)
+    FROM pg_sequences WHERE schemaname = '{schema}';
+END $$
+"""
 
 
 def _installed() -> Path:
@@ -123,6 +136,12 @@ class Server:
         schema = f"test_{next(self._schemas)}"
         self.sql(f"CREATE SCHEMA {schema}")
         return self.url(schema=schema)
+
+    def empty(self, url: str) -> None:
+        """Take all rows out of a schema, and have its numbers begin anew: in a tenth of the time
+        that it takes to make its tables. Fails where somebody is at work in it.
+        """
+        self.sql(_EMPTY.format(schema=url.rpartition("=")[2]))
 
     def sql(self, statement: str) -> str:
         """Run a statement from outside, on a connection of its own; its rows as text."""
