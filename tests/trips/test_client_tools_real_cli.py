@@ -408,7 +408,7 @@ def step_of(row: ExecutionRow) -> str:
 STEPS, WHEN = ("calls", "results", "continuation", "end"), ("before", "after")
 SOME = [("results", "after"), ("continuation", "before")]
 LOSSES = list(product(STEPS, WHEN)) if IS_FULL else SOME
-"""In short ``tests/chaos/test_crash_points_of_rounds.py`` has all of them, with a CLI of its own."""
+"""All of them ``tests/chaos/test_crash_points_of_rounds.py`` has in short, too, by another CLI."""
 
 
 @pytest.mark.parametrize(("step", "when"), LOSSES)

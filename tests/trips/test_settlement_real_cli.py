@@ -33,7 +33,7 @@ from pool.claude.process.leftovers import clean
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.process_runner import ProcessRunner
 from pool.claude.process.rescan import rescan
-from pool.executions.outcome import Completed, Failed
+from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.executions.process_way import ProcessWay
 from pool.executions.status import ExecutionStatus, final_status
 from pool.subscriptions.spec import Credential, SubscriptionSpec
@@ -242,6 +242,8 @@ async def test_the_same_kill_without_a_known_price_is_uncertain_until_there_is_o
     await run.discard()
 
     assert final_status(outcome) is ExecutionStatus.UNCERTAIN
+    assert (outcome.kind, outcome.evidence) == (FailureKind.KILLED, False)
+    assert outcome.usage.models == {MODEL: ModelUsage(input_tokens=1000, output_tokens=1)}
     assert await rescan(launch, subscription.config_dir, outcome.usage) is None
     priced = launch.model_copy(update={"rates": RATES})
     found = await rescan(priced, subscription.config_dir, outcome.usage)

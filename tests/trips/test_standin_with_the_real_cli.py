@@ -1,5 +1,5 @@
 """The stand-in against the real Claude CLI: what its answers turn into, once they went through the
-real program. Its errors, schemas and what it tells an API key are in ``test_real_cli.py``.
+real program. Schemas, further errors and what it tells an API key are in ``test_real_cli.py``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ from api.demo.standin.messages_api import create_app
 from api.demo.standin.quota import Allowance, Quota, five_hour_quota
 from api.demo.standin.server import Server, serving
 from api.demo.standin.standin import Standin
+from pool.claude.launch.launch_spec import Launch
+from pool.claude.outcome.conclude import conclude
+from pool.claude.outcome.ending import Ending
+from pool.claude.output.stream import reading_of
+from pool.executions.outcome import Failed, FailureKind
 
 SONNET = "claude-sonnet-4-5-20250929"
 ONE_ANSWER = 600_000  # nano-dollars
@@ -47,6 +52,14 @@ class Clock:
 
 
 CLOCK = Clock()
+LAUNCH = Launch(
+    run_id="exec_1",
+    prompt="hello",
+    session_id="77ae021c-28d4-400d-9fda-9c9f53307d0d",
+    resumes=False,
+    model=SONNET,
+    timeout_seconds=60,
+)
 
 
 @dataclass(frozen=True)
@@ -260,6 +273,15 @@ def test_a_burst_is_no_spent_window(ask: Ask) -> None:
     assert run.exit_code == 1
     assert "rateLimitType" not in run.limits
     assert run.result.get("api_error") != "usage_limit_reached"
+    assert failure(run) == (FailureKind.RATE_LIMITED, 0, True)
+
+
+def failure(run: Run) -> tuple[FailureKind, int, bool]:
+    """What a pool makes of a run that fails: its name, its cost, and whether that is certain."""
+    reading = reading_of((json.dumps(line).encode() for line in run.lines), CLOCK())
+    outcome = conclude(reading, Ending(exit_code=1), LAUNCH)
+    assert isinstance(outcome, Failed), outcome
+    return outcome.kind, outcome.usage.cost_nano_usd, outcome.evidence
 
 
 def test_a_cut_stream_is_sent_again_and_billed_twice(server: Server, go_on: Ask) -> None:
@@ -277,6 +299,25 @@ def test_tools_are_called_as_often_as_asked(server: Server, go_on: Ask) -> None:
     assert run.result["is_error"] is False
     assert run.result["num_turns"] == 3
     assert server.standin.bill.total().requests == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "kind"),
+    [
+        ("unauthorized", 401, FailureKind.AUTHENTICATION),
+        ("credit_too_low", 400, FailureKind.CREDIT_EXHAUSTED),
+        ("overloaded", 529, FailureKind.OVERLOADED),
+    ],
+)
+def test_an_error_of_the_api_is_one_of_the_cli_with_its_name_and_no_cost(
+    server: Server, go_on: Ask, asked: str, status: int, kind: FailureKind
+) -> None:
+    """At the end: a process that has been refused once tries nothing again."""
+    run = go_on(f"[[standin {asked}]]")
+
+    assert (run.result["is_error"], run.result["api_error_status"]) == (True, status)
+    assert server.standin.bill.total().requests == 0
+    assert failure(run) == (kind, 0, True)
 
 
 def test_a_killed_cli_leaves_a_cut_line_on_the_bill(server: Server, tmp_path: Path) -> None:
