@@ -222,13 +222,14 @@ def test_an_mcp_server_that_was_granted_is_asked(answers: Answers) -> None:
     assert "HELLO FROM THE SERVER" in answers.by_call["shouts"]
 
 
-async def test_a_rule_grants_the_commands_it_names_alone(bench: Bench, sent: Sent) -> None:
-    for command in ("touch allowed.txt", "mkdir other"):
-        await bench.run(
-            calls("Bash", command=command, description="d"),
-            "Bash(touch allowed.txt)",
-            working_directory=bench.work,
-        )
+async def test_a_rule_grants_the_commands_it_names_alone(bench: Bench, standin: Standin) -> None:
+    both = tuple(
+        Call(name="Bash", input={"command": command, "description": "d"}, id=f"toolu_{at}")
+        for at, command in enumerate(("mkdir other", "touch allowed.txt"))
+    )
+    standin.next(Behaviour(kind="tool", calls=both))
+
+    await bench.run("do it", "Bash(touch allowed.txt)", working_directory=bench.work)
 
     assert [path.name for path in bench.work.iterdir()] == ["allowed.txt"]
 

@@ -51,7 +51,8 @@ async def fill(folder: Path, api_url: str, monkeypatch: pytest.MonkeyPatch) -> l
     here = localpool.THIS_NODE.model_copy(update={"inventory": known})
     monkeypatch.setattr(localpool, "THIS_NODE", here)
     clock = ManualClock(datetime.now(UTC))
-    async with real_cli_pool(folder, api_url, clock, subscriptions=1) as pool:
+    how = {"subscriptions": 1, "keep_seconds": 60, "reuses": True}
+    async with real_cli_pool(folder, api_url, clock, **how) as pool:
         ran = [await pool.client.execute(ExecutionRequest(prompt=f"q {n}")) for n in range(2)]
     shutil.move(folder / "claude" / "sub1", folder / "data" / "subscriptions" / "sub1" / "claude")
     return [each.id for each in ran]

@@ -379,7 +379,6 @@ async def test_a_subagent_cut_off_in_its_first_answer_leaves_a_request_without_a
 
 
 @pytest.mark.usefixtures("with_tools")
-@either_way
 async def test_what_killed_clis_leave_is_cleaned_and_their_sessions_stay(
     subscription: OneSubscription,
 ) -> None:
@@ -402,5 +401,4 @@ async def test_what_killed_clis_leave_is_cleaned_and_their_sessions_stay(
     assert not any(any(config.glob(pattern)) for pattern in left)
     assert clean(config, now + timedelta(days=1)) == ()
     subscription.next("answer", 100, 20)
-    subscription.way = ProcessWay.COLD  # what was killed is not there any more
     await subscription.answered(subscription.launch(session_id=launch.session_id, resumes=True))
