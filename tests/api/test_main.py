@@ -6,9 +6,9 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from api.main import app
+from api.main import COMMANDS, app, loaded
 
-SLOW = {"ray", "fastapi", "uvicorn", "httpx", "apsw"}
+SLOW = {"ray", "fastapi", "uvicorn", "httpx", "apsw", "pydantic"}
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
@@ -18,10 +18,7 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert result.stdout == "claude-pool 0.1.0\n"
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["serve", "run", "status", "subscriptions", "subscriptions add", "doctor", "demo"],
-)
+@pytest.mark.parametrize("command", [*COMMANDS, "subscriptions add"])
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner(env={"COLUMNS": "120"}).invoke(app, [*command.split(), "--help"])
 
@@ -29,11 +26,29 @@ def test_every_command_explains_itself(command: str) -> None:
     assert len(result.stdout.splitlines()) > 8
 
 
-def test_nothing_slow_is_loaded_to_explain_it() -> None:
-    code = "import sys, api.main; print(' '.join(sys.modules))"
+def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with() -> None:
+    beginnings = {name: loaded(name).help.partition("\n\n")[0] for name in COMMANDS}
 
-    loaded = subprocess.run(
+    assert {name: help_ for name, (_, help_) in COMMANDS.items()} == beginnings
+
+
+def test_a_command_that_there_is_not_is_told_with_those_like_it() -> None:
+    result = CliRunner().invoke(app, ["statsu"])
+
+    assert result.exit_code == 2
+    assert "Did you mean 'status'" in result.stderr
+
+
+def test_nothing_slow_is_loaded_to_list_the_commands() -> None:
+    code = """if True:
+        import sys
+        from api.main import app
+        app(["--help"], standalone_mode=False)
+        print("LOADED", *sys.modules)
+    """
+
+    printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    ).stdout.split()
+    ).stdout
 
-    assert set(loaded) & SLOW == set()
+    assert set(printed.partition("LOADED")[2].split()) & SLOW == set()
