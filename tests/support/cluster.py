@@ -23,19 +23,21 @@ from paths import ROOT
 from ports import free_port
 from turns import starting_ray
 
+from actors.runtime.cluster import GcsClient, ray
+
 START_SECONDS = 60.0
 RAY = str(Path(sys.executable).with_name("ray"))
 
 
 @contextmanager
-def cluster(folder: Path, cpus: int = 2) -> Iterator[str]:
+def cluster(folder: Path) -> Iterator[str]:
     """Its address. Subscriptions find their tokens in its environment."""
     ensure_token()
     address = f"127.0.0.1:{free_port()}"
     log = folder / "ray.log"
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # for sockets in it
         with starting_ray():
-            head = _started(_head(address, Path(short)), log, cpus)
+            head = _started(_head(address, Path(short)), log)
             await_start(head, log)
         try:
             yield address
@@ -49,7 +51,6 @@ def further_node(
     folder: Path,
     *,
     host: str = "127.0.0.2",
-    cpus: int = 2,
     disks: Mapping[Path, Path] | None = None,
     without: frozenset[str] = frozenset(),
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -59,7 +60,7 @@ def further_node(
     log = folder / f"ray-{host}.log"
     joins = (f"--address={address}", f"--node-ip-address={host}")
     with starting_ray():
-        node = _started(joins, log, cpus, disks or {}, without)
+        node = _started(joins, log, disks or {}, without)
         await_start(node, log)
     try:
         yield node
@@ -83,6 +84,12 @@ def await_start(node: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.1)
 
 
+def living(address: str) -> int:
+    """How many nodes the head of a cluster holds to be alive."""
+    nodes = GcsClient(address=address).get_all_node_info(timeout=START_SECONDS).values()
+    return sum(each.state == ray.core.generated.gcs_pb2.GcsNodeInfo.ALIVE for each in nodes)
+
+
 def ensure_token() -> None:
     """Make the token that clusters of this user go by, as an operator does once on a machine."""
     if "RAY_AUTH_TOKEN" not in os.environ and not (Path.home() / ".ray" / "auth_token").exists():
@@ -98,14 +105,13 @@ def _head(address: str, directory: Path) -> tuple[str, ...]:
 def _started(
     what: tuple[str, ...],
     log: Path,
-    cpus: int,
     disks: Mapping[Path, Path] = MappingProxyType({}),
     without: frozenset[str] = frozenset(),
 ) -> subprocess.Popen[bytes]:
     variables = node_environment()
     with log.open("wb") as output:
         return subprocess.Popen(
-            _with_disks(ray_start(what, cpus), disks),
+            _with_disks(ray_start(what), disks),
             env={name: value for name, value in variables.items() if name not in without},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -113,10 +119,13 @@ def _started(
         )
 
 
-def ray_start(what: tuple[str, ...], cpus: int) -> tuple[str, ...]:
-    """The command that starts a node."""
+def ray_start(what: tuple[str, ...]) -> tuple[str, ...]:
+    """The command that starts a node. Nobody reads what the log monitor would pass on, which takes
+    a second of a core and more to start and to look.
+    """
     return (
-        *(RAY, "start", *what, "--block", "--disable-usage-stats", f"--num-cpus={cpus}"),
+        *(RAY, "start", *what, "--block", "--disable-usage-stats"),
+        *("--num-cpus=2", "--include-log-monitor=false"),
         *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
     )
 

@@ -178,7 +178,7 @@ class HostedPool:
         log = self.folder / f"ray-{name}.log"
         with log.open("wb") as output:
             self.raylets[name] = self.hosts[name].start(
-                ray_start(what, cpus=2),
+                ray_start(what),
                 env=node_environment(),
                 stdout=output,
                 stderr=output,

@@ -21,7 +21,7 @@ import httpx
 import pytest
 from actor_processes import actor_pid
 from behaviours import SLOW
-from cluster import further_node
+from cluster import further_node, living
 from clustered_pool import NOBODY, ClusteredPool, configured
 from service import Service
 from stubcli import runs_of
@@ -48,11 +48,6 @@ def service(clustered: ClusteredPool) -> Service:
 
 def told(http: httpx.Client, field: str) -> dict[str, Any]:
     return {each["id"]: each[field] for each in http.get("/v1/subscriptions").json()["items"]}
-
-
-def living(http: httpx.Client) -> list[str]:
-    """The nodes of the cluster, as Ray has them."""
-    return [each["hostname"] for each in http.get("/v1/nodes").json()["items"] if each["alive"]]
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -103,7 +98,7 @@ def test_a_pool_on_sqlite_outlives_its_service_and_stays_on_its_node(
             os.kill(router, signal.SIGKILL)
             again = http.post("/v1/executions", json=one, headers=KEY).json()
             refused = clustered.beside().refusal()
-        eventually(lambda: len(living(http)) == 1)  # or the next service is refused as well
+    eventually(lambda: living(clustered.address) == 1)  # or the next service is refused as well
 
     assert first == found
     assert ended["status"] == "succeeded"
