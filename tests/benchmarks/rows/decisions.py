@@ -29,8 +29,8 @@ from pool.executions.request import ExecutionRequest
 from pool.subscriptions.report import Report
 
 FEW, MANY = 10, (100, 1_000)
-DECISIONS = 400
-"""In a round; the median of them counts."""
+DECISIONS, QUICK = 400, 100
+"""In a round, and in one that is to be quick; the median of them counts."""
 
 
 class _Coming:
@@ -42,7 +42,7 @@ class _Coming:
         await asyncio.Event().wait()
 
 
-async def _measured(reports: list[Report]) -> float:
+async def _measured(reports: list[Report], decisions: int) -> float:
     """Microseconds of the median decision."""
     unused: Any = None
     coming: Any = _Coming()
@@ -54,14 +54,14 @@ async def _measured(reports: list[Report]) -> float:
         followers.follow(spec(report.id))
         followers.remember(report)
     versions, request, took = count(1), ExecutionRequest(prompt="q", max_budget_usd="0.25"), []
-    for report in islice(cycle(reports), DECISIONS):
+    for report in islice(cycle(reports), decisions):
         news = report.model_copy(update={"version": next(versions)})
         began = time.perf_counter()
         followers.remember(news)
         await dispatcher.route(request, NOBODY)
         took.append(time.perf_counter() - began)
     await followers.close()
-    return 1e6 * median(took[DECISIONS // 10 :])
+    return 1e6 * median(took[decisions // 10 :])
 
 
 @cache
@@ -70,16 +70,16 @@ def _reports(subscriptions: int) -> list[Report]:
     return [report_at(each) for each in states]
 
 
-def _decision(subscriptions: int) -> float:
-    return asyncio.run(_measured(_reports(subscriptions)))
-
-
 def decisions(effort: Effort) -> Iterator[Figure]:
+    def decision(subscriptions: int) -> float:
+        number = QUICK if effort.is_quick else DECISIONS
+        return asyncio.run(_measured(_reports(subscriptions), number))
+
     found = interleaved(
         effort.rounds,
         sorting=lambda: 1e6 * sorting(),
-        few=lambda: _decision(FEW),
-        **{str(each): lambda each=each: _decision(each) for each in MANY},  # type: ignore[misc]
+        few=lambda: decision(FEW),
+        **{str(each): lambda each=each: decision(each) for each in MANY},  # type: ignore[misc]
     )
     yield Figure.of(f"{FEW} subscriptions", "us", found["few"], SORTING, found["sorting"])
     for each in MANY:
