@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
     home.clear()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def forge() -> Iterator[Forge]:
     with Forge.lit() as forge:
         yield forge

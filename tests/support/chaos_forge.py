@@ -77,8 +77,11 @@ class Forge:
                 process.wait(30)
 
     def begin(self, home: Home, task: str, **how: Any) -> int:
-        """Start a child; its pid."""
+        """Start a child, after the end of one that was left; its pid."""
         assert self._process.stdin is not None
+        if self._child is not None:
+            self._end_child()
+            self.end()
         job = {"folder": str(home.folder), "way": home.way, "task": task, **how}
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
