@@ -27,6 +27,11 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
+def now_in_utc() -> datetime:
+    """The clock of the real world, for the shells: rules are told the time."""
+    return datetime.now(UTC)
+
+
 def problem_in(error: Mapping[str, Any]) -> str:
     """What is wrong, by one of pydantic's errors, in the words of the check that found it."""
     return str(error["msg"]).removeprefix("Value error, ")

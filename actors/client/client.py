@@ -8,7 +8,7 @@ gives the same run and the same answer, so that a caller does not feel it (G5).
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from actors.client.calls.conversations import ConversationCalls
 from actors.client.calls.keys import KeyCalls
@@ -20,11 +20,7 @@ from actors.client.calls.usage import UsageCalls
 from actors.client.concurrency import MAX_IN_FLIGHT, ConcurrencyLimit
 from actors.interfaces.protocols import Actors
 from pool.keys.access import FULL_ACCESS, Access
-
-
-def now_in_utc() -> datetime:
-    """The clock of the real world."""
-    return datetime.now(UTC)
+from pool.values import now_in_utc
 
 
 class PoolClient(

@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from actors.client.client import PoolClient, now_in_utc
+from actors.client.client import PoolClient
 from actors.telemetry.tracing import OFF, Tracing
 from api.dialects.error_format import SHAPES, error_format_of
 from api.dialects.openapi import stream_schemas
@@ -47,6 +47,7 @@ from api.web.request.request_id import RequestIds
 from api.web.stream.sse import event_schemas
 from api.web.tracing import Traced
 from pool.config import ClaudeSettings
+from pool.values import now_in_utc
 
 TITLE = "Claude subscription pool"
 DESCRIPTION = """\

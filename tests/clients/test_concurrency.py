@@ -13,7 +13,7 @@ from localpool import NOON, FakeRunner, LocalPool
 from pool_requests import limit
 from waiting import until
 
-from actors.client.client import PoolClient, now_in_utc
+from actors.client.client import PoolClient
 from actors.client.concurrency import ConcurrencyLimit
 from actors.client.retry import (
     FIRST_PAUSE_SECONDS,
@@ -26,6 +26,7 @@ from pool.errors import Exhausted, InvalidRequest
 from pool.executions.status import ExecutionStatus
 from pool.keys.access import Access
 from pool.subscriptions.spec import SubscriptionChange
+from pool.values import now_in_utc
 
 pytestmark = pytest.mark.timeout(60)
 

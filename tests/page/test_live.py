@@ -21,10 +21,10 @@ from ports import free_port
 from served_pool import served
 from stubcli import stub_cli
 
-from actors.client.client import now_in_utc
 from pool.claude.binary.installation import Installation
 from pool.claude.process.process_runner import ProcessRunner
 from pool.subscriptions.spec import SubscriptionSpec
+from pool.values import now_in_utc
 
 pytestmark = pytest.mark.timeout(240)
 OPERATOR = f"cpo_{'test-key-of-the-operator':-<43}"

@@ -18,7 +18,6 @@ from typing import Any
 from in_full import IS_FULL
 from localpool import NOON, SONNET, LonelyPeers, spec
 
-from actors.client.client import now_in_utc
 from actors.interfaces.messages import CameLate, NotAdmitted
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
@@ -37,6 +36,7 @@ from pool.money import nano_usd
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
+from pool.values import now_in_utc
 
 COST_NANO_USD = nano_usd("0.0006")
 """What each answer of the tiny CLI costs; a run gives one, or as many more as it has rounds."""

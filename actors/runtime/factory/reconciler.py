@@ -9,7 +9,6 @@ from functools import partial
 
 import httpx
 
-from actors.client.client import now_in_utc
 from actors.interfaces.protocols import Actors
 from actors.interfaces.reconciler_actor import ReconcilerActor
 from actors.reconciler.poll import ReconcilerSettings
@@ -20,6 +19,7 @@ from pool.admin_api.client import AdminApi
 from pool.admin_api.organizations import Organization
 from pool.config import Config
 from pool.reconciliation.problems import ProblemKind, ReportProblem
+from pool.values import now_in_utc
 
 
 async def made(config: Config, actors: Actors) -> ReconcilerActor:

@@ -6,7 +6,6 @@ import os
 from datetime import timedelta
 from functools import partial
 
-from actors.client.client import now_in_utc
 from actors.interfaces.protocols import SubscriptionActors
 from actors.interfaces.router_actor import RouterActor
 from actors.router.dispatching.settings import DispatchSettings
@@ -21,6 +20,7 @@ from pool import config as configuration
 from pool.claude.runner import Runner
 from pool.config import Config
 from pool.routing.policy import RoutingPolicy
+from pool.values import now_in_utc
 
 LEAST_AT_ONCE = 2
 """Activations, on a machine of one core: one may wait for a disk while the other computes."""

@@ -12,7 +12,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from actors.client.client import now_in_utc
 from actors.interfaces.other_nodes import NONE_REACHABLE, OtherNodes
 from actors.interfaces.protocols import Actors
 from actors.interfaces.subscription_actor import SubscriptionActor
@@ -33,6 +32,7 @@ from pool.nodes.identity import names_on, node_id
 from pool.nodes.inventory import note_activation
 from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
+from pool.values import now_in_utc
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,6 @@ import ray
 from ray.exceptions import RayError
 
 from actors.aiokit import Keyed, Tasks
-from actors.client.client import now_in_utc
 from actors.runtime.nodes import ray_nodes
 from actors.runtime.nodes.ray_nodes import RayNode
 from pool.config import Config, environment
@@ -30,6 +29,7 @@ from pool.nodes.inventory import Inventory, take_inventory
 from pool.nodes.node_choice import Candidate, Placed, Unplaced, place
 from pool.nodes.overview import KnownNode
 from pool.subscriptions.spec import SubscriptionSpec
+from pool.values import now_in_utc
 
 log = logging.getLogger(__name__)
 
