@@ -60,6 +60,11 @@ class Visitor:
         page.on("console", self._told)
         page.on("pageerror", self._failed)
 
+    def sees(self, viewport: tuple[int, int], color_scheme: str) -> None:
+        """Have a window of a size, and a theme."""
+        self.page.set_viewport_size({"width": viewport[0], "height": viewport[1]})
+        self.page.emulate_media(color_scheme=color_scheme)
+
     def leave(self) -> None:
         """Leave nothing behind for whoever is at the page next."""
         self.page.remove_listener("console", self._told)
@@ -78,8 +83,9 @@ class Visitor:
 
     def accessibility(self) -> list[str]:
         """What axe-core finds serious, or worse."""
-        # By the debugger's way: the page's policy lets in no script but its own.
-        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        if not self.page.evaluate("'axe' in window"):
+            # By the debugger's way: the page's policy lets in no script but its own.
+            self.page.evaluate(AXE.read_text(encoding="utf-8"))
         found = self.page.evaluate(_VIOLATIONS)
         return [_told_of(each) for each in found if each["impact"] in _OFFENDS]
 
@@ -148,9 +154,8 @@ class Seat:
         """
         page = self._page or self._browser.new_context(**self._context).new_page()
         self._page = None
-        page.set_viewport_size({"width": viewport[0], "height": viewport[1]})
-        page.emulate_media(color_scheme=color_scheme)
         there = Visitor(page)
+        there.sees(viewport, color_scheme)
         try:
             yield there
             there.leave()
