@@ -32,7 +32,7 @@ def served(
 ) -> Iterator[PoolCallers]:
     """A running pool on the real CLI, or on what ``more`` names; with settings of processes."""
     known = {"subscriptions": subscriptions, "slots": slots, "more": more}
-    config = write_config(folder, api_url, processes=processes, **known)
+    config = write_config(folder, api_url, processes=processes, variables={}, **known)
     tokens = {f"SUB{n}_TOKEN": f"test-token-{n}" for n in range(1, subscriptions + 1)}
     service = Service(config, tokens, START_SECONDS + LATER_SECONDS * subscriptions)
     service.start()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from brief_cli import brief
 from little_cli import found
 from localpool import POLICY, LocalPool, ManualClock, local_pool_at, spec
 
@@ -75,7 +76,7 @@ async def real_cli_pool(
             parent={"PATH": os.environ["PATH"], "SUB_TOKEN": f"test-token-{each.id}"},
             config_dir=folder / "claude" / each.id,
             home=folder / "home",
-            extra={"ANTHROPIC_BASE_URL": api_url},
+            extra=brief(api_url),
             is_root=os.geteuid() == 0,
         )
 

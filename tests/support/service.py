@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import httpx
+from brief_cli import BRIEF
 from ports import free_port
 from turns import starting_ray
 
@@ -37,17 +38,20 @@ def write_config(
     slots: int = 2,
     drain_seconds: float = 20,
     processes: Mapping[str, object] = MappingProxyType({"keep_session_seconds": 2}),
+    variables: Mapping[str, str] = MappingProxyType(BRIEF),
     more: str = "",
 ) -> Path:
     """A pool.toml whose tokens are ``test-token-1`` and so on, in ``SUB1_TOKEN`` ...
 
-    What a test waits to be gone is not kept for long.
+    What a test waits to be gone is not kept for long. ``variables`` are the CLI's own.
     """
     declared = "".join(
         f'[[subscriptions]]\nid = "sub{n}"\nmax_concurrent = {slots}\n'
         f'credential = {{ oauth_token_env = "SUB{n}_TOKEN" }}\n'
         for n in range(1, subscriptions + 1)
     )
+    told = {"ANTHROPIC_BASE_URL": api_url, **variables}
+    env = ", ".join(f"{name} = {json.dumps(value)}" for name, value in told.items())
     kept = "".join(f"{name} = {json.dumps(value)}\n" for name, value in processes.items())
     path = folder / "pool.toml"
     path.write_text(
@@ -55,7 +59,7 @@ def write_config(
         f"[server]\nport = {free_port()}\ndrain_seconds = {drain_seconds}\n"
         f'credential_env = ["SUB?_TOKEN"]\n'
         f"[processes]\n{kept}"
-        f'[claude]\nenv = {{ ANTHROPIC_BASE_URL = "{api_url}" }}\n{more}{declared}',
+        f"[claude]\nenv = {{ {env} }}\n{more}{declared}",
         encoding="utf-8",
     )
     return path

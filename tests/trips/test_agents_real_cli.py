@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from brief_cli import brief
 
 from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.messages_api import create_app
@@ -67,7 +68,7 @@ class Bench:
             parent={"PATH": os.environ["PATH"], "T": TOKEN},
             config_dir=folder / "config",
             home=folder / "home",
-            extra={"ANTHROPIC_BASE_URL": api.url},
+            extra=brief(api.url),
             is_root=os.geteuid() == 0,
         )
 

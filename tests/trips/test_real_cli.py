@@ -14,6 +14,7 @@ from typing import Any
 
 import fuzz
 import pytest
+from brief_cli import brief
 from paths import FIXTURES
 from pictures import GIF, PNG
 
@@ -88,7 +89,7 @@ def of_the_subscription(api: Server, subscription: Path) -> Callable[..., dict[s
             parent={"PATH": os.environ["PATH"], "T": TOKEN, **parent},
             config_dir=subscription / "config",
             home=subscription / "home",
-            extra={"ANTHROPIC_BASE_URL": api.url},
+            extra=brief(api.url),
             is_root=os.geteuid() == 0,
         )
 

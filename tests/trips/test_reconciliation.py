@@ -19,6 +19,7 @@ import httpx
 import pytest
 import shared_pool
 from admin_standin import ADMIN_KEY, AdminStandin
+from brief_cli import brief
 from service import Service
 from shared_pool import API_KEY, SharedPool
 
@@ -183,7 +184,7 @@ def by_hand_in(config_dir: Path, api_url: str, *options: str) -> str:
         "HOME": str(config_dir.parent / "home"),
         "CLAUDE_CONFIG_DIR": str(config_dir),
         "CLAUDE_CODE_OAUTH_TOKEN": "hand-token",
-        "ANTHROPIC_BASE_URL": api_url,
+        **brief(api_url),
         "NO_PROXY": "*",
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",

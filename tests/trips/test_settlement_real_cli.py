@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brief_cli import brief
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.bill import Usage as Billed
@@ -120,7 +121,7 @@ class OneSubscription:
             parent={"PATH": os.environ["PATH"], "T": self.token, "TMPDIR": str(path)},
             config_dir=self.config_dir,
             home=path,
-            extra={"ANTHROPIC_BASE_URL": api.url},
+            extra=brief(api.url),
             is_root=os.geteuid() == 0,
         )
 

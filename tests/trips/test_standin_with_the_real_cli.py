@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brief_cli import brief
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.messages_api import create_app
@@ -170,7 +171,7 @@ def environment(server: Server, home: Path, **credential: str) -> dict[str, str]
         "PATH": os.defpath,
         "HOME": str(home),
         "CLAUDE_CONFIG_DIR": str(home / "config"),
-        "ANTHROPIC_BASE_URL": server.url,
+        **brief(server.url),
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "CLAUDE_CODE_MAX_RETRIES": "0",
