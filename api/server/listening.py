@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from actors.aiokit import within
 from api.server.connection import KEEP_ALIVE_SECONDS, TOLD_KEEP_ALIVE_SECONDS, Connection
 from api.web.request.head import MAX_HEAD_BYTES
 from pool.config import ServerSettings
@@ -21,14 +22,24 @@ from pool.errors import ConfigError
 
 GRACE_SECONDS = 10
 """For answers on their way at the end. Waiting callers find their execution again by its id."""
+DATE_SECONDS = 1.0
+"""How long answers bear the same ``date``, which counts in seconds."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that leaves the signals alone and says when it is ready."""
+    """uvicorn that leaves the signals alone, says when it is ready, and does not look ten times a
+    second whether it is to end.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Take no more requests; ``serve`` returns when what is on its way is answered."""
+        self.should_exit = True
+        self._ending.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -37,6 +48,10 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(counter=0):
+            await within(DATE_SECONDS, self._ending)
 
 
 def bound(settings: ServerSettings) -> socket.socket:
@@ -90,5 +105,5 @@ async def listening(app: FastAPI, listener: socket.socket) -> AsyncIterator[str]
         yield url
     finally:
         ready.cancel()
-        server.should_exit = True
+        server.end()
         await running
