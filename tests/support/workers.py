@@ -24,6 +24,7 @@ from paths import FIXTURES
 
 WEEKS = "tests/simulation/"
 PAGE = "tests/page/"
+DIALECTS = "tests/api/dialects/"
 HEAVY = (
     "tests/trips/",
     "tests/clients_real/",
@@ -113,10 +114,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def unit_of(nodeid: str) -> str:
     """What goes to one worker as a whole; of simulated weeks, all that look at the same one, and
-    all that has a browser.
+    all that has a browser, or asks the official SDKs (``sdks``).
     """
-    if nodeid.startswith(PAGE):
-        return PAGE
+    for folder in (PAGE, DIALECTS):
+        if nodeid.startswith(folder):
+            return folder
     if nodeid.startswith(WEEKS):
         return WEEKS + nodeid.removesuffix("]").rpartition("[")[2].rpartition("-")[2]
     if nodeid.startswith(SPREAD):
