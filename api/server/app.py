@@ -74,9 +74,6 @@ def create_app(
     on other machines (``is_cluster``), what they need is not looked for on this one.
     """
     app = FastAPI(
-        title=TITLE,
-        description=DESCRIPTION,
-        version=version("claude-subscription-pool"),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
