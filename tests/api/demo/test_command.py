@@ -32,7 +32,7 @@ def test_the_demo_shows_a_limit_and_ends_with_figures_that_agree() -> None:
         "demo",
         "--once",
         "--executions",
-        "3",
+        "2",
     ]
     with tempfile.TemporaryDirectory(prefix="q", dir="/tmp") as short:
         done = subprocess.run(
