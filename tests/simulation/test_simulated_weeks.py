@@ -27,8 +27,8 @@ CROWDS = examples(1, 3) / 3
 MORE_THAN_THERE_IS = {"too much"}
 """Every subscription is used up to its ceiling under any order; at the end they differ little."""
 SPREADS = tuple(name for name in NAMES if name not in ALL_AT_ONCE | MORE_THAN_THERE_IS)
-COMPARED = SPREADS[:: examples(6, 1)]
-"""What is lived under other orders, too: each is a further week, of 2-3 s of a core."""
+COMPARED = SPREADS[:: examples(len(SPREADS), 1)]
+"""What is lived under other orders, too: each is two further weeks, of a second of a core."""
 
 
 @cache
