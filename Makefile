@@ -18,6 +18,7 @@ CLIENTS := tests/clients_real
 PYTHON_CLIENTS := $(VENV)/clients/.ready
 NODE_CLIENTS := $(CLIENTS)/node_modules/.ready
 NODE := $(VENV)/node
+APT_INSTALL := apt-get install --quiet=2 --yes --no-install-recommends
 
 .DEFAULT_GOAL := help
 .PHONY: help install page wheel browser clients serve demo test test-fast check format fuzz chaos bench load lock clean
@@ -50,9 +51,10 @@ $(PAGE): $(MODULES) $(wildcard $(FRONTEND)/*.* $(FRONTEND)/src/*.* $(FRONTEND)/s
 wheel: $(READY) ## A wheel with the page in it: whoever installs it needs no Node.js
 	$(BIN)/hatchling build -t wheel
 
-browser: ## Chromium, for the tests of the page: Debian's, if there is none yet
-	@command -v chromium > /dev/null || { test "$$(id -u)" = 0 && apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium > /dev/null; } \
-	|| { echo "The tests of the page need Chromium: apt-get install chromium" >&2; exit 1; }
+browser: ## Chromium, for the tests of the page: Debian's without windows, if there is none yet
+	@command -v chromium-headless-shell > /dev/null || command -v chromium > /dev/null \
+	|| { test "$$(id -u)" = 0 && apt-get update --quiet=2 && { $(APT_INSTALL) chromium-headless-shell > /dev/null || $(APT_INSTALL) chromium > /dev/null; }; } \
+	|| { echo "The tests of the page need Chromium: apt-get install chromium-headless-shell" >&2; exit 1; }
 
 clients: $(PYTHON_CLIENTS) $(NODE_CLIENTS) ## The clients that people bring, for the tests of them: LangChain, LiteLLM, .. (0.6 GB)
 
