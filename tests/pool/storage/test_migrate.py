@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -136,11 +137,18 @@ async def held(stores: Stores) -> list[Any]:
     return portions
 
 
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a pool that has lived."""
+    folder = tmp_path_factory.mktemp("past")
+    asyncio.run(lived(SqliteStores(folder)))
+    return folder
+
+
 @pytest.fixture
-async def source(tmp_path: Path) -> SqliteStores:
-    source = SqliteStores(tmp_path / "source")
-    await lived(source)
-    return source
+def source(past: Path, tmp_path: Path) -> SqliteStores:
+    copytree(past, tmp_path / "source")
+    return SqliteStores(tmp_path / "source")
 
 
 @pytest.fixture
