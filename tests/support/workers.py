@@ -12,6 +12,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -157,8 +158,12 @@ _STDERR = pytest.StashKey[TextIO]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """What the shell says of other pools and clusters is not about those of the tests. Nothing here
-    speaks TLS: to read what a machine trusts takes each client of HTTP 22 ms of a core.
+    speaks TLS: to read what a machine trusts takes each client of HTTP 22 ms of a core. What a
+    shell runs in the background is deaf to these signals, and so would be what the tests start.
     """
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     config.stash[_STDERR] = os.fdopen(os.dup(2), "w")  # nothing is captured yet
     for name in ("CLAUDE_POOL_CONFIG", "CLAUDE_POOL_URL", "RAY_ADDRESS", "RAY_NAMESPACE"):
         os.environ.pop(name, None)
