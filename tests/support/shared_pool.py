@@ -84,8 +84,12 @@ class SharedPool:
     """Why it does not start, which takes minutes to find out."""
     _stack: ExitStack = field(default_factory=ExitStack)
 
-    def ready(self, folder: Callable[[str], Path]) -> Self:
-        """Have it as every test finds it; where it is not there, start it in a new folder."""
+    def ready(self, folder: Callable[[str], Path], at_work: int | None = None) -> Self:
+        """Have it as every test finds it; where it is not there, start it in a new folder.
+
+        ``at_work``: how many subscriptions are to have all that is asked; the others are paused.
+        With one, what is asked next goes on in a process of the CLI that is there already.
+        """
         if self._failed is not None:
             raise RuntimeError("it did not start for a test before this one") from self._failed
         try:
@@ -96,10 +100,13 @@ class SharedPool:
         with self.service.client() as http:
             _cancel_what_is_under_way(http)
             self.standin.reset()
-            for id_ in self._ids:
-                http.post(f"/v1/subscriptions/{id_}/resume")
+            wanted = dict.fromkeys(self._ids, "paused")
+            wanted |= dict.fromkeys(self._ids[:at_work], "available")
+            for id_, state in wanted.items():
+                to_do = "resume" if state == "available" else "pause"
+                http.post(f"/v1/subscriptions/{id_}/{to_do}")
             deadline = time.monotonic() + AVAILABLE_SECONDS
-            while self.states(http) != dict.fromkeys(self._ids, "available"):
+            while self.states(http) != wanted:
                 assert time.monotonic() < deadline, self.states(http)
                 time.sleep(0.2)
         return self
@@ -215,7 +222,7 @@ REUSED = {"reuse": "same_key"}
 """A process serves many requests: it is not processes that are looked at here."""
 POOL = SharedPool(
     subscriptions=3,
-    processes={"keep_session_seconds": 60, **REUSED},
+    processes={"keep_session_seconds": 240, **REUSED},
     traces=True,
     log_level="debug",
     declares_key=True,

@@ -18,6 +18,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> SharedPool:
 
 
 @pytest.fixture
+def shared_at_one(tmp_path_factory: pytest.TempPathFactory) -> SharedPool:
+    """For whom it makes no difference which subscription has it."""
+    return shared_pool.POOL.ready(tmp_path_factory.mktemp, at_work=1)
+
+
+@pytest.fixture
 def awkward(tmp_path_factory: pytest.TempPathFactory) -> SharedPool:
     return shared_pool.AWKWARD.ready(tmp_path_factory.mktemp)
 

@@ -21,7 +21,7 @@ from api.demo.standin.server import Server
 
 pytestmark = pytest.mark.timeout(240)
 
-MODEL = "claude-sonnet-5-5"
+MODEL = "sonnet"
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
 DOCUMENT = {
     "type": "document",
@@ -31,13 +31,13 @@ DOCUMENT = {
 
 
 @pytest.fixture
-def api(shared: SharedPool) -> Server:
-    return shared.api
+def api(shared_at_one: SharedPool) -> Server:
+    return shared_at_one.api
 
 
 @pytest.fixture
-def service(shared: SharedPool) -> Service:
-    return shared.service
+def service(shared_at_one: SharedPool) -> Service:
+    return shared_at_one.service
 
 
 @pytest.fixture

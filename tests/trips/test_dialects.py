@@ -27,17 +27,18 @@ from pool.money import nano_usd
 
 pytestmark = pytest.mark.timeout(240)
 
-MODEL = "claude-sonnet-5-5"
+MODEL, ANSWERS = "sonnet", "claude-sonnet-5-5"
+"""What is asked for, and the model that this stands for."""
 
 
 @pytest.fixture
-def api(shared: SharedPool) -> Server:
-    return shared.api
+def api(shared_at_one: SharedPool) -> Server:
+    return shared_at_one.api
 
 
 @pytest.fixture
-def service(shared: SharedPool) -> Service:
-    return shared.service
+def service(shared_at_one: SharedPool) -> Service:
+    return shared_at_one.service
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_message_with_its_usage_to_the_token(claude: Anthropic) -> None:
     message = claude.messages.create(model=MODEL, max_tokens=100, messages=user(BILLED))
 
     assert [block.text for block in message.content if block.type == "text"] == ["Hello"]
-    assert (message.stop_reason, message.model) == ("end_turn", MODEL)
+    assert (message.stop_reason, message.model) == ("end_turn", ANSWERS)
     assert message.usage.input_tokens == 7
     assert message.usage.output_tokens == 5
     assert message.usage.cache_read_input_tokens == 300
@@ -119,25 +120,17 @@ class Colour(BaseModel):
     name: str
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_structured_answer(claude: Anthropic, gpt: OpenAI, *, stream: bool) -> None:
+def test_a_structured_answer(claude: Anthropic, gpt: OpenAI) -> None:
+    """A process each; in all their forms ``tests/clients_real`` has them, at less cost."""
     wanted = 'A colour. [[standin input={"name": "red"}]]'
-    if stream:
-        with claude.messages.stream(
-            model=MODEL, max_tokens=100, messages=user(wanted), output_format=Colour
-        ) as messages:
-            message = messages.get_final_message()
-        with gpt.chat.completions.stream(
-            model=MODEL, messages=user(wanted), response_format=Colour
-        ) as chunks:
-            answer = chunks.get_final_completion()
-    else:
-        message = claude.messages.parse(
-            model=MODEL, max_tokens=100, messages=user(wanted), output_format=Colour
-        )
-        answer = gpt.chat.completions.parse(
-            model=MODEL, messages=user(wanted), response_format=Colour
-        )
+
+    message = claude.messages.parse(
+        model=MODEL, max_tokens=100, messages=user(wanted), output_format=Colour
+    )
+    with gpt.chat.completions.stream(
+        model=MODEL, messages=user(wanted), response_format=Colour
+    ) as chunks:
+        answer = chunks.get_final_completion()
 
     assert message.parsed_output == Colour(name="red")
     assert answer.choices[0].message.parsed == Colour(name="red")
@@ -203,16 +196,13 @@ def test_images_and_system_prompts_reach_the_api(api: Server, gpt: OpenAI) -> No
     assert '"type": "image"' in json.dumps(sent.body)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_api_that_fails_is_an_error_of_the_sdk(
-    claude: Anthropic, gpt: OpenAI, *, stream: bool
-) -> None:
+def test_an_api_that_fails_is_an_error_of_the_sdk(claude: Anthropic, gpt: OpenAI) -> None:
     asked = user("[[standin status=413]] go on")
 
     with pytest.raises(anthropic.BadRequestError):
-        claude.messages.create(model=MODEL, max_tokens=100, messages=asked, stream=stream)
+        claude.messages.create(model=MODEL, max_tokens=100, messages=asked, stream=True)
     with pytest.raises(openai.BadRequestError):
-        gpt.chat.completions.create(model=MODEL, messages=asked, stream=stream)
+        gpt.chat.completions.create(model=MODEL, messages=asked)
 
 
 def test_the_models_that_the_cli_offers_are_listed_and_an_alias_is_answered_by_one(
@@ -225,8 +215,8 @@ def test_the_models_that_the_cli_offers_are_listed_and_an_alias_is_answered_by_o
     answer = gpt.chat.completions.create(model="anthropic/sonnet", messages=user("Hello"))
 
     assert listed[0] == "sonnet"
-    assert {"default", "haiku", "claude-haiku-5-5", MODEL} <= set(listed)
-    assert answer.model == MODEL
+    assert {"default", "haiku", "claude-haiku-5-5", ANSWERS} <= set(listed)
+    assert answer.model == ANSWERS
 
 
 def test_a_model_that_nobody_has_is_not_found_before_a_run(
@@ -234,9 +224,9 @@ def test_a_model_that_nobody_has_is_not_found_before_a_run(
 ) -> None:
     before = len(api.standin.requests.all())
 
-    with pytest.raises(anthropic.NotFoundError, match=MODEL):
+    with pytest.raises(anthropic.NotFoundError, match=ANSWERS):
         claude.messages.create(model="claude-sonnet-4.6", max_tokens=9, messages=user("Hello"))
-    with pytest.raises(openai.NotFoundError, match=MODEL):
+    with pytest.raises(openai.NotFoundError, match=ANSWERS):
         gpt.chat.completions.create(model="claude-sonnet-4.6", messages=user("Hello"))
 
     assert len(api.standin.requests.all()) == before
@@ -249,7 +239,7 @@ WEATHER: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("dialect", ["messages", "messages, streamed", "chat", "responses"])
+@pytest.mark.parametrize("dialect", ["messages, streamed", "chat", "responses"])
 def test_a_call_of_a_strict_tool_fits_its_schema_or_is_not_shown(
     api: Server, service: Service, claude: Anthropic, gpt: OpenAI, dialect: str
 ) -> None:
@@ -269,14 +259,6 @@ def test_a_call_of_a_strict_tool_fits_its_schema_or_is_not_shown(
     shown: list[tuple[str, Any]]
     answer: Any
     match dialect:
-        case "messages":
-            answer = claude.messages.create(
-                model=MODEL,
-                max_tokens=100,
-                messages=question,
-                tools=[tool],  # type: ignore[list-item]
-            )
-            shown = [(each.id, each.input) for each in answer.content if each.type == "tool_use"]
         case "messages, streamed":
             with claude.messages.stream(
                 model=MODEL,
@@ -313,25 +295,20 @@ def test_a_call_of_a_strict_tool_fits_its_schema_or_is_not_shown(
     assert nano_usd(ended["usage"]["cost_usd"]) == billed
 
 
-def kill(service: Service, what: str, subscription: str) -> None:
-    places = {"subscription": ("SubscriptionShell", subscription)}
-    pid = actor_pid(service, *places.get(what, ("RouterShell", "directory")))
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-
-
-@pytest.mark.parametrize("killed", ["subscription", "router"])
-def test_whoever_is_killed_in_a_round_of_tools_its_results_go_on_and_are_billed_once(
-    api: Server, service: Service, claude: Anthropic, killed: str
+def test_a_router_that_is_killed_in_a_round_of_tools_its_results_go_on_and_are_billed_once(
+    api: Server, service: Service, claude: Anthropic
 ) -> None:
+    """A subscription that is killed so: ``tests/chaos/test_kill_loops.py``."""
     spent = api.standin.bill.total().cost_nano_usd
-    call = Call(name="get_weather", input={"city": "Rome"}, id=f"toolu_of_{killed}")
+    call = Call(name="get_weather", input={"city": "Rome"}, id="toolu_of_the_killed_router")
     api.standin.next(Behaviour(kind="tool", calls=(call,)), Behaviour(text="It is mild."))
     asked: dict[str, Any] = {"model": MODEL, "max_tokens": 100, "tools": [WEATHER]}
     question = user("Weather?")
 
     calls = claude.messages.create(**asked, messages=question)
-    kill(service, killed, pool_of(calls)["subscription_id"])
+    router = actor_pid(service, "RouterShell", "directory")
+    assert router is not None
+    os.kill(router, signal.SIGKILL)
     result = {"type": "tool_result", "tool_use_id": call.id, "content": "21 degrees"}
     said = [{"role": "assistant", "content": calls.content}, {"role": "user", "content": [result]}]
     answer = claude.messages.create(**asked, messages=[*question, *said])

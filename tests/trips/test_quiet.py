@@ -112,7 +112,8 @@ def mishaps(http: httpx.Client) -> list[httpx.Response]:
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    pool, evidence = shared_pool.POOL.ready(tmp_path_factory.mktemp), Evidence()
+    pool = shared_pool.POOL.ready(tmp_path_factory.mktemp, at_work=1)
+    evidence = Evidence()
     service = pool.service
     with process_list_watched(evidence), service.client(as_operator=False) as http:
         evidence.operator = service.operator["x-api-key"]

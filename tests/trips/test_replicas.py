@@ -77,7 +77,7 @@ def said(http: httpx.Client, *turns: str) -> Any:
     """A conversation, as an SDK sends it; the answer, and how its execution ran."""
     sides = ("user", "assistant")
     messages = [{"role": sides[at % 2], "content": text} for at, text in enumerate(turns)]
-    body = {"model": "claude-sonnet-5-5", "max_tokens": 100, "messages": messages}
+    body = {"model": "sonnet", "max_tokens": 100, "messages": messages}
     answer = http.post("/v1/messages", json=body, timeout=60)
     assert answer.status_code == 200, answer.text
     ran = http.get(f"/v1/executions/{answer.json()['pool']['execution_id']}").json()

@@ -108,29 +108,36 @@ def test_a_resumed_session_remembers_what_was_said(http: httpx.Client) -> None:
     assert "messages=4" in second["result"]
 
 
-def test_twice_as_many_requests_as_slots_never_run_more_clis_than_those(
-    http: httpx.Client, service: Service
+AT_WORK = 3 if IS_FULL else 1
+"""How many subscriptions, of two slots each, have requests that come at once."""
+
+
+def test_more_requests_at_once_than_slots_never_run_more_clis_than_those(
+    http: httpx.Client, service: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    shared_pool.POOL.ready(tmp_path_factory.mktemp, at_work=AT_WORK)
+    slots, each_has = 2 * AT_WORK, 6 if IS_FULL else 4
     seen: list[int] = []
     done = threading.Event()
 
     def count() -> None:
         while not done.is_set():
             seen.append(len(service.cli_processes()))
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     counter = threading.Thread(target=count)
     counter.start()
-    number = 18 if IS_FULL else 12
-    with ThreadPoolExecutor(number) as callers:
-        executions = list(callers.map(lambda n: execute(http, f"parallel {n}"), range(number)))
+    prompt = "[[standin slow seconds=0.5 chunks=2]] parallel"
+    numbers = range(each_has * AT_WORK)
+    with ThreadPoolExecutor(len(numbers)) as callers:
+        executions = list(callers.map(lambda n: execute(http, f"{prompt} {n}"), numbers))
     done.set()
     counter.join()
 
     assert {"succeeded"} == {each["status"] for each in executions}
-    assert 3 <= max(seen) <= 6
+    assert slots / 2 <= max(seen) <= slots
     shares = Counter(each["subscription_id"] for each in executions)
-    assert all(abs(shares[f"sub{n}"] - number // 3) <= 2 for n in (1, 2, 3)), shares
+    assert all(abs(shares[f"sub{n + 1}"] - each_has) <= 2 for n in range(AT_WORK)), shares
 
 
 def test_the_windows_that_the_cli_reports_are_shown_with_their_age(http: httpx.Client) -> None:
@@ -224,7 +231,7 @@ def test_no_process_and_no_directory_is_left_of_what_has_ended(
     http: httpx.Client, service: Service
 ) -> None:
     execute(http, "leave nothing")
-    for id_ in TOKENS:
+    for id_ in (*TOKENS, "key1"):
         http.post(f"/v1/subscriptions/{id_}/drain")  # which keeps no process
 
     eventually(lambda: not service.cli_processes() or None)

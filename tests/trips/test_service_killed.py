@@ -19,7 +19,7 @@ from api.demo.standin.behaviour import Behaviour, Call
 
 pytestmark = pytest.mark.timeout(240)
 
-MODEL = "claude-sonnet-5-5"
+MODEL = "sonnet"
 CALL = Call(name="get_weather", input={"city": "Rome"}, id="toolu_of_the_killed")
 TOOL = {"name": "get_weather", "description": "The weather.", "input_schema": {"type": "object"}}
 

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
-def service(shared: SharedPool) -> Service:
-    return shared.service
+def service(shared_at_one: SharedPool) -> Service:
+    return shared_at_one.service
 
 
 @pytest.fixture
