@@ -299,7 +299,7 @@ class Router:
         await self._alerts.close()
         await self._keys.close()
         await self._followers.close()
-        await asyncio.to_thread(self._tracing.close)
+        await self._tracing.close()
         await self._directory.close()
 
     async def _session_moved(self, session: SessionHome, source: str, target: str) -> None:

@@ -172,7 +172,7 @@ class SubscriptionContext:
     async def close(self) -> None:
         await self.rest()
         await self.ledger.close()
-        await asyncio.to_thread(self.deps.tracing.close)
+        await self.deps.tracing.close()
 
     async def _probe(self) -> None:
         """Write the standing, which changes nothing, until the disk takes it."""

@@ -6,6 +6,7 @@ They are sent in batches by a thread of their own. While a collector does not an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -76,8 +77,8 @@ class OtelTracing(Tracing):
             _fail(span, attributes.get("outcome", ""))
         span.end(max(_nanoseconds(begun_at), _nanoseconds(ended_at)))
 
-    def close(self) -> None:
-        self._provider.shutdown()
+    async def close(self) -> None:
+        await asyncio.to_thread(self._provider.shutdown)
 
 
 def _fail(span: Span, why: str) -> None:

@@ -57,8 +57,8 @@ class Tracing:
     ) -> None:
         """A span of something that is over. Nothing, where it belongs to no trace."""
 
-    def close(self) -> None:
-        """Send what is left, within some seconds. Blocks."""
+    async def close(self) -> None:
+        """Send what is left, within some seconds."""
 
 
 OFF = Tracing()

@@ -72,7 +72,7 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
                     announce(operator_line(config, operator, shown=sys.stdout.isatty()))
                 await _first(ending.wait(), pool.lost())
                 await pool.stop()
-    await asyncio.to_thread(tracing.close)
+    await tracing.close()
 
 
 async def _first(*waits: Coroutine[Any, Any, None]) -> None:

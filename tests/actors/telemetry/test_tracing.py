@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
@@ -83,7 +82,7 @@ async def test_a_request_is_one_trace_from_its_caller_to_its_settlement(
     answer = await http.post(
         "/v1/executions", json={"prompt": "q"}, headers={"traceparent": CALLER}
     )
-    await asyncio.to_thread(spans.close)
+    await spans.close()
 
     seen = {each.name: each for each in collector.spans}
     assert {TRACE} == {each.trace for each in collector.spans}
@@ -108,7 +107,7 @@ async def test_the_cli_is_told_the_trace_it_runs_in(
     collector: Collector,
 ) -> None:
     await http.post("/v1/executions", json={"prompt": "q"}, headers={"traceparent": CALLER})
-    await asyncio.to_thread(spans.close)
+    await spans.close()
 
     (dispatch,) = collector.of("dispatch")
     assert environments[0]["TRACEPARENT"] == f"00-{TRACE}-{dispatch.id}-01"
@@ -128,7 +127,7 @@ async def test_a_run_is_told_with_its_length_also_when_its_owner_began_anew(
     local_pool.clock.advance(timedelta(seconds=90))
     run.end(completed())
     await local_pool.client.result(started["id"], wait_seconds=5)
-    await asyncio.to_thread(spans.close)
+    await spans.close()
 
     (told,) = collector.of("run")
     assert told.seconds == 90
@@ -145,7 +144,7 @@ async def test_what_failed_is_marked_and_what_it_said_is_not_told(
         await http.post("/v1/executions", json={"prompt": SECRET, "system_prompt": SECRET})
     await http.post("/v1/executions", json={"prompt": SECRET, "session_id": SECRET})
     await http.post("/v1/executions", json={"prompt": SECRET, "model": f"claude-{SECRET}"})
-    await asyncio.to_thread(spans.close)
+    await spans.close()
 
     assert [each.has_failed for each in collector.of("run")] == [True, False]
     assert [each.has_failed for each in collector.of("dispatch")] == [False, False, True]
@@ -158,7 +157,7 @@ async def test_a_caller_inside_python_names_its_trace_too(
     with within(CALLER):
         await local_pool.client.execute(ExecutionRequest(prompt="q"))
     await local_pool.client.execute(ExecutionRequest(prompt="q"))
-    await asyncio.to_thread(spans.close)
+    await spans.close()
 
     mine, other = collector.of("run")
     assert mine.trace == TRACE
@@ -170,7 +169,7 @@ async def test_what_is_no_trace_begins_a_new_one(
     http: AsyncClient, collector: Collector, spans: OtelTracing, header: str
 ) -> None:
     await http.get("/v1/pool", headers={"traceparent": header})
-    await asyncio.to_thread(spans.close)
+    await spans.close()
 
     (request,) = collector.of("request")
     assert request.parent == ""
@@ -181,7 +180,7 @@ async def test_a_caller_that_samples_itself_out_is_not_traced(
 ) -> None:
     headers = {"traceparent": CALLER[:-1] + "0"}
     await http.post("/v1/executions", json={"prompt": "q"}, headers=headers)
-    await asyncio.to_thread(spans.close)
+    await spans.close()
 
     assert collector.spans == []
 
@@ -193,7 +192,7 @@ async def test_without_a_collector_runs_go_on_all_the_same(local_pool: LocalPool
     execution = await local_pool.client.execute(ExecutionRequest(prompt="q"))
 
     assert execution.status == "succeeded"
-    await asyncio.to_thread(spans.close)
+    await spans.close()
 
 
 async def test_without_tracing_the_cli_is_told_nothing(
