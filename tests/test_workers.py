@@ -8,7 +8,7 @@ from collections import defaultdict
 import workers
 from paths import ROOT
 
-POOLS = {"shared": "POOL", "awkward": "AWKWARD", "clustered": "CLUSTERED"}
+POOLS = {"shared": "POOL", "shared_at_one": "POOL", "awkward": "AWKWARD", "clustered": "CLUSTERED"}
 """By the fixture that has it ready."""
 HAS = re.compile(
     rf"\b({'|'.join(POOLS)}): (?:Shared|Clustered)Pool\b"
