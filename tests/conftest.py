@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
-from postgres import Server, running
-from workers import (
+
+from pool.subscriptions.spec import SubscriptionSpec
+from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
+from tests.support.stores.postgres import Server, running
+from tests.support.suite.workers import (
     pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_configure,
@@ -16,8 +18,6 @@ from workers import (
     pytest_runtest_protocol,
     pytest_xdist_make_scheduler,
 )
-
-from pool.subscriptions.spec import SubscriptionSpec
 
 __all__ = [
     "pytest_collection_finish",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from folders import OF_A_RUN, of_this_run
+from tests.support.suite.folders import OF_A_RUN, of_this_run
 
 
 def test_what_a_run_that_was_killed_left_goes_with_the_next_one_and_nothing_else(

@@ -4,7 +4,8 @@ import ast
 from pathlib import Path
 
 import pytest
-from paths import ROOT
+
+from tests.support.suite.paths import ROOT
 
 PACKAGES = sorted(
     each.parent.relative_to(ROOT)

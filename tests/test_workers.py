@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-import workers
-from paths import ROOT
+from tests.support.suite import workers
+from tests.support.suite.paths import ROOT
 
 POOLS = {"shared": "POOL", "shared_at_one": "POOL", "awkward": "AWKWARD", "clustered": "CLUSTERED"}
 """By the fixture that has it ready."""

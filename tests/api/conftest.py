@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
-from localpool import LocalPool
 
 from api.server.app import create_app
 from api.web.authentication import Keys
 from pool.config import ApiKeySpec
+from tests.support.pools.localpool import LocalPool
 
 OPERATOR_KEY = f"cpo_{'test-key-of-the-operator':-<43}"
 

@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 
 import pytest
 import schemathesis
-from fuzz import examples
-from localpool import LocalPool
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.engine.recorder import ScenarioRecorder
@@ -26,6 +24,8 @@ from api.server.app import create_app
 from api.server.listening import bound, listening
 from api.web.authentication import Keys
 from pool.config import ApiKeySpec, ServerSettings
+from tests.support.pools.localpool import LocalPool
+from tests.support.suite.fuzz import examples
 
 pytestmark = [
     pytest.mark.hypothesis,  # what ``make fuzz`` runs

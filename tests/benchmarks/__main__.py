@@ -11,14 +11,10 @@ import argparse
 import logging
 import sys
 import time
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
-
-import machine
-import results
-from figure import Effort, Row
-from rows import (
+from tests.benchmarks import machine, results
+from tests.benchmarks.figure import Effort, Row
+from tests.benchmarks.rows import (
     activation,
     decisions,
     durable_records,

@@ -19,13 +19,10 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(ROOT / "tests/support")]
-
-from pool_service import NOWHERE, PoolCallers, served
-from process_tree import tree
-from stubcli import stub_cli
+from tests.benchmarks.pool_service import NOWHERE, PoolCallers, served
+from tests.benchmarks.process_tree import tree
+from tests.support.clis.stubcli import stub_cli
+from tests.support.suite.paths import ROOT
 
 SVG = ROOT / "deploy/pictures/flame.svg"
 SECONDS, RATE, CALLERS = 20, 100, 4

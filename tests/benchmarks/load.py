@@ -11,9 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-
-from load import loaded_service, run
+from tests.support.services.load import loaded_service, run
 
 CLIENTS, SECONDS = 200, 60
 MOST_GROWTH = 1.10

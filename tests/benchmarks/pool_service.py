@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
-from bare_cli import MODEL, PROMPT
-from service import NO_TLS, START_SECONDS, Service, write_config
 
 from pool.claude.process.files.run_directory import RunDirectory
+from tests.benchmarks.bare_cli import MODEL, PROMPT
+from tests.support.services.service import NO_TLS, START_SECONDS, Service, write_config
 
 NOWHERE = "http://127.0.0.1:9"
 LATER_SECONDS = 10.0

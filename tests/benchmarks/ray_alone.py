@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from turns import starting_ray
-
 from actors.runtime.cluster import SETTINGS
+from tests.support.services.turns import starting_ray
 
 YARDSTICK = "a Ray with nothing in it"
 _PROGRAM = """

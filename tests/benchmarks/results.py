@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from figure import Figure
+from tests.benchmarks.figure import Figure
 
 HERE = Path(__file__).parent
 JSON = HERE / "results.json"

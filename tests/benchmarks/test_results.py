@@ -9,14 +9,10 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+from tests.benchmarks.figure import Figure, interleaved
+from tests.benchmarks.results import Measured, changes, document, ratios_of, table
 
-sys.path.insert(0, str(HERE))
-try:
-    from figure import Figure, interleaved
-    from results import Measured, changes, document, ratios_of, table
-finally:
-    sys.path.remove(str(HERE))  # it has a load.py, as the support has
+HERE = Path(__file__).parent
 
 
 def figure(ratio: float, *, higher: bool = False) -> Figure:

@@ -18,14 +18,11 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median, quantiles
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
-
-import machine
-from bare_cli import standin
-from collector import Collector, Seen, collecting
-from pool_service import PoolCallers, served
-
 from pool.claude.process.files.run_directory import RunDirectory
+from tests.benchmarks import machine
+from tests.benchmarks.bare_cli import standin
+from tests.benchmarks.pool_service import PoolCallers, served
+from tests.support.services.collector import Collector, Seen, collecting
 
 EXECUTIONS = 20
 SPAN_SECONDS = 2.5

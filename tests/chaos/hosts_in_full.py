@@ -20,13 +20,13 @@ from typing import Any
 
 import httpx
 import pytest
-from chaos_service import every_item
-from chaos_tally import Doubled, Lost, injected
-from hosted_pool import HostedPool, eventually, hosted_pool
-from hosts import DATABASE
-from stubcli import runs_of
 
 from pool.money import nano_usd
+from tests.support.chaos.service_under_fire import every_item
+from tests.support.chaos.tally import Doubled, Lost, injected
+from tests.support.clis.stubcli import runs_of
+from tests.support.clusters.hosted_pool import HostedPool, eventually, hosted_pool
+from tests.support.clusters.hosts import DATABASE
 
 SECONDS = 180.0
 SETTLED_SECONDS = 150.0

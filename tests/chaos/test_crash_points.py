@@ -15,9 +15,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from chaos_forge import Forge, park
-from chaos_invariants import check_nothing_left, check_started_once, check_told, checked_ledger
-from chaos_subscription import (
+
+from pool.claude.process.idle import spares
+from pool.executions.process_way import ProcessWay
+from pool.executions.status import ExecutionStatus
+from pool.money import usd
+from tests.support.chaos.forge import Forge, park
+from tests.support.chaos.invariants import (
+    check_nothing_left,
+    check_started_once,
+    check_told,
+    checked_ledger,
+)
+from tests.support.chaos.one_subscription import (
     COST_NANO_USD,
     IS_FULL,
     Home,
@@ -27,13 +37,8 @@ from chaos_subscription import (
     execution_id,
     full,
 )
-from chaos_tally import injected
-from localpool import NOON
-
-from pool.claude.process.idle import spares
-from pool.executions.process_way import ProcessWay
-from pool.executions.status import ExecutionStatus
-from pool.money import usd
+from tests.support.chaos.tally import injected
+from tests.support.pools.localpool import NOON
 
 POINTS = [
     *(("epoch", "before"), ("epoch", "after")),

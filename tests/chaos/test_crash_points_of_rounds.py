@@ -17,8 +17,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from chaos_forge import Forge
-from chaos_invariants import (
+
+from actors.interfaces.messages import CameLate
+from pool.claude.process.files.run_directory import RunDirectory
+from pool.executions.execution import Execution
+from pool.executions.row import ExecutionRow
+from pool.executions.status import ExecutionStatus
+from pool.money import nano_usd
+from tests.support.chaos.forge import Forge
+from tests.support.chaos.invariants import (
     Ledgers,
     check_nothing_left,
     check_slots,
@@ -26,7 +33,7 @@ from chaos_invariants import (
     check_told,
     checked_ledger,
 )
-from chaos_subscription import (
+from tests.support.chaos.one_subscription import (
     COST_NANO_USD,
     IS_FULL,
     ROUNDS,
@@ -40,15 +47,8 @@ from chaos_subscription import (
     intent,
     results_of,
 )
-from chaos_tally import injected
-from localpool import NOON
-
-from actors.interfaces.messages import CameLate
-from pool.claude.process.files.run_directory import RunDirectory
-from pool.executions.execution import Execution
-from pool.executions.row import ExecutionRow
-from pool.executions.status import ExecutionStatus
-from pool.money import nano_usd
+from tests.support.chaos.tally import injected
+from tests.support.pools.localpool import NOON
 
 OF_A_ROUND = ("calls", "results", "goes_on")
 """What is made durable of each, in this order."""

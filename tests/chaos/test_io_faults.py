@@ -16,12 +16,6 @@ from typing import Any
 
 import apsw
 import pytest
-from chaos_disk import FailingDisk, Operation
-from chaos_forge import a_record
-from chaos_invariants import Ledgers, checked_ledger
-from chaos_subscription import IS_FULL, execution_id, full, intent
-from chaos_tally import Lost, injected
-from localpool import NOON, completed
 
 from pool.errors import CommitUnknown, StoreError
 from pool.executions.row import ExecutionRow
@@ -30,6 +24,12 @@ from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.consequences.settlement import settlement
 from pool.subscriptions.consequences.standing import Standing
+from tests.support.chaos.disk import FailingDisk, Operation
+from tests.support.chaos.forge import a_record
+from tests.support.chaos.invariants import Ledgers, checked_ledger
+from tests.support.chaos.one_subscription import IS_FULL, execution_id, full, intent
+from tests.support.chaos.tally import Lost, injected
+from tests.support.pools.localpool import NOON, completed
 
 MOST_OPERATIONS = 400
 """More than the scenario has; the test ends at the first N that nothing reaches."""

@@ -13,9 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
-from chaos_forge import Forge
-from chaos_invariants import check_told, checked_ledger
-from chaos_service import (
+
+from api.demo.standin.messages_api import create_app
+from api.demo.standin.server import Server, serving
+from api.demo.standin.standin import Standin
+from tests.support.chaos.forge import Forge
+from tests.support.chaos.invariants import check_told, checked_ledger
+from tests.support.chaos.one_subscription import Home, eventually, full
+from tests.support.chaos.service_under_fire import (
     SUBSCRIPTIONS,
     Callers,
     actor_pid,
@@ -26,16 +31,11 @@ from chaos_service import (
     processes,
     until,
 )
-from chaos_subscription import Home, eventually, full
-from chaos_tally import injected
-from chaos_tool_callers import ToolCallers, waiting_processes
-from little_cli import lives
-from localpool import NOON
-from service import Service, write_config
-
-from api.demo.standin.messages_api import create_app
-from api.demo.standin.server import Server, serving
-from api.demo.standin.standin import Standin
+from tests.support.chaos.tally import injected
+from tests.support.chaos.tool_callers import ToolCallers, waiting_processes
+from tests.support.clis.little_cli import lives
+from tests.support.pools.localpool import NOON
+from tests.support.services.service import Service, write_config
 
 RAYS_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 STORE_KILLS = full(8, 300)

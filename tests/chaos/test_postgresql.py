@@ -13,11 +13,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from chaos_invariants import every
-from chaos_subscription import IS_FULL
-from chaos_tally import Doubled, Lost, injected
-from localpool import FakeRunner, LonelyPeers, spec
-from postgres import Server
 
 from actors.interfaces.messages import NotAdmitted, Started
 from actors.subscription.context import Dependencies
@@ -29,6 +24,11 @@ from pool.executions.routing_record import Routing
 from pool.executions.status import ExecutionStatus
 from pool.storage.postgresql import PostgresqlStores
 from pool.subscriptions.reporting import SubscriptionPolicy
+from tests.support.chaos.invariants import every
+from tests.support.chaos.one_subscription import IS_FULL
+from tests.support.chaos.tally import Doubled, Lost, injected
+from tests.support.pools.localpool import FakeRunner, LonelyPeers, spec
+from tests.support.stores.postgres import Server
 
 SECONDS = 120.0 if IS_FULL else 5.0
 ENOUGH = 21

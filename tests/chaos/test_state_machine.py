@@ -22,13 +22,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from chaos_invariants import check_caches, check_slots, checked_ledger
-from chaos_subscription import execution_id, full, intent, session_id
-from chaos_tally import tally
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from localpool import FakeRun, FakeRunner, LonelyPeers, ManualClock, completed, spec, usage_of
 
 from actors.aiokit import end
 from actors.interfaces.messages import NotAdmitted, Started
@@ -47,6 +43,18 @@ from pool.subscriptions.spec import SubscriptionSpec
 from pool.subscriptions.state import REMEMBERED
 from pool.usage.records import UsageRecord
 from pool.usage.spending import WEEK
+from tests.support.chaos.invariants import check_caches, check_slots, checked_ledger
+from tests.support.chaos.one_subscription import execution_id, full, intent, session_id
+from tests.support.chaos.tally import tally
+from tests.support.pools.localpool import (
+    FakeRun,
+    FakeRunner,
+    LonelyPeers,
+    ManualClock,
+    completed,
+    spec,
+    usage_of,
+)
 
 SPEC: SubscriptionSpec = spec("sub1", max_concurrent=2, max_queued=3, weekly_budget_usd=5)
 POLICY = SubscriptionPolicy()

@@ -13,14 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from chaos_forge import Forge, a_record
-from chaos_invariants import check_told, checked_ledger
-from chaos_subscription import Home, eventually
-from chaos_tally import injected
-from localpool import NOON
 
 from pool.errors import StoreBusy
 from pool.storage.ledger.ledger import Ledger
+from tests.support.chaos.forge import Forge, a_record
+from tests.support.chaos.invariants import check_told, checked_ledger
+from tests.support.chaos.one_subscription import Home, eventually
+from tests.support.chaos.tally import injected
+from tests.support.pools.localpool import NOON
 
 
 @pytest.fixture

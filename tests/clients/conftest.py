@@ -7,10 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from behaviours import SLOW
-from crossing import Crossing
-from drivers import Blocking, HttpClient
-from localpool import FakeRun, FakeRunner, LocalPool, spec
 
 from actors.client.blocking import BlockingPoolClient
 from actors.client.client import PoolClient
@@ -19,6 +15,10 @@ from api.server.listening import bound, listening
 from api.web.authentication import Keys
 from pool.claude.launch.launch_spec import Launch
 from pool.config import ApiKeySpec, ServerSettings
+from tests.support.callers.behaviours import SLOW
+from tests.support.callers.crossing import Crossing
+from tests.support.callers.drivers import Blocking, HttpClient
+from tests.support.pools.localpool import FakeRun, FakeRunner, LocalPool, spec
 
 
 class PromptedRunner(FakeRunner):

@@ -8,10 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from behaviours import SLOW, ask
-from localpool import NOON, FakeRunner, LocalPool
-from pool_requests import limit
-from waiting import until
 
 from actors.client.client import PoolClient
 from actors.client.concurrency import ConcurrencyLimit
@@ -27,6 +23,10 @@ from pool.executions.status import ExecutionStatus
 from pool.keys.access import Access
 from pool.subscriptions.spec import SubscriptionChange
 from pool.values import now_in_utc
+from tests.support.callers.behaviours import SLOW, ask
+from tests.support.pools.localpool import NOON, FakeRunner, LocalPool
+from tests.support.pools.pool_requests import limit
+from tests.support.suite.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from behaviours import BEHAVIOURS, Behaviour, ask
-from drivers import Blocking, HttpClient
 
 from actors.client.client import PoolClient
 from pool.executions.execution import Execution
+from tests.support.callers.behaviours import BEHAVIOURS, Behaviour, ask
+from tests.support.callers.drivers import Blocking, HttpClient
 
 pytestmark = pytest.mark.timeout(60)
 Read = Callable[[], Awaitable[Any]]

@@ -27,11 +27,6 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from localpool import ManualClock
-from marked_cli import marked_cli
-from paths import ROOT
-from real_cli_pool import real_cli_pool
-from served_pool import served
 
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
@@ -39,6 +34,11 @@ from api.demo.standin.standin import Standin
 from pool.executions.tools.client_tools import ToolSettings
 from pool.keys.api_keys import KeySpec
 from pool.subscriptions.reporting import SubscriptionPolicy
+from tests.support.clis.marked_cli import marked_cli
+from tests.support.pools.localpool import ManualClock
+from tests.support.pools.real_cli_pool import real_cli_pool
+from tests.support.pools.served_pool import served
+from tests.support.suite.paths import ROOT
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from engines import Engine, PostgresqlEngine, SqliteEngine
-from postgres import Server, running
 
 from pool.storage.directory.directory import Directory
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.stores import Stores
+from tests.support.stores.engines import Engine, PostgresqlEngine, SqliteEngine
+from tests.support.stores.postgres import Server, running
 
 
 @pytest.fixture(scope="session")

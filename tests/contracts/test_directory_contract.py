@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import Engine
 
 from pool.errors import Conflict, InvalidRequest, NotFound, OverBudget, StoreBusy, StoreError
 from pool.executions.session import SessionHome, SessionMove
@@ -21,6 +20,7 @@ from pool.storage.directory.directory import Directory
 from pool.storage.directory.portion import DirectoryPortion, KeptClaim, KeptHome
 from pool.storage.stores import Stores
 from pool.subscriptions.spec import Credential, SubscriptionSpec
+from tests.support.stores.engines import Engine
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

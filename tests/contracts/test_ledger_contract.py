@@ -7,10 +7,8 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
-from fuzz import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ledger_rows import NOW, SESSION, TICK, ended, record, row, running, seen
 
 from pool.errors import Fenced, InvalidRequest, NotFound, StoreBusy, StoreError
 from pool.executions.outcome import Failed, FailureKind
@@ -22,6 +20,8 @@ from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.usage.blocks import block_at
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
 from pool.usage.totals import LifetimeTotal, total_usage
+from tests.support.stores.ledger_rows import NOW, SESSION, TICK, ended, record, row, running, seen
+from tests.support.suite.fuzz import examples
 
 
 async def test_a_call_that_fails_leaves_its_neighbours_alone(ledger: Ledger) -> None:

@@ -5,20 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from engines import Engine
-from ledger_rows import (
-    HOUR,
-    NOW,
-    SECRET,
-    SESSION,
-    TICK,
-    ended,
-    record,
-    row,
-    running,
-    seen,
-    with_image,
-)
 
 from pool.errors import Conflict, NotFound
 from pool.executions.content.image import MAX_IMAGE_BYTES
@@ -31,6 +17,20 @@ from pool.storage.ledger.ledger import Ledger
 from pool.subscriptions.consequences.settlement import Settlement
 from pool.subscriptions.consequences.standing import Standing
 from pool.usage.totals import LifetimeTotal
+from tests.support.stores.engines import Engine
+from tests.support.stores.ledger_rows import (
+    HOUR,
+    NOW,
+    SECRET,
+    SESSION,
+    TICK,
+    ended,
+    record,
+    row,
+    running,
+    seen,
+    with_image,
+)
 
 
 async def test_what_begins_comes_back_as_it_was_given(ledger: Ledger) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from ledger_rows import NOW, OTHER_SESSION, SESSION, TICK, ended, record, row, running
-
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
@@ -14,6 +12,16 @@ from pool.storage.ledger.ledger import Ledger
 from pool.storage.stores import Stores
 from pool.subscriptions.consequences.settlement import Settlement
 from pool.usage.totals import LifetimeTotal
+from tests.support.stores.ledger_rows import (
+    NOW,
+    OTHER_SESSION,
+    SESSION,
+    TICK,
+    ended,
+    record,
+    row,
+    running,
+)
 
 
 def moving(name: str = "exec_1") -> ExecutionRow:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from ledger_rows import NOW, OTHER_SESSION, SESSION, TICK, ended, record, row, seen
 
 from pool.errors import InvalidRequest
 from pool.executions.session import SessionTotal
@@ -17,6 +16,16 @@ from pool.subscriptions.consequences.settlement import Settlement
 from pool.subscriptions.consequences.standing import Standing
 from pool.usage.blocks import block_at
 from pool.usage.records import UsageSource
+from tests.support.stores.ledger_rows import (
+    NOW,
+    OTHER_SESSION,
+    SESSION,
+    TICK,
+    ended,
+    record,
+    row,
+    seen,
+)
 
 
 async def test_recent_costs_are_the_last_fifty_runs_that_spent_something(ledger: Ledger) -> None:

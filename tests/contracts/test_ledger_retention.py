@@ -5,8 +5,15 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from engines import Engine
-from ledger_rows import (
+from pool.executions.outcome import Completed
+from pool.executions.row import ExecutionRow
+from pool.executions.session import SessionTotal
+from pool.executions.tools.permissions import AgentSettings
+from pool.storage.ledger.ledger import Ledger
+from pool.storage.stores import Stores
+from pool.subscriptions.consequences.settlement import Settlement
+from tests.support.stores.engines import Engine
+from tests.support.stores.ledger_rows import (
     HOUR,
     NOW,
     OTHER_SESSION,
@@ -20,14 +27,6 @@ from ledger_rows import (
     seen,
     with_image,
 )
-
-from pool.executions.outcome import Completed
-from pool.executions.row import ExecutionRow
-from pool.executions.session import SessionTotal
-from pool.executions.tools.permissions import AgentSettings
-from pool.storage.ledger.ledger import Ledger
-from pool.storage.stores import Stores
-from pool.subscriptions.consequences.settlement import Settlement
 
 
 async def test_retention_removes_what_is_older_and_keeps_the_totals(ledger: Ledger) -> None:

@@ -11,8 +11,6 @@ from itertools import count
 from random import Random
 
 import pytest
-from engines import Engine
-from fuzz import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +23,8 @@ from pool.usage.breakdown.groups import Group, Sums, parts_of_record
 from pool.usage.breakdown.question import GroupBy, Grouping, question
 from pool.usage.periods import PeriodTotal
 from pool.usage.records import ModelUsage, Retraction, Usage, UsageRecord, UsageSource
+from tests.support.stores.engines import Engine
+from tests.support.suite.fuzz import examples
 
 MIDNIGHT = datetime(2026, 1, 28, tzinfo=UTC)
 NOW = MIDNIGHT + timedelta(hours=16, minutes=30)

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from engines import Engine, SqliteEngine
-from reports import state
 
 from pool.storage.directory.claims import Registration
 from pool.storage.directory.directory import Directory
@@ -17,6 +15,8 @@ from pool.storage.sqlite import SqliteStores
 from pool.storage.stores import Stores
 from pool.subscriptions.recovery import Recovery
 from pool.subscriptions.snapshot import Snapshot, snapshot
+from tests.support.stores.engines import Engine, SqliteEngine
+from tests.support.values.reports import state
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from engines import Engine
 
 from pool.errors import InvalidRequest
 from pool.storage.ledger.ledger import Ledger
@@ -13,6 +12,7 @@ from pool.storage.ledger.usage_query import usage_table
 from pool.usage.breakdown.breakdown import UsageTable
 from pool.usage.breakdown.question import GroupBy, Grouping, question
 from pool.usage.records import ModelUsage, Usage, UsageRecord
+from tests.support.stores.engines import Engine
 
 NOW = datetime(2026, 1, 28, 16, 30, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 import pytest
-from engines import Engine
 
 from pool.executions.intent import Intent
 from pool.executions.outcome import Completed
@@ -22,6 +21,7 @@ from pool.storage.directory.directory import Directory
 from pool.storage.ledger.ledger import Ledger
 from pool.subscriptions.consequences.settlement import Settlement
 from pool.usage.records import ModelUsage, Usage, UsageRecord
+from tests.support.stores.engines import Engine
 
 NOW = datetime(2026, 1, 28, 16, 30, tzinfo=UTC)
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from localpool import LocalPool
 
 from api.server.app import create_app
 from api.web.authentication import Keys
 from api.web.problems.kinds import HTTP_KINDS, KINDS
+from tests.support.pools.localpool import LocalPool
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "deploy").glob("*.md")))

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
-from localpool import NOON
 from prometheus_client.parser import text_string_to_metric_families
-from reports import report_at, state, window
 
 from api.web.metrics import HttpMetrics, exposition
 from pool.telemetry.counters import OF_ROUTERS, OF_SUBSCRIPTIONS, Counter, Figures, Tally, Timer
 from pool.telemetry.exposition import of_pool
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state, window
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("alerts.rules.yml", "grafana-dashboard.json")
@@ -60,9 +60,8 @@ def of_each(declared: Iterable[Counter | Timer]) -> Tally:
 
 
 def with_usage(report: Any) -> Any:
-    from localpool import usage_of
-
     from pool.usage.records import usage_report
+    from tests.support.pools.localpool import usage_of
 
     totals = report.totals.model_copy(update={"usage": usage_report(usage_of())})
     return report.model_copy(update={"totals": totals})

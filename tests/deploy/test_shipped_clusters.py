@@ -16,7 +16,6 @@ import jsonschema
 import pytest
 import ray
 import yaml
-from cluster import shipped
 from ray.scripts.scripts import start as ray_start
 from typer.main import get_command
 
@@ -26,6 +25,7 @@ from api.main import app
 from api.server.app import create_app
 from api.web.authentication import Keys
 from pool.config import Config, parse
+from tests.support.clusters.cluster import shipped
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = DEPLOY / "compose"

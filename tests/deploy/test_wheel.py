@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from paths import ROOT
+from tests.support.suite.paths import ROOT
 
 
 def built_names(folder: Path, out: Path) -> set[str]:

@@ -9,19 +9,19 @@ from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI
-from field_cases import Case
-from field_pool import Field, OpenField
 from httpx import ASGITransport, AsyncClient
-from localpool import LocalPool, ManualClock, local_pool_at, spec
-from one_zygote import one_zygote
-from printed_runs import PrintedRunner
-from scripted_cli import Prints, scripted_cli, write_runs
 
 from actors.client.client import PoolClient
 from api.server.app import create_app
 from api.web.authentication import Keys
 from pool.claude.binary.installation import Installation
 from pool.claude.process.process_runner import ProcessRunner
+from tests.support.clis.one_zygote import one_zygote
+from tests.support.clis.scripted_cli import Prints, scripted_cli, write_runs
+from tests.support.field.field_cases import Case
+from tests.support.field.field_pool import Field, OpenField
+from tests.support.field.printed_runs import PrintedRunner
+from tests.support.pools.localpool import LocalPool, ManualClock, local_pool_at, spec
 
 __all__ = ["one_zygote"]
 

@@ -19,7 +19,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from drawn_outcomes import (
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient, Response
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pool.claude.launch.launch_spec import Launch
+from pool.executions.request import ExecutionRequest
+from tests.support.clis.scripted_cli import SONNET
+from tests.support.field.drawn_outcomes import (
     ANSWER,
     HOUR,
     LONGEST_MODEL_PAUSE,
@@ -28,19 +36,18 @@ from drawn_outcomes import (
     Drawn,
     Then,
 )
-from fastapi import FastAPI
-from field_pool import Field
-from fuzz import examples
-from httpx import ASGITransport, AsyncClient, Response
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from localpool import FakeRun, FakeRunner, LocalPool, ManualClock, local_pool_at, spec
-from pool_requests import later
-from printed_runs import concluded, output_of
-from scripted_cli import SONNET
-
-from pool.claude.launch.launch_spec import Launch
-from pool.executions.request import ExecutionRequest
+from tests.support.field.field_pool import Field
+from tests.support.field.printed_runs import concluded, output_of
+from tests.support.pools.localpool import (
+    FakeRun,
+    FakeRunner,
+    LocalPool,
+    ManualClock,
+    local_pool_at,
+    spec,
+)
+from tests.support.pools.pool_requests import later
+from tests.support.suite.fuzz import examples
 
 OPUS = "claude-opus-4-5"
 NAMED = {200, 404, 429, 503}

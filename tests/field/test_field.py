@@ -13,12 +13,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from account_cases import DEAD
-from field_cases import CLI_OUTPUT, Case
-from field_pool import Field, OpenField
-from limit_cases import LIMITS, MONEY
-from model_cases import MODELS
-from scripted_cli import SONNET
+
+from tests.support.clis.scripted_cli import SONNET
+from tests.support.field.account_cases import DEAD
+from tests.support.field.field_cases import CLI_OUTPUT, Case
+from tests.support.field.field_pool import Field, OpenField
+from tests.support.field.limit_cases import LIMITS, MONEY
+from tests.support.field.model_cases import MODELS
 
 PROMPT = "a question"
 EXECUTIONS = "/v1/executions"

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from field_cases import Case, Comes, beside
-from field_pool import Field, OpenField
 from httpx import AsyncClient
-from scripted_cli import failed
-from waiting import until
 
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
 from pool.executions.execution import Execution
 from pool.executions.status import ExecutionStatus
+from tests.support.clis.scripted_cli import failed
+from tests.support.field.field_cases import Case, Comes, beside
+from tests.support.field.field_pool import Field, OpenField
+from tests.support.suite.waiting import until
 
 WORDS = {"model": "sonnet", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
 ENDS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from browser import Seat, browsing
-from staged_pool import stage
+
+from tests.support.callers.browser import Seat, browsing
+from tests.support.pools.staged_pool import stage
 
 AFTERNOON = datetime(2026, 1, 28, 13, 42, tzinfo=UTC)
 COUNTS = (0, 3, 60)

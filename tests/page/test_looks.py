@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browser import Seat, Visitor
 from playwright.sync_api import Route, expect
-from staged_pool import MARKUP, stage
 
 from api.web.authentication import Keys
 from pool.config import ApiKeySpec
+from tests.support.callers.browser import Seat, Visitor
+from tests.support.pools.staged_pool import MARKUP, stage
 
 READER = "test-key-that-reads"
 OPERATOR = "test-key-that-administers"

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 
 import pytest
-from browser import Seat, difference
-from paths import ROOT
 from playwright.sync_api import expect
+
+from tests.support.callers.browser import Seat, difference
+from tests.support.suite.paths import ROOT
 
 PICTURES = ROOT / "deploy" / "pictures"
 ALIKE = 0.03

@@ -13,9 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 import apsw
 import httpx
 import pytest
-from browser import Seat
-from full_pool import served
 from playwright.sync_api import Page, Request, expect
+
+from tests.support.callers.browser import Seat
+from tests.support.pools.full_pool import served
 
 pytestmark = pytest.mark.timeout(240)
 QUIET_SECONDS, PATIENCE_SECONDS = 0.5, 60

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient
-from localpool import LocalPool
 
 from api.server.app import create_app
 from api.web.authentication import Keys
 from pool.keys.api_keys import KeySpec
+from tests.support.pools.localpool import LocalPool
 
 Enter = Callable[..., Awaitable[AsyncClient]]
 

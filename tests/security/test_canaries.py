@@ -16,9 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localpool import LocalPool, ManualClock
-from real_cli_pool import real_cli_pool
-from traps import set_traps
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.messages_api import create_app
@@ -28,6 +25,9 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import AgentSettings
 from pool.keys.api_keys import KeySpec
+from tests.support.clis.traps import set_traps
+from tests.support.pools.localpool import LocalPool, ManualClock
+from tests.support.pools.real_cli_pool import real_cli_pool
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
-from many_callers import ANONYMOUS, Service, many_callers
-from route_table import EVERYBODY, NOT_IN_THE_DOCUMENT, TABLE, Thing
+
+from tests.support.callers.many_callers import ANONYMOUS, Service, many_callers
+from tests.support.callers.route_table import EVERYBODY, NOT_IN_THE_DOCUMENT, TABLE, Thing
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from httpx import AsyncClient
-from localpool import LocalPool
+
+from tests.support.pools.localpool import LocalPool
 
 Enter = Callable[..., Awaitable[AsyncClient]]
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from many_callers import ANONYMOUS, Service, many_callers
-from route_table import ADMIN, TABLE
 from typer.testing import CliRunner
 
 from api.main import app as commands
@@ -17,6 +15,8 @@ from api.server.serve import operator_line
 from api.web.operator_key import FILE, ensure_operator_key, operator_key
 from pool.config import parse
 from pool.errors import ConfigError
+from tests.support.callers.many_callers import ANONYMOUS, Service, many_callers
+from tests.support.callers.route_table import ADMIN, TABLE
 
 KEY = f"cpo_{'test-key-of-the-operator':-<43}"
 OPERATOR = "operator"

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from listeners import assert_reads_itself, family_of, listens_at
-from service import Service, write_config
-from stubcli import stub_cli
+
+from tests.support.clis.stubcli import stub_cli
+from tests.support.services.listeners import assert_reads_itself, family_of, listens_at
+from tests.support.services.service import Service, write_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

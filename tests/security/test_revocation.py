@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-from many_callers import Service, many_callers
 
 from api.web import authentication
 from api.web.stream import revocation
 from pool.keys.api_keys import KeySpec
+from tests.support.callers.many_callers import Service, many_callers
 
 WITHIN_SECONDS = 10.0
 SAID = [{"role": "user", "content": "say yes"}]

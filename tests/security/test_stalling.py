@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from httpx import AsyncClient
-from localpool import LocalPool
 
 from api.server.app import create_app
 from api.server.listening import bound, listening
 from api.web.authentication import Keys
 from pool.config import ServerSettings
+from tests.support.pools.localpool import LocalPool
 
 Enter = Callable[..., Awaitable[AsyncClient]]
 

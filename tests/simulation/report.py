@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 
 def main(subscriptions: int = 10, seed: int = 1) -> None:
-    from simulated_orders import OrderName
-    from simulated_traffic import SHAPES, week_of
-    from simulated_world import World, figures
+    from tests.support.simulation.orders import OrderName
+    from tests.support.simulation.traffic import SHAPES, week_of
+    from tests.support.simulation.world import World, figures
 
     began = time.perf_counter()
     sys.stdout.write(

@@ -7,10 +7,11 @@ from functools import cache
 from statistics import fmean
 
 import pytest
-from fuzz import examples
-from simulated_orders import OrderName
-from simulated_traffic import MONDAY, SHAPES, Week, week_of
-from simulated_world import World, figures
+
+from tests.support.simulation.orders import OrderName
+from tests.support.simulation.traffic import MONDAY, SHAPES, Week, week_of
+from tests.support.simulation.world import World, figures
+from tests.support.suite.fuzz import examples
 
 pytestmark = pytest.mark.timeout(600)  # a week is half a minute of a core; many share this one
 

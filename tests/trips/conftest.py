@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-import shared_pool
-from clustered_pool import CLUSTERED
-from shared_pool import SharedPool
-from workers import unit_of
+
+from tests.support.clusters.clustered_pool import CLUSTERED
+from tests.support.services import shared_pool
+from tests.support.services.shared_pool import SharedPool
+from tests.support.suite.workers import unit_of
 
 
 @pytest.fixture

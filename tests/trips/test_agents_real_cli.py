@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from brief_cli import brief
 
 from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.messages_api import create_app
@@ -29,6 +28,7 @@ from pool.claude.process.process_runner import ProcessRunner
 from pool.executions.outcome import Completed, Outcome
 from pool.executions.tools.permissions import AgentSettings
 from pool.subscriptions.spec import Credential, SubscriptionSpec
+from tests.support.clis.brief_cli import brief
 
 TOKEN = f"test-token-{uuid.uuid4().hex}"
 MODEL = "claude-sonnet-4-5-20250929"

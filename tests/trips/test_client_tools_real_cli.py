@@ -14,12 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_full import IS_FULL
-from localpool import LocalPool, ManualClock
-from pictures import PNG
-from pool_requests import report_of
-from real_cli_pool import real_cli_pool
-from waiting import until
 
 from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.messages_api import create_app
@@ -35,6 +29,12 @@ from pool.executions.tools.client_tools import ClientTool, ToolChoice, ToolResul
 from pool.money import nano_usd
 from pool.storage.ledger.ledger import Ledger
 from pool.subscriptions.reporting import SubscriptionPolicy
+from tests.support.pools.localpool import LocalPool, ManualClock
+from tests.support.pools.pool_requests import report_of
+from tests.support.pools.real_cli_pool import real_cli_pool
+from tests.support.suite.in_full import IS_FULL
+from tests.support.suite.waiting import until
+from tests.support.values.pictures import PNG
 
 MODEL = "claude-sonnet-4-5"
 TOKEN = "test-token-sub1"

@@ -17,11 +17,6 @@ from typing import Any, Self
 
 import httpx
 import pytest
-import shared_pool
-from behaviours import BEHAVIOURS, BRINGING_A_SUBSCRIPTION, Behaviour
-from drivers import Blocking, HttpClient
-from in_full import IS_FULL
-from service import Service
 
 from actors.client.blocking import BlockingPoolClient
 from actors.client.client import PoolClient
@@ -29,6 +24,11 @@ from actors.runtime.connecting import connect, ray
 from pool.executions.execution import Execution
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.spec import SubscriptionChange
+from tests.support.callers.behaviours import BEHAVIOURS, BRINGING_A_SUBSCRIPTION, Behaviour
+from tests.support.callers.drivers import Blocking, HttpClient
+from tests.support.services import shared_pool
+from tests.support.services.service import Service
+from tests.support.suite.in_full import IS_FULL
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from anthropic import Anthropic
 from anthropic.types import Message
-from pictures import PNG
-from service import Service
-from shared_pool import SharedPool
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.server import Server
+from tests.support.services.service import Service
+from tests.support.services.shared_pool import SharedPool
+from tests.support.values.pictures import PNG
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -14,16 +14,16 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-from actor_processes import actor_pid
 from anthropic import Anthropic
 from openai import OpenAI
 from pydantic import BaseModel
-from service import Service
-from shared_pool import SharedPool
 
 from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.server import Server
 from pool.money import nano_usd
+from tests.support.services.actor_processes import actor_pid
+from tests.support.services.service import Service
+from tests.support.services.shared_pool import SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
-from actor_processes import actor_pid
-from service import Service
-from shared_pool import PROXIES, SharedPool
+
+from tests.support.services.actor_processes import actor_pid
+from tests.support.services.service import Service
+from tests.support.services.shared_pool import PROXIES, SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from in_full import IS_FULL
-from localpool import LocalPool, ManualClock
-from pictures import PNG
-from real_cli_pool import real_cli_pool
 
 from api.demo.answers.conversation import last_user_text
 from api.demo.standin.messages_api import create_app
@@ -27,6 +23,10 @@ from pool.executions.process_way import ProcessWay
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import AgentSettings, Grant
+from tests.support.pools.localpool import LocalPool, ManualClock
+from tests.support.pools.real_cli_pool import real_cli_pool
+from tests.support.suite.in_full import IS_FULL
+from tests.support.values.pictures import PNG
 
 MODEL = "claude-sonnet-4-5"
 CONVERSATIONS = 3 if IS_FULL else 2

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from load import Tally, run
-from shared_pool import SharedPool
+
+from tests.support.services.load import Tally, run
+from tests.support.services.shared_pool import SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 

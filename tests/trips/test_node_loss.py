@@ -21,16 +21,16 @@ from typing import Any
 
 import httpx
 import pytest
-from actor_processes import frozen, has_ended
-from chaos_tally import injected
-from hosted_pool import HostedPool, eventually, hosted_pool
-from hosted_requests import SLOTS, add, asking, charges, post
-from hosts import DISK, Host
-from in_full import IS_FULL
-from stubcli import release, runs_of, transcript, turns_of
-from turns import starting_ray
 
 from pool.nodes.inventory import note_activation
+from tests.support.chaos.tally import injected
+from tests.support.clis.stubcli import release, runs_of, transcript, turns_of
+from tests.support.clusters.hosted_pool import HostedPool, eventually, hosted_pool
+from tests.support.clusters.hosted_requests import SLOTS, add, asking, charges, post
+from tests.support.clusters.hosts import DISK, Host
+from tests.support.services.actor_processes import frozen, has_ended
+from tests.support.services.turns import starting_ray
+from tests.support.suite.in_full import IS_FULL
 
 pytestmark = pytest.mark.timeout(300)
 

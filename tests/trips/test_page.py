@@ -5,9 +5,10 @@ page does is asked in ``tests/page``, where its pool lives without Ray.
 from __future__ import annotations
 
 import pytest
-from browser import Seat, browsing
 from playwright.sync_api import expect
-from shared_pool import DECLARED_KEY, SharedPool
+
+from tests.support.callers.browser import Seat, browsing
+from tests.support.services.shared_pool import DECLARED_KEY, SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from localpool import ManualClock
-from real_cli_pool import real_cli_pool
 
 from api.demo.standin.messages_api import create_app
 from api.demo.standin.server import Server, serving
 from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
+from tests.support.pools.localpool import ManualClock
+from tests.support.pools.real_cli_pool import real_cli_pool
 
 ASKED, ANSWERED = "XYLOPHONE-ASKED", "XYLOPHONE-ANSWERED"
 

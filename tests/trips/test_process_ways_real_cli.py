@@ -14,11 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_full import IS_FULL
-from localpool import LocalPool, ManualClock
-from pictures import PNG
-from real_cli_pool import real_cli_pool
-from waiting import until
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.messages_api import create_app
@@ -32,6 +27,11 @@ from pool.executions.process_way import ProcessWay
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.money import nano_usd
+from tests.support.pools.localpool import LocalPool, ManualClock
+from tests.support.pools.real_cli_pool import real_cli_pool
+from tests.support.suite.in_full import IS_FULL
+from tests.support.suite.waiting import until
+from tests.support.values.pictures import PNG
 
 MODEL = "claude-sonnet-4-5"
 TOKEN = "test-token-sub1"

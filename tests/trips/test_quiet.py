@@ -18,8 +18,9 @@ from typing import Any
 
 import httpx
 import pytest
-import shared_pool
-from service import Service
+
+from tests.support.services import shared_pool
+from tests.support.services.service import Service
 
 pytestmark = pytest.mark.timeout(240)
 

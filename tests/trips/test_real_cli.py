@@ -12,11 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import fuzz
 import pytest
-from brief_cli import brief
-from paths import FIXTURES
-from pictures import GIF, PNG
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.messages_api import create_app
@@ -37,6 +33,10 @@ from pool.executions.process_way import ProcessWay
 from pool.executions.request import MAX_PROMPT_BYTES
 from pool.subscriptions.spec import Credential, SubscriptionSpec
 from pool.usage.records import ModelUsage
+from tests.support.clis.brief_cli import brief
+from tests.support.suite import fuzz
+from tests.support.suite.paths import FIXTURES
+from tests.support.values.pictures import GIF, PNG
 
 MODEL = "claude-sonnet-4-5-20250929"
 TURN = 600_000

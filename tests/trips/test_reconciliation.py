@@ -17,11 +17,6 @@ from typing import Any
 
 import httpx
 import pytest
-import shared_pool
-from admin_standin import ADMIN_KEY, AdminStandin
-from brief_cli import brief
-from service import Service
-from shared_pool import API_KEY, SharedPool
 
 from api.demo.standin.bill import Usage, fingerprint
 from pool.admin_api.schedule import floor
@@ -30,6 +25,11 @@ from pool.claude.transcripts.external_files import ExternalFiles
 from pool.reconciliation.findings import ReportKind
 from pool.usage.model_names import by_base_name
 from pool.usage.records import ModelUsage
+from tests.support.admin_api.admin_standin import ADMIN_KEY, AdminStandin
+from tests.support.clis.brief_cli import brief
+from tests.support.services import shared_pool
+from tests.support.services.service import Service
+from tests.support.services.shared_pool import API_KEY, SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 

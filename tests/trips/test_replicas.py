@@ -13,13 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
-from actor_processes import actor_pid, frozen, spare_pids
-from service import Service, cost_of
-from shared_pool import SharedPool
 
 from api.demo.standin.behaviour import Behaviour, Call
 from api.demo.standin.server import Server
 from pool.claude.process.identity import start_time
+from tests.support.services.actor_processes import actor_pid, frozen, spare_pids
+from tests.support.services.service import Service, cost_of
+from tests.support.services.shared_pool import SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -19,16 +19,16 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from actor_processes import actor_pid
-from in_full import IS_FULL
-from service import Service, cost_of
-from shared_pool import TOKENS, SharedPool
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.journal import MESSAGES, Recorded
 from api.demo.standin.quota import five_hour_quota
 from api.demo.standin.standin import Standin
 from pool.money import nano_usd
+from tests.support.services.actor_processes import actor_pid
+from tests.support.services.service import Service, cost_of
+from tests.support.services.shared_pool import TOKENS, SharedPool
+from tests.support.suite.in_full import IS_FULL
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -18,14 +18,14 @@ from typing import Any
 
 import httpx
 import pytest
-import shared_pool
-from in_full import IS_FULL
-from service import Service, cost_of
-from shared_pool import TOKENS, SharedPool
 
 from actors.runtime.ray_address import NOTE
 from api.demo.standin.server import Server
 from pool.money import nano_usd
+from tests.support.services import shared_pool
+from tests.support.services.service import Service, cost_of
+from tests.support.services.shared_pool import TOKENS, SharedPool
+from tests.support.suite.in_full import IS_FULL
 
 ROOT = Path(__file__).parents[2]
 

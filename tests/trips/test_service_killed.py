@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-import shared_pool
 from anthropic import Anthropic
 from anthropic.types import Message
-from sent_events import SLOWLY, Sent, events_of, is_whole
-from service import Service, cost_of
 
 from api.demo.standin.behaviour import Behaviour, Call
+from tests.support.callers.sent_events import SLOWLY, Sent, events_of, is_whole
+from tests.support.services import shared_pool
+from tests.support.services.service import Service, cost_of
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -16,12 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import localpool
 import pytest
-from localpool import ManualClock
-from postgres import Server as Database
-from real_cli_pool import real_cli_pool
-from service import Service, cost_of, write_config
 
 from actors.runtime.ray_address import NOTE
 from api.demo.standin.messages_api import create_app
@@ -31,6 +26,11 @@ from pool.executions.request import ExecutionRequest
 from pool.money import nano_usd
 from pool.nodes.identity import node_id
 from pool.nodes.inventory import Inventory
+from tests.support.pools import localpool
+from tests.support.pools.localpool import ManualClock
+from tests.support.pools.real_cli_pool import real_cli_pool
+from tests.support.services.service import Service, cost_of, write_config
+from tests.support.stores.postgres import Server as Database
 
 pytestmark = pytest.mark.timeout(240)
 

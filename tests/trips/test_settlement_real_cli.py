@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brief_cli import brief
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.bill import Usage as Billed
@@ -40,6 +39,7 @@ from pool.executions.status import ExecutionStatus, final_status
 from pool.subscriptions.spec import Credential, SubscriptionSpec
 from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage
+from tests.support.clis.brief_cli import brief
 
 MODEL = "claude-sonnet-4-5-20250929"
 ENDLESS = {"command": "tail -f /dev/null", "description": "d"}

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brief_cli import brief
 
 from api.demo.standin.behaviour import Behaviour
 from api.demo.standin.messages_api import create_app
@@ -28,6 +27,7 @@ from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import Ending
 from pool.claude.output.stream import reading_of
 from pool.executions.outcome import Failed, FailureKind
+from tests.support.clis.brief_cli import brief
 
 SONNET = "claude-sonnet-4-5-20250929"
 ONE_ANSWER = 600_000  # nano-dollars

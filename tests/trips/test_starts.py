@@ -16,17 +16,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import clustered_pool
 import httpx
 import pytest
-from actor_processes import actor_pid
-from behaviours import SLOW
-from cluster import further_node, living
-from clustered_pool import NOBODY, ClusteredPool, configured
-from service import Service
-from stubcli import runs_of
 
 from actors.telemetry.log_stream import FOLDER
+from tests.support.callers.behaviours import SLOW
+from tests.support.clis.stubcli import runs_of
+from tests.support.clusters import clustered_pool
+from tests.support.clusters.cluster import further_node, living
+from tests.support.clusters.clustered_pool import NOBODY, ClusteredPool, configured
+from tests.support.services.actor_processes import actor_pid
+from tests.support.services.service import Service
 
 pytestmark = pytest.mark.timeout(240)
 

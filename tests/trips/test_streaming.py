@@ -12,10 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
-from actor_processes import actor_pid
-from sent_events import SLOWLY, Sent, events_of, is_whole
-from service import Service
-from shared_pool import SharedPool
+
+from tests.support.callers.sent_events import SLOWLY, Sent, events_of, is_whole
+from tests.support.services.actor_processes import actor_pid
+from tests.support.services.service import Service
+from tests.support.services.shared_pool import SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from actor_processes import actor_pid
-from collector import Collector, Seen
 from prometheus_client.parser import text_string_to_metric_families
-from service import Service
-from shared_pool import SharedPool
+
+from tests.support.services.actor_processes import actor_pid
+from tests.support.services.collector import Collector, Seen
+from tests.support.services.service import Service
+from tests.support.services.shared_pool import SharedPool
 
 pytestmark = pytest.mark.timeout(240)
 SECRET = "the-plan-nobody-may-read"

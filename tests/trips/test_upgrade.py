@@ -14,13 +14,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import clustered_pool
 import httpx
 import pytest
-from clustered_pool import ClusteredPool
-from in_full import IS_FULL
-from service import COMMAND
-from stubcli import release, runs_of
+
+from tests.support.clis.stubcli import release, runs_of
+from tests.support.clusters import clustered_pool
+from tests.support.clusters.clustered_pool import ClusteredPool
+from tests.support.services.service import COMMAND
+from tests.support.suite.in_full import IS_FULL
 
 pytestmark = pytest.mark.timeout(240)
 

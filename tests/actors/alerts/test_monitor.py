@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localpool import NOON, SONNET, LocalPool, ManualClock
-from receiver import SECRET, Receiver
-from reports import report_at, state
 
 from actors.alerts.delivery import HELD, AlertDelivery
 from actors.alerts.monitor import AlertMonitor
@@ -30,6 +27,9 @@ from pool.storage.directory.outbox import Outbox
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.report import Report
 from pool.usage.reported import ReportedModelUsage, ReportedUsage
+from tests.support.pools.localpool import NOON, SONNET, LocalPool, ManualClock
+from tests.support.services.receiver import SECRET, Receiver
+from tests.support.values.reports import report_at, state
 
 MINUTE = timedelta(minutes=1)
 SETTINGS = AlertSettings()

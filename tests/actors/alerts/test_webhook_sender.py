@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address
 
 import pytest
-from localpool import NOON
-from receiver import SECRET, Receiver
 
 from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.alerts import Alert, AlertKind, happened
 from pool.alerts.ssrf import Address
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
+from tests.support.pools.localpool import NOON
+from tests.support.services.receiver import SECRET, Receiver
 
 
 def alert() -> Alert:

@@ -8,7 +8,6 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from localpool import NOON, completed
 
 from actors.client.merged_pages import Source, merged_page
 from actors.interfaces.messages import Listed
@@ -18,6 +17,7 @@ from pool.executions.routing_record import Routing
 from pool.executions.status import ExecutionStatus
 from pool.money import usd
 from pool.storage.paging import Page, cursor_of, newest_first
+from tests.support.pools.localpool import NOON, completed
 
 NOTHING = ExecutionUsage(
     cost_usd=usd(0),

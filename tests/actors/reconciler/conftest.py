@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from admin_standin import AdminStandin
-from adminapi import Sleeper
-from ledgers import LedgerAccount, LedgerPeers
-from localpool import ManualClock
-from reconciled import MIDNIGHT, World
 
 from api.demo.standin.bill import Bill
+from tests.support.admin_api.admin_standin import AdminStandin
+from tests.support.admin_api.adminapi import Sleeper
+from tests.support.admin_api.ledgers import LedgerAccount, LedgerPeers
+from tests.support.admin_api.reconciled import MIDNIGHT, World
+from tests.support.pools.localpool import ManualClock
 
 
 @pytest.fixture

@@ -6,14 +6,23 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from adminapi import KEY
-from ledgers import LedgerAccount, ran
-from localpool import SONNET
-from reconciled import DAY, HOUR, MIDNIGHT, MILLION, World, after, of_source, spent
 
 from api.demo.standin.bill import Usage
 from pool.usage.records import UsageSource
 from pool.usage.spending import weekly_total
+from tests.support.admin_api.adminapi import KEY
+from tests.support.admin_api.ledgers import LedgerAccount, ran
+from tests.support.admin_api.reconciled import (
+    DAY,
+    HOUR,
+    MIDNIGHT,
+    MILLION,
+    World,
+    after,
+    of_source,
+    spent,
+)
+from tests.support.pools.localpool import SONNET
 
 
 @pytest.fixture

@@ -7,13 +7,22 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from adminapi import ACCOUNT, KEY
-from ledgers import LedgerAccount, ran
-from localpool import SONNET
-from reconciled import DAY, HOUR, LATENCY, MIDNIGHT, MILLION, World, after, only
 
 from api.demo.standin.bill import Usage
 from pool.reconciliation.findings import ReconciliationState, ReportKind, Verdict
+from tests.support.admin_api.adminapi import ACCOUNT, KEY
+from tests.support.admin_api.ledgers import LedgerAccount, ran
+from tests.support.admin_api.reconciled import (
+    DAY,
+    HOUR,
+    LATENCY,
+    MIDNIGHT,
+    MILLION,
+    World,
+    after,
+    only,
+)
+from tests.support.pools.localpool import SONNET
 
 HAIKU = "claude-haiku-4-5"
 

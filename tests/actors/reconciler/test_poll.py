@@ -8,16 +8,25 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from admin_standin import Fault, Harm
-from adminapi import KEY
-from ledgers import LedgerAccount, ran
-from localpool import SONNET
-from reconciled import DAY, HOUR, MIDNIGHT, MILLION, World, after, of_source, spent
 
 from api.demo.standin.bill import Usage
 from pool.reconciliation.findings import ReconciliationState, ReportKind, Verdict
 from pool.reconciliation.problems import ProblemKind
 from pool.usage.records import UsageSource
+from tests.support.admin_api.admin_standin import Fault, Harm
+from tests.support.admin_api.adminapi import KEY
+from tests.support.admin_api.ledgers import LedgerAccount, ran
+from tests.support.admin_api.reconciled import (
+    DAY,
+    HOUR,
+    MIDNIGHT,
+    MILLION,
+    World,
+    after,
+    of_source,
+    spent,
+)
+from tests.support.pools.localpool import SONNET
 
 
 @pytest.mark.parametrize(

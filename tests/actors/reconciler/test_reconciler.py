@@ -7,11 +7,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from admin_standin import Fault
-from adminapi import ADMIN_KEY, KEY
-from ledgers import LedgerAccount, ran
-from localpool import NOON, SONNET
-from reconciled import DAY, HOUR, LATENCY, MIDNIGHT, MILLION, World, after, only
 
 from api.demo.standin.bill import Usage
 from pool.errors import InvalidRequest, NotFound
@@ -22,6 +17,20 @@ from pool.reconciliation.findings import (
     Verdict,
 )
 from pool.storage.sqlite import SqliteStores
+from tests.support.admin_api.admin_standin import Fault
+from tests.support.admin_api.adminapi import ADMIN_KEY, KEY
+from tests.support.admin_api.ledgers import LedgerAccount, ran
+from tests.support.admin_api.reconciled import (
+    DAY,
+    HOUR,
+    LATENCY,
+    MIDNIGHT,
+    MILLION,
+    World,
+    after,
+    only,
+)
+from tests.support.pools.localpool import NOON, SONNET
 
 
 async def test_an_order_compares_what_was_compared_again(

@@ -7,12 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
-from sleepy_peers import SleepyPeers
-from sleepy_pool import IDLE, Start
 
 from actors.router.presence import followers
 from pool.subscriptions.spec import SubscriptionSpec
+from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
+from tests.support.pools.sleepy_peers import SleepyPeers
+from tests.support.pools.sleepy_pool import IDLE, Start
 
 
 @pytest.fixture

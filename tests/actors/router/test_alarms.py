@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from localpool import LocalPool, ManualClock, spec
-from sleepy_pool import Start, ask, asleep, peers
-from waiting import until
-
 from actors.router.alarms import ONE_COMES_UP
 from actors.router.presence.sleepers import LOOK_EVERY
+from tests.support.pools.localpool import LocalPool, ManualClock, spec
+from tests.support.pools.sleepy_pool import Start, ask, asleep, peers
+from tests.support.suite.waiting import until
 
 A_DAY = timedelta(days=1)
 

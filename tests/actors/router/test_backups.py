@@ -2,11 +2,10 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
-from localpool import FakeRunner, LocalPool, ManualClock, spec
-
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.storage.backup import CONTENTS, Backup
+from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

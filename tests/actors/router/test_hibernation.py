@@ -12,12 +12,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from chaos_subscription import intent
-from fuzz import examples
-from localpool import FakeRunner, LocalPool, ManualClock, completed, local_pool_at, spec
-from sleepy_peers import SleepyPeers
-from sleepy_pool import IDLE, Start, ask, asleep, peers
-from waiting import until
 
 from actors.router.ledgers import resting
 from actors.router.presence import followers
@@ -28,6 +22,19 @@ from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import Report, SubscriptionState
 from pool.subscriptions.spec import SubscriptionChange
 from pool.usage.breakdown.question import Grouping
+from tests.support.chaos.one_subscription import intent
+from tests.support.pools.localpool import (
+    FakeRunner,
+    LocalPool,
+    ManualClock,
+    completed,
+    local_pool_at,
+    spec,
+)
+from tests.support.pools.sleepy_peers import SleepyPeers
+from tests.support.pools.sleepy_pool import IDLE, Start, ask, asleep, peers
+from tests.support.suite.fuzz import examples
+from tests.support.suite.waiting import until
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 from decimal import Decimal
 
-from localpool import LocalPool
-
 from pool.executions.request import ExecutionRequest
+from tests.support.pools.localpool import LocalPool
 
 
 def ask(prompt: str = "q", **of: object) -> ExecutionRequest:

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from localpool import FakeRunner, LocalPool, spec
 
 from pool.errors import (
     ConfigError,
@@ -12,6 +11,7 @@ from pool.errors import (
 )
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
+from tests.support.pools.localpool import FakeRunner, LocalPool, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

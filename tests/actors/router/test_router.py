@@ -5,7 +5,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from localpool import FakeRunner, LocalPool, spec
 
 from actors.interfaces.messages import NotAdmitted, Started
 from pool.errors import (
@@ -23,6 +22,7 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.limits.windows import RateLimitEvent
 from pool.subscriptions.admission import Refusal, RefusalCause
+from tests.support.pools.localpool import FakeRunner, LocalPool, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

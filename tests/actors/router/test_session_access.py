@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from localpool import NOON, LocalPool
-
 from actors.router.session_access import is_open
 from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionHome
 from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import KeySpec
+from tests.support.pools.localpool import NOON, LocalPool
 
 CI, OTHER = Access(tenant="ci"), Access(tenant="other")
 

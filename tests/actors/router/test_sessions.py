@@ -6,9 +6,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from localpool import FakeRunner, LocalPool, completed, spec, usage_of
-from pool_requests import ask, failed, later, limit, runs_at, stop_for
-from waiting import until
 
 from actors.aiokit import end
 from actors.interfaces.messages import HandedOff, HandoffRequest, NotAdmitted, NotTaken
@@ -24,6 +21,9 @@ from pool.executions.status import ExecutionStatus
 from pool.routing.rebalancing import Rebalancing
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.subscriptions.consequences.standing import Standing, after
+from tests.support.pools.localpool import FakeRunner, LocalPool, completed, spec, usage_of
+from tests.support.pools.pool_requests import ask, failed, later, limit, runs_at, stop_for
+from tests.support.suite.waiting import until
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -9,9 +9,6 @@ from typing import cast
 
 import apsw
 import pytest
-from localpool import LocalPool
-from postgres import Server
-from waiting import until
 
 from actors.router import term
 from actors.router.term import Term
@@ -20,6 +17,9 @@ from pool.storage.directory.directory import Directory
 from pool.storage.directory.terms import Rival, TermStore
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.sqlite import SqliteStores
+from tests.support.pools.localpool import LocalPool
+from tests.support.stores.postgres import Server
+from tests.support.suite.waiting import until
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from interleaved import TwoRouters
 
 from pool.storage.directory.directory import Directory
 from pool.storage.sqlite import SqliteStores
+from tests.support.pools.interleaved import TwoRouters
 
 SEEDS = 150
 

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_ray import FakeRay
-from localpool import spec
-from waiting import until
 
 from actors.runtime import actor_proxy, calls, ray_actors, shells
 from actors.runtime.factory import makers
@@ -21,6 +18,9 @@ from pool.config import Config, parse
 from pool.errors import ActorLost, ConfigError
 from pool.nodes.inventory import Inventory
 from pool.subscriptions.spec import SubscriptionSpec
+from tests.support.clusters.fake_ray import FakeRay
+from tests.support.pools.localpool import spec
+from tests.support.suite.waiting import until
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import ray
 from ray.exceptions import RayError
-from waiting import until
 
 from actors.runtime import cluster, spare_process
 from actors.runtime.spare_process import SpareProcess
+from tests.support.suite.waiting import until
 
 pytestmark = pytest.mark.timeout(20)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from localpool import LocalPool, spec
-from subscribed import OpenPool
+
+from tests.support.pools.localpool import LocalPool, spec
+from tests.support.pools.subscribed import OpenPool
 
 
 @pytest.fixture

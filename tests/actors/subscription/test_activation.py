@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from localpool import FakeRunner, LocalPool, completed, spec
-from subscribed import OpenPool, ask, report_of
-
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.spec import SubscriptionChange
+from tests.support.pools.localpool import FakeRunner, LocalPool, completed, spec
+from tests.support.pools.subscribed import OpenPool, ask, report_of
 
 
 async def test_a_new_activation_finds_every_cent_and_the_answers(pool: LocalPool) -> None:

@@ -6,8 +6,6 @@ import asyncio
 from decimal import Decimal
 
 import pytest
-from localpool import FakeRunner, LocalPool, completed, spec
-from subscribed import ID, OpenPool, ask, failing, held_at_its_intent, report_of
 
 from actors.subscription.executions.live_execution import LiveExecution
 from pool.errors import StoreError, Unavailable
@@ -15,6 +13,8 @@ from pool.executions.execution import Execution
 from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import SubscriptionState
+from tests.support.pools.localpool import FakeRunner, LocalPool, completed, spec
+from tests.support.pools.subscribed import ID, OpenPool, ask, failing, held_at_its_intent, report_of
 
 
 async def test_never_more_runs_than_slots_whoever_asks_at_once(

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from localpool import LocalPool, spec
 
 from pool.errors import InvalidRequest, NotPermitted
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import Grant
 from pool.keys.api_keys import KeySpec
+from tests.support.pools.localpool import LocalPool, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

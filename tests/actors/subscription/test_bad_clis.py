@@ -9,8 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from localpool import LonelyPeers, ManualClock, spec
-from one_zygote import one_zygote
 
 from actors.interfaces.messages import Started
 from actors.subscription.context import Dependencies
@@ -25,6 +23,8 @@ from pool.executions.routing_record import Routing
 from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
+from tests.support.clis.one_zygote import one_zygote
+from tests.support.pools.localpool import LonelyPeers, ManualClock, spec
 
 __all__ = ["one_zygote"]
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from localpool import FakeRun, FakeRunner, LocalPool, completed, spec
 
 from actors.client.blocking import BlockingPoolClient
 from actors.subscription.event_stream import IDLE_SECONDS, LOOK_SECONDS, LOOKS_AT_ONCE, _Growth
@@ -26,6 +25,7 @@ from pool.executions.progress import (
 )
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
+from tests.support.pools.localpool import FakeRun, FakeRunner, LocalPool, completed, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

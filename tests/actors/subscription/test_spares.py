@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from localpool import NOON, FakeRunner, LocalPool, spec
-from waiting import until
 
 from actors.router.dispatching.claims import Claims
 from actors.subscription import spares
@@ -14,6 +12,8 @@ from pool.errors import ActorLost, NotFound
 from pool.executions.intent import new_execution_id
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
+from tests.support.pools.localpool import NOON, FakeRunner, LocalPool, spec
+from tests.support.suite.waiting import until
 
 AHEAD = "0d9e1f6a-4256-459f-9794-14ea9ca8dac8"
 

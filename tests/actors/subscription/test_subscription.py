@@ -7,8 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from localpool import FakeRunner, LocalPool, spec, usage_of
-from subscribed import ID, OpenPool, ask, failing, held_at_its_intent, report_of
 
 from pool.errors import NotFound, StoreError
 from pool.executions.outcome import Failed, FailureKind
@@ -17,6 +15,8 @@ from pool.limits.windows import RateLimitEvent
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.report import SubscriptionState
 from pool.usage.records import UsageSource
+from tests.support.pools.localpool import FakeRunner, LocalPool, spec, usage_of
+from tests.support.pools.subscribed import ID, OpenPool, ask, failing, held_at_its_intent, report_of
 
 
 async def test_an_execution_answers_with_its_result_and_what_it_cost(pool: LocalPool) -> None:

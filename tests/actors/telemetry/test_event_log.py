@@ -6,11 +6,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON, ManualClock
 
 from actors.telemetry.event_log import EventLog
 from pool.errors import InvalidRequest
 from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind
+from tests.support.pools.localpool import NOON, ManualClock
 
 
 def happened(number: int) -> PoolEvent:

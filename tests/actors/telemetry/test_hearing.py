@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from localpool import FakeRunner, LocalPool, spec, usage_of
-from pool_requests import ask, limit, runs_at, stop_for
-from waiting import until
-
 from actors.router.router import Router
 from pool.executions.outcome import Completed
 from pool.subscriptions.spec import SubscriptionSpec
+from tests.support.pools.localpool import FakeRunner, LocalPool, spec, usage_of
+from tests.support.pools.pool_requests import ask, limit, runs_at, stop_for
+from tests.support.suite.waiting import until
 
 LATE_SECONDS = 0.3
 

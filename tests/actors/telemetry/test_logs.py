@@ -8,7 +8,6 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
-from localpool import LocalPool
 from pydantic import ValidationError
 
 from actors.telemetry import logs
@@ -16,6 +15,7 @@ from actors.telemetry.logs import JsonFormatter
 from api.web.request.request_id import RequestIds
 from pool.errors import StoreError
 from pool.executions.request import ExecutionRequest
+from tests.support.pools.localpool import LocalPool
 
 
 def logged(error: Exception | None = None, **extra: Any) -> dict[str, Any]:

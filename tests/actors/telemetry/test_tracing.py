@@ -9,9 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from collector import Collector, Seen, collecting
 from httpx import ASGITransport, AsyncClient
-from localpool import FakeRun, LocalPool, completed
 from pydantic import ValidationError
 
 from actors.telemetry.collector import OtelTracing
@@ -23,6 +21,8 @@ from pool.config import parse
 from pool.errors import ConfigError
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
+from tests.support.pools.localpool import FakeRun, LocalPool, completed
+from tests.support.services.collector import Collector, Seen, collecting
 
 SECRET = "the-plan-nobody-may-read"
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from click.testing import Result
 from httpx import AsyncClient
-from localpool import NOON, LocalPool
 from rich.console import Console
 
 from api.cli.explain import explanation
 from pool.executions.execution import Execution
 from pool.executions.outcome import Failed, FailureKind
 from pool.limits.windows import RateLimitEvent
+from tests.support.pools.localpool import NOON, LocalPool
 
 Cli = Callable[..., Awaitable[Result]]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from localpool import LocalPool, completed, usage_of
-from terminal import on_a_terminal
 
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.usage.records import UsageSource
+from tests.support.callers.terminal import on_a_terminal
+from tests.support.pools.localpool import LocalPool, completed, usage_of
 
 Cli = Callable[..., Awaitable[Result]]
 

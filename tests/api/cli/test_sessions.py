@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 from httpx import AsyncClient
-from localpool import LocalPool
 
 from pool.executions.outcome import Failed, FailureKind
+from tests.support.pools.localpool import LocalPool
 
 Cli = Callable[..., Awaitable[Result]]
 UNKNOWN = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

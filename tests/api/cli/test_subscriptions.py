@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from localpool import LocalPool
 
 from pool.usage.reported import ReportedUsage
+from tests.support.pools.localpool import LocalPool
 
 Cli = Callable[..., Awaitable[Result]]
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from httpx import AsyncClient
-from localpool import SONNET, LocalPool, usage_of
 
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
 from pool.usage.records import UsageRecord
+from tests.support.pools.localpool import SONNET, LocalPool, usage_of
 
 Cli = Callable[..., Awaitable[Result]]
 WEEK = ("--since", "2026-01-22", "--until", "2026-01-29")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from localpool import LocalPool
-from sdks import anthropic, openai
 
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
+from tests.support.callers.sdks import anthropic, openai
+from tests.support.pools.localpool import LocalPool
 
 
 @pytest.fixture

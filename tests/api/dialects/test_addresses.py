@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
-from localpool import LocalPool
-from sdks import anthropic, openai
 
 from api.web.addresses import OWN, dialect_of, hint
+from tests.support.callers.sdks import anthropic, openai
+from tests.support.pools.localpool import LocalPool
 
 BEARER = {"authorization": "Bearer any"}
 

@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from localpool import SONNET, LocalPool, completed, usage_of
-from pictures import PNG
 from pydantic import BaseModel
-from sdks import openai
 
 from api.dialects import streamed_answer
 from api.dialects.chat.stream import ChatCompletionChunk
@@ -20,6 +17,9 @@ from pool.executions.model_settings import ModelSettings
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.money import nano_usd
 from pool.usage.records import ModelUsage, Usage
+from tests.support.callers.sdks import openai
+from tests.support.pools.localpool import SONNET, LocalPool, completed, usage_of
+from tests.support.values.pictures import PNG
 
 MODEL = SONNET
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]

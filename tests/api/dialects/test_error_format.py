@@ -11,8 +11,6 @@ import anyio
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient, Response
-from localpool import NOON, LocalPool
-from sdks import anthropic, openai
 
 from api.server import listening as listening_module
 from api.server.app import create_app
@@ -25,6 +23,8 @@ from pool.executions.outcome import FailureKind
 from pool.executions.progress import Ended, Event
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
+from tests.support.callers.sdks import anthropic, openai
+from tests.support.pools.localpool import NOON, LocalPool
 
 MODEL = "claude-sonnet-4-6"
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]

@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from localpool import SONNET, LocalPool, completed, usage_of
-from pictures import PNG
 from pydantic import BaseModel
-from sdks import anthropic
 
 from api.dialects import streamed_answer
 from api.dialects.messages.stream import MessageEvent
@@ -21,6 +18,9 @@ from pool.executions.model_settings import ModelSettings
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.money import nano_usd
 from pool.usage.records import ModelUsage, Usage
+from tests.support.callers.sdks import anthropic
+from tests.support.pools.localpool import SONNET, LocalPool, completed, usage_of
+from tests.support.values.pictures import PNG
 
 MODEL = "claude-sonnet-4-6"
 """One that the SDK does not warn of."""

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from localpool import FakeRunner, LocalPool, usage_of
-from sdks import anthropic, openai
 
 from api.dialects.models import model, models
 from pool.executions.outcome import Completed
 from pool.routing.model_catalogue import Catalogue
+from tests.support.callers.sdks import anthropic, openai
+from tests.support.pools.localpool import FakeRunner, LocalPool, usage_of
 
 SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-4-5-20251001"
 

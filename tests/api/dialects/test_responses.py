@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from localpool import SONNET, LocalPool, completed, usage_of
-from pictures import PNG
 from pydantic import BaseModel
-from sdks import openai
 
 from pool.claude.launch.launch_spec import Launch
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.usage.records import ModelUsage, Usage
+from tests.support.callers.sdks import openai
+from tests.support.pools.localpool import SONNET, LocalPool, completed, usage_of
+from tests.support.values.pictures import PNG
 
 CACHED = Usage(
     models={

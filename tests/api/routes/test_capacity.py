@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from localpool import LocalPool
+
+from tests.support.pools.localpool import LocalPool
 
 CAPACITY = "/v1/capacity"
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient, Response
-from localpool import FakeRun, LocalPool, completed
 
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
 from pool.executions.outcome import Failed, FailureKind
+from tests.support.pools.localpool import FakeRun, LocalPool, completed
 
 EXECUTIONS = "/v1/executions"
 Sent = dict[str, Any]

@@ -7,13 +7,13 @@ from typing import Any, NoReturn
 
 import pytest
 from httpx import AsyncClient, Response
-from localpool import LocalPool, completed
-from pool_requests import limit
-from waiting import until
 
 from actors.interfaces.messages import HandoffRequest
 from pool.errors import ActorLost
 from pool.executions.outcome import Failed, FailureKind
+from tests.support.pools.localpool import LocalPool, completed
+from tests.support.pools.pool_requests import limit
+from tests.support.suite.waiting import until
 
 EXECUTIONS = "/v1/executions"
 UNKNOWN_UUID = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

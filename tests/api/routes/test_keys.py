@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
-from localpool import FakeRunner, LocalPool, ManualClock, completed
+
+from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, completed
 
 WORK = {"prompt": "say yes"}
 ADMIN = {"name": "ops", "scopes": ["execute", "read", "admin"]}

@@ -5,10 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from admin_standin import AdminStandin
-from adminapi import KEY, Sleeper, billed, client_of
 from httpx import AsyncClient
-from localpool import NOON, SONNET, LocalPool, ManualClock, spec
 
 from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
@@ -16,6 +13,9 @@ from api.demo.standin.bill import Bill, Usage
 from pool.admin_api.organizations import Organization, ReconciliationSettings
 from pool.usage.records import ModelUsage, UsageRecord
 from pool.usage.records import Usage as Recorded
+from tests.support.admin_api.admin_standin import AdminStandin
+from tests.support.admin_api.adminapi import KEY, Sleeper, billed, client_of
+from tests.support.pools.localpool import NOON, SONNET, LocalPool, ManualClock, spec
 
 HOUR = timedelta(hours=1)
 MILLION = Usage(input_tokens=1_000_000, output_tokens=100_000)

@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from httpx import AsyncClient
-from localpool import NOON, LocalPool
 
 from pool.executions.outcome import Failed, FailureKind
 from pool.limits.windows import RateLimitEvent
+from tests.support.pools.localpool import NOON, LocalPool
 
 KeyedHttp = Callable[..., AsyncClient]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from httpx import AsyncClient
-from localpool import LocalPool
 
 from pool.executions.outcome import Failed, FailureKind
+from tests.support.pools.localpool import LocalPool
 
 SESSIONS = "/v1/sessions"
 UNKNOWN = f"{SESSIONS}/634fbb1e-4256-459f-9794-14ea9ca8dac8"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from localpool import LocalPool
+
+from tests.support.pools.localpool import LocalPool
 
 SUBSCRIPTIONS = "/v1/subscriptions"
 SUB1 = f"{SUBSCRIPTIONS}/sub1"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from localpool import NOON, SONNET, LocalPool
 
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
+from tests.support.pools.localpool import NOON, SONNET, LocalPool
 
 USAGE = "/v1/usage"
 WEEK = {"since": "2026-01-22T00:00:00Z", "until": "2026-01-29T00:00:00Z"}

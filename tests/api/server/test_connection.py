@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import FastAPI
-from localpool import LocalPool
 
 from api.server import app as application
 from api.server import connection as module
@@ -16,6 +15,7 @@ from api.server.listening import bound, listening
 from api.web.authentication import Keys
 from api.web.request.body import BodyLimit
 from pool.config import ServerSettings
+from tests.support.pools.localpool import LocalPool
 
 SOON = 0.3
 POST = b"POST /v1/executions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

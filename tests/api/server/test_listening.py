@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
-from localpool import FakeRun, LocalPool, completed
 
 from api.server import listening as module
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
 from pool.errors import ConfigError
+from tests.support.pools.localpool import FakeRun, LocalPool, completed
 
 
 def test_a_taken_port_is_told_before_anything_is_started() -> None:

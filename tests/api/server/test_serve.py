@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from turns import starting_ray
 
 from api.server.serve import ready_line
 from pool.config import parse
+from tests.support.services.turns import starting_ray
 
 START_SECONDS = 100.0
 

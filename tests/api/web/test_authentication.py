@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 from httpx import AsyncClient
-from localpool import LocalPool, ManualClock
 
 from actors.client.client import PoolClient
 from api.web.authentication import (
@@ -22,6 +21,7 @@ from api.web.key_guesses import BURST, TooManyGuesses
 from pool.config import ApiKeySpec
 from pool.errors import ActorLost, ConfigError
 from pool.keys.api_keys import IssuedKey, KeySpec
+from tests.support.pools.localpool import LocalPool, ManualClock
 
 KeyedHttp = Callable[..., AsyncClient]
 

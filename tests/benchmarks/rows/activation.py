@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from figure import Effort, Figure, Row, interleaved
-
 from pool.storage.sqlite import SqliteStores
 from pool.usage.spending import WEEK, Spending, weekly_total
+from tests.benchmarks.figure import Effort, Figure, Row, interleaved
 
 NOW = datetime(2026, 1, 28, 15, tzinfo=UTC)
 RECORDS = (1_000, 10_000, 100_000, 1_000_000)

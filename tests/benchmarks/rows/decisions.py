@@ -15,11 +15,6 @@ from itertools import count, cycle, islice
 from statistics import median
 from typing import Any
 
-from figure import Effort, Figure, Row, interleaved
-from localpool import NOON, SONNET, spec
-from reports import report_at, state
-from yardsticks import SORTING, sorting
-
 from actors.router.dispatching.dispatcher import Dispatcher
 from actors.router.dispatching.settings import DispatchSettings
 from actors.router.keys.callers import NOBODY
@@ -27,6 +22,10 @@ from actors.router.presence.followers import Followers
 from actors.router.presence.sleepers import Sleepers
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.report import Report
+from tests.benchmarks.figure import Effort, Figure, Row, interleaved
+from tests.benchmarks.yardsticks import SORTING, sorting
+from tests.support.pools.localpool import NOON, SONNET, spec
+from tests.support.values.reports import report_at, state
 
 FEW, MANY = 10, (100, 1_000)
 DECISIONS, QUICK = 400, 100

@@ -11,13 +11,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
-from figure import Effort, Figure, Row, interleaved
-from yardsticks import SYNCING, syncs_a_second
-
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.sqlite import SqliteStores
 from pool.usage.records import ModelUsage, Usage, UsageRecord
+from tests.benchmarks.figure import Effort, Figure, Row, interleaved
+from tests.benchmarks.yardsticks import SYNCING, syncs_a_second
 
 NOW = datetime(2026, 1, 28, 15, tzinfo=UTC)
 CALLERS = (1, 16, 64)
@@ -73,7 +72,7 @@ def sqlite(effort: Effort) -> Iterator[Figure]:
 
 def postgresql(effort: Effort) -> Iterator[Figure]:
     """The server of the tests, with ``fsync`` on."""
-    from postgres import Server
+    from tests.support.stores.postgres import Server
 
     server = Server()
     try:

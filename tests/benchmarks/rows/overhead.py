@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from figure import Effort, Figure, Row, interleaved
-from pool_service import NOWHERE, served
-from stubcli import stub_cli
+from tests.benchmarks.figure import Effort, Figure, Row, interleaved
+from tests.benchmarks.pool_service import NOWHERE, served
+from tests.support.clis.stubcli import stub_cli
 
 CALLERS = {1: 16, 16: 4, 64: 2}
 """How many ask at once, and how often each in a round."""

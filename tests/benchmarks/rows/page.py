@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from browser import browsing, visitor
-from figure import Effort, Figure, Row, interleaved
-from full_pool import served
 from playwright.sync_api import Browser
+
+from tests.benchmarks.figure import Effort, Figure, Row, interleaved
+from tests.support.callers.browser import browsing, visitor
+from tests.support.pools.full_pool import served
 
 YARDSTICK = "the same of 3 subscriptions with 300 records"
 SMALL = (3, 300)

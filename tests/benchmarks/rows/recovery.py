@@ -18,11 +18,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "support")]
-
-from figure import Effort, Figure, Row, interleaved
-from localpool import FakeRunner, LonelyPeers, spec, usage_of
-
 from actors.interfaces.messages import Started
 from actors.subscription.context import Dependencies
 from actors.subscription.subscription import Subscription
@@ -32,6 +27,8 @@ from pool.executions.routing_record import Routing
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.usage.records import UsageRecord
+from tests.benchmarks.figure import Effort, Figure, Row, interleaved
+from tests.support.pools.localpool import FakeRunner, LonelyPeers, spec, usage_of
 
 RECORDS = 100_000
 YARDSTICK = "the same after an orderly end"

@@ -17,12 +17,13 @@ from pathlib import Path
 from statistics import median
 
 import httpx
-from figure import Effort, Figure, Row
-from postgres import Server
-from process_tree import cpu_seconds, memory_mib, tree
-from service import NO_TLS, Service, write_config
-from stubcli import stub_cli
-from turns import starting_ray
+
+from tests.benchmarks.figure import Effort, Figure, Row
+from tests.benchmarks.process_tree import cpu_seconds, memory_mib, tree
+from tests.support.clis.stubcli import stub_cli
+from tests.support.services.service import NO_TLS, Service, write_config
+from tests.support.services.turns import starting_ray
+from tests.support.stores.postgres import Server
 
 REGISTERED = (10, 100, 200, 1_000)
 ACTIVE = 10

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from figure import Effort, Figure, Row, interleaved
-from pool_service import NOWHERE, served
-from process_tree import cpu_seconds, memory_mib, tree
-from ray_alone import YARDSTICK, ray_alone
-from stubcli import stub_cli
+from tests.benchmarks.figure import Effort, Figure, Row, interleaved
+from tests.benchmarks.pool_service import NOWHERE, served
+from tests.benchmarks.process_tree import cpu_seconds, memory_mib, tree
+from tests.benchmarks.ray_alone import YARDSTICK, ray_alone
+from tests.support.clis.stubcli import stub_cli
 
 SUBSCRIPTIONS = (3, 50)
 SETTLE_SECONDS = 5.0

@@ -15,13 +15,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from actor_processes import actor_pid, spare_pids
-from figure import Effort, Figure, Row, interleaved
-from pool_service import NOWHERE, PoolCallers, served
-from ray_alone import ready
-from stubcli import stub_cli
-
 from actors.runtime.spare_process import QUIET_SECONDS
+from tests.benchmarks.figure import Effort, Figure, Row, interleaved
+from tests.benchmarks.pool_service import NOWHERE, PoolCallers, served
+from tests.benchmarks.ray_alone import ready
+from tests.support.clis.stubcli import stub_cli
+from tests.support.services.actor_processes import actor_pid, spare_pids
 
 SETTLE_SECONDS = 3.0
 """For what a restart leaves to be done, and for Ray's idle workers to be ended."""

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bare_cli import BARE, BareCli, standin
-from figure import Effort, Figure, Row, interleaved
-from pool_service import PoolCallers, served, way_of
+from tests.benchmarks.bare_cli import BARE, BareCli, standin
+from tests.benchmarks.figure import Effort, Figure, Row, interleaved
+from tests.benchmarks.pool_service import PoolCallers, served, way_of
 
 CALLERS = 16
 THINK_SECONDS = 1.0

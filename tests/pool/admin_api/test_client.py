@@ -9,11 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from admin_standin import AdminStandin, Fault, Harm
-from adminapi import ACCOUNT, KEY, Sleeper, admin_standin, billed, client_of, http_of
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON, SONNET, ManualClock
 
 from api.demo.standin.bill import Usage
 from pool.admin_api.client import AdminApi
@@ -22,6 +19,17 @@ from pool.admin_api.problems import Unusable
 from pool.admin_api.reports import UNNAMED, cost_buckets, people, usage_buckets
 from pool.reconciliation.problems import ProblemKind, ReportProblem
 from pool.usage.records import ModelUsage
+from tests.support.admin_api.admin_standin import AdminStandin, Fault, Harm
+from tests.support.admin_api.adminapi import (
+    ACCOUNT,
+    KEY,
+    Sleeper,
+    admin_standin,
+    billed,
+    client_of,
+    http_of,
+)
+from tests.support.pools.localpool import NOON, SONNET, ManualClock
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MIDNIGHT = NOON.replace(hour=0)

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from localpool import NOON
 
 from pool.admin_api.organizations import (
     Account,
@@ -18,6 +17,7 @@ from pool.config import check, parse
 from pool.errors import ConfigError
 from pool.reconciliation.findings import ReportKind
 from pool.usage.records import ModelUsage
+from tests.support.pools.localpool import NOON
 
 
 def organization(**settings: Any) -> dict[str, Any]:

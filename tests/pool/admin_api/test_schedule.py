@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON
 
 from pool.admin_api.schedule import MOST_AT_ONCE, buckets, ceiling, due, floor, retry_at, spans
 from pool.reconciliation.findings import Bucket, ReportKind
+from tests.support.pools.localpool import NOON
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LATENCY = timedelta(minutes=15)

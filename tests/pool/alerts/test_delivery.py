@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON
 
 from pool.alerts.delivery import Answer, Delivery, DeliveryStatus, after
+from tests.support.pools.localpool import NOON
 
 DAY = timedelta(hours=24)
 

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON
-from reports import report_at, state, window
 
 from pool.alerts.alerts import Alert, AlertKind, AlertSettings
 from pool.alerts.thresholds import AlertState, threshold_alerts
@@ -19,6 +17,8 @@ from pool.storage.documents import document, read_document
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.overview.pool_overview import Overview, overview
 from pool.subscriptions.report import Report, SubscriptionState
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state, window
 
 SETTINGS = AlertSettings()
 MINUTE = timedelta(minutes=1)

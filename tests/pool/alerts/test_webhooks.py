@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from localpool import NOON
 from pydantic import ValidationError
 
 from pool.alerts.alerts import Alert, AlertKind, happened
 from pool.alerts.webhooks import Webhook, WebhookSpec, headers, payload, signature, signing_key
+from tests.support.pools.localpool import NOON
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

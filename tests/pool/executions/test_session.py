@@ -1,9 +1,9 @@
 from datetime import timedelta
 
 import pytest
-from localpool import NOON
 
 from pool.executions.session import SessionAge, SessionHome, SessionMove, age_of, session_of
+from tests.support.pools.localpool import NOON
 
 
 @pytest.mark.parametrize(

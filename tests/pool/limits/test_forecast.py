@@ -7,9 +7,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON
-from reports import report_at, state
-from windowed import Account
 
 from pool.limits.forecast import BUDGET, Prospect, budget_exhausted_at, forecast, studied
 from pool.limits.window_price import Confidence
@@ -17,6 +14,9 @@ from pool.money import nano_usd
 from pool.subscriptions.state import State
 from pool.usage.blocks import block_at
 from pool.usage.spending import WEEK, Spending, burn_rate
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state
+from tests.support.values.windowed import Account
 
 HOUR = timedelta(hours=1)
 COSTS = st.lists(

@@ -4,8 +4,6 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON
-from windowed import Account
 
 from pool.limits.observations import (
     KEPT_FOR,
@@ -16,6 +14,8 @@ from pool.limits.observations import (
 )
 from pool.limits.windows import Window
 from pool.usage.spending import Spending
+from tests.support.pools.localpool import NOON
+from tests.support.values.windowed import Account
 
 
 def seen(percent: float, minutes: float, *, resets_at_hour: float = 5) -> Observation:

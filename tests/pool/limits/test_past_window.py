@@ -4,15 +4,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from localpool import NOON
-from reports import report_at, state
-from windowed import Account
 
 from pool.limits.forecast import BUDGET
 from pool.limits.observations import length_of
 from pool.limits.past_window import PastWindow
 from pool.limits.windows import FIVE_HOUR
 from pool.usage.spending import WEEK
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state
+from tests.support.values.windowed import Account
 
 HOUR = timedelta(hours=1)
 SOON = timedelta(minutes=1)

@@ -3,10 +3,10 @@ from datetime import timedelta
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from windowed import Account
 
 from pool.limits.window_price import Confidence, WindowPrice
 from pool.money import nano_usd
+from tests.support.values.windowed import Account
 
 SHARES = st.lists(st.floats(0.05, 4.0), min_size=10, max_size=120)
 """What runs fill of a window, in percent."""

@@ -3,9 +3,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from localpool import NOON
 
 from pool.nodes.clocks import ahead, problem
+from tests.support.pools.localpool import NOON
 
 SECOND = timedelta(seconds=1)
 

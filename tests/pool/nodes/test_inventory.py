@@ -3,11 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from localpool import spec
-
 from pool.nodes.identity import node_id
 from pool.nodes.inventory import note_activation, signed_in, take_inventory
 from pool.subscriptions.spec import Credential
+from tests.support.pools.localpool import spec
 
 
 def sign_in(config_dir: Path, account: str | None, token: str = "t") -> Path:

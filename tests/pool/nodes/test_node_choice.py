@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localpool import spec
 
 from pool.nodes.inventory import Inventory
 from pool.nodes.node_choice import Candidate, Placed, Unplaced, place
+from tests.support.pools.localpool import spec
 
 LOGIN = Path("/home/pool/.claude-sub1")
 TOKEN = spec()

@@ -5,11 +5,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from fuzz import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from localpool import NOON
-from reports import report_at, state
 
 from pool.executions.outcome import FailureKind
 from pool.keys.access import ALL, Access
@@ -20,6 +17,9 @@ from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.consequences.model_refusals import ModelRefusal
 from pool.subscriptions.health import Health
 from pool.subscriptions.report import Report, SubscriptionState, WeeklyReport, WindowReport
+from tests.support.pools.localpool import NOON
+from tests.support.suite.fuzz import examples
+from tests.support.values.reports import report_at, state
 
 IDS = tuple(f"{team}{n}" for team in "ab" for n in range(7))
 OPUS, SONNET = "claude-opus-4-5", "claude-sonnet-4-5"

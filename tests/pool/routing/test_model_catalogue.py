@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from reports import report_at, state
 
 from pool.routing.model_catalogue import Catalogue, catalogue
 from pool.usage.records import ModelUsage, Usage
+from tests.support.values.reports import report_at, state
 
 OFFER = {
     "default": "claude-sonnet-5-5",

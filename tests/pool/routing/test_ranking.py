@@ -3,8 +3,6 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON
-from reports import report_at, state, window
 
 from pool.executions.outcome import FailureKind
 from pool.limits.windows import Window
@@ -14,6 +12,8 @@ from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.report import Report
 from pool.subscriptions.slots import Hold
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state, window
 
 POLICY = RoutingPolicy()
 ASK = Ask(goes_on=False, reserve_usd=Decimal("0.01"))

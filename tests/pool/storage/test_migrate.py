@@ -9,7 +9,6 @@ from shutil import copytree
 from typing import Any
 
 import pytest
-from postgres import Server
 
 from pool.errors import StoreError
 from pool.executions.intent import Intent
@@ -32,6 +31,7 @@ from pool.subscriptions.consequences.settlement import Settlement
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.usage.records import ModelUsage, Usage, UsageRecord
+from tests.support.stores.postgres import Server
 
 NOW = datetime(2026, 1, 28, 16, 30, 0, 123457, tzinfo=UTC)
 TICK, HOUR = timedelta(microseconds=1), timedelta(hours=1)

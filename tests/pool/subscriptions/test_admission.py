@@ -2,8 +2,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from localpool import NOON
-from reports import report_at, state, window
 
 from pool.executions.outcome import FailureKind
 from pool.limits.windows import Window
@@ -21,6 +19,8 @@ from pool.subscriptions.admission import (
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.slots import Hold
 from pool.subscriptions.state import State
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state, window
 
 LIMITS = AdmissionLimits()
 

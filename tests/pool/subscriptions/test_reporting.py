@@ -2,8 +2,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from localpool import NOON, usage_of
-from reports import report_at, state, window
 
 from pool.executions.outcome import FailureKind
 from pool.money import nano_usd
@@ -11,6 +9,8 @@ from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.slots import Hold
 from pool.usage.records import UsageRecord
+from tests.support.pools.localpool import NOON, usage_of
+from tests.support.values.reports import report_at, state, window
 
 
 def test_a_fresh_subscription_is_available_with_nothing_spent() -> None:

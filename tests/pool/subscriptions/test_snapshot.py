@@ -9,8 +9,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON, spec, usage_of
-from reports import report_at, window
 
 from pool.executions.outcome import FailureKind
 from pool.limits.windows import RateLimitEvent
@@ -23,6 +21,8 @@ from pool.subscriptions.snapshot import Snapshot, asleep, snapshot
 from pool.subscriptions.state import State, UncertainCost
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.spending import Spending
+from tests.support.pools.localpool import NOON, spec, usage_of
+from tests.support.values.reports import report_at, window
 
 HOUR = timedelta(hours=1)
 SOME_COSTS = st.lists(

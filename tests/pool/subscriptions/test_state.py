@@ -8,8 +8,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON, SONNET, completed, usage_of
-from reports import report_at, state
 
 from pool.executions.intent import Intent
 from pool.executions.outcome import Completed, Outcome
@@ -22,6 +20,8 @@ from pool.subscriptions.consequences.settlement import settlement
 from pool.subscriptions.state import MOST_HISTORIES, State, ask_of, held_while_running, reservation
 from pool.usage.expected_cost import ENOUGH_RUNS
 from pool.usage.records import ModelUsage, Usage
+from tests.support.pools.localpool import NOON, SONNET, completed, usage_of
+from tests.support.values.reports import report_at, state
 
 A_WORD = 1_667 * 3_750
 """Nano-dollars of 5,000 bytes."""

@@ -1,13 +1,13 @@
 from datetime import timedelta
 
 import pytest
-from localpool import NOON
-from reports import state
 
 from pool.executions.outcome import FailureKind
 from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.status import capacity
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import state
 
 RAMP = AdmissionLimits(ramp_slots=(1, 3))
 LIFTED = Standing(

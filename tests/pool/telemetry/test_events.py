@@ -4,11 +4,11 @@ import itertools
 from datetime import timedelta
 
 import pytest
-from localpool import NOON
-from reports import report_at, state, window
 
 from pool.subscriptions.consequences.standing import Standing
 from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind, changes, gap
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state, window
 
 STARTED = PoolEvent(
     kind=PoolEventKind.EXECUTION_STARTED,

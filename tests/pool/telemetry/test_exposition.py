@@ -12,7 +12,6 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
-from reports import report_at, state
 
 from pool.telemetry.counters import RUN, RUNS, Durations, Figures, Tally, Timer
 from pool.telemetry.exposition import (
@@ -24,6 +23,7 @@ from pool.telemetry.exposition import (
     number,
     of_pool,
 )
+from tests.support.values.reports import report_at, state
 
 NOW = datetime(2026, 1, 28, 16, 30, tzinfo=UTC)
 FIGURES = Figures(

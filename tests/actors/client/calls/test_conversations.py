@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from localpool import FakeRunner, LocalPool, spec
 
 from pool.errors import Exhausted, Unavailable
 from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.keys.access import Access
 from pool.keys.api_keys import KeySpec
+from tests.support.pools.localpool import FakeRunner, LocalPool, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -1,8 +1,8 @@
 import pytest
-from localpool import LocalPool
 
 from pool.errors import NotFound
 from pool.keys.access import Access
+from tests.support.pools.localpool import LocalPool
 
 
 async def test_a_call_about_a_subscription_takes_its_id_by_place_or_by_name(

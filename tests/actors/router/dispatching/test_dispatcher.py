@@ -11,7 +11,6 @@ from typing import Any
 
 import apsw
 import pytest
-from localpool import NOON, SONNET, FakeRunner, LocalPool, spec
 
 from actors.interfaces.messages import (
     Dispatch,
@@ -34,6 +33,7 @@ from pool.storage.directory.claims import Claim, NewClaim
 from pool.storage.directory.directory import Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.telemetry.events import EventFilter, PoolEventKind
+from tests.support.pools.localpool import NOON, SONNET, FakeRunner, LocalPool, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localpool import SONNET, FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
-from waiting import until
 
 from actors.interfaces.messages import NotAdmitted, Started
 from actors.router.keys.key_registry import KeyRegistry
@@ -40,6 +38,16 @@ from pool.storage.directory.claims import NewClaim
 from pool.telemetry.events import EventFilter, PoolEventKind, gap
 from pool.usage.expected_cost import ENOUGH_RUNS
 from pool.usage.records import ModelUsage, Usage
+from tests.support.pools.localpool import (
+    SONNET,
+    FakeRunner,
+    LocalPool,
+    ManualClock,
+    completed,
+    spec,
+    usage_of,
+)
+from tests.support.suite.waiting import until
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
 
 from actors.client import patience
 from actors.router.ledgers.archive import SOON_SECONDS
@@ -22,6 +21,7 @@ from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import SubscriptionState
+from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, completed, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

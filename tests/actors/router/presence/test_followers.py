@@ -8,15 +8,15 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from localpool import FakeRunner, LocalPool, ManualClock, spec
-from pool_requests import limit
-from waiting import until
 
 from actors.router.presence import first_reports
 from pool.errors import ActorLost, Unavailable
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
+from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, spec
+from tests.support.pools.pool_requests import limit
+from tests.support.suite.waiting import until
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

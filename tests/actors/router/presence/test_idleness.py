@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from localpool import NOON
-from reports import report_at, state
-
 from actors.router.presence.idleness import TURNED_SECONDS, until_it_turns
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state
 
 SECOND = timedelta(seconds=1)
 

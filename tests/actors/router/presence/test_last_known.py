@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from localpool import FakeRunner, LocalPeers, LocalPool, Make, ManualClock, local_pool_at, spec
-from waiting import until
 
 from actors.router.presence import followers
 from actors.router.presence.last_known import LastKnown
@@ -17,6 +15,16 @@ from pool.executions.request import ExecutionRequest
 from pool.subscriptions.overview.attention import NoticeKind
 from pool.usage.records import UsageRecord
 from pool.usage.retraction import UsageToRetract
+from tests.support.pools.localpool import (
+    FakeRunner,
+    LocalPeers,
+    LocalPool,
+    Make,
+    ManualClock,
+    local_pool_at,
+    spec,
+)
+from tests.support.suite.waiting import until
 
 GONE = ConfigError("subscriptions.sub1.config_dir", "no node has what it needs: /x is no directory")
 

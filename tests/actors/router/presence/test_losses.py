@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from localpool import LocalPool, spec
-from waiting import until
 
 from actors.router.presence import followers, losses
 from pool.errors import ActorLost, ConfigError
@@ -15,6 +13,8 @@ from pool.executions.request import ExecutionRequest
 from pool.subscriptions.admission import RefusalCause
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.spec import SubscriptionSpec
+from tests.support.pools.localpool import LocalPool, spec
+from tests.support.suite.waiting import until
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

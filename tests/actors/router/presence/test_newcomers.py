@@ -9,14 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from localpool import LocalPool, ManualClock, spec
-from sleepy_pool import Start, ask, asleep, peers, until
 
 from actors.router.alarms import ONE_COMES_UP
 from actors.router.presence.idleness import KEPT_UP, UNUSED
 from pool.errors import ConfigError, InvalidRequest
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.spec import SubscriptionSpec
+from tests.support.pools.localpool import LocalPool, ManualClock, spec
+from tests.support.pools.sleepy_pool import Start, ask, asleep, peers, until
 
 MANY = 40
 SECOND = timedelta(seconds=1)

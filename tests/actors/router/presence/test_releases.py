@@ -8,7 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from localpool import (
+
+from actors.router.presence import followers, losses
+from pool.errors import ConfigError, PoolError
+from pool.executions.execution import Execution
+from pool.executions.request import ExecutionRequest
+from pool.executions.status import ExecutionStatus
+from pool.routing.policy import RoutingSettings
+from tests.support.pools.localpool import (
     FakeRunner,
     LocalPeers,
     LocalPool,
@@ -17,14 +24,7 @@ from localpool import (
     local_pool_at,
     spec,
 )
-from waiting import until
-
-from actors.router.presence import followers, losses
-from pool.errors import ConfigError, PoolError
-from pool.executions.execution import Execution
-from pool.executions.request import ExecutionRequest
-from pool.executions.status import ExecutionStatus
-from pool.routing.policy import RoutingSettings
+from tests.support.suite.waiting import until
 
 RELEASED_AFTER = timedelta(seconds=RoutingSettings().without_node_seconds)
 OpenPool = Callable[..., Awaitable[LocalPool]]

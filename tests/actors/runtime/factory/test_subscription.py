@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from localpool import LonelyPeers, spec
 
 from actors.runtime.factory import subscription as activation
 from pool.config import parse
 from pool.errors import StoreError
+from tests.support.pools.localpool import LonelyPeers, spec
 
 
 def test_an_activation_that_loses_its_ledger_leaves_a_mark_that_the_next_one_counts(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localpool import spec
 
 from actors.runtime.nodes import places, ray_nodes
 from actors.runtime.nodes.places import Places
@@ -20,6 +19,7 @@ from pool.config import parse
 from pool.errors import ConfigError
 from pool.nodes.inventory import Inventory
 from pool.nodes.overview import node_list
+from tests.support.pools.localpool import spec
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -8,8 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from localpool import FakeRun, FakeRunner, LocalPool, completed, spec, usage_of
-from waiting import until
 
 from pool.claude.transcripts.copy import SessionCopy
 from pool.errors import StoreError
@@ -18,6 +16,8 @@ from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.usage.records import UsageRecord, UsageSource
+from tests.support.pools.localpool import FakeRun, FakeRunner, LocalPool, completed, spec, usage_of
+from tests.support.suite.waiting import until
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 LATE = usage_of("0.0004")

@@ -9,16 +9,6 @@ from decimal import Decimal
 from typing import cast
 
 import pytest
-from handed_on import (
-    AwayRouter,
-    OpenPool,
-    hold_back_the_second_settlement,
-    is_charged_once,
-    is_moving,
-)
-from localpool import NOON, FakeRunner, LocalPool, completed, spec, usage_of
-from pool_requests import ask, failed, later, limit, report_of, stop_for
-from waiting import until
 
 from actors.router.router import Router
 from pool.alerts.alerts import AlertKind
@@ -29,6 +19,16 @@ from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import SubscriptionState
+from tests.support.pools.handed_on import (
+    AwayRouter,
+    OpenPool,
+    hold_back_the_second_settlement,
+    is_charged_once,
+    is_moving,
+)
+from tests.support.pools.localpool import NOON, FakeRunner, LocalPool, completed, spec, usage_of
+from tests.support.pools.pool_requests import ask, failed, later, limit, report_of, stop_for
+from tests.support.suite.waiting import until
 
 SUBSCRIPTION_OR_ROAD = [
     FailureKind.USAGE_LIMIT,

@@ -6,16 +6,6 @@ import asyncio
 from typing import cast
 
 import pytest
-from handed_on import (
-    AwayRouter,
-    OpenPool,
-    hold_back_the_second_settlement,
-    is_charged_once,
-    is_moving,
-)
-from localpool import FakeRunner, LocalPool, spec, usage_of
-from pool_requests import ask, failed, limit, report_of, stop_for
-from waiting import until
 
 from actors.interfaces.messages import HandedOff, HandoffRequest, NotAdmitted, NotTaken, Started
 from actors.router.router import Router
@@ -24,6 +14,16 @@ from pool.executions.intent import Intent
 from pool.executions.outcome import FailureKind
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.consequences.settlement import Settlement
+from tests.support.pools.handed_on import (
+    AwayRouter,
+    OpenPool,
+    hold_back_the_second_settlement,
+    is_charged_once,
+    is_moving,
+)
+from tests.support.pools.localpool import FakeRunner, LocalPool, spec, usage_of
+from tests.support.pools.pool_requests import ask, failed, limit, report_of, stop_for
+from tests.support.suite.waiting import until
 
 NEVER_BACK = 1_000_000
 """Calls of a router that is gone until a test says otherwise."""

@@ -13,7 +13,6 @@ from typing import Any
 
 import apsw
 import pytest
-from localpool import NOON, FakeRunner, LocalPool, LonelyPeers, completed, spec
 
 from actors.interfaces.messages import Started
 from actors.runtime.factory.subscription import _dependencies
@@ -28,6 +27,7 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
+from tests.support.pools.localpool import NOON, FakeRunner, LocalPool, LonelyPeers, completed, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

@@ -6,9 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from localpool import FakeRunner, LocalPool, ManualClock, completed, spec
-from pool_requests import ask, failed, later, limit, report_of, runs_at, stop_for
-from waiting import until
 
 from actors.interfaces.messages import HandedOff, HandoffRequest, NotTaken
 from api.web.problems.turned_away import served
@@ -20,6 +17,17 @@ from pool.executions.status import ExecutionStatus
 from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.reporting import SubscriptionPolicy
+from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, completed, spec
+from tests.support.pools.pool_requests import (
+    ask,
+    failed,
+    later,
+    limit,
+    report_of,
+    runs_at,
+    stop_for,
+)
+from tests.support.suite.waiting import until
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 HOUR = timedelta(hours=1)

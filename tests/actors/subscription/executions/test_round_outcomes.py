@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from ledger_rows import NOW, row
 
 from actors.subscription.executions.live_execution import LiveExecution
 from actors.subscription.executions.round_outcomes import settled
@@ -16,6 +15,7 @@ from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import ToolCall, ToolResult
 from pool.executions.tools.rounds import KeptRound
 from pool.usage.records import ModelUsage, Usage, UsageSource
+from tests.support.stores.ledger_rows import NOW, row
 
 FIRST = Usage(models={"claude-sonnet-4-5": ModelUsage(input_tokens=100, cost_nano_usd=300_000)})
 UNPRICED = Usage(models={"claude-sonnet-4-5": ModelUsage(input_tokens=100)})

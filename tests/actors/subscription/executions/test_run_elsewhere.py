@@ -9,10 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos_subscription import execution_id, intent
-from localpool import POLICY, FakeRunner, LonelyPeers, ManualClock, completed, spec, usage_of
-from pool_requests import failed
-from waiting import until
 
 from actors.interfaces.other_nodes import RunElsewhere, RunState
 from actors.interfaces.protocols import Actors
@@ -28,6 +24,18 @@ from pool.executions.process_way import ProcessWay
 from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
 from pool.usage.records import Usage
+from tests.support.chaos.one_subscription import execution_id, intent
+from tests.support.pools.localpool import (
+    POLICY,
+    FakeRunner,
+    LonelyPeers,
+    ManualClock,
+    completed,
+    spec,
+    usage_of,
+)
+from tests.support.pools.pool_requests import failed
+from tests.support.suite.waiting import until
 
 pytestmark = pytest.mark.timeout(20)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from localpool import LocalPool
 
 from pool.executions.execution import Execution
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
+from tests.support.pools.localpool import LocalPool
 
 LIMIT = Failed(kind=FailureKind.USAGE_LIMIT, message="limit reached")
 

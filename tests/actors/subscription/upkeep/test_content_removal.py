@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from localpool import FakeRunner, LocalPool, ManualClock, completed, spec, usage_of
 
 from actors.subscription.upkeep.content_removal import seconds_between_looks
 from pool.executions.execution import Execution
@@ -17,6 +16,14 @@ from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.usage.records import Usage
+from tests.support.pools.localpool import (
+    FakeRunner,
+    LocalPool,
+    ManualClock,
+    completed,
+    spec,
+    usage_of,
+)
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)

@@ -12,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from localpool import NOON, SONNET, LocalPool
 
 from actors.subscription.context import SubscriptionContext
 from actors.subscription.upkeep.external_usage import ExternalUsage
@@ -21,6 +20,7 @@ from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
 from pool.usage.retraction import UsageToRetract
 from pool.values import instant_text
+from tests.support.pools.localpool import NOON, SONNET, LocalPool
 
 DATED = f"{SONNET}-20250929"
 AN_HOUR_AGO = NOON - timedelta(hours=1)

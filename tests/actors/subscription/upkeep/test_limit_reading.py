@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from localpool import NOON, FakeRunner, LocalPool, ManualClock, spec
-from waiting import until
 
 from actors.subscription.upkeep import limit_reading
 from actors.subscription.upkeep.limit_reading import LimitReading
 from pool.executions.request import ExecutionRequest
 from pool.limits.usage_reading import ExtraUsage, NoProfile, UsageReading
 from pool.limits.windows import RateLimitEvent, Window
+from tests.support.pools.localpool import NOON, FakeRunner, LocalPool, ManualClock, spec
+from tests.support.suite.waiting import until
 
 RESET = NOON + timedelta(hours=3)
 

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from localpool import NOON, FakeRunner, LocalPool, spec
-from waiting import until
 
 from pool.alerts.alerts import AlertKind
 from pool.errors import ConfigError
+from tests.support.pools.localpool import NOON, FakeRunner, LocalPool, spec
+from tests.support.suite.waiting import until
 
 DAY = timedelta(days=1)
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from chaos_subscription import intent
-from localpool import FakeRunner, LocalPool, spec
-from waiting import until
 
 from pool.errors import NotPermitted, UnknownModel
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
 from pool.subscriptions.state import ask_of
+from tests.support.chaos.one_subscription import intent
+from tests.support.pools.localpool import FakeRunner, LocalPool, spec
+from tests.support.suite.waiting import until
 
 OFFER = {"sonnet": "claude-sonnet-5-5", "haiku": "claude-haiku-5-5", "default": "claude-haiku-5-5"}
 

@@ -6,11 +6,11 @@ import asyncio
 from decimal import Decimal
 
 import pytest
-from localpool import FakeRunner, LocalPool, usage_of
-from subscribed import ask, report_of
 
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.status import ExecutionStatus
+from tests.support.pools.localpool import FakeRunner, LocalPool, usage_of
+from tests.support.pools.subscribed import ask, report_of
 
 
 async def test_a_run_that_cannot_be_read_ends_uncertain_and_frees_its_slot(

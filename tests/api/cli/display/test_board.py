@@ -4,16 +4,16 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from localpool import NOON
-from reports import report_at, state, window
 from rich.console import Console
-from windowed import Account
 
 from api.cli.display.board import board, dollars, left_over
 from pool.executions.outcome import FailureKind
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.state import State
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state, window
+from tests.support.values.windowed import Account
 
 
 def shown(*states: State) -> str:

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from postgres import PASSWORD, Server
 from typer.testing import CliRunner
 
 from api.cli.operations.migrate_store import migrate_store
+from tests.support.stores.postgres import PASSWORD, Server
 
 APP = typer.Typer()
 APP.command()(migrate_store)

@@ -4,15 +4,15 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from admin_standin import AdminStandin
-from adminapi import KEY, Sleeper, billed, client_of
 from click.testing import Result
-from localpool import NOON, SONNET, LocalPool, ManualClock, spec
 
 from actors.reconciler.poll import ReconcilerSettings
 from actors.reconciler.reconciler import Reconciler
 from api.demo.standin.bill import Bill, Usage
 from pool.admin_api.organizations import Organization
+from tests.support.admin_api.admin_standin import AdminStandin
+from tests.support.admin_api.adminapi import KEY, Sleeper, billed, client_of
+from tests.support.pools.localpool import NOON, SONNET, LocalPool, ManualClock, spec
 
 Cli = Callable[..., Awaitable[Result]]
 RANGE = ("--since", "2026-01-28T12:00", "--until", "2026-01-28T13:00")

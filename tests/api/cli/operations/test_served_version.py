@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports import report_at, state
-
 from api.cli.operations.served_version import served, stale
+from tests.support.values.reports import report_at, state
 
 
 def test_subscriptions_of_another_version_are_told_by_version() -> None:

@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 import pytest
 from click.testing import Result
 from fastapi import FastAPI
-from terminal import on_a_terminal
 
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
+from tests.support.callers.terminal import on_a_terminal
 
 Cli = Callable[..., Awaitable[Result]]
 

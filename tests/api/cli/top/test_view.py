@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from localpool import NOON
-from staged_pool import StagedPool
 
 from api.cli.top.snapshot import Snapshot, by_urgency, live_first
 from api.cli.top.view import Focus, Key, Order, Quit, View, pressed
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.report import SubscriptionState
+from tests.support.pools.localpool import NOON
+from tests.support.pools.staged_pool import StagedPool
 
 
 def snapshot(count: int = 3) -> Snapshot:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient, Response
-from localpool import FakeRun, LocalPool
-from pictures import GIF, PNG
 
 from pool.executions.content.turn import ImagePart, ImageSource
+from tests.support.pools.localpool import FakeRun, LocalPool
+from tests.support.values.pictures import GIF, PNG
 
 Ask = Callable[..., Awaitable[Response]]
 

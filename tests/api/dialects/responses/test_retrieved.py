@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from localpool import SONNET, LocalPool, completed, usage_of
-from sdks import openai
 
 from api.dialects.responses.retrieved import retrieved
 from pool.errors import NotFound
@@ -16,6 +14,8 @@ from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import Round, ToolCall
+from tests.support.callers.sdks import openai
+from tests.support.pools.localpool import SONNET, LocalPool, completed, usage_of
 
 
 def told(response: openai.types.responses.Response) -> dict[str, Any]:

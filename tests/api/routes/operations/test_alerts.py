@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from httpx import AsyncClient
-from localpool import LocalPool
 
 from pool.alerts.alerts import AlertKind, happened
+from tests.support.pools.localpool import LocalPool
 
 
 def spent(usd: float) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
-from localpool import LocalPool, completed
 
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
 from pool.executions.outcome import Failed, FailureKind
+from tests.support.pools.localpool import LocalPool, completed
 
 EVENTS = "/v1/events"
 SECRET = "the-plan-nobody-may-read"

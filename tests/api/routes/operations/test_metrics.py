@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from localpool import LocalPool
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics_families,
 )
@@ -19,6 +18,7 @@ from api.web.metrics import HttpMetrics, exposition
 from pool.executions.outcome import Failed, FailureKind
 from pool.telemetry.gauges import MOST_MODELS
 from pool.usage.records import Usage, UsageRecord, UsageSource
+from tests.support.pools.localpool import LocalPool
 
 LIMIT = Failed(kind=FailureKind.USAGE_LIMIT, message="limit reached")
 LOST = Failed(kind=FailureKind.KILLED, message="gone", evidence=False)
@@ -216,7 +216,7 @@ async def test_an_open_pool_tells_its_metrics_to_its_own_machine_alone(
 async def test_models_beyond_the_bound_are_counted_together(
     http: AsyncClient, local_pool: LocalPool
 ) -> None:
-    from localpool import usage_of
+    from tests.support.pools.localpool import usage_of
 
     names = [f"model-{number:03}" for number in range(MOST_MODELS + 20)]
     usage = sum((usage_of("0.5", name) for name in names), Usage())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from httpx import AsyncClient
-from localpool import LocalPool, spec
 
 from pool.errors import ConfigError
+from tests.support.pools.localpool import LocalPool, spec
 
 
 async def test_a_node_says_what_it_is_called_and_who_is_there(

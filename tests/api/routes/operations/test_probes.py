@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from httpx import ASGITransport, AsyncClient
-from localpool import LocalPool
 
 from actors.client.client import PoolClient
 from api.server.app import create_app
 from api.web.authentication import Keys
+from tests.support.pools.localpool import LocalPool
 
 
 def asking(client: PoolClient) -> AsyncClient:

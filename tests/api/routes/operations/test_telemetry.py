@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
-from localpool import NOON, SONNET, LocalPool
 
 from pool.keys.api_keys import KeySpec
+from tests.support.pools.localpool import NOON, SONNET, LocalPool
 
 KeyedHttp = Callable[..., AsyncClient]
 PATH = "/v1/otlp/v1/logs"

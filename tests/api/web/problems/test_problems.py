@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
-from localpool import NOON, LocalPool
 
 from api.web.problems.kinds import KINDS, kind_of
 from api.web.problems.problem import problem_of
@@ -21,6 +20,7 @@ from pool.errors import (
     StoreError,
     Unavailable,
 )
+from tests.support.pools.localpool import NOON, LocalPool
 
 PROBLEM = "application/problem+json"
 

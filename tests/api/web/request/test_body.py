@@ -8,7 +8,6 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import LocalPool
 
 from api.server.app import create_app
 from api.web.authentication import Keys
@@ -18,6 +17,7 @@ from api.web.request.body import (
     _measure,
     _value,
 )
+from tests.support.pools.localpool import LocalPool
 
 JSON = {"content-type": "application/json"}
 

@@ -10,10 +10,10 @@ import pytest
 from httpx import AsyncClient, Response
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import LocalPool
 
 from api.web.request.body import MAX_BODY_BYTES
 from api.web.request.compression import _Unpacking
+from tests.support.pools.localpool import LocalPool
 
 BODY = json.dumps({"prompt": "say yes \u00e4"}).encode()
 ADDRESSES = ["/v1/executions", "/v1/messages", "/v1/chat/completions"]

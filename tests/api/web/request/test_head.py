@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
-from localpool import LocalPool
 
 from api.web.request.head import HEADERS, MAX_HEAD_BYTES
+from tests.support.pools.localpool import LocalPool
 
 ANSWERS = {
     ("GET", "/v1/pool"): 200,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localpool import NOON
 
 from pool.claude.binary.auth import AuthStatus
 from pool.claude.binary.login import LARGEST_BYTES, login_end, login_expires_at, stored_login
+from tests.support.pools.localpool import NOON
 
 DAY = timedelta(days=1)
 TOKEN = "test-token-of-a-login"

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from concluded import (
+
+from pool.claude.outcome.conclude import conclude
+from pool.claude.outcome.ending import EndedBy, Ending
+from pool.executions.content.turn import ThinkingPart
+from pool.executions.model_settings import ModelSettings, ThinkingSettings
+from pool.executions.outcome import Completed, Failed, FailureKind
+from tests.support.clis.concluded import (
     INIT,
     MODEL,
     NO_EVIDENCE,
@@ -20,13 +26,7 @@ from concluded import (
     failed,
     said,
 )
-from paths import CLI_RUNS
-
-from pool.claude.outcome.conclude import conclude
-from pool.claude.outcome.ending import EndedBy, Ending
-from pool.executions.content.turn import ThinkingPart
-from pool.executions.model_settings import ModelSettings, ThinkingSettings
-from pool.executions.outcome import Completed, Failed, FailureKind
+from tests.support.suite.paths import CLI_RUNS
 
 # folder -> (outcome, nano-dollars of this run, whether what was spent is known)
 CAPTURED: dict[str, tuple[FailureKind | None, int, bool]] = {

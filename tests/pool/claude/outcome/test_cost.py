@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from concluded import (
+
+from pool.claude.outcome.conclude import conclude
+from pool.claude.outcome.ending import EndedBy, Ending
+from pool.claude.output.stream import reading_of
+from pool.usage.prices import LearnedPrices
+from pool.usage.records import ModelUsage, Usage, UsageSource
+from tests.support.clis.concluded import (
     INIT,
     MODEL,
     NO_EVIDENCE,
@@ -17,12 +23,6 @@ from concluded import (
     captured,
     failed,
 )
-
-from pool.claude.outcome.conclude import conclude
-from pool.claude.outcome.ending import EndedBy, Ending
-from pool.claude.output.stream import reading_of
-from pool.usage.prices import LearnedPrices
-from pool.usage.records import ModelUsage, Usage, UsageSource
 
 
 def test_a_killed_run_keeps_the_tokens_that_were_seen() -> None:

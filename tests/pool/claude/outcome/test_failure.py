@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from concluded import INIT, NO_EVIDENCE, TURN, F, a_reading, a_result, an_error, failed, said
 
 from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import StreamReading
 from pool.executions.outcome import FailureKind
+from tests.support.clis.concluded import (
+    INIT,
+    NO_EVIDENCE,
+    TURN,
+    F,
+    a_reading,
+    a_result,
+    an_error,
+    failed,
+    said,
+)
 
 SECRET = "test-token-a"
 

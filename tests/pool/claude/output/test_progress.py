@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paths import CLI_RUNS
-from printed_output import ATTEMPT, NOW, printed
 
 from pool.claude.output.event_pages import ReadPosition, extract, position_at
 from pool.claude.output.messages import MAX_RESULT_CHARACTERS
@@ -29,6 +27,8 @@ from pool.executions.progress import (
     ToolUse,
     Withdrawn,
 )
+from tests.support.clis.printed_output import ATTEMPT, NOW, printed
+from tests.support.suite.paths import CLI_RUNS
 
 CASES = sorted(folder.name for folder in CLI_RUNS.iterdir() if folder.is_dir())
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from printed_output import ATTEMPT, NOW, printed
-
 from pool.claude.output.event_pages import ReadPosition, extract
 from pool.claude.output.progress import ProgressReader
 from pool.claude.output.rounds import CallsRefused, RoundEnded
@@ -18,6 +16,7 @@ from pool.executions.progress import (
 from pool.executions.tools.client_tools import Round
 from pool.executions.tools.strict_tools import MOST_REFUSED, StrictTools
 from pool.usage.records import Usage, usage_report
+from tests.support.clis.printed_output import ATTEMPT, NOW, printed
 
 
 def says(text: str) -> dict[str, Any]:

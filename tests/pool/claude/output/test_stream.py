@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paths import CLI_RUNS
 
 from pool.claude.output.stream import StreamReading, reading_of
 from pool.limits.windows import Window
 from pool.usage.records import ModelUsage
+from tests.support.suite.paths import CLI_RUNS
 
 CASES = sorted(folder.name for folder in CLI_RUNS.iterdir() if folder.is_dir())
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from little_cli import GRACE, found
-from one_zygote import one_zygote
 
 from pool.claude.process.process_runner import ProcessRunner
+from tests.support.clis.little_cli import GRACE, found
+from tests.support.clis.one_zygote import one_zygote
 
 __all__ = ["one_zygote"]
 

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from little_cli import (
+
+from pool.claude.process.files.directory import ProcessDirectory
+from pool.executions.outcome import Completed, FailureKind
+from tests.support.clis.little_cli import (
     ANSWERS,
     ENVIRONMENT,
     INIT,
@@ -26,11 +29,8 @@ from little_cli import (
     failure,
     lives,
 )
-from paths import ROOT
-from waiting import until
-
-from pool.claude.process.files.directory import ProcessDirectory
-from pool.executions.outcome import Completed, FailureKind
+from tests.support.suite.paths import ROOT
+from tests.support.suite.waiting import until
 
 
 def children() -> list[int]:

@@ -9,7 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from little_cli import (
+
+from pool.executions.outcome import Completed, FailureKind
+from tests.support.clis.little_cli import (
     BEGUN,
     ENVIRONMENT,
     GRACE,
@@ -23,8 +25,6 @@ from little_cli import (
     failure,
     lives,
 )
-
-from pool.executions.outcome import Completed, FailureKind
 
 IGNORES_ALL = f"""
 import signal, sys, time

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from talking_cli import SESSION, TURN_NANO_USD, a_launch
 
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.process_runner import ProcessRunner
 from pool.claude.process.watch import Watcher
 from pool.executions.outcome import Completed, Failed, FailureKind
+from tests.support.clis.talking_cli import SESSION, TURN_NANO_USD, a_launch
 
 MODEL = "claude-sonnet-4-5"
 USED = {MODEL: {"inputTokens": 100, "outputTokens": 20, "costUSD": 0.0006}}

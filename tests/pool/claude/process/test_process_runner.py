@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from little_cli import ANSWERS, ENVIRONMENT, RESULT, a_launch, bounded, ended, failure, found
-from waiting import until
 
 from pool.claude.binary.installation import Installation
 from pool.claude.process.process_runner import ProcessRunner
 from pool.executions.outcome import Completed, FailureKind
+from tests.support.clis.little_cli import (
+    ANSWERS,
+    ENVIRONMENT,
+    RESULT,
+    a_launch,
+    bounded,
+    ended,
+    failure,
+    found,
+)
+from tests.support.suite.waiting import until
 
 
 async def test_a_run_answers_and_tells_what_it_cost(cli: Any, runner: Any) -> None:

@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from idle_processes import IdleProcesses
-from talking_cli import SESSION, a_launch
-from waiting import until
 
 from pool.claude.process import supervisors
 from pool.claude.process.idle.kept import Keeping
 from pool.claude.process.process_run import ProcessRun
 from pool.executions.outcome import Completed, Failed, FailureKind, Outcome
+from tests.support.clis.idle_processes import IdleProcesses
+from tests.support.clis.talking_cli import SESSION, a_launch
+from tests.support.suite.waiting import until
 
 
 class OneSubscription(IdleProcesses):

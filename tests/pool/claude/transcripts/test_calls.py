@@ -3,10 +3,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from localpool import NOON, SONNET
 
 from pool.claude.transcripts.calls import NEAR, KnownCalls
 from pool.usage.records import Call, ModelUsage, Usage, UsageRecord, UsageSource
+from tests.support.pools.localpool import NOON, SONNET
 
 
 def a_record(

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON, SONNET
 
 from pool.claude.transcripts.telemetry import MAX_EVENTS, outside_record, read_export
 from pool.usage.records import Call, ModelUsage, UsageSource
+from tests.support.pools.localpool import NOON, SONNET
 
 NANOS = str(int(NOON.timestamp()) * 10**9)
 REQUEST = {

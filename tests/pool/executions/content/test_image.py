@@ -5,11 +5,11 @@ from base64 import b64decode, b64encode, urlsafe_b64encode
 from typing import Any
 
 import pytest
-from pictures import GIF, JPEG, PNG, WEBP
 from pydantic import ValidationError
 
 from pool.executions.content.image import MAX_IMAGE_BYTES, Image
 from pool.storage.documents import document, read_document
+from tests.support.values.pictures import GIF, JPEG, PNG, WEBP
 
 BYTES = b64decode(PNG)
 

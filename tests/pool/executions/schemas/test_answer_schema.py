@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
-from paths import FIXTURES
 
 from pool.executions.schemas.answer_schema import SchemaProblem, check, normalized, opened
+from tests.support.suite.paths import FIXTURES
 
 SENT: dict[str, Any] = json.loads((FIXTURES / "answer_schemas.json").read_text())
 """What zod 4.6, version 6 of the AI SDK, and pydantic write of common types."""

@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from localpool import NOON, LocalPool, usage_of
 
 from actors.client.client import PoolClient
 from pool.errors import InvalidRequest, NotFound
@@ -24,6 +23,7 @@ from pool.usage.breakdown.groups import CostSource
 from pool.usage.breakdown.question import Grouping, question
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.totals import BlockTotal
+from tests.support.pools.localpool import NOON, LocalPool, usage_of
 
 HOUR = timedelta(hours=1)
 DAY = 24 * HOUR

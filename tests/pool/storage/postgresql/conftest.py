@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from postgres import Server
-from proxy import Proxy
 
 from pool.storage.postgresql import PostgresqlStores
+from tests.support.stores.postgres import Server
+from tests.support.stores.proxy import Proxy
 
 
 @pytest.fixture

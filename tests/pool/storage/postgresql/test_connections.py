@@ -9,12 +9,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from postgres import PASSWORD, Server
-from stored import in_its_transaction, names, opened, record
 
 from pool.errors import InvalidRequest, NotSupported, StoreError
 from pool.storage.postgresql import PostgresqlStores, schema
 from pool.storage.postgresql.connection import connections
+from tests.support.stores.postgres import PASSWORD, Server
+from tests.support.stores.stored import in_its_transaction, names, opened, record
 
 
 async def test_many_may_make_the_tables_at_the_same_time(url: str) -> None:

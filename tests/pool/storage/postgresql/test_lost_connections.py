@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from proxy import Fault, Proxy
-from stored import NOW, names, new_claim, opened, record, row, settlement
 
 from pool.errors import CommitUnknown, Fenced, StoreError
 from pool.keys.account import Charge, Reservation
@@ -15,6 +13,8 @@ from pool.storage.directory.claims import Registration
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.postgresql.connection import transactions
 from pool.subscriptions.spec import SubscriptionSpec
+from tests.support.stores.proxy import Fault, Proxy
+from tests.support.stores.stored import NOW, names, new_claim, opened, record, row, settlement
 
 _CUTS = (Fault.BEFORE, Fault.AFTER, Fault.LATE)
 

@@ -13,16 +13,24 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from paths import ROOT
-from postgres import Server
-from proxy import Fault, Proxy
-from stored import NOW, in_its_transaction, names, opened, record, row, settlement
 
 from pool.errors import Fenced, StoreBusy
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.owner import this_process
 from pool.storage.postgresql import PostgresqlStores
 from pool.subscriptions.consequences.standing import Standing
+from tests.support.stores.postgres import Server
+from tests.support.stores.proxy import Fault, Proxy
+from tests.support.stores.stored import (
+    NOW,
+    in_its_transaction,
+    names,
+    opened,
+    record,
+    row,
+    settlement,
+)
+from tests.support.suite.paths import ROOT
 
 _LEDGER_WRITES: dict[str, Callable[[Ledger], Awaitable[Any]]] = {
     "begin": lambda ledger: ledger.begin(row("exec_new")),

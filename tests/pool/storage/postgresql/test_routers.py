@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from stored import NOW, new_claim
-
 from pool.errors import TooManyAtOnce
 from pool.keys.account import Charge, Reservation
 from pool.keys.api_keys import KeySpec
 from pool.storage.directory.claims import Claim
 from pool.storage.directory.directory import Directory
 from pool.storage.postgresql import PostgresqlStores
+from tests.support.stores.stored import NOW, new_claim
 
 
 def of_another_process(url: str) -> PostgresqlStores:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-from postgres import Server
-from stored import NOW, names, new_claim, opened, record
-
 from pool.errors import StoreAway, StoreError
 from pool.storage.ledger.ledger import Ledger
 from pool.storage.postgresql import PostgresqlStores
 from pool.storage.postgresql.connection import transactions
+from tests.support.stores.postgres import Server
+from tests.support.stores.stored import NOW, names, new_claim, opened, record
 
 
 async def test_writes_go_on_after_the_server_was_killed_and_nothing_acknowledged_is_lost(

@@ -9,10 +9,10 @@ from typing import Any
 
 import apsw
 import pytest
-from stored import names, on_its_connection, record
 
 from pool.errors import CommitUnknown, StoreError
 from pool.storage.sqlite import SqliteStores
+from tests.support.stores.stored import names, on_its_connection, record
 
 
 async def test_writers_at_the_same_time_share_one_commit(stores: SqliteStores) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import apsw
 import pytest
-from stored import NOW, on_its_connection, row, settlement
 
 from pool.errors import StoreError
 from pool.executions.outcome import Completed
@@ -16,6 +15,7 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores, connection
 from pool.subscriptions.consequences.settlement import Settlement
+from tests.support.stores.stored import NOW, on_its_connection, row, settlement
 
 
 def modes_below(folder: Path) -> dict[str, int]:

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paths import ROOT
-from stored import NOW, names, new_claim, on_its_connection, record, row, settlement
 
 from pool.errors import Fenced, StoreBusy
 from pool.storage.directory.claims import Registration
@@ -26,6 +24,16 @@ from pool.storage.sqlite import SqliteStores
 from pool.storage.sqlite.connection import read_owner
 from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.spec import SubscriptionSpec
+from tests.support.stores.stored import (
+    NOW,
+    names,
+    new_claim,
+    on_its_connection,
+    record,
+    row,
+    settlement,
+)
+from tests.support.suite.paths import ROOT
 
 _CHILD = """
 import asyncio, sys

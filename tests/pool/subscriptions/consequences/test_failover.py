@@ -2,7 +2,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from localpool import NOON, completed, usage_of
 
 from pool.executions.attempt import Attempt
 from pool.executions.intent import Intent
@@ -14,6 +13,7 @@ from pool.executions.status import ExecutionStatus
 from pool.subscriptions.consequences.failover import goes_elsewhere
 from pool.subscriptions.consequences.standing import Standing
 from pool.usage.records import Usage
+from tests.support.pools.localpool import NOON, completed, usage_of
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 SUBSCRIPTION_OR_ROAD = {

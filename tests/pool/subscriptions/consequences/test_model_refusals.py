@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from localpool import NOON, completed
-
 from pool.executions.outcome import Failed, FailureKind, Outcome
 from pool.subscriptions.consequences.model_refusals import (
     LONG_PROMPT_BYTES,
@@ -11,6 +9,7 @@ from pool.subscriptions.consequences.model_refusals import (
     about,
     after,
 )
+from tests.support.pools.localpool import NOON, completed
 
 Refusals = tuple[ModelRefusal, ...]
 NO_OPUS = Failed(kind=FailureKind.MODEL_NOT_FOUND, message="no such model")

@@ -3,7 +3,6 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from localpool import NOON, completed
 
 from pool.executions.outcome import Failed, FailureKind
 from pool.limits.windows import RateLimitEvent, models_of
@@ -16,6 +15,7 @@ from pool.subscriptions.consequences.standing import (
     still_signed_out,
     suspected,
 )
+from tests.support.pools.localpool import NOON, completed
 
 
 def failed(kind: FailureKind, *limits: RateLimitEvent) -> Failed:

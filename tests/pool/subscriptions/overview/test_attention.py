@@ -3,12 +3,11 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from localpool import NOON
-from reports import report_at, state
-
 from pool.limits.forecast import OutsideUsage, WindowForecast
 from pool.subscriptions.overview.attention import NoticeKind, notices
 from pool.subscriptions.report import Report, SubscriptionState
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state
 
 DAY = timedelta(days=1)
 

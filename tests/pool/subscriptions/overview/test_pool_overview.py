@@ -1,13 +1,12 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from localpool import NOON
-from reports import report_at, state
-
 from pool.money import nano_usd
 from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.report import Report
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state
 
 
 def burning(id_: str, budget_usd: int, *, paused: bool = False) -> Report:

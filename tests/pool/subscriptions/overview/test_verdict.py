@@ -3,14 +3,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from localpool import NOON
-from reports import report_at, state, window
 
 from pool.executions.outcome import FailureKind
 from pool.money import nano_usd
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.overview.verdict import Level, verdict
 from pool.subscriptions.report import Report
+from tests.support.pools.localpool import NOON
+from tests.support.values.reports import report_at, state, window
 
 HOUR = timedelta(hours=1)
 

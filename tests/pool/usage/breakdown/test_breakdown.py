@@ -6,13 +6,13 @@ from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from usage_records import DAY, GROUPINGS, NOON, RECORDS, grouped, record
 
 from pool.usage.breakdown.breakdown import UsageTable, breakdown
 from pool.usage.breakdown.coverage import covered
 from pool.usage.breakdown.groups import NOTHING
 from pool.usage.breakdown.question import Grouping, question
 from pool.usage.records import UsageRecord
+from tests.support.values.usage_records import DAY, GROUPINGS, NOON, RECORDS, grouped, record
 
 
 @given(GROUPINGS, RECORDS, st.randoms(use_true_random=False))

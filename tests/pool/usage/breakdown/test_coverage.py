@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from usage_records import NOON, block_total
-
 from pool.usage.breakdown.coverage import covered
 from pool.usage.breakdown.question import Grouping, question
+from tests.support.values.usage_records import NOON, block_total
 
 MIDNIGHT = NOON.replace(hour=0)
 BLOCKS = [block_total(MIDNIGHT + timedelta(hours=h)) for h in (10, 5, 0)]  # newest first

@@ -5,7 +5,6 @@ from datetime import datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from usage_records import GROUPINGS, NOON, RECORDS, block_total, grouped, record
 
 from pool.errors import InvalidRequest
 from pool.money import nano_usd
@@ -15,6 +14,14 @@ from pool.usage.breakdown.groups import NOTHING, CostSource, Sums, parts_of_bloc
 from pool.usage.breakdown.question import Grouping
 from pool.usage.records import ModelUsage, Usage, UsageRecord
 from pool.usage.totals import total_usage
+from tests.support.values.usage_records import (
+    GROUPINGS,
+    NOON,
+    RECORDS,
+    block_total,
+    grouped,
+    record,
+)
 
 
 @given(GROUPINGS, RECORDS)

@@ -3,10 +3,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from usage_records import DAY, NOON
 
 from pool.errors import InvalidRequest
 from pool.usage.breakdown.question import Grouping, check_tags, parse_grouping, question
+from tests.support.values.usage_records import DAY, NOON
 
 
 def test_the_last_seven_days_are_meant_where_nothing_is_said() -> None:

@@ -6,10 +6,7 @@ from decimal import Decimal
 from functools import cache
 
 import pytest
-from localpool import NOON
-from reports import report_at, state, window
 from rich.console import Console
-from staged_pool import StagedPool
 
 from api.cli.top.drawing.screen import heights, screen
 from api.cli.top.snapshot import Frame, Silence, Snapshot, by_urgency, live_first
@@ -17,6 +14,9 @@ from api.cli.top.view import Focus, View
 from pool.executions.execution import Execution
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.report import Report
+from tests.support.pools.localpool import NOON
+from tests.support.pools.staged_pool import StagedPool
+from tests.support.values.reports import report_at, state, window
 
 HOUR = timedelta(hours=1)
 

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import IdleProcesses
-from talking_cli import SESSION, TURN_NANO_USD, a_launch
-from waiting import until
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process import process_run
@@ -26,6 +23,9 @@ from pool.claude.process.idle.kept import Keeping
 from pool.executions.outcome import Completed
 from pool.executions.process_way import ProcessWay
 from pool.executions.tools.permissions import AgentSettings
+from tests.support.clis.idle_processes import IdleProcesses
+from tests.support.clis.talking_cli import SESSION, TURN_NANO_USD, a_launch
+from tests.support.suite.waiting import until
 
 COLD, KEPT, REUSED = ProcessWay.COLD, ProcessWay.KEPT, ProcessWay.REUSED
 OTHER = "00000000-4256-459f-9794-14ea9ca8dac8"

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import IdleProcesses
-from talking_cli import MODEL, SESSION, a_launch
-from waiting import until
 
 from pool.claude.process import process_runner
 from pool.claude.process.idle import spares
@@ -21,6 +18,9 @@ from pool.errors import ConfigError
 from pool.executions.outcome import Completed
 from pool.executions.process_way import ProcessWay
 from pool.limits.usage_reading import NoProfile, UsageReading
+from tests.support.clis.idle_processes import IdleProcesses
+from tests.support.clis.talking_cli import MODEL, SESSION, a_launch
+from tests.support.suite.waiting import until
 
 NOW = datetime(2026, 1, 28, 12, tzinfo=UTC)
 LIMITS = {"five_hour": {"utilization": 40, "resets_at": None}}

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import IdleProcesses
-from talking_cli import SESSION, TURN_NANO_USD, a_launch
-from waiting import until
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process import process_run
@@ -25,6 +22,9 @@ from pool.claude.process.process_run import ProcessRun
 from pool.executions.outcome import Completed, Failed
 from pool.executions.process_way import ProcessWay
 from pool.executions.tools.permissions import AgentSettings
+from tests.support.clis.idle_processes import IdleProcesses
+from tests.support.clis.talking_cli import SESSION, TURN_NANO_USD, a_launch
+from tests.support.suite.waiting import until
 
 OTHER = "00000000-4256-459f-9794-14ea9ca8dac8"
 KEPT, COLD = ProcessWay.KEPT, ProcessWay.COLD

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import IdleProcesses
-from talking_cli import MODEL, SESSION, TURN_NANO_USD, a_launch
-from waiting import until
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process.idle import model_settings, spares
@@ -21,6 +18,9 @@ from pool.claude.process.idle.kept import Keeping
 from pool.executions.model_settings import ModelSettings
 from pool.executions.outcome import Completed
 from pool.executions.process_way import ProcessWay
+from tests.support.clis.idle_processes import IdleProcesses
+from tests.support.clis.talking_cli import MODEL, SESSION, TURN_NANO_USD, a_launch
+from tests.support.suite.waiting import until
 
 COLD, AHEAD = ProcessWay.COLD, ProcessWay.AHEAD
 KEPT, REUSED = ProcessWay.KEPT, ProcessWay.REUSED

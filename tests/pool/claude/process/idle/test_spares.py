@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idle_processes import IdleProcesses
-from pictures import PNG
-from talking_cli import MODEL, SESSION, TURN_NANO_USD, a_launch
-from waiting import until
 
 from pool.claude.launch.launch_spec import Launch
 from pool.claude.process import process_run
@@ -27,6 +23,10 @@ from pool.executions.content.image import Image
 from pool.executions.outcome import Completed
 from pool.executions.process_way import ProcessWay
 from pool.executions.tools.permissions import AgentSettings
+from tests.support.clis.idle_processes import IdleProcesses
+from tests.support.clis.talking_cli import MODEL, SESSION, TURN_NANO_USD, a_launch
+from tests.support.suite.waiting import until
+from tests.support.values.pictures import PNG
 
 AHEAD, COLD, KEPT = ProcessWay.AHEAD, ProcessWay.COLD, ProcessWay.KEPT
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from talking_cli import TURN_NANO_USD, Talk, a_launch
 
 from pool.claude.process.identity import start_time
 from pool.claude.process.process_run import ProcessRun
 from pool.claude.process.supervisor import entries
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.executions.process_way import ProcessWay
+from tests.support.clis.talking_cli import TURN_NANO_USD, Talk, a_launch
 
 
 @pytest.fixture
