@@ -18,7 +18,7 @@ HAS = re.compile(
 
 def test_all_files_that_have_a_pool_are_one_unit_and_no_others_are() -> None:
     files = defaultdict[str, set[str]](set)
-    for path in ROOT.glob("tests/trips/test_*.py"):
+    for path in ROOT.glob("tests/trips/*/test_*.py"):
         for fixture, pool in HAS.findall(path.read_text(encoding="utf-8")):
             files[pool or POOLS[fixture]].add(path.relative_to(ROOT).as_posix())
 

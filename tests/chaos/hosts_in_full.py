@@ -1,6 +1,6 @@
 """Hosts of a cluster that are cut off, frozen, killed and slowed at random, and a database that
 goes and comes, under callers who repeat what was not answered. ``make chaos`` alone runs it; one by
-one they are in ``tests/trips/test_node_loss.py``.
+one they are in ``tests/trips/cluster/test_node_loss.py``.
 
 What a caller was told stays so; nothing is run or charged twice; and no subscription ever has more
 turns at a time than slots, while CLIs of lost nodes go on.

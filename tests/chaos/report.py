@@ -39,10 +39,10 @@ class Scenario:
 
 
 IN_FULL = tuple(
-    f"tests/trips/test_{name}.py"
+    f"tests/trips/{name}.py"
     for name in (
-        *("clients", "routing", "service"),
-        *("client_tools_real_cli", "isolation_real_cli", "process_ways_real_cli"),
+        *("service/test_clients", "service/test_routing", "service/test_executions"),
+        *("real_cli/test_client_tools", "real_cli/test_isolation", "real_cli/test_process_ways"),
     )
 )
 SCENARIOS = (
@@ -60,8 +60,8 @@ SCENARIOS = (
     Scenario("I/O faults", ("test_io_faults.py",), 1200),
     Scenario("PostgreSQL killed under load", ("test_postgresql.py",), 600),
     Scenario("hosts and links of a cluster", ("hosts_in_full.py",), 900),
-    Scenario("a host lost, of three", ("../trips/test_node_loss.py",), 900),
-    Scenario("trips of a whole service", ("../trips/test_upgrade.py", *IN_FULL), 1200),
+    Scenario("a host lost, of three", ("../trips/cluster/test_node_loss.py",), 900),
+    Scenario("trips of a whole service", ("../trips/cluster/test_upgrade.py", *IN_FULL), 1200),
 )
 
 

@@ -33,10 +33,14 @@ def report() -> ModuleType:
 
 def test_every_trip_that_has_a_longer_form_is_a_scenario(report: ModuleType) -> None:
     trips = Path(__file__).parents[1] / "trips"
-    have = {each.name for each in trips.glob("*.py") if "import IS_FULL" in each.read_text("utf-8")}
+    have = {
+        each.relative_to(trips).as_posix()
+        for each in trips.rglob("*.py")
+        if "import IS_FULL" in each.read_text("utf-8")
+    }
 
-    tests = (Path(test) for scenario in report.SCENARIOS for test in scenario.tests)
-    assert {each.name for each in tests if each.parent.name == "trips"} == have
+    tests = (test for scenario in report.SCENARIOS for test in scenario.tests)
+    assert {test.partition("trips/")[2] for test in tests} - {""} == have
 
 
 def test_a_red_scenario_shows_the_case_that_failed(

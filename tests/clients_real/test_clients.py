@@ -3,7 +3,7 @@ its own, against the HTTP of the service. It is their dialects that are looked a
 by a CLI that costs little (``marked_cli``), but for Anthropic's SDK in Python, which the real one
 answers, whose API is the stand-in. Both have to do the same of what is tried here: a stream, a
 structure, a forced call, rounds of calls, a history. The real CLI behind each dialect is in
-``tests/trips/test_dialects.py``, and what it makes of schemas as frameworks write them in
+``tests/trips/service/test_dialects.py``, and what it makes of schemas as frameworks write them in
 ``test_real_cli.py`` there.
 
 What they need stands in locks of their own, for the project's would contradict them:

@@ -37,40 +37,40 @@ HEAVY = (
 )
 LONGEST = (
     "tests/clients_real/",
-    "tests/trips/test_service.py",
-    "tests/trips/test_node_loss.py",
-    "tests/trips/test_starts.py",
-    "tests/trips/test_clients.py",
+    "tests/trips/service/test_executions.py",
+    "tests/trips/cluster/test_node_loss.py",
+    "tests/trips/cluster/test_starts.py",
+    "tests/trips/service/test_clients.py",
     PAGE,
     "tests/chaos/test_kill_loops.py",
-    "tests/trips/test_service_on_postgresql.py",
+    "tests/trips/cluster/test_postgresql.py",
     "tests/chaos/test_crash_points.py",
 )
 """What takes a minute or more on a busy machine, in about that order, by how the units begin."""
 SPREAD = (
     "tests/chaos/test_io_faults.py",
     "tests/chaos/test_kill_loops.py::test_a_store",
-    "tests/trips/test_client_tools_real_cli.py",
-    "tests/trips/test_isolation_real_cli.py",
-    "tests/trips/test_process_ways_real_cli.py",
-    "tests/trips/test_real_cli.py",
-    "tests/trips/test_settlement_real_cli.py",
+    "tests/trips/real_cli/test_client_tools.py",
+    "tests/trips/real_cli/test_isolation.py",
+    "tests/trips/real_cli/test_process_ways.py",
+    "tests/trips/real_cli/test_executions.py",
+    "tests/trips/real_cli/test_settlement.py",
 )
 """Tests that take their time and start all they need themselves, by how their ids begin."""
 TOGETHER = {
-    "tests/trips/test_hibernation.py": "tests/trips/test_clients.py",
-    "tests/trips/test_load.py": "tests/trips/test_clients.py",
-    "tests/trips/test_conversations.py": "tests/trips/test_service.py",
-    "tests/trips/test_dialects.py": "tests/trips/test_service.py",
-    "tests/trips/test_page.py": "tests/trips/test_service.py",
-    "tests/trips/test_quiet.py": "tests/trips/test_service.py",
-    "tests/trips/test_reconciliation.py": "tests/trips/test_service.py",
-    "tests/trips/test_replicas.py": "tests/trips/test_service.py",
-    "tests/trips/test_routing.py": "tests/trips/test_service.py",
-    "tests/trips/test_service_killed.py": "tests/trips/test_service.py",
-    "tests/trips/test_streaming.py": "tests/trips/test_service.py",
-    "tests/trips/test_telling.py": "tests/trips/test_service.py",
-    "tests/trips/test_upgrade.py": "tests/trips/test_starts.py",
+    "tests/trips/service/test_hibernation.py": "tests/trips/service/test_clients.py",
+    "tests/trips/service/test_load.py": "tests/trips/service/test_clients.py",
+    "tests/trips/service/test_conversations.py": "tests/trips/service/test_executions.py",
+    "tests/trips/service/test_dialects.py": "tests/trips/service/test_executions.py",
+    "tests/trips/service/test_page.py": "tests/trips/service/test_executions.py",
+    "tests/trips/service/test_quiet.py": "tests/trips/service/test_executions.py",
+    "tests/trips/service/test_reconciliation.py": "tests/trips/service/test_executions.py",
+    "tests/trips/service/test_replicas.py": "tests/trips/service/test_executions.py",
+    "tests/trips/service/test_routing.py": "tests/trips/service/test_executions.py",
+    "tests/trips/service/test_kill_9.py": "tests/trips/service/test_executions.py",
+    "tests/trips/service/test_streaming.py": "tests/trips/service/test_executions.py",
+    "tests/trips/service/test_telling.py": "tests/trips/service/test_executions.py",
+    "tests/trips/cluster/test_upgrade.py": "tests/trips/cluster/test_starts.py",
 }
 """Files that share a pool (``shared_pool``, ``clustered_pool``), and whose name their unit has."""
 

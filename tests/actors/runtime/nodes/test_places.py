@@ -1,5 +1,5 @@
 """Where subscriptions can be, with nodes that are told what to say. Real ones are in
-``tests/trips/test_starts.py``.
+``tests/trips/cluster/test_starts.py``.
 """
 
 from __future__ import annotations

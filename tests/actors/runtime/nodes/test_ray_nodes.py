@@ -1,4 +1,4 @@
-"""What is found out of the nodes of a Ray. Real nodes are in ``tests/trips/test_starts.py``."""
+"""What is found out of the nodes of a Ray. Real ones: ``tests/trips/cluster/test_starts.py``."""
 
 from __future__ import annotations
 

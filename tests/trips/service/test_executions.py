@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,8 +25,7 @@ from tests.support.services import shared_pool
 from tests.support.services.service import Service, cost_of
 from tests.support.services.shared_pool import TOKENS, SharedPool
 from tests.support.suite.in_full import IS_FULL
-
-ROOT = Path(__file__).parents[2]
+from tests.support.suite.paths import ROOT
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -29,6 +28,7 @@ from tests.support.callers.drivers import Blocking, HttpClient
 from tests.support.services import shared_pool
 from tests.support.services.service import Service
 from tests.support.suite.in_full import IS_FULL
+from tests.support.suite.paths import ROOT
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -228,7 +228,7 @@ def test_a_client_is_sent_along_and_costs_little_where_it_arrives(
 
 
 def test_the_example_with_tasks_runs_beside_the_service(service: Service) -> None:
-    page = (Path(__file__).parents[2] / "deploy" / "python.md").read_text(encoding="utf-8")
+    page = (ROOT / "deploy" / "python.md").read_text(encoding="utf-8")
     examples = [each.split("```")[0] for each in page.split("```python")[1:]]
     (example,) = (each for each in examples if "@ray.remote" in each)
 
