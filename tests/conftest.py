@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pool.subscriptions.spec import SubscriptionSpec
-from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool, local_pool_at
 from tests.support.stores.postgres import Server, running
 from tests.support.suite.workers import (
     pytest_collection_finish,
@@ -18,6 +19,8 @@ from tests.support.suite.workers import (
     pytest_runtest_protocol,
     pytest_xdist_make_scheduler,
 )
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 __all__ = [
     "pytest_collection_finish",

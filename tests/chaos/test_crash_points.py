@@ -38,7 +38,7 @@ from tests.support.chaos.one_subscription import (
     full,
 )
 from tests.support.chaos.tally import injected
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 POINTS = [
     *(("epoch", "before"), ("epoch", "after")),

@@ -48,7 +48,7 @@ from tests.support.chaos.one_subscription import (
     results_of,
 )
 from tests.support.chaos.tally import injected
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 OF_A_ROUND = ("calls", "results", "goes_on")
 """What is made durable of each, in this order."""

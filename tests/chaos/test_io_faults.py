@@ -29,7 +29,7 @@ from tests.support.chaos.forge import a_record
 from tests.support.chaos.invariants import Ledgers, checked_ledger
 from tests.support.chaos.one_subscription import IS_FULL, execution_id, full, intent
 from tests.support.chaos.tally import Lost, injected
-from tests.support.pools.localpool import NOON, completed
+from tests.support.values.examples import NOON, completed
 
 MOST_OPERATIONS = 400
 """More than the scenario has; the test ends at the first N that nothing reaches."""

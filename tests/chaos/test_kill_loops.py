@@ -34,8 +34,8 @@ from tests.support.chaos.service_under_fire import (
 from tests.support.chaos.tally import injected
 from tests.support.chaos.tool_callers import ToolCallers, waiting_processes
 from tests.support.clis.little_cli import lives
-from tests.support.pools.localpool import NOON
 from tests.support.services.service import Service, write_config
+from tests.support.values.examples import NOON
 
 RAYS_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 STORE_KILLS = full(8, 300)

@@ -27,8 +27,10 @@ from pool.subscriptions.reporting import SubscriptionPolicy
 from tests.support.chaos.invariants import every
 from tests.support.chaos.one_subscription import IS_FULL
 from tests.support.chaos.tally import Doubled, Lost, injected
-from tests.support.pools.localpool import FakeRunner, LonelyPeers, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.local_peers import LonelyPeers
 from tests.support.stores.postgres import Server
+from tests.support.values.examples import spec
 
 SECONDS = 120.0 if IS_FULL else 5.0
 ENOUGH = 21

@@ -46,15 +46,10 @@ from pool.usage.spending import WEEK
 from tests.support.chaos.invariants import check_caches, check_slots, checked_ledger
 from tests.support.chaos.one_subscription import execution_id, full, intent, session_id
 from tests.support.chaos.tally import tally
-from tests.support.pools.localpool import (
-    FakeRun,
-    FakeRunner,
-    LonelyPeers,
-    ManualClock,
-    completed,
-    spec,
-    usage_of,
-)
+from tests.support.clis.fake_runner import FakeRun, FakeRunner
+from tests.support.pools.local_peers import LonelyPeers
+from tests.support.values.examples import completed, spec, usage_of
+from tests.support.values.manual_clock import ManualClock
 
 SPEC: SubscriptionSpec = spec("sub1", max_concurrent=2, max_queued=3, weekly_budget_usd=5)
 POLICY = SubscriptionPolicy()

@@ -20,7 +20,7 @@ from tests.support.chaos.forge import Forge, a_record
 from tests.support.chaos.invariants import check_told, checked_ledger
 from tests.support.chaos.one_subscription import Home, eventually
 from tests.support.chaos.tally import injected
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 
 @pytest.fixture

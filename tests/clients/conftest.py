@@ -15,10 +15,12 @@ from api.server.listening import bound, listening
 from api.web.authentication import Keys
 from pool.claude.launch.launch_spec import Launch
 from pool.config import ApiKeySpec, ServerSettings
-from tests.support.callers.behaviours import SLOW
 from tests.support.callers.crossing import Crossing
 from tests.support.callers.drivers import Blocking, HttpClient
-from tests.support.pools.localpool import FakeRun, FakeRunner, LocalPool, spec
+from tests.support.clis.fake_runner import FakeRun, FakeRunner
+from tests.support.clis.stubcli import SLOW
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import spec
 
 
 class PromptedRunner(FakeRunner):

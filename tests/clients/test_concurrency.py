@@ -23,10 +23,13 @@ from pool.executions.status import ExecutionStatus
 from pool.keys.access import Access
 from pool.subscriptions.spec import SubscriptionChange
 from pool.values import now_in_utc
-from tests.support.callers.behaviours import SLOW, ask
-from tests.support.pools.localpool import NOON, FakeRunner, LocalPool
+from tests.support.callers.behaviours import ask
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.clis.stubcli import SLOW
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.pool_requests import limit
 from tests.support.suite.waiting import until
+from tests.support.values.examples import NOON
 
 pytestmark = pytest.mark.timeout(60)
 

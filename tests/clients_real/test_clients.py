@@ -35,10 +35,10 @@ from pool.executions.tools.client_tools import ToolSettings
 from pool.keys.api_keys import KeySpec
 from pool.subscriptions.reporting import SubscriptionPolicy
 from tests.support.clis.marked_cli import marked_cli
-from tests.support.pools.localpool import ManualClock
 from tests.support.pools.real_cli_pool import real_cli_pool
 from tests.support.pools.served_pool import served
 from tests.support.suite.paths import ROOT
+from tests.support.values.manual_clock import ManualClock
 
 pytestmark = pytest.mark.timeout(600)
 

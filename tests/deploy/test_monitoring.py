@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.web.metrics import HttpMetrics, exposition
 from pool.telemetry.counters import OF_ROUTERS, OF_SUBSCRIPTIONS, Counter, Figures, Tally, Timer
 from pool.telemetry.exposition import of_pool
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state, window
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -61,7 +61,7 @@ def of_each(declared: Iterable[Counter | Timer]) -> Tally:
 
 def with_usage(report: Any) -> Any:
     from pool.usage.records import usage_report
-    from tests.support.pools.localpool import usage_of
+    from tests.support.values.examples import usage_of
 
     totals = report.totals.model_copy(update={"usage": usage_report(usage_of())})
     return report.model_copy(update={"totals": totals})

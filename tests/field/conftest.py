@@ -21,7 +21,9 @@ from tests.support.clis.scripted_cli import Prints, scripted_cli, write_runs
 from tests.support.field.field_cases import Case
 from tests.support.field.field_pool import Field, OpenField
 from tests.support.field.printed_runs import PrintedRunner
-from tests.support.pools.localpool import LocalPool, ManualClock, local_pool_at, spec
+from tests.support.pools.localpool import LocalPool, local_pool_at
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 __all__ = ["one_zygote"]
 

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from pool.claude.launch.launch_spec import Launch
 from pool.executions.request import ExecutionRequest
+from tests.support.clis.fake_runner import FakeRun, FakeRunner
 from tests.support.clis.scripted_cli import SONNET
 from tests.support.field.drawn_outcomes import (
     ANSWER,
@@ -38,16 +39,11 @@ from tests.support.field.drawn_outcomes import (
 )
 from tests.support.field.field_pool import Field
 from tests.support.field.printed_runs import concluded, output_of
-from tests.support.pools.localpool import (
-    FakeRun,
-    FakeRunner,
-    LocalPool,
-    ManualClock,
-    local_pool_at,
-    spec,
-)
+from tests.support.pools.localpool import LocalPool, local_pool_at
 from tests.support.pools.pool_requests import later
 from tests.support.suite.fuzz import examples
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 OPUS = "claude-opus-4-5"
 NAMED = {200, 404, 429, 503}

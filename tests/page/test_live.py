@@ -19,12 +19,12 @@ from pool.claude.binary.installation import Installation
 from pool.claude.process.process_runner import ProcessRunner
 from pool.subscriptions.spec import SubscriptionSpec
 from pool.values import now_in_utc
-from tests.support.callers.behaviours import SLOW
 from tests.support.callers.browser import Seat, Visitor
-from tests.support.clis.stubcli import stub_cli
-from tests.support.pools.localpool import LocalPool, local_pool_at, spec
+from tests.support.clis.stubcli import SLOW, stub_cli
+from tests.support.pools.localpool import LocalPool, local_pool_at
 from tests.support.pools.served_pool import served
 from tests.support.suite.ports import free_port
+from tests.support.values.examples import spec
 
 pytestmark = pytest.mark.timeout(240)
 OPERATOR = f"cpo_{'test-key-of-the-operator':-<43}"

@@ -26,8 +26,9 @@ from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import AgentSettings
 from pool.keys.api_keys import KeySpec
 from tests.support.clis.traps import set_traps
-from tests.support.pools.localpool import LocalPool, ManualClock
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.real_cli_pool import real_cli_pool
+from tests.support.values.manual_clock import ManualClock
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from pool.executions.outcome import Completed
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
 from tests.support.callers.many_callers import Service, many_callers
-from tests.support.pools.localpool import spec, usage_of
+from tests.support.values.examples import spec, usage_of
 
 UNKNOWN = "0b6f1c9e-8f35-4b0e-8b4b-0d5c2f6a7e11"
 MESSAGES = [{"role": "user", "content": "and before that?"}]

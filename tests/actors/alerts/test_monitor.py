@@ -27,8 +27,10 @@ from pool.storage.directory.outbox import Outbox
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.report import Report
 from pool.usage.reported import ReportedModelUsage, ReportedUsage
-from tests.support.pools.localpool import NOON, SONNET, LocalPool, ManualClock
+from tests.support.pools.localpool import LocalPool
 from tests.support.services.receiver import SECRET, Receiver
+from tests.support.values.examples import NOON, SONNET
+from tests.support.values.manual_clock import ManualClock
 from tests.support.values.reports import report_at, state
 
 MINUTE = timedelta(minutes=1)

@@ -9,8 +9,8 @@ from actors.alerts.webhook_sender import WebhookSender
 from pool.alerts.alerts import Alert, AlertKind, happened
 from pool.alerts.ssrf import Address
 from pool.alerts.webhooks import Webhook, WebhookSpec, signing_key
-from tests.support.pools.localpool import NOON
 from tests.support.services.receiver import SECRET, Receiver
+from tests.support.values.examples import NOON
 
 
 def alert() -> Alert:

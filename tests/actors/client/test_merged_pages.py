@@ -17,7 +17,7 @@ from pool.executions.routing_record import Routing
 from pool.executions.status import ExecutionStatus
 from pool.money import usd
 from pool.storage.paging import Page, cursor_of, newest_first
-from tests.support.pools.localpool import NOON, completed
+from tests.support.values.examples import NOON, completed
 
 NOTHING = ExecutionUsage(
     cost_usd=usd(0),

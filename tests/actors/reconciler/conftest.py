@@ -12,7 +12,7 @@ from tests.support.admin_api.admin_standin import AdminStandin
 from tests.support.admin_api.adminapi import Sleeper
 from tests.support.admin_api.ledgers import LedgerAccount, LedgerPeers
 from tests.support.admin_api.reconciled import MIDNIGHT, World
-from tests.support.pools.localpool import ManualClock
+from tests.support.values.manual_clock import ManualClock
 
 
 @pytest.fixture

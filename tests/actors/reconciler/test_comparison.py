@@ -22,7 +22,7 @@ from tests.support.admin_api.reconciled import (
     after,
     only,
 )
-from tests.support.pools.localpool import SONNET
+from tests.support.values.examples import SONNET
 
 HAIKU = "claude-haiku-4-5"
 

@@ -26,7 +26,7 @@ from tests.support.admin_api.reconciled import (
     of_source,
     spent,
 )
-from tests.support.pools.localpool import SONNET
+from tests.support.values.examples import SONNET
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from tests.support.admin_api.reconciled import (
     after,
     only,
 )
-from tests.support.pools.localpool import NOON, SONNET
+from tests.support.values.examples import NOON, SONNET
 
 
 async def test_an_order_compares_what_was_compared_again(

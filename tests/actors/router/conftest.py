@@ -10,9 +10,12 @@ import pytest
 
 from actors.router.presence import followers
 from pool.subscriptions.spec import SubscriptionSpec
-from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool, local_pool_at
 from tests.support.pools.sleepy_peers import SleepyPeers
 from tests.support.pools.sleepy_pool import IDLE, Start
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ from datetime import timedelta
 
 from actors.router.alarms import ONE_COMES_UP
 from actors.router.presence.sleepers import LOOK_EVERY
-from tests.support.pools.localpool import LocalPool, ManualClock, spec
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.sleepy_pool import Start, ask, asleep, peers
 from tests.support.suite.waiting import until
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 A_DAY = timedelta(days=1)
 

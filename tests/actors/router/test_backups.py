@@ -5,7 +5,10 @@ from pathlib import Path
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.storage.backup import CONTENTS, Backup
-from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

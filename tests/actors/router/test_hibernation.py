@@ -23,18 +23,14 @@ from pool.subscriptions.report import Report, SubscriptionState
 from pool.subscriptions.spec import SubscriptionChange
 from pool.usage.breakdown.question import Grouping
 from tests.support.chaos.one_subscription import intent
-from tests.support.pools.localpool import (
-    FakeRunner,
-    LocalPool,
-    ManualClock,
-    completed,
-    local_pool_at,
-    spec,
-)
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool, local_pool_at
 from tests.support.pools.sleepy_peers import SleepyPeers
 from tests.support.pools.sleepy_pool import IDLE, Start, ask, asleep, peers
 from tests.support.suite.fuzz import examples
 from tests.support.suite.waiting import until
+from tests.support.values.examples import completed, spec
+from tests.support.values.manual_clock import ManualClock
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ from pool.errors import (
 )
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
-from tests.support.pools.localpool import FakeRunner, LocalPool, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -22,7 +22,9 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.limits.windows import RateLimitEvent
 from pool.subscriptions.admission import Refusal, RefusalCause
-from tests.support.pools.localpool import FakeRunner, LocalPool, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

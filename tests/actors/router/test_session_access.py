@@ -5,7 +5,8 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.session import SessionHome
 from pool.keys.access import FULL_ACCESS, Access
 from pool.keys.api_keys import KeySpec
-from tests.support.pools.localpool import NOON, LocalPool
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON
 
 CI, OTHER = Access(tenant="ci"), Access(tenant="other")
 

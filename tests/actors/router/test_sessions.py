@@ -21,9 +21,11 @@ from pool.executions.status import ExecutionStatus
 from pool.routing.rebalancing import Rebalancing
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.subscriptions.consequences.standing import Standing, after
-from tests.support.pools.localpool import FakeRunner, LocalPool, completed, spec, usage_of
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.pool_requests import ask, failed, later, limit, runs_at, stop_for
 from tests.support.suite.waiting import until
+from tests.support.values.examples import completed, spec, usage_of
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

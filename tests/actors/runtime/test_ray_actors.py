@@ -19,8 +19,8 @@ from pool.errors import ActorLost, ConfigError
 from pool.nodes.inventory import Inventory
 from pool.subscriptions.spec import SubscriptionSpec
 from tests.support.clusters.fake_ray import FakeRay
-from tests.support.pools.localpool import spec
 from tests.support.suite.waiting import until
+from tests.support.values.examples import spec
 
 pytestmark = pytest.mark.timeout(30)
 

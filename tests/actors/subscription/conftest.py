@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.pools.localpool import LocalPool, spec
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.subscribed import OpenPool
+from tests.support.values.examples import spec
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from pool.executions.outcome import Failed, FailureKind
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.spec import SubscriptionChange
-from tests.support.pools.localpool import FakeRunner, LocalPool, completed, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.subscribed import OpenPool, ask, report_of
+from tests.support.values.examples import completed, spec
 
 
 async def test_a_new_activation_finds_every_cent_and_the_answers(pool: LocalPool) -> None:

@@ -13,8 +13,10 @@ from pool.executions.execution import Execution
 from pool.executions.row import ExecutionRow
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import SubscriptionState
-from tests.support.pools.localpool import FakeRunner, LocalPool, completed, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.subscribed import ID, OpenPool, ask, failing, held_at_its_intent, report_of
+from tests.support.values.examples import completed, spec
 
 
 async def test_never_more_runs_than_slots_whoever_asks_at_once(

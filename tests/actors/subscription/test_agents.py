@@ -12,7 +12,8 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import Grant
 from pool.keys.api_keys import KeySpec
-from tests.support.pools.localpool import LocalPool, spec
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -24,7 +24,9 @@ from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
 from tests.support.clis.one_zygote import one_zygote
-from tests.support.pools.localpool import LonelyPeers, ManualClock, spec
+from tests.support.pools.local_peers import LonelyPeers
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 __all__ = ["one_zygote"]
 

@@ -25,7 +25,9 @@ from pool.executions.progress import (
 )
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
-from tests.support.pools.localpool import FakeRun, FakeRunner, LocalPool, completed, spec
+from tests.support.clis.fake_runner import FakeRun, FakeRunner
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import completed, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

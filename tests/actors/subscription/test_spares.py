@@ -12,8 +12,10 @@ from pool.errors import ActorLost, NotFound
 from pool.executions.intent import new_execution_id
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
-from tests.support.pools.localpool import NOON, FakeRunner, LocalPool, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.suite.waiting import until
+from tests.support.values.examples import NOON, spec
 
 AHEAD = "0d9e1f6a-4256-459f-9794-14ea9ca8dac8"
 

@@ -15,8 +15,10 @@ from pool.limits.windows import RateLimitEvent
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.report import SubscriptionState
 from pool.usage.records import UsageSource
-from tests.support.pools.localpool import FakeRunner, LocalPool, spec, usage_of
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.subscribed import ID, OpenPool, ask, failing, held_at_its_intent, report_of
+from tests.support.values.examples import spec, usage_of
 
 
 async def test_an_execution_answers_with_its_result_and_what_it_cost(pool: LocalPool) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from actors.telemetry.event_log import EventLog
 from pool.errors import InvalidRequest
 from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind
-from tests.support.pools.localpool import NOON, ManualClock
+from tests.support.values.examples import NOON
+from tests.support.values.manual_clock import ManualClock
 
 
 def happened(number: int) -> PoolEvent:

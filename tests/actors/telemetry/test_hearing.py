@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable
 from actors.router.router import Router
 from pool.executions.outcome import Completed
 from pool.subscriptions.spec import SubscriptionSpec
-from tests.support.pools.localpool import FakeRunner, LocalPool, spec, usage_of
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.pool_requests import ask, limit, runs_at, stop_for
 from tests.support.suite.waiting import until
+from tests.support.values.examples import spec, usage_of
 
 LATE_SECONDS = 0.3
 

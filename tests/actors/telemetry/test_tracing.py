@@ -21,8 +21,10 @@ from pool.config import parse
 from pool.errors import ConfigError
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
-from tests.support.pools.localpool import FakeRun, LocalPool, completed
+from tests.support.clis.fake_runner import FakeRun
+from tests.support.pools.localpool import LocalPool
 from tests.support.services.collector import Collector, Seen, collecting
+from tests.support.values.examples import completed
 
 SECRET = "the-plan-nobody-may-read"
 TRACE = "0af7651916cd43dd8448eb211c80319c"

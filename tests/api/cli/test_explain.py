@@ -12,7 +12,8 @@ from api.cli.explain import explanation
 from pool.executions.execution import Execution
 from pool.executions.outcome import Failed, FailureKind
 from pool.limits.windows import RateLimitEvent
-from tests.support.pools.localpool import NOON, LocalPool
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON
 
 Cli = Callable[..., Awaitable[Result]]
 

@@ -13,7 +13,8 @@ from click.testing import Result
 from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.usage.records import UsageSource
 from tests.support.callers.terminal import on_a_terminal
-from tests.support.pools.localpool import LocalPool, completed, usage_of
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import completed, usage_of
 
 Cli = Callable[..., Awaitable[Result]]
 

@@ -21,7 +21,8 @@ from httpx import AsyncClient
 from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
 from pool.usage.records import UsageRecord
-from tests.support.pools.localpool import SONNET, LocalPool, usage_of
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import SONNET, usage_of
 
 Cli = Callable[..., Awaitable[Result]]
 WEEK = ("--since", "2026-01-22", "--until", "2026-01-29")

@@ -18,7 +18,8 @@ from pool.executions.outcome import Completed, Failed, FailureKind
 from pool.money import nano_usd
 from pool.usage.records import ModelUsage, Usage
 from tests.support.callers.sdks import openai
-from tests.support.pools.localpool import SONNET, LocalPool, completed, usage_of
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import SONNET, completed, usage_of
 from tests.support.values.pictures import PNG
 
 MODEL = SONNET

@@ -24,7 +24,8 @@ from pool.executions.progress import Ended, Event
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from tests.support.callers.sdks import anthropic, openai
-from tests.support.pools.localpool import NOON, LocalPool
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON
 
 MODEL = "claude-sonnet-4-6"
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]

@@ -10,7 +10,9 @@ from api.dialects.models import model, models
 from pool.executions.outcome import Completed
 from pool.routing.model_catalogue import Catalogue
 from tests.support.callers.sdks import anthropic, openai
-from tests.support.pools.localpool import FakeRunner, LocalPool, usage_of
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import usage_of
 
 SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-4-5-20251001"
 

@@ -14,7 +14,9 @@ from httpx import AsyncClient, Response
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
 from pool.executions.outcome import Failed, FailureKind
-from tests.support.pools.localpool import FakeRun, LocalPool, completed
+from tests.support.clis.fake_runner import FakeRun
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import completed
 
 EXECUTIONS = "/v1/executions"
 Sent = dict[str, Any]

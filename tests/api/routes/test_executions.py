@@ -11,9 +11,10 @@ from httpx import AsyncClient, Response
 from actors.interfaces.messages import HandoffRequest
 from pool.errors import ActorLost
 from pool.executions.outcome import Failed, FailureKind
-from tests.support.pools.localpool import LocalPool, completed
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.pool_requests import limit
 from tests.support.suite.waiting import until
+from tests.support.values.examples import completed
 
 EXECUTIONS = "/v1/executions"
 UNKNOWN_UUID = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

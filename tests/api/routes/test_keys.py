@@ -11,7 +11,10 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 
-from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, completed
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import completed
+from tests.support.values.manual_clock import ManualClock
 
 WORK = {"prompt": "say yes"}
 ADMIN = {"name": "ops", "scopes": ["execute", "read", "admin"]}

@@ -15,7 +15,9 @@ from pool.usage.records import ModelUsage, UsageRecord
 from pool.usage.records import Usage as Recorded
 from tests.support.admin_api.admin_standin import AdminStandin
 from tests.support.admin_api.adminapi import KEY, Sleeper, billed, client_of
-from tests.support.pools.localpool import NOON, SONNET, LocalPool, ManualClock, spec
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON, SONNET, spec
+from tests.support.values.manual_clock import ManualClock
 
 HOUR = timedelta(hours=1)
 MILLION = Usage(input_tokens=1_000_000, output_tokens=100_000)

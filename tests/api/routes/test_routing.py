@@ -8,7 +8,8 @@ from httpx import AsyncClient
 
 from pool.executions.outcome import Failed, FailureKind
 from pool.limits.windows import RateLimitEvent
-from tests.support.pools.localpool import NOON, LocalPool
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON
 
 KeyedHttp = Callable[..., AsyncClient]
 

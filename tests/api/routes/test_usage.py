@@ -10,7 +10,8 @@ import pytest
 from httpx import AsyncClient
 
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
-from tests.support.pools.localpool import NOON, SONNET, LocalPool
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON, SONNET
 
 USAGE = "/v1/usage"
 WEEK = {"since": "2026-01-22T00:00:00Z", "until": "2026-01-29T00:00:00Z"}

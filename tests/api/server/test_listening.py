@@ -10,7 +10,9 @@ from api.server import listening as module
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
 from pool.errors import ConfigError
-from tests.support.pools.localpool import FakeRun, LocalPool, completed
+from tests.support.clis.fake_runner import FakeRun
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import completed
 
 
 def test_a_taken_port_is_told_before_anything_is_started() -> None:

@@ -21,7 +21,8 @@ from api.web.key_guesses import BURST, TooManyGuesses
 from pool.config import ApiKeySpec
 from pool.errors import ActorLost, ConfigError
 from pool.keys.api_keys import IssuedKey, KeySpec
-from tests.support.pools.localpool import LocalPool, ManualClock
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.manual_clock import ManualClock
 
 KeyedHttp = Callable[..., AsyncClient]
 

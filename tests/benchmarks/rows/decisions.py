@@ -24,7 +24,7 @@ from pool.executions.request import ExecutionRequest
 from pool.subscriptions.report import Report
 from tests.benchmarks.figure import Effort, Figure, Row, interleaved
 from tests.benchmarks.yardsticks import SORTING, sorting
-from tests.support.pools.localpool import NOON, SONNET, spec
+from tests.support.values.examples import NOON, SONNET, spec
 from tests.support.values.reports import report_at, state
 
 FEW, MANY = 10, (100, 1_000)

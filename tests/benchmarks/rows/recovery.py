@@ -28,7 +28,9 @@ from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.usage.records import UsageRecord
 from tests.benchmarks.figure import Effort, Figure, Row, interleaved
-from tests.support.pools.localpool import FakeRunner, LonelyPeers, spec, usage_of
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.local_peers import LonelyPeers
+from tests.support.values.examples import spec, usage_of
 
 RECORDS = 100_000
 YARDSTICK = "the same after an orderly end"

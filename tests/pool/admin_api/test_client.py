@@ -29,7 +29,8 @@ from tests.support.admin_api.adminapi import (
     client_of,
     http_of,
 )
-from tests.support.pools.localpool import NOON, SONNET, ManualClock
+from tests.support.values.examples import NOON, SONNET
+from tests.support.values.manual_clock import ManualClock
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MIDNIGHT = NOON.replace(hour=0)

@@ -17,7 +17,7 @@ from pool.config import check, parse
 from pool.errors import ConfigError
 from pool.reconciliation.findings import ReportKind
 from pool.usage.records import ModelUsage
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 
 def organization(**settings: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pool.admin_api.schedule import MOST_AT_ONCE, buckets, ceiling, due, floor, retry_at, spans
 from pool.reconciliation.findings import Bucket, ReportKind
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LATENCY = timedelta(minutes=15)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pool.alerts.alerts import SEVERITIES, AlertKind, alert_id, failover, session_moved
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 
 def test_the_id_follows_from_what_happened_and_from_nothing_else() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.alerts.delivery import Answer, Delivery, DeliveryStatus, after
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 DAY = timedelta(hours=24)
 

@@ -17,7 +17,7 @@ from pool.storage.documents import document, read_document
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.overview.pool_overview import Overview, overview
 from pool.subscriptions.report import Report, SubscriptionState
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state, window
 
 SETTINGS = AlertSettings()

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from pool.alerts.alerts import Alert, AlertKind, happened
 from pool.alerts.webhooks import Webhook, WebhookSpec, headers, payload, signature, signing_key
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

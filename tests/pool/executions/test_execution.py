@@ -14,7 +14,7 @@ from pool.executions.tools.client_tools import ToolCall
 from pool.executions.tools.permissions import AgentSettings
 from pool.executions.tools.rounds import KeptRound
 from pool.storage.documents import document, read_document
-from tests.support.pools.localpool import NOON, completed
+from tests.support.values.examples import NOON, completed
 
 
 def problem_of(**body: object) -> tuple[str, str]:

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from pool.executions.session import SessionAge, SessionHome, SessionMove, age_of, session_of
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 
 @pytest.mark.parametrize(

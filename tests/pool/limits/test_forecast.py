@@ -14,7 +14,7 @@ from pool.money import nano_usd
 from pool.subscriptions.state import State
 from pool.usage.blocks import block_at
 from pool.usage.spending import WEEK, Spending, burn_rate
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state
 from tests.support.values.windowed import Account
 

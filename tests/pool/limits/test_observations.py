@@ -14,7 +14,7 @@ from pool.limits.observations import (
 )
 from pool.limits.windows import Window
 from pool.usage.spending import Spending
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.windowed import Account
 
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.windowed import Account
 
 SHARES = st.lists(st.floats(0.05, 3.0), max_size=150)

@@ -10,7 +10,7 @@ from pool.limits.observations import length_of
 from pool.limits.past_window import PastWindow
 from pool.limits.windows import FIVE_HOUR
 from pool.usage.spending import WEEK
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state
 from tests.support.values.windowed import Account
 

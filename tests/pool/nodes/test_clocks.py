@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from pool.nodes.clocks import ahead, problem
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 SECOND = timedelta(seconds=1)
 

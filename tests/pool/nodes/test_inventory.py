@@ -6,7 +6,7 @@ from pathlib import Path
 from pool.nodes.identity import node_id
 from pool.nodes.inventory import note_activation, signed_in, take_inventory
 from pool.subscriptions.spec import Credential
-from tests.support.pools.localpool import spec
+from tests.support.values.examples import spec
 
 
 def sign_in(config_dir: Path, account: str | None, token: str = "t") -> Path:

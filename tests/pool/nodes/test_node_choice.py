@@ -8,7 +8,7 @@ import pytest
 
 from pool.nodes.inventory import Inventory
 from pool.nodes.node_choice import Candidate, Placed, Unplaced, place
-from tests.support.pools.localpool import spec
+from tests.support.values.examples import spec
 
 LOGIN = Path("/home/pool/.claude-sub1")
 TOKEN = spec()

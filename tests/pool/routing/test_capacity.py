@@ -8,7 +8,7 @@ from pool.routing.policy import RoutingPolicy
 from pool.routing.ranking import rank
 from pool.subscriptions.admission import Ask
 from pool.subscriptions.report import Report
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state, window
 
 ASK = Ask(goes_on=False, reserve_usd=Decimal(0), model="sonnet")

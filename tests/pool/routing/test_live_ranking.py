@@ -17,8 +17,8 @@ from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.consequences.model_refusals import ModelRefusal
 from pool.subscriptions.health import Health
 from pool.subscriptions.report import Report, SubscriptionState, WeeklyReport, WindowReport
-from tests.support.pools.localpool import NOON
 from tests.support.suite.fuzz import examples
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state
 
 IDS = tuple(f"{team}{n}" for team in "ab" for n in range(7))

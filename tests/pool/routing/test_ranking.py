@@ -12,7 +12,7 @@ from pool.subscriptions.admission import Ask, Refusal, RefusalCause
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.report import Report
 from pool.subscriptions.slots import Hold
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state, window
 
 POLICY = RoutingPolicy()

@@ -8,7 +8,7 @@ from pool.executions.session import Session, SessionAge
 from pool.routing.rebalancing import Rebalancing, Relocation, relocations
 from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.report import Report
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state
 
 POLICY = Rebalancing(interval_seconds=60, cost_gap_usd=Decimal(5), most_per_cycle=2)

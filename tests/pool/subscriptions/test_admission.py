@@ -19,7 +19,7 @@ from pool.subscriptions.admission import (
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.slots import Hold
 from pool.subscriptions.state import State
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state, window
 
 LIMITS = AdmissionLimits()

@@ -9,7 +9,7 @@ from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.slots import Hold
 from pool.usage.records import UsageRecord
-from tests.support.pools.localpool import NOON, usage_of
+from tests.support.values.examples import NOON, usage_of
 from tests.support.values.reports import report_at, state, window
 
 

@@ -21,7 +21,7 @@ from pool.subscriptions.snapshot import Snapshot, asleep, snapshot
 from pool.subscriptions.state import State, UncertainCost
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.spending import Spending
-from tests.support.pools.localpool import NOON, spec, usage_of
+from tests.support.values.examples import NOON, spec, usage_of
 from tests.support.values.reports import report_at, window
 
 HOUR = timedelta(hours=1)

@@ -20,7 +20,7 @@ from pool.subscriptions.consequences.settlement import settlement
 from pool.subscriptions.state import MOST_HISTORIES, State, ask_of, held_while_running, reservation
 from pool.usage.expected_cost import ENOUGH_RUNS
 from pool.usage.records import ModelUsage, Usage
-from tests.support.pools.localpool import NOON, SONNET, completed, usage_of
+from tests.support.values.examples import NOON, SONNET, completed, usage_of
 from tests.support.values.reports import report_at, state
 
 A_WORD = 1_667 * 3_750

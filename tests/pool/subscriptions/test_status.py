@@ -6,7 +6,7 @@ from pool.executions.outcome import FailureKind
 from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.status import capacity
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import state
 
 RAMP = AdmissionLimits(ramp_slots=(1, 3))

@@ -7,7 +7,7 @@ import pytest
 
 from pool.subscriptions.consequences.standing import Standing
 from pool.telemetry.events import EventFilter, PoolEvent, PoolEventKind, changes, gap
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state, window
 
 STARTED = PoolEvent(

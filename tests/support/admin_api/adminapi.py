@@ -10,7 +10,8 @@ import httpx
 from api.demo.standin.bill import Bill, Line, Usage, cost_nano_usd, fingerprint
 from pool.admin_api.client import AdminApi
 from tests.support.admin_api.admin_standin import ADMIN_KEY, AdminStandin, create_admin_api
-from tests.support.pools.localpool import NOON, SONNET, ManualClock
+from tests.support.values.examples import NOON, SONNET
+from tests.support.values.manual_clock import ManualClock
 
 KEY = "sk-ant-api-test-1"
 ACCOUNT = "test-token-1"

@@ -16,7 +16,7 @@ from pool.storage.sqlite import SqliteStores
 from pool.usage.records import ModelUsage, UsageRecord, UsageSource
 from pool.usage.records import Usage as Recorded
 from tests.support.admin_api.adminapi import KEY, billed
-from tests.support.pools.localpool import SONNET
+from tests.support.values.examples import SONNET
 
 
 @dataclass

@@ -21,7 +21,8 @@ from pool.usage.records import UsageSource
 from tests.support.admin_api.admin_standin import AdminStandin
 from tests.support.admin_api.adminapi import Sleeper, client_of
 from tests.support.admin_api.ledgers import LedgerAccount, LedgerPeers
-from tests.support.pools.localpool import NOON, ManualClock
+from tests.support.values.examples import NOON
+from tests.support.values.manual_clock import ManualClock
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MIDNIGHT = NOON.replace(hour=0)

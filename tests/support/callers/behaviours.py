@@ -36,9 +36,9 @@ from pool.telemetry.events import PoolEventKind
 from pool.usage.breakdown.question import Grouping
 from pool.usage.reported import ReportedUsage
 from tests.support.callers.drivers import collected
+from tests.support.clis.stubcli import SLOW
 from tests.support.suite.waiting import until
 
-SLOW = "[[slow]]"
 NOBODY = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 
 Behaviour = Callable[[Any], Awaitable[None]]

@@ -22,7 +22,7 @@ from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import Round, ToolCall, ToolResult
 from pool.money import nano_usd
 from pool.usage.records import ModelUsage, Usage, usage_report
-from tests.support.pools.localpool import NOON, SONNET
+from tests.support.values.examples import NOON, SONNET
 
 
 def call(name: str, id_: str = "toolu_1", **given: Any) -> ToolCall:

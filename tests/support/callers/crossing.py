@@ -13,7 +13,7 @@ from actors.router.router import Router
 from actors.runtime.cluster import ray
 from actors.subscription.subscription import Subscription
 from pool.errors import PoolError
-from tests.support.pools.localpool import LocalPeers
+from tests.support.pools.local_peers import LocalPeers
 
 
 class _There:

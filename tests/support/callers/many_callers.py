@@ -20,7 +20,10 @@ from api.server.listening import bound, listening
 from api.web.authentication import Keys
 from pool.config import ServerSettings
 from pool.keys.api_keys import IssuedKey, KeySpec
-from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, local_pool_at, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool, local_pool_at
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 T = TypeVar("T")
 

@@ -34,8 +34,9 @@ from pool.storage.ledger.ledger import Ledger
 from pool.storage.sqlite import SqliteStores
 from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.values import now_in_utc
-from tests.support.pools.localpool import NOON, SONNET, LonelyPeers, spec
+from tests.support.pools.local_peers import LonelyPeers
 from tests.support.suite.in_full import IS_FULL
+from tests.support.values.examples import NOON, SONNET, spec
 
 COST_NANO_USD = nano_usd("0.0006")
 """What each answer of the tiny CLI costs; a run gives one, or as many more as it has rounds."""

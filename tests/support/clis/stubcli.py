@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from tests.support.callers.behaviours import SLOW
-from tests.support.pools.localpool import SONNET
+from tests.support.values.examples import SONNET
 
+SLOW = "[[slow]]"
 _SCRIPT = f"""#!/bin/sh
 case "$1" in --version) echo "2.1.330 (Claude Code)"; exit 0;; esac
 for argument; do

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.support.clis.scripted_cli import OK, SONNET, Prints, failed, init, limit, ok, prints
 from tests.support.field.field_cases import Case, Comes, alone, beside, ends_in
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 OPUS = "claude-opus-4-5"
 FABLE = "claude-fable-5"

@@ -16,8 +16,8 @@ from pool.claude.outcome.conclude import conclude
 from pool.claude.outcome.ending import EndedBy, Ending
 from pool.claude.output.stream import reading_of
 from pool.executions.outcome import Outcome
+from tests.support.clis.fake_runner import FakeRun, FakeRunner
 from tests.support.clis.scripted_cli import Prints, as_printed
-from tests.support.pools.localpool import FakeRun, FakeRunner
 
 
 class PrintedRunner(FakeRunner):

@@ -32,15 +32,10 @@ from pool.usage.blocks import block_at
 from pool.usage.periods import Period, PeriodTotal, begin, kinds_of
 from pool.usage.records import UsageRecord
 from pool.usage.totals import BlockTotal
-from tests.support.pools.localpool import (
-    FakeRunner,
-    LocalPool,
-    ManualClock,
-    completed,
-    local_pool_at,
-    spec,
-    usage_of,
-)
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool, local_pool_at
+from tests.support.values.examples import completed, spec, usage_of
+from tests.support.values.manual_clock import ManualClock
 
 START_SECONDS = 150
 SPAN = timedelta(days=28)

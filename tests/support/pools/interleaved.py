@@ -38,7 +38,8 @@ from pool.storage.directory.directory import Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.report import Report
-from tests.support.pools.localpool import NOON, SONNET, ManualClock
+from tests.support.values.examples import NOON, SONNET
+from tests.support.values.manual_clock import ManualClock
 from tests.support.values.reports import report_at, state
 
 STEPPED = {"locate", "claim", "place", "session_home", "move_session"}

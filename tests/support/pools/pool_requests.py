@@ -11,7 +11,8 @@ from pool.executions.request import ExecutionRequest
 from pool.limits.windows import RateLimitEvent
 from pool.subscriptions.report import Report
 from pool.usage.records import Usage
-from tests.support.pools.localpool import NOON, LocalPool
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON
 
 
 def ask(prompt: str = "q", **of: object) -> ExecutionRequest:

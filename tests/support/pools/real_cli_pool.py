@@ -19,7 +19,9 @@ from pool.subscriptions.reporting import SubscriptionPolicy
 from pool.subscriptions.spec import SubscriptionSpec
 from tests.support.clis.brief_cli import brief
 from tests.support.clis.little_cli import found
-from tests.support.pools.localpool import POLICY, LocalPool, ManualClock, local_pool_at, spec
+from tests.support.pools.localpool import LocalPool, local_pool_at
+from tests.support.values.examples import POLICY, spec
+from tests.support.values.manual_clock import ManualClock
 
 
 class LearnedRunner(ProcessRunner):

@@ -20,7 +20,7 @@ from actors.runtime.calls import Calls, Left, Raised
 from actors.subscription.subscription import Subscription
 from pool.errors import ActorLost, PoolError
 from pool.subscriptions.spec import SubscriptionSpec
-from tests.support.pools.localpool import LocalPeers
+from tests.support.pools.local_peers import LocalPeers
 
 PATIENCE_SECONDS = 20.0
 

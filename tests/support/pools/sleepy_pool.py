@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import cast
 
 from pool.executions.request import ExecutionRequest
-from tests.support.pools.localpool import LocalPool, ManualClock
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.sleepy_peers import SleepyPeers
 from tests.support.suite.waiting import until
+from tests.support.values.manual_clock import ManualClock
 
 IDLE = timedelta(minutes=15)
 Start = Callable[..., Awaitable[LocalPool]]

@@ -58,7 +58,7 @@ from pool.usage.breakdown.question import GroupBy, Question, question
 from pool.usage.records import ModelUsage, Usage
 from pool.usage.spending import Spending
 from pool.usage.totals import BlockReport, BlockTotal, LifetimeTotal
-from tests.support.pools.localpool import spec
+from tests.support.values.examples import spec
 
 START_SECONDS = 150
 """It takes two on a machine that does nothing else."""

@@ -12,7 +12,7 @@ from pool.subscriptions.report import Report
 from pool.subscriptions.reporting import SubscriptionPolicy, report
 from pool.subscriptions.state import State
 from pool.usage.spending import Spending
-from tests.support.pools.localpool import NOON, spec
+from tests.support.values.examples import NOON, spec
 
 
 def state(

@@ -11,7 +11,7 @@ from pool.limits.observations import length_of
 from pool.limits.windows import FIVE_HOUR, RateLimitEvent, Window
 from pool.money import nano_usd
 from pool.usage.spending import Spending
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 
 @dataclass

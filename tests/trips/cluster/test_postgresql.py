@@ -26,11 +26,11 @@ from pool.executions.request import ExecutionRequest
 from pool.money import nano_usd
 from pool.nodes.identity import node_id
 from pool.nodes.inventory import Inventory
-from tests.support.pools import localpool
-from tests.support.pools.localpool import ManualClock
+from tests.support.pools import local_peers, localpool
 from tests.support.pools.real_cli_pool import real_cli_pool
 from tests.support.services.service import Service, cost_of, write_config
 from tests.support.stores.postgres import Server as Database
+from tests.support.values.manual_clock import ManualClock
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -48,8 +48,9 @@ def api() -> Iterator[Server]:
 async def fill(folder: Path, api_url: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Run some on SQLite, as a service on this node does, without Ray; what they are called."""
     known = Inventory(node_id=node_id(folder / "data"), hostname="host1")
-    here = localpool.THIS_NODE.model_copy(update={"inventory": known})
-    monkeypatch.setattr(localpool, "THIS_NODE", here)
+    here = local_peers.THIS_NODE.model_copy(update={"inventory": known})
+    for module in (local_peers, localpool):
+        monkeypatch.setattr(module, "THIS_NODE", here)
     clock = ManualClock(datetime.now(UTC))
     how = {"subscriptions": 1, "keep_seconds": 60, "reuses": True}
     async with real_cli_pool(folder, api_url, clock, **how) as pool:

@@ -20,8 +20,7 @@ import httpx
 import pytest
 
 from actors.telemetry.log_stream import FOLDER
-from tests.support.callers.behaviours import SLOW
-from tests.support.clis.stubcli import runs_of
+from tests.support.clis.stubcli import SLOW, runs_of
 from tests.support.clusters import clustered_pool
 from tests.support.clusters.cluster import further_node, living
 from tests.support.clusters.clustered_pool import NOBODY, ClusteredPool, configured

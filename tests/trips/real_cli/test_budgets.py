@@ -19,8 +19,9 @@ from api.demo.standin.messages_api import create_app as create_standin
 from api.demo.standin.server import Server, serving
 from api.server.app import create_app
 from api.web.authentication import Keys
-from tests.support.pools.localpool import LocalPool, ManualClock
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.real_cli_pool import real_cli_pool
+from tests.support.values.manual_clock import ManualClock
 
 THREE_CENTS = "[[standin in=0 out=2000]] an answer of two thousand tokens"
 CLAIM = 0.000001

@@ -29,11 +29,12 @@ from pool.executions.tools.client_tools import ClientTool, ToolChoice, ToolResul
 from pool.money import nano_usd
 from pool.storage.ledger.ledger import Ledger
 from pool.subscriptions.reporting import SubscriptionPolicy
-from tests.support.pools.localpool import LocalPool, ManualClock
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.pool_requests import report_of
 from tests.support.pools.real_cli_pool import real_cli_pool
 from tests.support.suite.in_full import IS_FULL
 from tests.support.suite.waiting import until
+from tests.support.values.manual_clock import ManualClock
 from tests.support.values.pictures import PNG
 
 MODEL = "claude-sonnet-4-5"

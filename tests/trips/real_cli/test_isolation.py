@@ -23,9 +23,10 @@ from pool.executions.process_way import ProcessWay
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.permissions import AgentSettings, Grant
-from tests.support.pools.localpool import LocalPool, ManualClock
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.real_cli_pool import real_cli_pool
 from tests.support.suite.in_full import IS_FULL
+from tests.support.values.manual_clock import ManualClock
 from tests.support.values.pictures import PNG
 
 MODEL = "claude-sonnet-4-5"

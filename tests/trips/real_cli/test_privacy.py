@@ -16,8 +16,8 @@ from api.demo.standin.server import Server, serving
 from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
-from tests.support.pools.localpool import ManualClock
 from tests.support.pools.real_cli_pool import real_cli_pool
+from tests.support.values.manual_clock import ManualClock
 
 ASKED, ANSWERED = "XYLOPHONE-ASKED", "XYLOPHONE-ANSWERED"
 

@@ -12,7 +12,9 @@ from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.keys.access import Access
 from pool.keys.api_keys import KeySpec
-from tests.support.pools.localpool import FakeRunner, LocalPool, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

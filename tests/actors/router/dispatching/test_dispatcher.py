@@ -33,7 +33,9 @@ from pool.storage.directory.claims import Claim, NewClaim
 from pool.storage.directory.directory import Directory
 from pool.subscriptions.admission import Refusal, RefusalCause
 from pool.telemetry.events import EventFilter, PoolEventKind
-from tests.support.pools.localpool import NOON, SONNET, FakeRunner, LocalPool, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON, SONNET, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -38,16 +38,11 @@ from pool.storage.directory.claims import NewClaim
 from pool.telemetry.events import EventFilter, PoolEventKind, gap
 from pool.usage.expected_cost import ENOUGH_RUNS
 from pool.usage.records import ModelUsage, Usage
-from tests.support.pools.localpool import (
-    SONNET,
-    FakeRunner,
-    LocalPool,
-    ManualClock,
-    completed,
-    spec,
-    usage_of,
-)
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.suite.waiting import until
+from tests.support.values.examples import SONNET, completed, spec, usage_of
+from tests.support.values.manual_clock import ManualClock
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

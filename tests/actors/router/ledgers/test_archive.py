@@ -21,7 +21,10 @@ from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import SubscriptionState
-from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, completed, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import completed, spec
+from tests.support.values.manual_clock import ManualClock
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

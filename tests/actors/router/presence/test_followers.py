@@ -14,9 +14,12 @@ from pool.errors import ActorLost, Unavailable
 from pool.executions.request import ExecutionRequest
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.spec import SubscriptionChange, SubscriptionSpec
-from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.pool_requests import limit
 from tests.support.suite.waiting import until
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

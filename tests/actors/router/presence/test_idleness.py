@@ -6,7 +6,7 @@ import math
 from datetime import timedelta
 
 from actors.router.presence.idleness import TURNED_SECONDS, until_it_turns
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state
 
 SECOND = timedelta(seconds=1)

@@ -15,16 +15,12 @@ from pool.executions.request import ExecutionRequest
 from pool.subscriptions.overview.attention import NoticeKind
 from pool.usage.records import UsageRecord
 from pool.usage.retraction import UsageToRetract
-from tests.support.pools.localpool import (
-    FakeRunner,
-    LocalPeers,
-    LocalPool,
-    Make,
-    ManualClock,
-    local_pool_at,
-    spec,
-)
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.local_peers import LocalPeers, Make
+from tests.support.pools.localpool import LocalPool, local_pool_at
 from tests.support.suite.waiting import until
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 GONE = ConfigError("subscriptions.sub1.config_dir", "no node has what it needs: /x is no directory")
 

@@ -13,8 +13,9 @@ from pool.executions.request import ExecutionRequest
 from pool.subscriptions.admission import RefusalCause
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.spec import SubscriptionSpec
-from tests.support.pools.localpool import LocalPool, spec
+from tests.support.pools.localpool import LocalPool
 from tests.support.suite.waiting import until
+from tests.support.values.examples import spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 

@@ -15,8 +15,10 @@ from actors.router.presence.idleness import KEPT_UP, UNUSED
 from pool.errors import ConfigError, InvalidRequest
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.spec import SubscriptionSpec
-from tests.support.pools.localpool import LocalPool, ManualClock, spec
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.sleepy_pool import Start, ask, asleep, peers, until
+from tests.support.values.examples import spec
+from tests.support.values.manual_clock import ManualClock
 
 MANY = 40
 SECOND = timedelta(seconds=1)

@@ -15,16 +15,12 @@ from pool.executions.execution import Execution
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.routing.policy import RoutingSettings
-from tests.support.pools.localpool import (
-    FakeRunner,
-    LocalPeers,
-    LocalPool,
-    ManualClock,
-    completed,
-    local_pool_at,
-    spec,
-)
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.local_peers import LocalPeers
+from tests.support.pools.localpool import LocalPool, local_pool_at
 from tests.support.suite.waiting import until
+from tests.support.values.examples import completed, spec
+from tests.support.values.manual_clock import ManualClock
 
 RELEASED_AFTER = timedelta(seconds=RoutingSettings().without_node_seconds)
 OpenPool = Callable[..., Awaitable[LocalPool]]

@@ -9,7 +9,8 @@ import pytest
 from actors.runtime.factory import subscription as activation
 from pool.config import parse
 from pool.errors import StoreError
-from tests.support.pools.localpool import LonelyPeers, spec
+from tests.support.pools.local_peers import LonelyPeers
+from tests.support.values.examples import spec
 
 
 def test_an_activation_that_loses_its_ledger_leaves_a_mark_that_the_next_one_counts(

@@ -19,7 +19,7 @@ from pool.config import parse
 from pool.errors import ConfigError
 from pool.nodes.inventory import Inventory
 from pool.nodes.overview import node_list
-from tests.support.pools.localpool import spec
+from tests.support.values.examples import spec
 
 pytestmark = pytest.mark.timeout(30)
 

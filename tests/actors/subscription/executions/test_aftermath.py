@@ -16,8 +16,10 @@ from pool.executions.outcome import Failed, FailureKind
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.usage.records import UsageRecord, UsageSource
-from tests.support.pools.localpool import FakeRun, FakeRunner, LocalPool, completed, spec, usage_of
+from tests.support.clis.fake_runner import FakeRun, FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.suite.waiting import until
+from tests.support.values.examples import completed, spec, usage_of
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 LATE = usage_of("0.0004")

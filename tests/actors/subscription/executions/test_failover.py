@@ -19,6 +19,7 @@ from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.report import SubscriptionState
+from tests.support.clis.fake_runner import FakeRunner
 from tests.support.pools.handed_on import (
     AwayRouter,
     OpenPool,
@@ -26,9 +27,10 @@ from tests.support.pools.handed_on import (
     is_charged_once,
     is_moving,
 )
-from tests.support.pools.localpool import NOON, FakeRunner, LocalPool, completed, spec, usage_of
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.pool_requests import ask, failed, later, limit, report_of, stop_for
 from tests.support.suite.waiting import until
+from tests.support.values.examples import NOON, completed, spec, usage_of
 
 SUBSCRIPTION_OR_ROAD = [
     FailureKind.USAGE_LIMIT,

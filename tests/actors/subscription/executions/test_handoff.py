@@ -14,6 +14,7 @@ from pool.executions.intent import Intent
 from pool.executions.outcome import FailureKind
 from pool.executions.status import ExecutionStatus
 from pool.subscriptions.consequences.settlement import Settlement
+from tests.support.clis.fake_runner import FakeRunner
 from tests.support.pools.handed_on import (
     AwayRouter,
     OpenPool,
@@ -21,9 +22,10 @@ from tests.support.pools.handed_on import (
     is_charged_once,
     is_moving,
 )
-from tests.support.pools.localpool import FakeRunner, LocalPool, spec, usage_of
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.pool_requests import ask, failed, limit, report_of, stop_for
 from tests.support.suite.waiting import until
+from tests.support.values.examples import spec, usage_of
 
 NEVER_BACK = 1_000_000
 """Calls of a router that is gone until a test says otherwise."""

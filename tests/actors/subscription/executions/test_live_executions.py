@@ -27,7 +27,10 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.routing_record import Routing
 from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
-from tests.support.pools.localpool import NOON, FakeRunner, LocalPool, LonelyPeers, completed, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.local_peers import LonelyPeers
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON, completed, spec
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

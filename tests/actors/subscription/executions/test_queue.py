@@ -17,7 +17,8 @@ from pool.executions.status import ExecutionStatus
 from pool.subscriptions.admission import AdmissionLimits
 from pool.subscriptions.report import SubscriptionState
 from pool.subscriptions.reporting import SubscriptionPolicy
-from tests.support.pools.localpool import FakeRunner, LocalPool, ManualClock, completed, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.pool_requests import (
     ask,
     failed,
@@ -28,6 +29,8 @@ from tests.support.pools.pool_requests import (
     stop_for,
 )
 from tests.support.suite.waiting import until
+from tests.support.values.examples import completed, spec
+from tests.support.values.manual_clock import ManualClock
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 HOUR = timedelta(hours=1)

@@ -25,17 +25,12 @@ from pool.executions.status import ExecutionStatus
 from pool.storage.sqlite import SqliteStores
 from pool.usage.records import Usage
 from tests.support.chaos.one_subscription import execution_id, intent
-from tests.support.pools.localpool import (
-    POLICY,
-    FakeRunner,
-    LonelyPeers,
-    ManualClock,
-    completed,
-    spec,
-    usage_of,
-)
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.local_peers import LonelyPeers
 from tests.support.pools.pool_requests import failed
 from tests.support.suite.waiting import until
+from tests.support.values.examples import POLICY, completed, spec, usage_of
+from tests.support.values.manual_clock import ManualClock
 
 pytestmark = pytest.mark.timeout(20)
 

@@ -16,14 +16,10 @@ from pool.executions.progress import Ended
 from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.usage.records import Usage
-from tests.support.pools.localpool import (
-    FakeRunner,
-    LocalPool,
-    ManualClock,
-    completed,
-    spec,
-    usage_of,
-)
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import completed, spec, usage_of
+from tests.support.values.manual_clock import ManualClock
 
 OpenPool = Callable[..., Awaitable[LocalPool]]
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)

@@ -20,7 +20,8 @@ from pool.usage.prices import LearnedPrices
 from pool.usage.records import ModelUsage, Usage, UsageRecord, UsageSource
 from pool.usage.retraction import UsageToRetract
 from pool.values import instant_text
-from tests.support.pools.localpool import NOON, SONNET, LocalPool
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON, SONNET
 
 DATED = f"{SONNET}-20250929"
 AN_HOUR_AGO = NOON - timedelta(hours=1)

@@ -12,8 +12,11 @@ from actors.subscription.upkeep.limit_reading import LimitReading
 from pool.executions.request import ExecutionRequest
 from pool.limits.usage_reading import ExtraUsage, NoProfile, UsageReading
 from pool.limits.windows import RateLimitEvent, Window
-from tests.support.pools.localpool import NOON, FakeRunner, LocalPool, ManualClock, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.suite.waiting import until
+from tests.support.values.examples import NOON, spec
+from tests.support.values.manual_clock import ManualClock
 
 RESET = NOON + timedelta(hours=3)
 

@@ -9,8 +9,10 @@ import pytest
 
 from pool.alerts.alerts import AlertKind
 from pool.errors import ConfigError
-from tests.support.pools.localpool import NOON, FakeRunner, LocalPool, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.suite.waiting import until
+from tests.support.values.examples import NOON, spec
 
 DAY = timedelta(days=1)
 

@@ -9,8 +9,10 @@ from pool.executions.request import ExecutionRequest
 from pool.keys.api_keys import KeySpec
 from pool.subscriptions.state import ask_of
 from tests.support.chaos.one_subscription import intent
-from tests.support.pools.localpool import FakeRunner, LocalPool, spec
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.suite.waiting import until
+from tests.support.values.examples import spec
 
 OFFER = {"sonnet": "claude-sonnet-5-5", "haiku": "claude-haiku-5-5", "default": "claude-haiku-5-5"}
 

@@ -9,8 +9,10 @@ import pytest
 
 from pool.executions.outcome import Failed, FailureKind
 from pool.executions.status import ExecutionStatus
-from tests.support.pools.localpool import FakeRunner, LocalPool, usage_of
+from tests.support.clis.fake_runner import FakeRunner
+from tests.support.pools.localpool import LocalPool
 from tests.support.pools.subscribed import ask, report_of
+from tests.support.values.examples import usage_of
 
 
 async def test_a_run_that_cannot_be_read_ends_uncertain_and_frees_its_slot(

@@ -11,7 +11,7 @@ from pool.executions.outcome import FailureKind
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.state import State
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state, window
 from tests.support.values.windowed import Account
 

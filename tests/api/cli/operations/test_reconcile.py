@@ -12,7 +12,9 @@ from api.demo.standin.bill import Bill, Usage
 from pool.admin_api.organizations import Organization
 from tests.support.admin_api.admin_standin import AdminStandin
 from tests.support.admin_api.adminapi import KEY, Sleeper, billed, client_of
-from tests.support.pools.localpool import NOON, SONNET, LocalPool, ManualClock, spec
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON, SONNET, spec
+from tests.support.values.manual_clock import ManualClock
 
 Cli = Callable[..., Awaitable[Result]]
 RANGE = ("--since", "2026-01-28T12:00", "--until", "2026-01-28T13:00")

@@ -6,8 +6,8 @@ from api.cli.top.snapshot import Snapshot, by_urgency, live_first
 from api.cli.top.view import Focus, Key, Order, Quit, View, pressed
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.report import SubscriptionState
-from tests.support.pools.localpool import NOON
 from tests.support.pools.staged_pool import StagedPool
+from tests.support.values.examples import NOON
 
 
 def snapshot(count: int = 3) -> Snapshot:

@@ -9,7 +9,8 @@ import pytest
 from httpx import AsyncClient, Response
 
 from pool.executions.content.turn import ImagePart, ImageSource
-from tests.support.pools.localpool import FakeRun, LocalPool
+from tests.support.clis.fake_runner import FakeRun
+from tests.support.pools.localpool import LocalPool
 from tests.support.values.pictures import GIF, PNG
 
 Ask = Callable[..., Awaitable[Response]]

@@ -15,7 +15,8 @@ from pool.executions.request import ExecutionRequest
 from pool.executions.status import ExecutionStatus
 from pool.executions.tools.client_tools import Round, ToolCall
 from tests.support.callers.sdks import openai
-from tests.support.pools.localpool import SONNET, LocalPool, completed, usage_of
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import SONNET, completed, usage_of
 
 
 def told(response: openai.types.responses.Response) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from httpx import AsyncClient
 from api.server.listening import bound, listening
 from pool.config import ServerSettings
 from pool.executions.outcome import Failed, FailureKind
-from tests.support.pools.localpool import LocalPool, completed
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import completed
 
 EVENTS = "/v1/events"
 SECRET = "the-plan-nobody-may-read"

@@ -216,7 +216,7 @@ async def test_an_open_pool_tells_its_metrics_to_its_own_machine_alone(
 async def test_models_beyond_the_bound_are_counted_together(
     http: AsyncClient, local_pool: LocalPool
 ) -> None:
-    from tests.support.pools.localpool import usage_of
+    from tests.support.values.examples import usage_of
 
     names = [f"model-{number:03}" for number in range(MOST_MODELS + 20)]
     usage = sum((usage_of("0.5", name) for name in names), Usage())

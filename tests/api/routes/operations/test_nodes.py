@@ -7,7 +7,8 @@ from typing import Any
 from httpx import AsyncClient
 
 from pool.errors import ConfigError
-from tests.support.pools.localpool import LocalPool, spec
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import spec
 
 
 async def test_a_node_says_what_it_is_called_and_who_is_there(

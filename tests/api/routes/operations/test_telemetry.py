@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
 from pool.keys.api_keys import KeySpec
-from tests.support.pools.localpool import NOON, SONNET, LocalPool
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON, SONNET
 
 KeyedHttp = Callable[..., AsyncClient]
 PATH = "/v1/otlp/v1/logs"

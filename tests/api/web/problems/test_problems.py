@@ -20,7 +20,8 @@ from pool.errors import (
     StoreError,
     Unavailable,
 )
-from tests.support.pools.localpool import NOON, LocalPool
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON
 
 PROBLEM = "application/problem+json"
 

@@ -11,7 +11,7 @@ import pytest
 
 from pool.claude.binary.auth import AuthStatus
 from pool.claude.binary.login import LARGEST_BYTES, login_end, login_expires_at, stored_login
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 
 DAY = timedelta(days=1)
 TOKEN = "test-token-of-a-login"

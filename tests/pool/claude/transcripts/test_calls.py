@@ -6,7 +6,7 @@ import pytest
 
 from pool.claude.transcripts.calls import NEAR, KnownCalls
 from pool.usage.records import Call, ModelUsage, Usage, UsageRecord, UsageSource
-from tests.support.pools.localpool import NOON, SONNET
+from tests.support.values.examples import NOON, SONNET
 
 
 def a_record(

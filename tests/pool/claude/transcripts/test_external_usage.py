@@ -18,7 +18,7 @@ from pool.claude.transcripts.external_files import ExternalFiles
 from pool.claude.transcripts.external_usage import ExternalAnswer, ExternalUsageReader, is_pools
 from pool.usage.records import ModelUsage
 from pool.values import instant_text
-from tests.support.pools.localpool import NOON, SONNET
+from tests.support.values.examples import NOON, SONNET
 
 Entry = dict[str, Any]
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pool.claude.transcripts.telemetry import MAX_EVENTS, outside_record, read_export
 from pool.usage.records import Call, ModelUsage, UsageSource
-from tests.support.pools.localpool import NOON, SONNET
+from tests.support.values.examples import NOON, SONNET
 
 NANOS = str(int(NOON.timestamp()) * 10**9)
 REQUEST = {

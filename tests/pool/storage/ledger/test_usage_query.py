@@ -23,7 +23,8 @@ from pool.usage.breakdown.groups import CostSource
 from pool.usage.breakdown.question import Grouping, question
 from pool.usage.records import UsageRecord, UsageSource
 from pool.usage.totals import BlockTotal
-from tests.support.pools.localpool import NOON, LocalPool, usage_of
+from tests.support.pools.localpool import LocalPool
+from tests.support.values.examples import NOON, usage_of
 
 HOUR = timedelta(hours=1)
 DAY = 24 * HOUR

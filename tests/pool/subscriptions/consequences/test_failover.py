@@ -13,7 +13,7 @@ from pool.executions.status import ExecutionStatus
 from pool.subscriptions.consequences.failover import goes_elsewhere
 from pool.subscriptions.consequences.standing import Standing
 from pool.usage.records import Usage
-from tests.support.pools.localpool import NOON, completed, usage_of
+from tests.support.values.examples import NOON, completed, usage_of
 
 SESSION = "634fbb1e-4256-459f-9794-14ea9ca8dac8"
 SUBSCRIPTION_OR_ROAD = {

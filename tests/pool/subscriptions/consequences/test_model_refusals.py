@@ -9,7 +9,7 @@ from pool.subscriptions.consequences.model_refusals import (
     about,
     after,
 )
-from tests.support.pools.localpool import NOON, completed
+from tests.support.values.examples import NOON, completed
 
 Refusals = tuple[ModelRefusal, ...]
 NO_OPUS = Failed(kind=FailureKind.MODEL_NOT_FOUND, message="no such model")

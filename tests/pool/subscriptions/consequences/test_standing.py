@@ -15,7 +15,7 @@ from pool.subscriptions.consequences.standing import (
     still_signed_out,
     suspected,
 )
-from tests.support.pools.localpool import NOON, completed
+from tests.support.values.examples import NOON, completed
 
 
 def failed(kind: FailureKind, *limits: RateLimitEvent) -> Failed:

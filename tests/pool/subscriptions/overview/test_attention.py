@@ -6,7 +6,7 @@ from decimal import Decimal
 from pool.limits.forecast import OutsideUsage, WindowForecast
 from pool.subscriptions.overview.attention import NoticeKind, notices
 from pool.subscriptions.report import Report, SubscriptionState
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state
 
 DAY = timedelta(days=1)

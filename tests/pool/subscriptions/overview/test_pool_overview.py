@@ -5,7 +5,7 @@ from pool.money import nano_usd
 from pool.subscriptions.consequences.standing import Standing
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.report import Report
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state
 
 

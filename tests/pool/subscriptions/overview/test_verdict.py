@@ -9,7 +9,7 @@ from pool.money import nano_usd
 from pool.subscriptions.consequences.standing import Cooldown, Standing
 from pool.subscriptions.overview.verdict import Level, verdict
 from pool.subscriptions.report import Report
-from tests.support.pools.localpool import NOON
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state, window
 
 HOUR = timedelta(hours=1)

@@ -14,8 +14,8 @@ from api.cli.top.view import Focus, View
 from pool.executions.execution import Execution
 from pool.subscriptions.overview.pool_overview import overview
 from pool.subscriptions.report import Report
-from tests.support.pools.localpool import NOON
 from tests.support.pools.staged_pool import StagedPool
+from tests.support.values.examples import NOON
 from tests.support.values.reports import report_at, state, window
 
 HOUR = timedelta(hours=1)
