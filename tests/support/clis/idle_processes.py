@@ -39,6 +39,15 @@ class IdleProcesses:
             find, runs, max_output_bytes=bound, stop_grace=GRACE, keeping=self._keeping
         )
 
+    def update_cli(self) -> None:
+        """Have another release of it in its place, as an installer does: it may be running."""
+        new = self.cli.with_suffix(".new")
+        new.write_text(
+            self.cli.read_text(encoding="utf-8") + "# another release\n", encoding="utf-8"
+        )
+        new.chmod(0o700)
+        new.replace(self.cli)
+
     def processes(self) -> list[ProcessDirectory]:
         folder = processes_dir(self.runner._runs_dir)
         return [ProcessDirectory(path) for path in sorted(folder.glob("*"))]

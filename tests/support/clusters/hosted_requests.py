@@ -27,6 +27,13 @@ def post(http: httpx.Client, prompt: str, **of: Any) -> httpx.Response:
     return http.post("/v1/executions", json={"prompt": prompt, **of})
 
 
+def answer_to(http: httpx.Client, prompt: str, **of: Any) -> Any:
+    """What a request is answered that has to be."""
+    answered = post(http, prompt, **of)
+    assert answered.is_success, answered.text
+    return answered.json()
+
+
 @contextmanager
 def asking(http: httpx.Client, what: str) -> Iterator[list[httpx.Response]]:
     """Ask for short runs, one after the other, and gather the answers."""

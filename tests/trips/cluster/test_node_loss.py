@@ -26,7 +26,7 @@ from pool.nodes.inventory import note_activation
 from tests.support.chaos.tally import injected
 from tests.support.clis.stubcli import release, runs_of, transcript, turns_of
 from tests.support.clusters.hosted_pool import HostedPool, eventually, hosted_pool
-from tests.support.clusters.hosted_requests import SLOTS, add, asking, charges, post
+from tests.support.clusters.hosted_requests import SLOTS, add, answer_to, asking, charges, post
 from tests.support.clusters.hosts import DISK, Host
 from tests.support.services.actor_processes import frozen, has_ended
 from tests.support.services.turns import starting_ray
@@ -147,10 +147,10 @@ def test_over_a_slow_link_all_goes_on(pool: HostedPool, http: httpx.Client, mova
     post(http, **asked)  # by who has come up
     before = pool.shown(http)[movable]["epoch"]
     with pool.network.slowed(pool.hosts["one"], 0.1):
-        waited = post(http, **asked).json()
-        begun = post(http, **asked, background=True).json()
+        waited = answer_to(http, **asked)
+        begun = answer_to(http, **asked, background=True)
         events = http.get(f"/v1/executions/{begun['id']}/events").text
-        turn = post(http, prompt="and?", session_id=waited["session_id"]).json()
+        turn = answer_to(http, prompt="and?", session_id=waited["session_id"])
 
     nodes = pool.nodes(http)
     assert [each["status"] for each in (waited, turn)] == ["succeeded"] * 2

@@ -138,9 +138,7 @@ async def test_another_environment_cli_or_login_is_another_process(
     for number, change in enumerate(
         (
             lambda: subscription.environment.update(ANTHROPIC_BASE_URL="http://elsewhere"),
-            lambda: subscription.cli.write_text(
-                subscription.cli.read_text() + "# another release\n"
-            ),
+            subscription.update_cli,
             lambda: subscription.login.write_text("{}"),
             lambda: None,
             lambda: subscription.environment.update(TRACEPARENT="00-1-1-01"),

@@ -252,9 +252,7 @@ async def test_of_an_environment_a_cli_or_a_login_gone_by_none_is_used(
     for number, change in enumerate(
         (
             lambda: subscription.environment.update(ANTHROPIC_BASE_URL="http://elsewhere"),
-            lambda: subscription.cli.write_text(
-                subscription.cli.read_text() + "# another release\n"
-            ),
+            subscription.update_cli,
             lambda: subscription.login.write_text("{}"),
         )
     ):
