@@ -832,6 +832,13 @@ MUTANTS = (
         without="        removed = 0\n",
         tests=("tests/actors/router/ledgers/test_archive.py", "-k", "kept_no_longer"),
     ),
+    Mutant(
+        name="a process ends with the run that it was never told",
+        file="pool/claude/process/process_runner.py",
+        guard="            directory.process.end_if_nobodys()\n",
+        without="",
+        tests=("tests/pool/claude/process/idle/test_spares.py", "-k", "never_said"),
+    ),
 )
 
 
