@@ -51,7 +51,7 @@ SCENARIOS = (
     Scenario("crash points of rounds with tools", ("test_crash_points_of_rounds.py",), 600),
     Scenario("store killed while it commits", ("test_kill_loops.py", "-k", "a_store"), 1200),
     Scenario(
-        "subscription killed in live runs", ("test_kill_loops.py", "-k", "is_killed_under"), 1800
+        "subscription killed in live runs", ("test_kill_loops.py", "-k", "however_their_runs"), 1800
     ),
     Scenario("router and subscription killed", ("test_kill_loops.py", "-k", "together"), 900),
     Scenario("whole service killed", ("test_kill_loops.py", "-k", "whole_service"), 1800),

@@ -1,6 +1,7 @@
 """The report of the chaos tests shows what failed."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +42,14 @@ def test_every_trip_that_has_a_longer_form_is_a_scenario(report: ModuleType) -> 
 
     tests = (test for scenario in report.SCENARIOS for test in scenario.tests)
     assert {test.partition("trips/")[2] for test in tests} - {""} == have
+
+
+def test_every_loop_of_kills_is_one_scenario(report: ModuleType) -> None:
+    loops = (report.HERE / "test_kill_loops.py").read_text("utf-8")
+    names = re.findall(r"def (test_\w+)", loops)
+
+    chosen = [each.tests[2] for each in report.SCENARIOS if each.tests[0] == "test_kill_loops.py"]
+    assert sorted(name for words in chosen for name in names if words in name) == sorted(names)
 
 
 def test_a_red_scenario_shows_the_case_that_failed(
