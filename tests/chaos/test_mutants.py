@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.mutants import MUTANTS
+
 SCRIPT = Path(__file__).with_name("mutants.py")
 ROOT = Path(__file__).parents[2]
 
@@ -32,12 +34,6 @@ def test_two_mutants_are_killed() -> None:
 
 def test_every_guard_stands_where_its_mutant_looks_for_it() -> None:
     """A mutant whose text is not there any more would be no mutant."""
-    sys.path.insert(0, str(SCRIPT.parent))
-    try:
-        from mutants import MUTANTS
-    finally:
-        sys.path.remove(str(SCRIPT.parent))
-
     counts = {m.name: (ROOT / m.file).read_text(encoding="utf-8").count(m.guard) for m in MUTANTS}
 
     assert len(counts) == len(MUTANTS), "each has a name of its own"

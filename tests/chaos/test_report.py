@@ -1,12 +1,11 @@
 """The report of the chaos tests shows what failed."""
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tests.chaos import report
 
 FALSIFIED = """
 from hypothesis import strategies as st
@@ -21,18 +20,7 @@ TestNumbers = Numbers.TestCase
 """
 
 
-@pytest.fixture
-def report() -> ModuleType:
-    name = "chaos_report"
-    found = importlib.util.spec_from_file_location(name, Path(__file__).with_name("report.py"))
-    assert found is not None
-    assert found.loader is not None
-    sys.modules[name] = made = importlib.util.module_from_spec(found)
-    found.loader.exec_module(made)
-    return made
-
-
-def test_every_trip_that_has_a_longer_form_is_a_scenario(report: ModuleType) -> None:
+def test_every_trip_that_has_a_longer_form_is_a_scenario() -> None:
     trips = Path(__file__).parents[1] / "trips"
     have = {
         each.relative_to(trips).as_posix()
@@ -44,7 +32,7 @@ def test_every_trip_that_has_a_longer_form_is_a_scenario(report: ModuleType) -> 
     assert {test.partition("trips/")[2] for test in tests} - {""} == have
 
 
-def test_every_loop_of_kills_is_one_scenario(report: ModuleType) -> None:
+def test_every_loop_of_kills_is_one_scenario() -> None:
     loops = (report.HERE / "test_kill_loops.py").read_text("utf-8")
     names = re.findall(r"def (test_\w+)", loops)
 
@@ -53,7 +41,7 @@ def test_every_loop_of_kills_is_one_scenario(report: ModuleType) -> None:
 
 
 def test_a_red_scenario_shows_the_case_that_failed(
-    report: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     falsified = tmp_path / "test_falsified.py"
     falsified.write_text(FALSIFIED, encoding="utf-8")
@@ -69,9 +57,7 @@ def test_a_red_scenario_shows_the_case_that_failed(
     assert "state.take(number=1000)" in told
 
 
-def test_a_scenario_that_does_not_run_shows_what_was_printed(
-    report: ModuleType, tmp_path: Path
-) -> None:
+def test_a_scenario_that_does_not_run_shows_what_was_printed(tmp_path: Path) -> None:
     missing = tmp_path / "test_missing.py"
 
     (red,) = report.run(report.Scenario("nothing", (str(missing),), 100), short=True).red
@@ -80,7 +66,7 @@ def test_a_scenario_that_does_not_run_shows_what_was_printed(
     assert "file or directory not found" in red.case
 
 
-def test_a_scenario_that_takes_too_long_says_so(report: ModuleType, tmp_path: Path) -> None:
+def test_a_scenario_that_takes_too_long_says_so(tmp_path: Path) -> None:
     slow = tmp_path / "test_slow.py"
     slow.write_text("import time\n\ndef test_it():\n    time.sleep(60)\n", encoding="utf-8")
 

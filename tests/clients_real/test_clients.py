@@ -4,7 +4,7 @@ by a CLI that costs little (``marked_cli``), but for Anthropic's SDK in Python, 
 answers, whose API is the stand-in. Both have to do the same of what is tried here: a stream, a
 structure, a forced call, rounds of calls, a history. The real CLI behind each dialect is in
 ``tests/trips/service/test_dialects.py``, and what it makes of schemas as frameworks write them in
-``test_real_cli.py`` there.
+``tests/trips/real_cli/test_executions.py``.
 
 What they need stands in locks of their own, for the project's would contradict them:
 ``make clients`` installs ``requirements.txt`` into ``.venv/clients``, and ``package-lock.json``

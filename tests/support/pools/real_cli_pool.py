@@ -26,7 +26,7 @@ from tests.support.values.manual_clock import ManualClock
 
 class LearnedRunner(ProcessRunner):
     """Runs the real CLI, and asks it once for all pools which models it offers: each would start
-    one to hear the same, for half a second of a core. ``test_real_cli`` sees it asked.
+    one to hear the same, for half a second of a core. ``trips/real_cli`` sees it asked.
 
     Where ``runs_another`` is one, it runs that, which is taken to offer the same.
     """

@@ -1,5 +1,5 @@
 """The stand-in against the real Claude CLI: what its answers turn into, once they went through the
-real program. Schemas, further errors and what it tells an API key are in ``test_real_cli.py``.
+real program. Schemas, further errors and what it tells an API key are in ``test_executions.py``.
 """
 
 from __future__ import annotations
